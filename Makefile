@@ -1,0 +1,54 @@
+# fhirstore. `make serve` and `make test` need only Python >= 3.11 and make; everything else lands in .venv.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+HOST   ?= 127.0.0.1
+PORT   ?= 8000
+export HOST PORT
+LOCK := --quiet --universal --generate-hashes --no-header --no-annotate
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check fmt bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 10
+
+# The stamps make a second call instant: they are older than their lock files only after an install.
+$(VENV)/serve.stamp: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "fhirstore needs Python 3.11 or newer; name one: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/serve.stamp requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+serve: $(VENV)/serve.stamp ## serve FHIR at http://127.0.0.1:8000/fhir (HOST, PORT, FHIRSTORE_STORE; ARGS="--workers 2")
+	@exec $(BIN)/fhirstore serve $(ARGS)
+
+test: $(VENV)/dev.stamp ## the whole suite, real S3 servers included (ARGS="-k probe")
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/dev.stamp ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: $(VENV)/dev.stamp ## format and mend what ruff can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/dev.stamp ## requests, round trips, CPU and rates per interaction, on each store
+	$(BIN)/python -m conformance bench $(ARGS)
+
+lock: ## pin the newest allowed versions, with hashes, for every supported Python
+	$(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/python -m pip install --quiet uv
+	$(VENV)/uv/bin/uv pip compile $(LOCK) --upgrade --extra dev pyproject.toml -o requirements-dev.lock
+	$(VENV)/uv/bin/uv pip compile $(LOCK) -c requirements-dev.lock pyproject.toml -o requirements.lock
+
+clean: ## remove the virtual environment and caches (never data)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

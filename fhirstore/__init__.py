@@ -1,0 +1,1 @@
+"""fhirstore: FHIR R4 on object storage, as a library."""

@@ -1,0 +1,1 @@
+"""Facts about the FHIR release, as data."""

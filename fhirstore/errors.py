@@ -1,0 +1,170 @@
+"""Every error the library raises, by what the caller should do about it.
+
+Two families share one root. `ObjectError` is what an object store answers when a request does not simply
+succeed; the commit protocol consumes those. `FhirError` is what an interaction answers; it carries the FHIR
+issue code (https://hl7.org/fhir/R4/valueset-issue-type.html) and, where known, FHIRPath expressions. Neither
+knows an HTTP status: the server maps them in one table. Messages never hold patient data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class FhirStoreError(Exception):
+    """Root of everything this library raises on purpose."""
+
+
+# --- what an object store answers ---------------------------------------------------------------------------
+
+
+class ObjectError(FhirStoreError):
+    """An object-store request that did not simply succeed. `key` names the object, "" when there is none."""
+
+    def __init__(self, key: str = "", detail: str = "") -> None:
+        super().__init__(f"{key}: {detail}" if key and detail else key or detail)
+        self.key = key
+        self.detail = detail
+
+
+class ObjectNotFound(ObjectError):
+    """GET: no object has this key. `date`: the store's clock had reached this (epoch ms) when it answered."""
+
+    def __init__(self, key: str = "", detail: str = "", *, date: int = 0) -> None:
+        super().__init__(key, detail)
+        self.date = date
+
+
+class PreconditionFailed(ObjectError):
+    """Conditional PUT: this request was not applied (412; 404 on If-Match). It may be the echo of one's own retry."""
+
+
+class ConditionalConflict(ObjectError):
+    """Conditional PUT: not applied, another one was under way (409 ConditionalRequestConflict). Retry."""
+
+
+class WriteWindowClosed(ObjectError):
+    """PUT with a window: it reached the store after `expires` and was refused, not applied."""
+
+
+class StoreBusy(ObjectError):
+    """Not applied; the store asks to slow down (503 SlowDown, 429). Back off and retry."""
+
+
+class OutcomeUnknown(ObjectError):
+    """A write whose answer was lost (timeout, reset connection, 500): applied or not, or still to be. Read back."""
+
+
+class StoreUnavailable(ObjectError):
+    """A read that got no answer (timeout, refused connection, 500). Retrying is harmless."""
+
+
+class StoreMisconfigured(ObjectError):
+    """Give up: bucket missing or forbidden, wrong credentials, bad URL. The message says what to do in one line."""
+
+
+class UnsafeStore(ObjectError):
+    """Give up: the store failed the probe, so several writers on it would lose updates."""
+
+
+# --- what an interaction answers ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One OperationOutcome.issue: `code` from issue-type, `diagnostics` for a person, FHIRPath `expression`s."""
+
+    code: str
+    diagnostics: str
+    expression: tuple[str, ...] = ()
+    severity: str = "error"
+
+
+class FhirError(FhirStoreError):
+    """An interaction that was refused or failed; `issues` is never empty."""
+
+    code = "processing"
+
+    def __init__(
+        self, diagnostics: str, *, expression: tuple[str, ...] = (), code: str | None = None
+    ) -> None:
+        super().__init__(diagnostics)
+        self.issues: tuple[Issue, ...] = (Issue(code or self.code, diagnostics, expression),)
+
+
+class MalformedContent(FhirError):
+    """Fix the bytes: not JSON, not UTF-8, duplicate members, too deep. `offset` is the byte position, -1 if none."""
+
+    code = "structure"
+
+    def __init__(self, diagnostics: str, *, offset: int = -1, expression: tuple[str, ...] = ()) -> None:
+        super().__init__(diagnostics, expression=expression)
+        self.offset = offset
+
+
+class InvalidResource(FhirError):
+    """Fix the resource or the request: it breaks a FHIR rule (`code`: value, required, invalid …)."""
+
+    code = "invalid"
+
+
+class ContentTooLarge(FhirError):
+    """Send less: the body is over the configured limit, which the message names."""
+
+    code = "too-long"
+
+
+class UnknownType(FhirError):
+    """Fix the request: no resource type of this FHIR release has this name."""
+
+    code = "not-supported"
+
+
+class UnknownTenant(FhirError):
+    """Fix the request: the tenant id is malformed or not configured."""
+
+    code = "not-found"
+
+
+class NotFound(FhirError):
+    """No resource, or no such version of it, has this id."""
+
+    code = "not-found"
+
+
+class Gone(FhirError):
+    """The resource was deleted; `version` is its tombstone's version id."""
+
+    code = "deleted"
+
+    def __init__(self, diagnostics: str, *, version: int) -> None:
+        super().__init__(diagnostics)
+        self.version = version
+
+
+class VersionConflict(FhirError):
+    """Refetch and try again: If-Match named another version; `current` is the version id now, 0 for none."""
+
+    code = "conflict"
+
+    def __init__(self, diagnostics: str, *, current: int) -> None:
+        super().__init__(diagnostics)
+        self.current = current
+
+
+class Contention(FhirError):
+    """Retry later: others kept writing this resource and the bounded retries ran out; nothing was written."""
+
+    code = "lock-error"
+
+
+class Unavailable(FhirError):
+    """Retry later: the object store is busy or does not answer; nothing was written."""
+
+    code = "transient"
+
+
+class WriteOutcomeUnknown(FhirError):
+    """Read back before retrying: the store went away around the commit, so the write may or may not stand."""
+
+    code = "timeout"
