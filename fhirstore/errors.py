@@ -85,9 +85,7 @@ class FhirError(FhirStoreError):
 
     code = "processing"
 
-    def __init__(
-        self, diagnostics: str, *, expression: tuple[str, ...] = (), code: str | None = None
-    ) -> None:
+    def __init__(self, diagnostics: str, *, expression: tuple[str, ...] = (), code: str | None = None) -> None:
         super().__init__(diagnostics)
         self.issues: tuple[Issue, ...] = (Issue(code or self.code, diagnostics, expression),)
 
