@@ -1,1 +1,1 @@
-"""Object storage: one protocol (`base`), three stores, wrappers, and the probe that tells a safe store from an unsafe one."""
+"""Object storage: one protocol (`base`), three stores, wrappers, and the probe that tells safe stores from unsafe."""

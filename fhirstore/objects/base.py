@@ -129,7 +129,7 @@ class ObjectStore(Protocol):
         delimiter: bool = False,
         limit: int = 1000,
     ) -> Page:
-        """One page of at most `limit` (1–1000) keys that start with `prefix`, in the store's own stable order.
+        """One page of at most `limit` (1 to 1000) keys that start with `prefix`, in the store's own stable order.
 
         In one flat folder that order is the bytes' order; across folders it need not be (SeaweedFS lists in tree
         order), so a listing goes on only with the `cursor` of the page before. `start_after` (exclusive) is a key.
