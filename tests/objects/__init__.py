@@ -1,0 +1,10 @@
+"""Tests of the object stores. Contract modules are no test modules, so pytest is told to explain their asserts."""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    "tests.objects.store_under_test",
+    "tests.objects.contract_writes",
+    "tests.objects.contract_lists",
+    "tests.objects.contract_streams",
+)

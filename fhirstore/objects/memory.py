@@ -1,0 +1,151 @@
+"""The store that is a dict: for tests, the simulator and a first look; everything is gone when the process ends.
+
+It keeps every promise of `base.py` but durability, and takes its time from the clock passed in, so a test moves that
+clock and sees write windows close. No verb awaits anything, hence each one is atomic among the tasks of a loop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fhirstore.clock import Clock, SystemClock
+from fhirstore.errors import ObjectNotFound, PreconditionFailed, WriteWindowClosed
+from fhirstore.objects.base import Condition, IfAbsent, Listed, ObjectStream, Page, StoredObject, Written
+
+_CHUNK = 256 * 1024  # bytes per chunk of a streamed read
+_AFTER_SLASH = chr(ord("/") + 1)  # "a/b" + this: the first text behind every key that starts with "a/b/"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    body: bytes
+    etag: str
+    modified: int
+
+
+@dataclass(slots=True)
+class _Slice:
+    """The `ObjectStream` over a body that is in memory anyway."""
+
+    size: int
+    etag: str
+    view: memoryview
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for offset in range(0, len(self.view), _CHUNK):
+            yield bytes(self.view[offset : offset + _CHUNK])
+
+
+class MemoryStore:
+    """An `ObjectStore` in this process's memory."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._objects: dict[str, _Kept] = {}
+        self._keys: list[str] = []  # sorted; code points sort as their UTF-8 bytes do
+
+    @property
+    def location(self) -> str:
+        return "memory:"
+
+    def now(self) -> int:
+        return self._clock.now()
+
+    async def check(self) -> None:
+        """Always there, always ours."""
+
+    async def get(self, key: str) -> StoredObject:
+        kept = self._kept(key)
+        return StoredObject(kept.body, kept.etag, self.now())
+
+    async def put(
+        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+    ) -> Written:
+        now = self.now()
+        if expires is not None and now > expires:
+            raise WriteWindowClosed(key, f"the window closed {now - expires} ms ago")
+        if condition is not None:
+            kept = self._objects.get(key)
+            if isinstance(condition, IfAbsent):
+                if kept is not None:
+                    raise PreconditionFailed(key, "the key is taken")
+            elif kept is None or kept.etag != condition.etag:
+                raise PreconditionFailed(key, "another version is there" if kept else "no object is there")
+        return self._keep(key, bytes(body), now)
+
+    async def delete(self, key: str) -> None:
+        if self._objects.pop(key, None) is not None:
+            del self._keys[bisect_left(self._keys, key)]
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        gone = [key for key in keys if self._objects.pop(key, None) is not None]
+        if gone:
+            self._keys = sorted(self._objects)
+
+    async def list(
+        self,
+        prefix: str,
+        *,
+        start_after: str | None = None,
+        cursor: str | None = None,
+        delimiter: bool = False,
+        limit: int = 1000,
+    ) -> Page:
+        at = bisect_left(self._keys, prefix)
+        if start_after is not None:
+            at = max(at, bisect_right(self._keys, start_after))
+        if cursor is not None:
+            at = max(at, self._behind(cursor))
+        objects: list[Listed] = []
+        prefixes: list[str] = []
+        last = ""
+        while at < len(self._keys) and self._keys[at].startswith(prefix):
+            if len(objects) + len(prefixes) == limit:
+                return Page(tuple(objects), tuple(prefixes), last)
+            key = self._keys[at]
+            slash = key.find("/", len(prefix)) if delimiter else -1
+            if slash >= 0:
+                last = key[: slash + 1]
+                prefixes.append(last)
+                at = self._behind(last)
+            else:
+                last = key
+                kept = self._objects[key]
+                objects.append(Listed(key, len(kept.body), kept.etag, kept.modified))
+                at += 1
+        return Page(tuple(objects), tuple(prefixes), None)
+
+    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
+        body = b"".join([chunk async for chunk in chunks])
+        return self._keep(key, body, self.now())
+
+    @asynccontextmanager
+    async def get_stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[ObjectStream]:
+        kept = self._kept(key)
+        yield _Slice(len(kept.body), kept.etag, memoryview(kept.body)[start:end])
+
+    async def aclose(self) -> None:
+        """Nothing to release; the objects stay, so that a store can be opened again over them in a test."""
+
+    def _kept(self, key: str) -> _Kept:
+        try:
+            return self._objects[key]
+        except KeyError:
+            raise ObjectNotFound(key, date=self.now()) from None
+
+    def _keep(self, key: str, body: bytes, now: int) -> Written:
+        etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        if key not in self._objects:
+            insort(self._keys, key)
+        self._objects[key] = _Kept(body, etag, now)
+        return Written(etag, now)
+
+    def _behind(self, cursor: str) -> int:
+        """A cursor is the last key or rolled-up prefix that was given out; only prefixes end with `/`."""
+        if cursor.endswith("/"):
+            return bisect_left(self._keys, cursor[:-1] + _AFTER_SLASH)
+        return bisect_right(self._keys, cursor)
