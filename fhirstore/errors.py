@@ -67,6 +67,14 @@ class UnsafeStore(ObjectError):
     """Give up: the store failed the probe, so several writers on it would lose updates."""
 
 
+class CorruptRecord(FhirStoreError):
+    """Give up on this object and run fsck: what lies under `key` is not a record. Nothing was changed."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key}: not a fhirstore record")
+        self.key = key
+
+
 # --- what an interaction answers ----------------------------------------------------------------------------
 
 

@@ -1,0 +1,67 @@
+"""The slot is taken: by a writer that is alive, or by one that died between its reservation and its commit.
+
+Nobody can tell which by waiting alone, and clocks are not to be trusted, so the protocol makes sure instead. It
+*fences*: PUT current If-Match(base) with the same content and a new nonce. The ETag moves, and as ETags never recur,
+a writer whose attempt builds on the old one can never commit any more. Then its slot may be written over.
+
+R1: judge an owner dead only after re-reading `current` *after* reading its slot. (Between our GET of current and our
+GET of the slot, the owner may have committed.)
+"""
+
+from __future__ import annotations
+
+from fhirstore.commit.attempt import Attempt
+from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
+from fhirstore.commit.reading import ask
+from fhirstore.commit.rules import Context
+from fhirstore.objects.base import IfMatch, StoredObject, Written
+from fhirstore.record import Record, decode
+
+_PATIENCE = (0.03, 0.06, 0.12, 0.24, 0.48)
+"""Seconds between looks at a writer that may be alive: about one second in all, many times what a commit takes."""
+
+
+def take_over(attempt: Attempt, context: Context) -> Protocol[bool]:
+    """Our PUT of the slot was not acknowledged. True: the slot is ours after all. False: start over."""
+    found = yield from _slot(attempt)
+    if found is None:
+        return False  # the reservation did not land; if it ever does, it is an orphan
+    owner, etag = found
+    if owner.op == attempt.record.op:
+        return True  # it was applied and the answer lost
+    if (yield from _moved(attempt)):
+        return False  # R1
+    if owner.base == attempt.base.etag:
+        yield from _outwait_or_fence(attempt, context)
+        return False
+    (reply,) = yield (Put(attempt.slot, attempt.body, IfMatch(etag)),)
+    if isinstance(reply, Written):
+        return True
+    found = yield from _slot(attempt)
+    return found is not None and found[0].op == attempt.record.op
+
+
+def _outwait_or_fence(attempt: Attempt, context: Context) -> Protocol[None]:
+    """Give the owner time to commit; then make sure that it cannot."""
+    for seconds in _PATIENCE:
+        yield Pause(context.ids.jitter(seconds / 2, seconds))
+        if (yield from _moved(attempt)):
+            return
+    yield (Put(attempt.keys.current, _fenced(attempt, context), attempt.base.unchanged),)
+
+
+def _fenced(attempt: Attempt, context: Context) -> bytes:
+    nonce = context.ids.new()
+    record = attempt.base.record or Record(version=0, t=0, op=nonce, method="STUB")
+    return record.fenced(nonce).encode()
+
+
+def _slot(attempt: Attempt) -> Protocol[tuple[Record, str] | None]:
+    (reply,) = yield from ask(Get(attempt.slot))
+    return None if isinstance(reply, Absent) else (decode(reply.body, attempt.slot), reply.etag)
+
+
+def _moved(attempt: Attempt) -> Protocol[bool]:
+    """Is `current` another than the one our attempt builds on?"""
+    (reply,) = yield from ask(Get(attempt.keys.current))
+    return (reply.etag if isinstance(reply, StoredObject) else None) != attempt.base.etag

@@ -1,0 +1,77 @@
+"""What a protocol asks of the object store, and what it hears back: plain values, so that protocols do no I/O.
+
+A protocol is a generator. It yields batches, and is sent one reply per request of the batch, in order. A batch is a
+tuple of requests that go out in parallel (one round trip) or a `Pause`. `drive` runs protocols on an ObjectStore.
+
+Of the replies to a PUT only `Written` says that it was applied. `Refused`, `NotApplied` and `Expired` say that *this
+request* was not; `Unknown` says nothing at all. No protocol draws a conclusion from a bare `Refused` on a request
+that may have been sent twice: it reads back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fhirstore.objects.base import Condition, StoredObject, Written
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """GET the object. Replies: StoredObject, Absent, Unknown."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """PUT the object. Replies: Written, Refused, NotApplied, Expired, Unknown."""
+
+    key: str
+    body: bytes
+    condition: Condition | None = None
+    expires: int | None = None  # epoch ms on the store's clock
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait for `seconds`, then go on with no replies."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """No such object; the store's clock had reached `date` (epoch ms) when it said so."""
+
+    date: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """412: the condition did not hold when this request was decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotApplied:
+    """409 or 503: this request was turned away; the same one may be sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """The write window was over when this request arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No answer, or one that tells nothing (timeout, reset, 500)."""
+
+
+Request = Get | Put
+Reply = StoredObject | Absent | Written | Refused | NotApplied | Expired | Unknown
+Batch = tuple[Request, ...] | Pause
+Replies = tuple[Reply, ...]
+
+Result = TypeVar("Result")
+Protocol = Generator[Batch, Replies, Result]

@@ -1,0 +1,53 @@
+"""The commit point, and finding out what became of it when the answer does not say.
+
+A lost answer, a 500, a 412 that may be the echo of one's own first try: each is settled by reading back. `current`
+at our version: the op token decides. Beyond it: the token in the slot decides. Still at the base: if the ETag moved,
+or the store's clock is past the write window, our PUT did not land and cannot land any more; otherwise send it again.
+"""
+
+from __future__ import annotations
+
+from fhirstore.commit.attempt import Attempt
+from fhirstore.commit.messages import Absent, Get, Pause, Protocol
+from fhirstore.commit.reading import ask
+from fhirstore.commit.rules import Context
+from fhirstore.errors import Unavailable, WriteOutcomeUnknown
+from fhirstore.objects.base import Written
+from fhirstore.record import decode
+
+_SENDS = 6
+_LOOKS = 60
+
+
+def commit(attempt: Attempt, context: Context) -> Protocol[bool]:
+    """True: committed. False: it is not, and never will be. Raises WriteOutcomeUnknown when nobody answers."""
+    for n in range(_LOOKS):
+        if n < _SENDS:
+            (reply,) = yield (attempt.commit_put,)
+            if isinstance(reply, Written):
+                return True
+        try:
+            verdict = yield from _verdict(attempt, context)
+        except Unavailable as silent:
+            raise WriteOutcomeUnknown("The object store went away around the commit; read back") from silent
+        if verdict is not None:
+            return verdict
+        yield Pause(min(0.05 * 2**n, 1.0))
+    raise WriteOutcomeUnknown("The object store did not settle the commit; read back")
+
+
+def _verdict(attempt: Attempt, context: Context) -> Protocol[bool | None]:
+    """True: committed; False: cannot be any more; None: may still be."""
+    (reply,) = yield from ask(Get(attempt.keys.current))
+    window_over = reply.date > attempt.expires + context.rules.apply
+    if isinstance(reply, Absent):
+        return False if window_over else None
+    current = decode(reply.body, attempt.keys.current)
+    if current.version > attempt.record.version:
+        (slot,) = yield from ask(Get(attempt.slot))
+        return not isinstance(slot, Absent) and decode(slot.body, attempt.slot).op == attempt.record.op
+    if current.version == attempt.record.version:
+        return current.op == attempt.record.op
+    if reply.etag != attempt.base.etag or window_over:
+        return False
+    return None

@@ -1,0 +1,114 @@
+"""One write of one resource: create, update or delete.
+
+| round trip | requests |
+|---|---|
+| 1 | GET current (not for a server-assigned id) |
+| 2, in parallel | PUT `_history/{v+1}` If-None-Match:* (reserves the slot), PUT type event, PUT system event |
+| 3 | PUT current If-Match(base), or If-None-Match:* for a first version: **the commit point** |
+
+Before the commit point nothing is visible; after it nothing is left to do. An attempt that cannot commit leaves
+orphans (a slot, events) that no reader believes, and the next attempt carries a fresh op token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fhirstore.commit.abandoned import take_over
+from fhirstore.commit.attempt import NOTHING, Attempt, Base
+from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
+from fhirstore.commit.outcome import commit
+from fhirstore.commit.reading import ask
+from fhirstore.commit.rules import Context
+from fhirstore.errors import Contention
+from fhirstore.keyspace import ResourceKeys
+from fhirstore.objects.base import IF_ABSENT, Written
+from fhirstore.record import Record, decode
+
+_EVENT_TRIES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What an interaction wants to become the next version.
+
+    `build(version, t)` makes the resource's bytes; None makes a tombstone.
+    """
+
+    method: str
+    build: Callable[[int, int], bytes] | None
+
+
+Decide = Callable[[Record | None], Draft | None]
+"""Given the current record (None: no version yet), the draft of the next; None: nothing to do. May raise FhirError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`record` is the current version now, `before` the one before; `applied`: something was done."""
+
+    record: Record | None
+    before: Record | None
+    applied: bool
+
+
+def write(keys: ResourceKeys, decide: Decide, *, context: Context, fresh: bool = False) -> Protocol[Outcome]:
+    """Make the next version. `fresh`: the id was just made up, so nothing can be there yet and round trip 1 is saved.
+
+    Raises what `decide` raises; Contention, Unavailable: nothing was written; WriteOutcomeUnknown.
+    """
+    for n in range(context.rules.attempts):
+        base = NOTHING if fresh and n == 0 else (yield from _base(keys))
+        before = base.record if base.version else None
+        draft = decide(before)
+        if draft is None:
+            return Outcome(before, before, applied=False)
+        attempt = _attempt(keys, base, draft, context)
+        if (yield from _reserve(attempt, context)) and (yield from commit(attempt, context)):
+            return Outcome(attempt.record, before, applied=True)
+        yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
+    raise Contention("Others kept writing this resource; nothing was written, try again")
+
+
+def _base(keys: ResourceKeys) -> Protocol[Base]:
+    (reply,) = yield from ask(Get(keys.current))
+    if isinstance(reply, Absent):
+        return NOTHING
+    return Base(decode(reply.body, keys.current), reply.etag)
+
+
+def _attempt(keys: ResourceKeys, base: Base, draft: Draft, context: Context) -> Attempt:
+    now = context.now()
+    t = now if base.record is None else max(now, base.record.t + 1)
+    version = base.version + 1
+    record = Record(
+        version=version,
+        t=t,
+        op=context.ids.new(),
+        method=draft.method,
+        resource=None if draft.build is None else draft.build(version, t),
+        base=base.etag,
+        prior=base.record.op if base.record is not None and base.version else None,
+    )
+    return Attempt(keys, base, record, record.encode(), expires=now + context.rules.window)
+
+
+def _reserve(attempt: Attempt, context: Context) -> Protocol[bool]:
+    """Round trip 2. True: the slot is ours and both events are there. False: start over."""
+    keys, record = attempt.keys, attempt.record
+    events = (
+        Put(keys.type_event(record.t, record.version, record.method, record.op), b""),
+        Put(keys.system_event(record.t, record.version, record.method, record.op), b""),
+    )
+    slot, *rest = yield (Put(attempt.slot, attempt.body, IF_ABSENT), *events)
+    if not isinstance(slot, Written) and not (yield from take_over(attempt, context)):
+        return False
+    missing = tuple(put for put, reply in zip(events, rest, strict=True) if not isinstance(reply, Written))
+    for n in range(_EVENT_TRIES):
+        if not missing:
+            return True
+        yield Pause(0.05 * 2**n)
+        again = yield missing
+        missing = tuple(put for put, reply in zip(missing, again, strict=True) if not isinstance(reply, Written))
+    return not missing

@@ -1,0 +1,132 @@
+"""Every key fhirstore writes is built, and read back, here. This page is the format's specification.
+
+Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of its own):
+
+| key | content |
+|---|---|
+| `resources/{type}/{id}/current.json` | record of the current version, perhaps fenced |
+| `resources/{type}/{id}/_history/{version}.json` | record of that version, immutable once committed |
+| `history/type/{type}/{t}_{id}_{version}_{method}-{op}.json` | empty; the key says everything |
+| `history/system/{t}_{type}_{id}_{version}_{method}-{op}.json` | empty; the key says everything |
+| `bulk/submit/{submitter}/{submission}/…` | state of a bulk submission |
+
+At the store's root, names that start with `_` belong to no tenant (`_probe/…`).
+
+`{t}` is 13-digit epoch milliseconds, so that it sorts as text. Types and ids cannot hold `_` or `/`, so event keys
+split without escaping. Names that come from outside and have no such alphabet (`{submitter}`, `{submission}`) are
+written as `segment()` does. Different names make different keys, and no name leaves its tenant's prefix: builders
+refuse what is not a type, an id or a tenant, rather than trust that somebody checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from fhirstore.definitions.resource_types import is_id
+from fhirstore.errors import InvalidResource, UnknownTenant
+
+_TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")
+_TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_EVENT = re.compile(
+    r"(?P<t>\d{13})_(?:(?P<type>[A-Z][A-Za-z]+)_)?(?P<id>[A-Za-z0-9.-]+)_(?P<version>\d+)_(?P<method>[A-Z]+)-(?P<op>[A-Za-z0-9]+)\.json"
+)
+_PLAIN = re.compile(r"[A-Za-z0-9-]{1,100}")
+
+
+def tenant_id(text: str) -> str:
+    """Check a tenant id: 1 to 63 of `a-z 0-9 -`, no dash at either end (a DNS label). Raises UnknownTenant."""
+    if not _TENANT.fullmatch(text):
+        raise UnknownTenant(
+            "Malformed tenant id: use 1 to 63 characters of a-z, 0-9 and '-', not starting or ending with '-'",
+            code="value",
+        )
+    return text
+
+
+def segment(text: str) -> str:
+    """One path segment for any text, injectively: plain names stay, others become `~` and a SHA-256 in hex."""
+    if _PLAIN.fullmatch(text):
+        return text
+    return "~" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One history event: version `version` of `type`/`id` came to be at `t` by `method`, in the attempt `op`."""
+
+    t: int
+    type: str
+    id: str
+    version: int
+    method: str
+    op: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceKeys:
+    """The keys of one resource. `type` and `id` are checked when it is made (by `Keyspace.resource`)."""
+
+    prefix: str
+    type: str
+    id: str
+
+    @property
+    def current(self) -> str:
+        return f"{self.prefix}resources/{self.type}/{self.id}/current.json"
+
+    def version(self, version: int) -> str:
+        return f"{self.prefix}resources/{self.type}/{self.id}/_history/{version}.json"
+
+    def type_event(self, t: int, version: int, method: str, op: str) -> str:
+        return f"{self.prefix}history/type/{self.type}/{t:013d}_{self.id}_{version}_{method}-{op}.json"
+
+    def system_event(self, t: int, version: int, method: str, op: str) -> str:
+        return f"{self.prefix}history/system/{t:013d}_{self.type}_{self.id}_{version}_{method}-{op}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Keyspace:
+    """All keys of one tenant; `prefix` is empty or ends with `/`."""
+
+    prefix: str
+
+    @classmethod
+    def of_tenant(cls, tenant: str) -> Keyspace:
+        """A tenant in a shared bucket."""
+        return cls(tenant_id(tenant) + "/")
+
+    def resource(self, type: str, id: str) -> ResourceKeys:
+        """The keys of `type`/`id`. Raises InvalidResource when either is malformed."""
+        if not _TYPE.fullmatch(type):
+            raise InvalidResource("Malformed resource type: letters only, starting with a capital", code="value")
+        if not is_id(id):
+            raise InvalidResource(
+                "Malformed id: use 1 to 64 characters of A-Z, a-z, 0-9, '-' and '.', and not '.' or '..' alone",
+                code="value",
+            )
+        return ResourceKeys(self.prefix, type, id)
+
+    def type_history(self, type: str) -> str:
+        """Prefix of a type's events, oldest first."""
+        return f"{self.prefix}history/type/{type}/"
+
+    def system_history(self) -> str:
+        """Prefix of the tenant's events, oldest first."""
+        return f"{self.prefix}history/system/"
+
+    def submission(self, submitter: str, submission: str) -> str:
+        """Prefix of one bulk submission; both names may be any text."""
+        return f"{self.prefix}bulk/submit/{segment(submitter)}/{segment(submission)}/"
+
+
+def parse_event(key: str) -> Event:
+    """Read an event back from its key, of either kind. Raises ValueError when it is no event's key."""
+    folder, _, name = key.rpartition("/")
+    match = _EVENT.fullmatch(name)
+    kind, _, last = folder.rpartition("/")
+    if match is None or not (last == "system" or kind.endswith("history/type")):
+        raise ValueError(f"not an event key: {key}")
+    type_ = match["type"] or last
+    return Event(int(match["t"]), type_, match["id"], int(match["version"]), match["method"], match["op"])

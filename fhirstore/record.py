@@ -1,0 +1,99 @@
+"""The record: one JSON document per version of a resource, with the resource last.
+
+`{"v":3,"t":1763611897123,"op":"01K…","method":"PUT","base":"…","sha256":"…","resource":{…}}`
+
+| member | meaning |
+|---|---|
+| `v` | version id, 1, 2, 3 … per id; 0 only in a stub that fences an id which has no version yet |
+| `t` | `meta.lastUpdated`, epoch ms |
+| `op` | the op token: a ULID, fresh per attempt; tells whose write this is |
+| `method` | the HTTP verb of the interaction (POST PUT PATCH DELETE), as `Bundle.entry.request.method` has it |
+| `base` | ETag of the `current.json` the attempt was built on; absent for a first version |
+| `prior` | op token of the version before; so a reader of both knows that they are neighbours |
+| `fence` | nonce of a writer that shut out an abandoned attempt; changes the body and so the ETag, nothing else |
+| `sha256` | of the resource's bytes, hex |
+| `resource` | exactly the bytes the API returns; absent in a tombstone (`method` DELETE) |
+
+The bytes `,"resource":` occur first where the resource begins: every member before it is a number or a string, and
+inside a JSON string a quote is escaped. So a read is one find and a slice; nothing is parsed or encoded again.
+These facts stand in the body, not in user metadata, since an ETag is a hash of the body and If-Match must see them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from fhirstore.errors import CorruptRecord
+
+_RESOURCE = b',"resource":'
+
+
+class _Head(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everything before the resource, in the order it is written."""
+
+    v: int
+    t: int
+    op: str
+    method: str
+    base: str | None = None
+    prior: str | None = None
+    fence: str | None = None
+    sha256: str | None = None
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+_encode_head = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One version. `resource` is None in a tombstone, and in a stub (`version` 0)."""
+
+    version: int
+    t: int
+    op: str
+    method: str
+    resource: bytes | None = None
+    base: str | None = None
+    prior: str | None = None
+    fence: str | None = None
+    sha256: str | None = None
+
+    @property
+    def deleted(self) -> bool:
+        """A tombstone: the resource was deleted by this version."""
+        return self.resource is None and self.version > 0
+
+    def encode(self) -> bytes:
+        """The object's body."""
+        digest = None
+        if self.resource is not None:
+            digest = self.sha256 or hashlib.sha256(self.resource).hexdigest()
+        head = _encode_head(
+            _Head(self.version, self.t, self.op, self.method, self.base, self.prior, self.fence, digest)
+        )
+        return head if self.resource is None else b"".join((head[:-1], _RESOURCE, self.resource, b"}"))
+
+    def fenced(self, nonce: str) -> Record:
+        """The same version with another body, so that If-Match on the old one fails."""
+        return replace(self, fence=nonce)
+
+    def intact(self) -> bool:
+        """Do the resource's bytes still have the checksum they were written with?"""
+        return self.resource is None or hashlib.sha256(self.resource).hexdigest() == self.sha256
+
+
+def decode(body: bytes, key: str) -> Record:
+    """Read a record back. Raises CorruptRecord, naming `key`, when it is none."""
+    cut = body.find(_RESOURCE)
+    try:
+        head = _decode_head(body if cut < 0 else body[:cut] + b"}")
+    except msgspec.MsgspecError as error:
+        raise CorruptRecord(key) from error
+    resource = None if cut < 0 else body[cut + len(_RESOURCE) : -1]
+    if (resource is None) != (head.method == "DELETE" or head.v == 0) or not body.endswith(b"}"):
+        raise CorruptRecord(key)
+    return Record(head.v, head.t, head.op, head.method, resource, head.base, head.prior, head.fence, head.sha256)

@@ -1,0 +1,130 @@
+"""create, read, vread, update, delete on one resource: what each decides, as pure functions.
+
+https://hl7.org/fhir/R4/http.html. Structure is checked with what is at hand: the body is a JSON object, its
+`resourceType` is an R4 type, its id is a FHIR id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fhirstore import json
+from fhirstore.commit.single import Decide, Draft
+from fhirstore.definitions.resource_types import RESOURCE_TYPES, is_id
+from fhirstore.errors import Gone, InvalidResource, NotFound, UnknownType, VersionConflict
+from fhirstore.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a resource, as stored.
+
+    `content`: the resource's JSON, UTF-8, with `id`, `meta.versionId` and `meta.lastUpdated` in it; empty when
+    `deleted`. `last_updated`: epoch ms. `created`: this interaction brought the resource into being, or back.
+    """
+
+    type: str
+    id: str
+    version_id: int
+    last_updated: int
+    method: str
+    content: bytes
+    created: bool = False
+
+    @property
+    def deleted(self) -> bool:
+        return not self.content
+
+    def json(self) -> dict[str, object]:
+        """The resource as Python values; numbers with a fraction are `msgspec.Raw`, so that they survive exactly."""
+        return json.parse(self.content)
+
+
+def version_of(type: str, id: str, record: Record, *, created: bool = False) -> Version:
+    """A record as the library shows it."""
+    return Version(type, id, record.version, record.t, record.method, record.resource or b"", created)
+
+
+def known_type(type: str) -> str:
+    """Raises UnknownType when R4 has no such resource type."""
+    if type not in RESOURCE_TYPES:
+        raise UnknownType("No FHIR R4 resource type has this name; type names are case-sensitive, like 'Patient'")
+    return type
+
+
+def well_formed_id(id: str) -> str:
+    """Raises InvalidResource when `id` is no FHIR id."""
+    if not is_id(id):
+        raise InvalidResource(
+            "Malformed id: use 1 to 64 characters of A-Z, a-z, 0-9, '-' and '.', and not '.' or '..' alone",
+            code="value",
+        )
+    return id
+
+
+def type_of(resource: dict[str, object], expected: str | None) -> str:
+    """The resource's type. Raises InvalidResource when it is missing, unknown or not the `expected` one."""
+    type_ = resource.get("resourceType")
+    if not isinstance(type_, str):
+        raise InvalidResource("The resource has no resourceType", code="required", expression=("resourceType",))
+    if type_ not in RESOURCE_TYPES:
+        raise InvalidResource("resourceType is not a FHIR R4 resource type", code="value", expression=("resourceType",))
+    if expected is not None and type_ != expected:
+        raise InvalidResource(
+            f"resourceType is {type_}, but the request is for {expected}", code="invalid", expression=("resourceType",)
+        )
+    return type_
+
+
+def id_for_update(resource: dict[str, object], type: str, expected: str | None) -> str:
+    """The resource's own id, as an update needs it. Raises InvalidResource when missing, malformed or another."""
+    id_ = resource.get("id")
+    where = (f"{type}.id",)
+    if not isinstance(id_, str):
+        raise InvalidResource("An update needs the resource's id in its body", code="required", expression=where)
+    if expected is not None and id_ != expected:
+        raise InvalidResource("The id in the body is not the id in the URL", code="invalid", expression=where)
+    return well_formed_id(id_)
+
+
+def readable(record: Record | None) -> Record:
+    """The record if a read may show it. Raises NotFound, Gone."""
+    if record is None:
+        raise NotFound("No such resource, or no such version of it")
+    if record.deleted:
+        raise Gone(f"The resource was deleted by version {record.version}", version=record.version)
+    return record
+
+
+def creation(build: Callable[[int, int], bytes]) -> Decide:
+    """POST: the next version, whatever was there (nothing, for a server-assigned id)."""
+    return lambda _: Draft("POST", build)
+
+
+def update(build: Callable[[int, int], bytes], if_match: int | None) -> Decide:
+    """PUT: the next version, also of a deleted or an unknown id (update as create)."""
+
+    def decide(current: Record | None) -> Draft:
+        _check(current, if_match)
+        return Draft("PUT", build)
+
+    return decide
+
+
+def deletion(if_match: int | None) -> Decide:
+    """DELETE: a tombstone; nothing to do where there is no resource, or none any more."""
+
+    def decide(current: Record | None) -> Draft | None:
+        _check(current, if_match)
+        return None if current is None or current.deleted else Draft("DELETE", None)
+
+    return decide
+
+
+def _check(current: Record | None, if_match: int | None) -> None:
+    """If-Match (https://hl7.org/fhir/R4/http.html#concurrency)."""
+    version = current.version if current else 0
+    if if_match is not None and if_match != version:
+        now = f"the current version is {version}" if version else "the resource does not exist"
+        raise VersionConflict(f"If-Match names version {if_match}, but {now}", current=version)

@@ -1,0 +1,179 @@
+"""The library's face: `FhirStore` opens a place, `TenantStore` runs interactions in it. Wiring only.
+
+async with FhirStore.open("s3://bucket/prefix") as store:      # or "file:./data", "memory:"
+    clinic = store.tenant("default")
+    patient = await clinic.create({"resourceType": "Patient", "active": True})
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fhirstore import json, resources
+from fhirstore.clock import Ids, SystemIds
+from fhirstore.commit.drive import drive
+from fhirstore.commit.reading import read, vread
+from fhirstore.commit.rules import Context, Rules
+from fhirstore.commit.single import Decide, Outcome, write
+from fhirstore.commit.turns import Turns
+from fhirstore.keyspace import ResourceKeys
+from fhirstore.objects import S3Options, open_objects
+from fhirstore.objects.base import ObjectStore
+from fhirstore.resources import Version
+from fhirstore.tenancy import BucketTenancy, Place, PrefixTenancy, Tenancy, bucket_locations
+
+
+class FhirStore:
+    """All tenants of one deployment. Make it with `open`, or from a `Tenancy` of one's own stores."""
+
+    def __init__(self, tenancy: Tenancy, *, rules: Rules | None = None, ids: Ids | None = None) -> None:
+        self.tenancy = tenancy
+        self.rules = rules or Rules()
+        self.ids = ids or SystemIds()
+        self._turns = Turns()
+        self._writes: set[asyncio.Task[Outcome]] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        location: str,
+        *,
+        tenants: Iterable[str] | None = ("default",),
+        buckets: Mapping[str, str] | None = None,
+        s3: S3Options | None = None,
+        rules: Rules | None = None,
+    ) -> AsyncIterator[FhirStore]:
+        """Open `file:DIR`, `memory:` or `s3://bucket/prefix`.
+
+        `tenants`: the ids that exist (None: every well-formed one), each below its own prefix. `buckets`: tenant ->
+        bucket instead, each with a bucket of its own. Raises StoreMisconfigured with one line that says what to do.
+        """
+        async with AsyncExitStack() as stack:
+            if buckets:
+                stores: dict[str, ObjectStore] = {}
+                for tenant, place in bucket_locations(location, buckets).items():
+                    stores[tenant] = await open_objects(place, s3=s3)
+                    stack.push_async_callback(stores[tenant].aclose)
+                tenancy: Tenancy = BucketTenancy(stores)
+            else:
+                objects = await open_objects(location, s3=s3)
+                stack.push_async_callback(objects.aclose)
+                tenancy = PrefixTenancy(objects, None if tenants is None else frozenset(tenants))
+            store = cls(tenancy, rules=rules)
+            stack.push_async_callback(store.settle)
+            yield store
+
+    def tenant(self, tenant: str) -> TenantStore:
+        """One tenant's resources. Raises UnknownTenant when it is malformed or not configured."""
+        return TenantStore(self, self.tenancy.place(tenant))
+
+    async def check(self) -> None:
+        """Are all stores there? Raises StoreMisconfigured."""
+        for objects in self.tenancy.stores:
+            await objects.check()
+
+    async def settle(self) -> None:
+        """Wait for the writes whose callers went away."""
+        while self._writes:
+            await asyncio.wait(self._writes)
+
+    async def commit(self, place: Place, keys: ResourceKeys, decide: Decide, *, fresh: bool = False) -> Outcome:
+        """Run one write to its end, even if the caller is cancelled meanwhile: nobody leaves half a write."""
+        task = asyncio.create_task(self._commit(place, keys, decide, fresh=fresh))
+        self._writes.add(task)
+        task.add_done_callback(self._finished)
+        return await asyncio.shield(task)
+
+    async def _commit(self, place: Place, keys: ResourceKeys, decide: Decide, *, fresh: bool) -> Outcome:
+        context = Context(place.objects.now, self.ids, self.rules)
+        protocol = write(keys, decide, context=context, fresh=fresh)
+        if fresh:
+            return await drive(protocol, place.objects)
+        async with self._turns.turn(keys.current):
+            return await drive(protocol, place.objects)
+
+    def _finished(self, task: asyncio.Task[Outcome]) -> None:
+        self._writes.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, should the caller be gone
+
+
+class TenantStore:
+    """FHIR interactions on one tenant's resources. Each is atomic, and durable when it returns."""
+
+    def __init__(self, store: FhirStore, place: Place) -> None:
+        self._store = store
+        self._place = place
+
+    async def create(self, resource: bytes | Mapping[str, object], *, type: str | None = None) -> Version:
+        """Store a new resource under a server-assigned id (a ULID); an id in it is ignored. 4 PUT, 2 round trips.
+
+        `resource`: JSON bytes, or a dict. `type`: what it must be. Raises MalformedContent, InvalidResource.
+        """
+        content = _parse(resource)
+        type_ = resources.type_of(content, type)
+        id_ = self._store.ids.new()
+        outcome = await self._commit(type_, id_, resources.creation(_builder(content, id_)), fresh=True)
+        assert outcome.record is not None  # noqa: S101 - a creation always makes a record
+        return resources.version_of(type_, id_, outcome.record, created=True)
+
+    async def read(self, type: str, id: str) -> Version:
+        """The current version. 1 GET. Raises NotFound, Gone, UnknownType, InvalidResource (malformed id)."""
+        keys = self._keys(type, id)
+        record = resources.readable(await drive(read(keys), self._place.objects))
+        return resources.version_of(type, id, record)
+
+    async def vread(self, type: str, id: str, version_id: int) -> Version:
+        """That version. 2 GET, 1 round trip. Raises NotFound, Gone (that version is a deletion)."""
+        keys = self._keys(type, id)
+        record = await drive(vread(keys, version_id, rules=self._store.rules), self._place.objects)
+        return resources.version_of(type, id, resources.readable(record))
+
+    async def update(
+        self,
+        resource: bytes | Mapping[str, object],
+        *,
+        type: str | None = None,
+        id: str | None = None,
+        if_match: int | None = None,
+    ) -> Version:
+        """Store the next version under the resource's own id, creating it if need be. 1 GET + 4 PUT, 3 round trips.
+
+        `type`, `id`: what it must carry. `if_match`: only over that version. Raises MalformedContent,
+        InvalidResource, VersionConflict, Contention.
+        """
+        content = _parse(resource)
+        type_ = resources.type_of(content, type)
+        id_ = resources.id_for_update(content, type_, id)
+        outcome = await self._commit(type_, id_, resources.update(_builder(content, id_), if_match))
+        assert outcome.record is not None  # noqa: S101 - an update always makes a record
+        created = outcome.before is None or outcome.before.deleted
+        return resources.version_of(type_, id_, outcome.record, created=created)
+
+    async def delete(self, type: str, id: str, *, if_match: int | None = None) -> Version | None:
+        """Make a tombstone the next version. Returns it, or the older tombstone, or None where nothing ever was.
+
+        1 GET + 4 PUT, 3 round trips. Raises VersionConflict, Contention.
+        """
+        resources.known_type(type)
+        resources.well_formed_id(id)
+        outcome = await self._commit(type, id, resources.deletion(if_match))
+        return None if outcome.record is None else resources.version_of(type, id, outcome.record)
+
+    def _keys(self, type: str, id: str) -> ResourceKeys:
+        return self._place.keys.resource(resources.known_type(type), id)
+
+    async def _commit(self, type: str, id: str, decide: Decide, *, fresh: bool = False) -> Outcome:
+        keys = self._place.keys.resource(type, id)
+        return await self._store.commit(self._place, keys, decide, fresh=fresh)
+
+
+def _parse(resource: bytes | Mapping[str, object]) -> dict[str, object]:
+    return json.parse(resource if isinstance(resource, bytes) else json.dump(resource))
+
+
+def _builder(content: dict[str, object], id: str) -> Callable[[int, int], bytes]:
+    return lambda version, t: json.with_identity(content, id=id, version=version, last_updated=t)
