@@ -1,0 +1,243 @@
+"""A store that misbehaves the way S3 and networks do, on a seed: what everything above must survive.
+
+Each fault is one that the contract in `base` allows and vendors show (commit protocol, "Unknown outcome"):
+refused before anything happened, lost on the way there, lost on the way back, delivered late or twice, or
+retried inside a client until one's own success answers 412. It never breaks a promise of the store below: a
+fault changes what the caller learns and when, not what a conditional PUT may do.
+
+Deterministic: every call draws the same count of random numbers when it starts, so a seed and a sequence of calls
+give the same faults, whatever their outcomes and however long they take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fhirstore.errors import (
+    ConditionalConflict,
+    ObjectError,
+    OutcomeUnknown,
+    PreconditionFailed,
+    StoreBusy,
+    StoreUnavailable,
+)
+from fhirstore.objects.base import Condition, ObjectStore, ObjectStream, Page, StoredObject, Written
+
+
+class Fault(StrEnum):
+    """What can go wrong with one request. The value is the name of its rate in `FaultRates`."""
+
+    BUSY = "busy"  # any request: StoreBusy, not applied
+    UNAVAILABLE = "unavailable"  # reads: StoreUnavailable
+    CONFLICT = "conflict"  # conditional PUT: ConditionalConflict, not applied
+    LOST_REQUEST = "lost_request"  # writes: OutcomeUnknown, never applied
+    LATE_REQUEST = "late_request"  # PUT: OutcomeUnknown, and it reaches the store up to `lag` later
+    LOST_RESPONSE = "lost_response"  # writes: applied (or refused) as asked, but the answer is OutcomeUnknown
+    OWN_412 = "own_412"  # conditional PUT: applied, then answered PreconditionFailed
+    DUPLICATE = "duplicate"  # PUT: applied and answered, and the same request reaches the store again, later
+
+
+_READ = (Fault.BUSY, Fault.UNAVAILABLE)
+_DELETE = (Fault.BUSY, Fault.LOST_REQUEST, Fault.LOST_RESPONSE)
+_PUT = (*_DELETE, Fault.LATE_REQUEST, Fault.DUPLICATE)
+_CONDITIONAL_PUT = (*_PUT, Fault.CONFLICT, Fault.OWN_412)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRates:
+    """The probability of each fault per request it can befall; of one request's faults at most one happens.
+
+    `delay` is the probability that a request waits up to `longest_delay` seconds before it is sent; `longest_lag`
+    bounds, in seconds, how late a late or duplicated PUT arrives.
+    """
+
+    busy: float = 0.0
+    unavailable: float = 0.0
+    conflict: float = 0.0
+    lost_request: float = 0.0
+    late_request: float = 0.0
+    lost_response: float = 0.0
+    own_412: float = 0.0
+    duplicate: float = 0.0
+    delay: float = 0.0
+    longest_delay: float = 0.01
+    longest_lag: float = 0.05
+
+    def __post_init__(self) -> None:
+        if min(self.of(fault) for fault in Fault) < 0 or sum(self.of(fault) for fault in Fault) > 1:
+            raise ValueError("fault rates are probabilities of exclusive faults: each at least 0, together at most 1")
+
+    def of(self, fault: Fault) -> float:
+        """This fault's rate."""
+        rate: float = getattr(self, fault.value)
+        return rate
+
+
+NO_FAULTS = FaultRates()
+
+
+class FaultyStore:
+    """An `ObjectStore` with seeded faults. `injected` counts, by fault, what was done so far.
+
+    `aclose` first waits for late and duplicated PUTs; `settle` waits for them without closing.
+    """
+
+    def __init__(
+        self,
+        inner: ObjectStore,
+        rates: FaultRates,
+        *,
+        seed: int,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._inner = inner
+        self._rates = rates
+        self._random = random.Random(seed)  # noqa: S311 - replays faults, guards nothing
+        self._sleep = sleep
+        self._stragglers: set[asyncio.Task[None]] = set()
+        self.injected: dict[Fault, int] = {}
+
+    @property
+    def location(self) -> str:
+        return self._inner.location
+
+    def now(self) -> int:
+        return self._inner.now()
+
+    async def check(self) -> None:
+        await self._before_read("")
+        await self._inner.check()
+
+    async def get(self, key: str) -> StoredObject:
+        await self._before_read(key)
+        return await self._inner.get(key)
+
+    async def list(
+        self,
+        prefix: str,
+        *,
+        start_after: str | None = None,
+        cursor: str | None = None,
+        delimiter: bool = False,
+        limit: int = 1000,
+    ) -> Page:
+        await self._before_read(prefix)
+        return await self._inner.list(prefix, start_after=start_after, cursor=cursor, delimiter=delimiter, limit=limit)
+
+    @asynccontextmanager
+    async def get_stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncGenerator[ObjectStream]:
+        await self._before_read(key)
+        async with self._inner.get_stream(key, start=start, end=end) as stream:
+            yield stream
+
+    async def put(
+        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+    ) -> Written:
+        fault, delay, lag = self._draw(_PUT if condition is None else _CONDITIONAL_PUT)
+        if delay:
+            await self._sleep(delay)
+        _refuse(fault, key)
+        if fault is Fault.LATE_REQUEST:
+            self._send_later(lag, key, body, condition, expires)
+            raise OutcomeUnknown(key, "injected: late request")
+        try:
+            written = await self._inner.put(key, body, condition=condition, expires=expires)
+        except ObjectError as refusal:
+            if fault is Fault.LOST_RESPONSE:
+                raise OutcomeUnknown(key, "injected: lost response") from refusal
+            raise
+        if fault is Fault.LOST_RESPONSE:
+            raise OutcomeUnknown(key, "injected: lost response")
+        if fault is Fault.OWN_412:
+            raise PreconditionFailed(key, "injected: echo of an own retry")
+        if fault is Fault.DUPLICATE:
+            self._send_later(lag, key, body, condition, expires)
+        return written
+
+    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
+        fault, delay, _ = self._draw(_DELETE)
+        if delay:
+            await self._sleep(delay)
+        _refuse(fault, key)
+        written = await self._inner.put_stream(key, chunks)
+        if fault is Fault.LOST_RESPONSE:
+            raise OutcomeUnknown(key, "injected: lost response")
+        return written
+
+    async def delete(self, key: str) -> None:
+        fault, delay, _ = self._draw(_DELETE)
+        if delay:
+            await self._sleep(delay)
+        _refuse(fault, key)
+        await self._inner.delete(key)
+        if fault is Fault.LOST_RESPONSE:
+            raise OutcomeUnknown(key, "injected: lost response")
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        fault, delay, _ = self._draw(_DELETE)
+        if delay:
+            await self._sleep(delay)
+        _refuse(fault, "")
+        await self._inner.delete_many(keys)
+        if fault is Fault.LOST_RESPONSE:
+            raise OutcomeUnknown("", "injected: lost response")
+
+    async def settle(self) -> None:
+        """Wait until every late or duplicated PUT has reached the store."""
+        while self._stragglers:
+            await asyncio.wait(self._stragglers)
+
+    async def aclose(self) -> None:
+        try:
+            await self.settle()
+        finally:  # cancelled while waiting: no task outlives its store
+            for task in self._stragglers:
+                task.cancel()
+            await self._inner.aclose()
+
+    def _draw(self, possible: tuple[Fault, ...]) -> tuple[Fault | None, float, float]:
+        """This request's fault, delay and lag. Always four draws, so that later requests keep theirs."""
+        chance, delayed, delay, lag = (self._random.random() for _ in range(4))
+        delay = delay * self._rates.longest_delay if delayed < self._rates.delay else 0.0
+        for fault in Fault:  # every fault keeps its own span of [0, 1); one this request cannot meet is no fault
+            chance -= self._rates.of(fault)
+            if chance < 0:
+                if fault not in possible:
+                    break
+                self.injected[fault] = self.injected.get(fault, 0) + 1
+                return fault, delay, lag * self._rates.longest_lag
+        return None, delay, 0.0
+
+    async def _before_read(self, key: str) -> None:
+        fault, delay, _ = self._draw(_READ)
+        if delay:
+            await self._sleep(delay)
+        _refuse(fault, key)
+
+    def _send_later(self, lag: float, key: str, body: bytes, condition: Condition | None, expires: int | None) -> None:
+        async def send() -> None:
+            await self._sleep(lag)
+            with suppress(ObjectError):  # nobody waits for this answer
+                await self._inner.put(key, body, condition=condition, expires=expires)
+
+        task = asyncio.create_task(send())
+        self._stragglers.add(task)
+        task.add_done_callback(self._stragglers.discard)
+
+
+def _refuse(fault: Fault | None, key: str) -> None:
+    """Raise for the faults that keep the request from the store for good."""
+    match fault:
+        case Fault.BUSY:
+            raise StoreBusy(key, "injected: slow down")
+        case Fault.UNAVAILABLE:
+            raise StoreUnavailable(key, "injected: no answer")
+        case Fault.CONFLICT:
+            raise ConditionalConflict(key, "injected: conflicting request under way")
+        case Fault.LOST_REQUEST:
+            raise OutcomeUnknown(key, "injected: lost request")

@@ -1,0 +1,238 @@
+"""Counts what a store is asked: requests by verb, sequential round trips, bytes in and out.
+
+Requests are what a bucket bills and round trips are what a client waits for, so both are asserted in tests and
+shown by the benchmark. Verbs are the object verbs, not HTTP's: a conditional PUT is a PUT, DeleteObjects a DELETE,
+`check` a HEAD. What one call stands for is counted as S3 would send it (figures of
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html):
+
+* `delete_many` of n keys: ceil(n / 1000) DELETE, which go together and so are one round trip;
+* `put_stream`: one PUT up to `part_size`; a longer body one PUT per part between the two POSTs that open and
+  complete a multipart upload. It is one round trip, however long the body: its length is not the protocol's doing;
+* `get_stream`: one GET, under way until its context is left.
+
+Bytes are those of bodies, offered or received; a refused PUT was offered too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+
+from fhirstore.objects.base import Condition, ObjectStore, ObjectStream, Page, StoredObject, Written
+
+KEYS_PER_DELETE = 1000  # DeleteObjects takes no more
+PART_SIZE = 8 * 1024 * 1024
+
+
+class Tally:
+    """What was asked of a store so far. `requests` is by verb, e.g. `{"GET": 1, "PUT": 4}`."""
+
+    __slots__ = ("bytes_read", "bytes_written", "requests")
+
+    def __init__(self) -> None:
+        self.requests: dict[str, int] = {}
+        self.bytes_read = 0
+        self.bytes_written = 0
+
+    def add(self, verb: str, count: int) -> None:
+        self.requests[verb] = self.requests.get(verb, 0) + count
+
+
+class Measurement(Tally):
+    """One scope's tally. `round_trips` is the longest chain of requests that each had to wait for the one before.
+
+    A request is one deeper than the deepest request of this scope that had finished when it started; requests in
+    parallel are equally deep. A request that failed was a round trip all the same.
+    """
+
+    __slots__ = ("_finished", "_open", "_store", "round_trips")
+
+    def __init__(self, store: MeteredStore) -> None:
+        super().__init__()
+        self.round_trips = 0
+        self._finished = 0  # depth of the deepest finished request
+        self._store = store
+        self._open = True
+
+    def concerns(self, store: MeteredStore) -> bool:
+        """Is this scope still open, and about that store?"""
+        return self._open and self._store is store
+
+    def close(self) -> None:
+        """Stop counting: tasks that outlive the scope carry it in their context."""
+        self._open = False
+
+    def begin(self, verb: str, count: int) -> int:
+        """A request starts; its depth."""
+        self.add(verb, count)
+        depth = self._finished + 1
+        self.round_trips = max(self.round_trips, depth)
+        return depth
+
+    def end(self, depth: int) -> None:
+        """The request of this depth finished, well or badly."""
+        self._finished = max(self._finished, depth)
+
+
+# The scopes around the running task. A ContextVar has to be module-level; it is a name, its values are per task.
+_scopes: ContextVar[tuple[Measurement, ...]] = ContextVar("fhirstore_measurements", default=())
+
+_Flight = list[tuple[Measurement, int]]  # a request under way: its depth in each scope it counts for
+
+
+class MeteredStore:
+    """An `ObjectStore` that counts and passes everything on unchanged. `totals` is since construction."""
+
+    def __init__(self, inner: ObjectStore, *, part_size: int = PART_SIZE) -> None:
+        self._inner = inner
+        self._part_size = part_size
+        self.totals = Tally()
+
+    @contextmanager
+    def measure(self) -> Generator[Measurement]:
+        """Count what this task and its children ask of this store inside the block; scopes nest and never mix."""
+        scope = Measurement(self)
+        token = _scopes.set((*_scopes.get(), scope))
+        try:
+            yield scope
+        finally:
+            _scopes.reset(token)
+            scope.close()
+
+    @property
+    def location(self) -> str:
+        return self._inner.location
+
+    def now(self) -> int:
+        return self._inner.now()
+
+    async def check(self) -> None:
+        flight = self._begin("HEAD")
+        try:
+            await self._inner.check()
+        finally:
+            _end(flight)
+
+    async def get(self, key: str) -> StoredObject:
+        flight = self._begin("GET")
+        try:
+            found = await self._inner.get(key)
+            self._count_read(flight, len(found.body))
+            return found
+        finally:
+            _end(flight)
+
+    async def put(
+        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+    ) -> Written:
+        flight = self._begin("PUT")
+        self._count_written(flight, len(body))
+        try:
+            return await self._inner.put(key, body, condition=condition, expires=expires)
+        finally:
+            _end(flight)
+
+    async def delete(self, key: str) -> None:
+        flight = self._begin("DELETE")
+        try:
+            await self._inner.delete(key)
+        finally:
+            _end(flight)
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        flight = self._begin("DELETE", -(-len(keys) // KEYS_PER_DELETE)) if keys else []
+        try:
+            await self._inner.delete_many(keys)
+        finally:
+            _end(flight)
+
+    async def list(
+        self,
+        prefix: str,
+        *,
+        start_after: str | None = None,
+        cursor: str | None = None,
+        delimiter: bool = False,
+        limit: int = 1000,
+    ) -> Page:
+        flight = self._begin("LIST")
+        try:
+            return await self._inner.list(
+                prefix, start_after=start_after, cursor=cursor, delimiter=delimiter, limit=limit
+            )
+        finally:
+            _end(flight)
+
+    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
+        flight = self._begin("PUT")
+        try:
+            return await self._inner.put_stream(key, self._parts(flight, chunks))
+        finally:
+            _end(flight)
+
+    async def _parts(self, flight: _Flight, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        sent = 0
+        parts = 1
+        async for chunk in chunks:
+            sent += len(chunk)
+            self._count_written(flight, len(chunk))
+            if sent > parts * self._part_size:
+                if parts == 1:
+                    self._count_more(flight, "POST", 2)
+                more = -(-sent // self._part_size) - parts
+                self._count_more(flight, "PUT", more)
+                parts += more
+            yield chunk
+
+    @asynccontextmanager
+    async def get_stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncGenerator[ObjectStream]:
+        flight = self._begin("GET")
+        try:
+            async with self._inner.get_stream(key, start=start, end=end) as stream:
+                yield _CountedStream(self, flight, stream)
+        finally:
+            _end(flight)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    def _begin(self, verb: str, count: int = 1) -> _Flight:
+        self.totals.add(verb, count)
+        return [(scope, scope.begin(verb, count)) for scope in _scopes.get() if scope.concerns(self)]
+
+    def _count_more(self, flight: _Flight, verb: str, count: int) -> None:
+        self.totals.add(verb, count)
+        for scope, _ in flight:
+            scope.add(verb, count)
+
+    def _count_read(self, flight: _Flight, size: int) -> None:
+        self.totals.bytes_read += size
+        for scope, _ in flight:
+            scope.bytes_read += size
+
+    def _count_written(self, flight: _Flight, size: int) -> None:
+        self.totals.bytes_written += size
+        for scope, _ in flight:
+            scope.bytes_written += size
+
+
+def _end(flight: _Flight) -> None:
+    for scope, depth in flight:
+        scope.end(depth)
+
+
+class _CountedStream:
+    """An `ObjectStream` whose chunks are counted as they pass."""
+
+    def __init__(self, store: MeteredStore, flight: _Flight, inner: ObjectStream) -> None:
+        self.size = inner.size
+        self.etag = inner.etag
+        self._store = store
+        self._flight = flight
+        self._inner = inner
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._inner:
+            self._store._count_read(self._flight, len(chunk))
+            yield chunk
