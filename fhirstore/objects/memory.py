@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from fhirstore.clock import Clock, SystemClock
 from fhirstore.errors import ObjectNotFound, PreconditionFailed, WriteWindowClosed
 from fhirstore.objects.base import Condition, IfAbsent, Listed, ObjectStream, Page, StoredObject, Written
+from fhirstore.objects.body_streams import BytesStream
 
-_CHUNK = 256 * 1024  # bytes per chunk of a streamed read
 _AFTER_SLASH = chr(ord("/") + 1)  # "a/b" + this: the first text behind every key that starts with "a/b/"
 
 
@@ -25,19 +25,6 @@ class _Kept:
     body: bytes
     etag: str
     modified: int
-
-
-@dataclass(slots=True)
-class _Slice:
-    """The `ObjectStream` over a body that is in memory anyway."""
-
-    size: int
-    etag: str
-    view: memoryview
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for offset in range(0, len(self.view), _CHUNK):
-            yield bytes(self.view[offset : offset + _CHUNK])
 
 
 class MemoryStore:
@@ -126,7 +113,7 @@ class MemoryStore:
     @asynccontextmanager
     async def get_stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[ObjectStream]:
         kept = self._kept(key)
-        yield _Slice(len(kept.body), kept.etag, memoryview(kept.body)[start:end])
+        yield BytesStream(len(kept.body), kept.etag, memoryview(kept.body)[start:end])
 
     async def aclose(self) -> None:
         """Nothing to release; the objects stay, so that a store can be opened again over them in a test."""

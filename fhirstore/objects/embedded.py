@@ -1,0 +1,250 @@
+"""The store that is a directory: one SQLite database and a folder of large bodies, for one machine and no services.
+
+Small objects are rows. Reads run inline on the event loop, for a row in the page cache costs less than handing the
+read to a thread and back; writes go to the group writer. Bodies above `large` bytes and all streamed ones are files
+whose rows name them. Several processes may share the directory; a network file system is not for it. It survives
+kill -9 and power loss at any point: an acknowledged write is in the synced WAL, and a row never names a file that is
+not synced. The write window is enforced in the writer, so this store behaves as a bucket does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, closing
+from pathlib import Path
+
+from fhirstore.clock import Clock, SystemClock, SystemIds
+from fhirstore.errors import ObjectNotFound, OutcomeUnknown, StoreBusy, StoreMisconfigured, StoreUnavailable
+from fhirstore.objects.base import Condition, ObjectStream, Page, StoredObject, Written
+from fhirstore.objects.body_streams import CHUNK, BytesStream, FileStream, gathered
+from fhirstore.objects.embedded_database import DATABASE, connect, is_busy, meaning, prepare
+from fhirstore.objects.embedded_listing import list_page
+from fhirstore.objects.embedded_turn import Turn
+from fhirstore.objects.embedded_writer import DeleteRows, GroupWriter, PutRow
+from fhirstore.objects.large_bodies import IncomingBody, LargeBodies, etag_of
+
+LARGE = 256 * 1024  # bytes; above it a file is cheaper than overflow pages that pass through the WAL
+_DELETES = 1000  # keys per request of a batch delete
+_OPENING = 30.0  # seconds to wait for other processes that open or write
+_READING = 5.0  # seconds a read waits in the rare moments SQLite locks readers out: recovery, the last close
+_TRIES = 20  # times a body may be replaced between reading its row and opening its file
+
+_GET = "SELECT body, etag, file, size FROM objects WHERE key = ?"
+_NAMED = "SELECT 1 FROM objects WHERE file = ?"
+
+
+_Row = tuple[bytes | None, str, str | None, int]
+
+
+class EmbeddedStore:
+    """An `ObjectStore` in a directory. Make one with `open`, end it with `aclose`."""
+
+    def __init__(self, directory: Path, turn: Turn, *, clock: Clock, large: int) -> None:
+        """Blocks and needs a database that is `prepare`d: use `open`."""
+        self._directory = directory
+        self._clock = clock
+        self._large = large
+        self._file = _identity(directory)
+        self._bodies = LargeBodies(directory, SystemIds())
+        self._reader = connect(directory, patience=_READING)
+        self._stopping = threading.Event()
+        self._sweeper = ThreadPoolExecutor(1, thread_name_prefix="fhirstore-sweeper")
+        self._writer = GroupWriter(connect(directory, patience=0), turn, clock=clock, let_go=self._let_go)
+        self._sweeper.submit(self._remove_orphans)
+
+    @classmethod
+    async def open(cls, directory: Path, *, clock: Clock | None = None, large: int = LARGE) -> EmbeddedStore:
+        """Open the store in `directory`, making both where they do not exist.
+
+        Bodies over `large` bytes become files. Raises StoreMisconfigured with one line of advice.
+        """
+        return await asyncio.to_thread(cls._open, directory, clock or SystemClock(), large)
+
+    @classmethod
+    def _open(cls, directory: Path, clock: Clock, large: int) -> EmbeddedStore:
+        directory = directory.absolute()
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with ExitStack() as undo:
+                turn = Turn(directory)
+                undo.callback(turn.close)
+                if not turn.take(_OPENING):
+                    raise StoreMisconfigured("", f"{directory}: another process keeps the write lock; end that one")
+                prepare(directory)
+                turn.give_up()
+                store = cls(directory, turn, clock=clock, large=large)
+                undo.pop_all()
+                return store
+        except (FileExistsError, NotADirectoryError):
+            raise StoreMisconfigured("", f"{directory} is a file or lies in one; name a directory") from None
+        except OSError as error:
+            raise StoreMisconfigured("", f"{directory}: {error.strerror}; name a directory to write to") from error
+        except sqlite3.Error as error:
+            raise StoreMisconfigured("", f"{directory}: {meaning(error)}") from error
+
+    @property
+    def location(self) -> str:
+        return f"file:{self._directory}"
+
+    @property
+    def commits(self) -> int:
+        """Transactions committed by this process since it opened the store; each may hold many requests."""
+        return self._writer.commits
+
+    def now(self) -> int:
+        return self._clock.now()
+
+    async def check(self) -> None:
+        try:
+            same = _identity(self._directory) == self._file
+            disk = os.statvfs(self._directory)
+            self._reader.execute("SELECT 1 FROM objects LIMIT 1").fetchone()
+        except OSError as error:
+            raise StoreMisconfigured("", f"{self.location}: {error.strerror}; the store's files are gone") from error
+        except sqlite3.Error as error:
+            raise StoreMisconfigured("", f"{self.location}: {meaning(error)}") from error
+        if not same:
+            raise StoreMisconfigured("", f"{self.location}: the database was replaced while in use; restart")
+        if disk.f_flag & os.ST_RDONLY:
+            raise StoreMisconfigured("", f"{self.location}: the disk is read-only; make it writable")
+        if disk.f_bavail * disk.f_frsize < self._large:
+            raise StoreMisconfigured("", f"{self.location}: the disk is full; free some space")
+
+    async def get(self, key: str) -> StoredObject:
+        body, etag, _, _ = self._row(key)
+        if body is None:
+            async with self.get_stream(key) as stream:
+                body, etag = b"".join([chunk async for chunk in stream]), stream.etag
+        return StoredObject(body, etag, self._clock.now())
+
+    async def put(
+        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+    ) -> Written:
+        if len(body) > self._large:
+            received = await self._receive(key, _once(body))
+            row = PutRow(key, received.etag, received.size, None, received.name, condition, expires)
+        else:
+            row = PutRow(key, etag_of(body), len(body), body, None, condition, expires)
+        return await self._writer.write(row)
+
+    async def delete(self, key: str) -> None:
+        await self._writer.write(DeleteRows((key,)))
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        for first in range(0, len(keys), _DELETES):
+            await self._writer.write(DeleteRows(tuple(keys[first : first + _DELETES])))
+
+    async def list(
+        self,
+        prefix: str,
+        *,
+        start_after: str | None = None,
+        cursor: str | None = None,
+        delimiter: bool = False,
+        limit: int = 1000,
+    ) -> Page:
+        try:
+            return list_page(
+                self._reader, prefix, start_after=start_after, cursor=cursor, delimiter=delimiter, limit=limit
+            )
+        except sqlite3.Error as error:
+            raise _unread(prefix, error) from error
+
+    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
+        received = await self._receive(key, chunks)
+        return await self._writer.write(PutRow(key, received.etag, received.size, None, received.name, None, None))
+
+    @asynccontextmanager
+    async def get_stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[ObjectStream]:
+        found = self._open_body(key)
+        if isinstance(found, BytesStream):
+            found.view = found.view[start:end]
+            yield found
+            return
+        found.start, found.end = start, found.size if end is None else min(end, found.size)
+        try:
+            yield found
+        finally:
+            found.file.close()
+
+    async def aclose(self) -> None:
+        """Commit what is queued, then release threads, connections and locks."""
+        self._stopping.set()
+        await asyncio.to_thread(self._writer.close)
+        await asyncio.to_thread(self._sweeper.shutdown)
+        self._reader.close()
+
+    def _row(self, key: str) -> _Row:
+        try:
+            row: _Row | None = self._reader.execute(_GET, (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise _unread(key, error) from error
+        if row is None:
+            raise ObjectNotFound(key, date=self._clock.now())
+        return row
+
+    def _open_body(self, key: str) -> BytesStream | FileStream:
+        """The whole object as a stream; starts over when its file is replaced before it is open."""
+        missing = None
+        for _ in range(_TRIES):
+            body, etag, name, size = self._row(key)
+            if name is None:
+                return BytesStream(size, etag, memoryview(body or b""))
+            try:
+                file = self._bodies.open(name)
+            except FileNotFoundError as error:
+                if name == missing:
+                    raise StoreUnavailable(key, "its body file is missing; restore it from a backup") from error
+                missing = name
+            except OSError as error:
+                raise StoreUnavailable(key, f"its body file: {error.strerror}") from error
+            else:
+                return FileStream(size, etag, key, file, 0, size)
+        raise StoreBusy(key, "it is being replaced faster than it can be opened")
+
+    async def _receive(self, key: str, chunks: AsyncIterator[bytes]) -> IncomingBody:
+        """Make a durable file of the chunks, in threads; abandon it when they break off."""
+        body = self._bodies.begin()
+        try:
+            async for piece in gathered(chunks, CHUNK):
+                await _on_disk(key, body.append, piece)
+            await _on_disk(key, body.finish)
+        except BaseException:
+            self._sweeper.submit(body.abandon)
+            raise
+        return body
+
+    def _let_go(self, name: str) -> None:
+        self._sweeper.submit(self._bodies.remove, name)
+
+    def _remove_orphans(self) -> None:
+        with closing(connect(self._directory, patience=_OPENING)) as connection:
+            self._bodies.remove_orphans(
+                lambda name: connection.execute(_NAMED, (name,)).fetchone() is not None, self._stopping
+            )
+
+
+def _identity(directory: Path) -> tuple[int, int]:
+    status = (directory / DATABASE).stat()
+    return status.st_dev, status.st_ino
+
+
+def _unread(key: str, error: sqlite3.Error) -> StoreBusy | StoreUnavailable:
+    return StoreBusy(key, meaning(error)) if is_busy(error) else StoreUnavailable(key, meaning(error))
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+async def _on_disk(key: str, act: Callable[..., None], *chunk: bytes) -> None:
+    """Run a blocking step of writing a body file in a thread."""
+    try:
+        await asyncio.to_thread(act, *chunk)
+    except OSError as error:
+        raise OutcomeUnknown(key, f"its body file: {error.strerror}; nothing was written") from error

@@ -1,0 +1,148 @@
+"""Bodies too large for a database row: files beside it, written once, fsynced before a row names them.
+
+A file's life: a fresh name, chunks, fsync of file and folder, then the row that refers to it commits. It is removed
+after the row has gone on to another body. A crash in between leaves a file without a row; such an orphan is removed
+at a later start, once it is so old that no writer can still be at work on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from fhirstore.clock import Ids
+
+_FOLDER = "bodies"
+_ORPHAN_AGE = 24 * 3600  # seconds since the last write to a file that no row names
+
+
+class LargeBodies:
+    """The folder of body files. Everything here blocks: call it off the event loop."""
+
+    def __init__(self, directory: Path, ids: Ids) -> None:
+        self._folder = directory / _FOLDER
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(directory)
+        self._ids = ids
+
+    def begin(self) -> IncomingBody:
+        """A new file under a name never used before."""
+        return IncomingBody(self._folder / self._ids.new())
+
+    def open(self, name: str) -> OpenBody:
+        """Raises FileNotFoundError when the object was replaced or deleted since its row was read."""
+        return OpenBody(self._folder / name)
+
+    def remove(self, name: str) -> None:
+        """Remove a file that no row names any more; whoever has it open can read on."""
+        with suppress(FileNotFoundError):
+            (self._folder / name).unlink()
+
+    def remove_orphans(self, is_named: Callable[[str], bool], stop: threading.Event) -> int:
+        """Remove what a crash left; how many files that were. `is_named`: does a row refer to this name?"""
+        removed = 0
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                if stop.is_set():
+                    break
+                with suppress(FileNotFoundError):
+                    # The file's own time against the machine's: both come from one kernel, not from a Clock.
+                    if time.time() - entry.stat().st_mtime > _ORPHAN_AGE and not is_named(entry.name):
+                        self.remove(entry.name)
+                        removed += 1
+        return removed
+
+
+class IncomingBody:
+    """A body being written. `append`, `finish` and `abandon` may run in different threads, one after the other."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self.size = 0
+        self.etag = ""  # known once finished
+        self._path = path
+        self._hash = _hash()
+        self._lock = threading.Lock()  # an abandoned writer's last append may still be under way in its thread
+        self._abandoned = False
+        self._file: int | None = None
+
+    def append(self, chunk: bytes) -> None:
+        """Write one chunk; raises OSError."""
+        with self._lock:
+            if self._abandoned:
+                return
+            if self._file is None:
+                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._hash.update(chunk)
+            self.size += len(chunk)
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(self._file, view) :]
+
+    def finish(self) -> None:
+        """Make the file durable and know its ETag. Raises OSError."""
+        self.append(b"")  # an empty body is a file too
+        with self._lock:
+            if self._file is not None:
+                os.fsync(self._file)
+                os.close(self._file)
+                self._file = None
+                _sync_folder(self._path.parent)
+                self.etag = self._hash.hexdigest()
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        with self._lock:
+            self._abandoned = True
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+            with suppress(FileNotFoundError):
+                self._path.unlink()
+
+
+class OpenBody:
+    """A body being read; the open handle outlives the file's removal."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.size = os.fstat(self._file).st_size
+
+    def read(self, start: int, length: int) -> bytes:
+        """Up to `length` bytes from `start`; fewer only at the end. Raises OSError."""
+        parts = []
+        while length > 0:
+            part = os.pread(self._file, length, start)
+            if not part:
+                break
+            parts.append(part)
+            start += len(part)
+            length -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def etag_of(body: bytes) -> str:
+    """The ETag of a body that is at hand."""
+    return _hash(body).hexdigest()
+
+
+def _hash(start: bytes = b"") -> hashlib.blake2b:
+    """2 KB take 2 µs, and nobody can make two bodies that share a digest."""
+    return hashlib.blake2b(start, digest_size=16, usedforsecurity=False)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name is durable only once its folder is synced."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
