@@ -124,7 +124,7 @@ def _is_deeper_than(limit: int, body: bytes) -> bool:
 
 def _outweighs(limit: int, text: bytes) -> bool:
     """Whether brackets nest deeper than `limit`. In text that is not JSON the answer may be wrong, but is swift."""
-    if b"\\" in text:
+    if b'\\"' in text:  # otherwise every quote opens or closes a string
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     # Taking out a pair of adjacent quotes leaves every other character inside or outside of strings as it was.
     skeleton = text.translate(None, _NOT_QUOTES_OR_BRACKETS).replace(b'""', b"")
@@ -198,7 +198,8 @@ def _explain(body: bytes, message: str) -> MalformedContent:
         return MalformedContent("Not JSON: it ends too early", offset=offset)
     if _NOT_A_NUMBER.match(body, offset):
         return MalformedContent(f"Not JSON: NaN and Infinity are no numbers, at byte {offset}", offset=offset)
-    return MalformedContent(f"Not JSON: {at[1]} at byte {offset}", offset=offset)
+    # The decoder points at the end of the offending token.
+    return MalformedContent(f"Not JSON: {at[1]} near byte {offset}", offset=offset)
 
 
 # --- writing ------------------------------------------------------------------------------------------------
@@ -262,10 +263,12 @@ def _plain(value: object, path: str, levels: int) -> object:
     if isinstance(value, int):
         # str() of an int has a limit of digits, a Decimal's has none.
         return int(value) if value.bit_length() < _LONG_INTEGER else _literal(str(Decimal(value)), path)
-    if isinstance(value, float | Decimal):
+    if isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidResource("NaN and infinity are not JSON", expression=(path,), code="value")
-        return float(value) if isinstance(value, float) else _literal(str(value), path)
+        return float(value)
+    if isinstance(value, Decimal):
+        return _literal(str(value), path)
     if isinstance(value, NumberLiteral):
         return _literal(bytes(value).decode("latin-1"), path)
     if not levels:
