@@ -1,1 +1,13 @@
-"""fhirstore: FHIR R4 on object storage, as a library."""
+"""fhirstore: FHIR R4 on object storage, as a library.
+
+`FhirStore.open(location)` is the way in; `fhirstore.errors` says what can go wrong and what to do about it.
+"""
+
+from fhirstore.definitions.resource_types import RESOURCE_TYPES
+from fhirstore.objects import S3Options, open_objects
+from fhirstore.resources import Version
+from fhirstore.store import FhirStore, TenantStore
+
+__version__ = "0.1.0"
+
+__all__ = ["RESOURCE_TYPES", "FhirStore", "S3Options", "TenantStore", "Version", "__version__", "open_objects"]

@@ -64,7 +64,12 @@ def well_formed_id(id: str) -> str:
 
 
 def type_of(resource: dict[str, object], expected: str | None) -> str:
-    """The resource's type. Raises InvalidResource when it is missing, unknown or not the `expected` one."""
+    """The resource's type. Raises InvalidResource when it is missing, unknown or not the `expected` one.
+
+    Raises UnknownType when the expected one does not exist.
+    """
+    if expected is not None:
+        known_type(expected)
     type_ = resource.get("resourceType")
     if not isinstance(type_, str):
         raise InvalidResource("The resource has no resourceType", code="required", expression=("resourceType",))
@@ -79,6 +84,8 @@ def type_of(resource: dict[str, object], expected: str | None) -> str:
 
 def id_for_update(resource: dict[str, object], type: str, expected: str | None) -> str:
     """The resource's own id, as an update needs it. Raises InvalidResource when missing, malformed or another."""
+    if expected is not None:
+        well_formed_id(expected)
     id_ = resource.get("id")
     where = (f"{type}.id",)
     if not isinstance(id_, str):

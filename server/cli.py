@@ -1,0 +1,120 @@
+"""The command line: `fhirstore serve | probe | load`. Each command has --help, and an exit code that tells."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from fhirstore import __version__, open_objects
+from fhirstore.errors import FhirStoreError
+from server.settings import BadSetting, Settings, from_environment
+
+app = typer.Typer(
+    name="fhirstore",
+    help="FHIR R4 on object storage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Store = Annotated[
+    str | None,
+    typer.Option("--store", help="file:DIR, memory: or s3://bucket/prefix; default: FHIRSTORE_STORE, then file:./data"),
+]
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """FHIR R4 on object storage."""
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def serve(
+    store: Store = None,
+    host: Annotated[str, typer.Option(envvar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="PORT", min=0, max=65535, help="0: any free one.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the store.")] = 1,
+    unsafe_single_writer: Annotated[
+        bool, typer.Option("--unsafe-single-writer", help="Serve from a store that fails the probe; one process only.")
+    ] = False,
+) -> None:
+    """Serve the FHIR API."""
+    from server.serve import CannotStart
+    from server.serve import serve as run
+
+    if store is not None:
+        os.environ["FHIRSTORE_STORE"] = store  # worker processes read their settings from the environment
+    if unsafe_single_writer:
+        os.environ["FHIRSTORE_UNSAFE_SINGLE_WRITER"] = "true"
+    try:
+        run(_settings(), host=host, port=port, workers=workers)
+    except CannotStart as error:
+        _fail(str(error))
+
+
+@app.command()
+def probe(
+    store: Store = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Race conditional writes on a store; exit code 0 only if it is safe for several writers."""
+    from fhirstore.objects.probe import ProbeReport, render
+    from fhirstore.objects.probe import probe as run
+
+    settings = _settings()
+
+    async def go() -> ProbeReport:
+        objects = await open_objects(store or settings.store, s3=settings.s3)
+        try:
+            await objects.check()
+            return await run(objects, thorough=True)
+        finally:
+            await objects.aclose()
+
+    try:
+        report = asyncio.run(go())
+    except FhirStoreError as error:
+        _fail(str(error))
+    typer.echo(json.dumps(report.as_json(), indent=2) if as_json else render(report))
+    raise typer.Exit(0 if report.safe else 1)
+
+
+@app.command()
+def load(  # noqa: PLR0917 - a command's parameters are its options
+    paths: Annotated[list[Path], typer.Argument(help="JSON and NDJSON files, or folders of them.")],
+    url: Annotated[str, typer.Option(help="FHIR base URL.")] = "http://127.0.0.1:8000/fhir",
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight.")] = 16,
+    tenant: Annotated[str | None, typer.Option(help="Sent as X-Tenant-ID.")] = None,
+    bundles: Annotated[str, typer.Option(help="Bundles as 'entries' or 'whole'.")] = "entries",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Send resources to a FHIR server; exit code 1 if any failed."""
+    from server.load import run_load
+
+    raise typer.Exit(run_load(paths, url, concurrency=concurrency, tenant=tenant, bundles=bundles, as_json=as_json))
+
+
+def main() -> None:
+    """The `fhirstore` command."""
+    app()
+
+
+def _settings() -> Settings:
+    try:
+        return from_environment(os.environ)
+    except BadSetting as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"fhirstore: {message}", file=sys.stderr)  # noqa: T201 - the one line that says what to do
+    raise SystemExit(2)

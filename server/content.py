@@ -1,0 +1,72 @@
+"""Bodies and media types: what a request may carry, what it may ask for.
+
+https://hl7.org/fhir/R4/http.html#mime-type. FHIR JSON both ways; other formats are refused in so many words.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from fhirstore.errors import ContentTooLarge, InvalidResource
+from server.outcome import Refused
+
+_JSON = frozenset({"application/fhir+json", "application/json", "text/json"})
+_ACCEPTED = _JSON | {"*/*", "application/*"}
+_JSON_FORMATS = _JSON | {"json"}
+_ONLY_JSON = "This server speaks FHIR JSON: application/fhir+json or application/json"
+_NOT_YET = ("_summary", "_elements", "_pretty")
+
+
+def check_accept(request: Request) -> None:
+    """Refuse (406) a client that accepts no JSON, by `Accept` or, which goes first, `_format`."""
+    wanted: str | None = None
+    if request.scope["query_string"]:
+        for name in _NOT_YET:
+            if name in request.query_params:
+                raise Refused(501, f"{name} is not implemented; leave it out")
+        wanted = request.query_params.get("_format")
+        if wanted is not None:
+            if wanted.partition(";")[0].strip().replace(" ", "+") not in _JSON_FORMATS:
+                raise Refused(406, f"_format asks for another format. {_ONLY_JSON}")
+            return
+    accept = request.headers.get("accept")
+    if accept is None or accept in _ACCEPTED:
+        return
+    for choice in accept.split(","):
+        media_type, *parameters = (part.strip().lower() for part in choice.split(";"))
+        refused = any(p.replace(" ", "").rstrip("0.") in ("q=", "q") for p in parameters if p.startswith("q"))
+        if media_type in _ACCEPTED and not refused:
+            return
+    raise Refused(406, f"The Accept header allows no format of this server. {_ONLY_JSON}")
+
+
+async def resource_body(request: Request, *, limit: int) -> bytes:
+    """The body, if it is JSON by its Content-Type and at most `limit` bytes."""
+    content_type = request.headers.get("content-type", "")
+    if content_type not in _JSON:
+        media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
+        if media_type not in _JSON:
+            raise Refused(415, f"The Content-Type is not one this server reads. {_ONLY_JSON}")
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name == "charset" and value.strip('"') not in ("utf-8", "utf8", "us-ascii"):
+                raise Refused(415, "FHIR JSON is UTF-8; send charset=utf-8 or leave it out")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Refused(415, "Compressed request bodies are not implemented; send the body as it is")
+    length = request.headers.get("content-length")
+    if length is not None and length.isdigit() and int(length) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+    if not size:
+        raise InvalidResource("The request has no body; send the resource as FHIR JSON", code="required")
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> ContentTooLarge:
+    return ContentTooLarge(f"The body is over the limit of {limit:,} bytes (FHIRSTORE_MAX_BODY_BYTES)")

@@ -1,0 +1,53 @@
+"""A server process: opens the store when it starts, serves the app, closes the store when it stops.
+
+Every worker process runs its own; all it needs to know is in the environment, so that it can be started anew.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractAsyncContextManager
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fhirstore import FhirStore
+from fhirstore.errors import FhirStoreError
+from server.app import create_app
+from server.settings import Settings, from_environment
+
+
+def open_store(settings: Settings) -> AbstractAsyncContextManager[FhirStore]:
+    """The store that `settings` name. Raises StoreMisconfigured."""
+    return FhirStore.open(settings.store, tenants=settings.tenants, buckets=settings.tenant_buckets, s3=settings.s3)
+
+
+class Deployment:
+    """The ASGI app of a server process: lifespan here, everything else in `create_app`'s."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            assert self._app is not None  # noqa: S101 - the ASGI server starts the lifespan first
+            await self._app(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()  # lifespan.startup
+        try:
+            async with open_store(self._settings) as store:
+                self._app = create_app(store, self._settings)
+                await send({"type": "lifespan.startup.complete"})
+                await receive()  # lifespan.shutdown
+        except FhirStoreError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def from_env() -> Deployment:
+    """The factory that the ASGI server calls in each worker process."""
+    return Deployment(from_environment(os.environ))

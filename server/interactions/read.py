@@ -1,0 +1,12 @@
+"""read: https://hl7.org/fhir/R4/http.html#read."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from server.call import Call, version_response
+
+
+async def read(call: Call) -> Response:
+    """GET [base]/[type]/[id]: the current version; 404 if there never was one, 410 if it was deleted."""
+    return version_response(await call.tenant.read(call.type, call.id))

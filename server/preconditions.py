@@ -1,0 +1,35 @@
+"""The conditional headers of a request.
+
+https://hl7.org/fhir/R4/http.html#concurrency. `If-Match` with one version; what is not built yet is refused with 501,
+since a condition that is silently ignored loses updates or makes duplicates.
+"""
+
+from __future__ import annotations
+
+import re
+
+from starlette.requests import Request
+
+from server.outcome import Refused
+
+_TAG = re.compile(r'(?:W/)?"(\d{1,18})"')
+_ANY_TAG = re.compile(r'(?:W/)?"[^"]*"')
+
+
+def if_match(request: Request) -> int | None:
+    """The version id that `If-Match` names; -1, which no version has, for a tag that is none of ours."""
+    header = request.headers.get("if-match")
+    if header is None:
+        return None
+    if match := _TAG.fullmatch(header.strip()):
+        return int(match[1])
+    if _ANY_TAG.fullmatch(header.strip()):
+        return -1
+    raise Refused(501, 'If-Match is implemented for one version only, like W/"3"; not for lists or *')
+
+
+def refuse_unbuilt(request: Request, *headers: str) -> None:
+    """Refuse conditions of this interaction that are not implemented, rather than ignore them."""
+    for name in headers:
+        if name in request.headers:
+            raise Refused(501, f"The header {name} is not implemented for this interaction; leave it out")

@@ -1,0 +1,51 @@
+"""THE table: every FHIR interaction this server answers. Routing and the CapabilityStatement are computed from it.
+
+What is not built yet stands here too, answers 501 with a reason and is not advertised.
+"""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from server.call import Call
+from server.interactions.capabilities import capabilities
+from server.interactions.create import create
+from server.interactions.delete import delete
+from server.interactions.read import read
+from server.interactions.update import update
+from server.interactions.vread import vread
+from server.outcome import Refused
+from server.route import Handler, Route
+
+SYSTEM_CODES = frozenset({"transaction", "batch", "search-system", "history-system"})
+
+
+def _unbuilt(what: str) -> Handler:
+    async def refuse(_: Call) -> Response:
+        raise Refused(501, f"{what} is not implemented")
+
+    return refuse
+
+
+_search = _unbuilt("Search")
+_history = _unbuilt("History")
+
+TABLE: tuple[Route, ...] = (
+    Route("GET", "/{type}/{id}", read, "read", "The current version of a resource"),
+    Route("PUT", "/{type}/{id}", update, "update", "Store the next version, or create under this id"),
+    Route("DELETE", "/{type}/{id}", delete, "delete", "Delete; older versions stay readable"),
+    Route("PATCH", "/{type}/{id}", _unbuilt("Patch"), None, "Change parts of a resource"),
+    Route("POST", "/{type}", create, "create", "Store a new resource under a server-assigned id"),
+    Route("GET", "/{type}", _search, None, "Search a type"),
+    Route("PUT", "/{type}", _unbuilt("Conditional update"), None, "Update what matches"),
+    Route("DELETE", "/{type}", _unbuilt("Conditional delete"), None, "Delete what matches"),
+    Route("GET", "/{type}/{id}/_history/{vid}", vread, "vread", "One version of a resource"),
+    Route("GET", "/metadata", capabilities, None, "The CapabilityStatement"),
+    Route("GET", "/_history", _history, None, "Everything that happened"),
+    Route("GET", "/{type}/_history", _history, None, "Everything that happened to a type"),
+    Route("GET", "/{type}/{id}/_history", _history, None, "Everything that happened to a resource"),
+    Route("POST", "/{type}/_search", _search, None, "Search a type"),
+    Route("POST", "/_search", _search, None, "Search all types"),
+    Route("GET", "", _search, None, "Search all types"),
+    Route("POST", "", _unbuilt("Batch and transaction"), None, "Process a Bundle"),
+)

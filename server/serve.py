@@ -1,0 +1,98 @@
+"""`fhirstore serve`: check the store, say where things are, run the ASGI server with one or several processes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from fhirstore import __version__
+from fhirstore.errors import FhirStoreError, UnsafeStore
+from fhirstore.objects.probe import probe, render
+from server.deployment import open_store
+from server.endpoint import FHIR_PATH
+from server.settings import Settings
+
+
+class CannotStart(Exception):
+    """The server cannot start; the message is one line that says what to do."""
+
+
+async def inspect_store(settings: Settings) -> list[str]:
+    """Open and probe every store. Returns their locations; raises FhirStoreError, UnsafeStore."""
+    locations = []
+    async with open_store(settings) as store:
+        await store.check()
+        for objects in store.tenancy.stores:
+            locations.append(objects.location)
+            report = await probe(objects, thorough=False)
+            if not report.safe and not settings.unsafe_single_writer:
+                raise UnsafeStore(
+                    detail=f"{objects.location} loses updates when several writers meet. Use another store, "
+                    f"or --unsafe-single-writer if this will be its only server process.\n{render(report)}"
+                )
+    return locations
+
+
+def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
+    """Serve until interrupted. Raises CannotStart."""
+    if settings.unsafe_single_writer and workers > 1:
+        raise CannotStart("--unsafe-single-writer means one process: leave --workers out")
+    if workers > 1 and settings.store.startswith("memory:"):
+        raise CannotStart("memory: lives inside one process: leave --workers out, or use file: or s3://")
+    try:
+        locations = asyncio.run(inspect_store(settings))
+    except FhirStoreError as error:
+        raise CannotStart(str(error)) from error
+    listener = _listen(host, port)
+    base_url = settings.base_url or f"http://{_authority(listener)}{FHIR_PATH}"
+    tenant = "/{tenant}" if settings.tenant_source == "path" else ""
+    lines = [f"fhirstore {__version__}", f"  base URL  {base_url}{tenant}"]
+    lines += [f"  data      {location}" for location in locations]
+    if workers > 1:
+        lines.append(f"  workers   {workers}")
+    print("\n".join(lines), flush=True)  # noqa: T201 - what a person starting the server wants to see
+    config = uvicorn.Config(
+        "server.deployment:from_env",
+        factory=True,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        workers=workers,
+        timeout_graceful_shutdown=10,
+    )
+    if workers > 1:
+        Multiprocess(config, sockets=[listener]).run()
+        return
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    if not server.started:
+        raise CannotStart("the server process did not start; the lines above say why")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind first, so that port 0 is answered with the port that was free, and a taken port with one line."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        raise CannotStart(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another with HOST and PORT"
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def _authority(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

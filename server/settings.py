@@ -1,0 +1,109 @@
+"""Settings are values, read once from the environment. README lists them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fhirstore import S3Options
+
+TENANT_SOURCES = ("none", "header", "path")
+TENANCIES = ("prefix", "bucket")
+
+
+class BadSetting(Exception):
+    """An environment variable holds what it cannot; the message names it and says what is possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a server can be told. `tenants` None: any well-formed id. `max_body`: bytes of one request body."""
+
+    store: str = "file:./data"
+    s3: S3Options = field(default_factory=S3Options)
+    tenant_source: str = "none"
+    tenants: frozenset[str] | None = frozenset({"default"})
+    tenant_buckets: Mapping[str, str] = field(default_factory=dict)
+    base_url: str | None = None
+    max_body: int = 16 * 1024 * 1024
+    unsafe_single_writer: bool = False
+
+    @property
+    def only_tenant(self) -> str | None:
+        """The one tenant of a server whose requests name none."""
+        names = frozenset(self.tenant_buckets) or self.tenants
+        return next(iter(names)) if names is not None and len(names) == 1 else None
+
+
+def from_environment(env: Mapping[str, str]) -> Settings:
+    """Read `FHIRSTORE_*` and `AWS_REGION`. Raises BadSetting."""
+    source = _choice(env, "FHIRSTORE_TENANT_SOURCE", TENANT_SOURCES)
+    tenancy = _choice(env, "FHIRSTORE_TENANCY", TENANCIES)
+    buckets = _buckets(env.get("FHIRSTORE_TENANT_BUCKETS", ""))
+    if (tenancy == "bucket") != bool(buckets):
+        raise BadSetting(
+            "FHIRSTORE_TENANCY=bucket and FHIRSTORE_TENANT_BUCKETS=tenant=bucket,… go together; set both or neither"
+        )
+    if buckets and "FHIRSTORE_TENANTS" in env:
+        raise BadSetting("FHIRSTORE_TENANT_BUCKETS already says which tenants exist; unset FHIRSTORE_TENANTS")
+    settings = Settings(
+        store=env.get("FHIRSTORE_STORE") or "file:./data",
+        s3=S3Options(
+            endpoint_url=env.get("FHIRSTORE_S3_ENDPOINT_URL") or None,
+            allow_http=bool(_flag(env, "FHIRSTORE_S3_ALLOW_HTTP")),
+            force_path_style=_flag(env, "FHIRSTORE_S3_FORCE_PATH_STYLE"),
+            region=env.get("AWS_REGION") or None,
+        ),
+        tenant_source=source,
+        tenants=_tenants(env.get("FHIRSTORE_TENANTS", "default")),
+        tenant_buckets=buckets,
+        base_url=(env.get("FHIRSTORE_BASE_URL") or "").rstrip("/") or None,
+        max_body=_positive(env, "FHIRSTORE_MAX_BODY_BYTES", 16 * 1024 * 1024),
+        unsafe_single_writer=bool(_flag(env, "FHIRSTORE_UNSAFE_SINGLE_WRITER")),
+    )
+    if settings.tenant_source == "none" and settings.only_tenant is None:
+        raise BadSetting(
+            "several tenants are configured but FHIRSTORE_TENANT_SOURCE=none; set it to header or path, "
+            "so that requests say which tenant they mean"
+        )
+    return settings
+
+
+def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    value = env.get(name) or choices[0]
+    if value not in choices:
+        raise BadSetting(f"{name}={value}: must be one of {', '.join(choices)}")
+    return value
+
+
+def _flag(env: Mapping[str, str], name: str) -> bool | None:
+    value = env.get(name, "").lower()
+    if value not in ("", "true", "1", "false", "0"):
+        raise BadSetting(f"{name}={value}: must be true or false")
+    return value in ("true", "1") if value else None
+
+
+def _positive(env: Mapping[str, str], name: str, default: int) -> int:
+    value = env.get(name) or str(default)
+    if not value.isascii() or not value.isdigit() or int(value) == 0:
+        raise BadSetting(f"{name}={value}: must be a positive whole number")
+    return int(value)
+
+
+def _tenants(text: str) -> frozenset[str] | None:
+    if text.strip() == "*":
+        return None
+    names = frozenset(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise BadSetting("FHIRSTORE_TENANTS is empty: name tenants, separated by commas, or * for any")
+    return names
+
+
+def _buckets(text: str) -> dict[str, str]:
+    buckets: dict[str, str] = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        tenant, equals, bucket = pair.partition("=")
+        if not equals or not tenant or not bucket or tenant in buckets:
+            raise BadSetting(f"FHIRSTORE_TENANT_BUCKETS: '{pair}' must be tenant=bucket, each tenant once")
+        buckets[tenant] = bucket
+    return buckets

@@ -1,0 +1,39 @@
+"""The real app on a memory store, and an HTTP client that talks to it in process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from fhirstore import FhirStore
+from fhirstore.objects.base import ObjectStore
+from fhirstore.objects.memory import MemoryStore
+from fhirstore.objects.metered import MeteredStore
+from fhirstore.tenancy import PrefixTenancy
+from server.app import create_app
+from server.settings import Settings
+
+FHIR_JSON = {"Content-Type": "application/fhir+json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A client whose base URL is the server's root, and the meter below the server."""
+
+    client: httpx.AsyncClient
+    meter: MeteredStore
+
+
+@asynccontextmanager
+async def serving(settings: Settings | None = None, objects: ObjectStore | None = None) -> AsyncIterator[Served]:
+    """Serve `objects` (a memory store unless given) in this process."""
+    settings = settings or Settings()
+    meter = MeteredStore(objects or MemoryStore())
+    store = FhirStore(PrefixTenancy(meter, settings.tenants))
+    transport = httpx.ASGITransport(create_app(store, settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        yield Served(client, meter)
+    await store.settle()

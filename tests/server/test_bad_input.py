@@ -1,0 +1,250 @@
+"""Whatever is sent, the answer is a clear OperationOutcome with the right status, and nothing is stored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from server.settings import Settings
+from tests.server.serving import FHIR_JSON, Served, serving
+
+GOOD = b'{"resourceType":"Patient","id":"p"}'
+DEEP = b'{"resourceType":"Patient","id":"p","x":' + b"[" * 10_000 + b"]" * 10_000 + b"}"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "says"),
+    [
+        (b"", 400, "required", "no body"),
+        (b"{", 400, "structure", ""),
+        (b"not json", 400, "structure", ""),
+        (b"[]", 400, "structure", "object"),
+        (b'{"resourceType":"Patient","id":"p","x":NaN}', 400, "structure", ""),
+        (b'{"resourceType":"Patient","id":"p","x":1,"x":2}', 400, "structure", "x"),
+        (b'{"resourceType":"Patient","id":"p","x":"\xff"}', 400, "structure", "UTF-8"),
+        (b'{"resourceType":"Patient","id":"p","x":"\\ud800"}', 400, "structure", "surrogate"),
+        (DEEP, 400, "structure", "64"),
+        (b'{"id":"p"}', 400, "required", "resourceType"),
+        (b'{"resourceType":"Patent","id":"p"}', 400, "value", "resourceType"),
+        (b'{"resourceType":7,"id":"p"}', 400, "required", "resourceType"),
+        (b'{"resourceType":"Observation","id":"p"}', 400, "invalid", "Observation"),
+        (b'{"resourceType":"Patient","id":"q"}', 400, "invalid", "id"),
+        (b'{"resourceType":"Patient"}', 400, "required", "id"),
+        (b'{"resourceType":"Patient","id":7}', 400, "required", "id"),
+        (b'{"resourceType":"Patient","id":"p","meta":"x"}', 400, "", "meta"),
+    ],
+)
+async def test_a_bad_body_is_refused(served: Served, body: bytes, status: int, code: str, says: str) -> None:
+    """Broken JSON, the wrong resource, a mismatched id: 400, and the text says what is wrong."""
+    answer = await served.client.put("/fhir/Patient/p", content=body, headers=FHIR_JSON)
+    assert answer.status_code == status
+    issue = outcome_of(answer.json())
+    assert not code or issue["code"] == code
+    assert says in issue["diagnostics"]
+    assert (await served.client.get("/fhir/Patient/p")).status_code == 404
+
+
+async def test_depth_is_refused_before_it_costs(served: Served) -> None:
+    """Ten million brackets are answered without recursion; the bound is generous, the point is that it returns."""
+    body = b'{"resourceType":"Patient","id":"p","x":' + b"[" * 10_000_000
+    begun = time.monotonic()
+    answer = await served.client.put("/fhir/Patient/p", content=body, headers=FHIR_JSON)
+    assert answer.status_code == 400
+    assert time.monotonic() - begun < 30
+
+
+async def test_a_body_over_the_limit_is_413_and_the_limit_is_named(served: Served) -> None:
+    """20 MB against the default of 16 MiB, with and without a Content-Length."""
+    body = b'{"resourceType":"Patient","id":"p","x":"' + b"x" * 20_000_000 + b'"}'
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 1 << 20):
+            yield body[start : start + (1 << 20)]
+
+    for content in (body, chunks()):
+        answer = await served.client.put("/fhir/Patient/p", content=content, headers=FHIR_JSON)
+        assert answer.status_code == 413
+        issue = outcome_of(answer.json())
+        assert issue["code"] == "too-long"
+        assert "16,777,216" in issue["diagnostics"]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("id_", ["x" * 65, "a_b", "a%20b", "%2e%2e", "%C3%A9", "a%0Ab", "%00"])
+async def test_a_malformed_id_is_400(served: Served, method: str, id_: str) -> None:
+    """65 characters, dots only, characters FHIR does not allow."""
+    content = GOOD if method == "PUT" else None
+    with served.meter.measure() as cost:
+        answer = await served.client.request(method, f"/fhir/Patient/{id_}", content=content, headers=FHIR_JSON)
+    assert answer.status_code == 400
+    assert "id" in outcome_of(answer.json())["diagnostics"]
+    assert cost.requests == {}
+
+
+@pytest.mark.parametrize("type_", ["Patent", "patient", "Resource", "DomainResource", "_x", "Patient%00"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_an_unknown_type_is_404(served: Served, method: str, type_: str) -> None:
+    """A type that R4 does not have, or that is abstract."""
+    content = b'{"resourceType":"%s","id":"p"}' % type_.encode() if method == "PUT" else None
+    answer = await served.client.request(method, f"/fhir/{type_}/p", content=content, headers=FHIR_JSON)
+    assert answer.status_code == 404
+    assert outcome_of(answer.json())["code"] == "not-supported"
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "application/fhir+xml", "application/json; charset=latin-1"]
+)
+async def test_a_wrong_content_type_is_415(served: Served, content_type: str | None) -> None:
+    """Only JSON in UTF-8 is read."""
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    answer = await served.client.put("/fhir/Patient/p", content=GOOD, headers=headers)
+    assert answer.status_code == 415
+    assert "application/fhir+json" in outcome_of(answer.json())["diagnostics"] or "UTF-8" in answer.text
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "application/fhir+json; charset=UTF-8", 'application/fhir+json;charset="utf-8"', "text/json"],
+)
+async def test_the_usual_content_types_are_read(served: Served, content_type: str) -> None:
+    """JSON by any of its names."""
+    answer = await served.client.put("/fhir/Patient/p", content=GOOD, headers={"Content-Type": content_type})
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        ("application/fhir+json", 200),
+        ("text/html, */*;q=0.1", 200),
+        ("application/json;q=0.9", 200),
+        ("application/fhir+xml", 406),
+        ("application/fhir+json;q=0", 406),
+        ("application/fhir+json; q=0.0, application/xml", 406),
+    ],
+)
+async def test_accept_is_honoured_or_refused(served: Served, accept: str, status: int) -> None:
+    """A client that cannot read JSON is told so."""
+    await served.client.put("/fhir/Patient/p", content=GOOD, headers=FHIR_JSON)
+    answer = await served.client.get("/fhir/Patient/p", headers={"Accept": accept})
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize(("query", "status"), [("_format=json", 200), ("_format=xml", 406), ("_summary=true", 501)])
+async def test_parameters_of_a_read_are_honoured_or_refused(served: Served, query: str, status: int) -> None:
+    """Nothing that changes the answer is silently ignored."""
+    await served.client.put("/fhir/Patient/p", content=GOOD, headers=FHIR_JSON)
+    assert (await served.client.get(f"/fhir/Patient/p?{query}")).status_code == status
+
+
+async def test_a_method_that_is_not_possible_is_405_with_allow(served: Served) -> None:
+    """Allow lists what is."""
+    answer = await served.client.post("/fhir/Patient/p", content=GOOD, headers=FHIR_JSON)
+    assert answer.status_code == 405
+    assert {"GET", "PUT", "DELETE"} <= set(answer.headers["allow"].split(", "))
+    assert outcome_of(answer.json())["code"] == "not-supported"
+    assert (await served.client.delete("/fhir/metadata")).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/fhir/Patient?name=x"),
+        ("POST", "/fhir/Patient/_search"),
+        ("GET", "/fhir/Patient/p/_history"),
+        ("GET", "/fhir/_history"),
+        ("PATCH", "/fhir/Patient/p"),
+        ("POST", "/fhir"),
+        ("PUT", "/fhir/Patient?identifier=x"),
+        ("DELETE", "/fhir/Patient?identifier=x"),
+    ],
+)
+async def test_what_is_not_built_is_501_with_a_reason(served: Served, method: str, path: str) -> None:
+    """A FHIR interaction that this version lacks is named, not mistaken for something else."""
+    answer = await served.client.request(method, path, content=GOOD, headers=FHIR_JSON)
+    assert answer.status_code == 501
+    assert "not implemented" in outcome_of(answer.json())["diagnostics"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "header"),
+    [
+        ("POST", "/fhir/Patient", {"If-None-Exist": "identifier=x"}),
+        ("POST", "/fhir/Patient", {"Idempotency-Key": "x"}),
+        ("PUT", "/fhir/Patient/p", {"If-None-Match": "*"}),
+        ("PUT", "/fhir/Patient/p", {"If-Match": "*"}),
+        ("PUT", "/fhir/Patient/p", {"If-Match": 'W/"1", W/"2"'}),
+    ],
+)
+async def test_a_condition_that_is_not_built_is_never_ignored(
+    served: Served, method: str, path: str, header: dict[str, str]
+) -> None:
+    """Ignoring it would lose an update or make a duplicate."""
+    answer = await served.client.request(method, path, content=GOOD, headers=FHIR_JSON | header)
+    assert answer.status_code == 501
+
+
+@pytest.mark.parametrize("path", ["/", "/fhir/", "/fhir/Patient/p/x", "/nowhere", "/fhir/Patient/p/_history/1/2"])
+async def test_an_unknown_path_is_404(served: Served, path: str) -> None:
+    """And the answer says where the API is."""
+    answer = await served.client.get(path)
+    assert answer.status_code == 404
+    assert "/fhir" in outcome_of(answer.json())["diagnostics"]
+
+
+@pytest.mark.parametrize("vid", ["0", "2", "01", "x", "-1", "9" * 30])
+async def test_a_version_that_does_not_exist_is_404(served: Served, vid: str) -> None:
+    """Neither too high nor malformed version ids find anything."""
+    await served.client.put("/fhir/Patient/p", content=GOOD, headers=FHIR_JSON)
+    answer = await served.client.get(f"/fhir/Patient/p/_history/{vid}")
+    assert answer.status_code == 404
+    assert outcome_of(answer.json())["code"] == "not-found"
+
+
+@pytest.mark.parametrize(
+    ("tenant", "status"), [(None, 400), ("", 400), ("Not Well Formed", 400), ("unknown", 404), ("clinic-a", 200)]
+)
+async def test_by_header_the_tenant_must_be_named_well_formed_and_known(tenant: str | None, status: int) -> None:
+    """An unknown or malformed tenant is an error, never a default."""
+    settings = Settings(tenant_source="header", tenants=frozenset({"clinic-a", "clinic-b"}))
+    async with serving(settings) as served:
+        named = {"X-Tenant-ID": "clinic-a"}
+        await served.client.put("/fhir/Patient/p", content=GOOD, headers=FHIR_JSON | named)
+        answer = await served.client.get("/fhir/Patient/p", headers={} if tenant is None else {"X-Tenant-ID": tenant})
+        assert answer.status_code == status
+        if status != 200:
+            outcome_of(answer.json())
+        assert (await served.client.get("/fhir/Patient/p", headers={"X-Tenant-ID": "clinic-b"})).status_code == 404
+
+
+async def test_by_path_the_tenant_is_part_of_every_url() -> None:
+    """Locations carry the tenant, and another tenant's path finds nothing."""
+    settings = Settings(tenant_source="path", tenants=frozenset({"clinic-a", "clinic-b"}))
+    async with serving(settings) as served:
+        made = await served.client.post("/fhir/clinic-a/Patient", content=GOOD, headers=FHIR_JSON)
+        assert made.headers["location"].startswith("http://testserver/fhir/clinic-a/Patient/")
+        assert (await served.client.get(made.headers["location"])).status_code == 200
+        elsewhere = made.headers["location"].replace("clinic-a", "clinic-b")
+        assert (await served.client.get(elsewhere)).status_code == 404
+        assert (await served.client.get("/fhir/Clinic-A/Patient/p")).status_code == 400
+        assert (await served.client.get("/fhir/unknown/metadata")).status_code == 404
+
+
+async def test_a_tenant_header_is_not_ignored_where_tenants_are_off(served: Served) -> None:
+    """A client that names a tenant must not find its data in another's place."""
+    answer = await served.client.put("/fhir/Patient/p", content=GOOD, headers=FHIR_JSON | {"X-Tenant-ID": "clinic-a"})
+    assert answer.status_code == 404
+    assert "X-Tenant-ID" in outcome_of(answer.json())["diagnostics"]
+
+
+def outcome_of(resource: dict[str, object]) -> dict[str, str]:
+    """The first issue of an OperationOutcome with an error in it."""
+    assert resource["resourceType"] == "OperationOutcome"
+    issues = resource["issue"]
+    assert isinstance(issues, list)
+    first: dict[str, str] = issues[0]
+    assert first["severity"] in ("error", "fatal")
+    assert first["diagnostics"]
+    return first
