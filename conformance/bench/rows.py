@@ -1,0 +1,107 @@
+"""What a run found out, as values: rows of medians, and the ratios that are promised."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from conformance.bench.counts import Count
+from conformance.bench.sampling import Sample
+
+EMPTY_GET = "empty GET"
+EMPTY_POST = "empty POST, 2 KB"
+RAW_PUT = "raw obstore PUT"
+
+Samples = Mapping[str, Sequence[Sample]]  # by row, one per round
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One interaction, or one yardstick. Rates in requests per second, CPU in µs per request; None: not known."""
+
+    name: str
+    requests: Mapping[str, int] | None
+    round_trips: int | None
+    cpu_us: float | None
+    s3_cpu_us: float | None
+    rate: float
+    unexpected: Mapping[int, int]
+
+    @classmethod
+    def of(cls, name: str, samples: Sequence[Sample], count: Count | None) -> Row:
+        """The median of some samples."""
+        unexpected: Counter[int] = Counter()
+        for each in samples:
+            unexpected.update(each.unexpected)
+        return cls(
+            name=name,
+            requests=count.requests if count else None,
+            round_trips=count.round_trips if count else None,
+            cpu_us=_median([each.cpu_us for each in samples]),
+            s3_cpu_us=_median([each.s3_cpu_us for each in samples]),
+            rate=median(each.rate for each in samples),
+            unexpected=dict(unexpected),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """One rate over a yardstick's: the median over rounds, since both were measured in each. `wanted`: at least."""
+
+    name: str
+    value: float
+    wanted: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Everything about one store, or one server."""
+
+    name: str
+    rows: tuple[Row, ...]
+    ratios: tuple[Ratio, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Was every answer the expected one?"""
+        return not any(row.unexpected for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A ratio worth printing, and on which stores how much of it is asked."""
+
+    name: str
+    of: str
+    to: str
+    divisor: float
+    wanted: Mapping[str, float]
+
+
+PROMISES = (
+    Promise("read / empty GET", "read", EMPTY_GET, 1, {"embedded": 0.5}),
+    Promise("create / empty GET", "create", EMPTY_GET, 1, {"embedded": 0.25}),
+    Promise("create / (raw obstore PUT / 4)", "create", RAW_PUT, 4, {"s3": 0.6}),
+)
+
+
+def ratios(store: str, samples: Samples) -> tuple[Ratio, ...]:
+    """The promised ratios whose two sides were both measured."""
+    return tuple(
+        Ratio(
+            promise.name, _ratio(samples[promise.of], samples[promise.to], promise.divisor), promise.wanted.get(store)
+        )
+        for promise in PROMISES
+        if promise.of in samples and promise.to in samples
+    )
+
+
+def _ratio(of: Sequence[Sample], to: Sequence[Sample], divisor: float) -> float:
+    return median(a.rate * divisor / b.rate if b.rate else 0.0 for a, b in zip(of, to, strict=True))
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None

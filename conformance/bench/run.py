@@ -1,0 +1,164 @@
+"""A run: start what is to be measured, take samples in rounds, so that a noisy moment hits both sides of a ratio."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from itertools import islice, repeat
+from pathlib import Path
+
+from obstore.store import S3Store
+
+from conformance.bench.counts import Count, count
+from conformance.bench.load import LoadFailed, Target
+from conformance.bench.patients import patients
+from conformance.bench.rows import EMPTY_GET, EMPTY_POST, RAW_PUT, Row, Subject, ratios
+from conformance.bench.sampling import Effort, Processes, Sample, sample, sample_raw_puts
+from conformance.bench.servers import BUCKET, Running, S3Place, empty_endpoint, fhirstore, seaweedfs
+from conformance.bench.workload import CREATE, DELETE, READ, UPDATE, VREAD, Call, Interaction, Stored, creates
+from fhirstore import open_objects
+from fhirstore.objects.base import ObjectStore
+from server.settings import from_environment
+
+STORES = ("memory", "embedded", "s3")
+POOL = 256  # Patients that reads and updates go round; far more than connections, so that updates do not meet
+SEEDING_SECONDS = 120.0  # a peer may be slow
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure: `stores` of ours, or the server at `url` (with its `pid`, its CPU too)."""
+
+    effort: Effort
+    rounds: int
+    stores: tuple[str, ...] = STORES
+    url: str | None = None
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """One server under measurement and its yardsticks."""
+
+    name: str
+    target: Target
+    processes: Processes
+    empty: Running
+    counts: Mapping[str, Count]
+    raw: S3Store | None = None
+
+
+async def run(plan: Plan, say: Say) -> tuple[Subject, ...]:
+    """Measure. Raises LoadFailed, ServerFailed, UnexpectedAnswer."""
+    subjects = []
+    with tempfile.TemporaryDirectory(prefix="fhirstore-bench-") as name:
+        folder = Path(name)
+        with empty_endpoint(folder) as empty:
+            if plan.url:
+                peer = _Bench(plan.url, Target.of(plan.url), Processes(plan.pid), empty, {})
+                return (await _measure(peer, plan, say),)
+            for store in plan.stores:
+                say(f"{store}: starting")
+                place = folder / store
+                place.mkdir()
+                async with _ours(store, place, empty) as bench:
+                    subjects.append(await _measure(bench, plan, say))
+    return tuple(subjects)
+
+
+@asynccontextmanager
+async def _ours(store: str, folder: Path, empty: Running) -> AsyncIterator[_Bench]:
+    """Our server on one kind of store, with that store's request counts."""
+    with ExitStack() as stack:
+        s3: S3Place | None = None
+        if store == "s3":
+            s3 = stack.enter_context(seaweedfs(folder))
+        stack.enter_context(_environment(s3.environment() if s3 else {}))
+        async with _opened(_location(store, folder, "counted")) as objects:
+            counts = await count(objects)
+        server = stack.enter_context(fhirstore(_location(store, folder, "fhir"), folder))
+        processes = Processes(server.pid, s3.pid if s3 else None)
+        yield _Bench(store, Target.of(server.url), processes, empty, counts, s3.client("raw") if s3 else None)
+
+
+def _location(store: str, folder: Path, part: str) -> str:
+    return {"memory": "memory:", "embedded": f"file:{folder / part}", "s3": f"s3://{BUCKET}/{part}"}[store]
+
+
+@asynccontextmanager
+async def _opened(location: str) -> AsyncIterator[ObjectStore]:
+    objects = await open_objects(location, s3=from_environment(os.environ).s3)
+    try:
+        yield objects
+    finally:
+        await objects.aclose()
+
+
+@contextmanager
+def _environment(names: Mapping[str, str]) -> Iterator[None]:
+    """Settings and credentials reach the server, and S3 clients in this process, by the environment: by these alone."""
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith(("FHIRSTORE_", "AWS_")):
+            del os.environ[name]
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+async def _measure(bench: _Bench, plan: Plan, say: Say) -> Subject:
+    stored = await _seed(bench)
+    samples: dict[str, list[Sample]] = {}
+    for number in range(plan.rounds):
+        say(f"{bench.name}: round {number + 1} of {plan.rounds}")
+        async for name, taken in _round(bench, plan.effort, stored):
+            samples.setdefault(name, []).append(taken)
+    rows = tuple(Row.of(name, taken, bench.counts.get(name)) for name, taken in samples.items())
+    return Subject(bench.name, rows, ratios(bench.name, samples))
+
+
+async def _seed(bench: _Bench) -> list[Stored]:
+    effort = Effort(connections=8, seconds=SEEDING_SECONDS)
+    seeded = await _sample(bench, CREATE, islice(creates(), POOL), effort)
+    if seeded.unexpected or not seeded.locations:
+        raise LoadFailed(f"{bench.name}: creating Patients was answered with {seeded.unexpected or 'no Location'}")
+    return [Stored.at(location) for location in seeded.locations]
+
+
+async def _round(bench: _Bench, effort: Effort, stored: list[Stored]) -> AsyncIterator[tuple[str, Sample]]:
+    """Every row once; the two sides of each ratio close together."""
+    if bench.raw is not None:
+        yield RAW_PUT, await sample_raw_puts(bench.raw, effort=effort, processes=Processes(s3=bench.processes.s3))
+    created = await _sample(bench, CREATE, creates(), effort)
+    yield CREATE.name, created
+    yield EMPTY_GET, await _sample_empty(bench.empty, Call("GET", "/"), effort)
+    for interaction in (READ, VREAD):
+        yield interaction.name, await _sample(bench, interaction, interaction.calls(stored), effort)
+    yield EMPTY_POST, await _sample_empty(bench.empty, Call("POST", "/", next(patients())), effort)
+    yield UPDATE.name, await _sample(bench, UPDATE, UPDATE.calls(stored), effort)
+    deletable = [Stored.at(location) for location in created.locations]
+    yield DELETE.name, await _sample(bench, DELETE, DELETE.calls(deletable), effort)
+
+
+async def _sample(bench: _Bench, interaction: Interaction, calls: Iterator[Call], effort: Effort) -> Sample:
+    return await sample(
+        bench.target,
+        calls,
+        expected=interaction.expected,
+        effort=effort,
+        processes=bench.processes,
+        keep_locations=interaction is CREATE,
+    )
+
+
+async def _sample_empty(empty: Running, call: Call, effort: Effort) -> Sample:
+    processes = Processes(empty.pid)
+    return await sample(Target.of(empty.url), repeat(call), expected=(200,), effort=effort, processes=processes)
