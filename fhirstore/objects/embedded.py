@@ -26,7 +26,8 @@ from fhirstore.objects.embedded_database import DATABASE, connect, is_busy, mean
 from fhirstore.objects.embedded_listing import list_page
 from fhirstore.objects.embedded_turn import Turn
 from fhirstore.objects.embedded_writer import DeleteRows, GroupWriter, PutRow
-from fhirstore.objects.large_bodies import IncomingBody, LargeBodies, etag_of
+from fhirstore.objects.etag import etag_of
+from fhirstore.objects.large_bodies import IncomingBody, LargeBodies
 
 LARGE = 256 * 1024  # bytes; above it a file is cheaper than overflow pages that pass through the WAL
 _DELETES = 1000  # keys per request of a batch delete
@@ -54,7 +55,7 @@ class EmbeddedStore:
         self._reader = connect(directory, patience=_READING)
         self._stopping = threading.Event()
         self._sweeper = ThreadPoolExecutor(1, thread_name_prefix="fhirstore-sweeper")
-        self._writer = GroupWriter(connect(directory, patience=0), turn, clock=clock, let_go=self._let_go)
+        self._writer = GroupWriter(connect(directory, patience=_READING), turn, clock=clock, let_go=self._let_go)
         self._sweeper.submit(self._remove_orphans)
 
     @classmethod

@@ -63,6 +63,8 @@ def connect(directory: Path, *, patience: float) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cache_size = -32768")  # KiB
     connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA secure_delete = ON")  # what was purged is overwritten
+    connection.execute("PRAGMA journal_size_limit = 67108864")  # bytes the WAL may keep after a burst
     return connection
 
 
@@ -73,15 +75,13 @@ def prepare(directory: Path) -> None:
     """
     connection = connect(directory, patience=10)
     try:
-        connection.execute(
-            "PRAGMA page_size = 8192"
-        )  # holds three records of 2 KB; no effect on a database that exists
-        if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
-            raise StoreMisconfigured("", f"{directory}: this file system has no shared memory for SQLite's WAL")
         (made_by,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if tables == 0 and version == 0:
+            connection.execute("PRAGMA page_size = 8192")  # three records of 2 KB
+            if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+                raise StoreMisconfigured("", f"{directory}: no shared memory on this file system; name a local disk")
             connection.executescript(_SCHEMA)
         elif made_by != _OURS:
             raise StoreMisconfigured("", f"{directory / DATABASE} is not a fhirstore database; name another directory")

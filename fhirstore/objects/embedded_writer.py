@@ -105,6 +105,7 @@ class GroupWriter:
         connection.create_function("let_go", 1, self._gone.append)
         for trigger in _LET_GO:
             connection.execute(trigger)
+        connection.execute("PRAGMA busy_timeout = 0")  # the turn keeps order; see _begin
         # A daemon, so that a program that forgets to close can end; what was acknowledged is durable anyway.
         self._thread = threading.Thread(target=self._run, name="fhirstore-writer", daemon=True)
         self._thread.start()
@@ -180,7 +181,7 @@ class GroupWriter:
     def _transaction(self, batch: list[_Waiting]) -> list[_Answer]:
         try:
             self._begin()
-            answers = [self._apply(waiting.request) for waiting in batch]
+            answers = [self._apply(waiting) for waiting in batch]
             self._cursor.execute("COMMIT")
         except sqlite3.Error as error:
             if self._connection.in_transaction:
@@ -205,12 +206,13 @@ class GroupWriter:
             else:
                 return
 
-    def _apply(self, request: PutRow | DeleteRows) -> _Answer:
+    def _apply(self, waiting: _Waiting) -> _Answer:
+        request = waiting.request
         try:
             return self._put(request) if isinstance(request, PutRow) else self._delete(request.keys)
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError) as error:
             # This statement alone was undone. Errors of the disk end the whole transaction instead.
-            return OutcomeUnknown("", meaning(error))
+            return OutcomeUnknown(_key(waiting), meaning(error))
         except (ValueError, OverflowError) as error:
             return OutcomeUnknown("", f"the row cannot be bound: {type(error).__name__}")
 

@@ -7,7 +7,6 @@ at a later start, once it is so old that no writer can still be at work on it.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
@@ -16,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fhirstore.clock import Ids
+from fhirstore.objects.etag import etag_hash
 
 _FOLDER = "bodies"
 _ORPHAN_AGE = 24 * 3600  # seconds since the last write to a file that no row names
@@ -66,7 +66,7 @@ class IncomingBody:
         self.size = 0
         self.etag = ""  # known once finished
         self._path = path
-        self._hash = _hash()
+        self._hash = etag_hash()
         self._lock = threading.Lock()  # an abandoned writer's last append may still be under way in its thread
         self._abandoned = False
         self._file: int | None = None
@@ -126,17 +126,8 @@ class OpenBody:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
+        """Also while a cancelled read is still under way in its thread: what that one reads goes nowhere."""
         os.close(self._file)
-
-
-def etag_of(body: bytes) -> str:
-    """The ETag of a body that is at hand."""
-    return _hash(body).hexdigest()
-
-
-def _hash(start: bytes = b"") -> hashlib.blake2b:
-    """2 KB take 2 µs, and nobody can make two bodies that share a digest."""
-    return hashlib.blake2b(start, digest_size=16, usedforsecurity=False)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,7 +6,6 @@ clock and sees write windows close. No verb awaits anything, hence each one is a
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from fhirstore.clock import Clock, SystemClock
 from fhirstore.errors import ObjectNotFound, PreconditionFailed, WriteWindowClosed
 from fhirstore.objects.base import Condition, IfAbsent, Listed, ObjectStream, Page, StoredObject, Written
 from fhirstore.objects.body_streams import BytesStream
+from fhirstore.objects.etag import etag_of
 
 _AFTER_SLASH = chr(ord("/") + 1)  # "a/b" + this: the first text behind every key that starts with "a/b/"
 
@@ -125,7 +125,7 @@ class MemoryStore:
             raise ObjectNotFound(key, date=self.now()) from None
 
     def _keep(self, key: str, body: bytes, now: int) -> Written:
-        etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        etag = etag_of(body)
         if key not in self._objects:
             insort(self._keys, key)
         self._objects[key] = _Kept(body, etag, now)

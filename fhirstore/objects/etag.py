@@ -1,0 +1,18 @@
+"""ETags where this process makes them: a hash of the body, as S3's are, so that every store meets ABA alike.
+
+BLAKE2b with 16 bytes: 2 KB take 2 µs, and nobody can make two bodies that share one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def etag_of(body: bytes) -> str:
+    """The ETag of a body that is at hand."""
+    return etag_hash(body).hexdigest()
+
+
+def etag_hash(start: bytes = b"") -> hashlib.blake2b:
+    """The hash whose hex digest is the ETag, for a body that arrives in pieces."""
+    return hashlib.blake2b(start, digest_size=16, usedforsecurity=False)
