@@ -178,6 +178,9 @@ DEEP: dict[str, Callable[[int], bytes]] = {
     "objects": lambda n: b'{"a":' * n + b"1" + b"}" * n,
     "mixed": lambda n: b'{"a":[' * (n // 2) + b"]}" * (n // 2),
     "after siblings": lambda n: b'{"a":' + b"[[]," * (n - 2) + b"1" + b"]" * (n - 2) + b"}",
+    "behind a few escapes": lambda n: (
+        b'{"t":"' + b"{" * 9000 + b'\\"[\\\\\\n\\\\","a":' + b"[" * (n - 1) + b"]" * (n - 1) + b"}"
+    ),
     "behind long text": lambda n: b'{"t":"' + b'\\"{[\\\\' * 5000 + b'","a":' + b"[" * (n - 1) + b"]" * (n - 1) + b"}",
 }
 
