@@ -1,12 +1,20 @@
-"""The embedded store keeps the contract, whatever the size above which bodies become files."""
+"""The embedded store keeps the contract, commits in groups, refuses what is not its own, and says why in one line."""
 
+import asyncio
+import os
+import sqlite3
+import threading
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from fhirstore.objects.base import ObjectStore
+from fhirstore.errors import OutcomeUnknown, StoreMisconfigured, StoreUnavailable, WriteWindowClosed
+from fhirstore.objects.base import IF_ABSENT, ObjectStore, Written
 from fhirstore.objects.embedded import EmbeddedStore
+from fhirstore.objects.embedded_database import DATABASE, connect
+from fhirstore.objects.embedded_listing import list_page, upper_bound
 from tests.objects.contract import ObjectStoreContract
 
 
@@ -30,3 +38,229 @@ class TestEmbeddedStoreOfFiles(ObjectStoreContract):
         store = await EmbeddedStore.open(tmp_path / "store", large=1)
         yield store
         await store.aclose()
+
+
+class HandClock:
+    """A clock that a test sets."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def now(self) -> int:
+        return self.at
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
+    """A store in a directory of its own."""
+    store = await EmbeddedStore.open(tmp_path)
+    yield store
+    await store.aclose()
+
+
+async def test_concurrent_writes_share_commits(store: EmbeddedStore) -> None:
+    """Hundreds of writes in flight take far fewer transactions than writes."""
+    await asyncio.gather(*(store.put(f"k/{number}", b"x", condition=IF_ABSENT) for number in range(500)))
+    assert len((await store.list("k/")).objects) == 500
+    assert store.commits <= 50
+
+
+async def test_what_was_written_is_there_when_opened_again(tmp_path: Path) -> None:
+    """Closing and opening changes nothing."""
+    store = await EmbeddedStore.open(tmp_path)
+    small, large = await store.put("small", b"x"), await store.put("large", b"y" * 1_000_000)
+    await store.aclose()
+    store = await EmbeddedStore.open(tmp_path)
+    assert [(await store.get(key)).etag for key in ("small", "large")] == [small.etag, large.etag]
+    assert store.location == f"file:{tmp_path}"
+    await store.aclose()
+
+
+async def test_window_is_judged_by_the_clock_when_applied(tmp_path: Path) -> None:
+    """Windows end at the store's own clock, dates and last-modified times are its too."""
+    clock = HandClock(5_000)
+    store = await EmbeddedStore.open(tmp_path, clock=clock, large=10)
+    assert (await store.put("a", b"in time", expires=5_000)).date == 5_000
+    clock.at = 5_001
+    for body in (b"late", b"late, and a file"):
+        with pytest.raises(WriteWindowClosed):
+            await store.put("a", body, expires=5_000)
+    assert (await store.get("a")).body == b"in time"
+    assert (await store.list("")).objects[0].modified == 5_000
+    await store.aclose()
+    assert list((tmp_path / "bodies").iterdir()) == []
+
+
+async def test_cancelled_waiter_disturbs_nobody(store: EmbeddedStore) -> None:
+    """Requests whose waiters were cancelled do not keep others from their answers."""
+    tasks = [asyncio.create_task(store.put(f"k/{number}", b"x")) for number in range(100)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(outcome, Written) for outcome in outcomes[1::2])
+    await store.put("after", b"x")
+    assert len((await store.list("k/")).objects) >= 50
+
+
+async def test_one_bad_request_fails_alone(store: EmbeddedStore) -> None:
+    """A request that SQLite cannot bind fails, the others of its batch are applied."""
+    outcomes = await asyncio.gather(
+        *(store.put(f"k/{number}", b"x") for number in range(10)),
+        store.put("k/\ud800", b"a key that is no text"),
+        *(store.put(f"l/{number}", b"x") for number in range(10)),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes].count(OutcomeUnknown) == 1
+    assert len((await store.list("")).objects) == 20
+
+
+async def test_loops_of_several_threads_share_a_store(store: EmbeddedStore) -> None:
+    """Each event loop gets the answers to its own requests."""
+
+    async def write(name: str) -> None:
+        await asyncio.gather(*(store.put(f"{name}/{number}", name.encode()) for number in range(100)))
+
+    threads = [threading.Thread(target=lambda name=name: asyncio.run(write(name))) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    await write("d")
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
+    assert len((await store.list("")).objects) == 400
+
+
+async def test_closing_commits_what_is_queued_and_refuses_the_rest(tmp_path: Path) -> None:
+    """aclose lets queued writes finish; later ones and reads are refused; closing twice is fine."""
+    store = await EmbeddedStore.open(tmp_path)
+    writes = [asyncio.create_task(store.put(f"k/{number}", b"x")) for number in range(50)]
+    await asyncio.sleep(0)
+    await store.aclose()
+    assert all([isinstance(await write, Written) for write in writes])
+    with pytest.raises(OutcomeUnknown):
+        await store.put("late", b"x")
+    with pytest.raises(StoreUnavailable):
+        await store.get("k/1")
+    with pytest.raises(StoreMisconfigured):
+        await store.check()
+    await store.aclose()
+
+
+# --- LIST costs what it gives -----------------------------------------------------------------------------------
+
+
+async def test_rolled_up_folders_are_jumped_over(store: EmbeddedStore, tmp_path: Path) -> None:
+    """Rolling up folders of thousands of keys takes about the steps of folders of one."""
+    async with asyncio.TaskGroup() as group:
+        for number in range(3000):
+            group.create_task(store.put(f"wide/{number % 3}/{number}", b""))
+        for number in range(3):
+            group.create_task(store.put(f"slim/{number}/{number}", b""))
+    with closing(connect(tmp_path, patience=1)) as connection:
+        steps: dict[str, int] = {"wide/": 0, "slim/": 0}
+        for prefix in steps:
+
+            def count(prefix: str = prefix) -> int:
+                steps[prefix] += 1
+                return 0
+
+            connection.set_progress_handler(count, 1)
+            page = list_page(connection, prefix, start_after=None, cursor=None, delimiter=True, limit=1000)
+            assert page.prefixes == (f"{prefix}0/", f"{prefix}1/", f"{prefix}2/")
+    assert 0 < steps["wide/"] < 2 * steps["slim/"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "bound"),
+    [("a/", "a0"), ("a\U0010ffff", "b"), ("\ud7ff", "\ue000"), ("", b""), ("\U0010ffff", b"")],
+    ids=["folder", "last-character", "before-surrogates", "none", "only-last"],
+)
+def test_prefix_ends_where_no_key_starts_with_it(prefix: str, bound: str | bytes) -> None:
+    """The bound behind a prefix is text that SQLite can compare, or nothing."""
+    assert upper_bound(prefix) == bound
+
+
+# --- one clear line ---------------------------------------------------------------------------------------------
+
+
+async def test_file_is_no_directory(tmp_path: Path) -> None:
+    """Opening a file, or a place below one, says so."""
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StoreMisconfigured, match="is a file or lies in one; name a directory"):
+            await EmbeddedStore.open(place)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where even root may not write")
+async def test_unwritable_place_is_refused() -> None:
+    """Opening where no directory can be made says so."""
+    with pytest.raises(StoreMisconfigured, match="name a directory to write to"):
+        await EmbeddedStore.open(Path("/proc/fhirstore"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+async def test_read_only_directory_is_refused(tmp_path: Path) -> None:
+    """Opening a directory without the right to write says so."""
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreMisconfigured, match="name a directory to write to"):
+        await EmbeddedStore.open(tmp_path)
+
+
+async def test_other_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    """A SQLite database of another program is not touched."""
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
+        database.execute("CREATE TABLE cookies (x)")
+    before = (tmp_path / DATABASE).read_bytes()
+    with pytest.raises(StoreMisconfigured, match="is not a fhirstore database"):
+        await EmbeddedStore.open(tmp_path)
+    assert (tmp_path / DATABASE).read_bytes() == before
+
+
+async def test_unknown_format_is_refused(tmp_path: Path) -> None:
+    """A database of a later format is refused by name of both."""
+    await (await EmbeddedStore.open(tmp_path)).aclose()
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreMisconfigured, match="has format 99, this fhirstore knows 1"):
+        await EmbeddedStore.open(tmp_path)
+
+
+async def test_garbage_is_refused(tmp_path: Path) -> None:
+    """A file that is no database is called that."""
+    (tmp_path / DATABASE).write_bytes(b"not a database, whatever its name says\n" * 200)
+    with pytest.raises(StoreMisconfigured, match="is no SQLite database"):
+        await EmbeddedStore.open(tmp_path)
+
+
+async def test_damage_met_later_is_reported_not_hidden(tmp_path: Path) -> None:
+    """Damaged pages raise errors of the store that name the damage, on reads and on writes."""
+    store = await EmbeddedStore.open(tmp_path)
+    await asyncio.gather(*(store.put(f"k/{number}", b"x" * 2000) for number in range(200)))
+    await store.aclose()
+    with (tmp_path / DATABASE).open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xff" * ((tmp_path / DATABASE).stat().st_size - 8192))
+    store = await EmbeddedStore.open(tmp_path)
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        await store.get("k/1")
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        await store.list("k/")
+    with pytest.raises(OutcomeUnknown, match="damaged"):
+        await store.put("k/1", b"x")
+    with pytest.raises(StoreMisconfigured, match="damaged"):
+        await store.check()
+    await store.aclose()
+
+
+async def test_check_notices_that_the_files_are_gone(tmp_path: Path) -> None:
+    """A directory removed or replaced under a running store is noticed."""
+    store = await EmbeddedStore.open(tmp_path / "store")
+    await store.check()
+    (tmp_path / "store").rename(tmp_path / "moved")
+    with pytest.raises(StoreMisconfigured, match="gone"):
+        await store.check()
+    other = await EmbeddedStore.open(tmp_path / "store")
+    with pytest.raises(StoreMisconfigured, match="replaced"):
+        await store.check()
+    await other.aclose()
+    await store.aclose()
