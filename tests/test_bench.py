@@ -74,11 +74,14 @@ def test_a_location_names_id_and_version() -> None:
 
 def test_a_ratio_is_the_median_over_rounds() -> None:
     """One disturbed round does not move a ratio."""
-    samples = {"read": [Sample(50), Sample(5), Sample(60)], EMPTY_GET: [Sample(100), Sample(100), Sample(100)]}
-    samples["create"] = samples["read"]
+    samples = {
+        "read": [Sample(50, cpu_us=40), Sample(5, cpu_us=40), Sample(60, cpu_us=50)],
+        "create": [Sample(30), Sample(30), Sample(0)],
+        EMPTY_GET: [Sample(100, cpu_us=20), Sample(100, cpu_us=20), Sample(100, cpu_us=20)],
+    }
     assert ratios("embedded", samples) == (
-        Ratio("read / empty GET", 0.5, 0.5),
-        Ratio("create / empty GET", 0.5, 0.25),
+        Ratio("read / empty GET", 0.5, 0.5, 0.5),
+        Ratio("create / empty GET", 0.3, None, 0.25),
     )
 
 

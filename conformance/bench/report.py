@@ -65,11 +65,13 @@ def _ratios(subjects: Sequence[Subject]) -> Table:
     table.add_column("store", no_wrap=True)
     table.add_column("ratio of rates", no_wrap=True)
     table.add_column("measured", justify="right", no_wrap=True)
+    table.add_column("by CPU", justify="right", no_wrap=True)
     table.add_column("wanted", justify="right", no_wrap=True)
     for subject in subjects:
         for ratio in subject.ratios:
             wanted = "" if ratio.wanted is None else f">= {ratio.wanted:.2f}"
-            table.add_row(subject.name, ratio.name, f"{ratio.value:.2f}", wanted)
+            by_cpu = "" if ratio.by_cpu is None else f"{ratio.by_cpu:.2f}"
+            table.add_row(subject.name, ratio.name, f"{ratio.value:.2f}", by_cpu, wanted)
     return table
 
 

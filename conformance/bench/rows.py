@@ -48,10 +48,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """One rate over a yardstick's: the median over rounds, since both were measured in each. `wanted`: at least."""
+    """One rate over a yardstick's: the median over rounds, since both were measured in each. `wanted`: at least.
+
+    `by_cpu` is the yardstick's CPU time over this one's: what `value` would be were the server's threads never to
+    overlap and its processor its own. It hardly moves on a busy machine.
+    """
 
     name: str
     value: float
+    by_cpu: float | None
     wanted: float | None
 
 
@@ -90,16 +95,16 @@ PROMISES = (
 def ratios(store: str, samples: Samples) -> tuple[Ratio, ...]:
     """The promised ratios whose two sides were both measured."""
     return tuple(
-        Ratio(
-            promise.name, _ratio(samples[promise.of], samples[promise.to], promise.divisor), promise.wanted.get(store)
-        )
+        _ratio(promise, store, samples[promise.of], samples[promise.to])
         for promise in PROMISES
         if promise.of in samples and promise.to in samples
     )
 
 
-def _ratio(of: Sequence[Sample], to: Sequence[Sample], divisor: float) -> float:
-    return median(a.rate * divisor / b.rate if b.rate else 0.0 for a, b in zip(of, to, strict=True))
+def _ratio(promise: Promise, store: str, of: Sequence[Sample], to: Sequence[Sample]) -> Ratio:
+    rates = [a.rate * promise.divisor / b.rate if b.rate else 0.0 for a, b in zip(of, to, strict=True)]
+    cpu = [b.cpu_us / a.cpu_us if a.cpu_us and b.cpu_us else None for a, b in zip(of, to, strict=True)]
+    return Ratio(promise.name, median(rates), _median(cpu), promise.wanted.get(store))
 
 
 def _median(values: Sequence[float | None]) -> float | None:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from itertools import islice, repeat
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from obstore.store import S3Store
 
@@ -60,7 +61,7 @@ async def run(plan: Plan, say: Say) -> tuple[Subject, ...]:
         folder = Path(name)
         with empty_endpoint(folder) as empty:
             if plan.url:
-                peer = _Bench(plan.url, Target.of(plan.url), Processes(plan.pid), empty, {})
+                peer = _Bench(urlsplit(plan.url).netloc, Target.of(plan.url), Processes(plan.pid), empty, {})
                 return (await _measure(peer, plan, say),)
             for store in plan.stores:
                 say(f"{store}: starting")
