@@ -137,10 +137,14 @@ class S3Server:
         assert self.endpoint_url and self.endpoint_url.startswith("http://")
         request = AWSRequest(method=method, url=f"{self.endpoint_url}{path}", data=body)
         S3SigV4Auth(Credentials(self.access_key, self.secret_key), "s3", REGION).add_auth(request)
-        host = urllib.parse.urlsplit(self.endpoint_url)
+        return self.send(method, path, dict(request.headers.items()), body)
+
+    def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> tuple[int, bytes]:
+        """One request as it is."""
+        host = urllib.parse.urlsplit(self.endpoint_url or "")
         connection = http.client.HTTPConnection(host.hostname or "", host.port or 80, timeout=15)
         try:
-            connection.request(method, path, body=body or None, headers=dict(request.headers.items()))
+            connection.request(method, target, body=body or None, headers=dict(headers))
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:

@@ -1,1 +1,35 @@
 """Object storage: one protocol (`base`), three stores, wrappers, and the probe that tells safe stores from unsafe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fhirstore.clock import Clock
+from fhirstore.errors import StoreMisconfigured
+from fhirstore.objects.base import ObjectStore
+from fhirstore.objects.s3_options import S3Options
+
+__all__ = ["ObjectStore", "S3Options", "open_objects"]
+
+
+async def open_objects(location: str, *, s3: S3Options | None = None, clock: Clock | None = None) -> ObjectStore:
+    """The store at `memory:`, `file:DIR` or `s3://bucket/prefix`, checked; whoever opens it calls `aclose`.
+
+    Raises StoreMisconfigured with one line that says what to do. Each store is imported only when it is asked for:
+    a quarter of a second is saved where S3 is not used.
+    """
+    if location == "memory:":
+        from fhirstore.objects.memory import MemoryStore  # noqa: PLC0415 - see the docstring
+
+        return MemoryStore(clock)
+    scheme, separator, rest = location.partition(":")
+    if scheme == "file" and rest:
+        from fhirstore.objects.embedded import EmbeddedStore  # noqa: PLC0415 - see the docstring
+
+        return await EmbeddedStore.open(Path(rest))
+    if scheme == "s3" and separator:
+        from fhirstore.objects.s3 import S3Store  # noqa: PLC0415 - see the docstring
+
+        return await S3Store.open(location, s3, clock=clock)
+    forms = "memory:, file:DIR or s3://bucket/prefix"
+    raise StoreMisconfigured(detail=f"{location!r} is no store location: use one of {forms}")

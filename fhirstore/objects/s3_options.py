@@ -1,0 +1,110 @@
+"""How to reach a bucket: location, endpoint, addressing style, timeouts. Values only; nothing is read from outside.
+
+Two modes. No endpoint: AWS, https, the bucket in the host name. An endpoint (MinIO, SeaweedFS, Ceph …): the
+bucket in the path unless said otherwise, `us-east-1` unless a region is known, plain http only on request.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from fhirstore.errors import StoreMisconfigured
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class S3Options:
+    """Everything about an S3 store but its location and its credentials, which come from the provider chain.
+
+    `force_path_style` None: path style exactly when there is an endpoint. `region` None: the provider chain's,
+    then `us-east-1` when there is an endpoint. `attempts` counts the first try too and holds for what may be
+    repeated blindly: reads, deletes and unconditional PUTs; waits grow from `backoff` to `backoff_cap`, with full
+    jitter. All times are seconds.
+    """
+
+    endpoint_url: str | None = None
+    allow_http: bool = False
+    force_path_style: bool | None = None
+    region: str | None = None
+    attempts: int = 5
+    backoff: float = 0.1
+    backoff_cap: float = 5.0
+    connect_timeout: float = 5.0
+    request_timeout: float = 30.0
+    connections: int = 256
+
+    def pause(self, failures: int) -> float:
+        """Seconds to wait after that many failures: full jitter, so that crowds do not return together."""
+        return random.uniform(0, min(self.backoff_cap, self.backoff * 2 ** (failures - 1)))  # noqa: S311 - spreads load
+
+
+@dataclass(frozen=True, slots=True)
+class S3Location:
+    """`s3://bucket/prefix`. `prefix` has no slash at its ends; keys lie below it."""
+
+    bucket: str
+    prefix: str
+
+    @classmethod
+    def parse(cls, text: str) -> S3Location:
+        scheme, separator, rest = text.partition("://")
+        bucket, _, prefix = rest.partition("/")
+        prefix = prefix.removesuffix("/")
+        segments = prefix.split("/") if prefix else []
+        bad_prefix = any(part in ("", ".", "..") for part in segments) or not prefix.isprintable()
+        if scheme != "s3" or not separator or not _BUCKET.match(bucket) or bad_prefix or set("?#") & set(prefix):
+            raise StoreMisconfigured(detail=f"{text!r} is not of the form s3://bucket or s3://bucket/prefix")
+        return cls(bucket, prefix)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}" if self.prefix else f"s3://{self.bucket}"
+
+    @property
+    def root(self) -> str:
+        """What every key of this store starts with in the bucket: empty or ending with `/`."""
+        return f"{self.prefix}/" if self.prefix else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Addressing:
+    """Where the bucket answers: at `origin` + `bucket_path`, the latter percent-encoded, without a slash at its end."""
+
+    endpoint_url: str
+    path_style: bool
+    origin: str
+    host: str
+    bucket_path: str
+
+    @classmethod
+    def of(cls, location: S3Location, options: S3Options, endpoint: str) -> Addressing:
+        """`endpoint` is the options' own or, when they name none, the region's."""
+        try:
+            url = urlsplit(endpoint)
+            port = url.port
+        except ValueError as error:
+            raise StoreMisconfigured(detail=f"endpoint {endpoint!r} is not a URL: {error}") from error
+        if url.scheme not in _DEFAULT_PORTS or not url.hostname or url.query or url.fragment or url.username:
+            raise StoreMisconfigured(
+                detail=f"endpoint {endpoint!r} is not of the form https://host or https://host:port"
+            )
+        if url.scheme == "http" and not options.allow_http:
+            advice = "use https, or set FHIRSTORE_S3_ALLOW_HTTP=true where the network is trusted"
+            raise StoreMisconfigured(detail=f"endpoint {endpoint} would send data in clear text: {advice}")
+        path_style = options.force_path_style
+        if path_style is None:  # a dot in the bucket does not match Amazon's certificate `*.s3.…`
+            path_style = options.endpoint_url is not None or "." in location.bucket
+        base = url.path.rstrip("/")
+        host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+        if port and port != _DEFAULT_PORTS[url.scheme]:
+            host = f"{host}:{port}"
+        if not path_style:
+            host = f"{location.bucket}.{host}"
+        bucket_path = quote(f"{base}/{location.bucket}" if path_style else base, safe="/-_.~")
+        return cls(endpoint.rstrip("/"), path_style, f"{url.scheme}://{host}", host, bucket_path)

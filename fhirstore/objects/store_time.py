@@ -1,0 +1,73 @@
+"""What time the store's clock shows, worked out from the Date headers of its answers. Pure: no clock, no I/O.
+
+A Date header (https://www.rfc-editor.org/rfc/rfc9110#name-date) counts whole seconds. An answer with Date D to a
+request sent at `a` and received at `b` (this process's monotonic clock) says that somewhere in [a, b] the
+store's clock stood in [D, D + 1 s), so
+
+    offset = store - monotonic   lies in   [D - b, D + 1 s - a]
+
+Many answers narrow that by intersection. Clocks drift, so a bound is widened with age; when answers contradict
+each other (the store's clock was set, this machine slept) the newest alone counts. All times are milliseconds.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+DRIFT = 200e-6  # two clocks part by at most this share of the time that passes; crystals stay below 100 ppm each
+DATE_RESOLUTION = 1000.0
+
+
+class StoreTime:
+    """Bounds on the store's clock. `known` is False until the first answer; then nothing here may be asked."""
+
+    __slots__ = ("_at", "_high", "_low", "known")
+
+    def __init__(self) -> None:
+        self.known = False
+        self._low = self._high = self._at = 0.0
+
+    def observe(self, date: int, *, sent: float, received: float) -> None:
+        """Learn from one answer: its Date (epoch ms), and the monotonic instants around its request."""
+        low, high = date - received, date + DATE_RESOLUTION - sent
+        if self.known:
+            old_low, old_high = self._bounds(received)
+            if max(low, old_low) <= min(high, old_high):
+                low, high = max(low, old_low), min(high, old_high)
+        self.known = True
+        self._low, self._high, self._at = low, high, received
+
+    def lower_bound(self, at: float) -> int:
+        """The store's clock had surely reached this (epoch ms) at the monotonic instant `at`."""
+        return int((at + self._bounds(at)[0]) // 1)
+
+    def estimate(self, at: float) -> int:
+        """The store's clock (epoch ms) at `at`: the middle of what is possible."""
+        low, high = self._bounds(at)
+        return int((at + (low + high) / 2) // 1)
+
+    def uncertainty(self, at: float) -> float:
+        """How far `estimate` may be off at `at`, in ms."""
+        low, high = self._bounds(at)
+        return (high - low) / 2
+
+    def _bounds(self, at: float) -> tuple[float, float]:
+        drift = abs(at - self._at) * DRIFT
+        return self._low - drift, self._high + drift
+
+
+def parse_date(header: str | None) -> int | None:
+    """A Date header as epoch ms; None when it is missing or not a date."""
+    if not header:
+        return None
+    try:
+        parsed = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return int(parsed.replace(tzinfo=parsed.tzinfo or UTC).timestamp()) * 1000
+
+
+def parse_timestamp(text: str) -> int:
+    """An ISO 8601 instant as S3's XML writes it (`2026-11-20T04:58:35.123Z`), as epoch ms."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
