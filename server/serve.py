@@ -65,6 +65,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,  # behind a proxy, FHIRSTORE_BASE_URL says what URLs to hand out
         workers=workers,
         timeout_graceful_shutdown=10,
     )

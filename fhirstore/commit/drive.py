@@ -6,6 +6,7 @@ import asyncio
 
 from fhirstore.commit.messages import (
     Absent,
+    Batch,
     Expired,
     Get,
     NotApplied,
@@ -34,22 +35,22 @@ _REFUSED, _NOT_APPLIED, _EXPIRED, _UNKNOWN = Refused(), NotApplied(), Expired(),
 
 async def drive(protocol: Protocol[Result], store: ObjectStore) -> Result:
     """Run `protocol` to its end and return what it returns; what it raises is raised."""
-    replies: Replies = ()
-    first = True
-    while True:
-        try:
-            batch = next(protocol) if first else protocol.send(replies)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        first = False
-        if isinstance(batch, Pause):
-            await asyncio.sleep(batch.seconds)
-            replies = ()
-        elif len(batch) == 1:
-            replies = (await _perform(store, batch[0]),)
-        else:
-            replies = tuple(await asyncio.gather(*[_perform(store, request) for request in batch]))
+    try:
+        batch = next(protocol)
+        while True:
+            batch = protocol.send(await _replies(batch, store))
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+
+
+async def _replies(batch: Batch, store: ObjectStore) -> Replies:
+    if isinstance(batch, Pause):
+        await asyncio.sleep(batch.seconds)
+        return ()
+    if len(batch) == 1:
+        return (await _perform(store, batch[0]),)
+    return tuple(await asyncio.gather(*[_perform(store, request) for request in batch]))
 
 
 async def _perform(store: ObjectStore, request: Request) -> Reply:
