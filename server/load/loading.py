@@ -1,0 +1,158 @@
+"""The load itself: reads a little ahead, keeps a bounded number of requests in flight, counts what becomes of them.
+
+Resources are sent in the order of the files as far as the concurrency lets them; two versions of one id are never in
+flight together, so that the last one in the files is the last one on the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from fhirstore.clock import SystemClock, SystemIds
+from server.load.reading import CannotLoad, Found, Reader, Resource, Unreadable, find_files
+from server.load.sending import Retries, Sender
+from server.load.summary import LoadSummary, Tally
+
+_FHIR_JSON = "application/fhir+json"
+_BATCH = 64  # what one trip to the reading thread brings at most, in resources …
+_BATCH_BYTES = 1 << 20  # … and, one resource more or less, in bytes
+_SECONDS = httpx.Timeout(60, connect=10, pool=None)
+# Shorter than servers keep a connection (uvicorn: 5 s), so that a POST does not run into its closing.
+_KEEP_ALIVE = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a load is: bytes of the files read, of all; resources stored and failed so far."""
+
+    position: int
+    total: int
+    stored: int
+    failed: int
+
+
+async def load(
+    paths: Sequence[Path],
+    url: str,
+    *,
+    concurrency: int = 16,
+    bundles: str = "entries",
+    headers: Mapping[str, str] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    retries: Retries | None = None,
+) -> LoadSummary:
+    """Send what is in the files at `paths` to the FHIR server at the base `url`.
+
+    `bundles`: "entries" sends the resources in a Bundle that is a container one by one, "whole" stores the Bundle
+    itself, as a document or a message always is. `headers` go with every request. Raises CannotLoad before
+    anything is sent; what fails later is in the summary.
+    """
+    if bundles not in {"entries", "whole"}:
+        raise CannotLoad("Bundles are sent as 'entries' or 'whole'")
+    base = _base(url)
+    reader = Reader(find_files(paths), whole_bundles=bundles == "whole")
+    limits = httpx.Limits(
+        max_connections=concurrency, max_keepalive_connections=concurrency, keepalive_expiry=_KEEP_ALIVE
+    )
+    every = {"Content-Type": _FHIR_JSON, "Accept": _FHIR_JSON, "Prefer": "return=minimal", **(headers or {})}
+    tls = base.startswith("https:")  # reading the certificates takes a fifth of a second
+    async with httpx.AsyncClient(limits=limits, timeout=_SECONDS, headers=every, verify=tls) as client:
+        await _reach(client, base)
+        sender = Sender(client, base, retries=retries or Retries(), clock=SystemClock(), ids=SystemIds())
+        return await _Run(reader, sender, concurrency, on_progress).summary(base)
+
+
+class _Run:
+    """One load, from the first resource to the last answer."""
+
+    def __init__(
+        self, reader: Reader, sender: Sender, concurrency: int, on_progress: Callable[[Progress], None] | None
+    ) -> None:
+        self._reader = reader
+        self._sender = sender
+        self._slots = asyncio.Semaphore(concurrency)
+        self._on_progress = on_progress
+        self._tally = Tally()
+        self._in_flight: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+    async def summary(self, base: str) -> LoadSummary:
+        began = time.perf_counter()
+        items = iter(self._reader)
+        stopped: str | None = None
+        async with asyncio.TaskGroup() as requests:
+            while not stopped and (batch := await asyncio.to_thread(_batch, items)):
+                for found in batch:
+                    if isinstance(found, Resource):
+                        await self._start(found, requests)
+                    elif isinstance(found, Unreadable):
+                        self._tally.add_unreadable(found)
+                        self._report()
+                    else:
+                        self._tally.skipped += 1
+                    if self._sender.lost:
+                        stopped = f"the server cannot be reached any more; {found.source} was the last one tried"
+                        break
+        return self._tally.summary(base, seconds=time.perf_counter() - began, stopped=stopped)
+
+    async def _start(self, resource: Resource, requests: asyncio.TaskGroup) -> None:
+        key = None if resource.id is None else (resource.type, resource.id)
+        if key is not None and (earlier := self._in_flight.get(key)) is not None:
+            await asyncio.wait([earlier])
+        await self._slots.acquire()
+        task = requests.create_task(self._send(resource))
+        if key is not None:
+            self._in_flight[key] = task
+            task.add_done_callback(lambda done: self._forget(key, done))
+
+    def _forget(self, key: tuple[str, str], done: asyncio.Task[None]) -> None:
+        if self._in_flight.get(key) is done:
+            del self._in_flight[key]
+
+    async def _send(self, resource: Resource) -> None:
+        try:
+            self._tally.add(await self._sender.send(resource))
+        finally:
+            self._slots.release()
+        self._report()
+
+    def _report(self) -> None:
+        if self._on_progress is not None:
+            counts = self._tally
+            self._on_progress(Progress(self._reader.position, self._reader.total, counts.stored, counts.failed))
+
+
+def _batch(items: Iterator[Found]) -> list[Found]:
+    """The next few items; reading and parsing them happens in a thread, so that answers are not kept waiting."""
+    batch: list[Found] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += len(item.body) if isinstance(item, Resource) else 0
+        if len(batch) >= _BATCH or size >= _BATCH_BYTES:
+            break
+    return batch
+
+
+def _base(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    if parsed.scheme not in {"http", "https"} or not parsed.host or parsed.query or parsed.fragment:
+        raise CannotLoad(f"{url}: not a FHIR base URL, such as http://127.0.0.1:8000/fhir")
+    return str(parsed).rstrip("/")
+
+
+async def _reach(client: httpx.AsyncClient, base: str) -> None:
+    """One GET, to say at once that there is no server; what it answers does not matter, it may ask for a login."""
+    try:
+        async with client.stream("GET", f"{base}/metadata"):
+            pass
+    except httpx.RequestError as error:
+        raise CannotLoad(f"{base}: no answer ({type(error).__name__}). Is the server running?") from error

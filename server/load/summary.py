@@ -1,0 +1,167 @@
+"""What became of all the resources: counted by type and result, failures grouped by cause."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from server.load.reading import Unreadable
+from server.load.sending import Cause, Outcome
+
+EXAMPLES = 3
+GROUPS = 100
+
+# Ids, byte offsets, dates: what differs between two messages of one cause has a digit.
+_DIFFERING = re.compile(r"[\w.:/+-]*\d[\w.:/+-]*")
+_NOT_SENT = "(not sent)"
+_MORE = Cause(0, "", "Further causes")
+
+
+@dataclass(slots=True)
+class FailureGroup:
+    """Resources that failed alike. `cause` is that of the first; `examples` are the sources of the first few."""
+
+    cause: Cause
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSummary:
+    """The result of a load. `types`: type -> result -> count. `stopped` says why it ended early, if it did."""
+
+    url: str
+    types: Mapping[str, Mapping[str, int]]
+    failures: tuple[FailureGroup, ...]
+    skipped: int
+    retries: int
+    bytes: int
+    seconds: float
+    stopped: str | None
+
+    def count(self, result: str) -> int:
+        """Resources that ended as `result`: created, updated, failed, unknown."""
+        return sum(results.get(result, 0) for results in self.types.values())
+
+    @property
+    def stored(self) -> int:
+        return self.count("created") + self.count("updated")
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything was sent and stored."""
+        return not self.failures and self.stopped is None
+
+    @property
+    def rate(self) -> float:
+        """Stored resources per second."""
+        return self.stored / self.seconds if self.seconds else 0.0
+
+    def as_json(self) -> dict[str, object]:
+        """The summary as plain JSON values."""
+        return {
+            "url": self.url,
+            "created": self.count("created"),
+            "updated": self.count("updated"),
+            "failed": self.count("failed"),
+            "unknown": self.count("unknown"),
+            "skipped": self.skipped,
+            "retries": self.retries,
+            "bytes": self.bytes,
+            "seconds": round(self.seconds, 3),
+            "rate": round(self.rate, 1),
+            "stopped": self.stopped,
+            "types": {name: dict(results) for name, results in self.types.items()},
+            "failures": [
+                {
+                    "status": group.cause.status,
+                    "code": group.cause.code,
+                    "diagnostics": group.cause.diagnostics,
+                    "count": group.count,
+                    "examples": group.examples,
+                }
+                for group in self.failures
+            ],
+        }
+
+    def render(self) -> RenderableType:
+        """The summary as tables for a person."""
+        results = ("created", "updated", "failed", "unknown")
+        counts = Table("type", *results, box=None)
+        for column in counts.columns[1:]:
+            column.justify = "right"
+        for name, of_type in self.types.items():
+            counts.add_row(Text(name), *(str(of_type.get(result, "")) for result in results))
+        counts.add_row("all", *(str(self.count(result)) for result in results), style="bold")
+        parts: list[RenderableType] = [counts]
+        if self.failures:
+            failures = Table("count", "status", "code", "diagnostics", "for example", box=None, title_justify="left")
+            for group in self.failures:
+                cause = group.cause
+                texts = (str(group.count), str(cause.status or ""), cause.code, cause.diagnostics)
+                failures.add_row(*map(Text, texts), Text("\n".join(group.examples)))
+            parts += ["", failures]
+        extra = [f"{self.retries} retries"] if self.retries else []
+        extra += [f"{self.skipped} skipped"] if self.skipped else []
+        line = f"{self.bytes / 1e6:.1f} MB in {self.seconds:.1f} s, {self.rate:.0f} resources/s"
+        parts += ["", Text("; ".join([line, *extra]))]
+        if self.stopped:
+            parts.append(Text(f"Stopped: {self.stopped}"))
+        return Group(*parts)
+
+
+class Tally:
+    """Counts while a load runs; holds a bounded number of groups and examples, however much fails."""
+
+    def __init__(self) -> None:
+        self.stored = 0
+        self.failed = 0
+        self.skipped = 0
+        self._retries = 0
+        self._bytes = 0
+        self._types: dict[str, Counter[str]] = {}
+        self._groups: dict[tuple[int, str, str], FailureGroup] = {}
+
+    def add(self, outcome: Outcome) -> None:
+        """Count what was sent."""
+        self._retries += outcome.retries
+        self._bytes += outcome.size
+        self._types.setdefault(outcome.type, Counter())[outcome.result] += 1
+        if outcome.cause is None:
+            self.stored += 1
+        else:
+            self._fail(outcome.source, outcome.cause)
+
+    def add_unreadable(self, unreadable: Unreadable) -> None:
+        """Count what could not be sent."""
+        self._types.setdefault(_NOT_SENT, Counter())["failed"] += 1
+        self._fail(unreadable.source, Cause(0, unreadable.code, unreadable.diagnostics))
+
+    def _fail(self, source: str, cause: Cause) -> None:
+        self.failed += 1
+        key = (cause.status, cause.code, _DIFFERING.sub("…", cause.diagnostics))
+        if key not in self._groups and len(self._groups) >= GROUPS:
+            key, cause = (0, "", ""), _MORE
+        group = self._groups.setdefault(key, FailureGroup(cause))
+        group.count += 1
+        if len(group.examples) < EXAMPLES:
+            group.examples.append(source)
+
+    def summary(self, url: str, *, seconds: float, stopped: str | None) -> LoadSummary:
+        """What has been counted, the most frequent first."""
+        return LoadSummary(
+            url=url,
+            types={name: dict(self._types[name]) for name in sorted(self._types)},
+            failures=tuple(sorted(self._groups.values(), key=lambda group: -group.count)),
+            skipped=self.skipped,
+            retries=self._retries,
+            bytes=self._bytes,
+            seconds=seconds,
+            stopped=stopped,
+        )
