@@ -2,11 +2,11 @@
 
 Requests are what a bucket bills and round trips are what a client waits for, so both are asserted in tests and
 shown by the benchmark. Verbs are the object verbs, not HTTP's: a conditional PUT is a PUT, DeleteObjects a DELETE,
-`check` a HEAD. What one call stands for is counted as S3 would send it (figures of
-https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html):
+`check` a HEAD. One call is what S3 is sent for it when all goes well; repeats inside a store are not seen here
+(https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html):
 
-* `delete_many` of n keys: ceil(n / 1000) DELETE, which go together and so are one round trip;
-* `put_stream`: one PUT up to `part_size`; a longer body one PUT per part between the two POSTs that open and
+* `delete_many` of n keys: ceil(n / 1000) DELETE, one after the other;
+* `put_stream`: one PUT below `part_size`; from there on one PUT per part, and the two POSTs that open and
   complete a multipart upload. It is one round trip, however long the body: its length is not the protocol's doing;
 * `get_stream`: one GET, under way until its context is left.
 
@@ -15,6 +15,7 @@ Bytes are those of bodies, offered or received; a refused PUT was offered too.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -64,9 +65,9 @@ class Measurement(Tally):
         self._open = False
 
     def begin(self, verb: str, count: int) -> int:
-        """A request starts; its depth."""
+        """A request starts, or `count` of them in sequence; the depth of the last."""
         self.add(verb, count)
-        depth = self._finished + 1
+        depth = self._finished + count
         self.round_trips = max(self.round_trips, depth)
         return depth
 
@@ -116,6 +117,7 @@ class MeteredStore:
 
     async def get(self, key: str) -> StoredObject:
         flight = self._begin("GET")
+        await _let_others_begin(flight)
         try:
             found = await self._inner.get(key)
             self._count_read(flight, len(found.body))
@@ -128,6 +130,7 @@ class MeteredStore:
     ) -> Written:
         flight = self._begin("PUT")
         self._count_written(flight, len(body))
+        await _let_others_begin(flight)
         try:
             return await self._inner.put(key, body, condition=condition, expires=expires)
         finally:
@@ -173,16 +176,18 @@ class MeteredStore:
 
     async def _parts(self, flight: _Flight, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         sent = 0
-        parts = 1
+        counted = 1  # the PUT that has begun: the whole body's, or the first part's
+        in_parts = False
         async for chunk in chunks:
             sent += len(chunk)
             self._count_written(flight, len(chunk))
-            if sent > parts * self._part_size:
-                if parts == 1:
+            if sent >= self._part_size:
+                if not in_parts:
+                    in_parts = True
                     self._count_more(flight, "POST", 2)
-                more = -(-sent // self._part_size) - parts
-                self._count_more(flight, "PUT", more)
-                parts += more
+                parts = -(-sent // self._part_size)
+                self._count_more(flight, "PUT", parts - counted)
+                counted = parts
             yield chunk
 
     @asynccontextmanager
@@ -215,6 +220,12 @@ class MeteredStore:
         self.totals.bytes_written += size
         for scope, _ in flight:
             scope.bytes_written += size
+
+
+async def _let_others_begin(flight: _Flight) -> None:
+    """Requests sent in parallel begin before any of them ends, even on a store that answers without waiting."""
+    if flight:
+        await asyncio.sleep(0)
 
 
 def _end(flight: _Flight) -> None:

@@ -1,0 +1,59 @@
+"""Does the store tell the time, and do we read it right? The protocol trusts no clock but the store's.
+
+Looked at once before the other checks and once after them, so that time has passed in between. Answers carry whole
+seconds and take their time to arrive; a clock is called broken only when it is off by more than both can explain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from fhirstore.objects.probe.ground import Broken, Ground, Inconclusive
+
+SECOND = 1_000  # ms, the Date header's step
+TOLERANCE = 2_000  # ms between servers behind one endpoint
+LONG_ENOUGH = 2_200  # ms after which even a clock of whole seconds must have moved
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One look at the store's clock: what its answer said, between two readings of this machine's. All epoch ms."""
+
+    before: int
+    date: int
+    after: int
+
+
+async def look(ground: Ground) -> Sight:
+    """Write an object and note what time the store says it is."""
+    before = ground.clock.now()
+    written = await ground.patiently(lambda: ground.store.put(f"{ground.root}store-clock", b""))
+    return Sight(before, written.date, ground.clock.now())
+
+
+async def store_clock(ground: Ground, *, first: Sight | None) -> str:
+    """Compare a second look with the first and with the store object's estimate."""
+    if first is None:
+        raise Inconclusive("no answer to the first look")
+    passed = ground.clock.now() - first.after
+    if ground.effort.patient and passed < LONG_ENOUGH:
+        await asyncio.sleep((LONG_ENOUGH - passed) / 1000)
+    last = await look(ground)
+    compare(first, last, ground.store.now())
+    return f"{ground.store.now() - ground.clock.now():+d} ms to this machine's clock"
+
+
+def compare(first: Sight, last: Sight, estimate: int) -> None:
+    """Raise `Broken` unless the store's clock ran between the looks as ours did, and `estimate` (after `last`) fits."""
+    if min(first.date, last.date) <= 0:
+        raise Broken("the store's answers carry no date")
+    advanced = last.date - first.date
+    slack = SECOND + TOLERANCE
+    if not last.before - first.after - slack <= advanced <= last.after - first.before + slack:
+        raise Broken(f"the store's clock moved by {advanced} ms while {last.after - first.before} ms passed here")
+    if last.before - first.after >= LONG_ENOUGH and advanced <= 0:
+        raise Broken("the store's clock stood still")
+    ahead = estimate - last.date
+    if not -TOLERANCE <= ahead <= slack + last.after - last.before:
+        raise Broken(f"the store's clock is estimated {ahead} ms off its own answers")

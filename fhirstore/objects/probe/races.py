@@ -1,0 +1,135 @@
+"""Races of conditional writes: what a store gets right one request at a time, and may still get wrong under load.
+
+A store that compares first and writes later passes every sequential check and then lets several racers win. So
+each race is run by many writers at once, on several keys, and judged twice: by what the racers were told and by
+what the key holds afterwards. Every second round sends its PUTs with a write window, as the commit does, since
+those may take another way to the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fhirstore.errors import (
+    ConditionalConflict,
+    OutcomeUnknown,
+    PreconditionFailed,
+    StoreBusy,
+    WriteWindowClosed,
+)
+from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, StoredObject
+from fhirstore.objects.probe.ground import ATTEMPTS, Broken, Ground, Inconclusive, together
+
+TRIES = 3  # per round, each on a fresh key, before unclear answers make it inconclusive
+ABREAST = 64  # requests of one check in flight: as racers of one key or of several keys at once
+WINDOW = 60_000  # ms; races must not run out of it on a slow store
+
+
+@dataclass(frozen=True, slots=True)
+class Racer:
+    """One racer's body and the answer to its PUT: the ETag it was told, or the refusal."""
+
+    body: bytes
+    etag: str | None = None
+    refusal: type[Exception] | None = None
+
+
+def judge(racers: Sequence[Racer], found: StoredObject | None) -> None:
+    """Return when exactly one racer won and its body stands; raise `Broken`, or `Inconclusive` to race again."""
+    winners = [racer for racer in racers if racer.etag is not None]
+    if len(winners) > 1:
+        raise Broken(f"{len(winners)} of {len(racers)} racers were told that they had won")
+    if winners:
+        (winner,) = winners
+        if found is None or found.body != winner.body:
+            raise Broken("the winner's body did not stay: a racer that had lost overwrote it")
+        if found.etag != winner.etag:
+            raise Broken("the winner was told another ETag than a GET shows")
+    clear = sum(racer.refusal in (PreconditionFailed, ConditionalConflict) for racer in racers)
+    if not winners or clear == 0:
+        answers = sorted({racer.refusal.__name__ for racer in racers if racer.refusal})
+        raise Inconclusive(f"no contest in {TRIES} tries: the racers were answered {', '.join(answers)}")
+
+
+async def if_absent_race(ground: Ground) -> str:
+    """Many writers create one key."""
+    return await _rounds(ground, "if-absent-race", over=False)
+
+
+async def if_match_race(ground: Ground) -> str:
+    """Many writers replace one version."""
+    return await _rounds(ground, "if-match-race", over=True)
+
+
+async def _rounds(ground: Ground, name: str, *, over: bool) -> str:
+    """Run the rounds, on different keys, as many at once as `ABREAST` allows; broken ones are the last."""
+    waiting = list(enumerate(ground.effort.racers))
+    while waiting:
+        abreast = [waiting.pop(0)]
+        while waiting and sum(racers for _, racers in (*abreast, waiting[0])) <= ABREAST:
+            abreast.append(waiting.pop(0))
+        await together(
+            _round(ground, f"{ground.root}{name}/{number}", racers, over=over, windowed=number % 2 == 1)
+            for number, racers in abreast
+        )
+    most = max(ground.effort.racers, default=0)
+    return f"one winner in each of {len(ground.effort.racers)} rounds of up to {most}"
+
+
+async def _round(ground: Ground, folder: str, racers: int, *, over: bool, windowed: bool) -> None:
+    for attempt in range(TRIES):
+        key = f"{folder}-{attempt}"
+        condition: Condition = IfMatch(await ground.put(key, ground.body())) if over else IF_ABSENT
+        expires = ground.store.now() + WINDOW if windowed else None
+        bodies = [ground.body() for _ in range(racers)]
+        ran = await together(_race(ground, key, body, condition=condition, expires=expires) for body in bodies)
+        try:
+            judge(ran, await ground.read(key))
+            return
+        except Inconclusive:
+            if attempt == TRIES - 1:
+                raise
+            await ground.pause(attempt)
+
+
+async def _race(ground: Ground, key: str, body: bytes, *, condition: Condition, expires: int | None) -> Racer:
+    try:
+        written = await ground.store.put(key, body, condition=condition, expires=expires)
+    except (PreconditionFailed, ConditionalConflict, WriteWindowClosed, StoreBusy, OutcomeUnknown) as refusal:
+        return Racer(body, refusal=type(refusal))
+    return Racer(body, etag=written.etag)
+
+
+async def lost_update_race(ground: Ground) -> str:
+    """Each of K tasks adds its own line to one object by GET and If-Match PUT; in the end all K lines stand, once."""
+    key = f"{ground.root}lost-update-race/lines"
+    await ground.put(key, b"")
+    lines = [f"{ground.ids.new()}\n".encode() for _ in range(ground.effort.counters)]
+    added = await together(_add(ground, key, line) for line in lines)
+    unclear = added.count(False)
+    found = await ground.read(key)
+    standing = found.body.splitlines(keepends=True) if found else []
+    lost = sum(done and line not in standing for done, line in zip(added, lines, strict=True))
+    if lost or len(standing) != len(set(standing)):
+        raise Broken(f"{lost} of {len(lines)} acknowledged updates were lost")
+    if unclear:
+        raise Inconclusive(f"{unclear} of {len(lines)} tasks got no update through")
+    return f"{len(lines)} concurrent updates, none lost"
+
+
+async def _add(ground: Ground, key: str, line: bytes) -> bool:
+    """Add the line; True once it was acknowledged, or seen to stand. A try that failed starts again with a GET."""
+    for attempt in range(ATTEMPTS + 2 * ground.effort.counters):
+        found = await ground.read(key)
+        if found is None:
+            raise Broken("the object disappeared while it was updated")
+        if line in found.body:
+            return True
+        try:
+            await ground.store.put(key, found.body + line, condition=IfMatch(found.etag))
+        except (PreconditionFailed, ConditionalConflict, StoreBusy, OutcomeUnknown):
+            await ground.pause(min(attempt, 3))  # mostly somebody else's success: no reason to wait ever longer
+        else:
+            return True
+    return False
