@@ -55,8 +55,8 @@ class S3Store:
         self._root = session.location.root
         self._failures = Failures(session.location, session.addressing)
         self._signed = SignedRequests(session, options, clock)
-        self._small = session.obstore(options)
-        self._large = session.obstore(options, streaming=True)
+        self._small = session.obstore()
+        self._large = session.obstore(streaming=True)
 
     @classmethod
     async def open(cls, location: str, options: S3Options | None = None, *, clock: Clock | None = None) -> S3Store:
@@ -230,7 +230,7 @@ class S3Store:
             first = await anext(parts, b"")
             if len(first) < PART:
                 return await self.put(key, first)
-            upload = Upload(self._session.client, self._bucket, self._root + key, failed)
+            upload = Upload(await self._session.client(), self._bucket, self._root + key, failed)
             etag = await upload.run(first, parts)
         return Written(etag, self._signed.reached())
 

@@ -107,6 +107,8 @@ class Failures:
             return WriteWindowClosed(key, str(failure))
         if failure.busy or not failure.sent:
             return StoreBusy(key, str(failure))
+        if failure.code == "NoSuchUpload":  # aborted meanwhile, or completed by a try whose answer was lost
+            return OutcomeUnknown(key, str(failure))
         if failure.status == 501 or (failure.status in (400, 403) and failure.code in _ADVICE):
             return self.misconfigured(failure)
         if failure.status in _AMBIGUOUS or failure.status >= 500:

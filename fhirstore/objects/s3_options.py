@@ -99,7 +99,7 @@ class Addressing:
             raise StoreMisconfigured(detail=f"endpoint {endpoint} would send data in clear text: {advice}")
         path_style = options.force_path_style
         if path_style is None:  # a dot in the bucket does not match Amazon's certificate `*.s3.…`
-            path_style = options.endpoint_url is not None or "." in location.bucket
+            path_style = bool(options.endpoint_url) or "." in location.bucket
         base = url.path.rstrip("/")
         host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
         if port and port != _DEFAULT_PORTS[url.scheme]:

@@ -7,16 +7,16 @@ that temporary credentials are renewed.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials, AioRefreshableCredentials
-from aiobotocore.session import get_session
+from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import BotoCoreError
 from obstore.store import S3Store
 
@@ -37,17 +37,23 @@ _NO_CREDENTIALS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
 class S3Session:
     """One bucket's session. `ca_file` is a private certificate authority (AWS_CA_BUNDLE), when there is one."""
 
-    location: S3Location
-    addressing: Addressing
-    region: str
-    client: S3Client
-    ca_file: Path | None
-    _credentials: AioCredentials
-    _owned: AsyncExitStack
+    def __init__(
+        self, location: S3Location, options: S3Options, *, region: str, session: AioSession, credentials: AioCredentials
+    ) -> None:
+        self.location = location
+        self.region = region
+        ca_file = session.get_config_variable("ca_bundle")
+        self.ca_file = Path(ca_file) if ca_file else None
+        self.addressing: Addressing  # set by `open`: on AWS botocore knows the endpoint
+        self._options = options
+        self._session = session
+        self._credentials = credentials
+        self._owned = AsyncExitStack()
+        self._client: S3Client | None = None
+        self._creating = asyncio.Lock()
 
     @classmethod
     async def open(cls, location: S3Location, options: S3Options) -> S3Session:
@@ -64,22 +70,32 @@ class S3Session:
             raise StoreMisconfigured(detail=f"S3 credentials: {error}") from error
         if credentials is None:
             raise StoreMisconfigured(detail=_NO_CREDENTIALS)
-        style = "auto" if addressing is None else "path" if addressing.path_style else "virtual"
+        opened = cls(location, options, region=region, session=session, credentials=credentials)
+        opened.addressing = addressing or Addressing.of(location, options, (await opened.client()).meta.endpoint_url)
+        return opened
+
+    async def client(self) -> S3Client:
+        """aiobotocore's client, made when it is first wanted: it costs 50 ms of CPU."""
+        async with self._creating:
+            if self._client is None:
+                self._client = await self._owned.enter_async_context(self._new_client())
+            return self._client
+
+    def _new_client(self) -> AbstractAsyncContextManager[S3Client]:
+        options = self._options
+        style = {None: "path" if options.endpoint_url else "auto", True: "path", False: "virtual"}
         config = AioConfig(
             connect_timeout=options.connect_timeout,
             read_timeout=options.request_timeout,
             retries={"mode": "standard", "total_max_attempts": options.attempts},
-            s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"},
+            s3={"addressing_style": style[options.force_path_style], "us_east_1_regional_endpoint": "regional"},
             request_checksum_calculation="when_required",  # third parties stumble over botocore's default
             response_checksum_validation="when_required",
         )
-        owned = AsyncExitStack()
-        client = await owned.enter_async_context(
-            session.create_client("s3", region_name=region, endpoint_url=options.endpoint_url, config=config)
+        client: AbstractAsyncContextManager[S3Client] = self._session.create_client(
+            "s3", region_name=self.region, endpoint_url=options.endpoint_url or None, config=config
         )
-        addressing = addressing or Addressing.of(location, options, client.meta.endpoint_url)
-        ca_file = session.get_config_variable("ca_bundle")
-        return cls(location, addressing, region, client, Path(ca_file) if ca_file else None, credentials, owned)
+        return client
 
     async def keys(self) -> Keys:
         """The credentials as of now, renewed when they are about to end."""
@@ -89,11 +105,12 @@ class S3Session:
             raise StoreMisconfigured(detail=f"S3 credentials could not be renewed: {error}") from error
         return Keys(frozen.access_key, frozen.secret_key, frozen.token)
 
-    def obstore(self, options: S3Options, *, streaming: bool = False) -> S3Store:
+    def obstore(self, *, streaming: bool = False) -> S3Store:
         """An obstore on this session's credentials. Without retries: it repeats what must not be repeated.
 
         A request ends after `request_timeout`; when `streaming`, after that long without a byte.
         """
+        options = self._options
         limit = timedelta(seconds=options.request_timeout)
         client: ClientConfig = {
             "allow_http": options.allow_http,

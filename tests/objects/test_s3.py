@@ -40,6 +40,15 @@ class TestSeaweedFS(ObjectStoreContract):
 
     racers = 5
 
+    async def test_many_keys_are_paged_and_deleted(self, store: ObjectStore) -> None:
+        """The contract's own, but in the order across folders that a tree has: `many/…` before `many-not`."""
+        keys = [f"many/{number:05}" for number in range(self.many)]
+        await self.fill(store, [*keys, "many-not"])
+        assert await every_key(store, "many/") == keys
+        await store.delete_many([])
+        await store.delete_many([*keys[: self.many // 2], "many/absent", *keys[self.many // 2 + 1 :]])
+        assert await every_key(store, "many") == [keys[self.many // 2], "many-not"]
+
     @pytest.fixture
     async def store(self, seaweedfs: S3Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ObjectStore]:
         async for store in opened(seaweedfs, monkeypatch):
