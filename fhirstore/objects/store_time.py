@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 DRIFT = 200e-6  # two clocks part by at most this share of the time that passes; crystals stay below 100 ppm each
 DATE_RESOLUTION = 1000.0
@@ -57,6 +58,7 @@ class StoreTime:
         return self._low - drift, self._high + drift
 
 
+@lru_cache(maxsize=8)  # a busy store states the same second a thousand times
 def parse_date(header: str | None) -> int | None:
     """A Date header as epoch ms; None when it is missing or not a date."""
     if not header:
