@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING
@@ -20,25 +20,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request, its tenant resolved. `base_url`: absolute, of this tenant's FHIR API, without a slash at the end."""
+    """A request, its tenant resolved. `base_url`: absolute, of this tenant's FHIR API, without a slash at the end.
+
+    `parameters`: of the path; `headers`: names in lower case; `table`: the route table in force.
+    """
 
     request: Request
+    parameters: Mapping[str, str]
+    headers: Mapping[bytes, bytes]
     tenant: TenantStore
     base_url: str
     settings: Settings
-    table: Sequence[Route]  # the route table in force
+    table: Sequence[Route]
 
     @property
     def type(self) -> str:
         """The `[type]` of the URL."""
-        value: str = self.request.path_params["type"]
-        return value
+        return self.parameters["type"]
 
     @property
     def id(self) -> str:
         """The `[id]` of the URL."""
-        value: str = self.request.path_params["id"]
-        return value
+        return self.parameters["id"]
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value; `name` in lower case."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
 
 def version_response(version: Version, *, status: int = 200, location: str | None = None) -> Response:

@@ -5,19 +5,23 @@ https://hl7.org/fhir/R4/http.html#mime-type. FHIR JSON both ways; other formats 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.requests import Request
 
 from fhirstore.errors import ContentTooLarge, InvalidResource
+from server.call import Call
 from server.outcome import Refused
 
 _JSON = frozenset({"application/fhir+json", "application/json", "text/json"})
 _ACCEPTED = _JSON | {"*/*", "application/*"}
+_ACCEPTED_AS_IS = frozenset(name.encode() for name in _ACCEPTED)
 _JSON_FORMATS = _JSON | {"json"}
 _ONLY_JSON = "This server speaks FHIR JSON: application/fhir+json or application/json"
 _NOT_YET = ("_summary", "_elements", "_pretty")
 
 
-def check_accept(request: Request) -> None:
+def check_accept(request: Request, headers: Mapping[bytes, bytes]) -> None:
     """Refuse (406) a client that accepts no JSON, by `Accept` or, which goes first, `_format`."""
     wanted: str | None = None
     if request.scope["query_string"]:
@@ -29,10 +33,10 @@ def check_accept(request: Request) -> None:
             if wanted.partition(";")[0].strip().replace(" ", "+") not in _JSON_FORMATS:
                 raise Refused(406, f"_format asks for another format. {_ONLY_JSON}")
             return
-    accept = request.headers.get("accept")
-    if accept is None or accept in _ACCEPTED:
+    accept = headers.get(b"accept")
+    if accept is None or accept in _ACCEPTED_AS_IS:
         return
-    for choice in accept.split(","):
+    for choice in accept.decode("latin-1").split(","):
         media_type, *parameters = (part.strip().lower() for part in choice.split(";"))
         refused = any(p.replace(" ", "").rstrip("0.") in ("q=", "q") for p in parameters if p.startswith("q"))
         if media_type in _ACCEPTED and not refused:
@@ -40,9 +44,10 @@ def check_accept(request: Request) -> None:
     raise Refused(406, f"The Accept header allows no format of this server. {_ONLY_JSON}")
 
 
-async def resource_body(request: Request, *, limit: int) -> bytes:
-    """The body, if it is JSON by its Content-Type and at most `limit` bytes."""
-    content_type = request.headers.get("content-type", "")
+async def resource_body(call: Call) -> bytes:
+    """The body, if it is JSON by its Content-Type and within the limit (`Settings.max_body`)."""
+    limit = call.settings.max_body
+    content_type = call.header(b"content-type") or ""
     if content_type not in _JSON:
         media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
         if media_type not in _JSON:
@@ -51,14 +56,14 @@ async def resource_body(request: Request, *, limit: int) -> bytes:
             name, _, value = parameter.partition("=")
             if name == "charset" and value.strip('"') not in ("utf-8", "utf8", "us-ascii"):
                 raise Refused(415, "FHIR JSON is UTF-8; send charset=utf-8 or leave it out")
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if call.headers.get(b"content-encoding", b"identity") != b"identity":
         raise Refused(415, "Compressed request bodies are not implemented; send the body as it is")
-    length = request.headers.get("content-length")
+    length = call.header(b"content-length")
     if length is not None and length.isdigit() and int(length) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
+    async for chunk in call.request.stream():
         size += len(chunk)
         if size > limit:
             raise _too_large(limit)

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import re
 
-from starlette.requests import Request
-
+from server.call import Call
 from server.outcome import Refused
 
 _TAG = re.compile(r'(?:W/)?"(\d{1,18})"')
 _ANY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
-def if_match(request: Request) -> int | None:
+def if_match(call: Call) -> int | None:
     """The version id that `If-Match` names; -1, which no version has, for a tag that is none of ours."""
-    header = request.headers.get("if-match")
+    header = call.header(b"if-match")
     if header is None:
         return None
     if match := _TAG.fullmatch(header.strip()):
@@ -28,8 +27,8 @@ def if_match(request: Request) -> int | None:
     raise Refused(501, 'If-Match is implemented for one version only, like W/"3"; not for lists or *')
 
 
-def refuse_unbuilt(request: Request, *headers: str) -> None:
+def refuse_unbuilt(call: Call, *headers: str) -> None:
     """Refuse conditions of this interaction that are not implemented, rather than ignore them."""
     for name in headers:
-        if name in request.headers:
+        if name.lower().encode() in call.headers:
             raise Refused(501, f"The header {name} is not implemented for this interaction; leave it out")

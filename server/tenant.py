@@ -6,20 +6,21 @@ several exist.
 
 from __future__ import annotations
 
-from starlette.requests import Request
+from collections.abc import Mapping
 
 from fhirstore.errors import UnknownTenant
 from server.settings import Settings
 
 HEADER = "X-Tenant-ID"
+_HEADER = HEADER.lower().encode()
 
 
-def tenant_of(request: Request, settings: Settings) -> str:
+def tenant_of(parameters: Mapping[str, str], headers: Mapping[bytes, bytes], settings: Settings) -> str:
     """The tenant's id, not yet known to exist. Raises UnknownTenant."""
     if settings.tenant_source == "path":
-        tenant: str = request.path_params["tenant"]
-        return tenant
-    named = request.headers.get(HEADER)
+        return parameters["tenant"]
+    value = headers.get(_HEADER)
+    named = None if value is None else value.decode("latin-1")
     if settings.tenant_source == "header":
         if named is None:
             raise UnknownTenant(f"Say which tenant you mean: send the header {HEADER}", code="value")

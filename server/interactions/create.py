@@ -11,7 +11,7 @@ from server.preconditions import refuse_unbuilt
 
 async def create(call: Call) -> Response:
     """POST [base]/[type]: 201 with Location; the server assigns the id."""
-    refuse_unbuilt(call.request, "If-None-Exist", "Idempotency-Key")
-    body = await resource_body(call.request, limit=call.settings.max_body)
+    refuse_unbuilt(call, "If-None-Exist", "Idempotency-Key")
+    body = await resource_body(call)
     version = await call.tenant.create(body, type=call.type)
     return version_response(version, status=201, location=version_url(call, version))

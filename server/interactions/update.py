@@ -11,8 +11,8 @@ from server.preconditions import if_match, refuse_unbuilt
 
 async def update(call: Call) -> Response:
     """PUT [base]/[type]/[id]: 200, or 201 where it brings the resource into being; 412 on a stale If-Match."""
-    refuse_unbuilt(call.request, "If-None-Match")
-    expected = if_match(call.request)
-    body = await resource_body(call.request, limit=call.settings.max_body)
+    refuse_unbuilt(call, "If-None-Match")
+    expected = if_match(call)
+    body = await resource_body(call)
     version = await call.tenant.update(body, type=call.type, id=call.id, if_match=expected)
     return version_response(version, status=201 if version.created else 200, location=version_url(call, version))

@@ -10,7 +10,7 @@ from server.call import Call, version_response
 
 async def vread(call: Call) -> Response:
     """GET [base]/[type]/[id]/_history/[vid]: that version; 410 if that version is a deletion."""
-    text: str = call.request.path_params["vid"]
+    text = call.parameters["vid"]
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and not text.startswith("0")):
         raise NotFound("No such version: version ids of this server are 1, 2, 3 …")
     return version_response(await call.tenant.vread(call.type, call.id, int(text)))
