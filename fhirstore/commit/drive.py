@@ -7,11 +7,14 @@ import asyncio
 from fhirstore.commit.messages import (
     Absent,
     Batch,
+    Deleted,
     Expired,
     Get,
+    List,
     NotApplied,
     Pause,
     Protocol,
+    Put,
     Refused,
     Replies,
     Reply,
@@ -30,7 +33,7 @@ from fhirstore.errors import (
 )
 from fhirstore.objects.base import ObjectStore
 
-_REFUSED, _NOT_APPLIED, _EXPIRED, _UNKNOWN = Refused(), NotApplied(), Expired(), Unknown()
+_DELETED, _REFUSED, _NOT_APPLIED, _EXPIRED, _UNKNOWN = Deleted(), Refused(), NotApplied(), Expired(), Unknown()
 
 
 async def drive(protocol: Protocol[Result], store: ObjectStore) -> Result:
@@ -55,9 +58,20 @@ async def _replies(batch: Batch, store: ObjectStore) -> Replies:
 
 async def _perform(store: ObjectStore, request: Request) -> Reply:
     try:
+        if isinstance(request, Put):
+            return await store.put(request.key, request.body, condition=request.condition, expires=request.expires)
         if isinstance(request, Get):
             return await store.get(request.key)
-        return await store.put(request.key, request.body, condition=request.condition, expires=request.expires)
+        if isinstance(request, List):
+            return await store.list(
+                request.prefix,
+                start_after=request.start_after,
+                cursor=request.cursor,
+                delimiter=request.delimiter,
+                limit=request.limit,
+            )
+        await store.delete_many(request.keys)
+        return _DELETED
     except ObjectNotFound as absent:
         return Absent(absent.date)
     except PreconditionFailed:

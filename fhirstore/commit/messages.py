@@ -14,7 +14,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from fhirstore.objects.base import Condition, StoredObject, Written
+from fhirstore.objects.base import Condition, Page, StoredObject, Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,24 @@ class Put:
 
 
 @dataclass(frozen=True, slots=True)
+class List:
+    """One LIST request. Replies: Page, Unknown. Fields as in `ObjectStore.list`."""
+
+    prefix: str
+    start_after: str | None = None
+    cursor: str | None = None
+    delimiter: bool = False
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """DELETE up to 1,000 objects in one request. Replies: Deleted, NotApplied, Unknown; repeating it is harmless."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Wait for `seconds`, then go on with no replies."""
 
@@ -46,6 +64,11 @@ class Absent:
     """No such object; the store's clock had reached `date` (epoch ms) when it said so."""
 
     date: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The objects are gone, absent ones included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +91,8 @@ class Unknown:
     """No answer, or one that tells nothing (timeout, reset, 500)."""
 
 
-Request = Get | Put
-Reply = StoredObject | Absent | Written | Refused | NotApplied | Expired | Unknown
+Request = Get | Put | List | Delete
+Reply = StoredObject | Absent | Written | Page | Deleted | Refused | NotApplied | Expired | Unknown
 Batch = tuple[Request, ...] | Pause
 Replies = tuple[Reply, ...]
 
