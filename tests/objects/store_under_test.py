@@ -54,7 +54,10 @@ async def pages(
     """Every page of a listing, each continued with the cursor of the one before."""
     page = await store.list(prefix, start_after=start_after, delimiter=delimiter, limit=limit)
     yield page
+    seen: set[str] = set()
     while page.cursor is not None:
+        assert page.cursor not in seen, "the listing goes round in circles"
+        seen.add(page.cursor)
         page = await store.list(prefix, cursor=page.cursor, delimiter=delimiter, limit=limit)
         yield page
 

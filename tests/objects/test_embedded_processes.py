@@ -138,7 +138,9 @@ def test_who_waits_is_next(tmp_path: Path) -> None:
     assert greedy.take(60)
     thread = threading.Thread(target=wait_for_it)
     thread.start()
+    deadline = time.monotonic() + 60
     while _takes_next(onlooker):
+        assert time.monotonic() < deadline, "who waits for the turn holds no place in the queue"
         time.sleep(0.001)
     greedy.give_up()
     assert greedy.take(60)
