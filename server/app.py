@@ -8,7 +8,8 @@ from starlette.routing import Route as HttpRoute
 
 from fhirstore import FhirStore
 from fhirstore.errors import FhirStoreError
-from server.api import FHIR_PATH, FhirApi
+from server.api import FhirApi
+from server.call import FHIR_PATH
 from server.health import health_routes
 from server.outcome import http_error, library_error, unexpected_error
 from server.routes import TABLE

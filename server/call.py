@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import formatdate
+from time import gmtime
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -17,10 +17,14 @@ from server.settings import Settings
 if TYPE_CHECKING:
     from server.route import Route
 
+FHIR_PATH = "/fhir"
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request, its tenant resolved. `base_url`: absolute, of this tenant's FHIR API, without a slash at the end.
+    """A request, its tenant resolved.
 
     `parameters`: of the path; `headers`: names in lower case; `table`: the route table in force.
     """
@@ -29,7 +33,6 @@ class Call:
     parameters: Mapping[str, str]
     headers: Mapping[bytes, bytes]
     tenant: TenantStore
-    base_url: str
     settings: Settings
     table: Sequence[Route]
 
@@ -43,6 +46,15 @@ class Call:
         """The `[id]` of the URL."""
         return self.parameters["id"]
 
+    @property
+    def base_url(self) -> str:
+        """The absolute URL of this tenant's FHIR API, as the client sees it, without a slash at the end."""
+        root = self.settings.base_url
+        if root is None:
+            scope = self.request.scope
+            root = f"{scope['scheme']}://{self.header(b'host') or '{}:{}'.format(*scope['server'])}{FHIR_PATH}"
+        return f"{root}/{self.parameters['tenant']}" if self.settings.tenant_source == "path" else root
+
     def header(self, name: bytes) -> str | None:
         """A header's value; `name` in lower case."""
         value = self.headers.get(name)
@@ -53,7 +65,7 @@ def version_response(version: Version, *, status: int = 200, location: str | Non
     """Answers with a version: its stored bytes, ETag and Last-Modified (https://hl7.org/fhir/R4/http.html#read)."""
     headers = {
         "ETag": f'W/"{version.version_id}"',
-        "Last-Modified": formatdate(version.last_updated // 1000, usegmt=True),
+        "Last-Modified": http_date(version.last_updated),
     }
     if location is not None:
         headers["Location"] = location
@@ -63,3 +75,9 @@ def version_response(version: Version, *, status: int = 200, location: str | Non
 def version_url(call: Call, version: Version) -> str:
     """The absolute URL of exactly this version."""
     return f"{call.base_url}/{version.type}/{version.id}/_history/{version.version_id}"
+
+
+def http_date(ms: int) -> str:
+    """Epoch ms as an HTTP date, in whole seconds (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7)."""
+    year, month, day, hour, minute, second, weekday, _, _ = gmtime(ms // 1000)
+    return f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{second:02} GMT"

@@ -12,7 +12,7 @@ from uvicorn.supervisors import Multiprocess
 from fhirstore import __version__
 from fhirstore.errors import FhirStoreError, UnsafeStore
 from fhirstore.objects.probe import probe, render
-from server.api import FHIR_PATH
+from server.call import FHIR_PATH
 from server.deployment import open_store
 from server.settings import Settings
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fhirstore import FhirStore, TenantStore
 from fhirstore.errors import UnknownTenant
 from server.settings import Settings
 
@@ -15,19 +16,27 @@ HEADER = "X-Tenant-ID"
 _HEADER = HEADER.lower().encode()
 
 
-def tenant_of(parameters: Mapping[str, str], headers: Mapping[bytes, bytes], settings: Settings) -> str:
-    """The tenant's id, not yet known to exist. Raises UnknownTenant."""
-    if settings.tenant_source == "path":
-        return parameters["tenant"]
-    value = headers.get(_HEADER)
-    named = None if value is None else value.decode("latin-1")
-    if settings.tenant_source == "header":
-        if named is None:
-            raise UnknownTenant(f"Say which tenant you mean: send the header {HEADER}", code="value")
-        return named
-    only = settings.only_tenant
-    if only is None or named not in (None, only):
-        raise UnknownTenant(
-            f"This server does not take tenants from {HEADER} (FHIRSTORE_TENANT_SOURCE=none); leave the header out"
-        )
-    return only
+class RequestTenants:
+    """Finds the tenant of a request, as the settings say."""
+
+    def __init__(self, store: FhirStore, settings: Settings) -> None:
+        self._store = store
+        self._source = settings.tenant_source
+        self._only = settings.only_tenant
+        self._only_store = None if self._only is None else store.tenant(self._only)
+
+    def of(self, parameters: Mapping[str, str], headers: Mapping[bytes, bytes]) -> TenantStore:
+        """The tenant's store. Raises UnknownTenant."""
+        if self._source == "path":
+            return self._store.tenant(parameters["tenant"])
+        value = headers.get(_HEADER)
+        named = None if value is None else value.decode("latin-1")
+        if self._source == "header":
+            if named is None:
+                raise UnknownTenant(f"Say which tenant you mean: send the header {HEADER}", code="value")
+            return self._store.tenant(named)
+        if self._only_store is None or named not in (None, self._only):
+            raise UnknownTenant(
+                f"This server does not take tenants from {HEADER} (FHIRSTORE_TENANT_SOURCE=none); leave the header out"
+            )
+        return self._only_store

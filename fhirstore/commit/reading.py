@@ -44,15 +44,16 @@ def vread(keys: ResourceKeys, version: int, *, rules: Rules) -> Protocol[Record 
 
 def ask(*gets: Get) -> Protocol[tuple[StoredObject | Absent, ...]]:
     """GET in parallel, again with growing pauses where no answer comes. Raises Unavailable when none ever does."""
-    answers: dict[Get, StoredObject | Absent] = {}
+    answers: dict[str, StoredObject | Absent] = {}
+    missing = gets
     for n in range(_TRIES):
-        missing = tuple(get for get in gets if get not in answers)
         for get, reply in zip(missing, (yield missing), strict=True):
-            if isinstance(reply, StoredObject | Absent):
-                answers[get] = reply
+            if isinstance(reply, (StoredObject, Absent)):
+                answers[get.key] = reply
         if len(answers) == len(gets):
-            return tuple(answers[get] for get in gets)
+            return tuple([answers[get.key] for get in gets])
         yield Pause(0.05 * 2**n)
+        missing = tuple(get for get in gets if get.key not in answers)
     raise Unavailable("The object store does not answer; try again later")
 
 

@@ -11,18 +11,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import httpx
+import aiohttp
 
 from fhirstore.clock import SystemClock, SystemIds
 from server.load.reading import CannotLoad, Found, Reader, Resource, Unreadable, find_files
-from server.load.sending import Retries, Sender
+from server.load.sending import NO_ANSWER, Retries, Sender
 from server.load.summary import LoadSummary, Tally
 
 _FHIR_JSON = "application/fhir+json"
 _BATCH = 64  # what one trip to the reading thread brings at most, in resources …
 _BATCH_BYTES = 1 << 20  # … and, one resource more or less, in bytes
-_SECONDS = httpx.Timeout(60, connect=10, pool=None)
+_SECONDS = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=120)
 # Shorter than servers keep a connection (uvicorn: 5 s), so that a POST does not run into its closing.
 _KEEP_ALIVE = 3.0
 
@@ -57,12 +58,9 @@ async def load(
         raise CannotLoad("Bundles are sent as 'entries' or 'whole'")
     base = _base(url)
     reader = Reader(find_files(paths), whole_bundles=bundles == "whole")
-    limits = httpx.Limits(
-        max_connections=concurrency, max_keepalive_connections=concurrency, keepalive_expiry=_KEEP_ALIVE
-    )
     every = {"Content-Type": _FHIR_JSON, "Accept": _FHIR_JSON, "Prefer": "return=minimal", **(headers or {})}
-    tls = base.startswith("https:")  # reading the certificates takes a fifth of a second
-    async with httpx.AsyncClient(limits=limits, timeout=_SECONDS, headers=every, verify=tls) as client:
+    connector = aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=_KEEP_ALIVE)
+    async with aiohttp.ClientSession(connector=connector, timeout=_SECONDS, headers=every, trust_env=True) as client:
         await _reach(client, base)
         sender = Sender(client, base, retries=retries or Retries(), clock=SystemClock(), ids=SystemIds())
         return await _Run(reader, sender, concurrency, on_progress).summary(base)
@@ -141,18 +139,19 @@ def _batch(items: Iterator[Found]) -> list[Found]:
 
 def _base(url: str) -> str:
     try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        parsed = httpx.URL()
-    if parsed.scheme not in {"http", "https"} or not parsed.host or parsed.query or parsed.fragment:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # of `port`, too
+        good = False
+    if not good or parts.query or parts.fragment:
         raise CannotLoad(f"{url}: not a FHIR base URL, such as http://127.0.0.1:8000/fhir")
-    return str(parsed).rstrip("/")
+    return url.rstrip("/")
 
 
-async def _reach(client: httpx.AsyncClient, base: str) -> None:
+async def _reach(client: aiohttp.ClientSession, base: str) -> None:
     """One GET, to say at once that there is no server; what it answers does not matter, it may ask for a login."""
     try:
-        async with client.stream("GET", f"{base}/metadata"):
+        async with client.get(f"{base}/metadata"):
             pass
-    except httpx.RequestError as error:
+    except NO_ANSWER as error:
         raise CannotLoad(f"{base}: no answer ({type(error).__name__}). Is the server running?") from error

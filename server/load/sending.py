@@ -11,13 +11,14 @@ https://hl7.org/fhir/R4/http.html#update · https://hl7.org/fhir/R4/http.html#cr
 from __future__ import annotations
 
 import asyncio
+import io
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
-import httpx
+import aiohttp
 import msgspec
 
 from fhirstore.clock import Clock, Ids
@@ -25,9 +26,11 @@ from server.load.reading import Resource
 
 Result: TypeAlias = Literal["created", "updated", "failed", "unknown"]
 
+NO_ANSWER = (aiohttp.ClientError, TimeoutError)
+_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _BUSY = frozenset({429, 502, 503, 504})
 _DID_NOTHING = frozenset({429, 503})
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
+_AT_ONCE = 1 << 19  # bytes that are handed to the socket in one go; a longer body goes in pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,24 @@ class Retries:
     first: float = 0.25
     longest: float = 10.0
     patience: float = 60.0
+
+    def pause(self, attempt: int, *, asked: float, ids: Ids) -> float:
+        """Seconds to wait after the `attempt`-th request, when the server `asked` for so many."""
+        ours = min(self.longest, self.first * 2 ** (attempt - 1))
+        least = min(max(asked, ours / 2), self.patience)
+        return ids.jitter(least, max(least * 1.25, ours))
+
+
+def seconds_asked(retry_after: str, *, now: int) -> float:
+    """The seconds that a Retry-After header means at `now` (epoch ms): a number of them, or a date."""
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after)
+    try:
+        date = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return 0.0
+    aware = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return max(0.0, aware.timestamp() - now / 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +88,7 @@ class Outcome:
 class Sender:
     """Sends resources below `base`. `lost` once no connection came about for all the attempts of a request."""
 
-    def __init__(self, client: httpx.AsyncClient, base: str, *, retries: Retries, clock: Clock, ids: Ids) -> None:
+    def __init__(self, client: aiohttp.ClientSession, base: str, *, retries: Retries, clock: Clock, ids: Ids) -> None:
         self.lost = False
         self._client = client
         self._base = base
@@ -77,50 +98,50 @@ class Sender:
 
     async def send(self, resource: Resource) -> Outcome:
         """Send until there is a final answer; never raises for what a server or a network does."""
-        url, method = f"{self._base}/{resource.type}", "POST"
+        attempt = 0
+        while True:
+            attempt += 1
+            answer = await self._request(resource)
+            last = attempt >= self._retries.attempts
+            if answer.repeat and not last:
+                await asyncio.sleep(self._retries.pause(attempt, asked=answer.asked, ids=self._ids))
+                continue
+            self.lost = self.lost or (answer.no_server and last)
+            return Outcome(resource.source, resource.type, answer.result, len(resource.body), attempt - 1, answer.cause)
+
+    async def _request(self, resource: Resource) -> _Answer:
+        method, url = "POST", f"{self._base}/{resource.type}"
         if resource.id is not None:
-            url, method = f"{url}/{quote(resource.id, safe='')}", "PUT"
-        for attempt in range(1, self._retries.attempts + 1):
-            asked = 0.0
-            try:
-                response = await self._client.request(method, url, content=resource.body)
-            except httpx.RequestError as error:
-                cause = Cause(0, "transient", f"No answer: {type(error).__name__}")
-                harmless = isinstance(error, _NEVER_SENT)
-                unknown = not harmless
-                if attempt == self._retries.attempts and harmless:
-                    self.lost = True
-            else:
-                if response.is_success:
-                    result: Result = "created" if response.status_code == 201 else "updated"
-                    return Outcome(resource.source, resource.type, result, len(resource.body), attempt - 1)
-                cause = _cause(response)
-                unknown = response.status_code in _BUSY - _DID_NOTHING
-                harmless = response.status_code in _DID_NOTHING
-                asked = self._retry_after(response)
-            again = harmless or (unknown and method == "PUT")
-            if not again or attempt == self._retries.attempts:
-                break
-            await asyncio.sleep(self._pause(attempt, asked))
-        return Outcome(
-            resource.source, resource.type, "unknown" if unknown else "failed", len(resource.body), attempt - 1, cause
+            method, url = "PUT", f"{url}/{quote(resource.id, safe='')}"
+        body = resource.body if len(resource.body) <= _AT_ONCE else io.BytesIO(resource.body)
+        try:
+            async with self._client.request(method, url, data=body, allow_redirects=False) as response:
+                content = await response.read()
+        except NO_ANSWER as error:
+            cause = Cause(0, "transient", f"No answer: {type(error).__name__}")
+            if isinstance(error, _NEVER_SENT):
+                return _Answer("failed", cause, repeat=True, no_server=True)
+            return _Answer("unknown", cause, repeat=method == "PUT")
+        status = response.status
+        if 200 <= status < 300:
+            return _Answer("created" if status == 201 else "updated")
+        return _Answer(
+            "unknown" if status in _BUSY - _DID_NOTHING else "failed",
+            _cause(status, response.reason or "", content),
+            repeat=status in _DID_NOTHING or (status in _BUSY and method == "PUT"),
+            asked=seconds_asked(response.headers.get("Retry-After", "").strip(), now=self._clock.now()),
         )
 
-    def _pause(self, attempt: int, asked: float) -> float:
-        ours = min(self._retries.longest, self._retries.first * 2 ** (attempt - 1))
-        least = min(max(asked, ours / 2), self._retries.patience)
-        return self._ids.jitter(least, max(least * 1.25, ours))
 
-    def _retry_after(self, response: httpx.Response) -> float:
-        value = response.headers.get("Retry-After", "").strip()
-        if value.isascii() and value.isdigit():
-            return float(value)
-        try:
-            date = parsedate_to_datetime(value)
-        except ValueError:
-            return 0.0
-        aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-        return max(0.0, aware.timestamp() - self._clock.now() / 1000)
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came of one request: the result if it was the last one, and whether it may be repeated."""
+
+    result: Result
+    cause: Cause | None = None
+    repeat: bool = False
+    asked: float = 0.0
+    no_server: bool = False
 
 
 class _Issue(msgspec.Struct):
@@ -134,14 +155,14 @@ class _Outcome(msgspec.Struct):
     issue: list[_Issue] = []
 
 
-def _cause(response: httpx.Response) -> Cause:
+def _cause(status: int, reason: str, content: bytes) -> Cause:
     """The first error in an OperationOutcome; without one, the status alone."""
     try:
-        issues = msgspec.json.decode(response.content, type=_Outcome).issue
+        issues = msgspec.json.decode(content, type=_Outcome).issue
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         issues = []
     errors = [issue for issue in issues if issue.severity in {"error", "fatal"}] or issues
     if not errors:
-        return Cause(response.status_code, "", response.reason_phrase)
+        return Cause(status, "", reason)
     text = errors[0].diagnostics or str((errors[0].details or {}).get("text", ""))
-    return Cause(response.status_code, errors[0].code, text[:500])
+    return Cause(status, errors[0].code, text[:500])

@@ -101,12 +101,11 @@ class LoadSummary:
         counts.add_row("all", *(str(self.count(result)) for result in results), style="bold")
         parts: list[RenderableType] = [counts]
         if self.failures:
-            failures = Table("count", "status", "code", "diagnostics", "for example", box=None, title_justify="left")
             for group in self.failures:
-                cause = group.cause
-                texts = (str(group.count), str(cause.status or ""), cause.code, cause.diagnostics)
-                failures.add_row(*map(Text, texts), Text("\n".join(group.examples)))
-            parts += ["", failures]
+                words = (str(group.cause.status or ""), group.cause.code, group.cause.diagnostics)
+                parts += ["", Text(f"{group.count} times: {' '.join(filter(None, words))}")]
+                parts += [Text(f"    {source}") for source in group.examples]
+                parts += [Text("    …")] if group.count > len(group.examples) else []
         extra = [f"{self.retries} retries"] if self.retries else []
         extra += [f"{self.skipped} skipped"] if self.skipped else []
         line = f"{self.bytes / 1e6:.1f} MB in {self.seconds:.1f} s, {self.rate:.0f} resources/s"
