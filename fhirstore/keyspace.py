@@ -8,6 +8,8 @@ Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of 
 | `resources/{type}/{id}/_history/{version}.json` | record of that version, immutable once committed |
 | `history/type/{type}/{t}_{id}_{version}_{method}-{op}.json` | empty; the key says everything |
 | `history/system/{t}_{type}_{id}_{version}_{method}-{op}.json` | empty; the key says everything |
+| `sweep/state.json` | the sweeper's lease and watermark |
+| `audit/{t}_{action}_{type}_{id}_{op}.json` | an audit line: an administrator did this |
 | `bulk/submit/{submitter}/{submission}/…` | state of a bulk submission |
 
 At the store's root, names that start with `_` belong to no tenant (`_probe/…`).
@@ -115,6 +117,24 @@ class Keyspace:
     def system_history(self) -> str:
         """Prefix of the tenant's events, oldest first."""
         return f"{self.prefix}history/system/"
+
+    def resources(self, type: str | None = None, id: str | None = None) -> str:
+        """Prefix of all resources, of a type's, or of one resource's objects."""
+        below = "".join(f"{name}/" for name in (type, id) if name is not None)
+        return f"{self.prefix}resources/{below}"
+
+    def history_types(self) -> str:
+        """Prefix below which each type's events are a folder."""
+        return f"{self.prefix}history/type/"
+
+    @property
+    def sweep_state(self) -> str:
+        """The sweeper's lease and watermark."""
+        return f"{self.prefix}sweep/state.json"
+
+    def audit_line(self, t: int, action: str, keys: ResourceKeys, op: str) -> str:
+        """One audit line; `action` is a word of lower-case letters."""
+        return f"{self.prefix}audit/{t:013d}_{action}_{keys.type}_{keys.id}_{op}.json"
 
     def submission(self, submitter: str, submission: str) -> str:
         """Prefix of one bulk submission; both names may be any text."""

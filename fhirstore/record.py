@@ -4,15 +4,17 @@
 
 | member | meaning |
 |---|---|
-| `v` | version id, 1, 2, 3 … per id; 0 only in a stub that fences an id which has no version yet |
+| `v` | version id, 1, 2, 3 … per id; 0 only in a stub (`method` STUB) that fences an id which has no version yet |
 | `t` | `meta.lastUpdated`, epoch ms |
 | `op` | the op token: a ULID, fresh per attempt; tells whose write this is |
-| `method` | the HTTP verb of the interaction (POST PUT PATCH DELETE), as `Bundle.entry.request.method` has it |
+| `method` | the HTTP verb of the interaction (POST PUT PATCH DELETE), as `Bundle.entry.request.method` has it; PURGE |
 | `base` | ETag of the `current.json` the attempt was built on; absent for a first version |
 | `prior` | op token of the version before; so a reader of both knows that they are neighbours |
+| `floor` | versions up to this one were purged, with their history; the numbers are not used again |
+| `hold` | epoch ms on the store's clock until which no attempt may build on this record: a sweeper is at work |
 | `fence` | nonce of a writer that shut out an abandoned attempt; changes the body and so the ETag, nothing else |
 | `sha256` | of the resource's bytes, hex |
-| `resource` | exactly the bytes the API returns; absent in a tombstone (`method` DELETE) |
+| `resource` | exactly the bytes the API returns; absent in a DELETE, PURGE or STUB |
 
 The bytes `,"resource":` occur first where the resource begins: every member before it is a number or a string, and
 inside a JSON string a quote is escaped. So a read is one find and a slice; nothing is parsed or encoded again.
@@ -29,6 +31,7 @@ import msgspec
 from fhirstore.errors import CorruptRecord
 
 _RESOURCE = b',"resource":'
+_WITHOUT_RESOURCE = ("DELETE", "PURGE", "STUB")
 
 
 class _Head(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -40,6 +43,8 @@ class _Head(msgspec.Struct, frozen=True, omit_defaults=True):
     method: str
     base: str | None = None
     prior: str | None = None
+    floor: int = 0
+    hold: int = 0
     fence: str | None = None
     sha256: str | None = None
 
@@ -59,13 +64,20 @@ class Record:
     resource: bytes | None = None
     base: str | None = None
     prior: str | None = None
+    floor: int = 0
+    hold: int = 0
     fence: str | None = None
     sha256: str | None = None
 
     @property
+    def exists(self) -> bool:
+        """Is this a version that anybody may see, if only as a tombstone? Not a stub, not what was purged."""
+        return self.version > self.floor
+
+    @property
     def deleted(self) -> bool:
         """A tombstone: the resource was deleted by this version."""
-        return self.resource is None and self.version > 0
+        return self.exists and self.resource is None
 
     def encode(self) -> bytes:
         """The object's body."""
@@ -73,7 +85,18 @@ class Record:
         if self.resource is not None:
             digest = self.sha256 or hashlib.sha256(self.resource).hexdigest()
         head = _encode_head(
-            _Head(self.version, self.t, self.op, self.method, self.base, self.prior, self.fence, digest)
+            _Head(
+                self.version,
+                self.t,
+                self.op,
+                self.method,
+                self.base,
+                self.prior,
+                self.floor,
+                self.hold,
+                self.fence,
+                digest,
+            )
         )
         return head if self.resource is None else b"".join((head[:-1], _RESOURCE, self.resource, b"}"))
 
@@ -94,6 +117,18 @@ def decode(body: bytes, key: str) -> Record:
     except msgspec.MsgspecError as error:
         raise CorruptRecord(key) from error
     resource = None if cut < 0 else body[cut + len(_RESOURCE) : -1]
-    if (resource is None) != (head.method == "DELETE" or head.v == 0) or not body.endswith(b"}"):
+    if (resource is None) != (head.method in _WITHOUT_RESOURCE) or not body.endswith(b"}"):
         raise CorruptRecord(key)
-    return Record(head.v, head.t, head.op, head.method, resource, head.base, head.prior, head.fence, head.sha256)
+    return Record(
+        head.v,
+        head.t,
+        head.op,
+        head.method,
+        resource,
+        head.base,
+        head.prior,
+        head.floor,
+        head.hold,
+        head.fence,
+        head.sha256,
+    )

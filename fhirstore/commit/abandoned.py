@@ -34,7 +34,7 @@ def take_over(attempt: Attempt, context: Context) -> Protocol[bool]:
     if owner.base == attempt.base.etag:
         yield from _outwait_or_fence(attempt, context)
         return False
-    (reply,) = yield (Put(attempt.slot, attempt.body, IfMatch(etag)),)
+    (reply,) = yield (Put(attempt.slot, attempt.body, IfMatch(etag), attempt.expires),)
     if isinstance(reply, Written):
         return True
     found = yield from _slot(attempt)
@@ -47,7 +47,7 @@ def _outwait_or_fence(attempt: Attempt, context: Context) -> Protocol[None]:
         yield Pause(context.ids.jitter(seconds / 2, seconds))
         if (yield from _moved(attempt)):
             return
-    yield (Put(attempt.keys.current, _fenced(attempt, context), attempt.base.unchanged),)
+    yield (Put(attempt.keys.current, _fenced(attempt, context), attempt.base.unchanged, attempt.expires),)
 
 
 def _fenced(attempt: Attempt, context: Context) -> bytes:

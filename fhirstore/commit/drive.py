@@ -70,7 +70,11 @@ async def _perform(store: ObjectStore, request: Request) -> Reply:
                 delimiter=request.delimiter,
                 limit=request.limit,
             )
-        await store.delete_many(request.keys)
+        if request.expires is None:
+            await store.delete_many(request.keys)
+        else:
+            (key,) = request.keys
+            await store.delete(key, expires=request.expires)
         return _DELETED
     except ObjectNotFound as absent:
         return Absent(absent.date)

@@ -47,9 +47,11 @@ class List:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """DELETE up to 1,000 objects in one request. Replies: Deleted, NotApplied, Unknown; repeating it is harmless."""
+    """DELETE up to 1,000 objects in one request; with `expires` exactly one. Replies: Deleted, NotApplied, Expired,
+    Unknown."""
 
     keys: tuple[str, ...]
+    expires: int | None = None  # epoch ms on the store's clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,12 +42,12 @@ def _verdict(attempt: Attempt, context: Context) -> Protocol[bool | None]:
     window_over = reply.date > attempt.expires + context.rules.apply
     if isinstance(reply, Absent):
         return False if window_over else None
+    if reply.etag == attempt.base.etag:
+        return False if window_over else None
     current = decode(reply.body, attempt.keys.current)
     if current.version > attempt.record.version:
         (slot,) = yield from ask(Get(attempt.slot))
-        return not isinstance(slot, Absent) and decode(slot.body, attempt.slot).op == attempt.record.op
-    if current.version == attempt.record.version:
-        return current.op == attempt.record.op
-    if reply.etag != attempt.base.etag or window_over:
-        return False
-    return None
+        if isinstance(slot, Absent):
+            raise WriteOutcomeUnknown("The resource was purged meanwhile; whether this version was there is not known")
+        return decode(slot.body, attempt.slot).op == attempt.record.op
+    return current.version == attempt.record.version and current.op == attempt.record.op

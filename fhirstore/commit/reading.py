@@ -30,7 +30,7 @@ def vread(keys: ResourceKeys, version: int, *, rules: Rules) -> Protocol[Record 
     slot_key = keys.version(version)
     slot_reply, current_reply = yield from ask(Get(slot_key), Get(keys.current))
     slot, current = _record(slot_reply, slot_key), _record(current_reply, keys.current)
-    if current is None or current.version < version:
+    if current is None or not current.floor < version <= current.version:
         return None
     if current.version == version:
         return slot if slot is not None and slot.op == current.op else None
@@ -61,4 +61,4 @@ def _record(reply: StoredObject | Absent, key: str) -> Record | None:
     if isinstance(reply, Absent):
         return None
     record = decode(reply.body, key)
-    return record if record.version else None
+    return record if record.exists else None

@@ -6,7 +6,8 @@
 | 2, in parallel | PUT `_history/{v+1}` If-None-Match:* (reserves the slot), PUT type event, PUT system event |
 | 3 | PUT current If-Match(base), or If-None-Match:* for a first version: **the commit point** |
 
-Before the commit point nothing is visible; after it nothing is left to do. An attempt that cannot commit leaves
+Each PUT carries the write window, so that nothing of this attempt appears on the store later than its end. Before
+the commit point nothing is visible; after it nothing is left to do. An attempt that cannot commit leaves
 orphans (a slot, events) that no reader believes, and the next attempt carries a fresh op token.
 """
 
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 
 from fhirstore.commit.abandoned import take_over
 from fhirstore.commit.attempt import NOTHING, Attempt, Base
-from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
+from fhirstore.commit.messages import Absent, Expired, Get, Pause, Protocol, Put
 from fhirstore.commit.outcome import commit
 from fhirstore.commit.reading import ask
 from fhirstore.commit.rules import Context
@@ -60,7 +61,7 @@ def write(keys: ResourceKeys, decide: Decide, *, context: Context, fresh: bool =
     """
     for n in range(context.rules.attempts):
         base = NOTHING if fresh and n == 0 else (yield from _base(keys))
-        before = base.record if base.version else None
+        before = base.record if base.record is not None and base.record.exists else None
         draft = decide(before)
         if draft is None:
             return Outcome(before, before, applied=False)
@@ -72,10 +73,15 @@ def write(keys: ResourceKeys, decide: Decide, *, context: Context, fresh: bool =
 
 
 def _base(keys: ResourceKeys) -> Protocol[Base]:
-    (reply,) = yield from ask(Get(keys.current))
-    if isinstance(reply, Absent):
-        return NOTHING
-    return Base(decode(reply.body, keys.current), reply.etag)
+    """GET current; where a sweeper holds it, wait until its hold is over."""
+    while True:
+        (reply,) = yield from ask(Get(keys.current))
+        if isinstance(reply, Absent):
+            return NOTHING
+        record = decode(reply.body, keys.current)
+        if record.hold < reply.date:
+            return Base(record, reply.etag)
+        yield Pause(min((record.hold - reply.date + 1) / 1000, 1.0))
 
 
 def _attempt(keys: ResourceKeys, base: Base, draft: Draft, context: Context) -> Attempt:
@@ -90,6 +96,7 @@ def _attempt(keys: ResourceKeys, base: Base, draft: Draft, context: Context) -> 
         resource=None if draft.build is None else draft.build(version, t),
         base=base.etag,
         prior=base.record.op if base.record is not None and base.version else None,
+        floor=base.record.floor if base.record is not None else 0,
     )
     return Attempt(keys, base, record, record.encode(), expires=now + context.rules.window)
 
@@ -97,18 +104,20 @@ def _attempt(keys: ResourceKeys, base: Base, draft: Draft, context: Context) -> 
 def _reserve(attempt: Attempt, context: Context) -> Protocol[bool]:
     """Round trip 2. True: the slot is ours and both events are there. False: start over."""
     keys, record = attempt.keys, attempt.record
-    events = (
-        Put(keys.type_event(record.t, record.version, record.method, record.op), b""),
-        Put(keys.system_event(record.t, record.version, record.method, record.op), b""),
+    event = (record.t, record.version, record.method, record.op)
+    events = tuple(
+        Put(key, b"", expires=attempt.expires) for key in (keys.type_event(*event), keys.system_event(*event))
     )
-    slot, *rest = yield (Put(attempt.slot, attempt.body, IF_ABSENT), *events)
+    slot, *rest = yield (Put(attempt.slot, attempt.body, IF_ABSENT, attempt.expires), *events)
     if not isinstance(slot, Written) and not (yield from take_over(attempt, context)):
         return False
     missing = tuple(put for put, reply in zip(events, rest, strict=True) if not isinstance(reply, Written))
     for n in range(_EVENT_TRIES):
         if not missing:
             return True
+        if any(isinstance(reply, Expired) for reply in rest):
+            return False
         yield Pause(0.05 * 2**n)
-        again = yield missing
-        missing = tuple(put for put, reply in zip(missing, again, strict=True) if not isinstance(reply, Written))
+        rest = list((yield missing))
+        missing = tuple(put for put, reply in zip(missing, rest, strict=True) if not isinstance(reply, Written))
     return not missing

@@ -112,8 +112,11 @@ class ObjectStore(Protocol):
         """
         ...
 
-    async def delete(self, key: str) -> None:
-        """Remove the object; absent is fine. Raises StoreBusy, OutcomeUnknown."""
+    async def delete(self, key: str, *, expires: int | None = None) -> None:
+        """Remove the object; absent is fine. With `expires`, never after it: then WriteWindowClosed.
+
+        Raises StoreBusy, WriteWindowClosed (not applied) or OutcomeUnknown.
+        """
         ...
 
     async def delete_many(self, keys: Sequence[str]) -> None:
