@@ -158,6 +158,12 @@ class VersionConflict(FhirError):
         self.current = current
 
 
+class IdempotencyKeyReused(FhirError):
+    """Use another key: this one already stands for a request with another body."""
+
+    code = "duplicate"
+
+
 class Contention(FhirError):
     """Retry later: others kept writing this resource and the bounded retries ran out; nothing was written."""
 

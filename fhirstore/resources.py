@@ -6,6 +6,8 @@ https://hl7.org/fhir/R4/http.html. Structure is checked with what is at hand: th
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -107,6 +109,17 @@ def readable(record: Record | None) -> Record:
 def creation(build: Callable[[int, int], bytes]) -> Decide:
     """POST: the next version, whatever was there (nothing, for a server-assigned id)."""
     return lambda _: Draft("POST", build)
+
+
+def creation_once(build: Callable[[int, int], bytes]) -> Decide:
+    """POST with an Idempotency-Key: nothing to do where the id that stands for the key has a version already."""
+    return lambda current: Draft("POST", build) if current is None else None
+
+
+def id_for_key(tenant: str, type: str, key: str) -> str:
+    """The id that stands for an Idempotency-Key: a FHIR id, the same for the same tenant, type and key."""
+    digest = hashlib.sha256("\0".join((tenant, type, key)).encode("utf-8", "surrogatepass")).digest()
+    return base64.b32encode(digest[:20]).decode("ascii")
 
 
 def update(build: Callable[[int, int], bytes], if_match: int | None) -> Decide:

@@ -10,14 +10,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 from fhirstore import json, resources
 from fhirstore.clock import Ids, SystemIds
 from fhirstore.commit.drive import drive
-from fhirstore.commit.reading import read, vread
+from fhirstore.commit.reading import look, vread
+from fhirstore.commit.remembered import RememberedBases
 from fhirstore.commit.rules import Context, Rules
 from fhirstore.commit.single import Decide, Outcome, write
 from fhirstore.commit.turns import Turns
+from fhirstore.errors import IdempotencyKeyReused
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.objects.base import ObjectStore
@@ -32,6 +35,7 @@ class FhirStore:
         self.tenancy = tenancy
         self.rules = rules or Rules()
         self.ids = ids or SystemIds()
+        self.remembered = RememberedBases()
         self._turns = Turns()
         self._writes: set[asyncio.Task[Outcome]] = set()
 
@@ -89,11 +93,17 @@ class FhirStore:
 
     async def _commit(self, place: Place, keys: ResourceKeys, decide: Decide, *, fresh: bool) -> Outcome:
         context = Context(place.objects.now, self.ids, self.rules)
-        protocol = write(keys, decide, context=context, fresh=fresh)
         if fresh:
-            return await drive(protocol, place.objects)
-        async with self._turns.turn(keys.current):
-            return await drive(protocol, place.objects)
+            outcome = await drive(write(keys, decide, context=context, fresh=True), place.objects)
+        else:
+            async with self._turns.turn((place.tenant, keys.current)):
+                guess = self.remembered.get(place.tenant, keys.current)
+                outcome = await drive(write(keys, decide, context=context, remembered=guess), place.objects)
+        if outcome.record is not None and outcome.etag is not None:
+            self.remembered.remember(place.tenant, keys.current, outcome.record, outcome.etag)
+        else:
+            self.remembered.forget(place.tenant, keys.current)
+        return outcome
 
     def _finished(self, task: asyncio.Task[Outcome]) -> None:
         self._writes.discard(task)
@@ -108,23 +118,41 @@ class TenantStore:
         self._store = store
         self._place = place
 
-    async def create(self, resource: bytes | Mapping[str, object], *, type: str | None = None) -> Version:
-        """Store a new resource under a server-assigned id (a ULID); an id in it is ignored. 4 PUT, 2 round trips.
+    async def create(
+        self, resource: bytes | Mapping[str, object], *, type: str | None = None, idempotency_key: str | None = None
+    ) -> Version:
+        """Store a new resource under a server-assigned id; an id in it is ignored. 4 PUT, 2 round trips.
 
-        `resource`: JSON bytes, or a dict. `type`: what it must be. Raises MalformedContent, InvalidResource.
+        `resource`: JSON bytes, or a dict. `type`: what it must be. `idempotency_key`: the id is derived from it, so
+        that asking again makes nothing new and returns the first version. Raises MalformedContent, InvalidResource,
+        IdempotencyKeyReused (with another body), NotFound (what the key stands for was purged).
         """
         content = _parse(resource)
         type_ = resources.type_of(content, type)
-        id_ = self._store.ids.new()
-        outcome = await self._commit(type_, id_, resources.creation(_builder(content, id_)), fresh=True)
-        assert outcome.record is not None  # noqa: S101 - a creation always makes a record
+        if idempotency_key is None:
+            id_ = self._store.ids.new()
+            outcome = await self._commit(type_, id_, resources.creation(_builder(content, id_)), fresh=True)
+        else:
+            id_ = resources.id_for_key(self._place.tenant, type_, idempotency_key)
+            outcome = await self._commit(type_, id_, resources.creation_once(_builder(content, id_)), fresh=True)
+        if outcome.record is None or not outcome.applied:
+            return await self._first_answer(type_, id_, content)
         return resources.version_of(type_, id_, outcome.record, created=True)
+
+    async def _first_answer(self, type: str, id: str, content: dict[str, object]) -> Version:
+        """What the first request with this Idempotency-Key was answered."""
+        first = await self.vread(type, id, 1)
+        if _builder(content, id)(1, first.last_updated) != first.content:
+            raise IdempotencyKeyReused("This Idempotency-Key was used with another body; use a fresh key")
+        return replace(first, created=True)
 
     async def read(self, type: str, id: str) -> Version:
         """The current version. 1 GET. Raises NotFound, Gone, UnknownType, InvalidResource (malformed id)."""
         keys = self._keys(type, id)
-        record = resources.readable(await drive(read(keys), self._place.objects))
-        return resources.version_of(type, id, record)
+        base, _ = await drive(look(keys), self._place.objects)
+        if base.record is not None and base.etag is not None:
+            self._store.remembered.remember(self._place.tenant, keys.current, base.record, base.etag)
+        return resources.version_of(type, id, resources.readable(base.shown))
 
     async def vread(self, type: str, id: str, version_id: int) -> Version:
         """That version. 2 GET, 1 round trip. Raises NotFound, Gone (that version is a deletion)."""

@@ -20,6 +20,7 @@ from fhirstore.objects.base import ObjectStore
 class Place:
     """One tenant's store and keys."""
 
+    tenant: str
     objects: ObjectStore
     keys: Keyspace
 
@@ -48,7 +49,7 @@ class PrefixTenancy:
         keys = Keyspace.of_tenant(tenant)
         if self.tenants is not None and tenant not in self.tenants:
             raise UnknownTenant("Unknown tenant")
-        return Place(self.objects, keys)
+        return Place(tenant, self.objects, keys)
 
     @property
     def stores(self) -> tuple[ObjectStore, ...]:
@@ -65,7 +66,7 @@ class BucketTenancy:
         objects = self.by_tenant.get(tenant_id(tenant))
         if objects is None:
             raise UnknownTenant("Unknown tenant")
-        return Place(objects, Keyspace(""))
+        return Place(tenant, objects, Keyspace(""))
 
     @property
     def stores(self) -> tuple[ObjectStore, ...]:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from fhirstore import errors
 from fhirstore.errors import FhirError, Issue
+from server.unread import UnreadResponse
 
 FHIR_JSON = "application/fhir+json; charset=utf-8"
 
@@ -28,6 +29,7 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.Gone, 410),
     (errors.VersionConflict, 412),
     (errors.ContentTooLarge, 413),
+    (errors.IdempotencyKeyReused, 422),
     (errors.Contention, 503),
     (errors.Unavailable, 503),
     (errors.StoreBusy, 503),
@@ -79,14 +81,12 @@ async def library_error(request: Request, error: Exception) -> Response:
         headers["ETag"] = f'W/"{error.version}"'
     if status == 503:
         headers["Retry-After"] = "1"
-    if status == 413:
-        headers["Connection"] = "close"  # the rest of the body is not read
     if isinstance(error, FhirError):
         issues = error.issues
     else:
         _LOG.error("%s %s: %s", request.method, type(error).__name__, error)
         issues = (Issue("exception", "The object store answered with an error; the server's log says more"),)
-    return _response(status, issues, headers)
+    return _response(status, issues, headers, UnreadResponse if status == 413 else Response)
 
 
 async def http_error(_: Request, error: Exception) -> Response:
@@ -105,5 +105,7 @@ async def unexpected_error(request: Request, error: Exception) -> Response:
     return _response(500, (issue,), {})
 
 
-def _response(status: int, issues: Iterable[Issue], headers: Mapping[str, str]) -> Response:
-    return Response(operation_outcome(issues), status, headers, FHIR_JSON)
+def _response(
+    status: int, issues: Iterable[Issue], headers: Mapping[str, str], kind: type[Response] = Response
+) -> Response:
+    return kind(operation_outcome(issues), status, headers, FHIR_JSON)

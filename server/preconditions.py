@@ -27,6 +27,14 @@ def if_match(call: Call) -> int | None:
     raise Refused(501, 'If-Match is implemented for one version only, like W/"3"; not for lists or *')
 
 
+def idempotency_key(call: Call) -> str | None:
+    """The Idempotency-Key, if the client sent one: 1 to 255 characters."""
+    key = call.header(b"idempotency-key")
+    if key is not None and not 1 <= len(key) <= 255:
+        raise Refused(400, "Idempotency-Key must have 1 to 255 characters")
+    return key
+
+
 def refuse_unbuilt(call: Call, *headers: str) -> None:
     """Refuse conditions of this interaction that are not implemented, rather than ignore them."""
     for name in headers:

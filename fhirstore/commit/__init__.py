@@ -3,5 +3,6 @@
 Read in this order: `messages` (what a protocol asks of a store and hears back), `single` (one write, from the first
 GET to the commit point), `abandoned` (what to do where another writer's reservation stands in the way), `outcome`
 (finding out what became of a commit whose answer was lost), `reading` (what a reader may believe), `drive` (running
-any of these on an ObjectStore), `turns` (one writer at a time per resource within a process, a courtesy).
+any of these on an ObjectStore), `remembered` (a guess that saves a GET), `turns` (one writer at a time per resource
+within a process, a courtesy).
 """

@@ -29,6 +29,8 @@ def take_over(attempt: Attempt, context: Context) -> Protocol[bool]:
     owner, etag = found
     if owner.op == attempt.record.op:
         return True  # it was applied and the answer lost
+    if not attempt.base.whole:
+        return False  # our base is only remembered: read it before judging anybody
     if (yield from _moved(attempt)):
         return False  # R1
     if owner.base == attempt.base.etag:

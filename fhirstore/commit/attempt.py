@@ -12,14 +12,24 @@ from fhirstore.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """`current.json` as an attempt found it; both None where there is none. Its record may be a stub (version 0)."""
+    """`current.json` as an attempt found it; both None where there is none. Its record may be a stub (version 0).
+
+    `whole`: just read. A remembered base may lack its content and be stale, so it is good for an attempt of one's own,
+    never for judging or fencing another's.
+    """
 
     record: Record | None
     etag: str | None
+    whole: bool = True
 
     @property
     def version(self) -> int:
         return 0 if self.record is None else self.record.version
+
+    @property
+    def shown(self) -> Record | None:
+        """The version that a reader sees, if there is one."""
+        return self.record if self.record is not None and self.record.exists else None
 
     @property
     def unchanged(self) -> Condition:
@@ -28,6 +38,7 @@ class Base:
 
 
 NOTHING = Base(None, None)
+NOTHING_YET = Base(None, None, whole=False)  # not looked, but the id is new
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ or the store's clock is past the write window, our PUT did not land and cannot l
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fhirstore.commit.attempt import Attempt
 from fhirstore.commit.messages import Absent, Get, Pause, Protocol
 from fhirstore.commit.reading import ask
@@ -19,19 +21,26 @@ _SENDS = 6
 _LOOKS = 60
 
 
-def commit(attempt: Attempt, context: Context) -> Protocol[bool]:
-    """True: committed. False: it is not, and never will be. Raises WriteOutcomeUnknown when nobody answers."""
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The version stands. `etag`: of `current.json` then, where the store's answer came through."""
+
+    etag: str | None
+
+
+def commit(attempt: Attempt, context: Context) -> Protocol[Committed | None]:
+    """None: it is not committed, and never will be. Raises WriteOutcomeUnknown when nobody answers."""
     for n in range(_LOOKS):
         if n < _SENDS:
             (reply,) = yield (attempt.commit_put,)
             if isinstance(reply, Written):
-                return True
+                return Committed(reply.etag)
         try:
             verdict = yield from _verdict(attempt, context)
         except Unavailable as silent:
             raise WriteOutcomeUnknown("The object store went away around the commit; read back") from silent
         if verdict is not None:
-            return verdict
+            return Committed(None) if verdict else None
         yield Pause(min(0.05 * 2**n, 1.0))
     raise WriteOutcomeUnknown("The object store did not settle the commit; read back")
 
@@ -45,9 +54,9 @@ def _verdict(attempt: Attempt, context: Context) -> Protocol[bool | None]:
     if reply.etag == attempt.base.etag:
         return False if window_over else None
     current = decode(reply.body, attempt.keys.current)
+    if current.floor >= attempt.record.version:
+        raise WriteOutcomeUnknown("The resource was purged meanwhile; whether this version was there is not known")
     if current.version > attempt.record.version:
         (slot,) = yield from ask(Get(attempt.slot))
-        if isinstance(slot, Absent):
-            raise WriteOutcomeUnknown("The resource was purged meanwhile; whether this version was there is not known")
-        return decode(slot.body, attempt.slot).op == attempt.record.op
+        return not isinstance(slot, Absent) and decode(slot.body, attempt.slot).op == attempt.record.op
     return current.version == attempt.record.version and current.op == attempt.record.op

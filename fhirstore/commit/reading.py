@@ -9,6 +9,7 @@ once more: now it is final.
 
 from __future__ import annotations
 
+from fhirstore.commit.attempt import NOTHING, Base
 from fhirstore.commit.messages import Absent, Get, Pause, Protocol
 from fhirstore.commit.rules import Rules
 from fhirstore.errors import Unavailable
@@ -19,10 +20,18 @@ from fhirstore.record import Record, decode
 _TRIES = 6
 
 
+def look(keys: ResourceKeys) -> Protocol[tuple[Base, int]]:
+    """What `current.json` holds, and the store's date then. Raises Unavailable, CorruptRecord."""
+    (reply,) = yield from ask(Get(keys.current))
+    if isinstance(reply, Absent):
+        return NOTHING, reply.date
+    return Base(decode(reply.body, keys.current), reply.etag), reply.date
+
+
 def read(keys: ResourceKeys) -> Protocol[Record | None]:
     """The current version's record; None when there is none yet. Raises Unavailable, CorruptRecord."""
-    (reply,) = yield from ask(Get(keys.current))
-    return _record(reply, keys.current)
+    base, _ = yield from look(keys)
+    return base.shown
 
 
 def vread(keys: ResourceKeys, version: int, *, rules: Rules) -> Protocol[Record | None]:

@@ -2,7 +2,7 @@
 
 | round trip | requests |
 |---|---|
-| 1 | GET current (not for a server-assigned id) |
+| 1 | GET current (not for a server-assigned id, nor where this process remembers its ETag) |
 | 2, in parallel | PUT `_history/{v+1}` If-None-Match:* (reserves the slot), PUT type event, PUT system event |
 | 3 | PUT current If-Match(base), or If-None-Match:* for a first version: **the commit point** |
 
@@ -17,15 +17,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fhirstore.commit.abandoned import take_over
-from fhirstore.commit.attempt import NOTHING, Attempt, Base
-from fhirstore.commit.messages import Absent, Expired, Get, Pause, Protocol, Put
+from fhirstore.commit.attempt import NOTHING_YET, Attempt, Base
+from fhirstore.commit.messages import Expired, Pause, Protocol, Put
 from fhirstore.commit.outcome import commit
-from fhirstore.commit.reading import ask
+from fhirstore.commit.reading import look
 from fhirstore.commit.rules import Context
-from fhirstore.errors import Contention
+from fhirstore.errors import Contention, VersionConflict
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.objects.base import IF_ABSENT, Written
-from fhirstore.record import Record, decode
+from fhirstore.record import Record
 
 _EVENT_TRIES = 6
 
@@ -47,41 +47,63 @@ Decide = Callable[[Record | None], Draft | None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`record` is the current version now, `before` the one before; `applied`: something was done."""
+    """`record` is the current version now, `before` the one before; `applied`: something was done.
+
+    `etag`: of `current.json` as it was when `record` was read or written; None where it is not known.
+    """
 
     record: Record | None
     before: Record | None
     applied: bool
+    etag: str | None
 
 
-def write(keys: ResourceKeys, decide: Decide, *, context: Context, fresh: bool = False) -> Protocol[Outcome]:
-    """Make the next version. `fresh`: the id was just made up, so nothing can be there yet and round trip 1 is saved.
+def write(
+    keys: ResourceKeys,
+    decide: Decide,
+    *,
+    context: Context,
+    fresh: bool = False,
+    remembered: Base | None = None,
+) -> Protocol[Outcome]:
+    """Make the next version.
 
-    Raises what `decide` raises; Contention, Unavailable: nothing was written; WriteOutcomeUnknown.
+    `fresh`: the id was just made up, so nothing should be there yet. `remembered`: what this process last saw, for a
+    `decide` that does not look at content. Either saves round trip 1; where it was wrong, the write starts over with
+    a GET. Raises what `decide` raises; Contention, Unavailable: nothing was written; WriteOutcomeUnknown.
     """
     for n in range(context.rules.attempts):
-        base = NOTHING if fresh and n == 0 else (yield from _base(keys))
-        before = base.record if base.record is not None and base.record.exists else None
-        draft = decide(before)
+        guess = NOTHING_YET if fresh else remembered
+        base = guess if guess is not None and n == 0 else (yield from _base(keys))
+        before = base.shown
+        try:
+            draft = decide(before)
+        except VersionConflict:
+            if base.whole:
+                raise
+            continue
         if draft is None:
-            return Outcome(before, before, applied=False)
+            if base.whole:
+                return Outcome(before, before, applied=False, etag=base.etag)
+            continue
         attempt = _attempt(keys, base, draft, context)
-        if (yield from _reserve(attempt, context)) and (yield from commit(attempt, context)):
-            return Outcome(attempt.record, before, applied=True)
-        yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
+        if (yield from _reserve(attempt, context)):
+            committed = yield from commit(attempt, context)
+            if committed is not None:
+                return Outcome(attempt.record, before, applied=True, etag=committed.etag)
+        if base.whole:
+            yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
     raise Contention("Others kept writing this resource; nothing was written, try again")
 
 
 def _base(keys: ResourceKeys) -> Protocol[Base]:
     """GET current; where a sweeper holds it, wait until its hold is over."""
     while True:
-        (reply,) = yield from ask(Get(keys.current))
-        if isinstance(reply, Absent):
-            return NOTHING
-        record = decode(reply.body, keys.current)
-        if record.hold < reply.date:
-            return Base(record, reply.etag)
-        yield Pause(min((record.hold - reply.date + 1) / 1000, 1.0))
+        base, date = yield from look(keys)
+        hold = base.record.hold if base.record is not None else 0
+        if hold < date:
+            return base
+        yield Pause(min((hold - date + 1) / 1000, 1.0))
 
 
 def _attempt(keys: ResourceKeys, base: Base, draft: Draft, context: Context) -> Attempt:

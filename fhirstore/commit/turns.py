@@ -7,7 +7,7 @@ process that line up do not waste requests on each other's reservations.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
 
@@ -15,11 +15,11 @@ class Turns:
     """Hands out turns by name, first come first served; names nobody waits for take no memory."""
 
     def __init__(self) -> None:
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._wanted: dict[str, int] = {}
+        self._locks: dict[Hashable, asyncio.Lock] = {}
+        self._wanted: dict[Hashable, int] = {}
 
     @asynccontextmanager
-    async def turn(self, name: str) -> AsyncIterator[None]:
+    async def turn(self, name: Hashable) -> AsyncIterator[None]:
         """Hold the turn for `name` for the length of the block."""
         lock = self._locks.setdefault(name, asyncio.Lock())
         self._wanted[name] = self._wanted.get(name, 0) + 1

@@ -6,12 +6,16 @@ from starlette.responses import Response
 
 from server.call import Call, version_response, version_url
 from server.content import resource_body
-from server.preconditions import refuse_unbuilt
+from server.preconditions import idempotency_key, refuse_unbuilt
 
 
 async def create(call: Call) -> Response:
-    """POST [base]/[type]: 201 with Location; the server assigns the id."""
-    refuse_unbuilt(call, "If-None-Exist", "Idempotency-Key")
+    """POST [base]/[type]: 201 with Location; the server assigns the id.
+
+    With `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), a repeated request gets the first answer again.
+    """
+    refuse_unbuilt(call, "If-None-Exist")
+    key = idempotency_key(call)
     body = await resource_body(call)
-    version = await call.tenant.create(body, type=call.type)
+    version = await call.tenant.create(body, type=call.type, idempotency_key=key)
     return version_response(version, status=201, location=version_url(call, version))
