@@ -14,6 +14,7 @@ from fhirstore.errors import FhirStoreError, UnsafeStore
 from fhirstore.objects.probe import probe, render
 from server.call import FHIR_PATH
 from server.deployment import open_store
+from server.http_server import http_config
 from server.settings import Settings
 
 
@@ -55,20 +56,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
     if workers > 1:
         lines.append(f"  workers   {workers}")
     print("\n".join(lines), flush=True)  # noqa: T201 - what a person starting the server wants to see
-    config = uvicorn.Config(
-        "server.deployment:from_env",
-        factory=True,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        proxy_headers=False,  # behind a proxy, FHIRSTORE_BASE_URL says what URLs to hand out
-        workers=workers,
-        timeout_graceful_shutdown=10,
-    )
+    config = http_config("server.deployment:from_env", factory=True, workers=workers)
     if workers > 1:
         Multiprocess(config, sockets=[listener]).run()
         return

@@ -1,0 +1,39 @@
+"""An answer to a request whose body was not read to its end.
+
+Many clients write the whole body before they read. If the server closed the connection on them, the unread bytes
+would reset it, and the reset can overtake the answer. So the answer goes out at once, complete, for clients that look;
+then what still comes is read and dropped, up to a bound in bytes and seconds, and only then the connection ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+_MOST_BYTES = 64 * 1024 * 1024
+_MOST_SECONDS = 5.0
+
+
+class UnreadResponse(Response):
+    """Answers, says that the connection ends, and hears the client out."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.headers["Connection"] = "close"
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_MOST_SECONDS):
+                await _drop(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _drop(receive: Receive) -> None:
+    dropped = 0
+    while dropped <= _MOST_BYTES:
+        message = await receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return
+        dropped += len(message.get("body", b""))
