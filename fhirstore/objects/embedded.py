@@ -133,8 +133,8 @@ class EmbeddedStore:
             row = PutRow(key, etag_of(body), len(body), body, None, condition, expires)
         return await self._writer.write(row)
 
-    async def delete(self, key: str) -> None:
-        await self._writer.write(DeleteRows((key,)))
+    async def delete(self, key: str, *, expires: int | None = None) -> None:
+        await self._writer.write(DeleteRows((key,), expires))
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         for first in range(0, len(keys), _DELETES):

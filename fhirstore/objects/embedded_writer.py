@@ -74,6 +74,7 @@ class DeleteRows:
     """Remove these objects, absent ones included."""
 
     keys: tuple[str, ...]
+    expires: int | None = None
 
 
 @dataclass(slots=True)
@@ -209,7 +210,7 @@ class GroupWriter:
     def _apply(self, waiting: _Waiting) -> _Answer:
         request = waiting.request
         try:
-            return self._put(request) if isinstance(request, PutRow) else self._delete(request.keys)
+            return self._put(request) if isinstance(request, PutRow) else self._delete(request)
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError) as error:
             # This statement alone was undone. Errors of the disk end the whole transaction instead.
             return OutcomeUnknown(_key(waiting), meaning(error))
@@ -219,7 +220,7 @@ class GroupWriter:
     def _put(self, put: PutRow) -> _Answer:
         now = self._clock.now()
         if put.expires is not None and now > put.expires:
-            return WriteWindowClosed(put.key, f"the window closed {now - put.expires} ms ago")
+            return _late(put.key, now - put.expires)
         row = (put.etag, put.size, now, put.file, put.body, put.key)
         if put.condition is None:
             self._cursor.execute(_PUT, row)
@@ -230,12 +231,15 @@ class GroupWriter:
             return PreconditionFailed(put.key, "another version is there, or none")
         return Written(put.etag, now)
 
-    def _delete(self, keys: tuple[str, ...]) -> _Answer:
-        if len(keys) == 1:
-            self._cursor.execute(_DELETE, (keys[0],))
+    def _delete(self, delete: DeleteRows) -> _Answer:
+        now = self._clock.now()
+        if delete.expires is not None and now > delete.expires:
+            return _late(delete.keys[0], now - delete.expires)
+        if len(delete.keys) == 1:
+            self._cursor.execute(_DELETE, delete.keys)
         else:
-            self._cursor.execute(_DELETE_MANY, (json.dumps(keys),))
-        return Written("", self._clock.now())
+            self._cursor.execute(_DELETE_MANY, (json.dumps(delete.keys),))
+        return Written("", now)
 
     def _reply(self, batch: list[_Waiting], answers: list[_Answer]) -> None:
         """Wake every event loop once, then let go of the files that the batch made superfluous."""
@@ -275,6 +279,10 @@ def _resolve(pairs: list[tuple[asyncio.Future[Written], _Answer]]) -> None:
             future.set_exception(answer)
         else:
             future.set_result(answer)
+
+
+def _late(key: str, ago: int) -> WriteWindowClosed:
+    return WriteWindowClosed(key, f"the window closed {ago} ms ago")
 
 
 def _key(waiting: _Waiting) -> str:

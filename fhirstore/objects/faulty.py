@@ -169,12 +169,17 @@ class FaultyStore:
             raise OutcomeUnknown(key, "injected: lost response")
         return written
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, *, expires: int | None = None) -> None:
         fault, delay, _ = self._draw(_DELETE)
         if delay:
             await self._sleep(delay)
         _refuse(fault, key)
-        await self._inner.delete(key)
+        try:
+            await self._inner.delete(key, expires=expires)
+        except ObjectError as refusal:
+            if fault is Fault.LOST_RESPONSE:
+                raise OutcomeUnknown(key, "injected: lost response") from refusal
+            raise
         if fault is Fault.LOST_RESPONSE:
             raise OutcomeUnknown(key, "injected: lost response")
 

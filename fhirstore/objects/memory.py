@@ -53,8 +53,7 @@ class MemoryStore:
         self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
     ) -> Written:
         now = self.now()
-        if expires is not None and now > expires:
-            raise WriteWindowClosed(key, f"the window closed {now - expires} ms ago")
+        _refuse_late(key, now, expires)
         if condition is not None:
             kept = self._objects.get(key)
             if isinstance(condition, IfAbsent):
@@ -64,7 +63,8 @@ class MemoryStore:
                 raise PreconditionFailed(key, "another version is there" if kept else "no object is there")
         return self._keep(key, bytes(body), now)
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, *, expires: int | None = None) -> None:
+        _refuse_late(key, self.now(), expires)
         if self._objects.pop(key, None) is not None:
             del self._keys[bisect_left(self._keys, key)]
 
@@ -136,3 +136,8 @@ class MemoryStore:
         if cursor.endswith("/"):
             return bisect_left(self._keys, cursor[:-1] + _AFTER_SLASH)
         return bisect_right(self._keys, cursor)
+
+
+def _refuse_late(key: str, now: int, expires: int | None) -> None:
+    if expires is not None and now > expires:
+        raise WriteWindowClosed(key, f"the window closed {now - expires} ms ago")

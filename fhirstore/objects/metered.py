@@ -136,10 +136,10 @@ class MeteredStore:
         finally:
             _end(flight)
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, *, expires: int | None = None) -> None:
         flight = self._begin("DELETE")
         try:
-            await self._inner.delete(key)
+            await self._inner.delete(key, expires=expires)
         finally:
             _end(flight)
 

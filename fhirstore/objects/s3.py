@@ -25,13 +25,12 @@ from fhirstore.errors import (
     OutcomeUnknown,
     StoreBusy,
     StoreUnavailable,
-    WriteWindowClosed,
 )
 from fhirstore.objects.base import Condition, IfAbsent, ObjectStream, Page, StoredObject, Written
 from fhirstore.objects.s3_answers import delete_request, read_page, undeleted
 from fhirstore.objects.s3_failures import Failure, Failures
 from fhirstore.objects.s3_options import S3Location, S3Options
-from fhirstore.objects.s3_requests import Answer, NoAnswer, SignedRequests, WindowOver
+from fhirstore.objects.s3_requests import Answer, NoAnswer, SignedRequests
 from fhirstore.objects.s3_session import S3Session
 from fhirstore.objects.s3_startup import check_bucket
 from fhirstore.objects.s3_streams import PART, Download, Upload, in_parts
@@ -137,16 +136,18 @@ class S3Store:
             headers["If-Match"] = condition.etag
         try:
             answer = await self._signed.send("PUT", self._root + key, headers=headers, body=body, expires=expires)
-        except WindowOver as error:
-            raise WriteWindowClosed(key, "nothing was sent") from error
         except NoAnswer as error:
             raise self._failures.writing(key, error.failure, condition=condition) from error
         if answer.status in (200, 201, 204):
             return Written(answer.headers.get("ETag", ""), answer.date)
-        raise self._failures.writing(key, answer.failure(), condition=condition)
+        raise self._failures.writing(key, answer.failure(), condition=condition, late=_over(expires, answer))
 
-    async def delete(self, key: str) -> None:
-        await self._repeated(lambda: self._delete(key), (StoreBusy, OutcomeUnknown))
+    async def delete(self, key: str, *, expires: int | None = None) -> None:
+        """Repeated like an unconditional PUT; with a window sent once, for what it may remove depends on the time."""
+        if expires is None:
+            await self._repeated(lambda: self._delete(key), (StoreBusy, OutcomeUnknown))
+        else:
+            await self._delete_within(key, expires)
 
     async def _delete(self, key: str) -> None:
         try:
@@ -156,6 +157,15 @@ class S3Store:
             if failure.status == 404 and failure.code != "NoSuchBucket":
                 return  # some stores tell; absent is fine
             raise self._failures.writing(key, failure) from error
+
+    async def _delete_within(self, key: str, expires: int) -> None:
+        try:
+            answer = await self._signed.send("DELETE", self._root + key, expires=expires)
+        except NoAnswer as error:
+            raise self._failures.writing(key, error.failure) from error
+        failure = answer.failure()
+        if answer.status not in (200, 204) and (answer.status != 404 or failure.code == "NoSuchBucket"):
+            raise self._failures.writing(key, failure, late=_over(expires, answer))
 
     # --- many objects ------------------------------------------------------------------------------------------
 
@@ -268,6 +278,11 @@ class S3Store:
                 if failures >= self._options.attempts:
                     raise
                 await asyncio.sleep(self._options.pause(failures))
+
+
+def _over(expires: int, answer: Answer) -> bool:
+    """Was the signature over when the store answered? It ends with the last whole second before `expires`."""
+    return answer.date >= expires // 1000 * 1000
 
 
 def _md5(body: bytes) -> str:

@@ -71,6 +71,10 @@ class Failure:
         said = f"{self.code} {self.message}".lower()
         return self.status in (400, 403) and "expired" in said and "token" not in said
 
+    @property
+    def denied(self) -> bool:
+        return self.status in (400, 403) and self.code == "AccessDenied"
+
     def __str__(self) -> str:
         if not self.status:
             return self.code or ("no answer" if self.sent else "no connection")
@@ -94,8 +98,10 @@ class Failures:
             return StoreUnavailable(key, str(failure))
         return self.misconfigured(failure)
 
-    def writing(self, key: str, failure: Failure, *, condition: Condition | None = None) -> ObjectError:
-        """For PUT and DELETE."""
+    def writing(
+        self, key: str, failure: Failure, *, condition: Condition | None = None, late: bool = False
+    ) -> ObjectError:
+        """For PUT and DELETE. `late`: its window was over, so a bare AccessDenied needs no other reason."""
         conditional = condition is not None
         if failure.status == 412:
             return PreconditionFailed(key)
@@ -103,7 +109,7 @@ class Failures:
             return PreconditionFailed(key, "no such object")
         if failure.status == 409:
             return ConditionalConflict(key, str(failure)) if conditional else StoreBusy(key, str(failure))
-        if failure.expired:
+        if failure.expired or (late and failure.denied):
             return WriteWindowClosed(key, str(failure))
         if failure.busy or not failure.sent:
             return StoreBusy(key, str(failure))

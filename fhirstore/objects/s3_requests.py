@@ -1,7 +1,7 @@
 """Sends query-signed requests to one bucket: those that need a write window, a Date header or a raw answer.
 
-HEAD bucket, windowed PUT, LIST and batch delete go this way; plain GET, PUT and DELETE go through obstore, which
-is cheaper still but shows neither status nor Date. Every answer here tells `StoreTime` what time the store has.
+HEAD bucket, LIST, batch delete, PUT and DELETE with a window go this way; plain GET, PUT and DELETE go through obstore,
+which is cheaper still but shows neither status nor Date. Every answer here tells `StoreTime` what time the store has.
 """
 
 from __future__ import annotations
@@ -35,10 +35,6 @@ class Answer:
 
     def failure(self) -> Failure:
         return Failure.from_answer(self.status, self.body)
-
-
-class WindowOver(Exception):
-    """The write window leaves less than a second: nothing was sent."""
 
 
 class NoAnswer(Exception):
@@ -84,7 +80,10 @@ class SignedRequests:
         body: bytes | None = None,
         expires: int | None = None,
     ) -> Answer:
-        """One request; any status is an answer. `key` is the whole key in the bucket. Raises WindowOver, NoAnswer."""
+        """One request; any status is an answer. `key` is the whole key in the bucket. Raises NoAnswer.
+
+        With `expires` (epoch ms) the store refuses it from then on: also where that is past, the store decides.
+        """
         place = self._session.addressing
         known = self._time.known
         sent = _monotonic()
@@ -93,8 +92,8 @@ class SignedRequests:
         seconds = _VALID_SECONDS
         if expires is not None:
             seconds = expires // 1000 - at
-            if seconds < 1 or expires - self.now() < 1000:
-                raise WindowOver
+            if seconds < 1:
+                at, seconds = expires // 1000 - 1, 1  # the shortest signature, to end just then
         path = f"{place.bucket_path}/{encode(key, keep='/')}" if key else place.bucket_path or "/"
         query = self._signed_by(await self._session.keys()).query(method, path, parameters, at=at, seconds=seconds)
         url = URL(f"{place.origin}{path}?{query}", encoded=True)

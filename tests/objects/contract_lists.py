@@ -90,4 +90,4 @@ class ListsContract(StoreUnderTest):
         assert await every_key(store, "many/") == keys
         await store.delete_many([])
         await store.delete_many([*keys[: self.many // 2], "many/absent", *keys[self.many // 2 + 1 :]])
-        assert await every_key(store, "many") == sorted(["many-not", keys[self.many // 2]])
+        assert sorted(await every_key(store, "many")) == sorted(["many-not", keys[self.many // 2]])

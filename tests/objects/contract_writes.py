@@ -221,6 +221,22 @@ class WritesContract(StoreUnderTest):
         found = await store.get("w/key")
         assert (found.body, found.etag) == (b"2", second.etag)
 
+    async def test_delete_past_its_window_removes_nothing(self, store: ObjectStore) -> None:
+        """A DELETE past its window is refused by the store, whether the object is there or not."""
+        await store.put("w/kept", b"x")
+        for key in ("w/kept", "w/never"):
+            with pytest.raises(WriteWindowClosed):
+                await store.delete(key, expires=store.now() - MINUTE)
+        assert await every_key(store, "w/") == ["w/kept"]
+
+    async def test_delete_within_its_window_removes(self, store: ObjectStore) -> None:
+        """A DELETE within its window is an ordinary one; absent is fine."""
+        await store.check()
+        await store.put("w/gone", b"x")
+        for _ in range(2):
+            await store.delete("w/gone", expires=store.now() + MINUTE)
+        assert await every_key(store, "w/") == []
+
     async def test_windowed_race_has_one_winner(self, store: ObjectStore) -> None:
         """A window changes nothing about races: one creator wins, then one update."""
         open_until = store.now() + MINUTE

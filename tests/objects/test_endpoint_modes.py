@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from conformance.processes import free_ports
+from conformance.s3servers import SECRET_KEY, S3Server
 from fhirstore.clock import Clock
 from fhirstore.errors import StoreMisconfigured
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.objects.base import IF_ABSENT
 from fhirstore.objects.s3_options import Addressing, S3Location
 from tests.objects.scripted_http import ScriptedServer, Told, error
-from tests.s3servers import SECRET_KEY, S3Server, free_ports
 
 AWS = "https://s3.eu-west-1.amazonaws.com"
 

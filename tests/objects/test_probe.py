@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from ulid import ULID
 
+from conformance.s3servers import S3Server
 from fhirstore.clock import SystemIds
 from fhirstore.errors import (
     StoreMisconfigured,
@@ -19,11 +20,14 @@ from fhirstore.objects.metered import MeteredStore
 from fhirstore.objects.probe import SHORT, Effort, Outcome, ProbeReport, advice, probe
 from fhirstore.objects.s3 import S3Store
 from fhirstore.objects.s3_options import S3Options
+from tests.objects.scripted_http import ScriptedServer
+from tests.objects.signing_gateway import signing_anew
 from tests.objects.store_under_test import every_key
 from tests.objects.unsafe_stores import (
     ChecksThenWrites,
     ForgetsCursor,
     IgnoresExpires,
+    IgnoresExpiresOfDeletes,
     IgnoresIfAbsent,
     IgnoresIfMatch,
     KeepsETags,
@@ -32,7 +36,6 @@ from tests.objects.unsafe_stores import (
     RemembersReads,
     StoppedClock,
 )
-from tests.s3servers import S3Server
 
 REPEATS = 10  # a probe that is right only now and then is wrong
 
@@ -72,6 +75,7 @@ async def test_safe_store_is_safe_under_interleaving() -> None:
         (IgnoresIfAbsent, {"if-absent-race", "absent-on-existing", "absent-after-delete"}),
         (ChecksThenWrites, {"if-absent-race", "if-match-race", "lost-update-race"}),
         (IgnoresExpires, {"write-window"}),
+        (IgnoresExpiresOfDeletes, {"write-window"}),
         (RemembersReads, {"read-after-write"}),
         (KeepsETags, {"etag-changes"}),
         (ListsBackwards, {"list-order"}),
@@ -124,6 +128,18 @@ async def test_real_servers_are_told_apart(server: S3Server, bucket: ObjectStore
     else:
         for _ in range(3):
             assert {"if-absent-race", "if-match-race", "lost-update-race"} <= broken(await probe(bucket))
+
+
+async def test_store_that_ignores_signatures_windows_is_refused(
+    ministack: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that takes a PUT after its X-Amz-Expires fails that check, and no other."""
+    ministack.use(monkeypatch)
+    async with ScriptedServer.running() as gateway:
+        gateway.answer = signing_anew(ministack)
+        store = await S3Store.open(ministack.location(), S3Options(endpoint_url=gateway.url, allow_http=True))
+        assert broken(await probe(store)) == {"write-window"}
+        await store.aclose()
 
 
 @pytest.mark.parametrize("server", ["ministack"], indirect=True)

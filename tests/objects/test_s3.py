@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from conformance.s3servers import S3Server
 from fhirstore.objects import S3Options
 from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.s3 import S3Store
@@ -15,7 +16,6 @@ from fhirstore.objects.s3_signing import Keys, QuerySigner
 from fhirstore.objects.s3_streams import PART
 from tests.objects.contract import ObjectStoreContract
 from tests.objects.store_under_test import cut, every_key, patterned
-from tests.s3servers import S3Server
 
 
 async def opened(server: S3Server, patch: pytest.MonkeyPatch) -> AsyncIterator[ObjectStore]:
@@ -39,15 +39,6 @@ class TestSeaweedFS(ObjectStoreContract):
     """Every promise holds on SeaweedFS, where the loser of a race waits for its lock in steps of a second."""
 
     racers = 5
-
-    async def test_many_keys_are_paged_and_deleted(self, store: ObjectStore) -> None:
-        """The contract's own, but in the order across folders that a tree has: `many/…` before `many-not`."""
-        keys = [f"many/{number:05}" for number in range(self.many)]
-        await self.fill(store, [*keys, "many-not"])
-        assert await every_key(store, "many/") == keys
-        await store.delete_many([])
-        await store.delete_many([*keys[: self.many // 2], "many/absent", *keys[self.many // 2 + 1 :]])
-        assert await every_key(store, "many") == [keys[self.many // 2], "many-not"]
 
     @pytest.fixture
     async def store(self, seaweedfs: S3Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ObjectStore]:

@@ -195,22 +195,39 @@ async def test_conditional_puts_carry_their_headers_and_no_expect(server: Script
 
 
 async def test_window_never_outlasts_its_deadline(server: ScriptedServer) -> None:
-    """The signature's last second is not behind `expires`; with less than a second left nothing is sent."""
+    """The signature's last second is not behind `expires`, also where that is past: so the store refuses it."""
     async with opened(server) as store:
-        for rest in (1000, 1001, 1999, 5000, MINUTE):
+        for rest in (-MINUTE, -1, 0, 1, 900, 1000, 1001, 1999, 5000, MINUTE):
             server.asked.clear()
             deadline = store.now() + rest
-            try:
-                await store.put("k", b"x", expires=deadline)
-            except WriteWindowClosed:
-                assert server.asked == []
-                continue
-            (asked,) = server.asked
-            query = dict(pair.split("=") for pair in asked.target.partition("?")[2].split("&"))
-            assert signed_at(query["X-Amz-Date"]) + int(query["X-Amz-Expires"]) * 1000 <= deadline
-        server.asked.clear()
-        assert await outcome(store.put("k", b"x", expires=store.now() + 900)) is WriteWindowClosed
-        assert server.asked == []
+            await store.put("k", b"x", expires=deadline)
+            await store.delete("k", expires=deadline)
+            assert [asked.method for asked in server.asked] == ["PUT", "DELETE"]
+            for asked in server.asked:
+                query = dict(pair.split("=") for pair in asked.target.partition("?")[2].split("&"))
+                assert int(query["X-Amz-Expires"]) >= 1
+                assert 0 <= deadline - signed_at(query["X-Amz-Date"]) - int(query["X-Amz-Expires"]) * 1000 < 1000
+
+
+@pytest.mark.parametrize("status", [400, 403])
+async def test_bare_denial_of_a_late_write_is_its_window(server: ScriptedServer, status: int) -> None:
+    """AccessDenied without a reason says "too late" where the window was over, and "forbidden" where it was not."""
+    async with opened(server) as store:
+        server.answer = lambda _: error(status, "AccessDenied", "The difference of the times exceeds the maximum.")
+        for expires, kind in ((store.now() - MINUTE, WriteWindowClosed), (store.now() + MINUTE, StoreMisconfigured)):
+            assert await outcome(store.put("k", b"x", expires=expires)) is kind
+            assert await outcome(store.put("k", b"x", condition=MATCH, expires=expires)) is kind
+            assert await outcome(store.delete("k", expires=expires)) is kind
+
+
+async def test_windowed_delete_is_sent_once(server: ScriptedServer) -> None:
+    """A DELETE with a window is never repeated, whatever the answer."""
+    async with opened(server, attempts=3) as store:
+        for told, kind in ((error(503, "SlowDown"), StoreBusy), (HANG_UP, OutcomeUnknown), (Told(500), OutcomeUnknown)):
+            server.asked.clear()
+            server.answer = lambda _, told=told: told  # type: ignore[misc] # mypy cannot infer a default's type here
+            assert await outcome(store.delete("k", expires=store.now() + MINUTE)) is kind
+            assert len(server.asked) == 1
 
 
 async def test_undeleted_keys_are_reported(server: ScriptedServer) -> None:

@@ -45,8 +45,8 @@ class PassingOn:
         await asyncio.sleep(0)
         return await self.inner.put(key, body, condition=condition, expires=expires)
 
-    async def delete(self, key: str) -> None:
-        await self.inner.delete(key)
+    async def delete(self, key: str, *, expires: int | None = None) -> None:
+        await self.inner.delete(key, expires=expires)
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         await self.inner.delete_many(keys)
@@ -118,6 +118,13 @@ class IgnoresExpires(PassingOn):
         self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
     ) -> Written:
         return await super().put(key, body, condition=condition)
+
+
+class IgnoresExpiresOfDeletes(PassingOn):
+    """Carries out a DELETE whose window is over."""
+
+    async def delete(self, key: str, *, expires: int | None = None) -> None:
+        await super().delete(key)
 
 
 class RemembersReads(PassingOn):

@@ -158,6 +158,22 @@ class Ground:
                 raise Broken("a PUT that had to be refused was accepted")
         raise Inconclusive(f"no clear refusal in {ATTEMPTS} attempts")
 
+    async def not_deleted(self, key: str, *, stands: bytes, expires: int) -> None:
+        """A DELETE whose window is over: the store must refuse it, leaving what `stands`."""
+        for attempt in range(ATTEMPTS):
+            try:
+                await self.store.delete(key, expires=expires)
+            except (StoreBusy, OutcomeUnknown):
+                await self.pause(attempt)
+            except WriteWindowClosed as refusal:
+                found = await self.read(key)
+                if found is None or found.body != stands:
+                    raise Broken("the DELETE was refused, yet the object changed") from refusal
+                return
+            else:
+                raise Broken("a DELETE that had to be refused was accepted")
+        raise Inconclusive(f"no clear refusal in {ATTEMPTS} attempts")
+
 
 async def together(parts: Iterable[Awaitable[Answer]]) -> list[Answer]:
     """All at once, each to its end. Of several failures a seen violation is raised rather than an unclear answer."""

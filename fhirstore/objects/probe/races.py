@@ -80,7 +80,9 @@ async def _rounds(ground: Ground, name: str, *, over: bool) -> str:
 async def _round(ground: Ground, folder: str, racers: int, *, over: bool, windowed: bool) -> None:
     for attempt in range(TRIES):
         key = f"{folder}-{attempt}"
-        condition: Condition = IfMatch(await ground.put(key, ground.body())) if over else IF_ABSENT
+        condition: Condition = IF_ABSENT
+        if over:  # prepared by a creation, for a plain PUT that arrives late would overwrite the winner
+            condition = IfMatch(await ground.put(key, ground.body(), condition=IF_ABSENT))
         expires = ground.store.now() + WINDOW if windowed else None
         bodies = [ground.body() for _ in range(racers)]
         ran = await together(_race(ground, key, body, condition=condition, expires=expires) for body in bodies)
@@ -104,7 +106,7 @@ async def _race(ground: Ground, key: str, body: bytes, *, condition: Condition, 
 async def lost_update_race(ground: Ground) -> str:
     """Each of K tasks adds its own line to one object by GET and If-Match PUT; in the end all K lines stand, once."""
     key = f"{ground.root}lost-update-race/lines"
-    await ground.put(key, b"")
+    await ground.put(key, b"", condition=IF_ABSENT)
     lines = [f"{ground.ids.new()}\n".encode() for _ in range(ground.effort.counters)]
     added = await together(_add(ground, key, line) for line in lines)
     unclear = added.count(False)

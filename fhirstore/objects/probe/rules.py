@@ -52,13 +52,14 @@ async def absent_after_delete(ground: Ground) -> str:
 
 
 async def write_window(ground: Ground) -> str:
-    """Plain and conditional, since they may be sent differently."""
+    """Plain, conditional and DELETE, since they may be sent differently."""
     folder = f"{ground.root}write-window"
     body = ground.body()
     await ground.refused(f"{folder}/late", stands=None, expires=ground.store.now() - MINUTE)
     await ground.refused(f"{folder}/late", stands=None, condition=IF_ABSENT, expires=ground.store.now() - MINUTE)
     etag = await ground.put(f"{folder}/timely", body, condition=IF_ABSENT, expires=ground.store.now() + MINUTE)
     await ground.refused(f"{folder}/timely", stands=body, condition=IfMatch(etag), expires=ground.store.now() - MINUTE)
+    await ground.not_deleted(f"{folder}/timely", stands=body, expires=ground.store.now() - MINUTE)
     await ground.put(f"{folder}/timely", ground.body(), condition=IfMatch(etag), expires=ground.store.now() + MINUTE)
     return "refused when over, accepted before"
 

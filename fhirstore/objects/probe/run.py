@@ -43,7 +43,7 @@ RULES = (
     Rule("match-on-missing", "If-Match refuses a missing object", rules.match_on_missing),
     Rule("absent-on-existing", "If-None-Match refuses an existing object", rules.absent_on_existing),
     Rule("absent-after-delete", "a deleted key can be created again, once", rules.absent_after_delete),
-    Rule("write-window", "a PUT is refused once its window is over", rules.write_window),
+    Rule("write-window", "a write is refused once its window is over", rules.write_window),
     Rule("read-after-write", "a GET sees what was written before", rules.read_after_write),
     Rule("list-after-write", "a LIST sees what was written before", rules.list_after_write),
     Rule("list-order", "a flat folder is listed in byte order", rules.list_order),
