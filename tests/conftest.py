@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+import conformance.s3servers
+from conformance.processes import NotInstalled
+from conformance.s3servers import S3Server
 from tests import s3servers
-from tests.s3servers import S3Server, running
+
+
+@contextmanager
+def running(start: Callable[[Path], S3Server], folder: Path) -> Iterator[S3Server]:
+    """The server, ready; the test is skipped where its program is not installed."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(conformance.s3servers.running(start, folder))
+        except NotInstalled as missing:
+            pytest.skip(str(missing))
+        yield server
 
 
 @pytest.fixture(scope="session")
 def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A quick S3 server; give each test a prefix (`location()`) or bucket of its own."""
-    with running(s3servers.ministack, tmp_path_factory.mktemp("ministack")) as server:
+    with running(conformance.s3servers.ministack, tmp_path_factory.mktemp("ministack")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A real S3 server; a test that kills it must restart it, since others share it."""
-    with running(s3servers.seaweedfs, tmp_path_factory.mktemp("weed")) as server:
+    with running(conformance.s3servers.seaweedfs, tmp_path_factory.mktemp("weed")) as server:
         yield server
 
 

@@ -22,8 +22,8 @@ COSTS = {
     "create": ({"PUT": 4}, 2),
     "read": ({"GET": 1}, 1),
     "vread": ({"GET": 2}, 1),
-    "update": ({"GET": 1, "PUT": 4}, 3),
-    "delete": ({"GET": 1, "PUT": 4}, 3),
+    "update": ({"PUT": 4}, 2),  # the process wrote it last, and remembers the base
+    "delete": ({"PUT": 4}, 2),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.s3servers import S3Server
+from conformance.s3servers import S3Server
 
 
 @pytest.mark.parametrize("name", ["ministack", "seaweedfs", "rclone", "s3rver"])

@@ -14,7 +14,7 @@ from conformance.bench.load import LoadFailed
 from conformance.bench.report import as_json, print_tables
 from conformance.bench.run import STORES, Plan, run
 from conformance.bench.sampling import Effort
-from conformance.bench.servers import ServerFailed
+from conformance.processes import ServerFailed
 
 app = typer.Typer(name="conformance", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 

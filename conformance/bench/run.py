@@ -18,8 +18,10 @@ from conformance.bench.load import LoadFailed, Target
 from conformance.bench.patients import patients
 from conformance.bench.rows import EMPTY_GET, EMPTY_POST, RAW_PUT, Row, Subject, ratios
 from conformance.bench.sampling import Effort, Processes, Sample, sample, sample_raw_puts
-from conformance.bench.servers import BUCKET, Running, S3Place, empty_endpoint, fhirstore, seaweedfs
+from conformance.bench.servers import Running, empty_endpoint, fhirstore, raw_client
 from conformance.bench.workload import CREATE, DELETE, READ, UPDATE, VREAD, Call, Interaction, Stored, creates
+from conformance.s3servers import S3Server, seaweedfs
+from conformance.s3servers import running as s3_running
 from fhirstore import open_objects
 from fhirstore.objects.base import ObjectStore
 from server.settings import from_environment
@@ -76,19 +78,19 @@ async def run(plan: Plan, say: Say) -> tuple[Subject, ...]:
 async def _ours(store: str, folder: Path, empty: Running) -> AsyncIterator[_Bench]:
     """Our server on one kind of store, with that store's request counts."""
     with ExitStack() as stack:
-        s3: S3Place | None = None
-        if store == "s3":
-            s3 = stack.enter_context(seaweedfs(folder))
-        stack.enter_context(_environment(s3.environment() if s3 else {}))
-        async with _opened(_location(store, folder, "counted")) as objects:
+        s3 = stack.enter_context(s3_running(seaweedfs, folder / "weed")) if store == "s3" else None
+        stack.enter_context(_environment(s3.serving(s3.location("fhir")) if s3 else {}))
+        async with _opened(_location(store, folder, "counted", s3)) as objects:
             counts = await count(objects)
-        server = stack.enter_context(fhirstore(_location(store, folder, "fhir"), folder))
+        server = stack.enter_context(fhirstore(_location(store, folder, "fhir", s3), folder))
         processes = Processes(server.pid, s3.pid if s3 else None)
-        yield _Bench(store, Target.of(server.url), processes, empty, counts, s3.client("raw") if s3 else None)
+        yield _Bench(store, Target.of(server.url), processes, empty, counts, raw_client(s3, "raw") if s3 else None)
 
 
-def _location(store: str, folder: Path, part: str) -> str:
-    return {"memory": "memory:", "embedded": f"file:{folder / part}", "s3": f"s3://{BUCKET}/{part}"}[store]
+def _location(store: str, folder: Path, part: str, s3: S3Server | None) -> str:
+    if s3 is not None:
+        return s3.location(part)
+    return "memory:" if store == "memory" else f"file:{folder / part}"
 
 
 @asynccontextmanager

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from http.client import HTTPConnection
 from urllib.parse import parse_qsl
 
+from conformance.s3servers import S3Server
 from fhirstore.objects.s3_signing import Keys, QuerySigner
 from tests.objects.scripted_http import Asked, Told
-from tests.s3servers import S3Server
 
 _PASSED_ON = {"if-match", "if-none-match", "content-md5", "content-type"}
 _PASSED_BACK = {"ETag", "Date", "Last-Modified", "Content-Type"}

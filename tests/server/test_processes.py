@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.s3servers import S3Server
+from conformance.s3servers import S3Server
 from tests.server.processes import ServeProcess, run_command, served
 from tests.server.serving import FHIR_JSON
 
@@ -21,17 +21,7 @@ def env(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     if request.param == "embedded":
         return {"FHIRSTORE_STORE": f"file:{tmp_path}/data"}
     server: S3Server = request.getfixturevalue("seaweedfs")
-    return server_environment(server)
-
-
-def server_environment(server: S3Server) -> dict[str, str]:
-    """A fresh bucket of an S3 server."""
-    return {
-        **server.environment(),
-        "FHIRSTORE_STORE": server.location(),
-        "FHIRSTORE_S3_ENDPOINT_URL": server.endpoint_url,
-        "FHIRSTORE_S3_ALLOW_HTTP": "true",
-    }
+    return server.serving(server.location())
 
 
 async def test_nothing_acknowledged_is_lost_by_kill_9(env: dict[str, str]) -> None:
@@ -171,7 +161,7 @@ def test_a_server_that_cannot_start_says_why_in_one_line(env: dict[str, str], sa
 
 def test_an_unsafe_store_is_refused_unless_told_otherwise(rclone: S3Server) -> None:
     """rclone serve s3 ignores conditions: the server says so and does not start, but for a single writer."""
-    env = server_environment(rclone)
+    env = rclone.serving(rclone.location())
     refused = run_command(env, "serve")
     assert refused.returncode == 2
     assert "--unsafe-single-writer" in refused.stderr
