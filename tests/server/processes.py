@@ -57,18 +57,30 @@ class ServeProcess:
 
     def kill(self) -> None:
         """kill -9, workers included."""
-        self._signal(signal.SIGKILL)
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """SIGSTOP: it stays where it is, holding whatever it holds, until `resume`."""
+        self._send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT: it goes on as if no time had passed."""
+        self._send(signal.SIGCONT)
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
-        self._signal(signal.SIGTERM)
+        self._end(signal.SIGTERM)
         assert self._child
         return self._child.returncode
 
-    def _signal(self, how: signal.Signals) -> None:
+    def _send(self, how: signal.Signals) -> None:
+        assert self._child and self._child.poll() is None, "the server is not running"
+        os.killpg(self._child.pid, how)
+
+    def _end(self, how: signal.Signals) -> None:
         if self._child is None or self._child.poll() is not None:
             return
-        os.killpg(self._child.pid, how)
+        self._send(how)
         self._child.wait(_READY_SECONDS)
         if self._child.stdout:
             self._child.stdout.close()
