@@ -8,13 +8,15 @@ async with FhirStore.open("s3://bucket/prefix") as store:      # or "file:./data
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from fhirstore import json, resources
 from fhirstore.clock import Ids, SystemIds
 from fhirstore.commit.drive import drive
+from fhirstore.commit.purge import Purged, purge
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.remembered import RememberedBases
 from fhirstore.commit.rules import Context, Rules
@@ -27,6 +29,8 @@ from fhirstore.objects.base import ObjectStore
 from fhirstore.resources import Version
 from fhirstore.tenancy import BucketTenancy, Place, PrefixTenancy, Tenancy, bucket_locations
 
+_Result = TypeVar("_Result")
+
 
 class FhirStore:
     """All tenants of one deployment. Make it with `open`, or from a `Tenancy` of one's own stores."""
@@ -37,7 +41,7 @@ class FhirStore:
         self.ids = ids or SystemIds()
         self.remembered = RememberedBases()
         self._turns = Turns()
-        self._writes: set[asyncio.Task[Outcome]] = set()
+        self._writes: set[asyncio.Task[Any]] = set()
 
     @classmethod
     @asynccontextmanager
@@ -86,10 +90,24 @@ class FhirStore:
 
     async def commit(self, place: Place, keys: ResourceKeys, decide: Decide, *, fresh: bool = False) -> Outcome:
         """Run one write to its end, even if the caller is cancelled meanwhile: nobody leaves half a write."""
-        task = asyncio.create_task(self._commit(place, keys, decide, fresh=fresh))
+        return await self._to_the_end(self._commit(place, keys, decide, fresh=fresh))
+
+    async def purge(self, place: Place, keys: ResourceKeys, *, by: str) -> Purged:
+        """Run one purge to its end, even if the caller is cancelled meanwhile."""
+        return await self._to_the_end(self._purge(place, keys, by=by))
+
+    async def _to_the_end(self, work: Coroutine[None, None, _Result]) -> _Result:
+        task = asyncio.create_task(work)
         self._writes.add(task)
         task.add_done_callback(self._finished)
         return await asyncio.shield(task)
+
+    async def _purge(self, place: Place, keys: ResourceKeys, *, by: str) -> Purged:
+        context = Context(place.objects.now, self.ids, self.rules)
+        try:
+            return await drive(purge(keys, by=by, context=context), place.objects)
+        finally:
+            self.remembered.forget(place.tenant, keys.current)
 
     async def _commit(self, place: Place, keys: ResourceKeys, decide: Decide, *, fresh: bool) -> Outcome:
         context = Context(place.objects.now, self.ids, self.rules)
@@ -105,7 +123,7 @@ class FhirStore:
             self.remembered.forget(place.tenant, keys.current)
         return outcome
 
-    def _finished(self, task: asyncio.Task[Outcome]) -> None:
+    def _finished(self, task: asyncio.Task[_Result]) -> None:
         self._writes.discard(task)
         if not task.cancelled():
             task.exception()  # seen, should the caller be gone
@@ -190,6 +208,14 @@ class TenantStore:
         resources.well_formed_id(id)
         outcome = await self._commit(type, id, resources.deletion(if_match))
         return None if outcome.record is None else resources.version_of(type, id, outcome.record)
+
+    async def purge(self, type: str, id: str, *, by: str) -> Purged:
+        """Remove every version and its history physically; version numbers are never used again.
+
+        `by`: who asks, for the audit line. Ask again if it fails: it goes on where it was. Waits for the end of a
+        version's write window. Raises Contention, Unavailable, WriteOutcomeUnknown.
+        """
+        return await self._store.purge(self._place, self._keys(type, id), by=by)
 
     def _keys(self, type: str, id: str) -> ResourceKeys:
         return self._place.keys.resource(resources.known_type(type), id)

@@ -14,6 +14,7 @@ from server.interactions.delete import delete
 from server.interactions.read import read
 from server.interactions.update import update
 from server.interactions.vread import vread
+from server.operations.purge import purge
 from server.outcome import Refused
 from server.route import Handler, Route
 
@@ -40,6 +41,7 @@ TABLE: tuple[Route, ...] = (
     Route("PUT", "/{type}", _unbuilt("Conditional update"), None, "Update what matches"),
     Route("DELETE", "/{type}", _unbuilt("Conditional delete"), None, "Delete what matches"),
     Route("GET", "/{type}/{id}/_history/{vid}", vread, "vread", "One version of a resource"),
+    Route("POST", "/{type}/{id}/$purge", purge, None, "Remove a resource and its history physically (admin)"),
     Route("GET", "/metadata", capabilities, None, "The CapabilityStatement"),
     Route("GET", "/_history", _history, None, "Everything that happened"),
     Route("GET", "/{type}/_history", _history, None, "Everything that happened to a type"),

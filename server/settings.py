@@ -27,6 +27,7 @@ class Settings:
     base_url: str | None = None
     max_body: int = 16 * 1024 * 1024
     unsafe_single_writer: bool = False
+    enable_purge: bool = False
 
     @property
     def only_tenant(self) -> str | None:
@@ -60,6 +61,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         base_url=(env.get("FHIRSTORE_BASE_URL") or "").rstrip("/") or None,
         max_body=_positive(env, "FHIRSTORE_MAX_BODY_BYTES", 16 * 1024 * 1024),
         unsafe_single_writer=bool(_flag(env, "FHIRSTORE_UNSAFE_SINGLE_WRITER")),
+        enable_purge=bool(_flag(env, "FHIRSTORE_ENABLE_PURGE")),
     )
     if settings.tenant_source == "none" and settings.only_tenant is None:
         raise BadSetting(

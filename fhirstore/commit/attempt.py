@@ -32,6 +32,11 @@ class Base:
         return self.record if self.record is not None and self.record.exists else None
 
     @property
+    def held(self) -> bool:
+        """Did a sweeper hold it? Then the store's date must say whether one may build on it."""
+        return self.record is not None and self.record.hold > 0
+
+    @property
     def unchanged(self) -> Condition:
         """The condition under which `current.json` still is what it was."""
         return IF_ABSENT if self.etag is None else IfMatch(self.etag)

@@ -54,6 +54,8 @@ def _verdict(attempt: Attempt, context: Context) -> Protocol[bool | None]:
     if reply.etag == attempt.base.etag:
         return False if window_over else None
     current = decode(reply.body, attempt.keys.current)
+    if attempt.record.method == "PURGE":
+        return current.floor >= attempt.record.floor  # a purge has no slot; somebody else's does as well
     if current.floor >= attempt.record.version:
         raise WriteOutcomeUnknown("The resource was purged meanwhile; whether this version was there is not known")
     if current.version > attempt.record.version:

@@ -74,7 +74,7 @@ def write(
     """
     for n in range(context.rules.attempts):
         guess = NOTHING_YET if fresh else remembered
-        base = guess if guess is not None and n == 0 else (yield from _base(keys))
+        base = guess if guess is not None and n == 0 and not guess.held else (yield from _base(keys))
         before = base.shown
         try:
             draft = decide(before)

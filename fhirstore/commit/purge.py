@@ -1,0 +1,170 @@
+"""Purge: one resource's versions and history are physically removed; what stays is a stub that keeps the numbers used.
+
+| step | requests |
+|---|---|
+| 1 | GET current |
+| 2 | PUT the audit line: who is about to do this |
+| 3 | PUT current If-Match → PURGE record, version = floor = the version before: **the commit point** |
+| 4 | wait until nothing that belongs to the purged versions can arrive any more (`settled` after the newest one's t) |
+| 5 | LIST `_history/`; per batch: GET the versions, DELETE their events, then DELETE the versions |
+
+From step 3 on readers see nothing of the resource. A crash after it leaves remnants, which purging again removes:
+the version objects are the pointers to their events, so they go last. A writer that races with a purge either commits
+first, and the purge starts over on the new base, or finds its base gone, and makes version floor + 1.
+
+Not in a purge's reach: the slot of an attempt that died before its commit, which no version counts. The sweeper
+removes it.
+
+Cost: 2 GET + 2 PUT, then per 1,000 versions 1 LIST, per version 1 GET, and 2 DELETE per batch of at most 50.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from fhirstore.commit.attempt import Attempt, Base
+from fhirstore.commit.messages import Get, List, Pause, Protocol
+from fhirstore.commit.outcome import commit
+from fhirstore.commit.reading import ask, look
+from fhirstore.commit.repeating import listed, removed, stored
+from fhirstore.commit.rules import Context
+from fhirstore.errors import Contention, CorruptRecord
+from fhirstore.keyspace import Keyspace, ResourceKeys
+from fhirstore.objects.base import Listed, StoredObject
+from fhirstore.record import Record, decode
+
+_BATCH = 50
+_BATCH_BYTES = 16 * 1024 * 1024
+_LONGEST_WAIT = 10  # times `settled`: a t so far ahead is no clock's doing, but that of imported data
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """`versions`: how many this purge took out of sight, 0 where there were none (any more). `objects`: version
+    objects removed, remnants of an interrupted purge included."""
+
+    versions: int
+    objects: int
+
+
+def purge(keys: ResourceKeys, *, by: str, context: Context) -> Protocol[Purged]:
+    """Remove every version of a resource for good. `by`: who asks, for the audit line.
+
+    Raises Contention: nothing was purged; Unavailable: it was not, or remnants are left, so purge again;
+    WriteOutcomeUnknown.
+    """
+    for n in range(context.rules.attempts):
+        base, date = yield from look(keys)
+        if base.record is None:
+            return Purged(0, 0)
+        if not base.record.exists:
+            versions, floor = 0, base.record.floor
+            break
+        attempt = _attempt(keys, base, base.record, context)
+        yield from _audit(attempt, base.record, by)
+        if (yield from commit(attempt, context)) is not None:
+            versions, floor = base.record.version - base.record.floor, base.record.version
+            break
+        yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
+    else:
+        raise Contention("Others kept writing this resource; nothing was purged, try again")
+    if floor:
+        yield from _let_settle(keys, base.record.t, date, context)
+    return Purged(versions, (yield from remove_versions(keys, floor)))
+
+
+def remove_versions(keys: ResourceKeys, floor: int) -> Protocol[int]:
+    """Remove the objects of the purged versions, those up to `floor`, and their events; how many versions it were."""
+    count = 0
+    if not floor:
+        return count
+    folder = keys.version(0).removesuffix("0.json")
+    page = yield from listed(List(folder))
+    while True:
+        for batch in _batches([item for item in page.objects if 0 < (version_of(keys, item.key) or 0) <= floor]):
+            yield from _remove(keys, [item.key for item in batch])
+            count += len(batch)
+        if page.cursor is None:
+            return count
+        page = yield from listed(List(folder, cursor=page.cursor))
+
+
+def version_of(keys: ResourceKeys, key: str) -> int | None:
+    """The version whose object `key` is; None when it is none."""
+    name = key.rpartition("/")[2].removesuffix(".json")
+    number = int(name) if name.isascii() and name.isdigit() else 0
+    return number if number and keys.version(number) == key else None
+
+
+def _attempt(keys: ResourceKeys, base: Base, record: Record, context: Context) -> Attempt:
+    now = context.now()
+    stub = Record(
+        version=record.version,
+        t=max(now, record.t + 1),
+        op=context.ids.new(),
+        method="PURGE",
+        base=base.etag,
+        floor=record.version,
+        hold=record.hold,  # a sweeper's hold stays in force
+    )
+    return Attempt(keys, base, stub, stub.encode(), expires=now + context.rules.window)
+
+
+def _audit(attempt: Attempt, record: Record, by: str) -> Protocol[None]:
+    keys, stub = attempt.keys, attempt.record
+    line = {
+        "who": by,
+        "action": "purge",
+        "type": keys.type,
+        "id": keys.id,
+        "versions": record.version - record.floor,
+        "t": stub.t,
+    }
+    key = Keyspace(keys.prefix).audit_line(stub.t, "purge", keys, stub.op)
+    yield from stored(key, msgspec.json.encode(line))
+
+
+def _let_settle(keys: ResourceKeys, t: int, date: int, context: Context) -> Protocol[None]:
+    """Wait until every request of the writer of version `t` is over: a late duplicate would bring its object back."""
+    settled = context.rules.settled
+    until = min(t + settled, date + _LONGEST_WAIT * settled)
+    while date <= until:
+        yield Pause(min((until - date + 1) / 1000, 1.0))
+        _, date = yield from look(keys)
+
+
+def _remove(keys: ResourceKeys, versions: Sequence[str]) -> Protocol[None]:
+    found = yield from ask(*(Get(key) for key in versions))
+    events: list[str] = []
+    for key, reply in zip(versions, found, strict=True):
+        if isinstance(reply, StoredObject):
+            events += _events(keys, key, reply.body)
+    if events:
+        yield from removed(*events)
+    yield from removed(*versions)
+
+
+def _events(keys: ResourceKeys, key: str, body: bytes) -> tuple[str, ...]:
+    try:
+        record = decode(body, key)
+    except CorruptRecord:
+        return ()  # its events are orphans now; the object must go all the same
+    event = (record.t, record.version, record.method, record.op)
+    return keys.type_event(*event), keys.system_event(*event)
+
+
+def _batches(items: Sequence[Listed]) -> Iterator[list[Listed]]:
+    """Bounded by number and by bytes."""
+    batch: list[Listed] = []
+    size = 0
+    for item in items:
+        if batch and (len(batch) == _BATCH or size + item.size > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += item.size
+    if batch:
+        yield batch
