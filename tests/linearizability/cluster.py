@@ -9,8 +9,10 @@ from collections.abc import Mapping
 
 from tests.server.processes import ServeProcess
 
-STOPPED_SECONDS = (5.5, 8.0)
-"""Longer than the write window of 5 s: what the process sends when it goes on comes too late."""
+LONG_STOP = (5.5, 8.0)
+"""Seconds. Longer than the write window of 5: what the process sends when it goes on comes too late."""
+SHORT_STOP = (1.5, 4.5)
+"""Seconds. Others have fenced the process out by then, but its window is still open: only If-Match holds it back."""
 
 
 class Member:
@@ -69,19 +71,19 @@ class Cluster:
                 group.create_task(self._befall(member, chance, stop_first=number == 0))
 
     async def _befall(self, member: Member, chance: random.Random, *, stop_first: bool) -> None:
-        stop = stop_first
+        stop = LONG_STOP if stop_first else None
         while not await self._calm_within(chance.uniform(0.3, 4.0)):
             if stop:
-                self.faults["stops"] += 1
+                self.faults["long stops" if stop is LONG_STOP else "short stops"] += 1
                 member.pause()
-                await self._calm_within(chance.uniform(*STOPPED_SECONDS))
+                await self._calm_within(chance.uniform(*stop))
                 member.resume()
             else:
                 self.faults["kills"] += 1
                 await member.kill()
                 await self._calm_within(chance.uniform(0.0, 0.5))
                 await member.start()
-            stop = chance.random() < 0.4
+            stop = chance.choice((LONG_STOP, SHORT_STOP, SHORT_STOP, None, None))
 
     async def _calm_within(self, seconds: float) -> bool:
         try:

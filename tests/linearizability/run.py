@@ -35,12 +35,13 @@ class Report:
 
     def line(self) -> str:
         """The run in one line."""
-        count = self.results
+        count, faults = self.results, self.faults
+        verdict = f"{len(self.wrong)} VIOLATIONS" if self.wrong else "linearizable"
         return (
             f"seed {self.seed}: {sum(count.values())} operations, {count[Result.DONE]} acknowledged, "
-            f"{count[Result.FAILED]} refused, {count[Result.UNKNOWN]} unknown, {self.faults['kills']} kills, "
-            f"{self.faults['stops']} stops, {self.resources} resources, {self.versions} versions, "
-            f"{self.seconds:.0f} s: {f'{len(self.wrong)} VIOLATIONS' if self.wrong else 'linearizable'}"
+            f"{count[Result.FAILED]} refused, {count[Result.UNKNOWN]} unknown, {faults['kills']} kills, "
+            f"{faults['long stops']} long stops, {faults['short stops']} short stops, {self.resources} resources, "
+            f"{self.versions} versions, {self.seconds:.0f} s: {verdict}"
         )
 
 
