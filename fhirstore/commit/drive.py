@@ -24,6 +24,7 @@ from fhirstore.commit.messages import (
 )
 from fhirstore.errors import (
     ConditionalConflict,
+    ObjectError,
     ObjectNotFound,
     OutcomeUnknown,
     PreconditionFailed,
@@ -31,7 +32,7 @@ from fhirstore.errors import (
     StoreUnavailable,
     WriteWindowClosed,
 )
-from fhirstore.objects.base import ObjectStore
+from fhirstore.objects.base import ObjectStore, Written
 
 _DELETED, _REFUSED, _NOT_APPLIED, _EXPIRED, _UNKNOWN = Deleted(), Refused(), NotApplied(), Expired(), Unknown()
 
@@ -53,6 +54,9 @@ async def _replies(batch: Batch, store: ObjectStore) -> Replies:
         return ()
     if len(batch) == 1:
         return (await _perform(store, batch[0]),)
+    puts = [request for request in batch if isinstance(request, Put)]
+    if len(puts) == len(batch):
+        return tuple([_reply(answer) for answer in await store.put_many(puts)])
     return tuple(await asyncio.gather(*[_perform(store, request) for request in batch]))
 
 
@@ -76,13 +80,24 @@ async def _perform(store: ObjectStore, request: Request) -> Reply:
             (key,) = request.keys
             await store.delete(key, expires=request.expires)
         return _DELETED
-    except ObjectNotFound as absent:
-        return Absent(absent.date)
-    except PreconditionFailed:
-        return _REFUSED
-    except (ConditionalConflict, StoreBusy):
-        return _NOT_APPLIED
-    except WriteWindowClosed:
-        return _EXPIRED
-    except (OutcomeUnknown, StoreUnavailable):
-        return _UNKNOWN
+    except ObjectError as error:
+        return _reply(error)
+
+
+def _reply(answer: Written | ObjectError) -> Reply:
+    """Raises what no protocol can go on with."""
+    match answer:
+        case Written():
+            return answer
+        case ObjectNotFound():
+            return Absent(answer.date)
+        case PreconditionFailed():
+            return _REFUSED
+        case ConditionalConflict() | StoreBusy():
+            return _NOT_APPLIED
+        case WriteWindowClosed():
+            return _EXPIRED
+        case OutcomeUnknown() | StoreUnavailable():
+            return _UNKNOWN
+        case _:
+            raise answer

@@ -18,7 +18,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
+
+from fhirstore.errors import ObjectError
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,23 @@ class Written:
 
     etag: str
     date: int
+
+
+PutAnswer: TypeAlias = Written | ObjectError
+"""Of several PUTs at once, one's answer: the error is what `ObjectStore.put` would have raised."""
+
+
+class PutRequest(Protocol):
+    """One of several PUTs; the fields as in `ObjectStore.put`."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def condition(self) -> Condition | None: ...
+    @property
+    def expires(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +129,10 @@ class ObjectStore(Protocol):
         Raises PreconditionFailed, ConditionalConflict, WriteWindowClosed, StoreBusy (none of them applied) or
         OutcomeUnknown. IfMatch on an absent key is PreconditionFailed.
         """
+        ...
+
+    async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
+        """Several PUTs in parallel, one round trip: each decided on its own, in any order; an answer for each."""
         ...
 
     async def delete(self, key: str, *, expires: int | None = None) -> None:

@@ -1,10 +1,10 @@
 """The store that is a directory: one SQLite database and a folder of large bodies, for one machine and no services.
 
 Small objects are rows. Reads run inline on the event loop, for a row in the page cache costs less than handing the
-read to a thread and back; writes go to the group writer. Bodies above `large` bytes and all streamed ones are files
-whose rows name them. Several processes may share the directory; a network file system is not for it. It survives
-kill -9 and power loss at any point: an acknowledged write is in the synced WAL, and a row never names a file that is
-not synced. The write window is enforced in the writer, so this store behaves as a bucket does.
+read to a thread and back; writes go to the group writer, for one event loop at a time. Bodies above `large` bytes and
+all streamed ones are files whose rows name them. Several processes may share the directory; a network file system is
+not for it. It survives kill -9 and power loss at any point: an acknowledged write is in the synced WAL, and a row
+never names a file that is not synced. The write window is enforced in the writer, so this store behaves as a bucket.
 """
 
 from __future__ import annotations
@@ -19,18 +19,26 @@ from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 from fhirstore.clock import Clock, SystemClock, SystemIds
-from fhirstore.errors import ObjectNotFound, OutcomeUnknown, StoreBusy, StoreMisconfigured, StoreUnavailable
-from fhirstore.objects.base import Condition, ObjectStream, Page, StoredObject, Written
+from fhirstore.errors import (
+    ObjectError,
+    ObjectNotFound,
+    OutcomeUnknown,
+    StoreBusy,
+    StoreMisconfigured,
+    StoreUnavailable,
+)
+from fhirstore.objects.base import Condition, ObjectStream, Page, PutAnswer, PutRequest, StoredObject, Written
 from fhirstore.objects.body_streams import CHUNK, BytesStream, FileStream, gathered
 from fhirstore.objects.embedded_database import DATABASE, connect, is_busy, meaning, prepare
 from fhirstore.objects.embedded_listing import list_page
 from fhirstore.objects.embedded_turn import Turn
 from fhirstore.objects.embedded_writer import DeleteRows, GroupWriter, PutRow
 from fhirstore.objects.etag import etag_of
+from fhirstore.objects.in_parallel import put_each
 from fhirstore.objects.large_bodies import IncomingBody, LargeBodies
 
 LARGE = 256 * 1024  # bytes; above it a file is cheaper than overflow pages that pass through the WAL
-_DELETES = 1000  # keys per request of a batch delete
+_DELETES = 250  # keys per request of a batch delete: a few ms of the event loop
 _OPENING = 30.0  # seconds to wait for other processes that open or write
 _READING = 5.0  # seconds a read waits in the rare moments SQLite locks readers out: recovery, the last close
 _TRIES = 20  # times a body may be replaced between reading its row and opening its file
@@ -131,14 +139,24 @@ class EmbeddedStore:
             row = PutRow(key, received.etag, received.size, None, received.name, condition, expires)
         else:
             row = PutRow(key, etag_of(body), len(body), body, None, condition, expires)
-        return await self._writer.write(row)
+        return await self._written(row)
+
+    async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
+        """In one commit, unless a body goes to a file; in the order given."""
+        if any(len(put.body) > self._large for put in puts):
+            return await put_each(self, puts)
+        rows = [
+            PutRow(put.key, etag_of(put.body), len(put.body), put.body, None, put.condition, put.expires)
+            for put in puts
+        ]
+        return await self._writer.write(*rows)
 
     async def delete(self, key: str, *, expires: int | None = None) -> None:
-        await self._writer.write(DeleteRows((key,), expires))
+        await self._written(DeleteRows((key,), expires))
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         for first in range(0, len(keys), _DELETES):
-            await self._writer.write(DeleteRows(tuple(keys[first : first + _DELETES])))
+            await self._written(DeleteRows(tuple(keys[first : first + _DELETES])))
 
     async def list(
         self,
@@ -158,7 +176,7 @@ class EmbeddedStore:
 
     async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
         received = await self._receive(key, chunks)
-        return await self._writer.write(PutRow(key, received.etag, received.size, None, received.name, None, None))
+        return await self._written(PutRow(key, received.etag, received.size, None, received.name, None, None))
 
     @asynccontextmanager
     async def get_stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[ObjectStream]:
@@ -176,9 +194,15 @@ class EmbeddedStore:
     async def aclose(self) -> None:
         """Commit what is queued, then release threads, connections and locks."""
         self._stopping.set()
-        await asyncio.to_thread(self._writer.close)
+        await self._writer.close()
         await asyncio.to_thread(self._sweeper.shutdown)
         self._reader.close()
+
+    async def _written(self, request: PutRow | DeleteRows) -> Written:
+        (answer,) = await self._writer.write(request)
+        if isinstance(answer, ObjectError):
+            raise answer
+        return answer
 
     def _row(self, key: str) -> _Row:
         try:

@@ -1,9 +1,12 @@
-"""The embedded store's one writer per process: a thread that commits whatever has queued up, in one go.
+"""The embedded store's one writer per process: whatever has queued up is committed together.
 
 A disk syncs a few thousand times a second at best, and a sync costs the same for one row as for a hundred. So
 requests queue while a commit is under way, and the next commit takes them all: one BEGIN IMMEDIATE … COMMIT, then all
 answers at once. COMMIT is the commit point of every request in its batch. Conditions and windows are decided inside
 the transaction, in the order of arrival, so each request sees the ones before it.
+
+Statements run on the event loop, some 5 µs each: a thread would spend more on taking turns with the loop at the
+interpreter than on the work. What may wait runs in a thread: COMMIT, which syncs, and the wait for other processes.
 
 An answer is final only when its batch has committed. Should the commit fail, every request of the batch hears
 OutcomeUnknown, refusals too, for they may rest on a row that never came to be.
@@ -14,21 +17,20 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 
 from fhirstore.clock import Clock
 from fhirstore.errors import ObjectError, OutcomeUnknown, PreconditionFailed, StoreBusy, WriteWindowClosed
-from fhirstore.objects.base import Condition, IfAbsent, Written
+from fhirstore.objects.base import Condition, IfAbsent, PutAnswer, Written
 from fhirstore.objects.embedded_database import is_busy, meaning
 from fhirstore.objects.embedded_turn import Turn
 
-_BATCH_REQUESTS = 1000
-_BATCH_BYTES = 16 * 1024 * 1024
+_BATCH_ROWS = 256  # bounds the time a batch's statements keep the event loop: one or two ms
+_BATCH_BYTES = 2 * 1024 * 1024
 _PATIENCE = 30.0  # seconds to wait for other processes before the batch is told StoreBusy
 _NAP = 0.0005  # seconds between tries when something other than a fhirstore holds SQLite's lock
 
@@ -79,145 +81,184 @@ class DeleteRows:
 
 @dataclass(slots=True)
 class _Waiting:
-    request: PutRow | DeleteRows
-    loop: asyncio.AbstractEventLoop
-    answer: asyncio.Future[Written]
+    """Requests of one call. Their `answers` come together."""
+
+    requests: tuple[PutRow | DeleteRows, ...]
+    answers: asyncio.Future[list[PutAnswer]]
 
 
-_Answer = Written | ObjectError  # a delete is answered with a Written without ETag
+_Answers = list[list[PutAnswer]]  # of a batch; a delete is answered with a Written without ETag
 
 
 class GroupWriter:
-    """Owns the writing connection, the turn and the thread. `let_go` is called with files no row names any more."""
+    """Owns the writing connection and the turn. `let_go` is called with files no row names any more.
+
+    For one event loop at a time. The connection is used by the loop or by the thread, never by both: one task leads
+    each batch through both in turn.
+    """
 
     def __init__(
         self, connection: sqlite3.Connection, turn: Turn, *, clock: Clock, let_go: Callable[[str], None]
     ) -> None:
         self.commits = 0
-        self.requests = 0
         self._connection = connection
         self._cursor = connection.cursor()
         self._turn = turn
         self._clock = clock
         self._let_go = let_go
         self._gone: list[str] = []  # files let go by the transaction under way
-        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._closed = False
+        self._queue: deque[_Waiting] = deque()
+        self._task: asyncio.Task[None] | None = None  # commits batch after batch; None while nothing is queued
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="fhirstore-writer")
+        self._closed = False  # nothing is queued any more
+        self._released = False  # the connection and the turn are no longer ours
         connection.create_function("let_go", 1, self._gone.append)
         for trigger in _LET_GO:
             connection.execute(trigger)
         connection.execute("PRAGMA busy_timeout = 0")  # the turn keeps order; see _begin
-        # A daemon, so that a program that forgets to close can end; what was acknowledged is durable anyway.
-        self._thread = threading.Thread(target=self._run, name="fhirstore-writer", daemon=True)
-        self._thread.start()
 
-    def write(self, request: PutRow | DeleteRows) -> asyncio.Future[Written]:
-        """Queue the request; the future is done once its batch has committed.
+    def write(self, *requests: PutRow | DeleteRows) -> asyncio.Future[list[PutAnswer]]:
+        """Queue the requests, which stay together; the future has their answers once their batch has committed.
 
-        Cancelling drops the request, unless its batch is already under way.
+        Cancelling drops the requests, unless their batch is already under way.
         """
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Written] = loop.create_future()
+        if self._task is not None and self._task.get_loop() is not loop:
+            raise RuntimeError("an embedded store serves one event loop at a time")
+        waiting = _Waiting(requests, loop.create_future())
         if self._closed:
-            answer.set_exception(OutcomeUnknown("", "the store is closed"))
-        else:
-            self._queue.put(_Waiting(request, loop, answer))
-        return answer
+            waiting.answers.set_result(*_all_told([waiting], OutcomeUnknown, "the store is closed"))
+            return waiting.answers
+        self._queue.append(waiting)
+        if self._task is None:  # it starts when the loop comes round, with all that is queued by then
+            self._task = loop.create_task(self._run(), name="fhirstore-writer")
+        return waiting.answers
 
-    def close(self) -> None:
-        """Commit what is queued, then end the thread and close the connection. Blocks; harmless when repeated."""
+    async def close(self) -> None:
+        """Commit what is queued, then end the thread and close the connection. Harmless when repeated."""
         self._closed = True
-        self._queue.put(None)
-        self._thread.join()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        if not self._released:
+            self._released = True
+            self._thread.submit(self._release)
+        await asyncio.to_thread(self._thread.shutdown)
 
-    def _run(self) -> None:
+    def _release(self) -> None:
+        self._connection.close()
+        self._turn.close()
+
+    async def _run(self) -> None:
+        """Commit batch after batch until nothing is queued."""
         batch: list[_Waiting] = []
         try:
             while batch := self._next_batch():
-                self._reply(batch, self._commit(batch))
-        finally:
-            # Also when a defect ends the thread: nobody may be left waiting, and no later request may queue.
+                self._reply(batch, await self._commit(batch))
+        except BaseException:
+            # The loop ends, or this has a defect: nobody may be left waiting, and no later request may queue.
             self._closed = True
-            self._give_up_on([*batch, *self._drained()])
-            self._connection.close()
-            self._turn.close()
+            self._gone.clear()
+            batch.extend(self._queue)
+            self._queue.clear()
+            self._reply(batch, _all_told(batch, OutcomeUnknown, "the store is closed"))
+            raise
+        finally:
+            self._task = None
 
     def _next_batch(self) -> list[_Waiting]:
-        """Wait for a request, then take all that are there, within bounds; empty when the store is closing."""
-        waiting = self._queue.get()
+        """All that is queued, within bounds."""
         batch: list[_Waiting] = []
-        size = 0
-        while waiting is not None:
-            if not waiting.answer.cancelled():
-                batch.append(waiting)
-                if isinstance(waiting.request, PutRow) and waiting.request.body is not None:
-                    size += len(waiting.request.body)
-            elif isinstance(waiting.request, PutRow) and waiting.request.file is not None:
-                self._let_go(waiting.request.file)
-            if len(batch) >= _BATCH_REQUESTS or size >= _BATCH_BYTES:
-                return batch
-            try:
-                waiting = self._queue.get_nowait()
-            except Empty:
-                if batch:
-                    return batch
-                waiting = self._queue.get()
-        if batch:
-            self._queue.put(None)  # commit these first, then see the end again
+        count = size = 0
+        while self._queue and count < _BATCH_ROWS and size < _BATCH_BYTES:
+            waiting = self._queue.popleft()
+            if waiting.answers.cancelled():
+                for request in waiting.requests:
+                    if isinstance(request, PutRow) and request.file is not None:
+                        self._let_go(request.file)
+                continue
+            batch.append(waiting)
+            for request in waiting.requests:
+                if isinstance(request, DeleteRows):
+                    count += len(request.keys)
+                else:
+                    count += 1
+                    size += len(request.body or b"")
         return batch
 
-    def _commit(self, batch: list[_Waiting]) -> list[_Answer]:
-        """Apply the batch in one transaction; one answer per request, final."""
+    async def _commit(self, batch: list[_Waiting]) -> _Answers:
+        """Apply the batch in one transaction; the answers are final."""
         self._gone.clear()
+        loop = asyncio.get_running_loop()
         try:
-            if not self._turn.take(_PATIENCE):
-                return [StoreBusy(_key(waiting), "other processes keep the store busy") for waiting in batch]
-            try:
-                return self._transaction(batch)
-            finally:
-                self._turn.give_up()
-        except OSError as error:
-            return [OutcomeUnknown(_key(waiting), f"lock files: {error.strerror}") for waiting in batch]
-
-    def _transaction(self, batch: list[_Waiting]) -> list[_Answer]:
-        try:
-            self._begin()
-            answers = [self._apply(waiting) for waiting in batch]
-            self._cursor.execute("COMMIT")
+            if not self._begin(0.0) and not await loop.run_in_executor(self._thread, self._begin, _PATIENCE):
+                return _all_told(batch, StoreBusy, "other processes keep the store busy")
+            answers = self._apply_all(batch)
+            await loop.run_in_executor(self._thread, self._end)
         except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                self._cursor.execute("ROLLBACK")
             self._gone.clear()
             kind = StoreBusy if is_busy(error) else OutcomeUnknown
-            return [kind(_key(waiting), meaning(error)) for waiting in batch]
+            return _all_told(batch, kind, meaning(error))
+        except OSError as error:
+            return _all_told(batch, OutcomeUnknown, f"lock files: {error.strerror}")
         self.commits += 1
-        self.requests += len(batch)
         return answers
 
-    def _begin(self) -> None:
-        """The turn keeps other stores out; a backup tool or a closing connection may still hold SQLite's own lock."""
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                self._cursor.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if not is_busy(error) or time.monotonic() >= deadline:
-                    raise
-                time.sleep(_NAP)
-            else:
-                return
+    def _begin(self, patience: float) -> bool:
+        """Take the turn and begin a transaction; False when that took longer than `patience` seconds.
 
-    def _apply(self, waiting: _Waiting) -> _Answer:
-        request = waiting.request
+        The turn keeps other stores out; a backup tool or a closing connection may still hold SQLite's own lock.
+        """
+        deadline = time.monotonic() + patience
+        if not self._turn.take(patience):
+            return False
+        try:
+            while True:
+                try:
+                    self._cursor.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as error:
+                    if not is_busy(error):
+                        raise
+                    if time.monotonic() >= deadline:
+                        return False
+                    time.sleep(_NAP)
+                else:
+                    return True
+        finally:
+            if not self._connection.in_transaction:
+                self._turn.give_up()
+
+    def _apply_all(self, batch: list[_Waiting]) -> _Answers:
+        try:
+            return [[self._apply(request) for request in waiting.requests] for waiting in batch]
+        except BaseException:
+            self._roll_back()
+            self._turn.give_up()
+            raise
+
+    def _end(self) -> None:
+        """The commit point."""
+        try:
+            self._cursor.execute("COMMIT")
+        except sqlite3.Error:
+            self._roll_back()
+            raise
+        finally:
+            self._turn.give_up()
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:  # SQLite may have rolled back by itself
+            self._cursor.execute("ROLLBACK")
+
+    def _apply(self, request: PutRow | DeleteRows) -> PutAnswer:
         try:
             return self._put(request) if isinstance(request, PutRow) else self._delete(request)
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError) as error:
             # This statement alone was undone. Errors of the disk end the whole transaction instead.
-            return OutcomeUnknown(_key(waiting), meaning(error))
+            return OutcomeUnknown(_key(request), meaning(error))
         except (ValueError, OverflowError) as error:
             return OutcomeUnknown("", f"the row cannot be bound: {type(error).__name__}")
 
-    def _put(self, put: PutRow) -> _Answer:
+    def _put(self, put: PutRow) -> PutAnswer:
         now = self._clock.now()
         if put.expires is not None and now > put.expires:
             return _late(put.key, now - put.expires)
@@ -231,7 +272,7 @@ class GroupWriter:
             return PreconditionFailed(put.key, "another version is there, or none")
         return Written(put.etag, now)
 
-    def _delete(self, delete: DeleteRows) -> _Answer:
+    def _delete(self, delete: DeleteRows) -> PutAnswer:
         now = self._clock.now()
         if delete.expires is not None and now > delete.expires:
             return _late(delete.keys[0], now - delete.expires)
@@ -241,50 +282,28 @@ class GroupWriter:
             self._cursor.execute(_DELETE_MANY, (json.dumps(delete.keys),))
         return Written("", now)
 
-    def _reply(self, batch: list[_Waiting], answers: list[_Answer]) -> None:
-        """Wake every event loop once, then let go of the files that the batch made superfluous."""
-        loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Written], _Answer]]] = {}
-        for waiting, answer in zip(batch, answers, strict=True):
-            loops.setdefault(waiting.loop, []).append((waiting.answer, answer))
-            if isinstance(answer, ObjectError) and not isinstance(answer, OutcomeUnknown):
-                file = waiting.request.file if isinstance(waiting.request, PutRow) else None
-                if file is not None:
-                    self._gone.append(file)
-        for loop, pairs in loops.items():
-            with suppress(RuntimeError):  # the loop was closed: nobody waits there any more
-                loop.call_soon_threadsafe(_resolve, pairs)
+    def _reply(self, batch: list[_Waiting], answers: _Answers) -> None:
+        """Wake all who wait, then let go of the files that the batch made superfluous."""
+        for waiting, told in zip(batch, answers, strict=True):
+            if not waiting.answers.done():  # cancelled while its batch was under way
+                waiting.answers.set_result(told)
+            for request, answer in zip(waiting.requests, told, strict=True):
+                refused = isinstance(answer, ObjectError) and not isinstance(answer, OutcomeUnknown)
+                if refused and isinstance(request, PutRow) and request.file is not None:
+                    self._gone.append(request.file)
         for name in self._gone:
             self._let_go(name)
         self._gone.clear()
 
-    def _give_up_on(self, batch: list[_Waiting]) -> None:
-        self._gone.clear()
-        self._reply(batch, [OutcomeUnknown(_key(waiting), "the store is closed") for waiting in batch])
 
-    def _drained(self) -> list[_Waiting]:
-        rest: list[_Waiting] = []
-        with suppress(Empty):
-            while True:
-                waiting = self._queue.get_nowait()
-                if waiting is not None:
-                    rest.append(waiting)
-        return rest
-
-
-def _resolve(pairs: list[tuple[asyncio.Future[Written], _Answer]]) -> None:
-    for future, answer in pairs:
-        if future.done():  # cancelled while its batch was under way
-            continue
-        if isinstance(answer, ObjectError):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
+def _all_told(batch: list[_Waiting], kind: type[ObjectError], detail: str) -> _Answers:
+    """The same error for every request."""
+    return [[kind(_key(request), detail) for request in waiting.requests] for waiting in batch]
 
 
 def _late(key: str, ago: int) -> WriteWindowClosed:
     return WriteWindowClosed(key, f"the window closed {ago} ms ago")
 
 
-def _key(waiting: _Waiting) -> str:
-    request = waiting.request
+def _key(request: PutRow | DeleteRows) -> str:
     return request.key if isinstance(request, PutRow) else ""

@@ -26,7 +26,17 @@ from fhirstore.errors import (
     StoreBusy,
     StoreUnavailable,
 )
-from fhirstore.objects.base import Condition, ObjectStore, ObjectStream, Page, StoredObject, Written
+from fhirstore.objects.base import (
+    Condition,
+    ObjectStore,
+    ObjectStream,
+    Page,
+    PutAnswer,
+    PutRequest,
+    StoredObject,
+    Written,
+)
+from fhirstore.objects.in_parallel import put_each
 
 
 class Fault(StrEnum):
@@ -158,6 +168,10 @@ class FaultyStore:
         if fault is Fault.DUPLICATE:
             self._send_later(lag, key, body, condition, expires)
         return written
+
+    async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
+        """Each with a fault of its own."""
+        return await put_each(self, puts)
 
     async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
         fault, delay, _ = self._draw(_DELETE)

@@ -13,9 +13,20 @@ from dataclasses import dataclass
 
 from fhirstore.clock import Clock, SystemClock
 from fhirstore.errors import ObjectNotFound, PreconditionFailed, WriteWindowClosed
-from fhirstore.objects.base import Condition, IfAbsent, Listed, ObjectStream, Page, StoredObject, Written
+from fhirstore.objects.base import (
+    Condition,
+    IfAbsent,
+    Listed,
+    ObjectStream,
+    Page,
+    PutAnswer,
+    PutRequest,
+    StoredObject,
+    Written,
+)
 from fhirstore.objects.body_streams import BytesStream
 from fhirstore.objects.etag import etag_of
+from fhirstore.objects.in_parallel import answered
 
 _AFTER_SLASH = chr(ord("/") + 1)  # "a/b" + this: the first text behind every key that starts with "a/b/"
 
@@ -62,6 +73,11 @@ class MemoryStore:
             elif kept is None or kept.etag != condition.etag:
                 raise PreconditionFailed(key, "another version is there" if kept else "no object is there")
         return self._keep(key, bytes(body), now)
+
+    async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
+        return [
+            await answered(self.put(put.key, put.body, condition=put.condition, expires=put.expires)) for put in puts
+        ]
 
     async def delete(self, key: str, *, expires: int | None = None) -> None:
         _refuse_late(key, self.now(), expires)

@@ -5,6 +5,7 @@ shown by the benchmark. Verbs are the object verbs, not HTTP's: a conditional PU
 `check` a HEAD. One call is what S3 is sent for it when all goes well; repeats inside a store are not seen here
 (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html):
 
+* `put_many` of n: n PUT, in parallel;
 * `delete_many` of n keys: ceil(n / 1000) DELETE, one after the other;
 * `put_stream`: one PUT below `part_size`; from there on one PUT per part, and the two POSTs that open and
   complete a multipart upload. It is one round trip, however long the body: its length is not the protocol's doing;
@@ -20,7 +21,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 
-from fhirstore.objects.base import Condition, ObjectStore, ObjectStream, Page, StoredObject, Written
+from fhirstore.objects.base import (
+    Condition,
+    ObjectStore,
+    ObjectStream,
+    Page,
+    PutAnswer,
+    PutRequest,
+    StoredObject,
+    Written,
+)
 
 KEYS_PER_DELETE = 1000  # DeleteObjects takes no more
 PART_SIZE = 8 * 1024 * 1024
@@ -128,11 +138,18 @@ class MeteredStore:
     async def put(
         self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
     ) -> Written:
-        flight = self._begin("PUT")
-        self._count_written(flight, len(body))
+        flight = self._begin_put(len(body))
         await _let_others_begin(flight)
         try:
             return await self._inner.put(key, body, condition=condition, expires=expires)
+        finally:
+            _end(flight)
+
+    async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
+        flight = [one for put in puts for one in self._begin_put(len(put.body))]
+        await _let_others_begin(flight)
+        try:
+            return await self._inner.put_many(puts)
         finally:
             _end(flight)
 
@@ -205,6 +222,11 @@ class MeteredStore:
     def _begin(self, verb: str, count: int = 1) -> _Flight:
         self.totals.add(verb, count)
         return [(scope, scope.begin(verb, count)) for scope in _scopes.get() if scope.concerns(self)]
+
+    def _begin_put(self, size: int) -> _Flight:
+        flight = self._begin("PUT")
+        self._count_written(flight, size)
+        return flight
 
     def _count_more(self, flight: _Flight, verb: str, count: int) -> None:
         self.totals.add(verb, count)

@@ -26,7 +26,8 @@ from fhirstore.errors import (
     StoreBusy,
     StoreUnavailable,
 )
-from fhirstore.objects.base import Condition, IfAbsent, ObjectStream, Page, StoredObject, Written
+from fhirstore.objects.base import Condition, IfAbsent, ObjectStream, Page, PutAnswer, PutRequest, StoredObject, Written
+from fhirstore.objects.in_parallel import put_each
 from fhirstore.objects.s3_answers import delete_request, read_page, undeleted
 from fhirstore.objects.s3_failures import Failure, Failures
 from fhirstore.objects.s3_options import S3Location, S3Options
@@ -141,6 +142,9 @@ class S3Store:
         if answer.status in (200, 201, 204):
             return Written(answer.headers.get("ETag", ""), answer.date)
         raise self._failures.writing(key, answer.failure(), condition=condition, late=_over(expires, answer))
+
+    async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
+        return await put_each(self, puts)
 
     async def delete(self, key: str, *, expires: int | None = None) -> None:
         """Repeated like an unconditional PUT; with a window sent once, for what it may remove depends on the time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
@@ -22,7 +22,8 @@ from fhirstore.errors import (
     WriteWindowClosed,
 )
 from fhirstore.keyspace import parse_event
-from fhirstore.objects.base import Condition, StoredObject, Written
+from fhirstore.objects.base import Condition, PutAnswer, PutRequest, StoredObject, Written
+from fhirstore.objects.in_parallel import put_each
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.metered import MeteredStore
 from fhirstore.record import decode
@@ -220,6 +221,9 @@ class MemoryView:
         self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
     ) -> Written:
         return await MemoryStore.put(self._store, key, body, condition=condition, expires=expires)
+
+    async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
+        return await put_each(self, puts)  # type: ignore[arg-type] # only get and put are asked here
 
 
 async def test_racing_unconditional_updates_all_count() -> None:

@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 
 from fhirstore.errors import ObjectNotFound, PreconditionFailed, WriteWindowClosed
-from fhirstore.objects.base import IF_ABSENT, IfMatch, ObjectStore
-from tests.objects.store_under_test import LOST, MIB, MINUTE, StoreUnderTest, every_key, one_winner
+from fhirstore.objects.base import IF_ABSENT, IfMatch, ObjectStore, Written
+from tests.objects.store_under_test import LOST, MIB, MINUTE, Put, StoreUnderTest, every_key, one_winner
 
 
 class WritesContract(StoreUnderTest):
@@ -189,6 +189,39 @@ class WritesContract(StoreUnderTest):
 
         await asyncio.gather(*(add_one() for _ in range(5)))
         assert (await store.get("count")).body == b"5"
+
+    # --- several at once ---------------------------------------------------------------------------------------
+
+    async def test_several_puts_are_each_decided_on_their_own(self, store: ObjectStore) -> None:
+        """Of several PUTs at once each is applied or refused as if it were alone, and answered in its place."""
+        old = await store.put("p/old", b"old")
+        puts = (
+            Put("p/new", b"1", IF_ABSENT, store.now() + MINUTE),
+            Put("p/old", b"2", IF_ABSENT),
+            Put("p/late", b"3", None, store.now() - MINUTE),
+            Put("p/none", b"4", IfMatch(old.etag)),
+            Put("p/plain", b""),
+            Put("p/large", b"z" * MIB),
+        )
+        answers = await store.put_many(puts)
+        kinds = Written, PreconditionFailed, WriteWindowClosed, PreconditionFailed, Written, Written
+        assert tuple(type(answer) for answer in answers) == kinds
+        for put, answer in zip(puts, answers, strict=True):
+            if isinstance(answer, Written):
+                found = await store.get(put.key)
+                assert (found.body, found.etag) == (put.body, answer.etag)
+        assert (await store.get("p/old")).body == b"old"
+        assert sorted(await every_key(store, "p/")) == ["p/large", "p/new", "p/old", "p/plain"]
+
+    async def test_racing_groups_of_puts_have_one_winner_per_key(self, store: ObjectStore) -> None:
+        """Where several groups of creations meet, each key is won once, and its winner's body stands."""
+        keys = ["r/a", "r/b", "r/c"]
+        groups = [[Put(key, b"group %d" % number, IF_ABSENT) for key in keys] for number in range(self.racers)]
+        told = await asyncio.gather(*(store.put_many(group) for group in groups))
+        for place, key in enumerate(keys):
+            winners = [number for number, answers in enumerate(told) if isinstance(answers[place], Written)]
+            assert (await store.get(key)).body == b"group %d" % winners[0]
+            assert len(winners) == 1
 
     # --- time --------------------------------------------------------------------------------------------------
 

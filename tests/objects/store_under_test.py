@@ -5,16 +5,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterable
+from dataclasses import dataclass
 
 import pytest
 
 from fhirstore.errors import ConditionalConflict, PreconditionFailed
-from fhirstore.objects.base import ObjectStore, Page, Written
+from fhirstore.objects.base import Condition, ObjectStore, Page, Written
 
 MINUTE = 60_000  # ms
 MIB = 1024 * 1024
 
 LOST = PreconditionFailed, ConditionalConflict  # what a loser of a race may be told; S3 says 409 while another PUT runs
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """One of several PUTs at once."""
+
+    key: str
+    body: bytes
+    condition: Condition | None = None
+    expires: int | None = None
 
 
 class StoreUnderTest:

@@ -15,7 +15,9 @@ from fhirstore.objects.base import IF_ABSENT, ObjectStore, Written
 from fhirstore.objects.embedded import EmbeddedStore
 from fhirstore.objects.embedded_database import DATABASE, connect
 from fhirstore.objects.embedded_listing import list_page, upper_bound
+from fhirstore.objects.embedded_writer import PutRow
 from tests.objects.contract import ObjectStoreContract
+from tests.objects.store_under_test import Put
 
 
 class TestEmbeddedStore(ObjectStoreContract):
@@ -121,19 +123,52 @@ async def test_one_bad_request_fails_alone(store: EmbeddedStore) -> None:
     assert len((await store.list("")).objects) == 20
 
 
-async def test_loops_of_several_threads_share_a_store(store: EmbeddedStore) -> None:
-    """Each event loop gets the answers to its own requests."""
+async def test_second_event_loop_is_refused(store: EmbeddedStore) -> None:
+    """While one event loop writes, another is told that it may not, and disturbs nothing."""
+    write = asyncio.create_task(store.put("a", b"1"))
+    await asyncio.sleep(0)
+    refused: list[Exception] = []
 
-    async def write(name: str) -> None:
-        await asyncio.gather(*(store.put(f"{name}/{number}", name.encode()) for number in range(100)))
+    def write_elsewhere() -> None:
+        try:
+            asyncio.run(store.put("b", b"2"))
+        except RuntimeError as error:
+            refused.append(error)
 
-    threads = [threading.Thread(target=lambda name=name: asyncio.run(write(name))) for name in "abc"]
-    for thread in threads:
-        thread.start()
-    await write("d")
-    for thread in threads:
-        await asyncio.to_thread(thread.join)
-    assert len((await store.list("")).objects) == 400
+    thread = threading.Thread(target=write_elsewhere)
+    thread.start()
+    thread.join()
+    assert "one event loop" in str(refused[0])
+    await write
+    assert [listed.key for listed in (await store.list("")).objects] == ["a"]
+
+
+async def test_puts_of_one_call_share_a_commit(store: EmbeddedStore) -> None:
+    """Several PUTs at once take one transaction."""
+    before = store.commits
+    await store.put_many([Put("a", b"1"), Put("b", b"2", IF_ABSENT), Put("c", b"3")])
+    assert store.commits == before + 1
+
+
+def test_loop_that_ends_early_leaves_nobody_waiting(tmp_path: Path) -> None:
+    """When the event loop is shut down during a write, the store can still be closed, and opened again."""
+
+    async def leave() -> EmbeddedStore:
+        store = await EmbeddedStore.open(tmp_path)
+        store._writer.write(PutRow("a", "e", 1, b"1", None, None, None))
+        await asyncio.sleep(0)
+        return store
+
+    asyncio.run(asyncio.wait_for(_closed_again(asyncio.run(leave()), tmp_path), 60))
+
+
+async def _closed_again(store: EmbeddedStore, directory: Path) -> None:
+    with pytest.raises(OutcomeUnknown):
+        await store.put("b", b"2")
+    await store.aclose()
+    other = await EmbeddedStore.open(directory)
+    await other.put("b", b"2")
+    await other.aclose()
 
 
 async def test_closing_commits_what_is_queued_and_refuses_the_rest(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from fhirstore.objects.base import IF_ABSENT, ObjectStore, StoredObject
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.metered import MeteredStore
 from tests.objects.contract import ObjectStoreContract
-from tests.objects.store_under_test import cut
+from tests.objects.store_under_test import Put, cut
 from tests.objects.unsafe_stores import PassingOn
 
 
@@ -64,6 +64,16 @@ async def test_parallel_requests_are_one_round_trip() -> None:
         await store.put("commit", b"")
     assert m.requests == {"PUT": 5}
     assert m.round_trips == 2
+
+
+async def test_several_puts_at_once_are_one_round_trip() -> None:
+    """`put_many` counts each PUT, and none is deeper than another."""
+    store = MeteredStore(PassingOn(MemoryStore()))
+    with store.measure() as m:
+        await store.put_many([Put("a", b"12"), Put("b", b"3"), Put("a", b"4", IF_ABSENT)])
+        await store.put("commit", b"")
+    assert (m.requests, m.round_trips, m.bytes_written) == ({"PUT": 4}, 2, 4)
+    assert store.totals.requests == m.requests
 
 
 async def test_round_trips_follow_the_longest_chain() -> None:

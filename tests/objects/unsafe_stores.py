@@ -14,9 +14,12 @@ from fhirstore.objects.base import (
     ObjectStore,
     ObjectStream,
     Page,
+    PutAnswer,
+    PutRequest,
     StoredObject,
     Written,
 )
+from fhirstore.objects.in_parallel import put_each
 
 
 class PassingOn:
@@ -44,6 +47,9 @@ class PassingOn:
     ) -> Written:
         await asyncio.sleep(0)
         return await self.inner.put(key, body, condition=condition, expires=expires)
+
+    async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
+        return await put_each(self, puts)
 
     async def delete(self, key: str, *, expires: int | None = None) -> None:
         await self.inner.delete(key, expires=expires)
