@@ -49,7 +49,9 @@ def _outwait_or_fence(attempt: Attempt, context: Context) -> Protocol[None]:
         yield Pause(context.ids.jitter(seconds / 2, seconds))
         if (yield from _moved(attempt)):
             return
-    yield (Put(attempt.keys.current, _fenced(attempt, context), attempt.base.unchanged, attempt.expires),)
+    # A window of its own: a short one of the attempt may be over by now, and a fence says nothing that has a time.
+    expires = context.now() + context.rules.window
+    yield (Put(attempt.keys.current, _fenced(attempt, context), attempt.base.unchanged, expires),)
 
 
 def _fenced(attempt: Attempt, context: Context) -> bytes:
