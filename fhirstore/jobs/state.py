@@ -1,0 +1,110 @@
+"""The state of a job: a JSON object of a few known members, and whatever else the job keeps there.
+
+`{"status":"running","epoch":3,"owner":"01K…","expires":1763611897123,"attempts":1, …}`
+
+| member | meaning |
+|---|---|
+| `status` | waiting, running, and the final ones: completed, failed, cancelled |
+| `epoch` | how often it was claimed; whoever writes under an older epoch is a zombie |
+| `owner` | who holds the lease; null when nobody does |
+| `expires` | epoch ms on the store's clock until which the owner holds it unless it renews |
+| `attempts` | claims since the job last got ahead; a job that only ever dies is failed, not claimed again |
+
+`TABLE` is the whole machine: what is not in it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from fhirstore.errors import CorruptRecord
+
+WAITING, RUNNING, COMPLETED, FAILED, CANCELLED = "waiting", "running", "completed", "failed", "cancelled"
+STATUSES = (WAITING, RUNNING, COMPLETED, FAILED, CANCELLED)
+
+CLAIM, RENEW, RELEASE, COMPLETE, FAIL, CANCEL = "claim", "renew", "release", "complete", "fail", "cancel"
+EVENTS = (CLAIM, RENEW, RELEASE, COMPLETE, FAIL, CANCEL)
+
+TABLE: Mapping[tuple[str, str], str] = {
+    (WAITING, CLAIM): RUNNING,
+    (WAITING, CANCEL): CANCELLED,
+    (RUNNING, CLAIM): RUNNING,  # only once the lease has expired
+    (RUNNING, RENEW): RUNNING,
+    (RUNNING, RELEASE): WAITING,
+    (RUNNING, COMPLETE): COMPLETED,
+    (RUNNING, FAIL): FAILED,
+    (RUNNING, CANCEL): CANCELLED,
+}
+"""(status, event) → status. Of complete and cancel exactly one wins, since each is a compare-and-set."""
+
+
+class _Lease(msgspec.Struct, frozen=True):
+    status: str
+    epoch: int
+    owner: str | None
+    expires: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A job's state. `work`: the job's own members, plain JSON values."""
+
+    status: str = WAITING
+    epoch: int = 0
+    owner: str | None = None
+    expires: int = 0
+    attempts: int = 0
+    work: Mapping[str, object] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """The object's body."""
+        lease = _Lease(self.status, self.epoch, self.owner, self.expires, self.attempts)
+        return msgspec.json.encode({**msgspec.structs.asdict(lease), **self.work})
+
+
+def decode_state(body: bytes, key: str) -> State:
+    """Read a state. Raises CorruptRecord, naming `key`, when it is none."""
+    try:
+        lease = msgspec.json.decode(body, type=_Lease)
+        members = msgspec.json.decode(body, type=dict[str, object])
+    except msgspec.MsgspecError as error:
+        raise CorruptRecord(key) from error
+    if lease.status not in STATUSES:
+        raise CorruptRecord(key)
+    work = {name: value for name, value in members.items() if name not in _Lease.__struct_fields__}
+    return State(lease.status, lease.epoch, lease.owner, lease.expires, lease.attempts, work)
+
+
+def after(state: State, event: str, *, work: Mapping[str, object] | None = None) -> State | None:
+    """The state after an event that ends a lease, or none; None where the table has no such step."""
+    status = TABLE.get((state.status, event))
+    if status is None:
+        return None
+    return replace(state, status=status, owner=None, expires=0, work=state.work if work is None else work)
+
+
+def claimed(state: State, owner: str, *, now: int, length: int) -> State | None:
+    """The state once `owner` has claimed it for `length` ms; None while somebody holds it, or for good."""
+    status = TABLE.get((state.status, CLAIM))
+    if status is None or (state.status == RUNNING and now <= state.expires):
+        return None
+    return replace(
+        state,
+        status=status,
+        epoch=state.epoch + 1,
+        owner=owner,
+        expires=now + length,
+        attempts=state.attempts + 1,
+    )
+
+
+def renewed(state: State, *, now: int, length: int, work: Mapping[str, object] | None = None) -> State | None:
+    """The state with a longer lease and, if given, the work done so far, which clears the count of attempts."""
+    if (state.status, RENEW) not in TABLE:
+        return None
+    longer = replace(state, expires=now + length)
+    return longer if work is None else replace(longer, work=work, attempts=0)
