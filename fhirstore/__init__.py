@@ -7,7 +7,17 @@ from fhirstore.definitions.resource_types import RESOURCE_TYPES
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.resources import Version
 from fhirstore.store import FhirStore, TenantStore
+from fhirstore.sweep.run import SweepReport
 
 __version__ = "0.1.0"
 
-__all__ = ["RESOURCE_TYPES", "FhirStore", "S3Options", "TenantStore", "Version", "__version__", "open_objects"]
+__all__ = [
+    "RESOURCE_TYPES",
+    "FhirStore",
+    "S3Options",
+    "SweepReport",
+    "TenantStore",
+    "Version",
+    "__version__",
+    "open_objects",
+]

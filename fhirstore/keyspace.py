@@ -37,9 +37,14 @@ _EVENT = re.compile(
 _PLAIN = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 
+def is_tenant_id(text: str) -> bool:
+    """Whether `text` is a well-formed tenant id."""
+    return _TENANT.fullmatch(text) is not None
+
+
 def tenant_id(text: str) -> str:
     """Check a tenant id: 1 to 63 of `a-z 0-9 -`, no dash at either end (a DNS label). Raises UnknownTenant."""
-    if not _TENANT.fullmatch(text):
+    if not is_tenant_id(text):
         raise UnknownTenant(
             "Malformed tenant id: use 1 to 63 characters of a-z, 0-9 and '-', not starting or ending with '-'",
             code="value",

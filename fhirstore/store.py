@@ -27,6 +27,7 @@ from fhirstore.keyspace import ResourceKeys
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.objects.base import ObjectStore
 from fhirstore.resources import Version
+from fhirstore.sweep.run import SweepReport, sweep
 from fhirstore.tenancy import BucketTenancy, Place, PrefixTenancy, Tenancy, bucket_locations
 
 _Result = TypeVar("_Result")
@@ -216,6 +217,13 @@ class TenantStore:
         version's write window. Raises Contention, Unavailable, WriteOutcomeUnknown.
         """
         return await self._store.purge(self._place, self._keys(type, id), by=by)
+
+    async def sweep(self) -> SweepReport:
+        """One pass of the sweeper: remove what dead attempts left. Raises Unavailable, CorruptRecord; do it again."""
+        return await drive(sweep(self._place.keys, context=self._context()), self._place.objects)
+
+    def _context(self) -> Context:
+        return Context(self._place.objects.now, self._store.ids, self._store.rules)
 
     def _keys(self, type: str, id: str) -> ResourceKeys:
         return self._place.keys.resource(resources.known_type(type), id)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fhirstore.errors import StoreMisconfigured, UnknownTenant
-from fhirstore.keyspace import Keyspace, tenant_id
+from fhirstore.keyspace import Keyspace, is_tenant_id, tenant_id
 from fhirstore.objects.base import ObjectStore
 
 
@@ -37,6 +37,10 @@ class Tenancy(Protocol):
         """Every store in use."""
         ...
 
+    async def names(self) -> list[str]:
+        """Every tenant that is configured; where any well-formed id is one, those that have objects."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class PrefixTenancy:
@@ -55,6 +59,18 @@ class PrefixTenancy:
     def stores(self) -> tuple[ObjectStore, ...]:
         return (self.objects,)
 
+    async def names(self) -> list[str]:
+        if self.tenants is not None:
+            return sorted(self.tenants)
+        found: list[str] = []
+        cursor: str | None = None
+        while True:
+            page = await self.objects.list("", cursor=cursor, delimiter=True)
+            found += [folder[:-1] for folder in page.prefixes if is_tenant_id(folder[:-1])]
+            cursor = page.cursor
+            if cursor is None:
+                return found
+
 
 @dataclass(frozen=True, slots=True)
 class BucketTenancy:
@@ -71,6 +87,9 @@ class BucketTenancy:
     @property
     def stores(self) -> tuple[ObjectStore, ...]:
         return tuple(self.by_tenant.values())
+
+    async def names(self) -> list[str]:
+        return sorted(self.by_tenant)
 
 
 def bucket_locations(location: str, buckets: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The command line: `fhirstore serve | probe | load`. Each command has --help, and an exit code that tells."""
+"""The command line. Each command has --help, and an exit code that tells."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -103,6 +104,21 @@ def load(  # noqa: PLR0917 - a command's parameters are its options
     raise typer.Exit(run_load(paths, url, concurrency=concurrency, tenant=tenant, bundles=bundles, as_json=as_json))
 
 
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Only this one; default: all that are configured.")]
+
+
+@app.command()
+def sweep(
+    store: Store = None,
+    tenant: Tenant = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
+) -> None:
+    """Remove what writers that died left behind; safe beside live servers. Exit code 1 if something had to stay."""
+    from server.sweeping import run_sweep
+
+    raise typer.Exit(run_sweep(_settings_for(store), tenant=tenant, as_json=as_json))
+
+
 def main() -> None:
     """The `fhirstore` command."""
     app()
@@ -113,6 +129,11 @@ def _settings() -> Settings:
         return from_environment(os.environ)
     except BadSetting as error:
         _fail(str(error))
+
+
+def _settings_for(store: str | None) -> Settings:
+    settings = _settings()
+    return settings if store is None else replace(settings, store=store)
 
 
 def _fail(message: str) -> NoReturn:

@@ -1,0 +1,41 @@
+"""Several protocols as one: they go in step, and what they ask goes out together, as one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fhirstore.commit.messages import Batch, Pause, Protocol, Replies, Request, Result
+
+
+def side_by_side(protocols: Sequence[Protocol[Result]]) -> Protocol[list[Result]]:
+    """Run all to their ends; their results, in order. The first error ends it and is raised.
+
+    As many requests are in flight as there are protocols, times what each asks at once. One that pauses waits until
+    none of the others has anything to ask.
+    """
+    results: dict[int, Result] = {}
+    waiting: dict[int, Batch] = {}
+
+    def advance(n: int, replies: Replies | None) -> None:
+        try:
+            waiting[n] = next(protocols[n]) if replies is None else protocols[n].send(replies)
+        except StopIteration as end:
+            waiting.pop(n, None)
+            results[n] = end.value
+
+    for n in range(len(protocols)):
+        advance(n, None)
+    while waiting:
+        asking = [(n, batch) for n, batch in waiting.items() if not isinstance(batch, Pause)]
+        if asking:
+            requests: list[Request] = [request for _, batch in asking for request in batch]
+            replies = yield tuple(requests)
+            at = 0
+            for n, batch in asking:
+                advance(n, replies[at : at + len(batch)])
+                at += len(batch)
+        else:
+            yield Pause(max(batch.seconds for batch in waiting.values() if isinstance(batch, Pause)))
+            for n in list(waiting):
+                advance(n, ())
+    return [results[n] for n in range(len(protocols))]

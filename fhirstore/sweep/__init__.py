@@ -1,0 +1,6 @@
+"""The sweeper: removes what attempts that died before their commit point left behind, and publishes a watermark.
+
+Every event with t below the watermark belongs to a committed version; readers need not check whether it does. Read in
+this order: `walk` (all events, oldest first, in bounded memory), `standing` (was it committed?), `removal` (take an
+orphan away without harming a live writer), `run` (one pass, under a lease).
+"""

@@ -1,0 +1,38 @@
+"""`fhirstore sweep`: one pass of the sweeper over each tenant, and what it did."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from fhirstore import SweepReport, TenantStore
+from server.call import http_date
+from server.settings import Settings
+from server.upkeep import FAILED, for_each_tenant, print_json
+
+
+def run_sweep(settings: Settings, *, tenant: str | None, as_json: bool) -> int:
+    """Sweep and print. 0: clean up to the watermark. 1: something stays until fsck or a later pass. 2: could not."""
+
+    async def work(_: str, store: TenantStore) -> SweepReport:
+        return await store.sweep()
+
+    reports = for_each_tenant(settings, tenant, work)
+    if reports is None:
+        return FAILED
+    if as_json:
+        print_json({name: report.as_json() for name, report in reports.items()})
+    else:
+        Console(soft_wrap=True).print(_table(reports))
+    return 1 if any(report.unclear or report.left for report in reports.values()) else 0
+
+
+def _table(reports: dict[str, SweepReport]) -> Table:
+    table = Table("tenant", "outcome", "checked", "orphans", "slots", "unclear", "left", "swept up to", box=None)
+    for column in table.columns[2:7]:
+        column.justify = "right"
+    for name, report in reports.items():
+        counts = (report.checked, report.orphans, report.slots, report.unclear, report.left)
+        upto = http_date(report.watermark) if report.watermark else ""
+        table.add_row(name, report.outcome, *(str(count) for count in counts), upto)
+    return table
