@@ -1,0 +1,135 @@
+"""The rules of the commit protocol, each switched off in turn: the simulator must notice every time.
+
+A mutant that survives means that the simulator is too kind, or that the rule is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fhirstore.commit import abandoned, outcome, reading, single
+from fhirstore.commit.attempt import Attempt
+from fhirstore.record import Record
+from tests.simulation.mutation import Mutant
+
+
+def _getter(attribute: object) -> Callable[..., object]:
+    assert isinstance(attribute, property)
+    assert attribute.fget is not None
+    return attribute.fget
+
+
+_RESERVATION = (
+    Mutant("slot taken without If-None-Match", single._reserve, "attempt.body, IF_ABSENT,", "attempt.body, None,"),
+    Mutant("slot without a window", single._reserve, "IF_ABSENT, attempt.expires", "IF_ABSENT, None"),
+    Mutant("events without a window", single._reserve, 'b"", expires=attempt.expires', 'b"", expires=None'),
+    Mutant(
+        "commit without the slot acknowledged",
+        single._reserve,
+        "if not isinstance(slot, Written) and not (yield from take_over(attempt, context)):",
+        "if False:",
+    ),
+    Mutant(
+        "commit without the events acknowledged",
+        single._reserve,
+        "missing = tuple(put for put, reply in zip(events, rest, strict=True) if not isinstance(reply, Written))",
+        "missing = ()",
+    ),
+    Mutant("t may repeat or go back", single._attempt, "max(now, base.record.t + 1)", "now"),
+    Mutant("t from the version before alone", single._attempt, "max(now, base.record.t + 1)", "base.record.t + 1"),
+    Mutant(
+        "prior forgotten", single._attempt, "base.record.op if base.record is not None and base.version", "None if 1"
+    ),
+    Mutant(
+        "conflict judged by memory",
+        single.write,
+        "if base.whole:\n                raise",
+        "if True:\n                raise",
+    ),
+    Mutant(
+        "nothing to do, by memory",
+        single.write,
+        "if base.whole:\n                return",
+        "if True:\n                return",
+    ),
+)
+
+_TAKING_OVER = (
+    Mutant("no R1", abandoned.take_over, "if (yield from _moved(attempt)):\n        return False  # R1", "pass"),
+    Mutant("no fence", abandoned.take_over, "owner.base == attempt.base.etag", "False"),
+    Mutant("absent slot taken for ours", abandoned.take_over, "return False  # the res", "return True  # the res"),
+    Mutant("slot taken over without If-Match", abandoned.take_over, "IfMatch(etag)", "None"),
+    Mutant(
+        "slot not read back after a silent take-over",
+        abandoned.take_over,
+        "return found is not None and found[0].op == attempt.record.op",
+        "return True",
+    ),
+    Mutant("fencing with a remembered base", abandoned.take_over, "not attempt.base.whole", "False"),
+    Mutant("fence without a nonce", abandoned._fenced, "record.fenced(nonce).encode()", "record.encode()"),
+    Mutant("fence without If-Match", abandoned._outwait_or_fence, "attempt.base.unchanged", "None"),
+    Mutant("the dead are waited for", abandoned._outwait_or_fence, "yield (Put(", "return\n    yield (Put("),
+)
+
+_COMMIT = (
+    Mutant("commit without If-Match", _getter(Attempt.commit_put), "self.base.unchanged", "None"),
+    Mutant("commit without a window", _getter(Attempt.commit_put), "self.expires", "None"),
+    Mutant(
+        "unknown outcome taken for failure",
+        outcome.commit,
+        "return Committed(reply.etag)",
+        "return Committed(reply.etag)\n            if type(reply).__name__ == 'Unknown':\n                return None",
+    ),
+    Mutant(
+        "own 412 taken for another's",
+        outcome.commit,
+        "return Committed(reply.etag)",
+        "return Committed(reply.etag)\n            if type(reply).__name__ == 'Refused':\n                return None",
+    ),
+    Mutant(
+        "still at the base taken for failure",
+        outcome._verdict,
+        "reply.date > attempt.expires + context.rules.apply",
+        "True",
+    ),
+    Mutant("no time to apply", outcome._verdict, "attempt.expires + context.rules.apply", "attempt.expires"),
+    Mutant(
+        "current judged by version alone",
+        outcome._verdict,
+        "current.version == attempt.record.version and current.op == attempt.record.op",
+        "current.version == attempt.record.version",
+    ),
+    Mutant(
+        "built upon taken for ours",
+        outcome._verdict,
+        "not isinstance(slot, Absent) and decode(slot.body, attempt.slot).op == attempt.record.op",
+        "True",
+    ),
+    Mutant(
+        "built upon taken for lost",
+        outcome._verdict,
+        "not isinstance(slot, Absent) and decode(slot.body, attempt.slot).op == attempt.record.op",
+        "False",
+    ),
+)
+
+_READING = (
+    Mutant("vread without current", reading.vread, "< version <= current.version", "< version"),
+    Mutant(
+        "vread of the current version without its op",
+        reading.vread,
+        "slot is not None and slot.op == current.op",
+        "slot is not None",
+    ),
+    Mutant(
+        "vread never looks twice",
+        reading.vread,
+        "if neighbours or current.t + rules.settled < slot_reply.date",
+        "if True",
+    ),
+    Mutant("vread forgets prior", reading.vread, " and current.prior == slot.op", ""),
+    Mutant("vread without settling", reading.vread, "current.t + rules.settled", "current.t"),
+    Mutant("stubs are shown", _getter(Record.exists), "self.version > self.floor", "True"),
+)
+
+MUTANTS: tuple[Mutant, ...] = (*_RESERVATION, *_TAKING_OVER, *_COMMIT, *_READING)

@@ -1,0 +1,204 @@
+"""What happens between a client and the store: delay, loss, duplicates, refusals, and answers that tell nothing.
+
+The fate of a request is drawn when it is sent; the store decides it when it is applied. A write window is enforced by
+the store's clock at the moment of arrival, whatever copy of the request arrives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+from fhirstore.commit.messages import Delete, Expired, NotApplied, Put, Replies, Reply, Request, Unknown
+from fhirstore.commit.rules import Rules
+from tests.simulation.bucket import Bucket
+from tests.simulation.trace import show
+from tests.simulation.world import World
+
+UNKNOWN = Unknown()
+EXPIRED = Expired()
+_NOT_APPLIED = NotApplied()
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How likely each fault is, per request."""
+
+    lost_request: float = 0.0  # it never arrives; the client gives up
+    lost_answer: float = 0.0  # it is applied; the client gives up
+    reset: float = 0.0  # the connection breaks at once; the request goes on its way
+    late: float = 0.0  # it arrives up to three windows later, or on the brink of its own window's end
+    duplicate: float = 0.0  # it arrives again, up to two windows later
+    echo: float = 0.0  # something on the way sends it twice and passes on the second answer
+    busy: float = 0.0  # 503
+    conflict: float = 0.0  # 409, for conditional PUTs
+    failed_before: float = 0.0  # 500, not applied
+    failed_after: float = 0.0  # 500, applied
+    slow: float = 0.0  # the store takes up to `rules.apply` to apply it
+
+    def times(self, factor: float) -> Rates:
+        """All of them, more or less often."""
+        return Rates(**{field.name: getattr(self, field.name) * factor for field in fields(self)})
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """`latency`: ms one way, usually; `patience`: ms until a client gives up on an answer."""
+
+    rates: Rates
+    latency: float = 10.0
+    patience: float = 2_000.0
+
+
+class Network:
+    """Between all processes and one bucket."""
+
+    def __init__(self, world: World, bucket: Bucket, rules: Rules, weather: Weather) -> None:
+        self._world = world
+        self._bucket = bucket
+        self._rules = rules
+        self._fates: list[tuple[float, str]] = []
+        self._latency = weather.latency
+        self._patience = weather.patience
+        self._fair = 0.0
+        for field in fields(weather.rates):
+            rate = getattr(weather.rates, field.name)
+            if rate:
+                self._fair += rate
+                self._fates.append((self._fair, field.name))
+
+    def clear(self) -> None:
+        """No more faults for what is sent from now on; what is under way stays under way."""
+        self._fates, self._fair = [], 0.0
+
+    def send(
+        self,
+        who: str,
+        batch: tuple[Request, ...],
+        receive: Callable[[Replies], None] | None,
+        *,
+        stuck: bool = False,
+    ) -> None:
+        """Send all requests now; `receive` all replies when the last one is known. None: nobody listens any more.
+
+        `stuck`: their machine stops, and what is in its buffers may leave late.
+        """
+        self._world.requests += len(batch)
+        replies: list[Reply] = [UNKNOWN] * len(batch)
+        known = self._world.time
+        for index, request in enumerate(batch):
+            known = max(known, self._dispatch(who, request, replies, index, stuck))
+        if receive is not None:
+            self._world.at(known, _received, receive, replies)
+
+    def _dispatch(self, who: str, request: Request, replies: list[Reply], index: int, stuck: bool) -> float:
+        """Draw the request's fate. Returns when the client knows the answer, or gives up."""
+        world = self._world
+        fate = self._fate(request, stuck)
+        if world.trace is not None:
+            world.note(who, f"sends {show(request)}" + (f"   [{fate}]" if fate else ""))
+        arrives = world.time + self._way()
+        applied = arrives + 0.2 * self._way()
+        answered = applied + self._way()
+        gives_up = world.time + self._patience
+        if fate is None:
+            in_time = answered < gives_up
+            self._deliver(who, request, replies if in_time else None, index, arrives, applied)
+            return answered if in_time else gives_up
+        world.faults[fate] += 1
+        return self._misfortune(who, request, replies, index, fate, arrives, applied, answered, gives_up)
+
+    def _misfortune(
+        self,
+        who: str,
+        request: Request,
+        replies: list[Reply],
+        index: int,
+        fate: str,
+        arrives: float,
+        applied: float,
+        answered: float,
+        gives_up: float,
+    ) -> float:
+        chance = self._world.random
+        if fate in ("busy", "conflict"):
+            replies[index] = _NOT_APPLIED
+            return answered
+        if fate == "failed_before":
+            return answered
+        if fate == "lost_request":
+            return gives_up
+        if fate == "echo":
+            self._deliver(who, request, None, index, arrives, applied)
+            again = applied + self._way()
+            self._deliver(who, request, replies, index, again, again)
+            return again + self._way()
+        if fate == "slow":
+            applied = arrives + chance.random() * self._rules.apply
+            answered = applied + self._way()
+        elif fate == "late":
+            arrives, applied = self._late(request, arrives)
+            answered = applied + self._way()
+        elif fate == "duplicate":
+            again = arrives + chance.random() ** 2 * 2 * self._rules.window
+            self._deliver(who, request, None, index, again, again)
+        if fate in ("lost_answer", "reset", "failed_after") or answered > gives_up:
+            self._deliver(who, request, None, index, arrives, applied)
+            if fate == "reset":
+                return self._world.time + chance.random() * self._latency
+            return answered if fate == "failed_after" else gives_up
+        self._deliver(who, request, replies, index, arrives, applied)
+        return answered
+
+    def _late(self, request: Request, arrives: float) -> tuple[float, float]:
+        """When a late request arrives and is applied."""
+        chance, rules = self._world.random.random, self._rules
+        expires = request.expires if isinstance(request, Put | Delete) else None
+        if expires is not None and chance() < 0.5:
+            arrives = max(arrives, expires - 0.2 * rules.apply * chance())
+            return arrives, arrives + rules.apply * (0.5 + 0.5 * chance())
+        arrives += chance() * 3 * rules.window
+        return arrives, arrives + (chance() * rules.apply if chance() < 0.3 else 0.0)
+
+    def _fate(self, request: Request, stuck: bool) -> str | None:
+        roll = self._world.random.random()
+        if stuck and roll < 0.3:
+            return "late"
+        if roll >= self._fair:
+            return None
+        fate = next(name for bound, name in self._fates if roll < bound)
+        if fate == "conflict" and not (isinstance(request, Put) and request.condition is not None):
+            return "busy"
+        return fate
+
+    def _way(self) -> float:
+        """One way, in ms: mostly near the usual, sometimes much longer."""
+        roll = self._world.random.random()
+        if roll < 0.9:
+            return self._latency * (0.2 + roll)
+        return self._latency * (1.0 + 4_000.0 * (roll - 0.9) ** 2)
+
+    def _deliver(
+        self, who: str, request: Request, replies: list[Reply] | None, index: int, arrives: float, applied: float
+    ) -> None:
+        expires = request.expires if isinstance(request, Put | Delete) else None
+        if expires is not None and arrives > expires:
+            self._world.faults["expired"] += 1
+            if replies is not None:
+                replies[index] = EXPIRED
+            if self._world.trace is not None:
+                self._world.at(arrives, self._world.note, "store", f"{who}: {show(request)} = Expired")
+        else:
+            self._world.at(applied, self._apply, who, request, replies, index)
+
+    def _apply(self, who: str, request: Request, replies: list[Reply] | None, index: int) -> None:
+        reply = self._bucket.apply(request)
+        if replies is not None:
+            replies[index] = reply
+        if self._world.trace is not None:
+            heard = "" if replies is not None else "   (nobody hears)"
+            self._world.note("store", f"{who}: {show(request)} = {show(reply)}{heard}")
+
+
+def _received(receive: Callable[[Replies], None], replies: list[Reply]) -> None:
+    receive(tuple(replies))

@@ -1,0 +1,100 @@
+"""Many seeds on several cores, mutants after them, and what they came to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
+
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.mutation import Mutant
+from tests.simulation.schedule import Verdict, simulate
+
+_CHUNK = 250
+_ENOUGH = 10  # violations
+
+Print = Callable[[str], None]
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def many(seeds: Iterable[int]) -> Verdict:
+    """Run these schedules, one after another."""
+    total = Verdict()
+    for seed in seeds:
+        total.add(simulate(seed))
+        if len(total.violations) >= _ENOUGH:
+            break
+    return total
+
+
+def killed_by(mutant: Mutant, seeds: Iterable[int]) -> tuple[int, str] | None:
+    """The first of these seeds whose schedule catches the mutant, and what was wrong then."""
+    with mutant.applied():
+        for seed in seeds:
+            if violations := simulate(seed).violations:
+                return violations[0]
+    return None
+
+
+def run_seeds(start: int, count: int, *, jobs: int, say: Print) -> bool:
+    """Run `count` schedules and print the figures. True: nothing was violated."""
+    began = time.perf_counter()
+    total = Verdict()
+    chunks = [range(at, min(at + _CHUNK, start + count)) for at in range(start, start + count, _CHUNK)]
+    for verdict in _spread(many, chunks, jobs):
+        total.add(verdict)
+        if len(total.violations) >= _ENOUGH:
+            break
+    took = time.perf_counter() - began
+    say(f"schedules     {total.schedules:>12,}  ({total.schedules / took:,.0f}/s, {took:,.0f} s, {jobs} jobs)")
+    say(f"requests      {total.requests:>12,}")
+    say(f"calls         {total.calls:>12,}")
+    say(f"acknowledged  {total.acknowledged:>12,}  writes")
+    say(f"commits       {total.commits:>12,}")
+    say(f"faults        {sum(total.faults.values()):>12,}")
+    for fault, number in total.faults.most_common():
+        say(f"  {fault.replace('_', ' '):<12}{number:>12,}")
+    say(f"violations    {len(total.violations):>12,}")
+    for seed, finding in total.violations[:_ENOUGH]:
+        say(f"  seed {seed}: {finding}")
+    if total.violations:
+        say(f"see: python -m tests.simulation --seed {total.violations[0][0]} --trace")
+    return not total.violations
+
+
+def run_mutants(mutants: tuple[Mutant, ...], *, jobs: int, say: Print) -> bool:
+    """Let the schedules from seed 0 on catch each mutant. True: all were caught within their bounds."""
+    caught = 0
+    names = [mutant.name for mutant in mutants]
+    for mutant, kill in zip(mutants, _spread(_caught, names, jobs), strict=True):
+        if kill is None:
+            say(f"SURVIVES  {mutant.name}  ({mutant.within:,} schedules)")
+        else:
+            caught += 1
+            say(f"{kill[0] + 1:>8,}  {mutant.name}  (bound {mutant.within:,}): {kill[1][:100]}")
+    say(f"mutants       {caught} of {len(mutants)} caught within their bounds (first column: schedules it took)")
+    return caught == len(mutants)
+
+
+def find_mutants(name: str | None) -> tuple[Mutant, ...]:
+    """All, or those whose name holds `name`."""
+    return tuple(mutant for mutant in MUTANTS if name is None or name in mutant.name)
+
+
+def _caught(name: str) -> tuple[int, str] | None:
+    (mutant,) = [mutant for mutant in MUTANTS if mutant.name == name]
+    return killed_by(mutant, range(mutant.within))
+
+
+def _spread(work: Callable[[_Item], _Result], items: Sequence[_Item], jobs: int) -> Iterator[_Result]:
+    """Each item's result, in order, worked out on `jobs` processes."""
+    if jobs == 1:
+        yield from map(work, items)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        try:
+            yield from pool.map(work, items)
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -1,0 +1,229 @@
+"""What a seed stands for: machines, their tempers, what they are to do, and the weather between them and the store.
+
+Seeds take turns among the shapes below, so that any few of them in a row hold one of each; chance fills in the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from random import Random
+
+from fhirstore.commit.rules import Rules
+from tests.simulation.network import Rates, Weather
+from tests.simulation.operations import Read, VRead, Write
+from tests.simulation.process import Temper
+from tests.simulation.task import Operation, Plan
+
+USUAL = Rates(0.01, 0.01, 0.005, 0.01, 0.015, 0.008, 0.01, 0.005, 0.005, 0.01, 0.02)
+_CALM = USUAL.times(0.1)
+_RULES = (Rules(), Rules(), Rules(window=2_000, apply=800))
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One process: its temper, and a plan for each of its tasks."""
+
+    temper: Temper
+    plans: tuple[Plan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Everything about a schedule that is not chance on the way. `resolution`: of the store's dates, in ms."""
+
+    name: str
+    rules: Rules
+    weather: Weather
+    machines: tuple[Machine, ...]
+    resolution: int = 1
+    tree_order: bool = False
+
+
+def scenario(seed: int, chance: Random) -> Scenario:
+    """The scenario of this seed."""
+    shape = SHAPES[seed % len(SHAPES)]
+    rules = chance.choice(_RULES)
+    rates = _rates(chance)
+    if shape is _watched and chance.random() < 0.6:
+        rates = replace(rates, slow=0.3)
+    weather = Weather(
+        rates, chance.choice((5.0, 10.0, 10.0, 40.0)), chance.choice((300.0, 2_000.0, 2.0 * rules.window))
+    )
+    return Scenario(
+        shape.__name__.strip("_"),
+        rules,
+        weather,
+        shape(chance, rules),
+        resolution=chance.choice((1, 1, 1, 1_000)),
+        tree_order=chance.random() < 0.3,
+    )
+
+
+def _rates(chance: Random) -> Rates:
+    """Calm, usual or harsh weather, or one fault far above the others."""
+    roll = chance.random()
+    if roll < 0.3:
+        return _CALM
+    if roll < 0.6:
+        return USUAL
+    if roll < 0.75:
+        return USUAL.times(3.0)
+    fault = chance.choice(fields(Rates)).name
+    return replace(_CALM, **{fault: 0.2})
+
+
+def skewed(chance: Random, rules: Rules) -> float:
+    """How far a clock is off, in ms: mostly little, at times up to three windows either way."""
+    roll = chance.random()
+    reach = 50.0 if roll < 0.6 else 1.0 * rules.window if roll < 0.85 else 3.0 * rules.window
+    return chance.uniform(-reach, reach)
+
+
+def _temper(chance: Random, rules: Rules, *, crash: float = 0.15, stop: float = 0.1) -> Temper:
+    dies, stops = chance.random() < crash, chance.random() < stop
+    return Temper(
+        skew=skewed(chance, rules),
+        learns=chance.choice((1.0, 1.0, 0.5, 0.0)),
+        crash_at=chance.randint(1, 14) if dies else 0,
+        back_after=chance.choice((None, 50.0, 1.0 * rules.window)) if dies else None,
+        stops={chance.randint(1, 10): chance.uniform(0.05, 3.0) * rules.window} if stops else {},
+        sends_first=chance.random() < 0.5,
+        slept=chance.random() < 0.3,
+    )
+
+
+def _think(chance: Random, rules: Rules) -> float:
+    """Ms between a client's calls: mostly next to nothing."""
+    roll = chance.random()
+    return 100.0 * roll if roll < 0.92 else 2.0 * rules.window * chance.random()
+
+
+def _write(chance: Random, id: str) -> Write:
+    kind = chance.choice(("update", "update", "patch", "patch", "delete"))
+    return Write(id, kind, if_match=kind != "patch" and chance.random() < 0.35, recall=chance.random() < 0.4)
+
+
+def _any(chance: Random, ids: tuple[str, ...]) -> Operation:
+    id_ = chance.choice(ids)
+    roll = chance.random()
+    if roll < 0.65:
+        return _write(chance, id_)
+    return Read(id_) if roll < 0.82 else _vread(chance, id_)
+
+
+def _vread(chance: Random, id: str) -> VRead:
+    return VRead(id, chance.choice((-2, -1, 0, 1, 1)), relative=True) if chance.random() < 0.7 else VRead(id, 1)
+
+
+def _plan(chance: Random, rules: Rules, operations: list[Operation]) -> Plan:
+    return [(_think(chance, rules), operation) for operation in operations]
+
+
+def _mixed(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+    """Some of everything."""
+    ids = ("a", "b", "c")[: chance.randint(1, 3)]
+    return tuple(
+        Machine(
+            _temper(chance, rules),
+            tuple(
+                _plan(chance, rules, [_any(chance, ids) for _ in range(chance.randint(1, 3))])
+                for _ in range(chance.choice((1, 1, 2)))
+            ),
+        )
+        for _ in range(chance.randint(2, 4))
+    )
+
+
+def _hot(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+    """Everybody writes the same resource at once."""
+    return tuple(
+        Machine(_temper(chance, rules), (_plan(chance, rules, [_write(chance, "a") for _ in range(2)]),))
+        for _ in range(chance.randint(3, 5))
+    )
+
+
+def _dying(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+    """Every process crashes, some come back."""
+    return tuple(
+        Machine(
+            _temper(chance, rules, crash=1.0),
+            (_plan(chance, rules, [_any(chance, ("a",)), *(_write(chance, "a") for _ in range(3))]),),
+        )
+        for _ in range(chance.randint(2, 5))
+    )
+
+
+def _zombie(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+    """One writer is stopped in the middle of its write; others go on, past its window or not; it is resumed."""
+    at, long = chance.randint(1, 6), chance.choice((0.1, 0.3, 1.0, 1.1, 1.3, 3.0)) * rules.window
+    asleep = replace(
+        _temper(chance, rules, crash=0.0), stops={at: long, at + chance.randint(1, 3): long * chance.random()}
+    )
+    sleeper = Machine(asleep, ([(0.0, _write(chance, "a")), (0.0, _write(chance, "a")), (0.0, Read("a"))],))
+    others = tuple(
+        Machine(
+            _temper(chance, rules),
+            ([(chance.random() * long, _write(chance, "a")), (chance.random() * long, _any(chance, ("a",)))],),
+        )
+        for _ in range(chance.randint(1, 3))
+    )
+    return (sleeper, *others)
+
+
+def _orphan(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+    """A creation dies between reservation and commit; later ones meet its slot, and no current.json."""
+    dead = replace(_temper(chance, rules), crash_at=chance.randint(1, 3), back_after=None)
+    creators = tuple(Machine(dead, ([(chance.random() * 50, _write(chance, "a"))],)) for _ in range(2))
+    others = tuple(
+        Machine(
+            _temper(chance, rules),
+            (_plan(chance, rules, [_write(chance, "a"), _any(chance, ("a",))]),),
+        )
+        for _ in range(chance.randint(1, 3))
+    )
+    return (*creators, *others)
+
+
+def _watched(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+    """Readers look at a resource while writers die and overtake each other; readers stop in the middle, too."""
+    writers = tuple(
+        Machine(
+            _temper(chance, rules, crash=0.4),
+            (_plan(chance, rules, [_write(chance, "a") for _ in range(3)]),),
+        )
+        for _ in range(chance.randint(2, 3))
+    )
+    readers = tuple(
+        Machine(
+            _temper(chance, rules, crash=0.0, stop=0.5),
+            ([(chance.random() * 400, _vread(chance, "a")) for _ in range(5)],),
+        )
+        for _ in range(2)
+    )
+    return writers + readers
+
+
+def _created(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+    """Creations: under fresh ids, and under one id that stands for an Idempotency-Key and is sent by several."""
+    machines: list[Machine] = []
+    for number in range(chance.randint(2, 4)):
+        fresh = f"f{number}"
+        plan: Plan = [
+            (_think(chance, rules), Write("once", "once")),
+            (_think(chance, rules), Write(fresh, "create")),
+            (_think(chance, rules), _any(chance, ("once", fresh))),
+        ]
+        machines.append(Machine(_temper(chance, rules, crash=0.3), (plan,)))
+    return tuple(machines)
+
+
+SHAPES: tuple[Callable[[Random, Rules], tuple[Machine, ...]], ...] = (
+    _mixed,
+    _hot,
+    _dying,
+    _zombie,
+    _orphan,
+    _watched,
+    _created,
+)

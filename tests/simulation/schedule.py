@@ -1,0 +1,156 @@
+"""One seed, from start to verdict: the scenario plays, faults end, everything must settle, then all is judged.
+
+Healing asks for no help: a fresh process with a true clock writes and reads every resource once more, over a network
+without faults, while what was delayed still arrives. That must succeed within `_HEALING_REQUESTS` per call.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from fhirstore.commit.single import Outcome
+from tests.simulation.bucket import Bucket
+from tests.simulation.network import Network
+from tests.simulation.operations import Read, VRead, Write
+from tests.simulation.process import Process, Temper
+from tests.simulation.scenario import Machine, Scenario, scenario
+from tests.simulation.task import Call, Plan, Task, told
+from tests.simulation.truth import Truth
+from tests.simulation.world import BEGINNING, World
+
+_HEALING_REQUESTS = 60
+_HEALING_TIME = 20_000.0  # ms
+_MOST_REQUESTS = 20_000
+_MOST_TIME = 3_600_000.0  # ms
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What one schedule, or many, came to. `violations`: (seed, what)."""
+
+    schedules: int = 0
+    requests: int = 0
+    calls: int = 0
+    acknowledged: int = 0
+    commits: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    violations: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, other: Verdict) -> None:
+        """Sum up."""
+        self.schedules += other.schedules
+        self.requests += other.requests
+        self.calls += other.calls
+        self.acknowledged += other.acknowledged
+        self.commits += other.commits
+        self.faults.update(other.faults)
+        self.violations.extend(other.violations)
+
+
+def simulate(seed: int, trace: list[str] | None = None) -> Verdict:
+    """Run the schedule of this seed. The same seed gives the same trace, wherever and whenever."""
+    schedule = Schedule(seed, trace)
+    schedule.run()
+    return schedule.verdict()
+
+
+class Schedule:
+    """The parts of one schedule, and who is still busy in it."""
+
+    def __init__(self, seed: int, trace: list[str] | None = None) -> None:
+        self.seed = seed
+        self.world = World(seed, trace)
+        self.plot: Scenario = scenario(seed, self.world.random)
+        self.bucket = Bucket(self.world, resolution=self.plot.resolution, tree_order=self.plot.tree_order)
+        self.truth = Truth(self.world, self.bucket, self.plot.rules)
+        self.network = Network(self.world, self.bucket, self.plot.rules, self.plot.weather)
+        self.calls: list[Call] = []
+        self._busy = 0  # tasks at work, and processes about to come back
+        self._born = 0
+
+    def run(self) -> None:
+        """Play, heal, judge."""
+        self.world.note("SCENARIO", f"seed {self.seed}: {self.plot.name}, {self.plot.rules}, {self.plot.weather}")
+        for machine in self.plot.machines:
+            self._start(machine)
+        self.world.run(lambda: self._busy > 0 and self._within_bounds())
+        healing = len(self.calls)
+        self._heal()
+        self.world.run(self._within_bounds)
+        if not self.world.violations:
+            self.truth.check()
+            for call in self.calls:
+                self._judge(call, healing=call.number >= healing)
+
+    def verdict(self) -> Verdict:
+        """The figures of this schedule."""
+        told = [call.outcome[0] for call in self.calls if isinstance(call.outcome, tuple)]
+        return Verdict(
+            1,
+            self.world.requests,
+            len(self.calls),
+            sum(isinstance(outcome, Outcome) and outcome.applied for outcome in told),
+            len(self.truth.landed),
+            self.world.faults,
+            [(self.seed, finding) for finding in self.world.violations],
+        )
+
+    def _start(self, machine: Machine) -> None:
+        process = Process(f"p{self._born}", self.world, self.network, self.plot.rules, machine.temper)
+        self._born += 1
+        left = [len(machine.plans)]
+        self._busy += left[0]
+        self.world.note(process.name, f"starts, {machine.temper}")
+
+        def done() -> None:
+            left[0] -= 1
+            self._busy -= 1
+
+        tasks = [
+            Task(process, f"{process.name}.{number}", plan, self.calls, done)
+            for number, plan in enumerate(machine.plans)
+        ]
+
+        def crashed() -> None:
+            self._busy -= left[0]
+            plans = tuple(task.plan for task in tasks if task.plan)
+            if machine.temper.back_after is not None and plans:
+                self._busy += 1
+                self.world.at(self.world.time + machine.temper.back_after, self._restart, plans)
+
+        process.on_crash = crashed
+
+    def _restart(self, plans: tuple[Plan, ...]) -> None:
+        self._busy -= 1
+        self._start(Machine(Temper(), plans))
+
+    def _heal(self) -> None:
+        self.world.note("HEALING", "no more faults")
+        self.network.clear()
+        plans: list[Plan] = []
+        for id_, history in self.truth.histories.items():
+            newest = len(history.versions) + 1
+            plan: Plan = [(0.0, Write(id_, "patch")), (0.0, Read(id_))]
+            plan += [(0.0, VRead(id_, version)) for version in range(max(newest - 2, 1), newest + 2)]
+            plans.append(plan)
+        if plans:
+            self._start(Machine(Temper(), tuple(plans)))
+
+    def _within_bounds(self) -> bool:
+        if self.world.requests > _MOST_REQUESTS or self.world.time > BEGINNING + _MOST_TIME:
+            self.world.violated("does not come to an end")
+            return False
+        return True
+
+    def _judge(self, call: Call, *, healing: bool) -> None:
+        wrong = call.operation.judge(call, self.truth)
+        if healing:
+            if call.ended is None:
+                wrong.append("never ended")
+            elif call.requests > _HEALING_REQUESTS or call.ended - call.began > _HEALING_TIME:
+                wrong.append(f"took {call.requests} requests and {call.ended - call.began:.0f} ms without any fault")
+            elif isinstance(call.operation, Write) and not isinstance(call.outcome, tuple):
+                wrong.append(f"was refused without any fault: {told(call.outcome)}")
+        for finding in wrong:
+            self.world.violated(f"{call.who} call {call.number} {call.operation} {finding}")

@@ -1,0 +1,164 @@
+"""One line of work in a process: operations one after another, each a protocol that is fed with replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fhirstore.commit.messages import Batch, Pause, Replies, Request
+from fhirstore.commit.rules import Context
+from fhirstore.errors import FhirStoreError
+from tests.simulation.network import EXPIRED, UNKNOWN
+from tests.simulation.process import Process
+from tests.simulation.truth import Truth
+from tests.simulation.world import World
+
+
+@dataclass(slots=True)
+class Call:
+    """One run of an operation. `outcome`: what the protocol returned, or the error it raised.
+
+    `ended` stays None when the process crashed meanwhile. `tokens`: the op tokens and nonces its attempts drew.
+    """
+
+    number: int
+    who: str
+    operation: Operation
+    began: float
+    ended: float | None = None
+    outcome: object = None
+    requests: int = 0
+    tokens: list[str] = field(default_factory=list)
+
+
+class Operation(Protocol):
+    """Something a client wants. A further protocol joins the simulation as one more class of this shape."""
+
+    def start(self, process: Process, context: Context, call: Call) -> Generator[Batch, Replies, object]:
+        """The protocol to run. `context` is for this call alone; `process.memory` outlives it."""
+        ...
+
+    def judge(self, call: Call, truth: Truth) -> list[str]:
+        """What is wrong with what the call was told, in the light of what was truly committed."""
+        ...
+
+
+Plan = list[tuple[float, Operation]]
+"""What a task does: after so many ms, this; then the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeededIds:
+    """Op tokens that tell whose they are, and jitter by seed."""
+
+    call: Call
+    world: World
+
+    def new(self) -> str:
+        token = f"c{self.call.number}n{len(self.call.tokens)}"
+        self.call.tokens.append(token)
+        return token
+
+    def jitter(self, low: float, high: float) -> float:
+        return low + (high - low) * self.world.random.random()
+
+
+class Task:
+    """Works off a plan as far as its process lives. `calls` collects every call of the schedule; `done` is called
+    when the plan is worked off."""
+
+    __slots__ = ("_call", "_calls", "_done", "_name", "_process", "_protocol", "plan")
+
+    def __init__(self, process: Process, name: str, plan: Plan, calls: list[Call], done: Callable[[], None]) -> None:
+        self.plan = plan
+        self._process = process
+        self._name = name
+        self._calls = calls
+        self._done = done
+        self._call: Call | None = None
+        self._protocol: Generator[Batch, Replies, object] | None = None
+        self._wait()
+
+    def _wait(self) -> None:
+        if self.plan:
+            self._process.world.at(self._process.world.time + self.plan[0][0], self._begin)
+        else:
+            self._done()
+
+    def _begin(self) -> None:
+        process, world = self._process, self._process.world
+        if not process.alive:
+            return
+        if process.stopped:
+            world.at(process.stopped_until, self._begin)
+            return
+        operation = self.plan[0][1]
+        self.plan = self.plan[1:]
+        self._call = call = Call(len(self._calls), self._name, operation, world.time)
+        self._calls.append(call)
+        world.note(self._name, f"BEGINS {operation}")
+        context = Context(process.now, SeededIds(call, world), process.rules)
+        self._protocol = operation.start(process, context, call)
+        self._step(None)
+
+    def _received(self, replies: Replies) -> None:
+        """All replies are there, or given up. A stopped process finds them later, some of them too late."""
+        process = self._process
+        if not process.alive:
+            return
+        if process.stopped:
+            chance = process.world.random.random
+            late = tuple([UNKNOWN if chance() < 0.3 else reply for reply in replies])
+            process.world.at(process.stopped_until, self._received, late)
+            return
+        if EXPIRED in replies:
+            process.learn()
+        self._step(replies)
+
+    def _step(self, replies: Replies | None) -> None:
+        call, protocol = self._call, self._protocol
+        if call is None or protocol is None:
+            return
+        try:
+            batch = next(protocol) if replies is None else protocol.send(replies)
+        except StopIteration as end:
+            self._ended(call, end.value)
+        except FhirStoreError as error:
+            self._ended(call, error)
+        else:
+            if isinstance(batch, Pause):
+                world = self._process.world
+                world.at(world.time + 1000.0 * batch.seconds, self._received, ())
+            else:
+                self._send(batch, call)
+
+    def _send(self, batch: tuple[Request, ...], call: Call) -> None:
+        process, world = self._process, self._process.world
+        call.requests += len(batch)
+        process.boundary()
+        if not process.alive:
+            half = tuple([request for request in batch if world.random.random() < 0.5])
+            process.network.send(self._name, half, None)
+        elif process.stopped and not process.temper.sends_first:
+            world.at(process.stopped_until, self._leave, batch)
+        else:
+            self._leave(batch)
+
+    def _leave(self, batch: tuple[Request, ...]) -> None:
+        if self._process.alive:
+            self._process.network.send(self._name, batch, self._received, stuck=self._process.stopped)
+
+    def _ended(self, call: Call, outcome: object) -> None:
+        self._process.boundary()
+        if not self._process.alive:
+            return  # before the client heard of it
+        call.ended, call.outcome = self._process.world.time, outcome
+        self._process.world.note(self._name, f"ENDS {call.operation}: {told(outcome)}")
+        self._call = self._protocol = None
+        self._wait()
+
+
+def told(outcome: object) -> str:
+    """An outcome in few words."""
+    return f"{type(outcome).__name__}: {outcome}" if isinstance(outcome, FhirStoreError) else str(outcome)

@@ -1,0 +1,207 @@
+"""What was truly committed, seen from inside the store: every change is checked against the protocol's promises.
+
+A version comes to be at one instant, when `current.json` is written over by the next one. From these instants each
+resource gets a timeline, so that whatever a client was told can be judged in linear time (`History.shows`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fhirstore.commit.rules import Rules
+from fhirstore.errors import CorruptRecord
+from fhirstore.keyspace import Event, Keyspace, ResourceKeys, parse_event
+from fhirstore.record import Record, decode
+from tests.simulation.bucket import Bucket
+from tests.simulation.world import World
+
+KEYS = Keyspace("")
+TYPE = "Basic"
+_FOREVER = float("inf")
+
+
+@dataclass(slots=True)
+class Committed:
+    """One version, and when it was there to see: from `at` until it was `purged`."""
+
+    record: Record
+    body: bytes
+    at: float
+    purged: float = _FOREVER
+
+
+@dataclass(slots=True)
+class History:
+    """One resource. `states`: (from when, which version a reader sees; 0 for none)."""
+
+    keys: ResourceKeys
+    versions: list[Committed] = field(default_factory=list)
+    states: list[tuple[float, int]] = field(default_factory=lambda: [(0.0, 0)])
+
+    def shows(self, version: int, began: float, ended: float) -> bool:
+        """Was this the version that readers saw, at some instant between?"""
+        for index, (since, seen) in enumerate(self.states):
+            until = self.states[index + 1][0] if index + 1 < len(self.states) else _FOREVER
+            if seen == version and since <= ended and until >= began:
+                return True
+        return False
+
+    def holds(self, version: int, began: float, ended: float) -> bool:
+        """Was this version there to be read, as current or older, at some instant between?"""
+        if not 0 < version <= len(self.versions):
+            return False
+        there = self.versions[version - 1]
+        return there.at <= ended and there.purged >= began
+
+    def lacks(self, version: int, began: float, ended: float) -> bool:
+        """Was this version not there to be read, at some instant between?"""
+        if not 0 < version <= len(self.versions):
+            return True
+        there = self.versions[version - 1]
+        return there.at >= began or there.purged <= ended
+
+    @property
+    def floor(self) -> int:
+        """Versions up to this one were purged."""
+        return sum(version.purged < _FOREVER for version in self.versions)
+
+
+class Truth:
+    """All resources' histories, kept by watching the bucket."""
+
+    def __init__(self, world: World, bucket: Bucket, rules: Rules) -> None:
+        self.world = world
+        self.bucket = bucket
+        self.rules = rules
+        self.histories: dict[str, History] = {}
+        self.landed: dict[str, tuple[History, Committed]] = {}  # by op token
+        bucket.observer = self._changed
+
+    def history(self, id: str) -> History:
+        """The history of this id, empty at first."""
+        known = self.histories.get(id)
+        if known is None:
+            known = self.histories[id] = History(KEYS.resource(TYPE, id))
+        return known
+
+    def _changed(self, key: str, before: bytes | None, after: bytes | None) -> None:
+        try:
+            if key.startswith("resources/"):
+                _, _, id_, *rest = key.split("/")
+                history = self.history(id_)
+                if rest == ["current.json"]:
+                    self._current(history, before, after)
+                else:
+                    self._slot(history, int(rest[1].removesuffix(".json")), after)
+            elif key.startswith("history/"):
+                self._event(parse_event(key), after)
+        except CorruptRecord as corrupt:
+            self._broken(f"written and unreadable: {corrupt.key}")
+
+    def _broken(self, finding: str) -> None:
+        self.world.violated(finding)
+
+    # --- current.json -------------------------------------------------------------------------------------------
+
+    def _current(self, history: History, before: bytes | None, after: bytes | None) -> None:
+        keys = history.keys
+        if after is None:
+            self._broken(f"{keys.id}: current.json was deleted")
+            return
+        new = decode(after, keys.current)
+        old = Record(0, 0, new.op, "STUB") if before is None else decode(before, keys.current)
+        if new.version == old.version + 1:
+            self._commit(history, old, new, after, None if before is None else self.bucket.objects[keys.current].etag)
+        elif new.method == "PURGE" and new.version == new.floor == old.version and old.method != "PURGE":
+            self._purge(history, new)
+        elif new.version != old.version:
+            self._broken(f"{keys.id}: versions jump from {old.version} to {new.version}")
+        elif _facts(new) != _facts(old):
+            self._broken(f"{keys.id}: version {new.version} was changed in place")
+
+    def _commit(self, history: History, old: Record, new: Record, body: bytes, base: str | None) -> None:
+        keys, now, version = history.keys, self.world.time, new.version
+        name = f"{keys.id} version {version}"
+        if version != len(history.versions) + 1:
+            self._broken(f"{name}: versions are not contiguous")
+        if new.base != base:
+            self._broken(f"{name}: committed over another current.json than it was built on")
+        if new.floor != old.floor or (version > 1 and new.prior != old.op):
+            self._broken(f"{name}: does not carry the floor and the op of the version before")
+        if history.versions and new.t <= history.versions[-1].record.t:
+            self._broken(f"{name}: t does not grow")
+        if now > new.t + self.rules.settled:
+            self._broken(f"{name}: committed {now - new.t:.0f} ms after its t")
+        slot = self.bucket.objects.get(keys.version(version))
+        if slot is None or slot.body != body:
+            self._broken(f"{name}: committed without its version object")
+        event = (new.t, version, new.method, new.op)
+        for key in (keys.type_event(*event), keys.system_event(*event)):
+            if key not in self.bucket.objects:
+                self._broken(f"{name}: committed without its event {key}")
+        if new.op in self.landed:
+            self._broken(f"{name}: op {new.op} was committed before")
+        committed = Committed(new, body, now)
+        history.versions.append(committed)
+        history.states.append((now, version))
+        self.landed[new.op] = (history, committed)
+        self.world.note("COMMIT", f"{name} op={new.op}")
+
+    def _purge(self, history: History, new: Record) -> None:
+        for committed in history.versions:
+            committed.purged = min(committed.purged, self.world.time)
+        history.states.append((self.world.time, 0))
+        self.world.note("PURGE", f"{history.keys.id} up to version {new.version}")
+
+    # --- version objects and events -----------------------------------------------------------------------------
+
+    def _slot(self, history: History, version: int, after: bytes | None) -> None:
+        name = f"{history.keys.id} slot {version}"
+        stands = version <= len(history.versions) and version > history.floor
+        if stands and after != history.versions[version - 1].body:
+            self._broken(f"{name}: a committed version was {'deleted' if after is None else 'written over'}")
+        if after is not None:
+            self._in_time(name, decode(after, name).t)
+
+    def _event(self, event: Event, after: bytes | None) -> None:
+        name = f"event {event.id} version {event.version} op={event.op}"
+        if after is not None:
+            self._in_time(name, event.t)
+            return
+        landed = self.landed.get(event.op)
+        if landed is not None and landed[1].purged == _FOREVER:
+            self._broken(f"{name}: deleted, though its version is committed")
+
+    def _in_time(self, name: str, t: int) -> None:
+        late = self.world.time - t - self.rules.settled
+        if late > 0:
+            self._broken(f"{name}: appeared {late:.0f} ms after everything with its t had to be settled")
+
+    # --- at the end of time -------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """All that must lie in the bucket does, and it is what was committed."""
+        for id_, history in self.histories.items():
+            kept = self.bucket.objects.get(history.keys.current)
+            record = None if kept is None else decode(kept.body, history.keys.current)
+            top = 0 if record is None else record.version
+            if top != len(history.versions):
+                self._broken(f"{id_}: current is version {top}, committed were {len(history.versions)}")
+            for version, committed in enumerate(history.versions, 1):
+                if version > history.floor:
+                    self._there(history.keys.version(version), committed.body)
+                    new = committed.record
+                    event = (new.t, version, new.method, new.op)
+                    self._there(history.keys.type_event(*event), b"")
+                    self._there(history.keys.system_event(*event), b"")
+
+    def _there(self, key: str, body: bytes) -> None:
+        kept = self.bucket.objects.get(key)
+        if kept is None or kept.body != body:
+            self._broken(f"{key}: {'lost' if kept is None else 'changed'} after it was committed")
+
+
+def _facts(record: Record) -> tuple[object, ...]:
+    """What a fence or a hold leaves as it is."""
+    stub = record.method == "STUB"
+    return (record.version, record.t, "" if stub else record.op, record.method, record.resource, record.floor)
