@@ -31,6 +31,7 @@ from fhirstore.objects.embedded_turn import Turn
 
 _BATCH_ROWS = 256  # bounds the time a batch's statements keep the event loop: one or two ms
 _BATCH_BYTES = 2 * 1024 * 1024
+_QUIET_ROUNDS = 4  # of the event loop; a request needs three from its socket to its first PUT
 _PATIENCE = 30.0  # seconds to wait for other processes before the batch is told StoreBusy
 _NAP = 0.0005  # seconds between tries when something other than a fhirstore holds SQLite's lock
 
@@ -130,7 +131,7 @@ class GroupWriter:
             waiting.answers.set_result(*_all_told([waiting], OutcomeUnknown, "the store is closed"))
             return waiting.answers
         self._queue.append(waiting)
-        if self._task is None:  # it starts when the loop comes round, with all that is queued by then
+        if self._task is None:
             self._task = loop.create_task(self._run(), name="fhirstore-writer")
         return waiting.answers
 
@@ -152,8 +153,10 @@ class GroupWriter:
         """Commit batch after batch until nothing is queued."""
         batch: list[_Waiting] = []
         try:
-            while batch := self._next_batch():
-                self._reply(batch, await self._commit(batch))
+            while self._queue:
+                await self._gather()
+                batch = self._next_batch()
+                self._reply(batch, await self._commit(batch) if batch else [])
         except BaseException:
             # The loop ends, or this has a defect: nobody may be left waiting, and no later request may queue.
             self._closed = True
@@ -164,6 +167,18 @@ class GroupWriter:
             raise
         finally:
             self._task = None
+
+    async def _gather(self) -> None:
+        """Let those join who are on their way: wait until the loop has come round some times and brought nobody.
+
+        A loop with nothing else to do comes round in microseconds; a busy one brings many, and a commit of one
+        costs nearly what a commit of ten does.
+        """
+        known, quiet = len(self._queue), 0
+        while quiet < _QUIET_ROUNDS and known < _BATCH_ROWS:
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if len(self._queue) == known else 0
+            known = len(self._queue)
 
     def _next_batch(self) -> list[_Waiting]:
         """All that is queued, within bounds."""
