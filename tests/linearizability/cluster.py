@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import sys
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 from tests.server.processes import ServeProcess
 
@@ -47,6 +50,8 @@ class Cluster:
     def __init__(self, env: Mapping[str, str], size: int = 3) -> None:
         self.members = [Member(env) for _ in range(size)]
         self.faults: Counter[str] = Counter()
+        self.surprises: list[str] = []
+        self._env = {**os.environ, **env}
         self.calm = asyncio.Event()
 
     async def __aenter__(self) -> Cluster:
@@ -69,6 +74,24 @@ class Cluster:
         async with asyncio.TaskGroup() as group:
             for number, member in enumerate(self.members):
                 group.create_task(self._befall(member, chance, stop_first=number == 0))
+
+    async def sweep(self, chance: random.Random) -> None:
+        """Run the sweeper again and again until `calm`; now and then it is killed half way."""
+        command = [str(Path(sys.executable).with_name("fhirstore")), "sweep", "--json"]
+        while not await self._calm_within(chance.uniform(1.0, 5.0)):
+            self.faults["sweeps"] += 1
+            pipe = asyncio.subprocess.PIPE
+            sweeper = await asyncio.create_subprocess_exec(*command, env=self._env, stdout=pipe, stderr=pipe)
+            said = asyncio.create_task(sweeper.communicate())
+            try:
+                deadly = chance.random() < 0.2
+                await asyncio.wait([said], timeout=chance.uniform(0.5, 1.5) if deadly else None)
+            finally:
+                if sweeper.returncode is None:
+                    sweeper.kill()
+                _, complaint = await said
+            if b"Traceback" in complaint:
+                self.surprises.append(f"the sweeper failed: {complaint.decode()[-500:]}")
 
     async def _befall(self, member: Member, chance: random.Random, *, stop_first: bool) -> None:
         stop = LONG_STOP if stop_first else None

@@ -40,8 +40,8 @@ class Report:
         return (
             f"seed {self.seed}: {sum(count.values())} operations, {count[Result.DONE]} acknowledged, "
             f"{count[Result.FAILED]} refused, {count[Result.UNKNOWN]} unknown, {faults['kills']} kills, "
-            f"{faults['long stops']} long stops, {faults['short stops']} short stops, {self.resources} resources, "
-            f"{self.versions} versions, {self.seconds:.0f} s: {verdict}"
+            f"{faults['long stops']} long stops, {faults['short stops']} short stops, {faults['sweeps']} sweeps, "
+            f"{self.resources} resources, {self.versions} versions, {self.seconds:.0f} s: {verdict}"
         )
 
 
@@ -75,7 +75,7 @@ async def run(env: Mapping[str, str], *, seconds: float, seed: int, settle: floa
         cluster.faults,
         len(found),
         sum(len(versions) for versions in found.values()),
-        (*clients.surprises, *audit.found, *wrong),
+        (*clients.surprises, *cluster.surprises, *audit.found, *wrong),
         tuple(clients.operations),
     )
 
@@ -83,6 +83,7 @@ async def run(env: Mapping[str, str], *, seconds: float, seed: int, settle: floa
 async def _load(clients: Clients, cluster: Cluster, chance: random.Random, seconds: float) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(cluster.trouble(chance))
+        group.create_task(cluster.sweep(chance))
         for _ in range(CLIENTS):
             group.create_task(clients.work())
         await asyncio.sleep(seconds)
