@@ -17,7 +17,7 @@ _NAP = 0.0002  # seconds between looks; a commit takes longer than this on any d
 
 
 class Turn:
-    """One waiter's place in the queue. Not for sharing between threads."""
+    """One waiter's place in the queue. Threads may use it one after the other, not at once."""
 
     def __init__(self, directory: Path) -> None:
         """Raises OSError where lock files cannot be made."""
