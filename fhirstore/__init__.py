@@ -4,6 +4,8 @@
 """
 
 from fhirstore.definitions.resource_types import RESOURCE_TYPES
+from fhirstore.history.page import HistoryPage, HistoryQuery, Period
+from fhirstore.json import instant
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.resources import Version
 from fhirstore.store import FhirStore, TenantStore
@@ -14,10 +16,14 @@ __version__ = "0.1.0"
 __all__ = [
     "RESOURCE_TYPES",
     "FhirStore",
+    "HistoryPage",
+    "HistoryQuery",
+    "Period",
     "S3Options",
     "SweepReport",
     "TenantStore",
     "Version",
     "__version__",
+    "instant",
     "open_objects",
 ]

@@ -23,6 +23,10 @@ from fhirstore.commit.rules import Context, Rules
 from fhirstore.commit.single import Decide, Outcome, write
 from fhirstore.commit.turns import Turns
 from fhirstore.errors import IdempotencyKeyReused
+from fhirstore.history.events import EventsHistory
+from fhirstore.history.instance import instance_page
+from fhirstore.history.page import HistoryPage, HistoryQuery
+from fhirstore.history.remembered import RememberedHistories
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.objects.base import ObjectStore
@@ -41,6 +45,7 @@ class FhirStore:
         self.rules = rules or Rules()
         self.ids = ids or SystemIds()
         self.remembered = RememberedBases()
+        self.remembered_histories = RememberedHistories()
         self._turns = Turns()
         self._writes: set[asyncio.Task[Any]] = set()
 
@@ -209,6 +214,43 @@ class TenantStore:
         resources.well_formed_id(id)
         outcome = await self._commit(type, id, resources.deletion(if_match))
         return None if outcome.record is None else resources.version_of(type, id, outcome.record)
+
+    async def history(
+        self, type: str | None = None, id: str | None = None, *, query: HistoryQuery | None = None
+    ) -> AsyncIterator[Version]:
+        """Every version of one resource, of a type or of all, newest first, deletions included; page by page.
+
+        Raises NotFound (one resource that was never there), UnknownType, InvalidResource, Unavailable.
+        """
+        page = await self.history_page(type, id, query=query)
+        while True:
+            for version in page.versions:
+                yield version
+            if page.next is None:
+                return
+            page = await self.history_page(type, id, query=query, cursor=page.next)
+
+    async def history_page(
+        self,
+        type: str | None = None,
+        id: str | None = None,
+        *,
+        query: HistoryQuery | None = None,
+        cursor: str | None = None,
+    ) -> HistoryPage:
+        """One page of it: the first, or the one that the `next` of another page names.
+
+        n entries cost at most n + 1 GET for one resource, 2 LIST + 2n GET for a type or all. Raises as `history`.
+        """
+        query, context = query or HistoryQuery(), self._context()
+        if type is not None and id is not None:
+            one = instance_page(self._keys(type, id), query, cursor, context=context)
+            return await drive(one, self._place.objects)
+        if type is not None:
+            resources.known_type(type)
+        remembered = self._store.remembered_histories
+        events = EventsHistory(self._place.tenant, self._place.keys, type, query, remembered, context)
+        return await drive(events.page(cursor), self._place.objects)
 
     async def purge(self, type: str, id: str, *, by: str) -> Purged:
         """Remove every version and its history physically; version numbers are never used again.

@@ -11,14 +11,16 @@ from datetime import UTC, datetime
 from fhirstore import RESOURCE_TYPES, __version__
 from server.route import Route
 
+_SYSTEM_CODES = frozenset({"transaction", "batch", "search-system", "history-system"})
 _STARTED = datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def capability_statement(base_url: str, table: Iterable[Route]) -> dict[str, object]:
     """The resource, for the API at `base_url`."""
     codes = [route.code for route in table if route.code]
+    system = [{"code": code} for code in codes if code in _SYSTEM_CODES]
     resource: dict[str, object] = {
-        "interaction": [{"code": code} for code in codes],
+        "interaction": [{"code": code} for code in codes if code not in _SYSTEM_CODES],
         "versioning": "versioned-update",
         "readHistory": True,
         "updateCreate": True,
@@ -36,5 +38,11 @@ def capability_statement(base_url: str, table: Iterable[Route]) -> dict[str, obj
         "implementation": {"description": "FHIR on object storage", "url": base_url},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
-        "rest": [{"mode": "server", "resource": [{"type": name} | resource for name in sorted(RESOURCE_TYPES)]}],
+        "rest": [
+            {
+                "mode": "server",
+                "resource": [{"type": name} | resource for name in sorted(RESOURCE_TYPES)],
+                "interaction": system,
+            }
+        ],
     }

@@ -11,14 +11,13 @@ from server.call import Call
 from server.interactions.capabilities import capabilities
 from server.interactions.create import create
 from server.interactions.delete import delete
+from server.interactions.history import history_instance, history_system, history_type
 from server.interactions.read import read
 from server.interactions.update import update
 from server.interactions.vread import vread
 from server.operations.purge import purge
 from server.outcome import Refused
 from server.route import Handler, Route
-
-SYSTEM_CODES = frozenset({"transaction", "batch", "search-system", "history-system"})
 
 
 def _unbuilt(what: str) -> Handler:
@@ -29,7 +28,6 @@ def _unbuilt(what: str) -> Handler:
 
 
 _search = _unbuilt("Search")
-_history = _unbuilt("History")
 
 TABLE: tuple[Route, ...] = (
     Route("GET", "/{type}/{id}", read, "read", "The current version of a resource"),
@@ -43,9 +41,9 @@ TABLE: tuple[Route, ...] = (
     Route("GET", "/{type}/{id}/_history/{vid}", vread, "vread", "One version of a resource"),
     Route("POST", "/{type}/{id}/$purge", purge, None, "Remove a resource and its history physically (admin)"),
     Route("GET", "/metadata", capabilities, None, "The CapabilityStatement"),
-    Route("GET", "/_history", _history, None, "Everything that happened"),
-    Route("GET", "/{type}/_history", _history, None, "Everything that happened to a type"),
-    Route("GET", "/{type}/{id}/_history", _history, None, "Everything that happened to a resource"),
+    Route("GET", "/_history", history_system, "history-system", "Everything that happened"),
+    Route("GET", "/{type}/_history", history_type, "history-type", "Everything that happened to a type"),
+    Route("GET", "/{type}/{id}/_history", history_instance, "history-instance", "Everything that happened to it"),
     Route("POST", "/{type}/_search", _search, None, "Search a type"),
     Route("POST", "/_search", _search, None, "Search all types"),
     Route("GET", "", _search, None, "Search all types"),

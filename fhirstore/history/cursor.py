@@ -1,0 +1,85 @@
+"""Cursors: where the next page starts. Opaque to clients: base64url of a short JSON array.
+
+A cursor holds places within the history that the URL names, and hints that make the next page cheap. It names no
+tenant, type or id, so a forged one reads nothing but other pages of the same history.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from fhirstore.errors import InvalidResource
+
+_PLACE = r"\A(?:[0-9]{13}(?:_[A-Za-z0-9._-]{1,250})?)?\Z"
+_NAME = r"\A[0-9]{13}_[A-Za-z0-9._-]{1,250}\Z"
+_IS_NAME = re.compile(_NAME).match
+_LONGEST = 2048
+
+
+def is_name(name: str) -> bool:
+    """Can this be an event's name, below the prefix of its history?"""
+    return _IS_NAME(name) is not None
+
+
+Place = Annotated[str, msgspec.Meta(pattern=_PLACE)]
+"""A place in the order of events: a whole event's name, a time of 13 digits (before all events of that ms), or ""."""
+
+_Ms = Annotated[int, msgspec.Meta(ge=0, lt=10**13)]
+_VersionId = Annotated[int, msgspec.Meta(ge=1, lt=10**18)]
+
+
+class Outlook(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What LISTs taught for the next ones: `known` events follow `start`; elsewhere there was one event per `pace` ms.
+
+    `reach`: a LIST from earlier was cut off there; `tried`: a place shortly ahead of it was tried.
+    """
+
+    start: Place
+    known: Annotated[int, msgspec.Meta(ge=0, le=1000)]
+    pace: Annotated[float, msgspec.Meta(gt=0, lt=1e13)]
+    reach: Place = ""
+    tried: bool = False
+
+
+class InstanceCursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="i"):
+    """One resource: the next page starts with `version` and the last one ends with `until`."""
+
+    version: _VersionId
+    until: _VersionId
+    as_of: _Ms
+
+
+class EventsCursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="e"):
+    """A type or a tenant: the next page goes on from the event `name`, which was on this one."""
+
+    name: Annotated[str, msgspec.Meta(pattern=_NAME)]
+    as_of: _Ms
+    outlook: Outlook | None = None
+
+
+_Cursor = TypeVar("_Cursor", InstanceCursor, EventsCursor)
+
+
+def encode(cursor: InstanceCursor | EventsCursor) -> str:
+    """The cursor as clients see it."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
+
+
+def decode(text: str | None, kind: type[_Cursor]) -> _Cursor | None:
+    """Read a cursor back; None for none. Raises InvalidResource when it is not one of this kind."""
+    if text is None:
+        return None
+    try:
+        if len(text) > _LONGEST:
+            raise ValueError("too long")
+        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
+        return msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=kind)
+    except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
+        raise InvalidResource(
+            "The cursor is not one that this history gave out; start again without it", code="value"
+        ) from error

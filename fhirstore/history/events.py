@@ -1,0 +1,100 @@
+"""The history of a type or of a whole tenant: one page, from the event keys.
+
+A page costs 1 or 2 LIST, and 1 or 2 GET per event looked at; no more events are looked at than entries were asked
+for. So now and then it is shorter than asked for: where an attempt died and left its events, where the density of
+events changes, where versions are large. Only as long as it is empty it goes on. Once a minute 1 GET more reads the
+sweeper's watermark.
+
+With `at`, 1 more GET per event from before the period says when the next version came.
+
+https://hl7.org/fhir/R4/http.html#history
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fhirstore.commit.messages import Protocol
+from fhirstore.commit.rules import Context
+from fhirstore.history.counting import Counting
+from fhirstore.history.cursor import EventsCursor, Outlook, decode, encode
+from fhirstore.history.page import PAGE_BYTES, HistoryPage, HistoryQuery, safe_time
+from fhirstore.history.records import Budget
+from fhirstore.history.remembered import RememberedHistories
+from fhirstore.history.search import place, time_of
+from fhirstore.history.window import Window, newest, oldest
+from fhirstore.keyspace import Keyspace
+from fhirstore.resources import Version
+
+
+@dataclass(frozen=True, slots=True)
+class EventsHistory:
+    """One history of events: a type's, or with `type` None the tenant's."""
+
+    tenant: str
+    keys: Keyspace
+    type: str | None
+    query: HistoryQuery
+    remembered: RememberedHistories
+    context: Context
+    page_bytes: int = PAGE_BYTES
+
+    @property
+    def prefix(self) -> str:
+        return self.keys.system_history() if self.type is None else self.keys.type_history(self.type)
+
+    def page(self, cursor_text: str | None) -> Protocol[HistoryPage]:
+        """The first page, or the one that `cursor_text` names. Raises InvalidResource (cursor), Unavailable."""
+        cursor = decode(cursor_text, EventsCursor)
+        as_of = safe_time(self.context) if cursor is None else cursor.as_of
+        want = self.query.want
+        if not want:
+            return HistoryPage((), None, as_of)
+        budget = Budget(self.page_bytes)
+        while True:
+            window = yield from self._window(cursor)
+            names = self._in_order(window, want)
+            versions, looked = yield from self._count(names, budget)
+            if looked == len(window.names) and window.whole:
+                return HistoryPage(tuple(versions), None, as_of)
+            outlook = None if self.query.oldest_first else window.outlook(looked)
+            cursor = EventsCursor(names[looked - 1], as_of, outlook)
+            if versions:
+                return HistoryPage(tuple(versions), encode(cursor), as_of)
+
+    def _in_order(self, window: Window, want: int) -> tuple[str, ...]:
+        """The events to look at."""
+        if self.query.oldest_first:
+            return window.names[:want]
+        return window.names[::-1][: window.take(want)]
+
+    def _window(self, cursor: EventsCursor | None) -> Protocol[Window]:
+        query = self.query
+        floor = "" if query.since is None else place(query.since)
+        end = None if query.at is None else place(query.at.end)
+        if query.oldest_first:
+            after = cursor.name if cursor is not None else floor
+            return (yield from oldest(self.prefix, after=after, below=end, want=query.want))
+        now = self.context.now()
+        if cursor is not None:
+            end, outlook = cursor.name, cursor.outlook
+        else:
+            outlook = self._first_outlook(now)
+        window = yield from newest(self.prefix, below=end, now=now, floor=floor, want=query.want, outlook=outlook)
+        if end is None and window.names and not (window.whole and floor):
+            self.remembered.remember(self.tenant, self.prefix, window.newest(now), now)
+        return window
+
+    def _first_outlook(self, now: int) -> Outlook | None:
+        outlook = self.remembered.outlook(self.tenant, self.prefix, now)
+        if outlook is None or self.query.at is None:
+            return outlook
+        return Outlook("", 0, outlook.pace)  # the period ends anywhere: only the pace may help
+
+    def _count(self, names: tuple[str, ...], budget: Budget) -> Protocol[tuple[list[Version], int]]:
+        now = self.context.now()
+        watermark = 0
+        if names and self.query.at is None and min(map(time_of, names)) + self.context.rules.settled < now:
+            watermark = yield from self.remembered.watermark(self.tenant, self.keys, now)
+        counting = Counting(self.keys, self.prefix, watermark, self.query.at, budget)
+        return (yield from counting.versions(names))

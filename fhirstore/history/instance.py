@@ -1,0 +1,116 @@
+"""The history of one resource: one page. Versions count 1, 2, 3 …, so no LIST is needed.
+
+GET current says which is the newest and which were purged; the others are read by number, in parallel, after it, and
+so are final. A page of n entries costs at most n + 1 GET in 2 round trips. Where a time is in question, its place is
+looked for: times grow with the numbers, and 8 versions at a time are probed, 1 round trip per factor of nine.
+
+https://hl7.org/fhir/R4/http.html#history
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fhirstore.commit.messages import Protocol
+from fhirstore.commit.reading import look
+from fhirstore.commit.rules import Context
+from fhirstore.errors import NotFound
+from fhirstore.history.cursor import InstanceCursor, decode, encode
+from fhirstore.history.page import PAGE_BYTES, HistoryPage, HistoryQuery, safe_time
+from fhirstore.history.records import Budget, records_at
+from fhirstore.keyspace import ResourceKeys
+from fhirstore.record import Record
+from fhirstore.resources import Version, version_of
+
+_PROBES = 8
+_WORTH_KEEPING = 64 * 1024  # bytes: smaller versions that were probed are not read again
+
+
+def instance_page(
+    keys: ResourceKeys, query: HistoryQuery, cursor_text: str | None, *, context: Context, page_bytes: int = PAGE_BYTES
+) -> Protocol[HistoryPage]:
+    """The first page, or the one that `cursor_text` names.
+
+    Raises NotFound (never there, or purged), InvalidResource (cursor), Unavailable, CorruptRecord.
+    """
+    cursor = decode(cursor_text, InstanceCursor)
+    as_of = safe_time(context) if cursor is None else cursor.as_of
+    base, _ = yield from look(keys)
+    current = base.shown
+    if current is None:
+        raise NotFound("No such resource")
+    versions = _Versions(keys, current)
+    total = current.version - current.floor if query.since is None and query.at is None else None
+    if not query.want:
+        return HistoryPage((), None, as_of, total)
+    if cursor is None:
+        first, last = yield from versions.asked_for(query)
+    else:
+        first, last = sorted((cursor.version, cursor.until))
+    numbers = range(max(first, current.floor + 1), min(last, current.version) + 1)
+    if not query.oldest_first:
+        numbers = numbers[::-1]
+    shown, looked = yield from versions.read(numbers[: query.want], Budget(page_bytes))
+    rest = numbers[looked:]
+    following = encode(InstanceCursor(rest[0], rest[-1], as_of)) if rest else None
+    return HistoryPage(tuple(shown), following, as_of, total)
+
+
+@dataclass(slots=True)
+class _Versions:
+    """The versions of one resource up to `current`; what was read of them is kept in `_read`."""
+
+    keys: ResourceKeys
+    current: Record
+    _read: dict[int, Record] = field(default_factory=dict)
+
+    def asked_for(self, query: HistoryQuery) -> Protocol[tuple[int, int]]:
+        """The numbers of the first and the last version in question; the first is greater when there are none."""
+        first, last = self.current.floor + 1, self.current.version
+        if query.since is not None:
+            first = yield from self._first_from(query.since)
+        if query.at is not None:
+            last = (yield from self._first_from(query.at.end)) - 1
+            first = max(first, (yield from self._first_from(query.at.start + 1)) - 1)
+        return first, last
+
+    def _first_from(self, t: int) -> Protocol[int]:
+        """The first version made at or after `t`; the number of the next one to come when there is none."""
+        if self.current.t < t:
+            return self.current.version + 1
+        low, high = self.current.floor + 1, self.current.version
+        while low < high:
+            probes = sorted({low + (high - low) * n // (_PROBES + 1) for n in range(1, _PROBES + 1)})
+            records = yield from self._records(probes)
+            for number in probes:
+                if number not in records or records[number].t < t:  # absent: it is being purged
+                    low = max(low, number + 1)
+                else:
+                    high = min(high, number)
+        return low
+
+    def read(self, numbers: range, budget: Budget) -> Protocol[tuple[list[Version], int]]:
+        """These versions, in order; and how many numbers were looked at before the page was full."""
+        budget.expect(self.current)
+        shown: list[Version] = []
+        looked = 0
+        while looked < len(numbers) and budget.room > 0:
+            chunk = numbers[looked : looked + budget.at_once]
+            looked += len(chunk)
+            for record in (yield from self._records(chunk)).values():
+                budget.spend(record)
+                shown.append(version_of(self.keys.type, self.keys.id, record))
+        return shown, looked
+
+    def _records(self, numbers: Sequence[int]) -> Protocol[dict[int, Record]]:
+        """Those of these versions that are there."""
+        missing = {self.keys.version(number): number for number in numbers if number not in self._read}
+        missing.pop(self.keys.version(self.current.version), None)
+        read = yield from records_at(list(missing))
+        found = {missing[key]: record for key, record in read.items()}
+        for number, record in found.items():
+            if len(record.resource or b"") <= _WORTH_KEEPING:
+                self._read[number] = record
+        known = self._read | found | {self.current.version: self.current}
+        return {number: known[number] for number in numbers if number in known}

@@ -1,0 +1,142 @@
+"""The newest events below a place, by a LIST that only goes forward.
+
+Event keys sort by time, so the newest events end the listing, and a LIST starts anywhere but cannot go backwards. So
+one lists a *window*: from some place up to the upper end. Started too late it holds nothing; too early and a LIST, of
+at most 1,000 keys, is cut off before the end: it shows how dense the events are there, but not the newest ones.
+
+Where to start: where an earlier LIST knows of enough events (its `Outlook`; the page then costs 1 LIST); or so far
+back that some hundred events are expected at the pace seen last. When that window is cut off, the place that the
+earlier LIST knows still holds an event at least: a shorter page, 2 LIST, and the next page knows where it was cut off.
+A few events are always kept for that. Only while there is nothing to show at all, the search goes on (`search`).
+
+The first look at a history by a process starts at its very beginning: up to 1,000 events are found at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from fhirstore.commit.messages import List, Protocol
+from fhirstore.commit.repeating import listed
+from fhirstore.history.cursor import Outlook, is_name
+from fhirstore.history.search import Search, time_of
+
+_LIST = 1_000
+_SPARE = 16
+_MOST_KNOWN = 900  # events to leave for one LIST to find again, with room for some that appear meanwhile
+_MOST_REMEMBERED = 400  # the same, with room for as many new ones and more
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """All events between `start` and the upper end: their `names`, oldest first. `whole`: no older ones are asked for.
+
+    `search`: with what it learned if more are needed, but a LIST that started earlier was cut off.
+    """
+
+    names: tuple[str, ...]
+    start: str
+    whole: bool
+    search: Search | None = None
+
+    def take(self, want: int) -> int:
+        """How many of the newest to use now: a few are kept for the next page, should others be hard to find."""
+        spare = 0 if self.whole else min(len(self.names) - 1, _SPARE)
+        return min(want, len(self.names) - spare)
+
+    def outlook(self, used: int) -> Outlook:
+        """What to know of the events before the newest `used`."""
+        left = self.names[: len(self.names) - used]
+        if self.search is not None and self.search.pace is not None:
+            known = _outlook(left, self.start, _MOST_KNOWN, self.search.pace)
+            return replace(known, reach=self.search.reach, tried=self.search.tried)
+        older = left or self.names
+        older = older[: len(older) // 2 + 1]
+        begin = older[0] if self.whole else self.start
+        pace = (time_of(older[-1]) - time_of(begin)) / len(older)
+        return _outlook(left, self.start, _MOST_KNOWN, pace)
+
+    def newest(self, now: int) -> Outlook:
+        """What to know for the next look at the newest events, when `names` end with them."""
+        pace = (now - time_of(self.names[0])) / len(self.names)
+        return _outlook(self.names, self.start, _MOST_REMEMBERED, pace)
+
+
+def newest(
+    prefix: str, *, below: str | None, now: int, floor: str, want: int, outlook: Outlook | None
+) -> Protocol[Window]:
+    """The newest events below `below` (None: of all), and after `floor`; if there are any, at least one.
+
+    1 or 2 LIST; more only as long as there is nothing to show. Raises Unavailable.
+    """
+    aim = max(100, min(_LIST // 2, 4 * want))
+    search = Search(now if below is None else time_of(below), floor, aim, floor, tried=outlook is None)
+    starts = _plan(search, outlook, want)
+    first = True
+    while True:
+        start = starts.pop(0) if starts else search.guess()
+        if not search.admits(start):
+            continue
+        names, complete = yield from _names(prefix, start, below)
+        if not complete:
+            search.cut_off(names)
+        elif names or start <= floor:
+            break
+        else:
+            search.nothing_after(start)
+        first = False
+    if first and names and len(names) < want + _SPARE and start > floor:
+        lower = search.lower(start, len(names))
+        more, complete = yield from _names(prefix, lower, below)
+        if complete:
+            names, start = more, lower
+        else:
+            search.cut_off(more)
+    in_doubt = len(names) < want + _SPARE and search.reach > floor
+    return Window(tuple(names), start, start <= floor, search if in_doubt else None)
+
+
+def oldest(prefix: str, *, after: str, below: str | None, want: int) -> Protocol[Window]:
+    """The oldest events after `after` and below `below` (None: of all). 1 LIST. Raises Unavailable."""
+    names, complete = yield from _names(prefix, after, below, limit=want)
+    return Window(tuple(names), after, complete)
+
+
+def _plan(search: Search, outlook: Outlook | None, want: int) -> list[str]:
+    """Where to start first, and if that was nothing, next."""
+    if outlook is None:
+        return [search.floor]
+    start = max(outlook.start, search.floor)
+    if outlook.known and (start <= search.floor or outlook.known >= want + _SPARE):
+        return [start]
+    if search.floor < outlook.reach < start:
+        search.reach, search.pace, search.tried = outlook.reach, outlook.pace, outlook.tried
+        first = search.ahead(start)
+    else:
+        first = search.back(outlook.pace, start)
+    if outlook.known:
+        return [first, start]
+    search.empty = start if start > search.floor else None
+    return [first]
+
+
+def _outlook(names: Sequence[str], start: str, most: int, pace: float) -> Outlook:
+    known = min(len(names), most)
+    begin = names[-known - 1] if known < len(names) else start
+    return Outlook(begin, known, min(max(pace, 1e-3), 1e12))
+
+
+def _names(prefix: str, start: str, below: str | None, *, limit: int = _LIST) -> Protocol[tuple[list[str], bool]]:
+    """Events after `start` and below `below`; False: and perhaps more, then there is at least one."""
+    request = List(prefix, start_after=prefix + start if start else None, limit=limit)
+    while True:
+        page = yield from listed(request)
+        names = [found.key.removeprefix(prefix) for found in page.objects]
+        inside = [name for name in names if (below is None or name < below) and is_name(name)]
+        complete = page.cursor is None or (below is not None and bool(names) and names[-1] >= below)
+        if inside or complete:
+            return inside, complete
+        request = List(prefix, cursor=page.cursor, limit=limit)

@@ -1,0 +1,86 @@
+"""history: https://hl7.org/fhir/R4/http.html#history.
+
+The Bundle is put together from the stored bytes of the versions: nothing is parsed or encoded again. Its
+`meta.lastUpdated` is a time before which nothing can appear any more: whoever sends it as the next `_since` misses
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from starlette.responses import Response
+
+from fhirstore import HistoryPage, Version, instant
+from server.call import Call
+from server.outcome import FHIR_JSON
+from server.paging import PageRequest, page_request
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def history_instance(call: Call) -> Response:
+    """GET [base]/[type]/[id]/_history: a resource's versions, newest first; 404 if there never was one."""
+    asked = page_request(call)
+    page = await call.tenant.history_page(call.type, call.id, query=asked.query, cursor=asked.cursor)
+    return _bundle(call, asked, page, f"{call.base_url}/{call.type}/{call.id}/_history")
+
+
+async def history_type(call: Call) -> Response:
+    """GET [base]/[type]/_history: the versions of all resources of a type, newest first."""
+    asked = page_request(call)
+    page = await call.tenant.history_page(call.type, query=asked.query, cursor=asked.cursor)
+    return _bundle(call, asked, page, f"{call.base_url}/{call.type}/_history")
+
+
+async def history_system(call: Call) -> Response:
+    """GET [base]/_history: the versions of all resources, newest first."""
+    asked = page_request(call)
+    page = await call.tenant.history_page(query=asked.query, cursor=asked.cursor)
+    return _bundle(call, asked, page, f"{call.base_url}/_history")
+
+
+def _bundle(call: Call, asked: PageRequest, page: HistoryPage, url: str) -> Response:
+    links = [{"relation": "self", "url": asked.link(url, asked.cursor)}]
+    if page.next is not None:
+        links.append({"relation": "next", "url": asked.link(url, page.next)})
+    head: dict[str, object] = {"resourceType": "Bundle", "meta": {"lastUpdated": instant(page.as_of)}}
+    head["type"] = "history"
+    if page.total is not None:
+        head["total"] = page.total
+    head["link"] = links
+    body = [_encode(head)[:-1]]
+    if page.versions:
+        body.append(b',"entry":[')
+        body.extend(_entries(call.base_url, page.versions))
+        body.append(b"]")
+    body.append(b"}")
+    return Response(b"".join(body), 200, None, FHIR_JSON)
+
+
+def _entries(base_url: str, versions: tuple[Version, ...]) -> Iterator[bytes]:
+    """The entries' bytes, commas included. A deletion has no resource."""
+    separator = b""
+    for version in versions:
+        url = f"{version.type}/{version.id}"
+        head = _encode({"fullUrl": f"{base_url}/{url}"})
+        request = {"method": version.method, "url": version.type if version.method == "POST" else url}
+        response = {
+            "status": _status(version),
+            "etag": f'W/"{version.version_id}"',
+            "lastModified": instant(version.last_updated),
+        }
+        yield separator + head[:-1]
+        if not version.deleted:
+            yield b',"resource":'
+            yield version.content
+        yield b"," + _encode({"request": request, "response": response})[1:]
+        separator = b","
+
+
+def _status(version: Version) -> str:
+    """What the interaction was answered; an update that brought a deleted resource back counts as an update here."""
+    if version.deleted:
+        return "204"
+    return "201" if version.method == "POST" or version.version_id == 1 else "200"

@@ -1,0 +1,82 @@
+"""What a history is asked in its URL, and the links from page to page.
+
+https://hl7.org/fhir/R4/http.html#history. `_cursor` is this server's own and appears only in links it gives out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from fhirstore import HistoryQuery, Period
+from fhirstore.errors import InvalidResource
+from server import dates
+from server.call import Call
+from server.prefer import is_lenient
+
+_CURSOR = "_cursor"
+_KNOWN = ("_count", "_since", "_at", "_sort", _CURSOR, "_format")
+_OLDEST_FIRST = {"-_lastUpdated": False, "none": False, "_lastUpdated": True}
+_MOST_DIGITS = 9
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """`parameters`: those understood, as they came, without the cursor."""
+
+    query: HistoryQuery
+    cursor: str | None
+    parameters: Sequence[tuple[str, str]]
+
+    def link(self, url: str, cursor: str | None) -> str:
+        """The URL of a page of the same history."""
+        parameters = [*self.parameters, *([(_CURSOR, cursor)] if cursor is not None else [])]
+        return f"{url}?{urlencode(parameters, safe=':')}" if parameters else url
+
+
+def page_request(call: Call) -> PageRequest:
+    """Read the URL's parameters. Raises InvalidResource, which names the one that is wrong or unknown."""
+    given = list(call.request.query_params.multi_items())
+    unknown = sorted({name for name, _ in given if name not in _KNOWN})
+    if unknown and not is_lenient(call):
+        raise InvalidResource(
+            f"Unknown parameters: {', '.join(unknown)}; a history knows {', '.join(_KNOWN)}", code="not-supported"
+        )
+    values: dict[str, str] = {}
+    for name, value in given:
+        if name in values:
+            raise InvalidResource(f"{name} is given more than once", code="value")
+        if name in _KNOWN:
+            values[name] = value
+    query = HistoryQuery(
+        count=_read(values, "_count", _count, "a whole number, 0 or more") or 0
+        if "_count" in values
+        else HistoryQuery().count,
+        since=_read(values, "_since", dates.instant, "an instant like 2024-05-01T10:00:00Z"),
+        at=_read(values, "_at", _period, "a date or an instant: 2024, 2024-05, 2024-05-01 or 2024-05-01T10:00:00Z"),
+        oldest_first=bool(_read(values, "_sort", _OLDEST_FIRST.__getitem__, "-_lastUpdated, _lastUpdated or none")),
+    )
+    cursor = values.pop(_CURSOR, None)
+    return PageRequest(query, cursor, tuple(values.items()))
+
+
+def _read(values: dict[str, str], name: str, parse: Callable[[str], _Value], form: str) -> _Value | None:
+    if name not in values:
+        return None
+    try:
+        return parse(values[name])
+    except (ValueError, KeyError) as error:
+        raise InvalidResource(f"{name} must be {form}", code="value") from error
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise ValueError("not a count")
+    return int(text)
+
+
+def _period(text: str) -> Period:
+    return dates.period(text)
