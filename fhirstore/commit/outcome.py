@@ -19,6 +19,7 @@ from fhirstore.record import decode
 
 _SENDS = 6
 _LOOKS = 60
+_PURGED = "The resource was purged meanwhile; whether this version was there is not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,10 @@ def _verdict(attempt: Attempt, context: Context) -> Protocol[bool | None]:
     if attempt.record.method == "PURGE":
         return current.floor >= attempt.record.floor  # a purge has no slot; somebody else's does as well
     if current.floor >= attempt.record.version:
-        raise WriteOutcomeUnknown("The resource was purged meanwhile; whether this version was there is not known")
+        raise WriteOutcomeUnknown(_PURGED)
     if current.version > attempt.record.version:
         (slot,) = yield from ask(Get(attempt.slot))
-        return not isinstance(slot, Absent) and decode(slot.body, attempt.slot).op == attempt.record.op
+        if isinstance(slot, Absent):  # it was there when `current` was read: only a purge takes it away
+            raise WriteOutcomeUnknown(_PURGED)
+        return decode(slot.body, attempt.slot).op == attempt.record.op
     return current.version == attempt.record.version and current.op == attempt.record.op
