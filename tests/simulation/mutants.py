@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fhirstore.commit import abandoned, outcome, reading, single
+from fhirstore.commit import abandoned, outcome, purge, reading, single
 from fhirstore.commit.attempt import Attempt
 from fhirstore.record import Record
+from fhirstore.sweep import removal, run, standing
 from tests.simulation.mutation import Mutant
 
 
@@ -102,13 +103,13 @@ _COMMIT = (
     Mutant(
         "built upon taken for ours",
         outcome._verdict,
-        "not isinstance(slot, Absent) and decode(slot.body, attempt.slot).op == attempt.record.op",
+        "decode(slot.body, attempt.slot).op == attempt.record.op",
         "True",
     ),
     Mutant(
         "built upon taken for lost",
         outcome._verdict,
-        "not isinstance(slot, Absent) and decode(slot.body, attempt.slot).op == attempt.record.op",
+        "decode(slot.body, attempt.slot).op == attempt.record.op",
         "False",
     ),
 )
@@ -132,4 +133,31 @@ _READING = (
     Mutant("stubs are shown", _getter(Record.exists), "self.version > self.floor", "True"),
 )
 
-MUTANTS: tuple[Mutant, ...] = (*_RESERVATION, *_TAKING_OVER, *_COMMIT, *_READING)
+_UPKEEP = (
+    Mutant("hold ignored", single._base, "hold < date", "True"),
+    Mutant("remembered hold ignored", single.write, " and not guess.held", ""),
+    Mutant("orphan deleted without a window", removal._hold_and_delete, "held.hold - context.rules.apply", "None"),
+    Mutant(
+        "orphan deleted until the hold ends", removal._hold_and_delete, "held.hold - context.rules.apply", "held.hold"
+    ),
+    Mutant("hold without If-Match", removal._hold_and_delete, "base.unchanged", "None"),
+    Mutant("hold not read back", removal._hold_and_delete, "now.record is None or now.record.fence != nonce", "False"),
+    Mutant("slot deleted whosever it is", removal.remove_slot, "slot.op != op", "False"),
+    Mutant("swept before it is settled", run.sweep, "date - context.rules.settled - pace.margin", "date"),
+    Mutant("event judged by version alone", standing._standing, "record.op == event.op", "True"),
+    Mutant("purge forgets the hold", purge._attempt, "hold=record.hold", "hold=0"),
+    Mutant("purge does not wait", purge._let_settle, "date <= until", "False"),
+    Mutant("purge reuses numbers", purge._attempt, "version=record.version", "version=0"),
+    Mutant("what was purged is shown", _getter(Record.exists), "self.version > self.floor", "self.version > 0"),
+    Mutant("vread below the floor", reading.vread, "not current.floor < version", "not 0 < version"),
+    Mutant("floor forgotten", single._attempt, "base.record.floor if base.record is not None else 0", "0"),
+    Mutant(
+        "purged on the way taken for lost",
+        outcome._verdict,
+        "raise WriteOutcomeUnknown(_PURGED)\n        return",
+        "return False\n        return",
+    ),
+    Mutant("purged taken for lost", outcome._verdict, "current.floor >= attempt.record.version", "False"),
+)
+
+MUTANTS: tuple[Mutant, ...] = (*_RESERVATION, *_TAKING_OVER, *_COMMIT, *_READING, *_UPKEEP)

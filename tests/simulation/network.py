@@ -61,6 +61,7 @@ class Network:
         self._latency = weather.latency
         self._patience = weather.patience
         self._fair = 0.0
+        self._tail = 4_000.0
         for field in fields(weather.rates):
             rate = getattr(weather.rates, field.name)
             if rate:
@@ -68,8 +69,8 @@ class Network:
                 self._fates.append((self._fair, field.name))
 
     def clear(self) -> None:
-        """No more faults for what is sent from now on; what is under way stays under way."""
-        self._fates, self._fair = [], 0.0
+        """No more faults, and no long ways, for what is sent from now on; what is under way stays under way."""
+        self._fates, self._fair, self._tail = [], 0.0, 0.0
 
     def send(
         self,
@@ -176,7 +177,7 @@ class Network:
         roll = self._world.random.random()
         if roll < 0.9:
             return self._latency * (0.2 + roll)
-        return self._latency * (1.0 + 4_000.0 * (roll - 0.9) ** 2)
+        return self._latency * (1.0 + self._tail * (roll - 0.9) ** 2)
 
     def _deliver(
         self, who: str, request: Request, replies: list[Reply] | None, index: int, arrives: float, applied: float

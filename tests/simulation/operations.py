@@ -169,13 +169,15 @@ class Write:
             return ["returned another's version"]
         if not history.holds(record.version, call.began, ended):
             return [f"was acknowledged as version {record.version}, which never came to be"]
-        if expected is not None and record.version != expected + 1 + _purged_between(history, expected, record.version):
+        if expected and record.version != expected + 1:
             return [f"If-Match {expected} made version {record.version}"]
-        return same(record, history, record.version) + self._judge_before(outcome, record.version, history)
+        return same(record, history, record.version) + self._judge_before(outcome, record.version, expected, history)
 
-    def _judge_before(self, outcome: Outcome, version: int, history: History) -> list[str]:
+    def _judge_before(self, outcome: Outcome, version: int, expected: int | None, history: History) -> list[str]:
         before = _before(history, history.versions[version - 1])
         told = None if outcome.before is None else outcome.before.op
+        if expected == 0 and before is not None:
+            return [f"If-Match 0 was met by version {before.version}"]
         return [] if told == (None if before is None else before.op) else ["was told another version before its own"]
 
 
@@ -212,8 +214,3 @@ def _before(history: History, committed: object) -> Record | None:
 def _patched(call: Call, current: Record | None) -> Callable[[int, int], bytes]:
     old = b"" if current is None else current.op.encode()
     return lambda _version, _t: b'{"call":%d,"over":"%s"}' % (call.number, old)
-
-
-def _purged_between(history: History, expected: int, version: int) -> int:
-    """If-Match 0 is met by a purged resource too, whose version numbers go on."""
-    return history.floor if expected == 0 and history.floor < version else 0

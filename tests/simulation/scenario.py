@@ -14,6 +14,7 @@ from tests.simulation.network import Rates, Weather
 from tests.simulation.operations import Read, VRead, Write
 from tests.simulation.process import Temper
 from tests.simulation.task import Operation, Plan
+from tests.simulation.upkeep import Purge, Sweep
 
 USUAL = Rates(0.01, 0.01, 0.005, 0.01, 0.015, 0.008, 0.01, 0.005, 0.005, 0.01, 0.02)
 _CALM = USUAL.times(0.1)
@@ -45,8 +46,8 @@ def scenario(seed: int, chance: Random) -> Scenario:
     shape = SHAPES[seed % len(SHAPES)]
     rules = chance.choice(_RULES)
     rates = _rates(chance)
-    if shape is _watched and chance.random() < 0.6:
-        rates = replace(rates, slow=0.3)
+    if chance.random() < 0.6:
+        rates = replace(rates, **_FAVOURITES.get(shape.__name__, {}))
     weather = Weather(
         rates, chance.choice((5.0, 10.0, 10.0, 40.0)), chance.choice((300.0, 2_000.0, 2.0 * rules.window))
     )
@@ -218,6 +219,68 @@ def _created(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     return tuple(machines)
 
 
+def _swept(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+    """Writers die; when all is settled, sweepers come to clean up, just as others write the same resource again."""
+    dead = tuple(
+        Machine(
+            replace(_temper(chance, rules, stop=0.0), skew=chance.uniform(-100, 100), crash_at=chance.randint(2, 4)),
+            ([(chance.random() * 50 if number else 0.0, _write(chance, "a")) for number in range(2)],),
+        )
+        for _ in range(chance.randint(1, 2))
+    )
+    quiet, rarely = rules.settled + 300.0, chance.random() < 0.2
+    sweepers = tuple(
+        Machine(
+            _temper(chance, rules, crash=0.2, stop=0.3),
+            ([(quiet + chance.random() * 300, Sweep()), (chance.random() * rules.window, Sweep())],),
+        )
+        for _ in range(chance.choice((1, 1, 2)))
+    )
+    writers = tuple(
+        Machine(
+            _temper(chance, rules, stop=0.3),
+            (
+                [
+                    (
+                        quiet + chance.random() * chance.choice((800, rules.window)),
+                        Read("a") if chance.random() < 0.5 else _any(chance, ("a",)),
+                    ),
+                    (chance.random() * 50, Purge("a") if rarely else Write("a", "update", recall=True)),
+                    (_think(chance, rules), _write(chance, "a") if rarely else _any(chance, ("a",))),
+                ],
+            ),
+        )
+        for _ in range(chance.randint(1, 3))
+    )
+    return dead + sweepers + writers
+
+
+def _purged(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+    """A resource is purged, twice perhaps, while others write and read it, and a sweeper passes."""
+    window = rules.window
+    upkeep: list[Plan] = [[(chance.random() * 300, Purge("a"))]]
+    if chance.random() < 0.5:
+        upkeep.append([(chance.random() * 600, Purge("a")), (chance.random() * window, Purge("a"))])
+    if chance.random() < 0.5:
+        upkeep.append([(chance.uniform(0.5, 2.0) * window, Sweep()) for _ in range(2)])
+    clients = tuple(
+        Machine(
+            _temper(chance, rules),
+            ([(chance.random() * chance.choice((100.0, 100.0, window)), _any(chance, ("a",))) for _ in range(4)],),
+        )
+        for _ in range(2)
+    )
+    return tuple(Machine(_temper(chance, rules), (plan,)) for plan in upkeep) + clients
+
+
+_FAVOURITES: dict[str, dict[str, float]] = {
+    "_zombie": {"late": 0.08},
+    "_watched": {"slow": 0.3},
+    "_swept": {"late": 0.08, "duplicate": 0.12},
+    "_purged": {"late": 0.04, "duplicate": 0.12},
+}
+"""Faults that a shape is after."""
+
 SHAPES: tuple[Callable[[Random, Rules], tuple[Machine, ...]], ...] = (
     _mixed,
     _hot,
@@ -226,4 +289,6 @@ SHAPES: tuple[Callable[[Random, Rules], tuple[Machine, ...]], ...] = (
     _orphan,
     _watched,
     _created,
+    _swept,
+    _purged,
 )

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 
 from fhirstore.commit.rules import Rules
 from fhirstore.errors import CorruptRecord
+from fhirstore.jobs.state import decode_state
 from fhirstore.keyspace import Event, Keyspace, ResourceKeys, parse_event
 from fhirstore.record import Record, decode
+from fhirstore.sweep.run import watermark_of
 from tests.simulation.bucket import Bucket
 from tests.simulation.world import World
 
@@ -75,6 +77,8 @@ class Truth:
         self.rules = rules
         self.histories: dict[str, History] = {}
         self.landed: dict[str, tuple[History, Committed]] = {}  # by op token
+        self.purges: dict[str, float] = {}  # when, by op token
+        self.watermark = 0
         bucket.observer = self._changed
 
     def history(self, id: str) -> History:
@@ -95,6 +99,8 @@ class Truth:
                     self._slot(history, int(rest[1].removesuffix(".json")), after)
             elif key.startswith("history/"):
                 self._event(parse_event(key), after)
+            elif key == KEYS.sweep_state and after is not None:
+                self._swept(watermark_of(decode_state(after, key)))
         except CorruptRecord as corrupt:
             self._broken(f"written and unreadable: {corrupt.key}")
 
@@ -112,7 +118,7 @@ class Truth:
         old = Record(0, 0, new.op, "STUB") if before is None else decode(before, keys.current)
         if new.version == old.version + 1:
             self._commit(history, old, new, after, None if before is None else self.bucket.objects[keys.current].etag)
-        elif new.method == "PURGE" and new.version == new.floor == old.version and old.method != "PURGE":
+        elif new.method == "PURGE" and new.version == new.floor == old.version and old.exists:
             self._purge(history, new)
         elif new.version != old.version:
             self._broken(f"{keys.id}: versions jump from {old.version} to {new.version}")
@@ -150,6 +156,8 @@ class Truth:
     def _purge(self, history: History, new: Record) -> None:
         for committed in history.versions:
             committed.purged = min(committed.purged, self.world.time)
+        self.purges[new.op] = self.world.time
+        self._in_time(f"{history.keys.id} purge", new.t)
         history.states.append((self.world.time, 0))
         self.world.note("PURGE", f"{history.keys.id} up to version {new.version}")
 
@@ -167,10 +175,24 @@ class Truth:
         name = f"event {event.id} version {event.version} op={event.op}"
         if after is not None:
             self._in_time(name, event.t)
+            if event.t < self.watermark:
+                self._broken(f"{name}: appeared below the watermark")
             return
         landed = self.landed.get(event.op)
         if landed is not None and landed[1].purged == _FOREVER:
             self._broken(f"{name}: deleted, though its version is committed")
+
+    def _swept(self, watermark: int) -> None:
+        if watermark < self.watermark:
+            self._broken(f"the watermark went back, from {self.watermark} to {watermark}")
+        self.watermark = watermark
+        for key in self.bucket.objects:
+            if key.startswith("history/"):
+                event = parse_event(key)
+                if event.t < watermark and event.op not in self.landed:
+                    self._broken(
+                        f"event {event.id} version {event.version} op={event.op}: an orphan below the watermark"
+                    )
 
     def _in_time(self, name: str, t: int) -> None:
         late = self.world.time - t - self.rules.settled
@@ -194,6 +216,23 @@ class Truth:
                     event = (new.t, version, new.method, new.op)
                     self._there(history.keys.type_event(*event), b"")
                     self._there(history.keys.system_event(*event), b"")
+
+    def check_swept(self, *, remnants: bool) -> None:
+        """Nothing lies in the bucket but what was committed. `remnants`: a purge was cut short, so some may be left."""
+        for key, kept in self.bucket.objects.items():
+            if key.startswith("resources/") and not key.endswith("current.json"):
+                record = decode(kept.body, key)
+                op, version = record.op, record.version
+            elif key.startswith("history/"):
+                event = parse_event(key)
+                op, version = event.op, event.version
+            else:
+                continue
+            committed = self.landed.get(op)
+            if committed is None:
+                self._broken(f"{key}: an orphan that no sweep removes")
+            elif version <= committed[0].floor and not remnants:
+                self._broken(f"{key}: was purged, and lies there still")
 
     def _there(self, key: str, body: bytes) -> None:
         kept = self.bucket.objects.get(key)
