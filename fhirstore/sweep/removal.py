@@ -53,8 +53,9 @@ def remove_orphan(keys: Keyspace, event: Event, *, context: Context) -> Protocol
     return Removed(slot=slot, events=True)
 
 
-def remove_slot(keys: ResourceKeys, version: int, op: str, *, context: Context) -> Protocol[bool | None]:
-    """Remove the slot of the attempt `op` at `version`. True: removed; False: it has none (any more).
+def remove_slot(keys: ResourceKeys, version: int, op: str | None, *, context: Context) -> Protocol[bool | None]:
+    """Remove the slot of the attempt `op` (None: of one that nobody can read) at `version`. True: removed; False: it
+    has none (any more).
 
     None: the attempt may have committed or be alive, or its slot is damaged; nothing was touched.
     Raises Contention, Unavailable, CorruptRecord (current).
@@ -64,21 +65,27 @@ def remove_slot(keys: ResourceKeys, version: int, op: str, *, context: Context) 
         (reply,) = yield from ask(Get(keys.version(version)))
         if isinstance(reply, Absent):
             return False
-        try:
-            slot = decode(reply.body, keys.version(version))
-        except CorruptRecord:
+        slot = _slot(reply.body)
+        if slot is None and op is not None:
             return None
-        if slot.op != op:
+        if slot is not None and slot.op != op:
             return False
         if base.record is not None and version <= base.record.floor:
             yield from removed(keys.version(version))  # purged: this number is never used again
             return True
-        if base.version >= version or slot.t + context.rules.settled >= date:
+        if base.version >= version or (slot is not None and slot.t + context.rules.settled >= date):
             return None
         if (yield from _hold_and_delete(keys, base, version, date, context)):
             return True
         yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
     raise Contention("Others kept writing this resource; its orphan slot stays for the next sweep")
+
+
+def _slot(body: bytes) -> Record | None:
+    try:
+        return decode(body, "")
+    except CorruptRecord:
+        return None
 
 
 def _hold_and_delete(keys: ResourceKeys, base: Base, version: int, date: int, context: Context) -> Protocol[bool]:

@@ -4,7 +4,7 @@
 |---|---|
 | claim | 1 GET + 1 PUT |
 | walk | 1 LIST for the types, 1 LIST per folder and 1,000 events |
-| per event | 1 GET of current (one per resource of a batch), 1 GET of the version unless it is current |
+| per event | 1 GET of current (one per resource of a batch), 1 GET of a version unless it is current |
 | per orphan | as `removal` says |
 | checkpoint | 1 PUT at each third of the lease, 1 PUT at the end |
 
@@ -141,7 +141,7 @@ def _sweep_events(keys: Keyspace, events: Sequence[Event], tally: _Tally, contex
     return left > 0 or Standing.NO_CURRENT in unclear
 
 
-_REMOVED = (Standing.ORPHAN, Standing.PURGED)
+_REMOVED = (Standing.ORPHAN, Standing.OVERTAKEN, Standing.PURGED)
 _UNCLEAR = (Standing.NO_CURRENT, Standing.NO_VERSION)
 
 

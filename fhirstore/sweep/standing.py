@@ -2,17 +2,20 @@
 
 `current` is read first, the version object after it: a slot that is read once `current` has reached its version is
 final. And once an attempt's window is over, a version above `current` can never be committed by it.
+
+A dead attempt stands at `current` + 1, with nothing above it. Whatever else is above `current` shows that `current`
+is damaged (lost, or an old copy put back): then nobody may take what is there for an orphan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from fhirstore.commit.messages import Absent, Get, Protocol
 from fhirstore.commit.reading import ask
 from fhirstore.errors import CorruptRecord
-from fhirstore.keyspace import Event, Keyspace
+from fhirstore.keyspace import Event, Keyspace, ResourceKeys
 from fhirstore.objects.base import StoredObject
 from fhirstore.record import Record, decode
 
@@ -21,52 +24,70 @@ class Standing(Enum):
     """What became of the attempt that wrote an event."""
 
     COMMITTED = "committed"
-    ORPHAN = "orphan"  # never committed, and never will be
+    ORPHAN = "orphan"  # never committed, and never will be: the next version, but its time is over
+    OVERTAKEN = "overtaken"  # never committed: another attempt made this version
     PURGED = "purged"  # the version was purged, or another attempt at it was; the event must go in either case
     NO_VERSION = "no version"  # committed by somebody, but the version object is missing or damaged: nobody can tell
-    NO_CURRENT = "no current"  # `current` is damaged: nobody can tell
+    NO_CURRENT = "no current"  # `current` is damaged, missing or behind: nobody can tell
 
 
 def standings(keys: Keyspace, events: Sequence[Event]) -> Protocol[list[Standing]]:
     """The standing of each. 1 GET per resource, 1 GET per version that is not the current one; 2 round trips."""
+    found = yield from _standings(keys, events)
+    doubtful = [event for event, standing in zip(events, found, strict=True) if standing is Standing.NO_CURRENT]
+    if not doubtful:
+        return found
+    again = iter((yield from _standings(keys, doubtful)))  # a writer may have come in between; damage stays
+    return [next(again) if standing is Standing.NO_CURRENT else standing for standing in found]
+
+
+def _standings(keys: Keyspace, events: Sequence[Event]) -> Protocol[list[Standing]]:
     resources = {(event.type, event.id): keys.resource(event.type, event.id) for event in events}
     found = yield from _records([resource.current for resource in resources.values()])
     currents = dict(zip(resources, found, strict=True))
-    versions = {
-        event: resources[event.type, event.id].version(event.version)
-        for event in events
-        if _needs_version(event, currents[event.type, event.id])
-    }
-    distinct = list(dict.fromkeys(versions.values()))
+    telling = {event: _telling(event, resources[event.type, event.id], currents) for event in events}
+    distinct = list(dict.fromkeys(key for key in telling.values() if key))
     records = dict(zip(distinct, (yield from _records(distinct)), strict=True))
-    return [_standing(event, currents[event.type, event.id], records.get(versions.get(event, ""))) for event in events]
+    return [_standing(event, currents[event.type, event.id], records.get(telling[event])) for event in events]
 
 
-def _needs_version(event: Event, current: Record | CorruptRecord | None) -> bool:
-    return isinstance(current, Record) and current.floor < event.version < current.version
+_Read = Record | CorruptRecord | None
 
 
-def _standing(event: Event, current: Record | CorruptRecord | None, version: Record | CorruptRecord | None) -> Standing:
+def _telling(event: Event, resource: ResourceKeys, currents: Mapping[tuple[str, str], _Read]) -> str:
+    """The version object that tells what became of the event; empty where none is needed."""
+    current = currents[event.type, event.id]
+    if isinstance(current, CorruptRecord):
+        return ""
+    version, floor = (0, 0) if current is None else (current.version, current.floor)
+    if floor < event.version < version:
+        return resource.version(event.version)
+    return resource.version(event.version + 1) if event.version == version + 1 else ""
+
+
+def _standing(event: Event, current: _Read, telling: _Read) -> Standing:
     if isinstance(current, CorruptRecord):
         return Standing.NO_CURRENT
-    if current is None or current.version < event.version:
-        return Standing.ORPHAN
-    if event.version <= current.floor:
+    version, floor = (0, 0) if current is None else (current.version, current.floor)
+    if event.version > version:
+        alone = event.version == version + 1 and telling is None
+        return Standing.ORPHAN if alone else Standing.NO_CURRENT
+    if event.version <= floor:
         return Standing.PURGED
-    record = current if event.version == current.version else version
-    if not isinstance(record, Record):
+    record = current if event.version == version else telling
+    if not isinstance(record, Record) or record.version != event.version:
         return Standing.NO_VERSION
-    return Standing.COMMITTED if record.op == event.op else Standing.ORPHAN
+    return Standing.COMMITTED if record.op == event.op else Standing.OVERTAKEN
 
 
-def _records(object_keys: Sequence[str]) -> Protocol[list[Record | CorruptRecord | None]]:
+def _records(object_keys: Sequence[str]) -> Protocol[list[_Read]]:
     if not object_keys:
         return []
     replies = yield from ask(*(Get(key) for key in object_keys))
     return [_record(key, reply) for key, reply in zip(object_keys, replies, strict=True)]
 
 
-def _record(key: str, reply: StoredObject | Absent) -> Record | CorruptRecord | None:
+def _record(key: str, reply: StoredObject | Absent) -> _Read:
     if isinstance(reply, Absent):
         return None
     try:
