@@ -4,6 +4,8 @@
 """
 
 from fhirstore.definitions.resource_types import RESOURCE_TYPES
+from fhirstore.fsck.finding import Finding
+from fhirstore.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.history.page import HistoryPage, HistoryQuery, Period
 from fhirstore.json import instant
 from fhirstore.objects import S3Options, open_objects
@@ -16,12 +18,16 @@ __version__ = "0.1.0"
 __all__ = [
     "RESOURCE_TYPES",
     "FhirStore",
+    "Finding",
+    "FsckReport",
     "HistoryPage",
     "HistoryQuery",
     "Period",
+    "Progress",
     "S3Options",
     "SweepReport",
     "TenantStore",
+    "Thoroughness",
     "Version",
     "__version__",
     "instant",

@@ -23,6 +23,7 @@ from fhirstore.commit.rules import Context, Rules
 from fhirstore.commit.single import Decide, Outcome, write
 from fhirstore.commit.turns import Turns
 from fhirstore.errors import IdempotencyKeyReused
+from fhirstore.fsck.run import FsckReport, Progress, Thoroughness, fsck
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery
@@ -263,6 +264,13 @@ class TenantStore:
     async def sweep(self) -> SweepReport:
         """One pass of the sweeper: remove what dead attempts left. Raises Unavailable, CorruptRecord; do it again."""
         return await drive(sweep(self._place.keys, context=self._context()), self._place.objects)
+
+    async def fsck(
+        self, how: Thoroughness | None = None, *, on_progress: Callable[[Progress], None] | None = None
+    ) -> FsckReport:
+        """Check everything that is stored, beside live writers; repair only if `how` says so. Raises Unavailable."""
+        protocol = fsck(self._place.keys, context=self._context(), how=how, on_progress=on_progress)
+        return await drive(protocol, self._place.objects)
 
     def _context(self) -> Context:
         return Context(self._place.objects.now, self._store.ids, self._store.rules)

@@ -119,6 +119,22 @@ def sweep(
     raise typer.Exit(run_sweep(_settings_for(store), tenant=tenant, as_json=as_json))
 
 
+@app.command()
+def fsck(
+    store: Store = None,
+    tenant: Tenant = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Hash every version, not only the current ones.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Put right what can be; without it nothing changes.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
+) -> None:
+    """Check everything that is stored, beside live servers. Exit code 1 if damage was found, 2 if it could not run."""
+    from server.fscking import run_fsck
+
+    raise typer.Exit(run_fsck(_settings_for(store), tenant=tenant, deep=deep, repair=repair, as_json=as_json))
+
+
 def main() -> None:
     """The `fhirstore` command."""
     app()

@@ -1,0 +1,57 @@
+"""`fhirstore fsck`: a progress bar on a terminal, the findings on standard output, an exit code."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group, RenderableType
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from fhirstore import FsckReport, TenantStore, Thoroughness
+from fhirstore import Progress as FsckProgress
+from server.settings import Settings
+from server.upkeep import FAILED, for_each_tenant, print_json
+
+
+def run_fsck(settings: Settings, *, tenant: str | None, deep: bool, repair: bool, as_json: bool) -> int:
+    """Check and print. 0: no damage. 1: damage was found, repaired or not. 2: could not run."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+
+        async def work(name: str, store: TenantStore) -> FsckReport:
+            task = bar.add_task(name, total=None)
+
+            def show(progress: FsckProgress) -> None:
+                text = f"{name}: {progress.phase}, {progress.done} done, {progress.findings} findings"
+                bar.update(task, description=text, completed=progress.done, total=progress.total)
+
+            report = await store.fsck(Thoroughness(deep=deep, repair=repair), on_progress=show)
+            bar.remove_task(task)
+            return report
+
+        reports = for_each_tenant(settings, tenant, work)
+    if reports is None:
+        return FAILED
+    if as_json:
+        print_json({name: report.as_json() for name, report in reports.items()})
+    else:
+        for name, report in reports.items():
+            Console(soft_wrap=True).print(_shown(name, report))
+    return 1 if any(report.damage for report in reports.values()) else 0
+
+
+def _shown(name: str, report: FsckReport) -> RenderableType:
+    line = f"{name}: {report.resources} resources, {report.versions} versions, {report.events} events checked; "
+    if not report.counts:
+        return line + "clean"
+    sweepable = sum(report.counts.values()) - report.damage
+    line += f"{report.damage} damaged, {sweepable} left by dead attempts, {report.repaired} repaired"
+    table = Table("severity", "kind", "key", "", "detail", box=None)
+    for finding in report.findings:
+        if finding.repaired is None:
+            state = "repairable" if finding.repairable else "not repairable"
+        else:
+            state = "repaired" if finding.repaired else "not repaired"
+        table.add_row(finding.severity, finding.kind, finding.key, state, finding.detail or finding.meaning)
+    more = [f"and {report.left_off} more"] if report.left_off else []
+    return Group(line, table, *more)
