@@ -1,4 +1,5 @@
-"""Afterwards: what is on the store, read through one fresh server, and whether everything can be written to again."""
+"""Afterwards: what is on the store, read through one fresh server, whether everything can be written to again, and
+whether the store is as its format says."""
 
 from __future__ import annotations
 
@@ -6,16 +7,23 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import aiohttp
 
 from tests.linearizability.clients import TYPE
 from tests.linearizability.history import DELETED, Committed
+from tests.server.processes import run_command
 
 _AT_ONCE = 16
 _TAG = re.compile(r'W/"(\d+)"')
 _PATIENCE = aiohttp.ClientTimeout(total=120)
+
+
+def fsck(env: Mapping[str, str]) -> list[str]:
+    """What `fhirstore fsck --deep` finds, but for what the sweeper may remove."""
+    checked = run_command(env, "fsck", "--deep", "--json")
+    return [] if checked.returncode == 0 else [f"fsck: {(checked.stdout + checked.stderr)[:2000]}"]
 
 
 class Audit:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from tests.linearizability.audit import Audit
+from tests.linearizability.audit import Audit, fsck
 from tests.linearizability.checker import violations
 from tests.linearizability.clients import Clients
 from tests.linearizability.cluster import Cluster, Member
@@ -66,6 +66,7 @@ async def run(env: Mapping[str, str], *, seconds: float, seed: int, settle: floa
             found = await audit.versions(histories)
             wrong = [line for id_, history in histories.items() for line in violations(history, found[id_])]
             await audit.write_once_more({id_: len(versions) for id_, versions in found.items()})
+            broken = await asyncio.to_thread(fsck, env)
         finally:
             await fresh.kill()
     return Report(
@@ -75,7 +76,7 @@ async def run(env: Mapping[str, str], *, seconds: float, seed: int, settle: floa
         cluster.faults,
         len(found),
         sum(len(versions) for versions in found.values()),
-        (*clients.surprises, *cluster.surprises, *audit.found, *wrong),
+        (*clients.surprises, *cluster.surprises, *audit.found, *wrong, *broken),
         tuple(clients.operations),
     )
 
