@@ -153,8 +153,6 @@ async def test_a_method_that_is_not_possible_is_405_with_allow(served: Served) -
     [
         ("GET", "/fhir/Patient?name=x"),
         ("POST", "/fhir/Patient/_search"),
-        ("GET", "/fhir/Patient/p/_history"),
-        ("GET", "/fhir/_history"),
         ("PATCH", "/fhir/Patient/p"),
         ("POST", "/fhir"),
         ("PUT", "/fhir/Patient?identifier=x"),
