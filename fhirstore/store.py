@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
 
 from fhirstore import json, resources
 from fhirstore.clock import Ids, SystemIds
@@ -35,8 +34,6 @@ from fhirstore.resources import Version
 from fhirstore.sweep.run import SweepReport, sweep
 from fhirstore.tenancy import BucketTenancy, Place, PrefixTenancy, Tenancy, bucket_locations
 
-_Result = TypeVar("_Result")
-
 
 class FhirStore:
     """All tenants of one deployment. Make it with `open`, or from a `Tenancy` of one's own stores."""
@@ -48,7 +45,7 @@ class FhirStore:
         self.remembered = RememberedBases()
         self.remembered_histories = RememberedHistories()
         self._turns = Turns()
-        self._writes: set[asyncio.Task[Any]] = set()
+        self._rests: set[asyncio.Task[object]] = set()
 
     @classmethod
     @asynccontextmanager
@@ -92,48 +89,44 @@ class FhirStore:
 
     async def settle(self) -> None:
         """Wait for the writes whose callers went away."""
-        while self._writes:
-            await asyncio.wait(self._writes)
+        while self._rests:
+            await asyncio.wait(self._rests)
 
     async def commit(self, place: Place, keys: ResourceKeys, decide: Decide, *, fresh: bool = False) -> Outcome:
         """Run one write to its end, even if the caller is cancelled meanwhile: nobody leaves half a write."""
-        return await self._to_the_end(self._commit(place, keys, decide, fresh=fresh))
-
-    async def purge(self, place: Place, keys: ResourceKeys, *, by: str) -> Purged:
-        """Run one purge to its end, even if the caller is cancelled meanwhile."""
-        return await self._to_the_end(self._purge(place, keys, by=by))
-
-    async def _to_the_end(self, work: Coroutine[None, None, _Result]) -> _Result:
-        task = asyncio.create_task(work)
-        self._writes.add(task)
-        task.add_done_callback(self._finished)
-        return await asyncio.shield(task)
-
-    async def _purge(self, place: Place, keys: ResourceKeys, *, by: str) -> Purged:
-        context = Context(place.objects.now, self.ids, self.rules)
-        try:
-            return await drive(purge(keys, by=by, context=context), place.objects)
-        finally:
-            self.remembered.forget(place.tenant, keys.current)
-
-    async def _commit(self, place: Place, keys: ResourceKeys, decide: Decide, *, fresh: bool) -> Outcome:
         context = Context(place.objects.now, self.ids, self.rules)
         if fresh:
-            outcome = await drive(write(keys, decide, context=context, fresh=True), place.objects)
+            protocol = write(keys, decide, context=context, fresh=True)
+            outcome = await drive(protocol, place.objects, finish=self._finish)
         else:
             async with self._turns.turn((place.tenant, keys.current)):
                 guess = self.remembered.get(place.tenant, keys.current)
-                outcome = await drive(write(keys, decide, context=context, remembered=guess), place.objects)
+                protocol = write(keys, decide, context=context, remembered=guess)
+                outcome = await drive(protocol, place.objects, finish=self._finish)
         if outcome.record is not None and outcome.etag is not None:
             self.remembered.remember(place.tenant, keys.current, outcome.record, outcome.etag)
         else:
             self.remembered.forget(place.tenant, keys.current)
         return outcome
 
-    def _finished(self, task: asyncio.Task[_Result]) -> None:
-        self._writes.discard(task)
+    async def purge(self, place: Place, keys: ResourceKeys, *, by: str) -> Purged:
+        """Run one purge to its end, even if the caller is cancelled meanwhile."""
+        context = Context(place.objects.now, self.ids, self.rules)
+        try:
+            return await drive(purge(keys, by=by, context=context), place.objects, finish=self._finish)
+        finally:
+            self.remembered.forget(place.tenant, keys.current)
+
+    def _finish(self, rest: Coroutine[None, None, object]) -> None:
+        """Own what a cancelled caller left under way."""
+        task = asyncio.create_task(rest)
+        self._rests.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[object]) -> None:
+        self._rests.discard(task)
         if not task.cancelled():
-            task.exception()  # seen, should the caller be gone
+            task.exception()  # seen: the caller is gone
 
 
 class TenantStore:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope
 
 from fhirstore import TenantStore, Version
 from server.outcome import FHIR_JSON
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from server.route import Route
 
 FHIR_PATH = "/fhir"
+_FHIR_JSON = FHIR_JSON.encode("ascii")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -29,12 +31,18 @@ class Call:
     `parameters`: of the path; `headers`: names in lower case; `table`: the route table in force.
     """
 
-    request: Request
+    scope: Scope
+    receive: Receive
     parameters: Mapping[str, str]
     headers: Mapping[bytes, bytes]
     tenant: TenantStore
     settings: Settings
     table: Sequence[Route]
+
+    @property
+    def request(self) -> Request:
+        """Starlette's view of the request, for what is not needed on every one."""
+        return Request(self.scope, self.receive)
 
     @property
     def type(self) -> str:
@@ -51,8 +59,8 @@ class Call:
         """The absolute URL of this tenant's FHIR API, as the client sees it, without a slash at the end."""
         root = self.settings.base_url
         if root is None:
-            scope = self.request.scope
-            root = f"{scope['scheme']}://{self.header(b'host') or '{}:{}'.format(*scope['server'])}{FHIR_PATH}"
+            authority = self.header(b"host") or "{}:{}".format(*self.scope["server"])
+            root = f"{self.scope['scheme']}://{authority}{FHIR_PATH}"
         return f"{root}/{self.parameters['tenant']}" if self.settings.tenant_source == "path" else root
 
     def header(self, name: bytes) -> str | None:
@@ -61,15 +69,24 @@ class Call:
         return None if value is None else value.decode("latin-1")
 
 
-def version_response(version: Version, *, status: int = 200, location: str | None = None) -> Response:
-    """Answers with a version: its stored bytes, ETag and Last-Modified (https://hl7.org/fhir/R4/http.html#read)."""
-    headers = {
-        "ETag": f'W/"{version.version_id}"',
-        "Last-Modified": http_date(version.last_updated),
-    }
-    if location is not None:
-        headers["Location"] = location
-    return Response(version.content, status, headers, FHIR_JSON)
+class VersionResponse(Response):
+    """A version as an answer: its stored bytes, ETag and Last-Modified (https://hl7.org/fhir/R4/http.html#read).
+
+    The headers are made here, and not by Response, since this is the answer to nearly every request.
+    """
+
+    def __init__(self, version: Version, *, status: int = 200, location: str | None = None) -> None:
+        self.status_code = status
+        self.body = version.content
+        self.background = None
+        self.raw_headers = [
+            (b"etag", b'W/"%d"' % version.version_id),
+            (b"last-modified", http_date(version.last_updated).encode("ascii")),
+            (b"content-type", _FHIR_JSON),
+            (b"content-length", b"%d" % len(version.content)),
+        ]
+        if location is not None:
+            self.raw_headers.append((b"location", location.encode("latin-1", "replace")))
 
 
 def version_url(call: Call, version: Version) -> str:

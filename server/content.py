@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from starlette.requests import Request
+from starlette.datastructures import QueryParams
+from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from fhirstore.errors import ContentTooLarge, InvalidResource
 from server.call import Call
@@ -21,14 +23,15 @@ _ONLY_JSON = "This server speaks FHIR JSON: application/fhir+json or application
 _NOT_YET = ("_summary", "_elements", "_pretty")
 
 
-def check_accept(request: Request, headers: Mapping[bytes, bytes]) -> None:
+def check_accept(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
     """Refuse (406) a client that accepts no JSON, by `Accept` or, which goes first, `_format`."""
     wanted: str | None = None
-    if request.scope["query_string"]:
+    if scope["query_string"]:
+        query = QueryParams(scope["query_string"])
         for name in _NOT_YET:
-            if name in request.query_params:
+            if name in query:
                 raise Refused(501, f"{name} is not implemented; leave it out")
-        wanted = request.query_params.get("_format")
+        wanted = query.get("_format")
         if wanted is not None:
             if wanted.partition(";")[0].strip().replace(" ", "+") not in _JSON_FORMATS:
                 raise Refused(406, f"_format asks for another format. {_ONLY_JSON}")
@@ -63,11 +66,17 @@ async def resource_body(call: Call) -> bytes:
         raise _too_large(limit)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in call.request.stream():
+    more = True
+    while more:
+        message = await call.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > limit:
             raise _too_large(limit)
         chunks.append(chunk)
+        more = message.get("more_body", False)
     if not size:
         raise InvalidResource("The request has no body; send the resource as FHIR JSON", code="required")
     return b"".join(chunks)

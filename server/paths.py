@@ -48,8 +48,8 @@ class Paths:
 
     def find(self, path: str) -> tuple[Mapping[str, Handler], dict[str, str]] | None:
         """The handlers and parameters for `path`, which is empty or starts with a slash; None: no such endpoint."""
-        segments = path.split("/")[1:]
-        if "" in segments:
+        start, *segments = path.split("/")
+        if start or "" in segments:
             return None
         for template in self._templates.get(len(segments), ()):
             parameters = template.match(segments)

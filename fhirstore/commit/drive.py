@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 
 from fhirstore.commit.messages import (
     Absent,
@@ -37,12 +38,35 @@ from fhirstore.objects.base import ObjectStore, Written
 _DELETED, _REFUSED, _NOT_APPLIED, _EXPIRED, _UNKNOWN = Deleted(), Refused(), NotApplied(), Expired(), Unknown()
 
 
-async def drive(protocol: Protocol[Result], store: ObjectStore) -> Result:
-    """Run `protocol` to its end and return what it returns; what it raises is raised."""
+Finish = Callable[[Coroutine[None, None, object]], None]
+"""Takes over the rest of a protocol whose caller was cancelled, and sees it to its end."""
+
+
+async def drive(protocol: Protocol[Result], store: ObjectStore, *, finish: Finish | None = None) -> Result:
+    """Run `protocol` to its end and return what it returns; what it raises is raised.
+
+    Where the caller is cancelled midway, the protocol ends there too, unless `finish` takes the rest of it over: then
+    the requests under way count as unanswered and it goes on from there, so that nobody leaves half a write.
+    """
     try:
         batch = next(protocol)
         while True:
-            batch = protocol.send(await _replies(batch, store))
+            try:
+                replies = await _replies(batch, store)
+            except asyncio.CancelledError:
+                if finish is not None:
+                    finish(_go_on(protocol, store, () if isinstance(batch, Pause) else (_UNKNOWN,) * len(batch)))
+                raise
+            batch = protocol.send(replies)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+
+
+async def _go_on(protocol: Protocol[Result], store: ObjectStore, replies: Replies) -> Result:
+    try:
+        while True:
+            replies = await _replies(protocol.send(replies), store)
     except StopIteration as end:
         result: Result = end.value
         return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from server.call import Call, version_response, version_url
+from server.call import Call, VersionResponse, version_url
 from server.content import resource_body
 from server.preconditions import idempotency_key, refuse_unbuilt
 
@@ -18,4 +18,4 @@ async def create(call: Call) -> Response:
     key = idempotency_key(call)
     body = await resource_body(call)
     version = await call.tenant.create(body, type=call.type, idempotency_key=key)
-    return version_response(version, status=201, location=version_url(call, version))
+    return VersionResponse(version, status=201, location=version_url(call, version))

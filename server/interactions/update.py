@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from server.call import Call, version_response, version_url
+from server.call import Call, VersionResponse, version_url
 from server.content import resource_body
 from server.preconditions import if_match, refuse_unbuilt
 
@@ -15,4 +15,4 @@ async def update(call: Call) -> Response:
     expected = if_match(call)
     body = await resource_body(call)
     version = await call.tenant.update(body, type=call.type, id=call.id, if_match=expected)
-    return version_response(version, status=201 if version.created else 200, location=version_url(call, version))
+    return VersionResponse(version, status=201 if version.created else 200, location=version_url(call, version))

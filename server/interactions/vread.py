@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from fhirstore.errors import NotFound
-from server.call import Call, version_response
+from server.call import Call, VersionResponse
 
 
 async def vread(call: Call) -> Response:
@@ -13,4 +13,4 @@ async def vread(call: Call) -> Response:
     text = call.parameters["vid"]
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and not text.startswith("0")):
         raise NotFound("No such version: version ids of this server are 1, 2, 3 …")
-    return version_response(await call.tenant.vread(call.type, call.id, int(text)))
+    return VersionResponse(await call.tenant.vread(call.type, call.id, int(text)))

@@ -72,7 +72,7 @@ async def test_a_body_over_the_limit_is_413_and_the_limit_is_named(served: Serve
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-@pytest.mark.parametrize("id_", ["x" * 65, "a_b", "a%20b", "%2e%2e", "%C3%A9", "%00"])
+@pytest.mark.parametrize("id_", ["x" * 65, "a_b", "a%20b", "%2e%2e", "%C3%A9", "a%0Ab", "%00"])
 async def test_a_malformed_id_is_400(served: Served, method: str, id_: str) -> None:
     """65 characters, dots only, characters FHIR does not allow."""
     content = GOOD if method == "PUT" else None
@@ -184,7 +184,7 @@ async def test_a_condition_that_is_not_built_is_never_ignored(
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/fhir/", "/fhir/Patient/p/x", "/nowhere", "/fhir/Patient/p/_history/1/2", "/fhir/Patient/a%0Ab"]
+    "path", ["/", "/fhir/", "/fhir/Patient/p/x", "/nowhere", "/fhir/Patient/p/_history/1/2"]
 )
 async def test_an_unknown_path_is_404(served: Served, path: str) -> None:
     """And the answer says where the API is."""
