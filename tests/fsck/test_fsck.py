@@ -190,7 +190,7 @@ async def test_live_writers_are_never_taken_for_damage(kind: str, tmp_path: Path
                 keys = KEYS.resource("Basic", f"r{(n + turn) % 5}")
                 with suppress(Contention, WriteOutcomeUnknown):
                     if turn % 7 == n:
-                        await die(store, keys.id)
+                        await die(store, keys.id, rules=ctx.rules)
                     elif turn % 11 == n:
                         await drive(purge(keys, by="x", context=ctx), store)
                     else:

@@ -17,9 +17,9 @@ KEYS = Keyspace("t/")
 SETTLED = Rules().settled + 2_000  # and a sweep's margin
 
 
-def context(store: ObjectStore) -> Context:
+def context(store: ObjectStore, rules: Rules | None = None) -> Context:
     """The store's own time and real randomness."""
-    return Context(store.now, SystemIds(), Rules())
+    return Context(store.now, SystemIds(), rules or Rules())
 
 
 def basic(keys: ResourceKeys, method: str = "PUT") -> Decide:
@@ -43,10 +43,10 @@ async def put(store: ObjectStore, clock: HandClock, id: str, *, type: str = "Bas
     return outcome.record
 
 
-async def die(store: ObjectStore, id: str, *, type: str = "Basic") -> None:
+async def die(store: ObjectStore, id: str, *, type: str = "Basic", rules: Rules | None = None) -> None:
     """A writer that is killed just before its commit point: slot and events stay."""
     keys = KEYS.resource(type, id)
-    await drive(_until_commit(write(keys, basic(keys), context=context(store)), keys.current), store)
+    await drive(_until_commit(write(keys, basic(keys), context=context(store, rules)), keys.current), store)
 
 
 def _until_commit(protocol: Protocol[Outcome], key: str) -> Protocol[None]:

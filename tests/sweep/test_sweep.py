@@ -336,7 +336,7 @@ async def test_sweeping_beside_live_writers_loses_no_update(tmp_path: Path) -> N
                 id_ = f"r{(n + turn) % 3}"
                 keys = KEYS.resource("Basic", id_)
                 if turn % 4 == 3:
-                    await die(store, id_)
+                    await die(store, id_, rules=rules)
                 else:
                     with suppress(Contention):
                         await drive(write(keys, basic(keys), context=ctx), store)
