@@ -38,6 +38,7 @@ from fhirstore.record import Record, decode
 
 _BATCH = 50
 _BATCH_BYTES = 16 * 1024 * 1024
+_GLANCE = 0.1  # seconds between looks at a clock that may tell whole seconds only
 _LONGEST_WAIT = 10  # times `settled`: a t so far ahead is no clock's doing, but that of imported data
 
 
@@ -132,7 +133,7 @@ def _let_settle(keys: ResourceKeys, t: int, date: int, context: Context) -> Prot
     settled = context.rules.settled
     until = min(t + settled, date + _LONGEST_WAIT * settled)
     while date <= until:
-        yield Pause(min((until - date + 1) / 1000, 1.0))
+        yield Pause(min(max((until - date + 1) / 1000, _GLANCE), 1.0))
         _, date = yield from look(keys)
 
 

@@ -28,6 +28,7 @@ from fhirstore.objects.base import IF_ABSENT, Written
 from fhirstore.record import Record
 
 _EVENT_TRIES = 6
+_GLANCE = 0.1  # seconds between looks at a clock that may tell whole seconds only
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def _base(keys: ResourceKeys) -> Protocol[Base]:
         hold = base.record.hold if base.record is not None else 0
         if hold < date:
             return base
-        yield Pause(min((hold - date + 1) / 1000, 1.0))
+        yield Pause(min(max((hold - date + 1) / 1000, _GLANCE), 1.0))
 
 
 def _attempt(keys: ResourceKeys, base: Base, draft: Draft, context: Context) -> Attempt:
