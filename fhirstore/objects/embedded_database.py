@@ -14,6 +14,7 @@ from fhirstore.errors import StoreMisconfigured
 
 DATABASE = "objects.sqlite"
 _OURS = 0x46485253  # application_id: "FHRS"
+_STATEMENTS = 512  # kept prepared per connection; a batch of n PUTs is a statement of its own
 _VERSION = 1  # user_version: the schema below
 
 _SCHEMA = f"""
@@ -59,7 +60,13 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 def connect(directory: Path, *, patience: float) -> sqlite3.Connection:
     """A connection in autocommit, for any one thread at a time; waits `patience` seconds where SQLite itself locks."""
-    connection = sqlite3.connect(directory / DATABASE, timeout=patience, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        directory / DATABASE,
+        timeout=patience,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_STATEMENTS,
+    )
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cache_size = -32768")  # KiB
     connection.execute("PRAGMA temp_store = MEMORY")

@@ -1,12 +1,14 @@
 """The embedded store's one writer per process: whatever has queued up is committed together.
 
 A disk syncs a few thousand times a second at best, and a sync costs the same for one row as for a hundred. So
-requests queue while a commit is under way, and the next commit takes them all: one BEGIN IMMEDIATE … COMMIT, then all
-answers at once. COMMIT is the commit point of every request in its batch. Conditions and windows are decided inside
-the transaction, in the order of arrival, so each request sees the ones before it.
+requests queue while a commit is under way, and the next commit takes them all, then all hear their answers at once.
+The commit of their transaction is the commit point of every request in a batch. Conditions and windows are decided
+inside it, in the order of arrival, so each request sees the ones before it.
 
-Statements run on the event loop, some 5 µs each: a thread would spend more on taking turns with the loop at the
-interpreter than on the work. What may wait runs in a thread: COMMIT, which syncs, and the wait for other processes.
+A batch of PUTs whose conditions hold, nearly every one, is a single statement (`embedded_inbox`) that runs in a thread.
+Other batches go statement by statement, and those run on the event loop, some 5 µs each: a thread would spend more on
+taking turns with the loop at the interpreter than on the work. What may wait runs in the thread: COMMIT, which syncs,
+and the wait for other processes.
 
 An answer is final only when its batch has committed. Should the commit fail, every request of the batch hears
 OutcomeUnknown, refusals too, for they may rest on a row that never came to be.
@@ -27,6 +29,7 @@ from fhirstore.clock import Clock
 from fhirstore.errors import ObjectError, OutcomeUnknown, PreconditionFailed, StoreBusy, WriteWindowClosed
 from fhirstore.objects.base import Condition, IfAbsent, PutAnswer, Written
 from fhirstore.objects.embedded_database import is_busy, meaning
+from fhirstore.objects.embedded_inbox import Inbox, Row, asking
 from fhirstore.objects.embedded_turn import Turn
 
 _BATCH_ROWS = 256  # bounds the time a batch's statements keep the event loop: one or two ms
@@ -104,6 +107,7 @@ class GroupWriter:
         self.commits = 0
         self._connection = connection
         self._cursor = connection.cursor()
+        self._inbox = Inbox(connection)
         self._turn = turn
         self._clock = clock
         self._let_go = let_go
@@ -205,6 +209,9 @@ class GroupWriter:
         self._gone.clear()
         loop = asyncio.get_running_loop()
         try:
+            answers = await self._accept(batch)
+            if answers is not None:
+                return answers
             if not self._begin(0.0) and not await loop.run_in_executor(self._thread, self._begin, _PATIENCE):
                 return _all_told(batch, StoreBusy, "other processes keep the store busy")
             answers = self._apply_all(batch)
@@ -217,6 +224,35 @@ class GroupWriter:
             return _all_told(batch, OutcomeUnknown, f"lock files: {error.strerror}")
         self.commits += 1
         return answers
+
+    async def _accept(self, batch: list[_Waiting]) -> _Answers | None:
+        """Commit the batch as one statement. None: it takes more than that, and nothing was done."""
+        now = self._clock.now()
+        rows: list[Row] = []
+        for waiting in batch:
+            for put in waiting.requests:
+                if isinstance(put, DeleteRows) or (put.expires is not None and now > put.expires):
+                    return None
+                rows.append((put.key, put.etag, put.size, now, put.file, put.body, *asking(put.condition)))
+        if not self._turn.take(0.0):
+            return None
+        accepted = await asyncio.get_running_loop().run_in_executor(self._thread, self._take_in, rows)
+        if not accepted:
+            self._gone.clear()
+            return None
+        self.commits += 1
+        return [[Written(put.etag, now) for put in waiting.requests if isinstance(put, PutRow)] for waiting in batch]
+
+    def _take_in(self, rows: list[Row]) -> bool:
+        """The commit point of most batches."""
+        try:
+            return self._inbox.accept(rows)
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+            return False
+        finally:
+            self._turn.give_up()
 
     def _begin(self, patience: float) -> bool:
         """Take the turn and begin a transaction; False when that took longer than `patience` seconds.
