@@ -17,7 +17,7 @@ from types import FunctionType
 class Mutant:
     """`function` with `old`, which stands there exactly once, replaced by `new`.
 
-    `within`: it is caught by the schedules with seeds below this.
+    `within`: it is caught by the schedules with seeds below this. `shape`: the scenarios that are after this rule.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Mutant:
     old: str
     new: str
     within: int = 1_000
+    shape: str | None = None
 
     @contextmanager
     def applied(self) -> Iterator[None]:

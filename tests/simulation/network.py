@@ -28,7 +28,7 @@ class Rates:
     lost_answer: float = 0.0  # it is applied; the client gives up
     reset: float = 0.0  # the connection breaks at once; the request goes on its way
     late: float = 0.0  # it arrives up to three windows later, or on the brink of its own window's end
-    duplicate: float = 0.0  # it arrives again, up to two windows later
+    duplicate: float = 0.0  # it arrives twice, the second time as late as that
     echo: float = 0.0  # something on the way sends it twice and passes on the second answer
     busy: float = 0.0  # 503
     conflict: float = 0.0  # 409, for conditional PUTs
@@ -141,8 +141,8 @@ class Network:
             arrives, applied = self._late(request, arrives)
             answered = applied + self._way()
         elif fate == "duplicate":
-            again = arrives + chance.random() ** 2 * 2 * self._rules.window
-            self._deliver(who, request, None, index, again, again)
+            once_more = self._late(request, arrives)
+            self._deliver(who, request, None, index, *once_more)
         if fate in ("lost_answer", "reset", "failed_after") or answered > gives_up:
             self._deliver(who, request, None, index, arrives, applied)
             if fate == "reset":

@@ -21,8 +21,6 @@ from tests.simulation.process import Process
 from tests.simulation.task import Call
 from tests.simulation.truth import KEYS, TYPE, History, Truth
 
-_FOREVER = float("inf")
-
 
 def tell(process: Process, id: str, record: Record | None) -> None:
     """A client was told of this version, and tells the others."""
@@ -138,12 +136,13 @@ class Write:
         history = truth.history(self.id)
         mine = [truth.landed[token][1] for token in call.tokens if token in truth.landed]
         wrong = [f"was applied {len(mine)} times"] if len(mine) > 1 else []
+        unknown = call.ended is None or isinstance(call.outcome, WriteOutcomeUnknown)
         for committed in mine:
-            if not call.began <= committed.at <= (_FOREVER if call.ended is None else call.ended):
+            if not call.began <= committed.at or (not unknown and committed.at > (call.ended or 0.0)):
                 wrong.append("was committed outside its call")
             if self.kind == "patch" and committed.record.resource != _patched(call, _before(history, committed))(0, 0):
                 wrong.append(f"version {committed.record.version} was not made from the version before")
-        if call.ended is None or isinstance(call.outcome, WriteOutcomeUnknown):
+        if call.ended is None or unknown:
             return wrong
         if isinstance(call.outcome, tuple):
             outcome, expected = call.outcome

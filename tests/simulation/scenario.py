@@ -46,7 +46,7 @@ def scenario(seed: int, chance: Random) -> Scenario:
     shape = SHAPES[seed % len(SHAPES)]
     rules = chance.choice(_RULES)
     rates = _rates(chance)
-    if chance.random() < 0.6:
+    if chance.random() < 0.7:
         rates = replace(rates, **_FAVOURITES.get(shape.__name__, {}))
     weather = Weather(
         rates, chance.choice((5.0, 10.0, 10.0, 40.0)), chance.choice((300.0, 2_000.0, 2.0 * rules.window))
@@ -187,22 +187,23 @@ def _orphan(chance: Random, rules: Rules) -> tuple[Machine, ...]:
 
 
 def _watched(chance: Random, rules: Rules) -> tuple[Machine, ...]:
-    """Readers look at a resource while writers die and overtake each other; readers stop in the middle, too."""
+    """A writer dies between reservation and commit; others take its slot over and go on at once, while many look."""
+    dies_at, version = chance.choice(((2, 1), (3, 1), (6, 2), (7, 2)))
+    dead = Machine(Temper(crash_at=dies_at), ([(0.0, Write("a", "patch"))] * 2,))
+    behind = chance.choice((0.0, 0.3, 0.6)) * rules.window
     writers = tuple(
         Machine(
-            _temper(chance, rules, crash=0.4),
-            (_plan(chance, rules, [_write(chance, "a") for _ in range(3)]),),
-        )
-        for _ in range(chance.randint(2, 3))
-    )
-    readers = tuple(
-        Machine(
-            _temper(chance, rules, crash=0.0, stop=0.5),
-            ([(chance.random() * 400, _vread(chance, "a")) for _ in range(5)],),
+            replace(_temper(chance, rules, crash=0.05, stop=0.0), skew=-behind + chance.uniform(-50.0, 50.0)),
+            ([(chance.random() * (100 if first else 20), _write(chance, "a")) for first in (1, 0, 0)],),
         )
         for _ in range(2)
     )
-    return writers + readers
+    looks: list[Plan] = [
+        [(chance.uniform(*((300, 1_300) if first else (0, 60))), VRead("a", version)) for first in (1, 0, 0)]
+        for _ in range(3)
+    ]
+    readers = (Machine(Temper(), tuple(looks)), Machine(_temper(chance, rules), ([(500.0, _vread(chance, "a"))],)))
+    return (dead, *writers, *readers)
 
 
 def _created(chance: Random, rules: Rules) -> tuple[Machine, ...]:
@@ -220,39 +221,26 @@ def _created(chance: Random, rules: Rules) -> tuple[Machine, ...]:
 
 
 def _swept(chance: Random, rules: Rules) -> tuple[Machine, ...]:
-    """Writers die; when all is settled, sweepers come to clean up, just as others write the same resource again."""
-    dead = tuple(
-        Machine(
-            replace(_temper(chance, rules, stop=0.0), skew=chance.uniform(-100, 100), crash_at=chance.randint(2, 4)),
-            ([(chance.random() * 50 if number else 0.0, _write(chance, "a")) for number in range(2)],),
-        )
-        for _ in range(chance.randint(1, 2))
-    )
-    quiet, rarely = rules.settled + 300.0, chance.random() < 0.2
+    """A writer dies; when all is settled, sweepers come to clean up, just as others write the same resource again."""
+    dead = Machine(Temper(crash_at=chance.choice((2, 3, 3, 6, 7))), ([(0.0, Write("a", "patch"))] * 2,))
+    quiet = rules.settled + 300.0
     sweepers = tuple(
         Machine(
-            _temper(chance, rules, crash=0.2, stop=0.3),
-            ([(quiet + chance.random() * 300, Sweep()), (chance.random() * rules.window, Sweep())],),
+            _temper(chance, rules, crash=0.1, stop=0.2),
+            ([(quiet + chance.random() * 150, Sweep()), (chance.random() * rules.window, Sweep())],),
         )
         for _ in range(chance.choice((1, 1, 2)))
     )
-    writers = tuple(
-        Machine(
-            _temper(chance, rules, stop=0.3),
-            (
-                [
-                    (
-                        quiet + chance.random() * chance.choice((800, rules.window)),
-                        Read("a") if chance.random() < 0.5 else _any(chance, ("a",)),
-                    ),
-                    (chance.random() * 50, Purge("a") if rarely else Write("a", "update", recall=True)),
-                    (_think(chance, rules), _write(chance, "a") if rarely else _any(chance, ("a",))),
-                ],
-            ),
-        )
-        for _ in range(chance.randint(1, 3))
+    writer = Machine(
+        _temper(chance, rules, crash=0.1, stop=0.2),
+        ([(quiet + chance.random() * 600, _write(chance, "a")), (chance.random() * 50, _any(chance, ("a",)))],),
     )
-    return dead + sweepers + writers
+    hurried: Plan = [
+        (quiet + chance.uniform(100, 1_500), Read("a")),
+        (chance.random() * 30, Purge("a") if chance.random() < 0.3 else Write("a", "update", recall=True)),
+        (chance.random() * 30, _write(chance, "a")),
+    ]
+    return (dead, *sweepers, *((writer,) if chance.random() < 0.6 else ()), Machine(Temper(), (hurried,)))
 
 
 def _purged(chance: Random, rules: Rules) -> tuple[Machine, ...]:
@@ -276,7 +264,7 @@ def _purged(chance: Random, rules: Rules) -> tuple[Machine, ...]:
 _FAVOURITES: dict[str, dict[str, float]] = {
     "_zombie": {"late": 0.08},
     "_watched": {"slow": 0.3},
-    "_swept": {"late": 0.08, "duplicate": 0.12},
+    "_swept": {"late": 0.12, "duplicate": 0.15},
     "_purged": {"late": 0.04, "duplicate": 0.12},
 }
 """Faults that a shape is after."""
