@@ -120,6 +120,17 @@ def sweep(
 
 
 @app.command()
+def worker(
+    store: Store = None,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between the beginnings of two passes.")] = 60.0,
+) -> None:
+    """Sweep all tenants, over and over, beside the servers; ends on SIGTERM."""
+    from server.working import run_worker
+
+    raise typer.Exit(run_worker(_settings_for(store), every=every))
+
+
+@app.command()
 def fsck(
     store: Store = None,
     tenant: Tenant = None,

@@ -1,0 +1,66 @@
+"""`fhirstore worker`: the jobs that run beside the servers, over and over. Today that is the sweeper.
+
+Any number of workers may run; a lease on the bucket lets one at a time sweep a tenant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+from fhirstore import FhirStore
+from fhirstore.errors import FhirStoreError
+from server.deployment import open_store
+from server.settings import Settings
+from server.upkeep import FAILED
+
+
+def run_worker(settings: Settings, *, every: float) -> int:
+    """Work until SIGTERM or SIGINT; a pass over all tenants begins every `every` seconds. 2: could not start."""
+
+    async def go() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with open_store(settings) as store:
+            await store.check()
+            _say(f"working every {every:g} s on {', '.join(objects.location for objects in store.tenancy.stores)}")
+            while not stop.is_set():
+                await _sweep_all(store, stop)
+                try:
+                    await asyncio.wait_for(stop.wait(), every)
+                except TimeoutError:
+                    continue
+
+    try:
+        asyncio.run(go())
+    except FhirStoreError as error:
+        _say(str(error))
+        return FAILED
+    return 0
+
+
+async def _sweep_all(store: FhirStore, stop: asyncio.Event) -> None:
+    """One pass. What goes wrong with one tenant is told, and tried again in the next pass."""
+    try:
+        names = await store.tenancy.names()
+    except FhirStoreError as error:
+        _say(f"cannot list the tenants: {error}")
+        return
+    for name in names:
+        if stop.is_set():
+            return
+        try:
+            report = await store.tenant(name).sweep()
+        except FhirStoreError as error:
+            _say(f"sweep of {name}: {error}")
+        else:
+            if report.orphans or report.slots or report.unclear:
+                _say(
+                    f"sweep of {name}: {report.orphans} orphans, {report.slots} slots removed, {report.unclear} unclear"
+                )
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"fhirstore: {line}\n")
