@@ -5,11 +5,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 HOST   ?= 127.0.0.1
 PORT   ?= 8000
+SEEDS  ?= 100000
+START  ?= 0
 export HOST PORT
 LOCK := --quiet --universal --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check fmt bench lock clean
+.PHONY: help serve test check fmt simulate bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 10
@@ -41,6 +43,9 @@ check: $(VENV)/dev.stamp ## format, lint, types, layers
 fmt: $(VENV)/dev.stamp ## format and mend what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+simulate: $(VENV)/dev.stamp ## simulated schedules and every mutant (SEEDS=100000, START=0, JOBS=all cores)
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --start $(START) $(if $(JOBS),--jobs $(JOBS)) --mutants $(ARGS)
 
 bench: $(VENV)/dev.stamp ## requests, round trips, CPU and rates per interaction, on each store
 	$(BIN)/python -m conformance bench $(ARGS)

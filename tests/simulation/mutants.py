@@ -1,6 +1,8 @@
 """The rules of the commit protocol, each switched off in turn: the simulator must notice every time.
 
-A mutant that survives means that the simulator is too kind, or that the rule is not needed.
+A mutant that survives means that the simulator is too kind, or that the rule is not needed. Not needed by what clients
+are promised, and so without a mutant: the window of a fence, the nonce of a hold, the second look at `current` and at
+`t` that a removal takes (a sweep has judged both before), the exclusiveness of a sweeper's lease.
 """
 
 from __future__ import annotations
@@ -46,12 +48,14 @@ _RESERVATION = (
         single.write,
         "if base.whole:\n                raise",
         "if True:\n                raise",
+        within=2_000,
     ),
     Mutant(
         "nothing to do, by memory",
         single.write,
         "if base.whole:\n                return",
         "if True:\n                return",
+        within=10_000,
     ),
 )
 
@@ -59,16 +63,17 @@ _TAKING_OVER = (
     Mutant("no R1", abandoned.take_over, "if (yield from _moved(attempt)):\n        return False  # R1", "pass"),
     Mutant("no fence", abandoned.take_over, "owner.base == attempt.base.etag", "False"),
     Mutant("absent slot taken for ours", abandoned.take_over, "return False  # the res", "return True  # the res"),
-    Mutant("slot taken over without If-Match", abandoned.take_over, "IfMatch(etag)", "None"),
+    Mutant("slot taken over without If-Match", abandoned.take_over, "IfMatch(etag)", "None", within=2_000),
     Mutant(
         "slot not read back after a silent take-over",
         abandoned.take_over,
         "return found is not None and found[0].op == attempt.record.op",
         "return True",
+        within=2_000,
     ),
-    Mutant("fencing with a remembered base", abandoned.take_over, "not attempt.base.whole", "False"),
+    Mutant("fencing with a remembered base", abandoned.take_over, "not attempt.base.whole", "False", within=2_000),
     Mutant("fence without a nonce", abandoned._fenced, "record.fenced(nonce).encode()", "record.encode()"),
-    Mutant("fence without If-Match", abandoned._outwait_or_fence, "attempt.base.unchanged", "None"),
+    Mutant("fence without If-Match", abandoned._outwait_or_fence, "attempt.base.unchanged", "None", within=4_000),
     Mutant("the dead are waited for", abandoned._outwait_or_fence, "yield (Put(", "return\n    yield (Put("),
 )
 
@@ -93,7 +98,14 @@ _COMMIT = (
         "reply.date > attempt.expires + context.rules.apply",
         "True",
     ),
-    Mutant("no time to apply", outcome._verdict, "attempt.expires + context.rules.apply", "attempt.expires"),
+    Mutant(
+        "no time to apply",
+        outcome._verdict,
+        "attempt.expires + context.rules.apply",
+        "attempt.expires",
+        within=4_000,
+        shape="zombie",
+    ),
     Mutant(
         "current judged by version alone",
         outcome._verdict,
@@ -105,6 +117,7 @@ _COMMIT = (
         outcome._verdict,
         "decode(slot.body, attempt.slot).op == attempt.record.op",
         "True",
+        within=2_000,
     ),
     Mutant(
         "built upon taken for lost",
@@ -121,43 +134,89 @@ _READING = (
         reading.vread,
         "slot is not None and slot.op == current.op",
         "slot is not None",
+        within=10_000,
+        shape="watched",
     ),
     Mutant(
         "vread never looks twice",
         reading.vread,
         "if neighbours or current.t + rules.settled < slot_reply.date",
         "if True",
+        within=10_000,
+        shape="watched",
     ),
-    Mutant("vread forgets prior", reading.vread, " and current.prior == slot.op", ""),
-    Mutant("vread without settling", reading.vread, "current.t + rules.settled", "current.t"),
+    Mutant("vread forgets prior", reading.vread, " and current.prior == slot.op", "", within=10_000, shape="watched"),
+    Mutant(
+        "vread without settling",
+        reading.vread,
+        "current.t + rules.settled",
+        "current.t",
+        within=20_000,
+        shape="watched",
+    ),
     Mutant("stubs are shown", _getter(Record.exists), "self.version > self.floor", "True"),
 )
 
 _UPKEEP = (
-    Mutant("hold ignored", single._base, "hold < date", "True"),
-    Mutant("remembered hold ignored", single.write, " and not guess.held", ""),
-    Mutant("orphan deleted without a window", removal._hold_and_delete, "held.hold - context.rules.apply", "None"),
+    Mutant("hold ignored", single._base, "hold < date", "True", within=10_000, shape="swept"),
+    Mutant("remembered hold ignored", single.write, " and not guess.held", "", within=30_000, shape="swept"),
     Mutant(
-        "orphan deleted until the hold ends", removal._hold_and_delete, "held.hold - context.rules.apply", "held.hold"
+        "orphan deleted without a window",
+        removal._hold_and_delete,
+        "held.hold - context.rules.apply",
+        "None",
+        within=10_000,
+        shape="swept",
     ),
-    Mutant("hold without If-Match", removal._hold_and_delete, "base.unchanged", "None"),
-    Mutant("hold not read back", removal._hold_and_delete, "now.record is None or now.record.fence != nonce", "False"),
+    Mutant(
+        "orphan deleted until the hold ends",
+        removal._hold_and_delete,
+        "held.hold - context.rules.apply",
+        "held.hold",
+        within=10_000,
+        shape="swept",
+    ),
+    Mutant("hold without If-Match", removal._hold_and_delete, "base.unchanged", "None", within=20_000, shape="swept"),
+    Mutant(
+        "hold not read back",
+        removal._hold_and_delete,
+        "now.record is None or now.record.fence != nonce",
+        "False",
+        within=20_000,
+        shape="swept",
+    ),
     Mutant("slot deleted whosever it is", removal.remove_slot, "slot.op != op", "False"),
     Mutant("swept before it is settled", run.sweep, "date - context.rules.settled - pace.margin", "date"),
     Mutant("event judged by version alone", standing._standing, "record.op == event.op", "True"),
-    Mutant("purge forgets the hold", purge._attempt, "hold=record.hold", "hold=0"),
-    Mutant("purge does not wait", purge._let_settle, "date <= until", "False"),
+    Mutant("purge forgets the hold", purge._attempt, "hold=record.hold", "hold=0", within=60_000, shape="swept"),
+    Mutant("purge does not wait", purge._let_settle, "date <= until", "False", within=10_000, shape="purged"),
     Mutant("purge reuses numbers", purge._attempt, "version=record.version", "version=0"),
     Mutant("what was purged is shown", _getter(Record.exists), "self.version > self.floor", "self.version > 0"),
-    Mutant("vread below the floor", reading.vread, "not current.floor < version", "not 0 < version"),
+    Mutant(
+        "vread below the floor",
+        reading.vread,
+        "not current.floor < version",
+        "not 0 < version",
+        within=4_000,
+        shape="purged",
+    ),
     Mutant("floor forgotten", single._attempt, "base.record.floor if base.record is not None else 0", "0"),
     Mutant(
         "purged on the way taken for lost",
         outcome._verdict,
         "raise WriteOutcomeUnknown(_PURGED)\n        return",
         "return False\n        return",
+        within=60_000,
+        shape="purged",
     ),
-    Mutant("purged taken for lost", outcome._verdict, "current.floor >= attempt.record.version", "False"),
+    Mutant(
+        "purged taken for lost",
+        outcome._verdict,
+        "current.floor >= attempt.record.version",
+        "False",
+        within=15_000,
+        shape="purged",
+    ),
 )
 
 MUTANTS: tuple[Mutant, ...] = (*_RESERVATION, *_TAKING_OVER, *_COMMIT, *_READING, *_UPKEEP)

@@ -22,6 +22,7 @@ class Temper:
     `skew`: ms its clock is ahead of the store's. `learns`: how likely it corrects that on an Expired answer.
     `crash_at`: the boundary at which it dies; `back_after`: ms until another takes over, None for never.
     `stops`: boundary -> ms it is stopped there. `sends_first`: that batch still leaves. `slept`: so did its clock.
+    `deaf_at`: the boundary whose answers it never hears.
     """
 
     skew: float = 0.0
@@ -31,6 +32,7 @@ class Temper:
     stops: Mapping[int, float] = field(default_factory=dict)
     sends_first: bool = True
     slept: bool = False
+    deaf_at: int = 0
 
 
 class Process:
@@ -48,6 +50,11 @@ class Process:
         self.on_crash: Callable[[], None] | None = None
         self._skew = temper.skew
         self._boundary = 0
+
+    @property
+    def deaf(self) -> bool:
+        """It will not hear the answers to what it sends at this boundary."""
+        return self._boundary == self.temper.deaf_at
 
     @property
     def stopped(self) -> bool:

@@ -30,7 +30,15 @@ def many(seeds: Iterable[int]) -> Verdict:
 
 
 def killed_by(mutant: Mutant, seeds: Iterable[int]) -> tuple[int, str] | None:
-    """The first of these seeds whose schedule catches the mutant, and what was wrong then."""
+    """The first of these seeds whose schedule catches the mutant, and only the mutant, and what was wrong then."""
+    left = iter(seeds)
+    while (kill := _first_violation(mutant, left)) is not None:
+        if not simulate(kill[0]).violations:
+            return kill
+    return None
+
+
+def _first_violation(mutant: Mutant, seeds: Iterator[int]) -> tuple[int, str] | None:
     with mutant.applied():
         for seed in seeds:
             if violations := simulate(seed).violations:

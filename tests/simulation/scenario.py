@@ -222,11 +222,12 @@ def _created(chance: Random, rules: Rules) -> tuple[Machine, ...]:
 
 def _swept(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     """A writer dies; when all is settled, sweepers come to clean up, just as others write the same resource again."""
-    dead = Machine(Temper(crash_at=chance.choice((2, 3, 3, 6, 7))), ([(0.0, Write("a", "patch"))] * 2,))
+    dead = Machine(Temper(crash_at=chance.choice((2, 3, 6, 6, 7))), ([(0.0, Write("a", "patch"))] * 2,))
     quiet = rules.settled + 300.0
+    repeats = Temper(deaf_at=chance.randint(9, 11))  # about where it deletes
     sweepers = tuple(
         Machine(
-            _temper(chance, rules, crash=0.1, stop=0.2),
+            _temper(chance, rules, crash=0.1, stop=0.2) if chance.random() < 0.5 else repeats,
             ([(quiet + chance.random() * 150, Sweep()), (chance.random() * rules.window, Sweep())],),
         )
         for _ in range(chance.choice((1, 1, 2)))
@@ -237,14 +238,14 @@ def _swept(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     )
     hurried: Plan = [
         (quiet + chance.uniform(100, 1_500), Read("a")),
-        (chance.random() * 30, Purge("a") if chance.random() < 0.3 else Write("a", "update", recall=True)),
+        (chance.random() * 30, Purge("a") if chance.random() < 0.5 else Write("a", "update", recall=True)),
         (chance.random() * 30, _write(chance, "a")),
     ]
     return (dead, *sweepers, *((writer,) if chance.random() < 0.6 else ()), Machine(Temper(), (hurried,)))
 
 
 def _purged(chance: Random, rules: Rules) -> tuple[Machine, ...]:
-    """A resource is purged, twice perhaps, while others write and read it, and a sweeper passes."""
+    """A resource is purged, twice perhaps, while others write and read it, one finds out late, and a sweeper passes."""
     window = rules.window
     upkeep: list[Plan] = [[(chance.random() * 300, Purge("a"))]]
     if chance.random() < 0.5:
@@ -253,19 +254,24 @@ def _purged(chance: Random, rules: Rules) -> tuple[Machine, ...]:
         upkeep.append([(chance.uniform(0.5, 2.0) * window, Sweep()) for _ in range(2)])
     clients = tuple(
         Machine(
-            _temper(chance, rules),
+            _temper(chance, rules, stop=0.4),
             ([(chance.random() * chance.choice((100.0, 100.0, window)), _any(chance, ("a",))) for _ in range(4)],),
         )
         for _ in range(2)
     )
-    return tuple(Machine(_temper(chance, rules), (plan,)) for plan in upkeep) + clients
+    if chance.random() < 0.4:
+        asleep = Temper(stops={5: chance.uniform(2.0, 4.0) * window}, sends_first=False, deaf_at=3)
+        clients += (Machine(asleep, ([(chance.random() * 50, Write("a", "patch"))],)),)
+        upkeep.append([(chance.uniform(0.1, 1.5) * window, Purge("a"))])
+    administrators = tuple(Machine(_temper(chance, rules), (plan,)) for plan in upkeep)
+    return administrators + clients
 
 
 _FAVOURITES: dict[str, dict[str, float]] = {
     "_zombie": {"late": 0.08},
     "_watched": {"slow": 0.3},
     "_swept": {"late": 0.12, "duplicate": 0.15},
-    "_purged": {"late": 0.04, "duplicate": 0.12},
+    "_purged": {"late": 0.06, "duplicate": 0.12, "lost_answer": 0.04},
 }
 """Faults that a shape is after."""
 

@@ -14,6 +14,8 @@ from tests.simulation.process import Process
 from tests.simulation.truth import Truth
 from tests.simulation.world import World
 
+_GIVES_UP = 500.0  # ms that a process waits for answers it will never hear
+
 
 @dataclass(slots=True)
 class Call:
@@ -141,13 +143,17 @@ class Task:
             half = tuple([request for request in batch if world.random.random() < 0.5])
             process.network.send(self._name, half, None)
         elif process.stopped and not process.temper.sends_first:
-            world.at(process.stopped_until, self._leave, batch)
+            world.at(process.stopped_until, self._leave, batch, self._received)
         else:
-            self._leave(batch)
+            self._leave(batch, self._missed if process.deaf else self._received)
 
-    def _leave(self, batch: tuple[Request, ...]) -> None:
+    def _leave(self, batch: tuple[Request, ...], receive: Callable[[Replies], None]) -> None:
         if self._process.alive:
-            self._process.network.send(self._name, batch, self._received, stuck=self._process.stopped)
+            self._process.network.send(self._name, batch, receive, stuck=self._process.stopped)
+
+    def _missed(self, replies: Replies) -> None:
+        world = self._process.world
+        world.at(world.time + _GIVES_UP, self._received, tuple([UNKNOWN for _ in replies]))
 
     def _ended(self, call: Call, outcome: object) -> None:
         self._process.boundary()

@@ -1,0 +1,66 @@
+"""The protocol keeps its promises in thousands of simulated schedules, and the simulator notices when it does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.mutation import Mutant
+from tests.simulation.run import killed_by, many
+from tests.simulation.scenario import SHAPES
+from tests.simulation.schedule import simulate
+
+_SEEDS = 3_600  # make simulate SEEDS=200000 runs more
+_CHUNK = 900
+_SHAPES = [shape.__name__.strip("_") for shape in SHAPES]
+
+
+@pytest.mark.parametrize("start", range(0, _SEEDS, _CHUNK))
+def test_no_schedule_breaks_a_promise(start: int) -> None:
+    """Crashes, lost and repeated messages, late ones, wrong clocks, stopped processes: nothing is lost or wrong."""
+    verdict = many(range(start, start + _CHUNK))
+    assert verdict.violations == []
+    assert verdict.schedules == _CHUNK
+
+
+def test_the_schedules_hold_what_they_are_for() -> None:
+    """Writes are acknowledged, and every kind of fault happens, many times."""
+    verdict = many(range(_CHUNK))
+    assert verdict.acknowledged > 2 * _CHUNK
+    assert min(verdict.faults.values()) > 50
+    assert len(verdict.faults) == 14
+
+
+def test_a_seed_is_a_schedule() -> None:
+    """The same seed gives the same trace, to the last line; another gives another."""
+    for seed in range(len(SHAPES)):
+        first: list[str] = []
+        second: list[str] = []
+        other: list[str] = []
+        simulate(seed, first)
+        simulate(seed, second)
+        simulate(seed + len(SHAPES), other)
+        assert len(first) > 20
+        assert first == second
+        assert first != other
+
+
+def test_watching_changes_nothing() -> None:
+    """A schedule that is traced goes as one that is not."""
+    for seed in range(20):
+        assert simulate(seed, []) == simulate(seed)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_every_rule_is_needed(mutant: Mutant) -> None:
+    """With this rule switched off, a schedule below the stated bound breaks a promise."""
+    first, step = (0, 1) if mutant.shape is None else (_SHAPES.index(mutant.shape), len(_SHAPES))
+    assert killed_by(mutant, range(first, mutant.within, step)) is not None
+
+
+def test_a_mutant_leaves_no_trace() -> None:
+    """After a mutation the protocol is itself again."""
+    before = simulate(1)
+    with MUTANTS[0].applied():
+        assert simulate(1) is not None
+    assert simulate(1) == before
