@@ -13,6 +13,8 @@ from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from server.one_write import OneWriteTransport
+
 MAX_HEAD = 64 * 1024  # bytes
 _LINGER_BYTES = 1024 * 1024
 _LINGER_SECONDS = 2.0
@@ -25,13 +27,16 @@ class _HeadTooLarge(Exception):
 
 
 class BoundedHeadProtocol(HttpToolsProtocol):
-    """uvicorn's protocol on httptools, with an end to patience."""
+    """uvicorn's protocol on httptools, with an end to patience and answers that leave in one write."""
 
     _told = 0  # bytes of request line, headers and trailers that the parser has reported of this request
     _kept = 0  # bytes it has taken since it last reported anything: an unfinished header, growing
     _in_head = False  # between a request's first byte and the end of its headers: it has no answer yet
     _dropped: int | None = None  # bytes that came after the refusal; None: not refused
     _linger: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        super().connection_made(OneWriteTransport(transport, self.loop))
 
     def data_received(self, data: bytes) -> None:
         if self._dropped is not None:
