@@ -7,7 +7,8 @@ at most 1,000 keys, is cut off before the end: it shows how dense the events are
 Where to start: where an earlier LIST knows of enough events (its `Outlook`; the page then costs 1 LIST); or so far
 back that some hundred events are expected at the pace seen last. When that window is cut off, the place that the
 earlier LIST knows still holds an event at least: a shorter page, 2 LIST, and the next page knows where it was cut off.
-A few events are always kept for that. Only while there is nothing to show at all, the search goes on (`search`).
+A few events are always kept for that. Only while there is nothing to show at all, the search goes on (`search`): on
+the first page of a process, after a rush that it did not see, and where a lone event was all that could be kept.
 
 The first look at a history by a process starts at its very beginning: up to 1,000 events are found at once.
 """

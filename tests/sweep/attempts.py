@@ -43,10 +43,13 @@ async def put(store: ObjectStore, clock: HandClock, id: str, *, type: str = "Bas
     return outcome.record
 
 
-async def die(store: ObjectStore, id: str, *, type: str = "Basic", rules: Rules | None = None) -> None:
-    """A writer that is killed just before its commit point: slot and events stay."""
+async def die(
+    store: ObjectStore, id: str, *, type: str = "Basic", rules: Rules | None = None, clock: HandClock | None = None
+) -> None:
+    """A writer that is killed just before its commit point: slot and events stay. With `clock` it never waits."""
     keys = KEYS.resource(type, id)
-    await drive(_until_commit(write(keys, basic(keys), context=context(store, rules)), keys.current), store)
+    attempt = _until_commit(write(keys, basic(keys), context=context(store, rules)), keys.current)
+    await drive(attempt if clock is None else hurried(attempt, clock), store)
 
 
 def _until_commit(protocol: Protocol[Outcome], key: str) -> Protocol[None]:
