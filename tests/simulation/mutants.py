@@ -13,7 +13,9 @@ from fhirstore.commit import abandoned, outcome, purge, reading, single
 from fhirstore.commit.attempt import Attempt
 from fhirstore.record import Record
 from fhirstore.sweep import removal, run, standing
+from tests.simulation.bucket import Bucket
 from tests.simulation.mutation import Mutant
+from tests.simulation.network import Network
 
 
 def _getter(attribute: object) -> Callable[..., object]:
@@ -219,4 +221,17 @@ _UPKEEP = (
     ),
 )
 
-MUTANTS: tuple[Mutant, ...] = (*_RESERVATION, *_TAKING_OVER, *_COMMIT, *_READING, *_UPKEEP)
+_STORE = (
+    Mutant("windows are not enforced", Network._deliver, "arrives > expires", "False"),
+    Mutant(
+        "dates are of the answer, not of the reading",
+        Bucket._date,
+        "self._world.time //",
+        "(self._world.time + 300) //",
+        within=10_000,
+        shape="zombie",
+    ),
+)
+"""What the protocol needs of a store: it must notice a store that does not keep it."""
+
+MUTANTS: tuple[Mutant, ...] = (*_RESERVATION, *_TAKING_OVER, *_COMMIT, *_READING, *_UPKEEP, *_STORE)
