@@ -81,6 +81,8 @@ class Counting:
         return event.t >= self.watermark or self.at is not None
 
     def _may_count(self, event: Event, keys: ResourceKeys) -> bool:
+        if self.at is not None and event.t >= self.at.end:
+            return False
         if not self._in_doubt(event):
             return True
         current = self._currents[keys.current]

@@ -2,10 +2,11 @@
 
 A page costs 1 or 2 LIST, and 1 or 2 GET per event looked at; no more events are looked at than entries were asked
 for. So now and then it is shorter than asked for: where an attempt died and left its events, where the density of
-events changes, where versions are large. Only as long as it is empty it goes on. Once a minute 1 GET more reads the
-sweeper's watermark.
+events changes, where versions are large. Only as long as it is empty it goes on, twenty times at most. Once a minute
+1 GET more reads the sweeper's watermark.
 
-With `at`, 1 more GET per event from before the period says when the next version came.
+With `at`, events from before the period count if their version was still current: 1 more GET says when the next one
+came. Many are looked at in vain where resources changed often; the pages are short then.
 
 https://hl7.org/fhir/R4/http.html#history
 """
@@ -25,6 +26,8 @@ from fhirstore.history.search import place, time_of
 from fhirstore.history.window import Window, newest, oldest
 from fhirstore.keyspace import Keyspace
 from fhirstore.resources import Version
+
+_ROUNDS = 20  # then the page is empty, and its `next` goes on: no request runs for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class EventsHistory:
         if not want:
             return HistoryPage((), None, as_of)
         budget = Budget(self.page_bytes)
-        while True:
+        versions: list[Version] = []
+        for _ in range(_ROUNDS):
             window = yield from self._window(cursor)
             names = self._in_order(window, want)
             versions, looked = yield from self._count(names, budget)
@@ -60,7 +64,8 @@ class EventsHistory:
             outlook = None if self.query.oldest_first else window.outlook(looked)
             cursor = EventsCursor(names[looked - 1], as_of, outlook)
             if versions:
-                return HistoryPage(tuple(versions), encode(cursor), as_of)
+                break
+        return HistoryPage(tuple(versions), None if cursor is None else encode(cursor), as_of)
 
     def _in_order(self, window: Window, want: int) -> tuple[str, ...]:
         """The events to look at."""
@@ -71,25 +76,21 @@ class EventsHistory:
     def _window(self, cursor: EventsCursor | None) -> Protocol[Window]:
         query = self.query
         floor = "" if query.since is None else place(query.since)
-        end = None if query.at is None else place(query.at.end)
+        now = self.context.now()
+        end = None if query.at is None or query.at.end > now else place(query.at.end)
         if query.oldest_first:
             after = cursor.name if cursor is not None else floor
             return (yield from oldest(self.prefix, after=after, below=end, want=query.want))
-        now = self.context.now()
         if cursor is not None:
             end, outlook = cursor.name, cursor.outlook
         else:
-            outlook = self._first_outlook(now)
+            outlook = self.remembered.outlook(self.tenant, self.prefix, now)
+            if outlook is not None and end is not None:
+                outlook = Outlook("", 0, outlook.pace)  # only the pace may help where the period ended
         window = yield from newest(self.prefix, below=end, now=now, floor=floor, want=query.want, outlook=outlook)
         if end is None and window.names and not (window.whole and floor):
             self.remembered.remember(self.tenant, self.prefix, window.newest(now), now)
         return window
-
-    def _first_outlook(self, now: int) -> Outlook | None:
-        outlook = self.remembered.outlook(self.tenant, self.prefix, now)
-        if outlook is None or self.query.at is None:
-            return outlook
-        return Outlook("", 0, outlook.pace)  # the period ends anywhere: only the pace may help
 
     def _count(self, names: tuple[str, ...], budget: Budget) -> Protocol[tuple[list[Version], int]]:
         now = self.context.now()

@@ -205,3 +205,14 @@ async def test_a_malformed_cursor_is_refused(cursor: str) -> None:
     with world.meter.measure() as cost, pytest.raises(InvalidResource):
         await world.read.page(cursor=cursor)
     assert cost.requests == {}
+
+
+async def test_a_request_does_not_run_for_ever() -> None:
+    """Where hundreds of attempts died in a row a page is empty in the end, and its next one goes on."""
+    world = World()
+    made = await world.put("a")
+    for n in range(60):
+        await world.die(f"x{n}")
+    pages = await world.read.pages(query=HistoryQuery(count=1))
+    assert [len(page.versions) for page in pages[:3]] == [0, 0, 0]
+    assert [name for page in pages for name in names(page.versions)] == [made]
