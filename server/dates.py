@@ -17,43 +17,42 @@ _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _MS_DIGITS = 3
+_DAY = 86_400_000  # ms
 
 
 def instant(text: str) -> int:
     """The first millisecond at or after the instant. Raises ValueError."""
-    start, more = _moment(text)
-    return start + (1 if more else 0)
+    start, fraction = _moment(text)
+    return start + (1 if fraction[_MS_DIGITS:].strip("0") else 0)
 
 
 def period(text: str) -> Period:
     """What a date or time means: `2024` the whole year, `2024-05-01T10:00:00Z` that second. Raises ValueError."""
     match = _DATE.fullmatch(text)
     if match is None:
-        start, _ = _moment(text)
-        fraction = len(_TIME.fullmatch(text)[7] or "")  # type: ignore[index]  # `_moment` accepted it
-        return Period(start, start + int(10 ** max(0, _MS_DIGITS - fraction)))
+        start, fraction = _moment(text)
+        return Period(start, start + int(10 ** max(0, _MS_DIGITS - len(fraction))))
     year, month, day = (int(part) if part else 0 for part in match.groups())
     begin = datetime(year, month or 1, day or 1, tzinfo=UTC)
     if day:
-        return Period(_ms(begin), _ms(begin) + _ms(_EPOCH + timedelta(days=1)))
+        return Period(_ms(begin), _ms(begin) + _DAY)
     following = (year + month // 12, month % 12 + 1) if month else (year + 1, 1)
     end = datetime(*following, 1, tzinfo=UTC) if following[0] <= datetime.max.year else datetime.max.replace(tzinfo=UTC)
     return Period(_ms(begin), _ms(end))
 
 
-def _moment(text: str) -> tuple[int, bool]:
-    """Epoch ms, rounded down; and whether there was something to round."""
+def _moment(text: str) -> tuple[int, str]:
+    """Epoch ms, rounded down, and the digits of the fraction as they were given."""
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError("not an instant")
-    *parts, fraction, sign, hours, minutes = match.groups()
+    *parts, fraction, sign, hours, minutes = match.groups("")
     year, month, day, hour, minute, second = (int(part) for part in parts)
     zone = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
     leap = second == 60  # FHIR allows leap seconds; Python's calendar has none
     whole = datetime(year, month, day, hour, minute, 59 if leap else second, tzinfo=timezone(zone))
-    digits = (fraction or "").ljust(_MS_DIGITS, "0")
-    ms = _ms(whole) + int(digits[:_MS_DIGITS]) + (1000 if leap else 0)
-    return ms, digits[_MS_DIGITS:].strip("0") != ""
+    ms = int(fraction.ljust(_MS_DIGITS, "0")[:_MS_DIGITS])
+    return _ms(whole) + ms + (1000 if leap else 0), fraction
 
 
 def _ms(moment: datetime) -> int:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlencode
 
-from fhirstore import HistoryQuery, Period
+from fhirstore import HistoryQuery
 from fhirstore.errors import InvalidResource
-from server import dates
 from server.call import Call
+from server.dates import instant, period
 from server.prefer import is_lenient
 
 _CURSOR = "_cursor"
@@ -51,12 +51,11 @@ def page_request(call: Call) -> PageRequest:
             raise InvalidResource(f"{name} is given more than once", code="value")
         if name in _KNOWN:
             values[name] = value
+    count = _read(values, "_count", _count, "a whole number, 0 or more")
     query = HistoryQuery(
-        count=_read(values, "_count", _count, "a whole number, 0 or more") or 0
-        if "_count" in values
-        else HistoryQuery().count,
-        since=_read(values, "_since", dates.instant, "an instant like 2024-05-01T10:00:00Z"),
-        at=_read(values, "_at", _period, "a date or an instant: 2024, 2024-05, 2024-05-01 or 2024-05-01T10:00:00Z"),
+        count=HistoryQuery().count if count is None else count,
+        since=_read(values, "_since", instant, "an instant like 2024-05-01T10:00:00Z"),
+        at=_read(values, "_at", period, "a date or an instant: 2024, 2024-05, 2024-05-01 or 2024-05-01T10:00:00Z"),
         oldest_first=bool(_read(values, "_sort", _OLDEST_FIRST.__getitem__, "-_lastUpdated, _lastUpdated or none")),
     )
     cursor = values.pop(_CURSOR, None)
@@ -76,7 +75,3 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         raise ValueError("not a count")
     return int(text)
-
-
-def _period(text: str) -> Period:
-    return dates.period(text)
