@@ -183,9 +183,7 @@ async def test_a_condition_that_is_not_built_is_never_ignored(
     assert answer.status_code == 501
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/fhir/", "/fhir/Patient/p/x", "/nowhere", "/fhir/Patient/p/_history/1/2"]
-)
+@pytest.mark.parametrize("path", ["/", "/fhir/", "/fhir/Patient/p/x", "/nowhere", "/fhir/Patient/p/_history/1/2"])
 async def test_an_unknown_path_is_404(served: Served, path: str) -> None:
     """And the answer says where the API is."""
     answer = await served.client.get(path)
