@@ -28,7 +28,7 @@ class ObjectError(FhirStoreError):
 
 
 class ObjectNotFound(ObjectError):
-    """GET: no object has this key. `date`: the store's clock had reached this (epoch ms) when it answered."""
+    """GET: no object has this key. `date`: the store's clock had reached this (epoch ms) before it looked."""
 
     def __init__(self, key: str = "", detail: str = "", *, date: int = 0) -> None:
         super().__init__(key, detail)

@@ -63,7 +63,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """No such object; the store's clock had reached `date` (epoch ms) when it said so."""
+    """No such object; the store's clock had reached `date` (epoch ms) before it looked."""
 
     date: int
 

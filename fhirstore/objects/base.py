@@ -41,7 +41,10 @@ IF_ABSENT = IfAbsent()
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object as read. `date`: the store's clock had reached this (epoch ms) when it answered."""
+    """An object as read. `date`: the store's clock had reached this (epoch ms) before it was read.
+
+    Before, not after: who reads that nothing happened until `date` concludes that nothing can happen any more.
+    """
 
     body: bytes
     etag: str

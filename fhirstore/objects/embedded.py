@@ -125,11 +125,12 @@ class EmbeddedStore:
             raise StoreMisconfigured("", f"{self.location}: the disk is full; free some space")
 
     async def get(self, key: str) -> StoredObject:
+        date = self._clock.now()  # before the read: a process may be stopped between the two
         body, etag, _, _ = self._row(key)
         if body is None:
             async with self.get_stream(key) as stream:
                 body, etag = b"".join([chunk async for chunk in stream]), stream.etag
-        return StoredObject(body, etag, self._clock.now())
+        return StoredObject(body, etag, date)
 
     async def put(
         self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
@@ -205,12 +206,13 @@ class EmbeddedStore:
         return answer
 
     def _row(self, key: str) -> _Row:
+        date = self._clock.now()
         try:
             row: _Row | None = self._reader.execute(_GET, (key,)).fetchone()
         except sqlite3.Error as error:
             raise _unread(key, error) from error
         if row is None:
-            raise ObjectNotFound(key, date=self._clock.now())
+            raise ObjectNotFound(key, date=date)
         return row
 
     def _open_body(self, key: str) -> BytesStream | FileStream:

@@ -31,14 +31,18 @@ class Standing(Enum):
     NO_CURRENT = "no current"  # `current` is damaged, missing or behind: nobody can tell
 
 
+# A second look tells: `current` may just have come to be, and a purge may have come between the two GETs.
+_DOUBTFUL = (Standing.NO_CURRENT, Standing.NO_VERSION)
+
+
 def standings(keys: Keyspace, events: Sequence[Event]) -> Protocol[list[Standing]]:
     """The standing of each. 1 GET per resource, 1 GET per version that is not the current one; 2 round trips."""
     found = yield from _standings(keys, events)
-    doubtful = [event for event, standing in zip(events, found, strict=True) if standing is Standing.NO_CURRENT]
+    doubtful = [event for event, standing in zip(events, found, strict=True) if standing in _DOUBTFUL]
     if not doubtful:
         return found
     again = iter((yield from _standings(keys, doubtful)))  # a writer may have come in between; damage stays
-    return [next(again) if standing is Standing.NO_CURRENT else standing for standing in found]
+    return [next(again) if standing in _DOUBTFUL else standing for standing in found]
 
 
 def _standings(keys: Keyspace, events: Sequence[Event]) -> Protocol[list[Standing]]:
