@@ -42,7 +42,11 @@ def test_a_run_reports_each_interaction_with_its_exact_costs(monkeypatch: pytest
         assert counted == COSTS
         assert set(rows) - set(COSTS) == {"empty GET", "empty POST, 2 KB"}
         assert all(row["rate"] > 0 and row["cpu_us"] is not None and not row["unexpected"] for row in rows.values())
-        assert {ratio["name"] for ratio in subject["ratios"]} == {"read / empty GET", "create / empty GET"}
+        assert {ratio["name"] for ratio in subject["ratios"]} == {
+            "read / empty GET",
+            "create / empty GET",
+            "create / empty POST, 2 KB",
+        }
 
 
 def test_an_unknown_store_is_refused() -> None:

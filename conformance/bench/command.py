@@ -31,7 +31,7 @@ def bench(  # noqa: PLR0917 - a command's parameters are its options
     pid: Annotated[
         int | None, typer.Option(help="That server's process id, if it runs here: for its CPU time.")
     ] = None,
-    connections: Annotated[int, typer.Option(min=1, help="Requests in flight.")] = 16,
+    connections: Annotated[int, typer.Option(min=1, help="Requests in flight.")] = 64,
     seconds: Annotated[float, typer.Option(min=0.05, help="Length of one sample.")] = 2.0,
     rounds: Annotated[int, typer.Option(min=1, help="Samples of each kind; medians are shown.")] = 3,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

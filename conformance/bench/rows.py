@@ -88,6 +88,7 @@ class Promise:
 PROMISES = (
     Promise("read / empty GET", "read", EMPTY_GET, 1, {"embedded": 0.5}),
     Promise("create / empty GET", "create", EMPTY_GET, 1, {"embedded": 0.25}),
+    Promise("create / empty POST, 2 KB", "create", EMPTY_POST, 1, {}),
     Promise("create / (raw obstore PUT / 4)", "create", RAW_PUT, 4, {"s3": 0.6}),
 )
 

@@ -10,9 +10,12 @@ import hashlib
 
 def etag_of(body: bytes) -> str:
     """The ETag of a body that is at hand."""
-    return etag_hash(body).hexdigest()
+    return etag_hash(body).hexdigest() if body else _OF_NOTHING
 
 
 def etag_hash(start: bytes = b"") -> hashlib.blake2b:
     """The hash whose hex digest is the ETag, for a body that arrives in pieces."""
     return hashlib.blake2b(start, digest_size=16, usedforsecurity=False)
+
+
+_OF_NOTHING = etag_hash().hexdigest()  # of every history event
