@@ -92,9 +92,13 @@ class FhirStore:
         while self._rests:
             await asyncio.wait(self._rests)
 
+    def context(self, place: Place) -> Context:
+        """What protocols on this place's objects work with."""
+        return Context(place.objects.now, self.ids, self.rules)
+
     async def commit(self, place: Place, keys: ResourceKeys, decide: Decide, *, fresh: bool = False) -> Outcome:
         """Run one write to its end, even if the caller is cancelled meanwhile: nobody leaves half a write."""
-        context = Context(place.objects.now, self.ids, self.rules)
+        context = self.context(place)
         if fresh:
             protocol = write(keys, decide, context=context, fresh=True)
             outcome = await drive(protocol, place.objects, finish=self._finish)
@@ -111,7 +115,7 @@ class FhirStore:
 
     async def purge(self, place: Place, keys: ResourceKeys, *, by: str) -> Purged:
         """Run one purge to its end, even if the caller is cancelled meanwhile."""
-        context = Context(place.objects.now, self.ids, self.rules)
+        context = self.context(place)
         try:
             return await drive(purge(keys, by=by, context=context), place.objects, finish=self._finish)
         finally:
@@ -266,7 +270,7 @@ class TenantStore:
         return await drive(protocol, self._place.objects)
 
     def _context(self) -> Context:
-        return Context(self._place.objects.now, self._store.ids, self._store.rules)
+        return self._store.context(self._place)
 
     def _keys(self, type: str, id: str) -> ResourceKeys:
         return self._place.keys.resource(resources.known_type(type), id)

@@ -59,11 +59,7 @@ class BoundedHeadProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # `_tell`, written out: this runs for every header of every request
-        self._kept = 0
-        self._told += len(name) + len(value) + 4  # a colon, a space, a line's end
-        if self._told > MAX_HEAD:
-            raise _HeadTooLarge
+        self._tell(len(name) + len(value) + 4)  # a colon, a space, a line's end
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:

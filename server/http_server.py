@@ -1,4 +1,4 @@
-"""How this project runs uvicorn: one set of options, for the server and for the benchmark's yardstick.
+"""How `fhirstore serve` runs uvicorn. The benchmark's yardstick runs it as it comes (conformance/bench/empty.py).
 
 Which ASGI server, and why, is in README (Performance).
 """

@@ -5,38 +5,40 @@
 
 from __future__ import annotations
 
-from fhirstore.commit.messages import Delete, Deleted, List, Pause, Protocol, Put
+from typing import TypeVar
+
+from fhirstore.commit.messages import Delete, Deleted, List, Pause, Protocol, Put, Request
 from fhirstore.errors import Unavailable
 from fhirstore.objects.base import Page, Written
 
 _TRIES = 6
 
 
+_SILENT = "The object store does not answer; try again later"
+_Answer = TypeVar("_Answer")
+
+
 def listed(request: List) -> Protocol[Page]:
     """One page of a listing. Raises Unavailable."""
-    for n in range(_TRIES):
-        (reply,) = yield (request,)
-        if isinstance(reply, Page):
-            return reply
-        yield Pause(0.05 * 2**n)
-    raise Unavailable("The object store does not answer; try again later")
+    return (yield from _answered(request, Page, _SILENT))
 
 
 def stored(key: str, body: bytes) -> Protocol[None]:
     """PUT an object that nobody else writes. Raises Unavailable: it may be there or not."""
-    for n in range(_TRIES):
-        (reply,) = yield (Put(key, body),)
-        if isinstance(reply, Written):
-            return
-        yield Pause(0.05 * 2**n)
-    raise Unavailable("The object store does not answer; try again later")
+    yield from _answered(Put(key, body), Written, _SILENT)
 
 
 def removed(*keys: str) -> Protocol[None]:
     """DELETE up to 1,000 objects whose keys can never come into use again. Raises Unavailable: some may be left."""
+    yield from _answered(
+        Delete(keys), Deleted, "The object store does not answer; what was to be removed may be left; do it again"
+    )
+
+
+def _answered(request: Request, answer: type[_Answer], silent: str) -> Protocol[_Answer]:
     for n in range(_TRIES):
-        (reply,) = yield (Delete(keys),)
-        if isinstance(reply, Deleted):
-            return
+        (reply,) = yield (request,)
+        if isinstance(reply, answer):
+            return reply
         yield Pause(0.05 * 2**n)
-    raise Unavailable("The object store does not answer; what was to be removed may be left; do it again")
+    raise Unavailable(silent)

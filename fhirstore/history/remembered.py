@@ -11,18 +11,14 @@ from typing import TypeVar
 
 import msgspec
 
-from fhirstore.commit.messages import Absent, Get, Protocol
-from fhirstore.commit.reading import ask
+from fhirstore.commit.messages import Protocol
 from fhirstore.history.cursor import Outlook
 from fhirstore.keyspace import Keyspace
+from fhirstore.sweep.run import read_watermark
 
 _WATERMARK_AGE = 60_000  # ms
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
-
-
-class _SweepState(msgspec.Struct, frozen=True):
-    watermark: int = 0
 
 
 class RememberedHistories:
@@ -51,18 +47,9 @@ class RememberedHistories:
         found = self._watermarks.get(tenant)
         if found is not None and 0 <= now - found[1] < _WATERMARK_AGE:
             return found[0]
-        (reply,) = yield from ask(Get(keys.sweep_state))
-        watermark = 0 if isinstance(reply, Absent) else _watermark_in(reply.body)
+        watermark = yield from read_watermark(keys)
         _keep(self._watermarks, tenant, (watermark, now), self._limit)
         return watermark
-
-
-def _watermark_in(body: bytes) -> int:
-    """A state that cannot be read is no watermark: it only saves requests."""
-    try:
-        return msgspec.json.decode(body, type=_SweepState).watermark
-    except msgspec.MsgspecError:
-        return 0
 
 
 def _keep(kept: OrderedDict[_Key, _Value], key: _Key, value: _Value, limit: int) -> None:
