@@ -10,8 +10,9 @@ from fhirstore.history.page import HistoryPage, HistoryQuery, Period
 from fhirstore.json import instant
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.resources import Version
-from fhirstore.store import FhirStore, TenantStore
+from fhirstore.store import FhirStore
 from fhirstore.sweep.run import SweepReport
+from fhirstore.tenant import TenantStore
 
 __version__ = "0.1.0"
 

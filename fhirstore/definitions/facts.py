@@ -61,7 +61,7 @@ class Type:
 
 @dataclass(frozen=True, slots=True)
 class Primitive:
-    """A primitive datatype. `json`: string, boolean, integer or decimal. `pattern`: the specification's regex, or empty."""
+    """A primitive datatype. `json`: string, boolean, integer or decimal. `pattern`: its regex, or empty."""
 
     name: str
     json: str

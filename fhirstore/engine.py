@@ -1,0 +1,74 @@
+"""What all tenants of a store share, and what runs their writes to the end. No interaction is known here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+
+from fhirstore.clock import Ids, SystemIds
+from fhirstore.commit.drive import drive
+from fhirstore.commit.purge import Purged, purge
+from fhirstore.commit.remembered import RememberedBases
+from fhirstore.commit.rules import Context, Rules
+from fhirstore.commit.single import Decide, Outcome, write
+from fhirstore.commit.turns import Turns
+from fhirstore.history.remembered import RememberedHistories
+from fhirstore.keyspace import ResourceKeys
+from fhirstore.tenancy import Place
+
+
+class Engine:
+    """Runs protocols on the objects of a place; owns what cancelled callers left under way."""
+
+    def __init__(self, *, rules: Rules | None = None, ids: Ids | None = None) -> None:
+        self.rules = rules or Rules()
+        self.ids = ids or SystemIds()
+        self.remembered = RememberedBases()
+        self.remembered_histories = RememberedHistories()
+        self._turns = Turns()
+        self._rests: set[asyncio.Task[object]] = set()
+
+    async def settle(self) -> None:
+        """Wait for the writes whose callers went away."""
+        while self._rests:
+            await asyncio.wait(self._rests)
+
+    def context(self, place: Place) -> Context:
+        """What protocols on this place's objects work with."""
+        return Context(place.objects.now, self.ids, self.rules)
+
+    async def commit(self, place: Place, keys: ResourceKeys, decide: Decide, *, fresh: bool = False) -> Outcome:
+        """Run one write to its end, even if the caller is cancelled meanwhile: nobody leaves half a write."""
+        context = self.context(place)
+        if fresh:
+            protocol = write(keys, decide, context=context, fresh=True)
+            outcome = await drive(protocol, place.objects, finish=self._finish)
+        else:
+            async with self._turns.turn((place.tenant, keys.current)):
+                guess = self.remembered.get(place.tenant, keys.current)
+                protocol = write(keys, decide, context=context, remembered=guess)
+                outcome = await drive(protocol, place.objects, finish=self._finish)
+        if outcome.record is not None and outcome.etag is not None:
+            self.remembered.remember(place.tenant, keys.current, outcome.record, outcome.etag)
+        else:
+            self.remembered.forget(place.tenant, keys.current)
+        return outcome
+
+    async def purge(self, place: Place, keys: ResourceKeys, *, by: str) -> Purged:
+        """Run one purge to its end, even if the caller is cancelled meanwhile."""
+        context = self.context(place)
+        try:
+            return await drive(purge(keys, by=by, context=context), place.objects, finish=self._finish)
+        finally:
+            self.remembered.forget(place.tenant, keys.current)
+
+    def _finish(self, rest: Coroutine[None, None, object]) -> None:
+        """Own what a cancelled caller left under way."""
+        task = asyncio.create_task(rest)
+        self._rests.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[object]) -> None:
+        self._rests.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: the caller is gone

@@ -1,0 +1,181 @@
+"""One tenant's resources: every FHIR interaction as a method. Wiring only; the packages it calls decide.
+
+https://hl7.org/fhir/R4/http.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+
+from fhirstore import json, resources
+from fhirstore.commit.drive import drive
+from fhirstore.commit.purge import Purged
+from fhirstore.commit.reading import look, vread
+from fhirstore.commit.rules import Context
+from fhirstore.commit.single import Decide, Outcome
+from fhirstore.engine import Engine
+from fhirstore.errors import IdempotencyKeyReused
+from fhirstore.fsck.run import FsckReport, Progress, Thoroughness, fsck
+from fhirstore.history.events import EventsHistory
+from fhirstore.history.instance import instance_page
+from fhirstore.history.page import HistoryPage, HistoryQuery
+from fhirstore.keyspace import ResourceKeys
+from fhirstore.resources import Version
+from fhirstore.sweep.run import SweepReport, sweep
+from fhirstore.tenancy import Place
+
+
+class TenantStore:
+    """FHIR interactions on one tenant's resources. Each is atomic, and durable when it returns."""
+
+    def __init__(self, engine: Engine, place: Place) -> None:
+        self._engine = engine
+        self._place = place
+
+    async def create(
+        self, resource: bytes | Mapping[str, object], *, type: str | None = None, idempotency_key: str | None = None
+    ) -> Version:
+        """Store a new resource under a server-assigned id; an id in it is ignored. 4 PUT, 2 round trips.
+
+        `resource`: JSON bytes, or a dict. `type`: what it must be. `idempotency_key`: the id is derived from it, so
+        that asking again makes nothing new and returns the first version. Raises MalformedContent, InvalidResource,
+        IdempotencyKeyReused (with another body), NotFound (what the key stands for was purged).
+        """
+        content = _parse(resource)
+        type_ = resources.type_of(content, type)
+        if idempotency_key is None:
+            id_ = self._engine.ids.new()
+            outcome = await self._commit(type_, id_, resources.creation(_builder(content, id_)), fresh=True)
+        else:
+            id_ = resources.id_for_key(self._place.tenant, type_, idempotency_key)
+            outcome = await self._commit(type_, id_, resources.creation_once(_builder(content, id_)), fresh=True)
+        if outcome.record is None or not outcome.applied:
+            return await self._first_answer(type_, id_, content)
+        return resources.version_of(type_, id_, outcome.record, created=True)
+
+    async def _first_answer(self, type: str, id: str, content: dict[str, object]) -> Version:
+        """What the first request with this Idempotency-Key was answered."""
+        first = await self.vread(type, id, 1)
+        if _builder(content, id)(1, first.last_updated) != first.content:
+            raise IdempotencyKeyReused("This Idempotency-Key was used with another body; use a fresh key")
+        return replace(first, created=True)
+
+    async def read(self, type: str, id: str) -> Version:
+        """The current version. 1 GET. Raises NotFound, Gone, UnknownType, InvalidResource (malformed id)."""
+        keys = self._keys(type, id)
+        base, _ = await drive(look(keys), self._place.objects)
+        if base.record is not None and base.etag is not None:
+            self._engine.remembered.remember(self._place.tenant, keys.current, base.record, base.etag)
+        return resources.version_of(type, id, resources.readable(base.shown))
+
+    async def vread(self, type: str, id: str, version_id: int) -> Version:
+        """That version. 2 GET, 1 round trip. Raises NotFound, Gone (that version is a deletion)."""
+        keys = self._keys(type, id)
+        record = await drive(vread(keys, version_id, rules=self._engine.rules), self._place.objects)
+        return resources.version_of(type, id, resources.readable(record))
+
+    async def update(
+        self,
+        resource: bytes | Mapping[str, object],
+        *,
+        type: str | None = None,
+        id: str | None = None,
+        if_match: int | None = None,
+    ) -> Version:
+        """Store the next version under the resource's own id, creating it if need be. 1 GET + 4 PUT, 3 round trips.
+
+        `type`, `id`: what it must carry. `if_match`: only over that version. Raises MalformedContent,
+        InvalidResource, VersionConflict, Contention.
+        """
+        content = _parse(resource)
+        type_ = resources.type_of(content, type)
+        id_ = resources.id_for_update(content, type_, id)
+        outcome = await self._commit(type_, id_, resources.update(_builder(content, id_), if_match))
+        assert outcome.record is not None  # noqa: S101 - an update always makes a record
+        created = outcome.before is None or outcome.before.deleted
+        return resources.version_of(type_, id_, outcome.record, created=created)
+
+    async def delete(self, type: str, id: str, *, if_match: int | None = None) -> Version | None:
+        """Make a tombstone the next version. Returns it, or the older tombstone, or None where nothing ever was.
+
+        1 GET + 4 PUT, 3 round trips. Raises VersionConflict, Contention.
+        """
+        resources.known_type(type)
+        resources.well_formed_id(id)
+        outcome = await self._commit(type, id, resources.deletion(if_match))
+        return None if outcome.record is None else resources.version_of(type, id, outcome.record)
+
+    async def history(
+        self, type: str | None = None, id: str | None = None, *, query: HistoryQuery | None = None
+    ) -> AsyncIterator[Version]:
+        """Every version of one resource, of a type or of all, newest first, deletions included; page by page.
+
+        Raises NotFound (one resource that was never there), UnknownType, InvalidResource, Unavailable.
+        """
+        page = await self.history_page(type, id, query=query)
+        while True:
+            for version in page.versions:
+                yield version
+            if page.next is None:
+                return
+            page = await self.history_page(type, id, query=query, cursor=page.next)
+
+    async def history_page(
+        self,
+        type: str | None = None,
+        id: str | None = None,
+        *,
+        query: HistoryQuery | None = None,
+        cursor: str | None = None,
+    ) -> HistoryPage:
+        """One page of it: the first, or the one that the `next` of another page names.
+
+        n entries cost at most n + 1 GET for one resource, 2 LIST + 2n GET for a type or all. Raises as `history`.
+        """
+        query, context = query or HistoryQuery(), self._context()
+        if type is not None and id is not None:
+            one = instance_page(self._keys(type, id), query, cursor, context=context)
+            return await drive(one, self._place.objects)
+        if type is not None:
+            resources.known_type(type)
+        remembered = self._engine.remembered_histories
+        events = EventsHistory(self._place.tenant, self._place.keys, type, query, remembered, context)
+        return await drive(events.page(cursor), self._place.objects)
+
+    async def purge(self, type: str, id: str, *, by: str) -> Purged:
+        """Remove every version and its history physically; version numbers are never used again.
+
+        `by`: who asks, for the audit line. Ask again if it fails: it goes on where it was. Waits for the end of a
+        version's write window. Raises Contention, Unavailable, WriteOutcomeUnknown.
+        """
+        return await self._engine.purge(self._place, self._keys(type, id), by=by)
+
+    async def sweep(self) -> SweepReport:
+        """One pass of the sweeper: remove what dead attempts left. Raises Unavailable, CorruptRecord; do it again."""
+        return await drive(sweep(self._place.keys, context=self._context()), self._place.objects)
+
+    async def fsck(
+        self, how: Thoroughness | None = None, *, on_progress: Callable[[Progress], None] | None = None
+    ) -> FsckReport:
+        """Check everything that is stored, beside live writers; repair only if `how` says so. Raises Unavailable."""
+        protocol = fsck(self._place.keys, context=self._context(), how=how, on_progress=on_progress)
+        return await drive(protocol, self._place.objects)
+
+    def _context(self) -> Context:
+        return self._engine.context(self._place)
+
+    def _keys(self, type: str, id: str) -> ResourceKeys:
+        return self._place.keys.resource(resources.known_type(type), id)
+
+    async def _commit(self, type: str, id: str, decide: Decide, *, fresh: bool = False) -> Outcome:
+        keys = self._place.keys.resource(type, id)
+        return await self._engine.commit(self._place, keys, decide, fresh=fresh)
+
+
+def _parse(resource: bytes | Mapping[str, object]) -> dict[str, object]:
+    return json.parse(resource if isinstance(resource, bytes) else json.dump(resource))
+
+
+def _builder(content: dict[str, object], id: str) -> Callable[[int, int], bytes]:
+    return lambda version, t: json.with_identity(content, id=id, version=version, last_updated=t)
