@@ -114,6 +114,21 @@ class InvalidResource(FhirError):
     code = "invalid"
 
 
+class RulesBroken(InvalidResource):
+    """Fix the resource: validation found these errors, all of them, perhaps with warnings among them."""
+
+    def __init__(self, issues: tuple[Issue, ...]) -> None:
+        first = next(issue for issue in issues if issue.severity in ("error", "fatal"))
+        super().__init__(first.diagnostics, expression=first.expression, code=first.code)
+        self.issues = issues
+
+
+class InvalidExpression(FhirError):
+    """Fix the expression: it is not FHIRPath, or (code not-supported) more of it than is evaluated here."""
+
+    code = "invalid"
+
+
 class ContentTooLarge(FhirError):
     """Send less: the body is over the configured limit, which the message names."""
 
@@ -124,6 +139,18 @@ class UnknownType(FhirError):
     """Fix the request: no resource type of this FHIR release has this name."""
 
     code = "not-supported"
+
+
+class Unsupported(FhirError):
+    """Do it another way: FHIR has this, this server does not."""
+
+    code = "not-supported"
+
+
+class MultipleMatches(FhirError):
+    """Be more selective: the criteria of a conditional interaction or reference match several resources, or none."""
+
+    code = "multiple-matches"
 
 
 class UnknownTenant(FhirError):
