@@ -7,7 +7,7 @@ https://hl7.org/fhir/R4/structuredefinition.html · https://hl7.org/fhir/R4/sear
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Element:
     `Resource` (any), `xhtml`. `max` None: unbounded. `repeats`: an array in JSON. `choice`: `deceased`, or empty.
     `targets`: resource types that a Reference or canonical may point to; empty: any. `codes`: what a required
     binding of a `code` allows, None: anything. `attribute`: an attribute in XML. `summary`: in `_summary=true`.
+    `binding`: url of the value set of a required binding, empty without. A choice's `min` counts all of it together.
     """
 
     name: str
@@ -31,11 +32,15 @@ class Element:
     summary: bool = False
     modifier: bool = False
     attribute: bool = False
+    binding: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """A constraint: `severity` error or warning, `expression` in FHIRPath, relative to the type that holds it."""
+    """A constraint: `severity` error or warning, `expression` in FHIRPath, relative to the type that holds it.
+
+    A type says its own only, not those of its base; one on an element of a datatype is `element.all(…)` here.
+    """
 
     key: str
     severity: str
@@ -86,7 +91,8 @@ class Definitions:
 
     `search_parameters`: resource type -> code -> parameter, those of Resource and DomainResource included.
     `compartments`: compartment (`Patient`) -> resource type -> codes of the parameters that put a resource into it;
-    a type without any is not in it.
+    a type without any is not in it. That a Patient is in its own compartment goes without saying.
+    `value_sets`: url -> code system -> codes, of the required bindings whose codes can all be said.
     """
 
     release: str
@@ -96,3 +102,4 @@ class Definitions:
     resources: frozenset[str]
     search_parameters: Mapping[str, Mapping[str, SearchParameter]]
     compartments: Mapping[str, Mapping[str, tuple[str, ...]]]
+    value_sets: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
