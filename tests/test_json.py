@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fhirstore.errors import InvalidResource, MalformedContent
+from fhirstore.errors import ContentTooLarge, InvalidResource, MalformedContent
 from fhirstore.json import NumberLiteral, dump, encode, instant, parse, with_identity
 
 ODD_TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('"\\/:{}[],\n\u2028é😀\x7f\x00-0'))
@@ -131,8 +131,14 @@ REFUSED: dict[str, tuple[bytes, str, int]] = {
     "utf-8 of a surrogate": (b'{"a":"\xed\xa0\x80"}', "not UTF-8", 6),
     "truncated": (b'{"a":1', "ends too early", 6),
     "truncated text": (b'{"a":"bcd', "ends too early", 9),
-    "not an object": (b"[1]", "not an object", 0),
-    "a number": (b"1.0", "not an object", 0),
+    "not an object": (b" [1]", "not an object, at byte 1", 1),
+    "a number": (b"1.0", "not an object, at byte 0", 0),
+    "too deep": (b'{"a":[]}'.replace(b"[]", b"[" * 64 + b"]" * 64), "nests deeper than 64 levels, at byte 68", 68),
+    "too deep behind text": (
+        b'{"t":"[{\\"[","a":' + b'{"a":' * 64 + b"1" + b"}" * 65,
+        "nests deeper than 64 levels, at byte 332",
+        332,
+    ),
     "NaN": (b'{"a":NaN}', "NaN and Infinity", 5),
     "Infinity": (b'{"a":-Infinity}', "NaN and Infinity", 6),
     "trailing comma": (b'{"a":1,}', "trailing comma", 7),
@@ -160,6 +166,7 @@ def test_what_is_not_exact_json_is_refused_with_its_place(case: str) -> None:
         parse(body)
     assert says in str(refused.value)
     assert refused.value.offset == offset
+    assert f"byte {offset}" in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["Jo Doe", "\\ud800 Jo Doe", 'Jo Doe", Jo Doe', "Jo Doe\x00", "Jo Doe\udcff"])
@@ -217,6 +224,50 @@ def test_unclosed_text_full_of_escapes_takes_linear_time() -> None:
     for body in (b'{"a":-0 ,"b":"' + b'\\"' * 500_000, b'{"a":"' + b'\\"' * 500_000 + b'","b":-0,"b":1}'):
         with pytest.raises(MalformedContent):
             parse(body)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 6, 1000])
+def test_the_limit_of_values_is_exact(limit: int) -> None:
+    """As many values as allowed are read, one more is not; what looks like values in text does not count."""
+    item = b'{"b,":"[{,\\",,"}'
+    for kind in (b'"[,{"', b"7"):
+        assert parse(b'{"a":[' + b", ".join([kind] * (limit - 1)) + b"]}", max_values=limit + (limit == 1))
+    body = b'{"a": [' + b", ".join([b"1"] * limit) + b"]}"
+    with pytest.raises(ContentTooLarge, match=f"more than {limit} values, at byte") as refused:
+        parse(body, max_values=limit)
+    assert refused.value.issues[0].code == "too-long"
+    parse(b'{"a":[' + b",".join([item] * limit) + b"]}", max_values=2 * limit + 1)
+    with pytest.raises(ContentTooLarge):
+        parse(b'{"a":[' + b",".join([item] * limit) + b"]}", max_values=2 * limit)
+
+
+FLOODS: dict[str, bytes] = {
+    "empty arrays": b'{"a":[' + b"[]," * 5_000_000 + b"1]}",
+    "numbers": b'{"a":[' + b"1," * 7_000_000 + b"1]}",
+    "members": b"{" + b'"":{},' * 2_500_000 + b'"":1}',
+    "never closed": b'{"a":[' + b"{[," * 5_000_000,
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_a_flood_of_values_is_refused_before_it_is_read(kind: str) -> None:
+    """Fifteen megabytes of tiny values are refused where the millionth was passed, without making one of them."""
+    with pytest.raises(ContentTooLarge, match=r"more than 1000000 values, at byte [0-9]{7}; send it in parts"):
+        parse(FLOODS[kind])
+
+
+def test_commas_in_text_are_no_values() -> None:
+    """A long text full of punctuation is one value."""
+    text = b",[{" * 1_000_000
+    assert parse(b'{"a":"' + text + b'"}') == {"a": text.decode()}
+    with pytest.raises(MalformedContent):
+        parse(b'{"a":"' + text)
+
+
+def test_the_limit_of_values_can_be_lifted() -> None:
+    """What is known to be fine, as what is stored, may be larger."""
+    body = b'{"a":[' + b"1," * 1_000_000 + b"1]}"
+    assert encode(parse(body, max_values=None)) == body
 
 
 def test_numbers_are_ints_or_their_literal() -> None:

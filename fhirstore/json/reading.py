@@ -1,0 +1,138 @@
+"""From bytes to values. The decoder is msgspec's, which is exact but for three things.
+
+- It recurses. The nesting is measured beforehand, on what is left of the body without strings.
+- It keeps the last of two equal members, and reads `-0` as 0. Then the value is not written again as it was.
+- It refuses integers of 4,300 digits. They, and `-0`, are marked as floats, and the body is decoded again.
+
+So a body is fine when its value, written again, gives the body, white space aside: one swift comparison. Only where
+that fails, mostly because an escape could have been a plain character, is the body looked at more closely. All of this
+works at the speed of bytes methods: a Python loop over the members would cost more than decoding does.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from fhirstore.json.refusing import not_an_object, not_json, refuse_duplicates, refuse_too_many, too_deep
+from fhirstore.json.values import LONG_INTEGER, JsonObject, NumberLiteral
+
+MAX_DEPTH = 64
+MAX_VALUES = 1_000_000
+
+_DECODER = msgspec.json.Decoder(float_hook=NumberLiteral)
+_ENCODER = msgspec.json.Encoder()
+
+_SPACE = b" \t\r\n"
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b"[]{},"))
+_NOT_QUOTES_OR_BRACKETS = bytes(set(range(256)) - set(b'"[]{}'))
+_AS_PARENTHESES = bytes.maketrans(b"[]{}", b"()()")
+_DEPTH_PREFIX = 8192
+
+# A string, also one that is never closed. Every repeat is possessive, so that no body makes these backtrack.
+_STRING = rb'"(?:[^"\\]++|\\.)*+"?'
+_STRINGS_AND_NUMBERS = re.compile(_STRING + rb"|[-0-9][-+.0-9eE]*+", re.DOTALL)
+_PERHAPS_MINUS_ZERO = re.compile(rb"-0[\s,\]}]")
+
+
+def parse(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int | None = MAX_VALUES) -> JsonObject:
+    """The object that `body` holds. MalformedContent, with the byte offset, for anything else.
+
+    `max_depth` counts the root. ContentTooLarge where there are more than `max_values` values below the root (an
+    empty array or object counts twice; None: no limit): what takes megabytes of brackets takes far more memory.
+    """
+    skeleton = body.translate(None, _NOT_STRUCTURE)
+    openings = skeleton.count(b"{") + skeleton.count(b"[")
+    if max_values is not None and openings + skeleton.count(b",") > max_values:
+        refuse_too_many(body, max_values)
+    if openings > max_depth and _is_deeper_than(max_depth, body):
+        raise too_deep(body, max_depth)
+    try:
+        value = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise not_json(body, str(error)) from None  # its text and its `object` attribute may hold content
+    except RecursionError:
+        raise too_deep(body, max_depth) from None
+    if not isinstance(value, dict):
+        raise not_an_object(body)
+    return value
+
+
+def _decode(body: bytes) -> object:
+    try:
+        value = _DECODER.decode(body)
+    except msgspec.ValidationError:
+        value = _decode_marked(body)  # an integer is too long
+    written = _ENCODER.encode(value)
+    if written == body or written.translate(None, _SPACE) == body.translate(None, _SPACE):
+        return value
+    if _PERHAPS_MINUS_ZERO.search(body + b" "):
+        value = _decode_marked(body)
+        written = _ENCODER.encode(value)
+    if body.count(b":") != written.count(b":") or b"\\u003a" in body or b"\\u003A" in body:
+        refuse_duplicates(body)  # or a string has an escaped colon, and the count proves nothing
+    return value
+
+
+def _decode_marked(body: bytes) -> object:
+    return _MARKED_DECODER.decode(_STRINGS_AND_NUMBERS.sub(_mark, body))
+
+
+def _mark(match: re.Match[bytes]) -> bytes:
+    """Append `e+0` to an integer that would not survive, and a further 0 to every float that ends in `e+0…`."""
+    token = match[0]
+    if token.startswith(b'"'):
+        return token
+    if token.endswith(b"0") and token.rstrip(b"0").endswith(b"e+"):
+        return token + b"0"
+    if token == b"-0" or (len(token) >= LONG_INTEGER and token.removeprefix(b"-").isdigit()):
+        return token + b"e+0"
+    return token
+
+
+def _unmark(literal: str) -> msgspec.Raw:
+    """The literal as it was before `_mark`."""
+    if literal.endswith("0") and literal.rstrip("0").endswith("e+"):
+        return NumberLiteral(literal[:-3] if literal.endswith("e+0") else literal[:-1])
+    return NumberLiteral(literal)
+
+
+_MARKED_DECODER = msgspec.json.Decoder(float_hook=_unmark)
+
+
+def _is_deeper_than(limit: int, body: bytes) -> bool:
+    """Whether brackets nest deeper than `limit`. In text that is not JSON the answer may be wrong, but is swift."""
+    if len(body) > _DEPTH_PREFIX and _outweighs(limit, body[:_DEPTH_PREFIX]):
+        return True  # answers the usual attack without reading it all
+    return _outweighs(limit, body)
+
+
+def _outweighs(limit: int, text: bytes) -> bool:
+    if b'\\"' in text:  # otherwise every quote opens or closes a string
+        text = _without_escapes(text)
+    # Taking out a pair of adjacent quotes leaves every other character inside or outside of strings as it was.
+    skeleton = text.translate(None, _NOT_QUOTES_OR_BRACKETS).replace(b'""', b"")
+    if b'"' in skeleton:
+        skeleton = b"".join(skeleton.split(b'"')[::2])
+    skeleton = skeleton.translate(_AS_PARENTHESES)
+    if b"(" * (limit + 1) in skeleton:
+        return True
+    for _ in range(limit + 1):
+        before = len(skeleton)
+        skeleton = skeleton.replace(b"()", b"")
+        if len(skeleton) == before:
+            return skeleton.count(b"(") > limit
+    return True
+
+
+def _without_escapes(text: bytes) -> bytes:
+    """`text` without backslashes and the characters they escape."""
+    if text.count(b"\\") * 64 > len(text):
+        return text.replace(b"\\\\", b"").replace(b'\\"', b"")  # same speed however many; the rest does no harm
+    kept, *pieces = text.split(b"\\")
+    parts, escaped = [kept], False  # whether the piece before was a backslash that the next one escapes
+    for piece in pieces:
+        parts.append(piece if escaped else piece[1:])
+        escaped = not piece and not escaped
+    return b"".join(parts)

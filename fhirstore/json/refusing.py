@@ -1,0 +1,103 @@
+"""Why a body is refused, and at which byte. Runs only on what is refused; no message repeats content."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from fhirstore.errors import ContentTooLarge, MalformedContent
+from fhirstore.json.values import is_element_name
+
+# Every repeat is possessive, so that no body makes these backtrack.
+_OTHER_THAN = rb'(?:[^"%s]++|"(?:[^"\\]++|\\.)*+")*+'  # strings, too
+_BRACKET = re.compile(_OTHER_THAN % rb"\[\]{}" + rb"([\[\]{}])", re.DOTALL)
+_NAMES_AND_BRACES = re.compile(rb'("(?:[^"\\]++|\\.)*+")([ \t\r\n]*+:)?|([{}])', re.DOTALL)
+_UP_TO_LONE_SURROGATE = re.compile(
+    rb"(?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})*+",
+    re.DOTALL,
+)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
+_SPACE = re.compile(rb"[ \t\r\n]*+")
+_DECODER_MESSAGE = re.compile(r"JSON is malformed: (.*) \(byte (\d+)\)")
+_DECODER = msgspec.json.Decoder()
+_ENCODER = msgspec.json.Encoder()
+
+
+def refuse_too_many(body: bytes, limit: int) -> None:
+    """ContentTooLarge at the first value past `limit`."""
+    past_limit = re.compile(rb"(?:" + _OTHER_THAN % rb",\[{" + rb"[,\[{]){%d}+" % (limit + 1), re.DOTALL).match(body)
+    if past_limit:
+        offset = past_limit.end() - 1
+        raise ContentTooLarge(f"The JSON has more than {limit} values, at byte {offset}; send it in parts")
+
+
+def too_deep(body: bytes, limit: int) -> MalformedContent:
+    """The refusal of a body that nests deeper than `limit`, with the first bracket too many."""
+    depth = 0
+    for bracket in _BRACKET.finditer(body):
+        depth += 1 if bracket[1] in b"[{" else -1
+        if depth > limit:
+            at = bracket.end() - 1
+            return MalformedContent(f"The JSON nests deeper than {limit} levels, at byte {at}", offset=at)
+        if depth < 0:
+            at = bracket.end() - 1
+            return MalformedContent(f"Not JSON: a closing bracket without an opening one at byte {at}", offset=at)
+    return MalformedContent(f"The JSON nests deeper than can be read, up to byte {len(body)}", offset=len(body))
+
+
+def not_an_object(body: bytes) -> MalformedContent:
+    """The refusal of JSON that is something else."""
+    at = _SPACE.match(body)
+    offset = at.end() if at else 0
+    return MalformedContent(f"The JSON is not an object, at byte {offset}; a FHIR resource is one", offset=offset)
+
+
+def refuse_duplicates(body: bytes) -> None:
+    """MalformedContent at the first member (of well-formed JSON) whose name its object has had before."""
+    names: list[set[bytes]] = []
+    for match in _NAMES_AND_BRACES.finditer(body):
+        name, colon, brace = match.groups()
+        if brace == b"{":
+            names.append(set())
+        elif brace:
+            names.pop()
+        elif colon:
+            if b"\\" in name:
+                name = _ENCODER.encode(_DECODER.decode(name))
+            if name in names[-1]:
+                raise _duplicate(name, match.start())
+            names[-1].add(name)
+
+
+def _duplicate(quoted: bytes, offset: int) -> MalformedContent:
+    name = str(_DECODER.decode(quoted))
+    member = f'The member "{name}"' if is_element_name(name) else "A member"
+    return MalformedContent(f"{member} occurs twice in one object, again at byte {offset}", offset=offset)
+
+
+def not_json(body: bytes, message: str) -> MalformedContent:
+    """Why the decoder, which said `message`, could not read `body`."""
+    if not body.strip(b" \t\r\n"):
+        return MalformedContent("The body is empty (byte 0)", offset=0)
+    if body.startswith(b"\xef\xbb\xbf"):
+        return MalformedContent("The body starts (byte 0) with a byte order mark, which JSON must not have", offset=0)
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in body[:4]:
+        return MalformedContent("The body is UTF-16 or UTF-32 from byte 0 on; JSON must be UTF-8", offset=0)
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return MalformedContent(f"The body is not UTF-8 at byte {error.start}", offset=error.start)
+    at = _DECODER_MESSAGE.match(message)
+    offset = min(int(at[2]), len(body)) if at else len(body)
+    healthy = _UP_TO_LONE_SURROGATE.match(body)
+    if healthy and healthy.end() < offset and _SURROGATE.match(body, healthy.end()):
+        offset = healthy.end()
+        return MalformedContent(f"Not JSON: half of a surrogate pair at byte {offset}", offset=offset)
+    if not at:
+        return MalformedContent(f"Not JSON: it ends too early, at byte {offset}", offset=offset)
+    if _NOT_A_NUMBER.match(body, offset):
+        return MalformedContent(f"Not JSON: NaN and Infinity are no numbers, at byte {offset}", offset=offset)
+    # The decoder points at the end of the offending token.
+    return MalformedContent(f"Not JSON: {at[1]} near byte {offset}", offset=offset)
