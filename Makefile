@@ -8,10 +8,11 @@ PORT   ?= 8000
 SEEDS  ?= 100000
 START  ?= 0
 export HOST PORT
+PACKAGES := hl7.fhir.r4.examples@4.0.1 hl7.fhir.r4b.core@4.3.0 hl7.fhir.r5.core@5.0.0
 LOCK := --quiet --universal --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check fmt simulate bench lock clean
+.PHONY: help serve test check fmt simulate bench definitions lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 10
@@ -49,6 +50,15 @@ simulate: $(VENV)/dev.stamp ## simulated schedules and every mutant (SEEDS=10000
 
 bench: $(VENV)/dev.stamp ## requests, round trips, CPU and rates per interaction, on each store
 	$(BIN)/python -m conformance bench $(ARGS)
+
+definitions: $(VENV)/dev.stamp ## the facts of each FHIR release again, from the official packages (needs npm and tar)
+	@set -e; into=$$(mktemp -d); trap 'rm -rf "$$into"' EXIT; \
+	for package in $(PACKAGES); do \
+	  mkdir "$$into/$$package"; \
+	  archive=$$(npm pack --silent --pack-destination "$$into" "$$package"); \
+	  tar -xzf "$$into/$$archive" -C "$$into/$$package"; \
+	done; \
+	$(BIN)/python -m fhirstore.definitions.generate $(foreach package,$(PACKAGES),"$$into/$(package)")
 
 lock: ## pin the newest allowed versions, with hashes, for every supported Python
 	$(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/python -m pip install --quiet uv

@@ -33,7 +33,8 @@ def parameters(package: Package) -> list[ParameterRow]:
 def _is_official(node: Node) -> bool:
     """Whether the parameter is of the base specification and not about an extension, or an example of one."""
     id_ = text(node, "id")
-    return text(node, "url").startswith(_OFFICIAL) and not id_.startswith("example") and "-extensions-" not in id_
+    of_extension = "-extensions-" in id_ or "-genetic-" in id_
+    return text(node, "url").startswith(_OFFICIAL) and not id_.startswith("example") and not of_extension
 
 
 def compartments(package: Package) -> dict[str, dict[str, list[str]]]:
