@@ -3,6 +3,7 @@
 `FhirStore.open(location)` is the way in; `fhirstore.errors` says what can go wrong and what to do about it.
 """
 
+from fhirstore.conditions import VersionIds
 from fhirstore.definitions.resource_types import RESOURCE_TYPES
 from fhirstore.fsck.finding import Finding
 from fhirstore.fsck.run import FsckReport, Progress, Thoroughness
@@ -30,6 +31,7 @@ __all__ = [
     "TenantStore",
     "Thoroughness",
     "Version",
+    "VersionIds",
     "__version__",
     "instant",
     "open_objects",

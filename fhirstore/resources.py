@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 from fhirstore import json
 from fhirstore.commit.single import Decide, Draft
+from fhirstore.conditions import IfMatch, VersionIds, check
 from fhirstore.definitions.resource_types import RESOURCE_TYPES, is_id
-from fhirstore.errors import Gone, InvalidResource, NotFound, UnknownType, VersionConflict
+from fhirstore.errors import Gone, InvalidResource, NotFound, UnknownType
 from fhirstore.record import Record
+from fhirstore.unchanged import says_the_same
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,29 +124,35 @@ def id_for_key(tenant: str, type: str, key: str) -> str:
     return base64.b32encode(digest[:20]).decode("ascii")
 
 
-def update(build: Callable[[int, int], bytes], if_match: int | None) -> Decide:
-    """PUT: the next version, also of a deleted or an unknown id (update as create)."""
+def update(
+    build: Callable[[int, int], bytes],
+    if_match: IfMatch = None,
+    *,
+    if_none_match: VersionIds | None = None,
+    skip_unchanged: bool = False,
+) -> Decide:
+    """PUT: the next version, also of a deleted or an unknown id (update as create).
 
-    def decide(current: Record | None) -> Draft:
-        _check(current, if_match)
+    `skip_unchanged`: nothing to do where the current version says the same already.
+    """
+
+    def decide(current: Record | None) -> Draft | None:
+        check(current, if_match, if_none_match)
+        if skip_unchanged and current is not None and current.resource is not None:
+            # A remembered record may lack its content; nothing to do yet, then, and it is read before that counts.
+            stored = current.resource
+            if not stored or says_the_same(build, stored, version=current.version, t=current.t):
+                return None
         return Draft("PUT", build)
 
     return decide
 
 
-def deletion(if_match: int | None) -> Decide:
+def deletion(if_match: IfMatch = None) -> Decide:
     """DELETE: a tombstone; nothing to do where there is no resource, or none any more."""
 
     def decide(current: Record | None) -> Draft | None:
-        _check(current, if_match)
+        check(current, if_match)
         return None if current is None or current.deleted else Draft("DELETE", None)
 
     return decide
-
-
-def _check(current: Record | None, if_match: int | None) -> None:
-    """If-Match (https://hl7.org/fhir/R4/http.html#concurrency)."""
-    version = current.version if current else 0
-    if if_match is not None and if_match != version:
-        now = f"the current version is {version}" if version else "the resource does not exist"
-        raise VersionConflict(f"If-Match names version {if_match}, but {now}", current=version)

@@ -14,6 +14,7 @@ from fhirstore.commit.purge import Purged
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Outcome
+from fhirstore.conditions import IfMatch, VersionIds
 from fhirstore.engine import Engine
 from fhirstore.errors import IdempotencyKeyReused
 from fhirstore.fsck.run import FsckReport, Progress, Thoroughness, fsck
@@ -81,22 +82,29 @@ class TenantStore:
         *,
         type: str | None = None,
         id: str | None = None,
-        if_match: int | None = None,
+        if_match: IfMatch = None,
+        if_none_match: VersionIds | None = None,
+        skip_unchanged: bool = False,
     ) -> Version:
         """Store the next version under the resource's own id, creating it if need be. 1 GET + 4 PUT, 3 round trips.
 
-        `type`, `id`: what it must carry. `if_match`: only over that version. Raises MalformedContent,
-        InvalidResource, VersionConflict, Contention.
+        `type`, `id`: what it must carry. `if_match`: only over that version, or one of those. `if_none_match`: only
+        where none of those is current; `VersionIds(any=True)`: only where nothing exists. `skip_unchanged`: what says
+        the same as the current version makes no version; 1 GET. Raises MalformedContent, InvalidResource,
+        VersionConflict, Contention.
         """
         content = _parse(resource)
         type_ = resources.type_of(content, type)
         id_ = resources.id_for_update(content, type_, id)
-        outcome = await self._commit(type_, id_, resources.update(_builder(content, id_), if_match))
-        assert outcome.record is not None  # noqa: S101 - an update always makes a record
+        decide = resources.update(
+            _builder(content, id_), if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
+        )
+        outcome = await self._commit(type_, id_, decide)
+        assert outcome.record is not None  # noqa: S101 - an update makes a record, or leaves one as it is
         created = outcome.before is None or outcome.before.deleted
         return resources.version_of(type_, id_, outcome.record, created=created)
 
-    async def delete(self, type: str, id: str, *, if_match: int | None = None) -> Version | None:
+    async def delete(self, type: str, id: str, *, if_match: IfMatch = None) -> Version | None:
         """Make a tombstone the next version. Returns it, or the older tombstone, or None where nothing ever was.
 
         1 GET + 4 PUT, 3 round trips. Raises VersionConflict, Contention.
