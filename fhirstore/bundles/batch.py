@@ -1,0 +1,79 @@
+"""A batch: every entry on its own, as if it had come as a request of its own; a failure harms no other entry.
+
+Side by side, but in phases (DELETE, POST, PUT and PATCH, then reads), and entries about the same resource or the same
+criteria one after another, so that a batch that is none (entries that depend on each other) is at least no lottery.
+"References within a Bundle.entry.resource to another Bundle.entry.resource that is being created within the batch are
+considered to be non-conformant": the entry that has one is refused, for its reference would lead nowhere.
+
+https://hl7.org/fhir/R4/http.html#brules
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+
+from fhirstore.bundles.entries import Entry
+from fhirstore.bundles.order import phases, target
+from fhirstore.bundles.references import find_links
+from fhirstore.bundles.results import Result, blame
+from fhirstore.definitions.facts import Definitions
+from fhirstore.errors import FhirError, FhirStoreError, InvalidResource
+
+AT_ONCE = 16
+"""Entries of one batch that are under way together."""
+
+Perform = Callable[[Entry], Awaitable[Result]]
+"""Does what one entry asks. Raises FhirStoreError."""
+
+
+async def run_batch(
+    parsed: Sequence[Entry | FhirError], perform: Perform, *, definitions: Definitions, at_once: int = AT_ONCE
+) -> tuple[Result, ...]:
+    """The results of all entries, in their order."""
+    results: dict[int, Result] = {
+        n: Result(None, error=wrong) for n, wrong in enumerate(parsed) if not isinstance(wrong, Entry)
+    }
+    entries = [entry for entry in parsed if isinstance(entry, Entry)]
+    created = frozenset(
+        entry.full_url
+        for entry in entries
+        if entry.interaction == "create" and entry.full_url and entry.full_url.startswith("urn:")
+    )
+
+    async def one_after_another(waiting: Iterator[list[Entry]]) -> None:
+        for line in waiting:
+            for entry in line:
+                results[entry.index] = await _result(entry, perform, created, definitions)
+
+    for phase in phases(entries):
+        lines: dict[Hashable, list[Entry]] = {}
+        for entry in phase:
+            lines.setdefault(target(entry), []).append(entry)
+        waiting = iter(lines.values())
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(at_once, len(lines))):
+                workers.create_task(one_after_another(waiting))
+    return tuple([results[n] for n in range(len(parsed))])
+
+
+async def _result(entry: Entry, perform: Perform, created: frozenset[str], definitions: Definitions) -> Result:
+    try:
+        _refuse_links(entry, created, definitions)
+        return await perform(entry)
+    except FhirError as error:
+        return Result(entry, error=blame(error, entry.place))
+    except FhirStoreError as error:
+        return Result(entry, error=error)
+
+
+def _refuse_links(entry: Entry, created: frozenset[str], definitions: Definitions) -> None:
+    if entry.resource is None or not created:
+        return
+    for link in find_links(entry.resource, full_urls=created, base="", definitions=definitions):
+        if not link.search and not link.narrative:
+            raise InvalidResource(
+                "Entries of a batch cannot refer to each other by fullUrl; send a transaction",
+                code="not-supported",
+                expression=(f"{entry.place}.resource",),
+            )

@@ -1,0 +1,209 @@
+"""What a Bundle of type batch or transaction asks for: each entry as one request, checked and in few words.
+
+`Bundle.entry.request.url` is relative to the base, or absolute below our own base. What an entry gets wrong is told
+with the place, `Bundle.entry[3].request.url`; in a batch that is the answer to that entry alone.
+
+https://hl7.org/fhir/R4/http.html#transaction · https://hl7.org/fhir/R4/bundle-definitions.html#Bundle.entry.request
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from fhirstore.definitions.resource_types import RESOURCE_TYPES, is_id
+from fhirstore.errors import ContentTooLarge, FhirError, InvalidResource, UnknownType, Unsupported
+from fhirstore.json import JsonObject
+
+Interaction: TypeAlias = Literal["create", "update", "patch", "delete", "read", "vread", "history", "search"]
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+MAX_ENTRIES = 5_000
+
+_NEEDS_RESOURCE = frozenset({"POST", "PUT", "PATCH"})
+_CONDITIONS = ("ifMatch", "ifNoneMatch", "ifNoneExist", "ifModifiedSince")
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One request. `index`: its place in the Bundle.
+
+    `type`, `id`, `version`: of the URL, None where it has none. `criteria`: its query, without the question mark; for
+    an update, patch or delete that makes it a conditional one. The conditions are as the client wrote them.
+    """
+
+    index: int
+    method: str
+    interaction: Interaction
+    type: str | None
+    id: str | None = None
+    version: int | None = None
+    criteria: str | None = None
+    resource: JsonObject | None = None
+    full_url: str | None = None
+    if_match: str | None = None
+    if_none_match: str | None = None
+    if_none_exist: str | None = None
+    if_modified_since: str | None = None
+
+    @property
+    def writes(self) -> bool:
+        return self.interaction in ("create", "update", "patch", "delete")
+
+    @property
+    def place(self) -> str:
+        """Where it stands, in FHIRPath."""
+        return f"Bundle.entry[{self.index}]"
+
+    def at(self, member: str) -> tuple[str, ...]:
+        """The expression of a member of its request."""
+        return (f"{self.place}.request.{member}",)
+
+
+def entries_of(bundle: Mapping[str, object], *, kinds: Sequence[str], limit: int = MAX_ENTRIES) -> list[object]:
+    """`Bundle.entry` as it is, of a Bundle whose type is one of `kinds`. Raises InvalidResource, ContentTooLarge."""
+    if bundle.get("resourceType") != "Bundle":
+        raise InvalidResource("Not a Bundle", code="invalid", expression=("resourceType",))
+    kind = bundle.get("type")
+    if kind not in kinds:
+        known = " or ".join(kinds)
+        raise InvalidResource(f"Bundle.type must be {known} here", code="value", expression=("Bundle.type",))
+    entries = bundle.get("entry", [])
+    if not isinstance(entries, list):
+        raise InvalidResource("Bundle.entry is not an array", code="structure", expression=("Bundle.entry",))
+    if len(entries) > limit:
+        raise ContentTooLarge(
+            f"The Bundle has {len(entries):,} entries; the limit is {limit:,} (FHIRSTORE_MAX_BUNDLE_ENTRIES)",
+            expression=("Bundle.entry",),
+        )
+    return entries
+
+
+def parse_entries(entries: Sequence[object], *, base_url: str | None = None) -> list[Entry | FhirError]:
+    """Each entry as a request, or what is wrong with it. `base_url`: ours, without a slash at the end."""
+    parsed: list[Entry | FhirError] = []
+    for index, value in enumerate(entries):
+        try:
+            parsed.append(_entry(index, value, base_url))
+        except FhirError as error:
+            parsed.append(error)
+    return parsed
+
+
+def _entry(index: int, value: object, base_url: str | None) -> Entry:
+    place = f"Bundle.entry[{index}]"
+    if not isinstance(value, dict):
+        raise InvalidResource("The entry is not an object", code="structure", expression=(place,))
+    request = value.get("request")
+    if not isinstance(request, dict):
+        raise InvalidResource("The entry has no request", code="required", expression=(f"{place}.request",))
+    method = request.get("method")
+    if method not in METHODS:
+        known = ", ".join(METHODS)
+        code = "required" if method is None else "value"
+        raise InvalidResource(
+            f"request.method must be one of {known}", code=code, expression=(f"{place}.request.method",)
+        )
+    conditions = {name: _text(request.get(name), f"{place}.request.{name}") for name in _CONDITIONS}
+    url = _text(request.get("url"), f"{place}.request.url")
+    if url is None:
+        raise InvalidResource("The entry has no request.url", code="required", expression=(f"{place}.request.url",))
+    resource = value.get("resource")
+    if resource is not None and not isinstance(resource, dict):
+        raise InvalidResource("The resource is not an object", code="structure", expression=(f"{place}.resource",))
+    interaction, type_, id_, version, criteria = _address(str(method), _relative(url, base_url), place)
+    if method in _NEEDS_RESOURCE and resource is None:
+        raise InvalidResource(f"A {method} needs a resource", code="required", expression=(f"{place}.resource",))
+    return Entry(
+        index=index,
+        method=str(method),
+        interaction=interaction,
+        type=type_,
+        id=id_,
+        version=version,
+        criteria=criteria,
+        resource=resource if method in _NEEDS_RESOURCE else None,
+        full_url=_text(value.get("fullUrl"), f"{place}.fullUrl"),
+        if_match=conditions["ifMatch"],
+        if_none_match=conditions["ifNoneMatch"],
+        if_none_exist=(conditions["ifNoneExist"] or "").removeprefix("?") or None,
+        if_modified_since=conditions["ifModifiedSince"],
+    )
+
+
+def _relative(url: str, base_url: str | None) -> str:
+    """The URL below the base, without a slash at its start."""
+    if base_url is not None:
+        for base in (base_url, urlsplit(base_url).path):
+            rest = url.removeprefix(base)
+            if base and rest != url and (not rest or rest[0] in "/?"):
+                url = rest
+                break
+    return url.removeprefix("/")
+
+
+_Address: TypeAlias = tuple[Interaction, str | None, str | None, int | None, str | None]
+
+
+def _address(method: str, url: str, place: str) -> _Address:
+    """What `method` on `url` means. Raises InvalidResource, UnknownType, Unsupported."""
+    where = (f"{place}.request.url",)
+    path, question, query = url.partition("?")
+    criteria = query if question else None
+    segments = path.split("/") if path else []
+    if "://" in path or path.startswith("urn:"):
+        raise InvalidResource(
+            "request.url must be relative to the base of this server, like 'Patient/1'", code="value", expression=where
+        )
+    if any(segment.startswith("$") for segment in segments):
+        raise Unsupported("Operations cannot be entries of a Bundle here; call them on their own", expression=where)
+    if not segments and method == "POST":
+        raise Unsupported(
+            "A batch or transaction cannot be an entry of another one; send it on its own", expression=where
+        )
+    reading = method in ("GET", "HEAD")
+    if segments == ["metadata"] or segments[-1:] == ["_search"]:
+        raise Unsupported("This cannot be an entry of a Bundle here; use GET [type]?… to search", expression=where)
+    type_ = segments[0] if segments and segments[0] != "_history" else None
+    if type_ is not None and type_ not in RESOURCE_TYPES:
+        raise UnknownType(
+            "request.url names no FHIR resource type; type names are case-sensitive, like 'Patient'", expression=where
+        )
+    id_ = segments[1] if len(segments) > 1 and type_ and segments[1] != "_history" else None
+    if id_ is not None and not is_id(id_):
+        raise InvalidResource("request.url has a malformed id", code="value", expression=where)
+    rest = segments[(type_ is not None) + (id_ is not None) :]
+    if reading and (found := _reading(type_, id_, rest, criteria)):
+        return found
+    if not reading and not rest and type_ is not None and (found := _writing(method, type_, id_, criteria)):
+        return found
+    raise InvalidResource(f"{method} is not possible on this request.url", code="value", expression=where)
+
+
+def _reading(type_: str | None, id_: str | None, rest: list[str], criteria: str | None) -> _Address | None:
+    if not rest:
+        return ("search", type_, None, None, criteria or "") if id_ is None else ("read", type_, id_, None, criteria)
+    if rest == ["_history"]:
+        return "history", type_, id_, None, criteria
+    if len(rest) == 2 and rest[0] == "_history" and id_ is not None and _VERSION.fullmatch(rest[1]):
+        return "vread", type_, id_, int(rest[1]), criteria
+    return None
+
+
+def _writing(method: str, type_: str, id_: str | None, criteria: str | None) -> _Address | None:
+    if method == "POST":
+        return ("create", type_, None, None, None) if id_ is None and not criteria else None
+    names: dict[str, Interaction] = {"PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+    if id_ is not None:
+        return names[method], type_, id_, None, None
+    return (names[method], type_, None, None, criteria) if criteria else None
+
+
+def _text(value: object, place: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidResource("Must be a string", code="structure", expression=(place,))
+    return value

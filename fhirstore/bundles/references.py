@@ -1,0 +1,186 @@
+"""Links between the entries of a transaction: found in one walk, then pointed at what the entries became.
+
+A client that does not know the ids its resources will get refers to an entry by its fullUrl (`urn:uuid:…`, or the URL
+that the resource has elsewhere), or to a stored resource by a search (`Practitioner?identifier=…`). What is replaced,
+by `Type/id`:
+
+- `Reference.reference`: an absolute URL or urn that is some entry's fullUrl; a relative one that is, together with the
+  base of its own entry's fullUrl; a search URI. `#fragment` stays; `/_history/…` stays version-specific: where the
+  target's version is known it is that one, else what the client wrote.
+- elements of type uri, url, oid and uuid: what is, up to a `#`, some entry's fullUrl; a relative url as references;
+- `href` and `src` in the narrative.
+
+Not replaced: elements of type canonical, "as the page says", and with them what they point to: the `url` a definition
+goes by, and `Extension.url`; `Identifier.value` and other text; what is inside of a Bundle stored as a resource, since
+its links are its own.
+
+https://hl7.org/fhir/R4/http.html#trules · https://hl7.org/fhir/R4/bundle.html#references
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from fhirstore.definitions.facts import Definitions, Type
+from fhirstore.json import JsonObject
+
+_URIS = frozenset({"uri", "oid", "uuid"})
+_SEARCH = re.compile(r"[A-Z][A-Za-z]+\?.+")
+_NARRATIVE_LINK = re.compile(r"""((?:href|src)\s*=\s*)("[^"]*"|'[^']*')""")
+_RESTFUL = re.compile(r"(https?://.+/)[A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64}")
+_HISTORY = "/_history/"
+_ALWAYS = frozenset({"reference", "div"})  # members that may hold links not recognised by their whole text
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a fullUrl stands for: `reference` is `Type/id`; `version` is its version after the transaction, if known."""
+
+    reference: str
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A place that holds links: `holder[key]` was `text`. `search`: it is a reference by search."""
+
+    holder: JsonObject | list[object]
+    key: str | int
+    text: str
+    search: bool = False
+    narrative: bool = False
+
+    def set(self, text: str) -> None:
+        """Write another text there."""
+        self.holder[self.key] = text  # type: ignore[index]  # a list's key is an int, an object's a str
+
+
+Resolve: TypeAlias = Callable[[str], Target | None]
+"""What a fullUrl, or a search, stands for; None: nothing that this transaction knows."""
+
+
+def base_of(full_url: str | None) -> str:
+    """The base that relative references of an entry with this fullUrl are relative to, with its slash; or empty."""
+    match = _RESTFUL.fullmatch(full_url) if full_url else None
+    return match[1] if match else ""
+
+
+def find_links(
+    resource: JsonObject, *, full_urls: Collection[str], base: str, definitions: Definitions
+) -> Iterator[Link]:
+    """The places of `resource` that `rewrite` may change. `base`: as `base_of` its entry's fullUrl."""
+    return _Walk(full_urls, base, definitions).resource(resource)
+
+
+def rewrite(link: Link, resolve: Resolve, *, base: str) -> None:
+    """Put into its place what the link stands for; one that stands for nothing known keeps its text."""
+    if link.narrative:
+        link.set(_NARRATIVE_LINK.sub(lambda match: match[1] + _quoted(match[2], resolve), link.text))
+    elif link.search:
+        found = resolve(link.text)
+        link.set(link.text if found is None else found.reference)
+    else:
+        link.set(_replaced(link.text, resolve, base) or link.text)
+
+
+def _quoted(text: str, resolve: Resolve) -> str:
+    quote, link = text[0], text[1:-1]
+    return f"{quote}{_replaced(link, resolve, '') or link}{quote}"
+
+
+def _replaced(text: str, resolve: Resolve, base: str) -> str | None:
+    stem, history, version, fragment = _parts(text)
+    found = resolve(stem) or (resolve(base + stem) if base and stem else None)
+    if found is None:
+        return None
+    if history and found.version is not None:
+        version = str(found.version)
+    return f"{found.reference}{history}{version}{fragment}"
+
+
+def _parts(text: str) -> tuple[str, str, str, str]:
+    """`Type/id`, `/_history/`, `3`, `#fragment`; what is absent is empty."""
+    url, hash_, fragment = text.partition("#")
+    stem, history, version = url.partition(_HISTORY)
+    return stem, history, version, hash_ + fragment
+
+
+class _Walk:
+    """One pass over a resource's JSON, its types alongside. Strings are tested before their type is looked at."""
+
+    def __init__(self, full_urls: Collection[str], base: str, definitions: Definitions) -> None:
+        self._known = full_urls
+        self._base = base
+        self._types = definitions.types
+
+    def resource(self, resource: JsonObject) -> Iterator[Link]:
+        name = resource.get("resourceType")
+        if isinstance(name, str) and name != "Bundle" and (type_ := self._types.get(name)):
+            yield from self._object(resource, type_)
+
+    def _object(self, node: JsonObject, type_: Type) -> Iterator[Link]:
+        for name, value in node.items():
+            if isinstance(value, str):
+                if name in _ALWAYS or self._known_stem(value):
+                    yield from self._text(node, name, value, type_, name)
+            elif isinstance(value, dict):
+                yield from self._child(value, type_, name)
+            elif isinstance(value, list):
+                for index, item in enumerate(value):
+                    if isinstance(item, dict):
+                        yield from self._child(item, type_, name)
+                    elif isinstance(item, str) and self._known_stem(item):
+                        yield from self._text(value, index, item, type_, name)
+
+    def _child(self, value: JsonObject, type_: Type, name: str) -> Iterator[Link]:
+        element = type_.elements.get(name)
+        if element is None:  # `_birthDate` holds the id and the extensions of a primitive element
+            inner = self._types.get("Element") if name.startswith("_") else None
+        elif element.type == "Resource":
+            yield from self.resource(value)
+            return
+        else:
+            inner = self._types.get(element.type)
+        if inner is not None:
+            yield from self._object(value, inner)
+
+    def _text(
+        self, holder: JsonObject | list[object], key: str | int, value: str, type_: Type, name: str
+    ) -> Iterator[Link]:
+        element = type_.elements.get(name)
+        if element is None or element.repeats != isinstance(holder, list):
+            return
+        if type_.name == "Reference" and name == "reference":
+            if _SEARCH.fullmatch(value):
+                yield Link(holder, key, value, search=True)
+            elif self._known_stem(value):
+                yield Link(holder, key, value)
+        elif element.type == "xhtml":
+            if _NARRATIVE_LINK.search(value):
+                yield Link(holder, key, value, narrative=True)
+        elif element.type == "url" or (
+            element.type in _URIS and self._is_entry(value) and not _is_identity(type_, name)
+        ):
+            yield Link(holder, key, value)
+
+    def _is_entry(self, value: str) -> bool:
+        return value.partition("#")[0] in self._known
+
+    def _known_stem(self, value: str) -> bool:
+        """Whether `value` may be a link to an entry, by its text alone."""
+        known = self._known
+        if value in known:
+            return True
+        if "#" in value or _HISTORY in value:
+            value = _parts(value)[0]
+            if value in known:
+                return True
+        return bool(self._base) and self._base + value in known
+
+
+def _is_identity(type_: Type, name: str) -> bool:
+    """The url of a definition, or of what an extension means: names that canonicals point to."""
+    return name == "url" and (type_.kind == "resource" or type_.name == "Extension")

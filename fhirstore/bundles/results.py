@@ -1,0 +1,58 @@
+"""What became of each entry of a Bundle. How that is written as a Bundle again is the server's affair.
+
+https://hl7.org/fhir/R4/http.html#transaction-response
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from fhirstore.bundles.entries import Entry
+from fhirstore.errors import FhirError, FhirStoreError, Issue
+from fhirstore.resources import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One entry's result. `entry`: None where it could not be read.
+
+    `version`: what the entry wrote, found or read; None after a delete of what was not there. `content`: the Bundle
+    that a search or a history is answered with. `not_modified`: a read whose condition says that the client has it
+    already. `error`: nothing was done.
+    """
+
+    entry: Entry | None
+    version: Version | None = None
+    content: bytes | None = None
+    not_modified: bool = False
+    error: FhirStoreError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BundleResult:
+    """The results in the order of the entries. `kind`: batch or transaction."""
+
+    kind: str
+    results: tuple[Result, ...]
+
+
+def blame(error: FhirError, place: str) -> FhirError:
+    """The same error, its issues saying that it is of the entry at `place` (`Bundle.entry[3]`)."""
+    error.issues = tuple([_placed(issue, place) for issue in error.issues])
+    return error
+
+
+def _placed(issue: Issue, place: str) -> Issue:
+    if not issue.expression:
+        return replace(issue, expression=(place,))
+    return replace(issue, expression=tuple([_below(place, path) for path in issue.expression]))
+
+
+def _below(place: str, path: str) -> str:
+    """`Patient.name[0]` as `Bundle.entry[3].resource.name[0]`."""
+    if path.startswith("Bundle.entry["):
+        return path
+    head, dot, rest = path.partition(".")
+    if head[:1].isupper():
+        return f"{place}.resource{dot}{rest}"
+    return f"{place}.resource.{path}"
