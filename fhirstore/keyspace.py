@@ -4,10 +4,13 @@ Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of 
 
 | key | content |
 |---|---|
-| `resources/{type}/{id}/current.json` | record of the current version, perhaps fenced |
+| `resources/{type}/{id}/current.json` | record of the current version, perhaps fenced, perhaps with an intent |
 | `resources/{type}/{id}/_history/{version}.json` | record of that version, immutable once committed |
 | `history/type/{type}/{t}_{id}_{version}_{method}-{op}.json` | empty; the key says everything |
 | `history/system/{t}_{type}_{id}_{version}_{method}-{op}.json` | empty; the key says everything |
+| `tx/{txid}.json` | what became of a transaction: committed or aborted, for good |
+| `identity/{type}/{value}/{system}_{id}_{version}` | empty; that version brought the resource this identifier |
+| `identity/{type}/{value}.claim` | who is about to create a resource for an identifier with this value |
 | `sweep/state.json` | the sweeper's lease and watermark |
 | `audit/{t}_{action}_{type}_{id}_{op}.json` | an audit line: an administrator did this |
 | `bulk/submit/{submitter}/{submission}/…` | state of a bulk submission |
@@ -15,9 +18,10 @@ Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of 
 At the store's root, names that start with `_` belong to no tenant (`_probe/…`).
 
 `{t}` is 13-digit epoch milliseconds, so that it sorts as text. Types and ids cannot hold `_` or `/`, so event keys
-split without escaping. Names that come from outside and have no such alphabet (`{submitter}`, `{submission}`) are
-written as `segment()` does. Different names make different keys, and no name leaves its tenant's prefix: builders
-refuse what is not a type, an id or a tenant, rather than trust that somebody checked.
+split without escaping. `{value}` and `{system}` are hashes (see `identifiers`). Names that come from outside and have
+no such alphabet (`{submitter}`, `{submission}`) are written as `segment()` does. Different names make different keys,
+and no name leaves its tenant's prefix: builders refuse what is not a type, an id or a tenant, rather than trust that
+somebody checked.
 """
 
 from __future__ import annotations
@@ -33,6 +37,9 @@ _TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _EVENT = re.compile(
     r"(?P<t>\d{13})_(?:(?P<type>[A-Z][A-Za-z]+)_)?(?P<id>[A-Za-z0-9.-]+)_(?P<version>\d+)_(?P<method>[A-Z]+)-(?P<op>[A-Za-z0-9]+)\.json"
+)
+_ENTRY = re.compile(
+    r"(?P<type>[A-Z][A-Za-z]+)/(?P<name>[0-9a-f]{32}/(?:[0-9a-f]{16}|none))_(?P<id>[A-Za-z0-9.-]+)_(?P<version>[1-9]\d*)"
 )
 _PLAIN = re.compile(r"[A-Za-z0-9-]{1,100}")
 
@@ -72,6 +79,16 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """One entry of the identity index: version `version` of `type`/`id` was to carry the identifier `name`."""
+
+    type: str
+    name: str  # `{value}/{system}`
+    id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceKeys:
     """The keys of one resource. `type` and `id` are checked when it is made (by `Keyspace.resource`)."""
 
@@ -91,6 +108,14 @@ class ResourceKeys:
 
     def system_event(self, t: int, version: int, method: str, op: str) -> str:
         return f"{self.prefix}history/system/{t:013d}_{self.type}_{self.id}_{version}_{method}-{op}.json"
+
+    def index_entry(self, name: str, version: int) -> str:
+        """`name`: as `identifiers.names` gives it."""
+        return f"{self.prefix}identity/{self.type}/{name}_{self.id}_{version}"
+
+    def transaction(self, txid: str) -> str:
+        """The record of a transaction that this resource takes part in."""
+        return Keyspace(self.prefix).transaction(txid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +157,26 @@ class Keyspace:
         """Prefix below which each type's events are a folder."""
         return f"{self.prefix}history/type/"
 
+    def transactions(self) -> str:
+        """Prefix of the transactions' records."""
+        return f"{self.prefix}tx/"
+
+    def transaction(self, txid: str) -> str:
+        """The record of one transaction; ids are op tokens."""
+        return f"{self.prefix}tx/{txid}.json"
+
+    def index(self, type: str, name: str) -> str:
+        """Prefix of the entries with this `{value}/{system}`, or with only this `{value}`."""
+        return f"{self.prefix}identity/{type}/{name}{'_' if '/' in name else '/'}"
+
+    def identity_claim(self, type: str, value: str) -> str:
+        """The claim on all identifiers whose value has this hash."""
+        return f"{self.prefix}identity/{type}/{value}.claim"
+
+    def identity(self) -> str:
+        """Prefix of the whole identity index, claims included."""
+        return f"{self.prefix}identity/"
+
     @property
     def sweep_state(self) -> str:
         """The sweeper's lease and watermark."""
@@ -155,3 +200,11 @@ def parse_event(key: str) -> Event:
         raise ValueError(f"not an event key: {key}")
     type_ = match["type"] or last
     return Event(int(match["t"]), type_, match["id"], int(match["version"]), match["method"], match["op"])
+
+
+def parse_index_entry(keys: Keyspace, key: str) -> IndexEntry:
+    """Read an entry of the identity index back from its key. Raises ValueError when it is none."""
+    match = _ENTRY.fullmatch(key.removeprefix(keys.identity()))
+    if match is None or not is_id(match["id"]):
+        raise ValueError(f"not an index entry's key: {key}")
+    return IndexEntry(match["type"], match["name"], match["id"], int(match["version"]))

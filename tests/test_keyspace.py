@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhirstore.errors import InvalidResource, UnknownTenant
-from fhirstore.keyspace import Event, Keyspace, parse_event, segment, tenant_id
+from fhirstore.identifiers import Identifier
+from fhirstore.keyspace import Event, IndexEntry, Keyspace, parse_event, parse_index_entry, segment, tenant_id
 
 HOSTILE = st.one_of(
     st.text(max_size=80),
@@ -90,3 +91,25 @@ def test_malformed_tenants_are_refused(text: str) -> None:
     """A tenant id is a DNS label: lower case, so that no store that folds case mixes two tenants."""
     with pytest.raises(UnknownTenant):
         tenant_id(text)
+
+
+@given(TYPES, IDS, st.none() | st.text(max_size=20), st.text(max_size=20), st.integers(1, 10**9))
+def test_index_entries_are_read_back_from_their_keys(
+    type_: str, id_: str, system: str | None, value: str, version: int
+) -> None:
+    """An entry's key says whose it is and since when; a lookup by value, with a system or without, lists it."""
+    space, name = Keyspace.of_tenant("clinic"), Identifier(system, value).name
+    key = space.resource(type_, id_).index_entry(name, version)
+    assert parse_index_entry(space, key) == IndexEntry(type_, name, id_, version)
+    assert key.startswith(space.index(type_, name))
+    assert key.startswith(space.index(type_, name.partition("/")[0]))
+    assert inside(key, "clinic/identity/")
+
+
+def test_nothing_else_is_an_index_entry() -> None:
+    """Claims and strangers' keys are told apart from entries."""
+    space, value = Keyspace.of_tenant("clinic"), Identifier(None, "7").name.partition("/")[0]
+    entry = space.resource("Patient", "a").index_entry(f"{value}/none", 1)
+    for key in (space.identity_claim("Patient", value), entry + "x", entry[:-1] + "0", entry.replace("_a_", "_.._")):
+        with pytest.raises(ValueError, match="index entry"):
+            parse_index_entry(space, key)

@@ -48,13 +48,18 @@ NOTHING_YET = Base(None, None, whole=False)  # not looked, but the id is new
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The record that would be the next version, and its encoded `body`, the same in the slot and in current."""
+    """The record that would be the next version, and its encoded `body`, the same in the slot and in current.
+
+    `entries`: keys of the empty objects that must be there before it is committed, beside its slot and its events: the
+    identity index's, for identifiers that the version before does not carry. PUT with the window, as often as needed.
+    """
 
     keys: ResourceKeys
     base: Base
     record: Record
     body: bytes
     expires: int  # epoch ms on the store's clock: the end of the write window
+    entries: tuple[str, ...] = ()
 
     @property
     def slot(self) -> str:

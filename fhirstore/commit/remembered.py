@@ -1,8 +1,8 @@
 """What this process last saw of a resource's `current.json`, so that an update can skip its GET.
 
 A remembered base is a guess that the commit point checks: If-Match on its ETag fails when it is stale, and the write
-starts over with a GET. It is there to number and time the next version; its content may be missing, and nothing is ever
-read from it.
+starts over with a GET. It is there to number and time the next version, and to tell which of its identifiers are new.
+The rest of its content may be missing, and nothing is ever read from it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import replace
 
 from fhirstore.commit.attempt import Base
+from fhirstore.identifiers import without_the_rest
 from fhirstore.record import Record
 
 _SMALL = 4096  # bytes of content that are not worth a copy of the record without them
@@ -30,7 +31,7 @@ class RememberedBases:
     def remember(self, tenant: str, key: str, record: Record, etag: str) -> None:
         """`current.json` held `record` under `etag` a moment ago."""
         if record.resource is not None and len(record.resource) > _SMALL:
-            record = replace(record, resource=b"")
+            record = replace(record, resource=without_the_rest(record.resource))
         name = (tenant, key)
         self._bases[name] = Base(record, etag, whole=False)
         self._bases.move_to_end(name)

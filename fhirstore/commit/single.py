@@ -3,7 +3,7 @@
 | round trip | requests |
 |---|---|
 | 1 | GET current (not for a server-assigned id, nor where this process remembers its ETag) |
-| 2, in parallel | PUT `_history/{v+1}` If-None-Match:* (reserves the slot), PUT type event, PUT system event |
+| 2, in parallel | PUT `_history/{v+1}` If-None-Match:* (reserves the slot), PUT both events, PUT new index entries |
 | 3 | PUT current If-Match(base), or If-None-Match:* for a first version: **the commit point** |
 
 Each PUT carries the write window, so that nothing of this attempt appears on the store later than its end. Before
@@ -23,6 +23,7 @@ from fhirstore.commit.outcome import commit
 from fhirstore.commit.reading import look
 from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, VersionConflict
+from fhirstore.identifiers import new_names
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.objects.base import IF_ABSENT, Written
 from fhirstore.record import Record
@@ -121,20 +122,23 @@ def _attempt(keys: ResourceKeys, base: Base, draft: Draft, context: Context) -> 
         prior=base.record.op if base.record is not None and base.version else None,
         floor=base.record.floor if base.record is not None else 0,
     )
-    return Attempt(keys, base, record, record.encode(), expires=now + context.rules.window)
+    before = None if base.record is None else base.record.resource
+    entries = tuple(keys.index_entry(name, version) for name in new_names(keys.type, record.resource, before))
+    return Attempt(keys, base, record, record.encode(), expires=now + context.rules.window, entries=entries)
 
 
 def _reserve(attempt: Attempt, context: Context) -> Protocol[bool]:
-    """Round trip 2. True: the slot is ours and both events are there. False: start over."""
+    """Round trip 2. True: the slot is ours, both events and the index entries are there. False: start over."""
     keys, record = attempt.keys, attempt.record
     event = (record.t, record.version, record.method, record.op)
-    events = tuple(
-        Put(key, b"", expires=attempt.expires) for key in (keys.type_event(*event), keys.system_event(*event))
+    beside = tuple(
+        Put(key, b"", expires=attempt.expires)
+        for key in (keys.type_event(*event), keys.system_event(*event), *attempt.entries)
     )
-    slot, *rest = yield (Put(attempt.slot, attempt.body, IF_ABSENT, attempt.expires), *events)
+    slot, *rest = yield (Put(attempt.slot, attempt.body, IF_ABSENT, attempt.expires), *beside)
     if not isinstance(slot, Written) and not (yield from take_over(attempt, context)):
         return False
-    missing = tuple(put for put, reply in zip(events, rest, strict=True) if not isinstance(reply, Written))
+    missing = tuple(put for put, reply in zip(beside, rest, strict=True) if not isinstance(reply, Written))
     for n in range(_EVENT_TRIES):
         if not missing:
             return True

@@ -37,7 +37,7 @@ _RESERVATION = (
     Mutant(
         "commit without the events acknowledged",
         single._reserve,
-        "missing = tuple(put for put, reply in zip(events, rest, strict=True) if not isinstance(reply, Written))",
+        "missing = tuple(put for put, reply in zip(beside, rest, strict=True) if not isinstance(reply, Written))",
         "missing = ()",
     ),
     Mutant("t may repeat or go back", single._attempt, "max(now, base.record.t + 1)", "now"),

@@ -1,0 +1,136 @@
+"""Which business identifiers a resource carries, and the names under which the bucket's index knows them.
+
+An index entry is named `{value}/{system}`: a hash of the value, and one of the system, `none` where there is none. So
+one entry, one PUT, serves `identifier=system|value`, `identifier=|value` and `identifier=value`: the first two name it
+whole, the last one is its first half. `identifier=system|` has no entry: it would cost one more PUT per identifier of
+every write, for a question that most of a type answers; such a search looks through the type instead.
+
+Values and systems are compared as they are: "Identifier.value is to be treated as case sensitive unless knowledge of
+the Identifier.system allows the processer to be confident that non-case-sensitive processing is safe".
+
+https://hl7.org/fhir/R4/datatypes.html#Identifier · https://hl7.org/fhir/R4/search.html#token
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+NO_SYSTEM = "none"
+_TRACE = b'dentifier"'  # in the bytes of whatever carries one
+
+_FURTHER: Mapping[str, tuple[str, ...]] = {
+    "DocumentManifest": ("masterIdentifier",),
+    "DocumentReference": ("masterIdentifier",),
+    "NutritionProduct": ("instance",),
+}
+"""Where the search parameter `identifier` looks besides the element `identifier`."""
+
+
+class Identifier(msgspec.Struct, frozen=True):
+    """As it stands in the resource; None for what is absent."""
+
+    system: str | None = None
+    value: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the index calls it. Only for one with a value."""
+        return f"{value_hash(self.value or '')}/{system_hash(self.system)}"
+
+
+class _Instance(msgspec.Struct, frozen=True):
+    identifier: list[Identifier] = []
+
+
+class _Carrier(msgspec.Struct, frozen=True):
+    """The members of a resource that may hold identifiers, unread."""
+
+    identifier: msgspec.Raw = msgspec.Raw()
+    masterIdentifier: msgspec.Raw = msgspec.Raw()  # noqa: N815 - as in JSON
+    instance: msgspec.Raw = msgspec.Raw()
+
+
+_carrier = msgspec.json.Decoder(_Carrier).decode
+_identifiers = msgspec.json.Decoder(list[Identifier] | Identifier).decode
+_instance = msgspec.json.Decoder(list[_Instance] | _Instance).decode
+_dump = msgspec.json.Encoder().encode
+
+
+def value_hash(value: str) -> str:
+    """The first half of a name: 32 hex digits."""
+    return hashlib.blake2b(_utf8(value), digest_size=16).hexdigest()
+
+
+def system_hash(system: str | None) -> str:
+    """The second half of a name: 16 hex digits, or `none`."""
+    return NO_SYSTEM if system is None else hashlib.blake2b(_utf8(system), digest_size=8).hexdigest()
+
+
+def identifiers(type: str, resource: bytes | None) -> tuple[Identifier, ...]:
+    """The identifiers by which a search finds this resource, once each. What is malformed counts as none."""
+    if resource is None or _TRACE not in resource:
+        return ()
+    try:
+        carrier = _carrier(resource)
+    except msgspec.MsgspecError:
+        return ()
+    return tuple(dict.fromkeys(_found(carrier, type)))
+
+
+def names(type: str, resource: bytes | None) -> tuple[str, ...]:
+    """The index's names for them: of those that have a value."""
+    return tuple(dict.fromkeys(found.name for found in identifiers(type, resource) if found.value is not None))
+
+
+def new_names(type: str, resource: bytes | None, before: bytes | None) -> tuple[str, ...]:
+    """Those of `names` that the version before does not have."""
+    carried = names(type, resource)
+    if not carried or before is None:
+        return carried
+    known = frozenset(names(type, before))
+    return tuple(name for name in carried if name not in known)
+
+
+def without_the_rest(resource: bytes) -> bytes:
+    """A small stand-in for a resource, with the same identifiers."""
+    if _TRACE not in resource:
+        return b""
+    try:
+        carrier = _carrier(resource)
+    except msgspec.MsgspecError:
+        return b""
+    kept = {name: raw for name in _Carrier.__struct_fields__ if (raw := getattr(carrier, name))}
+    return _dump(kept)
+
+
+def _found(carrier: _Carrier, type: str) -> Iterator[Identifier]:
+    yield from _read(carrier.identifier)
+    for further in _FURTHER.get(type, ()):
+        if further == "instance":
+            for instance in _instances(carrier.instance):
+                yield from instance.identifier
+        else:
+            yield from _read(getattr(carrier, further))
+
+
+def _read(raw: msgspec.Raw) -> list[Identifier]:
+    try:
+        found = _identifiers(raw) if raw else []
+    except msgspec.MsgspecError:
+        return []
+    return found if isinstance(found, list) else [found]
+
+
+def _instances(raw: msgspec.Raw) -> list[_Instance]:
+    try:
+        found = _instance(raw) if raw else []
+    except msgspec.MsgspecError:
+        return []
+    return found if isinstance(found, list) else [found]
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

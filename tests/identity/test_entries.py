@@ -1,0 +1,64 @@
+"""Every live version's identifiers are in the index before the version is."""
+
+from __future__ import annotations
+
+from fhirstore.commit.drive import drive
+from fhirstore.commit.remembered import RememberedBases
+from fhirstore.commit.single import Decide, Draft, write
+from fhirstore.keyspace import IndexEntry, Keyspace, parse_index_entry
+from fhirstore.objects.base import ObjectStore
+from fhirstore.objects.memory import MemoryStore
+from fhirstore.objects.metered import MeteredStore
+from tests.commit.writing import context, run
+
+SPACE = Keyspace("")
+KEYS = SPACE.resource("Patient", "p")
+
+
+def carrying(*values: str, size: int = 0) -> Decide:
+    """A PUT of a resource with these identifiers, and `size` bytes more."""
+    carried = ",".join(f'{{"value":"{value}"}}' for value in values)
+    body = f'{{"resourceType":"Patient","identifier":[{carried}],"x":"{"y" * size}"}}'.encode()
+    return lambda _: Draft("PUT", lambda _version, _t: body)
+
+
+async def entries(store: ObjectStore) -> list[IndexEntry]:
+    """All there are."""
+    return [parse_index_entry(SPACE, item.key) for item in (await store.list(SPACE.identity())).objects]
+
+
+async def test_an_identifier_costs_one_put_when_it_is_new() -> None:
+    """A create writes one entry per identifier, beside slot and events; an update only those that it adds."""
+    store = MeteredStore(MemoryStore())
+    with store.measure() as create:
+        await run(store, carrying("1", "2"), keys=KEYS, fresh=True)
+    with store.measure() as unchanged:
+        await run(store, carrying("2", "1"), keys=KEYS)
+    with store.measure() as added:
+        await run(store, carrying("1", "3"), keys=KEYS)
+    assert (create.requests["PUT"], create.round_trips) == (6, 2)
+    assert (unchanged.requests["PUT"], unchanged.round_trips) == (4, 3)
+    assert (added.requests["PUT"], added.round_trips) == (5, 3)
+    assert sorted(entry.version for entry in await entries(store)) == [1, 1, 3]
+
+
+async def test_what_a_deletion_dropped_is_written_again() -> None:
+    """After a tombstone all identifiers are new."""
+    store = MemoryStore()
+    await run(store, carrying("1"), keys=KEYS, fresh=True)
+    await run(store, lambda _: Draft("DELETE", None), keys=KEYS)
+    await run(store, carrying("1"), keys=KEYS)
+    assert sorted(entry.version for entry in await entries(store)) == [1, 3]
+
+
+async def test_a_remembered_base_knows_its_identifiers() -> None:
+    """An update that skips its GET writes no entry again, however large the resource is."""
+    store, bases = MeteredStore(MemoryStore()), RememberedBases()
+    outcome = await run(store, carrying("1", size=10_000), keys=KEYS, fresh=True)
+    assert outcome.record is not None
+    assert outcome.etag is not None
+    bases.remember("t", KEYS.current, outcome.record, outcome.etag)
+    base = bases.get("t", KEYS.current)
+    with store.measure() as update:
+        await drive(write(KEYS, carrying("1", "2"), context=context(store), remembered=base), store)
+    assert update.requests == {"PUT": 5}

@@ -1,0 +1,82 @@
+"""The identifiers of a resource, and what the index calls them."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fhirstore.identifiers import Identifier, identifiers, names, new_names, value_hash, without_the_rest
+
+_TEXT = st.text(max_size=20)
+_IDENTIFIERS = st.lists(st.tuples(st.none() | _TEXT, _TEXT), max_size=4)
+
+
+def patient(carried: list[tuple[str | None, str]]) -> bytes:
+    """A Patient with these systems and values."""
+    return json.dumps(
+        {
+            "resourceType": "Patient",
+            "identifier": [
+                {"value": value} if system is None else {"system": system, "value": value} for system, value in carried
+            ],
+            "generalPractitioner": [{"identifier": {"system": "s", "value": "of somebody else"}}],
+        }
+    ).encode()
+
+
+@given(_IDENTIFIERS)
+def test_every_identifier_is_found_once(carried: list[tuple[str | None, str]]) -> None:
+    """Systems and values come out as they stand there; those of references are none of the resource's own."""
+    found = identifiers("Patient", patient(carried))
+    assert found == tuple(dict.fromkeys(Identifier(system, value) for system, value in carried))
+
+
+@given(st.tuples(st.none() | _TEXT, _TEXT), st.tuples(st.none() | _TEXT, _TEXT))
+def test_different_identifiers_have_different_names(one: tuple[str | None, str], other: tuple[str | None, str]) -> None:
+    """A name stands for one system and value; without a system is not the same as with an empty one."""
+    assert (Identifier(*one).name == Identifier(*other).name) == (one == other)
+
+
+@given(_IDENTIFIERS, _IDENTIFIERS)
+def test_only_what_the_version_before_lacks_is_new(
+    now: list[tuple[str | None, str]], before: list[tuple[str | None, str]]
+) -> None:
+    """An update names what it adds, also when only a stand-in of the version before is at hand."""
+    expected = [name for name in names("Patient", patient(now)) if name not in names("Patient", patient(before))]
+    assert list(new_names("Patient", patient(now), patient(before))) == expected
+    assert list(new_names("Patient", patient(now), without_the_rest(patient(before)))) == expected
+    assert new_names("Patient", patient(now), None) == names("Patient", patient(now))
+
+
+def test_a_value_has_one_hash_in_all_systems() -> None:
+    """The first half of a name is the value's, so that a search without a system finds it."""
+    assert (
+        Identifier("a", "7").name.partition("/")[0] == Identifier(None, "7").name.partition("/")[0] == value_hash("7")
+    )
+
+
+def test_identifiers_stand_where_the_search_parameter_looks() -> None:
+    """One object, a master identifier, an identifier of an instance: each as its type has it."""
+    one = b'{"resourceType":"Bundle","identifier":{"value":"b"}}'
+    master = b'{"resourceType":"DocumentReference","masterIdentifier":{"value":"m"},"identifier":[{"value":"i"}]}'
+    instance = b'{"resourceType":"NutritionProduct","instance":[{"identifier":[{"value":"n"}]},{}]}'
+    assert identifiers("Bundle", one) == (Identifier(value="b"),)
+    assert identifiers("DocumentReference", master) == (Identifier(value="i"), Identifier(value="m"))
+    assert identifiers("Basic", master) == (Identifier(value="i"),)
+    assert identifiers("NutritionProduct", instance) == (Identifier(value="n"),)
+
+
+def test_what_is_malformed_counts_as_none() -> None:
+    """Where nothing is validated, the index leaves out what it cannot read; without a value nothing is indexed."""
+    for resource in (
+        b'{"identifier":7}',
+        b'{"identifier":[{"value":7}]}',
+        b'"identifier"',
+        b'{"identifier":',
+        b'{"instance":{"identifier":1}}',
+    ):
+        assert identifiers("NutritionProduct", resource) == ()
+    assert names("Patient", b'{"identifier":[{"system":"s"}]}') == ()
+    assert names("Patient", None) == ()
