@@ -15,6 +15,7 @@ ElementRow = list[str]  # name, types, cardinality, flags, required value set: s
 InvariantRow = list[str]
 _FHIR_TYPE = "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type"
 _REGEX = "http://hl7.org/fhir/StructureDefinition/regex"
+_KEYWORDS = frozenset({"as", "contains", "div", "in", "is", "mod"})  # of FHIRPath, and names of elements
 _SYSTEM = "http://hl7.org/fhirpath/System."
 
 
@@ -189,6 +190,7 @@ def _invariants(node: Node) -> Iterator[InvariantRow]:
 def _of_child(child: Node, inherited: frozenset[str]) -> Iterator[InvariantRow]:
     """Constraints that stand on an element of a datatype, said of the type that holds the element."""
     name = text(child, "path").rpartition(".")[2].removesuffix("[x]")
+    name = f"`{name}`" if name in _KEYWORDS else name
     for key, severity, human, expression in _invariants(child):
         if key not in inherited:
             yield [key, severity, human, f"{name}.all({expression})"]
