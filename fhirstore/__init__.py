@@ -3,6 +3,10 @@
 `FhirStore.open(location)` is the way in; `fhirstore.errors` says what can go wrong and what to do about it.
 """
 
+from fhirstore.bundles.entries import Entry as BundleEntry
+from fhirstore.bundles.options import BundleOptions
+from fhirstore.bundles.results import BundleResult
+from fhirstore.bundles.results import Result as EntryResult
 from fhirstore.conditions import VersionIds
 from fhirstore.definitions.resource_types import RESOURCE_TYPES
 from fhirstore.fsck.finding import Finding
@@ -19,6 +23,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "RESOURCE_TYPES",
+    "BundleEntry",
+    "BundleOptions",
+    "BundleResult",
+    "EntryResult",
     "FhirStore",
     "Finding",
     "FsckReport",

@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 
 from fhirstore import json, resources
+from fhirstore.bundles.options import BundleOptions
+from fhirstore.bundles.process import process
+from fhirstore.bundles.results import BundleResult
 from fhirstore.commit.drive import drive
 from fhirstore.commit.purge import Purged
 from fhirstore.commit.reading import look, vread
@@ -35,7 +38,7 @@ class TenantStore:
         self._place = place
 
     async def create(
-        self, resource: bytes | Mapping[str, object], *, type: str | None = None, idempotency_key: str | None = None
+        self, resource: models.Resource, *, type: str | None = None, idempotency_key: str | None = None
     ) -> Version:
         """Store a new resource under a server-assigned id; an id in it is ignored. 4 PUT, 2 round trips.
 
@@ -62,23 +65,48 @@ class TenantStore:
             raise IdempotencyKeyReused("This Idempotency-Key was used with another body; use a fresh key")
         return replace(first, created=True)
 
-    async def read(self, type: str, id: str) -> Version:
-        """The current version. 1 GET. Raises NotFound, Gone, UnknownType, InvalidResource (malformed id)."""
+    @overload
+    async def read(self, type: str, id: str, *, as_model: Literal[False] = False) -> Version: ...
+    @overload
+    async def read(self, type: str, id: str, *, as_model: Literal[True]) -> models.AnyModel: ...
+    @overload
+    async def read(self, type: str, id: str, *, as_model: TypeOf[models.Model]) -> models.Model: ...
+
+    async def read(
+        self, type: str, id: str, *, as_model: bool | TypeOf[models.Model] = False
+    ) -> Version | models.AnyModel:
+        """The current version. 1 GET. Raises NotFound, Gone, UnknownType, InvalidResource (malformed id).
+
+        `as_model`: as a model of fhir.resources, of this class if it is one (see `fhirstore.models` for which class it
+        is by itself); Unsupported where there is none, or it refuses the resource.
+        """
         keys = self._keys(type, id)
         base, _ = await drive(look(keys), self._place.objects)
         if base.record is not None and base.etag is not None:
             self._engine.remembered.remember(self._place.tenant, keys.current, base.record, base.etag)
-        return resources.version_of(type, id, resources.readable(base.shown))
+        return self._shown(resources.version_of(type, id, resources.readable(base.shown)), as_model)
 
-    async def vread(self, type: str, id: str, version_id: int) -> Version:
-        """That version. 2 GET, 1 round trip. Raises NotFound, Gone (that version is a deletion)."""
+    @overload
+    async def vread(self, type: str, id: str, version_id: int, *, as_model: Literal[False] = False) -> Version: ...
+    @overload
+    async def vread(self, type: str, id: str, version_id: int, *, as_model: Literal[True]) -> models.AnyModel: ...
+    @overload
+    async def vread(self, type: str, id: str, version_id: int, *, as_model: TypeOf[models.Model]) -> models.Model: ...
+
+    async def vread(
+        self, type: str, id: str, version_id: int, *, as_model: bool | TypeOf[models.Model] = False
+    ) -> Version | models.AnyModel:
+        """That version. 2 GET, 1 round trip. Raises NotFound, Gone (that version is a deletion). `as_model`: see read."""
         keys = self._keys(type, id)
         record = await drive(vread(keys, version_id, rules=self._engine.rules), self._place.objects)
-        return resources.version_of(type, id, resources.readable(record))
+        return self._shown(resources.version_of(type, id, resources.readable(record)), as_model)
+
+    def _shown(self, version: Version, as_model: bool | TypeOf[models.Model]) -> Version | models.AnyModel:
+        return models.model_of(version.json(), as_model, release=RELEASE) if as_model else version
 
     async def update(
         self,
-        resource: bytes | Mapping[str, object],
+        resource: models.Resource,
         *,
         type: str | None = None,
         id: str | None = None,
@@ -151,6 +179,25 @@ class TenantStore:
         events = EventsHistory(self._place.tenant, self._place.keys, type, query, remembered, context)
         return await drive(events.page(cursor), self._place.objects)
 
+    async def process(
+        self, bundle: bytes | Mapping[str, object], *, options: BundleOptions | None = None
+    ) -> BundleResult:
+        """Process a Bundle of type batch or transaction, as its type says. Raises InvalidResource, ContentTooLarge;
+        for a transaction, what any of its entries raises: then nothing was written."""
+        return await process(_parse(bundle), self, options=options)
+
+    async def batch(
+        self, bundle: bytes | Mapping[str, object], *, options: BundleOptions | None = None
+    ) -> BundleResult:
+        """Do every entry on its own; the results are in the order of the entries. Raises as `process`."""
+        return await process(_parse(bundle), self, options=options, kinds=("batch",))
+
+    async def transaction(
+        self, bundle: bytes | Mapping[str, object], *, options: BundleOptions | None = None
+    ) -> BundleResult:
+        """Do all entries or none. N PUT entries: N GET + 5N+1 PUT, 3 round trips. Raises as `process`."""
+        return await process(_parse(bundle), self, options=options, kinds=("transaction",))
+
     async def purge(self, type: str, id: str, *, by: str) -> Purged:
         """Remove every version and its history physically; version numbers are never used again.
 
@@ -181,7 +228,7 @@ class TenantStore:
         return await self._engine.commit(self._place, keys, decide, fresh=fresh)
 
 
-def _parse(resource: bytes | Mapping[str, object]) -> dict[str, object]:
+def _parse(resource: models.Resource) -> dict[str, object]:
     return json.parse(resource if isinstance(resource, bytes) else json.dump(resource))
 
 

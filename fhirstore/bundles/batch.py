@@ -14,26 +14,22 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 
 from fhirstore.bundles.entries import Entry
+from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.order import phases, target
 from fhirstore.bundles.references import find_links
-from fhirstore.bundles.results import Result, blame
+from fhirstore.bundles.results import Result, blame, refuse_more_reading
 from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import FhirError, FhirStoreError, InvalidResource
-
-AT_ONCE = 16
-"""Entries of one batch that are under way together."""
 
 Perform = Callable[[Entry], Awaitable[Result]]
 """Does what one entry asks. Raises FhirStoreError."""
 
 
 async def run_batch(
-    parsed: Sequence[Entry | FhirError], perform: Perform, *, definitions: Definitions, at_once: int = AT_ONCE
+    parsed: Sequence[Entry | FhirError], perform: Perform, *, definitions: Definitions, options: BundleOptions
 ) -> tuple[Result, ...]:
     """The results of all entries, in their order."""
-    results: dict[int, Result] = {
-        n: Result(None, error=wrong) for n, wrong in enumerate(parsed) if not isinstance(wrong, Entry)
-    }
+    results = {n: Result(None, error=wrong) for n, wrong in enumerate(parsed) if not isinstance(wrong, Entry)}
     entries = [entry for entry in parsed if isinstance(entry, Entry)]
     created = frozenset(
         entry.full_url
@@ -41,10 +37,25 @@ async def run_batch(
         if entry.interaction == "create" and entry.full_url and entry.full_url.startswith("urn:")
     )
 
+    read = 0
+
+    async def result(entry: Entry) -> Result:
+        nonlocal read
+        try:
+            _refuse_links(entry, created, definitions)
+            refuse_more_reading(read, options.max_read)
+            done = await perform(entry)
+            read += done.read
+            return done
+        except FhirError as error:
+            return Result(entry, error=blame(error, entry.place))
+        except FhirStoreError as error:
+            return Result(entry, error=error)
+
     async def one_after_another(waiting: Iterator[list[Entry]]) -> None:
         for line in waiting:
             for entry in line:
-                results[entry.index] = await _result(entry, perform, created, definitions)
+                results[entry.index] = await result(entry)
 
     for phase in phases(entries):
         lines: dict[Hashable, list[Entry]] = {}
@@ -52,19 +63,9 @@ async def run_batch(
             lines.setdefault(target(entry), []).append(entry)
         waiting = iter(lines.values())
         async with asyncio.TaskGroup() as workers:
-            for _ in range(min(at_once, len(lines))):
+            for _ in range(min(options.at_once, len(lines))):
                 workers.create_task(one_after_another(waiting))
     return tuple([results[n] for n in range(len(parsed))])
-
-
-async def _result(entry: Entry, perform: Perform, created: frozenset[str], definitions: Definitions) -> Result:
-    try:
-        _refuse_links(entry, created, definitions)
-        return await perform(entry)
-    except FhirError as error:
-        return Result(entry, error=blame(error, entry.place))
-    except FhirStoreError as error:
-        return Result(entry, error=error)
 
 
 def _refuse_links(entry: Entry, created: frozenset[str], definitions: Definitions) -> None:

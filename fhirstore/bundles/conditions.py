@@ -7,10 +7,10 @@ https://hl7.org/fhir/R4/bundle-definitions.html#Bundle.entry.request.ifMatch · 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fhirstore.bundles.entries import Entry
+from fhirstore.conditions import VersionIds
 from fhirstore.errors import InvalidResource
 from fhirstore.resources import Version
 
@@ -19,24 +19,12 @@ _TAG = re.compile(r'"([^"]*)"')
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
-@dataclass(frozen=True, slots=True)
-class Tags:
-    """The version ids that a list of entity tags names; `anything`: it is `*`."""
-
-    versions: frozenset[int]
-    anything: bool = False
-
-    def names(self, version: int) -> bool:
-        """Is it `version`, the current one? 0: there is none."""
-        return version > 0 and (self.anything or version in self.versions)
-
-
-def if_match(entry: Entry) -> Tags | None:
+def if_match(entry: Entry) -> VersionIds | None:
     """`ifMatch`. Raises InvalidResource."""
     return _tags(entry, "ifMatch", entry.if_match)
 
 
-def if_none_match(entry: Entry) -> Tags | None:
+def if_none_match(entry: Entry) -> VersionIds | None:
     """`ifNoneMatch`. Raises InvalidResource."""
     return _tags(entry, "ifNoneMatch", entry.if_none_match)
 
@@ -45,20 +33,20 @@ def not_modified(entry: Entry, version: Version) -> bool:
     """Is a read of `version` answered 304? ifNoneMatch goes before ifModifiedSince. Raises InvalidResource."""
     tags = if_none_match(entry)
     if tags is not None:
-        return tags.names(version.version_id)
+        return version.version_id in tags
     if entry.if_modified_since is None:
         return False
     return version.last_updated <= _instant(entry, entry.if_modified_since)
 
 
-def _tags(entry: Entry, name: str, text: str | None) -> Tags | None:
+def _tags(entry: Entry, name: str, text: str | None) -> VersionIds | None:
     if text is None:
         return None
     if text.strip() == "*":
-        return Tags(frozenset(), anything=True)
+        return VersionIds(any=True)
     if not _TAGS.fullmatch(text):
         raise InvalidResource(f'{name} must be like W/"3", or *', code="value", expression=entry.at(name))
-    return Tags(frozenset(int(tag) for tag in _TAG.findall(text) if _NUMBER.fullmatch(tag)))
+    return VersionIds(frozenset(int(tag) for tag in _TAG.findall(text) if _NUMBER.fullmatch(tag)))
 
 
 def _instant(entry: Entry, text: str) -> int:

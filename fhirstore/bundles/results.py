@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from fhirstore.bundles.entries import Entry
-from fhirstore.errors import FhirError, FhirStoreError, Issue
+from fhirstore.errors import ContentTooLarge, FhirError, FhirStoreError, Issue
 from fhirstore.resources import Version
 
 
@@ -27,6 +27,13 @@ class Result:
     not_modified: bool = False
     error: FhirStoreError | None = None
 
+    @property
+    def read(self) -> int:
+        """Bytes that the entry, if it is a read, brought."""
+        if self.entry is None or self.entry.writes:
+            return 0
+        return len(self.content or b"") + (0 if self.version is None else len(self.version.content))
+
 
 @dataclass(frozen=True, slots=True)
 class BundleResult:
@@ -34,6 +41,14 @@ class BundleResult:
 
     kind: str
     results: tuple[Result, ...]
+
+
+def refuse_more_reading(read: int, limit: int) -> None:
+    """Raises ContentTooLarge once the reads of one Bundle have brought more than `limit` bytes."""
+    if read > limit:
+        raise ContentTooLarge(
+            f"The reads of this Bundle bring more than {limit:,} bytes together; send fewer of them", code="too-costly"
+        )
 
 
 def blame(error: FhirError, place: str) -> FhirError:

@@ -1,0 +1,31 @@
+"""What a caller may say about a Bundle that is to be processed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from fhirstore.bundles.entries import MAX_ENTRIES, Entry
+
+Answer: TypeAlias = Callable[[Entry], Awaitable[bytes]]
+"""The Bundle that a search or a history is answered with, as JSON; or a read with parameters. Raises FhirError."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleOptions:
+    """How to read and process a Bundle.
+
+    `base_url`: ours, without a slash at the end: what is below it in an entry's url is relative to it. `answer`: who
+    answers searches and histories among the entries; without it they are refused. `idempotency_key`: a Bundle that is
+    sent again with it does nothing again. `max_entries`: more are refused. `at_once`: entries of a batch under way
+    together. `max_read`: bytes that the reads of one Bundle may bring together. `skip_unchanged`: as of an update.
+    """
+
+    base_url: str | None = None
+    answer: Answer | None = None
+    idempotency_key: str | None = None
+    max_entries: int = MAX_ENTRIES
+    at_once: int = 16
+    max_read: int = 64 * 1024 * 1024
+    skip_unchanged: bool = False

@@ -1,0 +1,116 @@
+"""One entry of a batch, done as the interaction it asks for.
+
+https://hl7.org/fhir/R4/http.html#brules: "each entry is treated as if an individual interaction or operation".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from fhirstore import json
+from fhirstore.bundles.conditions import if_match, if_none_match, not_modified
+from fhirstore.bundles.entries import Entry
+from fhirstore.bundles.options import BundleOptions
+from fhirstore.bundles.results import Result
+from fhirstore.conditions import IfMatch, VersionIds
+from fhirstore.errors import Unsupported
+from fhirstore.resources import Version
+
+
+class Interactions(Protocol):
+    """What entries need of a tenant's store; `fhirstore.TenantStore` is one."""
+
+    async def create(
+        self, resource: bytes | Mapping[str, object], *, type: str | None = None, idempotency_key: str | None = None
+    ) -> Version: ...
+
+    async def update(
+        self,
+        resource: bytes | Mapping[str, object],
+        *,
+        type: str | None = None,
+        id: str | None = None,
+        if_match: IfMatch = None,
+        if_none_match: VersionIds | None = None,
+        skip_unchanged: bool = False,
+    ) -> Version: ...
+
+    async def delete(self, type: str, id: str, *, if_match: IfMatch = None) -> Version | None: ...
+
+    async def read(self, type: str, id: str) -> Version: ...
+
+    async def vread(self, type: str, id: str, version_id: int) -> Version: ...
+
+
+class Performer:
+    """Does single entries on `store`.
+
+    Where the batch has an Idempotency-Key, each of its creates has a key of its own, made of that one and the entry's
+    place: so a batch that is sent again creates nothing again. Its other entries are done again.
+    """
+
+    def __init__(self, store: Interactions, options: BundleOptions) -> None:
+        self._store = store
+        self._answer = options.answer
+        self._key = options.idempotency_key
+        self._skip = options.skip_unchanged
+
+    async def __call__(self, entry: Entry) -> Result:
+        """Raises FhirStoreError."""
+        if entry.interaction in ("search", "history") or (not entry.writes and entry.criteria):
+            return Result(entry, content=await self._answered(entry))
+        assert entry.type is not None  # noqa: S101 - only searches and histories are about no type
+        if entry.interaction == "create":
+            return await self._create(entry, entry.type)
+        if entry.id is None:
+            return await self._conditional(entry, entry.type)
+        if entry.interaction == "update":
+            return await self._update(entry, entry.type, entry.id)
+        if entry.interaction == "delete":
+            return Result(entry, await self._store.delete(entry.type, entry.id, if_match=if_match(entry)))
+        if entry.interaction == "patch":
+            return await self._patch(entry, entry.type, entry.id)
+        return await self.read(entry)
+
+    async def read(self, entry: Entry) -> Result:
+        """read or vread."""
+        assert entry.type is not None  # noqa: S101 - reads have both
+        assert entry.id is not None  # noqa: S101
+        if entry.version is not None:
+            version = await self._store.vread(entry.type, entry.id, entry.version)
+        else:
+            version = await self._store.read(entry.type, entry.id)
+        return Result(entry, version, not_modified=not_modified(entry, version))
+
+    async def _answered(self, entry: Entry) -> bytes:
+        if self._answer is None:
+            raise Unsupported(
+                "Search and history as entries need somebody who answers them", expression=entry.at("url")
+            )
+        return await self._answer(entry)
+
+    async def _create(self, entry: Entry, type_: str) -> Result:
+        if entry.if_none_exist is not None:
+            raise Unsupported("ifNoneExist is not implemented", expression=entry.at("ifNoneExist"))
+        key = None if self._key is None else f"{self._key}#{entry.index}"
+        return Result(entry, await self._store.create(_body(entry), type=type_, idempotency_key=key))
+
+    async def _update(self, entry: Entry, type_: str, id_: str) -> Result:
+        expected, excluded = if_match(entry), if_none_match(entry)
+        version = await self._store.update(
+            _body(entry), type=type_, id=id_, if_match=expected, if_none_match=excluded, skip_unchanged=self._skip
+        )
+        return Result(entry, version)
+
+    async def _patch(self, entry: Entry, type_: str, id_: str) -> Result:
+        raise Unsupported("Patch is not implemented", expression=entry.at("method"))
+
+    async def _conditional(self, entry: Entry, type_: str) -> Result:
+        raise Unsupported("Conditional interactions are not implemented", expression=entry.at("url"))
+
+
+def _body(entry: Entry) -> bytes:
+    """The entry's resource as a body of its own."""
+    assert entry.resource is not None  # noqa: S101 - entries that need one have one
+    return json.encode(entry.resource)
