@@ -11,13 +11,14 @@ from fhirstore.conditions import VersionIds
 from fhirstore.definitions.resource_types import RESOURCE_TYPES
 from fhirstore.fsck.finding import Finding
 from fhirstore.fsck.run import FsckReport, Progress, Thoroughness
-from fhirstore.history.page import HistoryPage, HistoryQuery, Period
+from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.json import instant
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.resources import Version
 from fhirstore.store import FhirStore
 from fhirstore.sweep.run import SweepReport
 from fhirstore.tenant import TenantStore
+from fhirstore.times import Period
 
 __version__ = "0.1.0"
 

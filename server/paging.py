@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 from fhirstore import HistoryQuery
 from fhirstore.errors import InvalidResource
+from fhirstore.times import instant, period
 from server.call import Call
-from server.dates import instant, period
 from server.prefer import is_lenient
 
 _CURSOR = "_cursor"

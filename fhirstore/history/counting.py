@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 
 from fhirstore.commit.messages import Protocol
 from fhirstore.errors import InvalidResource
-from fhirstore.history.page import Period
 from fhirstore.history.records import Budget, records_at
 from fhirstore.keyspace import Event, Keyspace, ResourceKeys, parse_event
 from fhirstore.record import Record
 from fhirstore.resources import Version, version_of
+from fhirstore.times import Period
 
 _Found = tuple[Event, ResourceKeys]
 

@@ -20,19 +20,12 @@ from dataclasses import dataclass
 
 from fhirstore.commit.rules import Context
 from fhirstore.resources import Version
+from fhirstore.times import Period
 
 DEFAULT_COUNT = 50
 MAX_COUNT = 250
 PAGE_BYTES = 16 * 1024 * 1024
 _DATE_RESOLUTION = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """From `start` until before `end`, epoch ms. An instant is a period of one ms."""
-
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)

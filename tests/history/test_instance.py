@@ -6,7 +6,8 @@ import pytest
 
 from fhirstore.commit.purge import purge
 from fhirstore.errors import InvalidResource, NotFound
-from fhirstore.history.page import HistoryQuery, Period
+from fhirstore.history.page import HistoryQuery
+from fhirstore.times import Period
 from tests.commit.hurried import hurry
 from tests.history.reading import World, names
 from tests.sweep.attempts import KEYS, context

@@ -8,9 +8,8 @@ the client forgot to escape.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-
-from fhirstore import Period
 
 _DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([-+ ])(\d\d):(\d\d))", re.ASCII)
@@ -18,6 +17,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _MS_DIGITS = 3
 _DAY = 86_400_000  # ms
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From `start` until before `end`, epoch ms. An instant is a period of one ms."""
+
+    start: int
+    end: int
 
 
 def instant(text: str) -> int:

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fhirstore import Period
-from server.dates import instant, period
+from fhirstore.times import Period, instant, period
 
 T = int(datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC).timestamp()) * 1000
 
