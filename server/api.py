@@ -6,22 +6,25 @@ request is matched once, by the route table, and not by regular expressions befo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhirstore import FhirStore
-from fhirstore.errors import FhirStoreError
 from server.call import FHIR_PATH, Call
-from server.content import check_accept
-from server.outcome import Refused, http_error, library_error
+from server.content.compress import CompressedSend, coding_for
+from server.content.representation import AS_STORED, Representation, wanted
+from server.outcome import error_answer
 from server.paths import Paths
+from server.refusal import Refused
+from server.response_headers import ResponseHeaders
 from server.route import Route
 from server.settings import Settings
 from server.tenant import RequestTenants
+
+RELEASE = "4.0"
+_BELOW = f"{FHIR_PATH}/"
 
 
 class FhirApi:
@@ -33,29 +36,51 @@ class FhirApi:
         self._settings = settings
         self._table = table
         self._paths = Paths(table, base=("{tenant}",) if settings.tenant_source == "path" else ())
+        self._headers = ResponseHeaders(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(FHIR_PATH):
+        path = scope["path"] if scope["type"] == "http" else ""
+        if not path.startswith(_BELOW) and path != FHIR_PATH:
             await self._app(scope, receive, send)
             return
+        headers = _headers(scope)
+        representation = AS_STORED
         try:
-            response = await self._answer(scope, receive)
-        except FhirStoreError as error:
-            response = await library_error(Request(scope), error)
-        except HTTPException as error:
-            response = await http_error(Request(scope), error)
+            representation = wanted(scope["query_string"], headers, RELEASE)
+            response = await self._answer(scope, receive, headers, representation)
+        except Exception as error:  # noqa: BLE001 - the app's edge: whatever went wrong is answered, and logged
+            response = error_answer(scope["method"], error, representation)
+        self._headers.add(response, headers)
+        if b"accept-encoding" in headers:
+            coding = coding_for(headers[b"accept-encoding"].decode("latin-1"))
+            send = send if coding is None else CompressedSend(send, coding)
         await response(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response:
-        found = self._paths.find(scope["path"][len(FHIR_PATH) :])
-        if found is None:
-            raise HTTPException(404)
-        handlers, parameters = found
-        handler = handlers.get(scope["method"])
+    async def _answer(
+        self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes], representation: Representation
+    ) -> Response:
+        endpoint = self._paths.find(scope["path"][len(FHIR_PATH) :])
+        handler = endpoint.handlers.get(scope["method"])
         if handler is None:
-            allow = ", ".join(handlers)
-            raise Refused(405, f"{scope['method']} is not possible here; allowed: {allow}", headers={"Allow": allow})
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        check_accept(scope, headers)
+            if scope["method"] == "OPTIONS":
+                return Response(None, 204, {"Allow": endpoint.allow})
+            raise Refused(
+                405,
+                f"{scope['method']} is not possible here; allowed: {endpoint.allow}",
+                headers={"Allow": endpoint.allow},
+            )
+        parameters = endpoint.parameters
         tenant = self._tenants.of(parameters, headers)
-        return await handler(Call(scope, receive, parameters, headers, tenant, self._settings, self._table))
+        return await handler(
+            Call(scope, receive, parameters, headers, tenant, self._settings, self._table, representation, RELEASE)
+        )
+
+
+def _headers(scope: Scope) -> dict[bytes, bytes]:
+    """The request's headers by name; what came in several lines is one list (RFC 9110, 5.3)."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    if len(headers) < len(scope["headers"]):
+        headers = {}
+        for name, value in scope["headers"]:
+            headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers

@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from fhirstore import FhirStore
 from server.api import FhirApi
 from server.health import health_routes
-from server.outcome import http_error, unexpected_error
+from server.outcome import http_error
 from server.routes import TABLE
 from server.settings import Settings
 
@@ -19,7 +19,7 @@ def create_app(store: FhirStore, settings: Settings | None = None) -> Starlette:
     app = Starlette(
         routes=health_routes(store),
         middleware=[Middleware(FhirApi, store=store, settings=settings or Settings(), table=TABLE)],
-        exception_handlers={HTTPException: http_error, Exception: unexpected_error},
+        exception_handlers={HTTPException: http_error, Exception: http_error},
     )
     app.router.redirect_slashes = False
     return app

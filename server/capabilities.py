@@ -17,7 +17,7 @@ _STARTED = datetime.now(UTC).isoformat(timespec="seconds")
 
 def capability_statement(base_url: str, table: Iterable[Route]) -> dict[str, object]:
     """The resource, for the API at `base_url`."""
-    codes = [route.code for route in table if route.code]
+    codes = [code for route in table for code in route.codes]
     system = [{"code": code} for code in codes if code in _SYSTEM_CODES]
     resource: dict[str, object] = {
         "interaction": [{"code": code} for code in codes if code not in _SYSTEM_CODES],

@@ -7,7 +7,7 @@ caller what to do; they hold no stack trace and no patient data.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -16,20 +16,28 @@ from starlette.responses import Response
 
 from fhirstore import errors
 from fhirstore.errors import FhirError, Issue
+from server.content.representation import AS_STORED, Representation
+from server.refusal import Refused
 from server.unread import UnreadResponse
 
-FHIR_JSON = "application/fhir+json; charset=utf-8"
+__all__ = ["FHIR_JSON", "STATUS", "Refused", "error_answer", "http_error", "operation_outcome", "status_of"]
+
+FHIR_JSON = AS_STORED.media.content_type
 
 STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.MalformedContent, 400),
+    (errors.RulesBroken, 422),
     (errors.InvalidResource, 400),
+    (errors.InvalidExpression, 422),
     (errors.UnknownType, 404),
     (errors.UnknownTenant, 404),
     (errors.NotFound, 404),
     (errors.Gone, 410),
     (errors.VersionConflict, 412),
+    (errors.MultipleMatches, 412),
     (errors.ContentTooLarge, 413),
     (errors.IdempotencyKeyReused, 422),
+    (errors.Unsupported, 501),
     (errors.Contention, 503),
     (errors.Unavailable, 503),
     (errors.StoreBusy, 503),
@@ -38,15 +46,19 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.FhirStoreError, 500),
 )
 
-_HTTP_CODES = {404: "not-found", 405: "not-supported", 406: "not-supported", 415: "not-supported", 501: "not-supported"}
+_ISSUE_CODES = {
+    404: "not-found",
+    405: "not-supported",
+    406: "not-supported",
+    412: "conflict",
+    413: "too-long",
+    415: "not-supported",
+    429: "throttled",
+    501: "not-supported",
+}
+_NO_ROUTE = "No such endpoint; the FHIR API is below /fhir, see /fhir/metadata"
+_RETRY_AFTER = (429, 503)
 _LOG = logging.getLogger("fhirstore")
-
-
-class Refused(HTTPException):
-    """A request refused for HTTP's own reasons (405, 406, 415, 501 …), with what to do instead."""
-
-    def __init__(self, status: int, diagnostics: str, *, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(status, diagnostics, dict(headers or {}))
 
 
 def operation_outcome(issues: Iterable[Issue]) -> bytes:
@@ -70,42 +82,36 @@ def status_of(error: errors.FhirStoreError) -> int:
     return next(status for kind, status in STATUS if isinstance(error, kind))
 
 
-async def library_error(request: Request, error: Exception) -> Response:
-    """Answers every error of the library."""
-    assert isinstance(error, errors.FhirStoreError)  # noqa: S101 - registered for these only
-    status = status_of(error)
+def error_answer(method: str, error: Exception, representation: Representation = AS_STORED) -> Response:
+    """The answer to anything that was raised, in the form that the client wants. `method`: for the log."""
     headers: dict[str, str] = {}
-    if isinstance(error, errors.VersionConflict) and error.current:
-        headers["ETag"] = f'W/"{error.current}"'
-    if isinstance(error, errors.Gone):
-        headers["ETag"] = f'W/"{error.version}"'
-    if status == 503:
-        headers["Retry-After"] = "1"
-    if isinstance(error, FhirError):
-        issues = error.issues
+    if isinstance(error, HTTPException):
+        status, headers = error.status_code, dict(error.headers or {})
+        code = error.code if isinstance(error, Refused) else None
+        text = _NO_ROUTE if status == 404 and not isinstance(error, Refused) else error.detail
+        issues: tuple[Issue, ...] = (Issue(code or _ISSUE_CODES.get(status, "processing"), text),)
+    elif isinstance(error, errors.FhirStoreError):
+        status = status_of(error)
+        if isinstance(error, errors.VersionConflict) and error.current:
+            headers["ETag"] = f'W/"{error.current}"'
+        if isinstance(error, errors.Gone):
+            headers["ETag"] = f'W/"{error.version}"'
+        if isinstance(error, FhirError):
+            issues = error.issues
+        else:
+            _LOG.error("%s %s: %s", method, type(error).__name__, error)
+            issues = (Issue("exception", "The object store answered with an error; the server's log says more"),)
     else:
-        _LOG.error("%s %s: %s", request.method, type(error).__name__, error)
-        issues = (Issue("exception", "The object store answered with an error; the server's log says more"),)
-    return _response(status, issues, headers, UnreadResponse if status == 413 else Response)
+        _LOG.error("%s: unexpected %s", method, type(error).__name__, exc_info=error)
+        status = 500
+        issues = (Issue("exception", "Internal error; the server's log says more", severity="fatal"),)
+    if status in _RETRY_AFTER:
+        headers.setdefault("Retry-After", "1")
+    body = representation.whole(operation_outcome(issues))
+    kind = UnreadResponse if status == 413 else Response
+    return kind(body, status, headers, representation.content_type.decode("ascii"))
 
 
-async def http_error(_: Request, error: Exception) -> Response:
-    """Answers errors of HTTP itself: no such route, method not allowed, content not acceptable."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for these only
-    detail = error.detail
-    if error.status_code == 404 and not isinstance(error, Refused):
-        detail = "No such endpoint; the FHIR API is below /fhir, see /fhir/metadata"
-    issue = Issue(_HTTP_CODES.get(error.status_code, "processing"), detail)
-    return _response(error.status_code, (issue,), error.headers or {})
-
-
-async def unexpected_error(request: Request, error: Exception) -> Response:
-    """Answers what nobody foresaw; the log has the trace, the client does not."""
-    issue = Issue("exception", "Internal error; the server's log says more", severity="fatal")
-    return _response(500, (issue,), {})
-
-
-def _response(
-    status: int, issues: Iterable[Issue], headers: Mapping[str, str], kind: type[Response] = Response
-) -> Response:
-    return kind(operation_outcome(issues), status, headers, FHIR_JSON)
+async def http_error(request: Request, error: Exception) -> Response:
+    """Answers errors outside the FHIR API, in the same form."""
+    return error_answer(request.method, error)

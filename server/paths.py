@@ -7,18 +7,29 @@ length; literal segments (`metadata`, `_history`) go before `{type}` and `{id}`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from server.refusal import Refused
 from server.route import Handler, Route
 
+_NO_ENDPOINT = "No such endpoint; the FHIR API is below /fhir, see /fhir/metadata"
 
-@dataclass(frozen=True, slots=True)
-class Template:
-    """One path of the table with its handlers by method. `names`: per segment its parameter, None for a literal."""
+
+class Endpoint(NamedTuple):
+    """What answers at a path: handlers by method, the value of an Allow header, and the path's parameters."""
+
+    handlers: Mapping[str, Handler]
+    allow: str
+    parameters: dict[str, str]
+
+
+class Template(NamedTuple):
+    """One path of the table. `literals`, `names`: which segment is what text, or gives which parameter."""
 
     literals: tuple[tuple[int, str], ...]
     names: tuple[tuple[int, str], ...]
     handlers: Mapping[str, Handler]
+    allow: str
 
     def match(self, segments: list[str]) -> dict[str, str] | None:
         """The parameters, if the path has this shape."""
@@ -46,19 +57,31 @@ class Paths:
             same_length.sort(key=lambda template: -len(template.literals))
         self._templates = templates
 
-    def find(self, path: str) -> tuple[Mapping[str, Handler], dict[str, str]] | None:
-        """The handlers and parameters for `path`, which is empty or starts with a slash; None: no such endpoint."""
+    def find(self, path: str) -> Endpoint:
+        """What answers at `path`, which is empty or starts with a slash. Raises Refused (404)."""
         start, *segments = path.split("/")
         if start or "" in segments:
-            return None
+            raise Refused(404, _NO_ENDPOINT)
         for template in self._templates.get(len(segments), ()):
             parameters = template.match(segments)
             if parameters is not None:
-                return template.handlers, parameters
-        return None
+                if "$" in path:
+                    _refuse_operations(parameters)
+                return Endpoint(template.handlers, template.allow, parameters)
+        if "$" in path:
+            _refuse_operations(dict(enumerate(segments)))
+        raise Refused(404, _NO_ENDPOINT)
 
 
 def _template(segments: tuple[str, ...], handlers: Mapping[str, Handler]) -> Template:
     named = [(n, text[1:-1]) for n, text in enumerate(segments) if text.startswith("{")]
     literal = [(n, text) for n, text in enumerate(segments) if not text.startswith("{")]
-    return Template(tuple(literal), tuple(named), handlers)
+    return Template(tuple(literal), tuple(named), handlers, ", ".join([*handlers, "OPTIONS"]))
+
+
+def _refuse_operations(segments: Mapping[str, str] | Mapping[int, str]) -> None:
+    """A segment that no line of the table names is no id, but an operation that this server does not have."""
+    if any(text.startswith("$") for text in segments.values()):
+        raise Refused(
+            404, "This server has no such operation here; see rest.operation in /fhir/metadata", code="not-supported"
+        )

@@ -1,30 +1,56 @@
 """The conditional headers of a request.
 
-https://hl7.org/fhir/R4/http.html#concurrency. `If-Match` with one version; what is not built yet is refused with 501,
-since a condition that is silently ignored loses updates or makes duplicates.
+https://hl7.org/fhir/R4/http.html#concurrency, https://hl7.org/fhir/R4/http.html#cread. ETags are version ids,
+`W/"3"`. FHIR compares them by version id also where HTTP asks for a strong comparison, so `W/"3"` and `"3"` mean the
+same. What is not an entity tag at all is refused with 400: a condition that is silently ignored loses updates.
 """
 
 from __future__ import annotations
 
 import re
 
+from fhirstore import Version, VersionIds
 from server.call import Call
-from server.outcome import Refused
+from server.fields import listed
+from server.http_dates import second_of
+from server.refusal import Refused
 
-_TAG = re.compile(r'(?:W/)?"(\d{1,18})"')
-_ANY_TAG = re.compile(r'(?:W/)?"[^"]*"')
+_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
-def if_match(call: Call) -> int | None:
-    """The version id that `If-Match` names; -1, which no version has, for a tag that is none of ours."""
-    header = call.header(b"if-match")
+def if_match(call: Call) -> VersionIds | None:
+    """The versions that `If-Match` names. None: no such header. Raises Refused (400)."""
+    return _versions(call, b"if-match", "If-Match")
+
+
+def if_none_match(call: Call) -> VersionIds | None:
+    """The versions that `If-None-Match` names. None: no such header. Raises Refused (400)."""
+    return _versions(call, b"if-none-match", "If-None-Match")
+
+
+def is_unchanged(call: Call, version: Version) -> bool:
+    """Does the client have this version already? If-None-Match decides; without it, If-Modified-Since.
+
+    Last-Modified tells whole seconds, so who asks by time alone may be told 304 though the resource changed within
+    that same second; the ETag is exact.
+    """
+    headers = call.headers
+    if b"if-none-match" in headers:
+        known = if_none_match(call)
+        return known is not None and version.version_id in known
+    if b"if-modified-since" in headers:
+        since = second_of(headers[b"if-modified-since"].decode("latin-1"))
+        return since is not None and version.last_updated // 1000 <= since
+    return False
+
+
+def has_tag(call: Call, tag: str) -> bool:
+    """Does `If-None-Match` name this tag, or any? For what has no version, compared weakly."""
+    header = call.header(b"if-none-match")
     if header is None:
-        return None
-    if match := _TAG.fullmatch(header.strip()):
-        return int(match[1])
-    if _ANY_TAG.fullmatch(header.strip()):
-        return -1
-    raise Refused(501, 'If-Match is implemented for one version only, like W/"3"; not for lists or *')
+        return False
+    return header.strip() == "*" or tag.removeprefix("W/") in [item.removeprefix("W/") for item in listed(header)]
 
 
 def idempotency_key(call: Call) -> str | None:
@@ -40,3 +66,17 @@ def refuse_unbuilt(call: Call, *headers: str) -> None:
     for name in headers:
         if name.lower().encode() in call.headers:
             raise Refused(501, f"The header {name} is not implemented for this interaction; leave it out")
+
+
+def _versions(call: Call, header: bytes, name: str) -> VersionIds | None:
+    text = call.header(header)
+    if text is None:
+        return None
+    if text.strip() == "*":
+        return VersionIds(any=True)
+    tags = [_TAG.fullmatch(item) for item in listed(text)]
+    values = [tag[1] for tag in tags if tag is not None]
+    if not tags or len(values) < len(tags):
+        raise Refused(400, f'{name} must be *, or ETags like W/"3", separated by commas', code="value")
+    # A tag that is none of ours names no version, which is not the same as no condition.
+    return VersionIds(frozenset(int(value) for value in values if _VERSION.fullmatch(value)))

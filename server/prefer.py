@@ -1,4 +1,8 @@
-"""The Prefer header (https://hl7.org/fhir/R4/http.html#return, https://www.rfc-editor.org/rfc/rfc7240)."""
+"""The Prefer header (https://hl7.org/fhir/R4/http.html#return, https://www.rfc-editor.org/rfc/rfc7240).
+
+A preference that this server does not know is passed over, as the RFC says. Some clients part preferences with
+semicolons where commas belong; both are read.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,32 @@ import re
 from server.call import Call
 
 _SEPARATORS = re.compile(r"[,;]")
+_RETURNS = {"minimal": "minimal", "representation": "representation", "operationoutcome": "OperationOutcome"}
+_HANDLINGS = {"strict": "strict", "lenient": "lenient"}
+
+
+def returned(call: Call) -> str | None:
+    """What a write should answer: `minimal`, `representation`, `OperationOutcome`; None: nothing is preferred."""
+    return _RETURNS.get(_preference(call, "return"))
+
+
+def handling(call: Call) -> str | None:
+    """What to do with parameters the server does not know: `strict` or `lenient`; None: nothing is preferred."""
+    return _HANDLINGS.get(_preference(call, "handling"))
 
 
 def is_lenient(call: Call) -> bool:
-    """Does the client ask to ignore parameters that the server does not know (`handling=lenient`)?"""
-    preferences = _SEPARATORS.split(call.header(b"prefer") or "")
-    return any(part.replace(" ", "").replace('"', "").lower() == "handling=lenient" for part in preferences)
+    """Does the client ask to ignore parameters that the server does not know?"""
+    return handling(call) == "lenient"
+
+
+def _preference(call: Call, name: str) -> str:
+    """The first value given for `name`, in lower case; empty if there is none."""
+    header = call.headers.get(b"prefer")
+    if header is None:
+        return ""
+    for part in _SEPARATORS.split(header.decode("latin-1")):
+        key, _, value = part.partition("=")
+        if key.strip().lower() == name:
+            return value.strip().strip('"').lower()
+    return ""

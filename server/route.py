@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from starlette.responses import Response
 
@@ -14,13 +14,17 @@ Handler = Callable[[Call], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One interaction. `path` is below the FHIR base; `code` as in `CapabilityStatement.rest…interaction.code`.
+    """What answers one method at one path, which is below the FHIR base.
 
-    `code` None: not advertised (an interaction that is not built yet, or no FHIR interaction).
+    `codes`: as in `CapabilityStatement.rest…interaction.code`; none: not advertised (an interaction that is not built
+    yet, or no FHIR interaction). `claims`: members of `CapabilityStatement.rest.resource` that are true because of
+    this line. `operation`: the canonical URL of an OperationDefinition.
     """
 
     method: str
     path: str
     handler: Handler
-    code: str | None
+    codes: tuple[str, ...]
     doc: str
+    claims: Mapping[str, object] = field(default_factory=dict)
+    operation: str | None = None

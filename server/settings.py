@@ -17,7 +17,10 @@ class BadSetting(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a server can be told. `tenants` None: any well-formed id. `max_body`: bytes of one request body."""
+    """Everything a server can be told. `tenants` None: any well-formed id. `max_body`: bytes of one request body.
+
+    `cors_origins`: web pages of these origins may use the API; `*`: of any.
+    """
 
     store: str = "file:./data"
     s3: S3Options = field(default_factory=S3Options)
@@ -26,8 +29,11 @@ class Settings:
     tenant_buckets: Mapping[str, str] = field(default_factory=dict)
     base_url: str | None = None
     max_body: int = 16 * 1024 * 1024
+    max_bundle_entries: int = 5_000
     unsafe_single_writer: bool = False
     enable_purge: bool = False
+    skip_unchanged: bool = False
+    cors_origins: tuple[str, ...] = ()
 
     @property
     def only_tenant(self) -> str | None:
@@ -60,8 +66,11 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         tenant_buckets=buckets,
         base_url=(env.get("FHIRSTORE_BASE_URL") or "").rstrip("/") or None,
         max_body=_positive(env, "FHIRSTORE_MAX_BODY_BYTES", 16 * 1024 * 1024),
+        max_bundle_entries=_positive(env, "FHIRSTORE_MAX_BUNDLE_ENTRIES", 5_000),
         unsafe_single_writer=bool(_flag(env, "FHIRSTORE_UNSAFE_SINGLE_WRITER")),
         enable_purge=bool(_flag(env, "FHIRSTORE_ENABLE_PURGE")),
+        skip_unchanged=bool(_flag(env, "FHIRSTORE_SKIP_UNCHANGED")),
+        cors_origins=_origins(env.get("FHIRSTORE_CORS_ORIGINS", "")),
     )
     if settings.tenant_source == "none" and settings.only_tenant is None:
         raise BadSetting(
@@ -109,3 +118,11 @@ def _buckets(text: str) -> dict[str, str]:
             raise BadSetting(f"FHIRSTORE_TENANT_BUCKETS: '{pair}' must be tenant=bucket, each tenant once")
         buckets[tenant] = bucket
     return buckets
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(filter(None, (part.strip().rstrip("/") for part in text.split(","))))
+    for origin in origins:
+        if origin != "*" and not origin.startswith(("http://", "https://")):
+            raise BadSetting(f"FHIRSTORE_CORS_ORIGINS: '{origin}' must be * or an origin like https://app.example.org")
+    return origins

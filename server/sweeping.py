@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fhirstore import SweepReport, TenantStore
-from server.call import http_date
+from server.http_dates import http_date
 from server.settings import Settings
 from server.upkeep import FAILED, for_each_tenant, print_json
 

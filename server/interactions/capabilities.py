@@ -7,7 +7,8 @@ from starlette.responses import Response
 
 from server.call import Call
 from server.capabilities import capability_statement
-from server.outcome import FHIR_JSON, Refused
+from server.outcome import FHIR_JSON
+from server.refusal import Refused
 
 
 async def capabilities(call: Call) -> Response:

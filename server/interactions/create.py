@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from server.call import Call, VersionResponse, version_url
-from server.content import resource_body
+from server.answers import stored
+from server.call import Call
+from server.content.body import resource_body
 from server.preconditions import idempotency_key, refuse_unbuilt
 
 
@@ -18,4 +19,4 @@ async def create(call: Call) -> Response:
     key = idempotency_key(call)
     body = await resource_body(call)
     version = await call.tenant.create(body, type=call.type, idempotency_key=key)
-    return VersionResponse(version, status=201, location=version_url(call, version))
+    return stored(call, version, status=201)

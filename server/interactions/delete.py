@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from fhirstore.errors import Issue
+from server.answers import etag, resource_answer
 from server.call import Call
+from server.outcome import operation_outcome
 from server.preconditions import if_match
+from server.prefer import returned
 
 
 async def delete(call: Call) -> Response:
-    """DELETE [base]/[type]/[id]: 204, also where there is nothing (any more) to delete; 412 on a stale If-Match."""
+    """DELETE [base]/[type]/[id]: 204, also where there is nothing (any more) to delete; 412 on a stale If-Match.
+
+    200 with an OperationOutcome where the client prefers one.
+    """
     tombstone = await call.tenant.delete(call.type, call.id, if_match=if_match(call))
-    return Response(None, 204, {} if tombstone is None else {"ETag": f'W/"{tombstone.version_id}"'})
+    headers = {} if tombstone is None else {"ETag": etag(tombstone.version_id)}
+    if returned(call) != "OperationOutcome":
+        return Response(None, 204, headers)
+    text = "Nothing to delete" if tombstone is None else f"Deleted by version {tombstone.version_id}"
+    body = operation_outcome((Issue("informational", text, severity="information"),))
+    return resource_answer(call, body, headers=headers | {"Preference-Applied": "return=OperationOutcome"})

@@ -13,8 +13,8 @@ import msgspec
 from starlette.responses import Response
 
 from fhirstore import HistoryPage, Version, instant
+from server.answers import resource_answer
 from server.call import Call
-from server.outcome import FHIR_JSON
 from server.paging import PageRequest, page_request
 
 _encode = msgspec.json.Encoder().encode
@@ -53,14 +53,15 @@ def _bundle(call: Call, asked: PageRequest, page: HistoryPage, url: str) -> Resp
     body = [_encode(head)[:-1]]
     if page.versions:
         body.append(b',"entry":[')
-        body.extend(_entries(call.base_url, page.versions))
+        body.extend(_entries(call, page.versions))
         body.append(b"]")
     body.append(b"}")
-    return Response(b"".join(body), 200, None, FHIR_JSON)
+    return resource_answer(call, b"".join(body))
 
 
-def _entries(base_url: str, versions: tuple[Version, ...]) -> Iterator[bytes]:
+def _entries(call: Call, versions: tuple[Version, ...]) -> Iterator[bytes]:
     """The entries' bytes, commas included. A deletion has no resource."""
+    base_url, wanted = call.base_url, call.representation
     separator = b""
     for version in versions:
         url = f"{version.type}/{version.id}"
@@ -74,7 +75,7 @@ def _entries(base_url: str, versions: tuple[Version, ...]) -> Iterator[bytes]:
         yield separator + head[:-1]
         if not version.deleted:
             yield b',"resource":'
-            yield version.content
+            yield wanted.entry(version.content)
         yield b"," + _encode({"request": request, "response": response})[1:]
         separator = b","
 

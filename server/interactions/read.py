@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from server.call import Call, VersionResponse
+from server.answers import shown
+from server.call import Call
 
 
 async def read(call: Call) -> Response:
-    """GET [base]/[type]/[id]: the current version; 404 if there never was one, 410 if it was deleted."""
-    return VersionResponse(await call.tenant.read(call.type, call.id))
+    """GET [base]/[type]/[id]: the current version; 404 if there never was one, 410 if it was deleted.
+
+    304 where the client has that version (https://hl7.org/fhir/R4/http.html#cread).
+    """
+    return shown(call, await call.tenant.read(call.type, call.id))

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from server.call import Call, VersionResponse, version_url
-from server.content import resource_body
-from server.preconditions import if_match, refuse_unbuilt
+from server.answers import stored
+from server.call import Call
+from server.content.body import resource_body
+from server.preconditions import if_match, if_none_match
 
 
 async def update(call: Call) -> Response:
-    """PUT [base]/[type]/[id]: 200, or 201 where it brings the resource into being; 412 on a stale If-Match."""
-    refuse_unbuilt(call, "If-None-Match")
-    expected = if_match(call)
+    """PUT [base]/[type]/[id]: 200, or 201 where it brings the resource into being.
+
+    412 on a stale If-Match, or with `If-None-Match: *` where the resource exists.
+    """
+    expected, unexpected = if_match(call), if_none_match(call)
     body = await resource_body(call)
-    version = await call.tenant.update(body, type=call.type, id=call.id, if_match=expected)
-    return VersionResponse(version, status=201 if version.created else 200, location=version_url(call, version))
+    version = await call.tenant.update(
+        body,
+        type=call.type,
+        id=call.id,
+        if_match=expected,
+        if_none_match=unexpected,
+        skip_unchanged=call.settings.skip_unchanged,
+    )
+    return stored(call, version, status=201 if version.created else 200)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from fhirstore.errors import NotFound
-from server.call import Call, VersionResponse
+from server.answers import shown
+from server.call import Call
 
 
 async def vread(call: Call) -> Response:
@@ -13,4 +14,4 @@ async def vread(call: Call) -> Response:
     text = call.parameters["vid"]
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and not text.startswith("0")):
         raise NotFound("No such version: version ids of this server are 1, 2, 3 …")
-    return VersionResponse(await call.tenant.vread(call.type, call.id, int(text)))
+    return shown(call, await call.tenant.vread(call.type, call.id, int(text)))

@@ -9,8 +9,10 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from fhirstore.errors import Issue
+from server.answers import resource_answer
 from server.call import Call
-from server.outcome import FHIR_JSON, Refused, operation_outcome
+from server.outcome import operation_outcome
+from server.refusal import Refused
 
 
 async def purge(call: Call) -> Response:
@@ -22,4 +24,4 @@ async def purge(call: Call) -> Response:
     text = f"{purged.versions} versions purged" if purged.versions else "Nothing to purge: no version is there"
     if purged.objects > purged.versions:
         text += f"; {purged.objects - purged.versions} remnants of an earlier purge removed"
-    return Response(operation_outcome([Issue("informational", text, severity="information")]), 200, None, FHIR_JSON)
+    return resource_answer(call, operation_outcome([Issue("informational", text, severity="information")]))

@@ -1,0 +1,105 @@
+"""Answers that carry a resource: a version of one, or one made for the answer (a Bundle, a CapabilityStatement …)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.responses import Response
+
+from fhirstore import Version
+from fhirstore.errors import Issue
+from server.call import Call
+from server.content.representation import AS_STORED, Representation
+from server.http_dates import http_date
+from server.outcome import operation_outcome
+from server.preconditions import is_unchanged
+from server.prefer import returned
+
+_AS_STORED = AS_STORED.content_type
+
+
+class VersionResponse(Response):
+    """A version as an answer, with ETag and Last-Modified (https://hl7.org/fhir/R4/http.html#read).
+
+    The headers are made here, and not by Response, since this is the answer to nearly every request.
+    """
+
+    def __init__(
+        self,
+        version: Version,
+        representation: Representation = AS_STORED,
+        *,
+        status: int = 200,
+        location: str | None = None,
+    ) -> None:
+        self.status_code = status
+        self.body = version.content if representation is AS_STORED else representation.resource(version.content)
+        self.background = None
+        self.raw_headers = [
+            (b"etag", b'W/"%d"' % version.version_id),
+            (b"last-modified", http_date(version.last_updated).encode("ascii")),
+            (b"content-type", representation.content_type),
+            (b"content-length", b"%d" % len(self.body)),
+        ]
+        if location is not None:
+            where = location.encode("latin-1", "replace")
+            self.raw_headers += ((b"location", where), (b"content-location", where))
+
+
+def shown(call: Call, version: Version) -> Response:
+    """What a read or vread answers: the version; 304 and no body where the client has it already."""
+    if is_unchanged(call, version):
+        return not_modified(etag(version.version_id), version.last_updated)
+    return VersionResponse(version, call.representation)
+
+
+def stored(call: Call, version: Version, *, status: int) -> Response:
+    """What a write answers: where the version is, and as much of it as `Prefer: return=…` asks for.
+
+    https://hl7.org/fhir/R4/http.html#return
+    """
+    where = version_url(call, version)
+    wish = returned(call)
+    if wish is None:
+        return VersionResponse(version, call.representation, status=status, location=where)
+    if wish == "representation":
+        response: Response = VersionResponse(version, call.representation, status=status, location=where)
+    else:
+        text = f"Stored as version {version.version_id} of {version.type}/{version.id}"
+        issue = Issue("informational", text, severity="information")
+        body = b"" if wish == "minimal" else call.representation.whole(operation_outcome((issue,)))
+        response = Response(body, status, {"ETag": etag(version.version_id), "Location": where})
+        response.headers["Last-Modified"] = http_date(version.last_updated)
+        if body:
+            response.raw_headers.append((b"content-type", call.representation.content_type))
+        else:
+            response.headers["Content-Location"] = where
+    response.raw_headers.append((b"preference-applied", f"return={wish}".encode("ascii")))
+    return response
+
+
+def resource_answer(
+    call: Call, content: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A resource made for this answer, given as JSON, in the form the client wants, whole."""
+    response = Response(call.representation.whole(content), status, headers)
+    response.raw_headers.append((b"content-type", call.representation.content_type))
+    return response
+
+
+def not_modified(tag: str, last_updated: int | None = None) -> Response:
+    """304 (https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5). `last_updated`: epoch ms."""
+    response = Response(None, 304, {"ETag": tag})
+    if last_updated is not None:
+        response.headers["Last-Modified"] = http_date(last_updated)
+    return response
+
+
+def etag(version_id: int) -> str:
+    """The entity tag of a version."""
+    return f'W/"{version_id}"'
+
+
+def version_url(call: Call, version: Version) -> str:
+    """The absolute URL of exactly this version."""
+    return f"{call.base_url}/{version.type}/{version.id}/_history/{version.version_id}"

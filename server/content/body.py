@@ -1,0 +1,94 @@
+"""Request bodies: of the right type, within the limit (`Settings.max_body`), unpacked, as JSON bytes.
+
+https://hl7.org/fhir/R4/http.html#mime-type
+"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from starlette.requests import ClientDisconnect
+
+from fhirstore.errors import ContentTooLarge, InvalidResource, MalformedContent
+from server.call import Call
+from server.content.forms import from_xml
+from server.content.inflate import TooMuch, inflater
+from server.content.media import announced
+from server.fields import parameters
+from server.refusal import Refused
+
+_PLAIN = frozenset(
+    {b"application/fhir+json", b"application/json", b"application/fhir+json; charset=utf-8", b"text/json"}
+)
+_FORM = "application/x-www-form-urlencoded"
+_MOST_FIELDS = 1_000
+
+
+async def resource_body(call: Call) -> bytes:
+    """The resource in the body, as JSON; one that came as XML is read.
+
+    Raises Refused (415), ContentTooLarge, InvalidResource (none), MalformedContent (not what it says it is).
+    """
+    content_type = call.headers.get(b"content-type", b"")
+    if content_type in _PLAIN:
+        return await raw_body(call)
+    media = announced(content_type.decode("latin-1"), call.release)
+    if isinstance(media, str):
+        raise Refused(415, media)
+    body = await raw_body(call)
+    return from_xml(body, call.release) if media.xml else body
+
+
+async def form_body(call: Call) -> list[tuple[str, str]]:
+    """The fields of an HTML form, in order; none where there is no body. Raises as `resource_body`."""
+    content_type = call.header(b"content-type") or ""
+    body = await raw_body(call, required=False)
+    if not body:
+        return []
+    if parameters(content_type)[0].lower() != _FORM:
+        raise Refused(415, f"A search takes its parameters from the URL or from a body of {_FORM}")
+    try:
+        return parse_qsl(
+            body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS, separator="&"
+        )
+    except ValueError:
+        raise MalformedContent("The body is not a form in UTF-8, or has too many fields") from None
+
+
+async def raw_body(call: Call, *, required: bool = True) -> bytes:
+    """The bytes of the body, unpacked. Raises ContentTooLarge, MalformedContent, Refused (415), InvalidResource."""
+    limit = call.settings.max_body
+    coding = call.headers.get(b"content-encoding")
+    unpack = None if coding is None else inflater(coding.decode("latin-1"), limit)
+    length = call.headers.get(b"content-length")
+    if length is not None and length.isdigit() and int(length) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        message = await call.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        if unpack is not None:
+            try:
+                chunk = unpack.feed(chunk)
+            except TooMuch:
+                raise _too_large(limit) from None
+        chunks.append(chunk)
+        more = message.get("more_body", False)
+    if not size:
+        if required:
+            raise InvalidResource("The request has no body; send the resource", code="required")
+        return b""
+    if unpack is not None:
+        unpack.end()
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> ContentTooLarge:
+    return ContentTooLarge(f"The body is over the limit of {limit:,} bytes (FHIRSTORE_MAX_BODY_BYTES)")

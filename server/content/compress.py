@@ -1,0 +1,113 @@
+"""Compressed answers, for clients that take them (https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3).
+
+Wraps the `send` of one ASGI response. An answer that comes in one piece is compressed at once, if it is worth it; one
+that streams goes through the compressor piece by piece and is flushed with each, so nothing is held back.
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import lru_cache
+from typing import Protocol
+
+import brotli
+from starlette.types import Message, Send
+
+from server.fields import listed, parameters, quality
+
+_WORTH_IT = 1024  # bytes; what fits into one packet anyway gains nothing
+_GZIP_LEVEL = 5
+_BROTLI_QUALITY = 4
+_NEVER_ENCODED = frozenset({b"content-encoding"})
+_NO_BODY = (204, 304)
+
+
+class _Compressor(Protocol):
+    def take(self, data: bytes) -> bytes: ...
+
+    def finish(self) -> bytes: ...
+
+
+@lru_cache(maxsize=256)
+def coding_for(accept_encoding: str) -> str | None:
+    """`br`, `gzip` or None, which leaves the answer as it is."""
+    weights: dict[str, float] = {}
+    for item in listed(accept_encoding):
+        name, given = parameters(item)
+        weights[{"x-gzip": "gzip"}.get(name.lower(), name.lower())] = quality(given)
+    anything = weights.get("*", 0.0)
+    by_weight = sorted(("br", "gzip"), key=lambda name: -weights.get(name, anything))
+    best = weights.get(by_weight[0], anything)
+    return by_weight[0] if best > 0 and best >= weights.get("identity", 0.0) else None
+
+
+class CompressedSend:
+    """An ASGI `send` that compresses with `coding` what is worth it."""
+
+    def __init__(self, send: Send, coding: str) -> None:
+        self._send = send
+        self._coding = coding
+        self._start: Message | None = None
+        self._compressor: _Compressor | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+        elif message["type"] != "http.response.body":
+            await self._send(message)
+        elif self._start is not None:
+            await self._first(self._start, message)
+        else:
+            await self._next(message)
+
+    async def _first(self, start: Message, message: Message) -> None:
+        self._start = None
+        body, more = message.get("body", b""), message.get("more_body", False)
+        headers = start["headers"]
+        encoded = any(name.lower() == b"content-encoding" for name, _ in headers)
+        if encoded or start["status"] in _NO_BODY or not (more or len(body) >= _WORTH_IT):
+            await self._send(start)
+            await self._send(message)
+            return
+        self._compressor = _Brotli() if self._coding == "br" else _Gzip()
+        kept = [(name, value) for name, value in headers if name.lower() != b"content-length"]
+        kept.append((b"content-encoding", self._coding.encode("ascii")))
+        if more:
+            await self._send({**start, "headers": kept})
+            await self._next(message)
+            return
+        packed = self._compressor.take(body) + self._compressor.finish()
+        kept.append((b"content-length", b"%d" % len(packed)))
+        await self._send({**start, "headers": kept})
+        await self._send({**message, "body": packed})
+
+    async def _next(self, message: Message) -> None:
+        if self._compressor is not None:
+            packed = self._compressor.take(message.get("body", b""))
+            packed += self._compressor.finish() if not message.get("more_body", False) else b""
+            message = {**message, "body": packed}
+        await self._send(message)
+
+
+class _Gzip:
+    def __init__(self) -> None:
+        self._stream = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+
+    def take(self, data: bytes) -> bytes:
+        return self._stream.compress(data) + (self._stream.flush(zlib.Z_SYNC_FLUSH) if data else b"")
+
+    def finish(self) -> bytes:
+        return self._stream.flush()
+
+
+class _Brotli:
+    def __init__(self) -> None:
+        self._stream = brotli.Compressor(quality=_BROTLI_QUALITY)
+
+    def take(self, data: bytes) -> bytes:
+        packed: bytes = self._stream.process(data) + (self._stream.flush() if data else b"")
+        return packed
+
+    def finish(self) -> bytes:
+        packed: bytes = self._stream.finish()
+        return packed

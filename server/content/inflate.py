@@ -1,0 +1,118 @@
+"""Compressed request bodies, unpacked piece by piece and never beyond a limit: a bomb costs no more than it may weigh.
+
+https://www.rfc-editor.org/rfc/rfc9110#section-8.4. One coding at a time: gzip, deflate (zlib's) or br.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Protocol
+
+import brotli
+
+from fhirstore.errors import MalformedContent
+from server.refusal import Refused
+
+CODINGS = ("gzip", "deflate", "br")
+_STEP = 64 * 1024  # bytes that one call may give
+_MOST_MEMBERS = 64  # of one gzip body; thousands of empty ones would cost time, though they unpack to nothing
+
+
+class TooMuch(Exception):
+    """What comes out would be more than the limit."""
+
+
+class Inflater(Protocol):
+    """Takes in a compressed body in pieces."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What `data` unpacks to. Raises TooMuch, MalformedContent."""
+        ...
+
+    def end(self) -> None:
+        """That was all. Raises MalformedContent where the body stops short."""
+        ...
+
+
+def inflater(content_encoding: str, limit: int) -> Inflater | None:
+    """For a Content-Encoding; None for identity. `limit`: of bytes that come out. Raises Refused (415)."""
+    coding = content_encoding.strip().lower()
+    if coding in ("", "identity"):
+        return None
+    if coding in ("gzip", "x-gzip"):
+        return _Zlib(limit, 16 + zlib.MAX_WBITS)
+    if coding == "deflate":
+        return _Zlib(limit, zlib.MAX_WBITS)
+    if coding == "br":
+        return _Brotli(limit)
+    raise Refused(
+        415,
+        f"The Content-Encoding is not one this server reads; send {', '.join(CODINGS)}, or the body as it is",
+        headers={"Accept-Encoding": ", ".join(CODINGS)},
+    )
+
+
+class _Zlib:
+    """gzip, of one member or several, and deflate."""
+
+    def __init__(self, limit: int, wbits: int) -> None:
+        self._left = limit
+        self._members = 1
+        self._wbits = wbits
+        self._stream = zlib.decompressobj(wbits)
+
+    def feed(self, data: bytes) -> bytes:
+        pieces = []
+        while data:
+            if self._stream.eof:  # another gzip member
+                self._members += 1
+                if self._members > _MOST_MEMBERS:
+                    raise _broken()
+                self._stream = zlib.decompressobj(self._wbits)
+            try:
+                piece = self._stream.decompress(data, self._left + 1)
+            except zlib.error:
+                raise _broken() from None  # its text may quote the body
+            self._left -= len(piece)
+            if self._left < 0:
+                raise TooMuch
+            pieces.append(piece)
+            data = self._stream.unused_data or self._stream.unconsumed_tail
+        return b"".join(pieces)
+
+    def end(self) -> None:
+        if not self._stream.eof:
+            raise _broken()
+
+
+class _Brotli:
+    """br; the decoder is asked for a bounded piece at a time."""
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+        self._stream = brotli.Decompressor()
+
+    def feed(self, data: bytes) -> bytes:
+        pieces: list[bytes] = []
+        try:
+            pieces.append(self._take(data))
+            while not self._stream.can_accept_more_data() and not self._stream.is_finished():
+                pieces.append(self._take(b""))
+        except brotli.error:
+            raise _broken() from None
+        return b"".join(pieces)
+
+    def _take(self, data: bytes) -> bytes:
+        piece: bytes = self._stream.process(data, output_buffer_limit=min(self._left + 1, _STEP))
+        self._left -= len(piece)
+        if self._left < 0:
+            raise TooMuch
+        return piece
+
+    def end(self) -> None:
+        if not self._stream.is_finished():
+            raise _broken()
+
+
+def _broken() -> MalformedContent:
+    return MalformedContent("The body is not what its Content-Encoding says, or it stops short")

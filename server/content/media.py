@@ -1,0 +1,129 @@
+"""Media types: which form of a resource `Accept` or `_format` asks for, and which a `Content-Type` announces.
+
+https://hl7.org/fhir/R4/http.html#mime-type. A generic type (`application/json`, `text/xml` …) is answered under the
+name that was asked for. `fhirVersion` must be this server's (https://hl7.org/fhir/R4/http.html#version-parameter).
+Quality and specificity: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from server.fields import listed, parameters, quality
+
+FHIR_JSON = "application/fhir+json"
+FHIR_XML = "application/fhir+xml"
+_JSON = (FHIR_JSON, "application/json", "text/json", "application/json+fhir")
+_XML = (FHIR_XML, "application/xml", "text/xml", "application/xml+fhir")
+_ORDER = {name: position for position, name in enumerate(_JSON + _XML)}  # what the server likes best comes first
+_SHORT = {"json": FHIR_JSON, "xml": FHIR_XML}
+_FHIR_RANGES = {
+    "*/*": (FHIR_JSON, FHIR_XML),
+    "application/*": (FHIR_JSON, FHIR_XML),
+    "text/*": ("text/json", "text/xml"),
+}
+_UTF8 = ("utf-8", "utf8", "us-ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """One name of a form. `xml`: FHIR XML; otherwise FHIR JSON. `release`: the fhirVersion to repeat, or empty."""
+
+    name: str
+    release: str = ""
+
+    @property
+    def xml(self) -> bool:
+        return self.name in _XML
+
+    @property
+    def content_type(self) -> str:
+        """As a Content-Type; FHIR is UTF-8, and says so."""
+        version = f"; fhirVersion={self.release}" if self.release else ""
+        return f"{self.name}; charset=utf-8{version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """One media range of an Accept header, in lower case. `specificity`: the higher, the closer it names a type."""
+
+    name: str
+    quality: float
+    given: tuple[tuple[str, str], ...]
+
+    @property
+    def specificity(self) -> int:
+        if self.name == "*/*":
+            return 0
+        return 1 if self.name.endswith("/*") else 2
+
+
+def ranges(accept: str) -> list[Range]:
+    """The media ranges of an Accept header."""
+    found = []
+    for item in listed(accept):
+        name, given = parameters(item)
+        rest = tuple((key, value) for key, value in given.items() if key != "q")
+        found.append(Range(name.lower(), quality(given), rest))
+    return found
+
+
+@lru_cache(maxsize=256)
+def negotiate(accept: str, release: str) -> MediaType | None:
+    """The form that an Accept header likes best; None if it allows none. `release`: this server's, "4.0"."""
+    best: dict[str, tuple[int, float, str]] = {}  # per name: specificity and quality of its closest range
+    for range_ in ranges(accept):
+        version = _release_asked(range_.given, release)
+        if version is None:
+            continue
+        specificity = range_.specificity + (1 if version else 0)
+        for name in _names(range_):
+            best[name] = max(best.get(name, (-1, 0.0, "")), (specificity, range_.quality, version))
+    order = [
+        (quality_, specificity, -_ORDER[name], name, version)
+        for name, (specificity, quality_, version) in best.items()
+        if quality_ > 0
+    ]
+    if not order:
+        return None
+    _, _, _, name, version = max(order)
+    return MediaType(name, version)
+
+
+def named(format_: str, release: str) -> MediaType | None:
+    """The form that `_format` names: a short name or a media type; None if this server has no such form."""
+    name, given = parameters(format_.strip().replace(" ", "+"))  # in a query string, an unescaped + is a space
+    version = _release_asked(tuple(given.items()), release)
+    name = name.lower()
+    if version is None or not (name in _SHORT or name in _ORDER):
+        return None
+    return MediaType(_SHORT.get(name) or (FHIR_XML if name in _XML else FHIR_JSON), version)
+
+
+def announced(content_type: str, release: str) -> MediaType | str:
+    """The form that a Content-Type announces; a text that says what is wrong where it is none this server reads."""
+    name, given = parameters(content_type)
+    name = name.lower()
+    if name not in _ORDER:
+        return f"The Content-Type is not one this server reads; send {FHIR_JSON} or {FHIR_XML}"
+    if given.get("charset", "utf-8").lower() not in _UTF8:
+        return "FHIR is UTF-8; send charset=utf-8 or leave it out"
+    if _release_asked(tuple(given.items()), release) is None:
+        return f"This server speaks FHIR {release} only; send fhirVersion={release} or leave it out"
+    return MediaType(name)
+
+
+def _names(range_: Range) -> Iterator[str]:
+    if range_.name in _ORDER:
+        yield range_.name
+    yield from _FHIR_RANGES.get(range_.name, ())
+
+
+def _release_asked(given: tuple[tuple[str, str], ...], release: str) -> str | None:
+    """The `fhirVersion` among parameters if it is this release; empty if there is none; None if it is another."""
+    asked = dict(given).get("fhirversion")
+    if asked is None:
+        return ""
+    return release if asked == release or asked.startswith(f"{release}.") else None

@@ -1,0 +1,26 @@
+"""HTTP dates, both ways, in whole seconds (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7)."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+from time import gmtime
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MOST = 64  # characters
+
+
+def http_date(ms: int) -> str:
+    """Epoch ms as an HTTP date, in whole seconds (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7)."""
+    year, month, day, hour, minute, second, weekday, _, _ = gmtime(ms // 1000)
+    return f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{second:02} GMT"
+
+
+def second_of(text: str) -> int | None:
+    """An HTTP date, in any of its three forms, as epoch seconds; None if it is none."""
+    if len(text) > _MOST or not text.isascii():
+        return None
+    try:
+        return int(parsedate_to_datetime(text).timestamp())
+    except (ValueError, OverflowError):
+        return None

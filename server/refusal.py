@@ -1,0 +1,17 @@
+"""A request refused for HTTP's own reasons, before any interaction: 405, 406, 415, 501 …"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.exceptions import HTTPException
+
+
+class Refused(HTTPException):
+    """A request refused, with what to do instead. `code`: the issue code, where the status does not say it."""
+
+    def __init__(
+        self, status: int, diagnostics: str, *, headers: Mapping[str, str] | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(status, diagnostics, dict(headers or {}))
+        self.code = code

@@ -1,0 +1,55 @@
+"""The headers that every answer of the FHIR API carries, whatever it answers.
+
+https://hl7.org/fhir/R4/http.html#custom: `X-Request-Id` is the client's, or made here; `X-Correlation-Id` is the
+client's. Both go back as they came if they are printable and short. `Cache-Control`: a proxy keeps nothing, and what a
+client keeps it must ask about before it shows it (304 if nothing changed), since rights end and resources are purged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import count
+
+from starlette.responses import Response
+from ulid import ULID
+
+from server.settings import Settings
+from server.tenant import HEADER as TENANT_HEADER
+
+EXPOSED = (
+    "ETag",
+    "Location",
+    "Content-Location",
+    "Last-Modified",
+    "Preference-Applied",
+    "Retry-After",
+    "X-Request-Id",
+    "X-Correlation-Id",
+)
+_ECHOED = re.compile(rb"[\x21-\x7e]{1,128}")
+
+
+class ResponseHeaders:
+    """Adds them. A request id made here is this process's ULID and the request's number in it."""
+
+    def __init__(self, settings: Settings) -> None:
+        vary = "Accept, Accept-Encoding" + (f", {TENANT_HEADER}" if settings.tenant_source == "header" else "")
+        self._always = (
+            (b"cache-control", b"private, no-cache"),
+            (b"vary", vary.encode("ascii")),
+            (b"x-content-type-options", b"nosniff"),
+        )
+        self._process = str(ULID()).encode("ascii")
+        self._numbers = count(1)
+
+    def add(self, response: Response, headers: Mapping[bytes, bytes]) -> None:
+        """To an answer to a request with these headers."""
+        asked = headers.get(b"x-request-id")
+        if asked is None or not _ECHOED.fullmatch(asked):
+            asked = b"%s-%d" % (self._process, next(self._numbers))
+        response.raw_headers.append((b"x-request-id", asked))
+        response.raw_headers.extend(self._always)
+        correlation = headers.get(b"x-correlation-id")
+        if correlation is not None and _ECHOED.fullmatch(correlation):
+            response.raw_headers.append((b"x-correlation-id", correlation))
