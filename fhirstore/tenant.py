@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
+from typing import Literal, overload
 
-from fhirstore import json, resources
+from fhirstore import json, models, resources
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.process import process
 from fhirstore.bundles.results import BundleResult
@@ -42,8 +43,9 @@ class TenantStore:
     ) -> Version:
         """Store a new resource under a server-assigned id; an id in it is ignored. 4 PUT, 2 round trips.
 
-        `resource`: JSON bytes, or a dict. `type`: what it must be. `idempotency_key`: the id is derived from it, so
-        that asking again makes nothing new and returns the first version. Raises MalformedContent, InvalidResource,
+        `resource`: JSON bytes, a dict, or a model of fhir.resources. `type`: what it must be. `idempotency_key`: the
+        id is derived from it, so that asking again makes nothing new and returns the first version. Raises
+        MalformedContent, InvalidResource,
         IdempotencyKeyReused (with another body), NotFound (what the key stands for was purged).
         """
         content = _parse(resource)
@@ -70,10 +72,10 @@ class TenantStore:
     @overload
     async def read(self, type: str, id: str, *, as_model: Literal[True]) -> models.AnyModel: ...
     @overload
-    async def read(self, type: str, id: str, *, as_model: TypeOf[models.Model]) -> models.Model: ...
+    async def read(self, type: str, id: str, *, as_model: type[models.Model]) -> models.Model: ...
 
     async def read(
-        self, type: str, id: str, *, as_model: bool | TypeOf[models.Model] = False
+        self, type: str, id: str, *, as_model: bool | type[models.Model] = False
     ) -> Version | models.AnyModel:
         """The current version. 1 GET. Raises NotFound, Gone, UnknownType, InvalidResource (malformed id).
 
@@ -91,18 +93,18 @@ class TenantStore:
     @overload
     async def vread(self, type: str, id: str, version_id: int, *, as_model: Literal[True]) -> models.AnyModel: ...
     @overload
-    async def vread(self, type: str, id: str, version_id: int, *, as_model: TypeOf[models.Model]) -> models.Model: ...
+    async def vread(self, type: str, id: str, version_id: int, *, as_model: type[models.Model]) -> models.Model: ...
 
     async def vread(
-        self, type: str, id: str, version_id: int, *, as_model: bool | TypeOf[models.Model] = False
+        self, type: str, id: str, version_id: int, *, as_model: bool | type[models.Model] = False
     ) -> Version | models.AnyModel:
-        """That version. 2 GET, 1 round trip. Raises NotFound, Gone (that version is a deletion). `as_model`: see read."""
+        """That version. 2 GET, 1 round trip. Raises NotFound, Gone (that version is a deletion). See `read`."""
         keys = self._keys(type, id)
         record = await drive(vread(keys, version_id, rules=self._engine.rules), self._place.objects)
         return self._shown(resources.version_of(type, id, resources.readable(record)), as_model)
 
-    def _shown(self, version: Version, as_model: bool | TypeOf[models.Model]) -> Version | models.AnyModel:
-        return models.model_of(version.json(), as_model, release=RELEASE) if as_model else version
+    def _shown(self, version: Version, as_model: bool | type[models.Model]) -> Version | models.AnyModel:
+        return models.model_of(version.json(), as_model) if as_model else version
 
     async def update(
         self,
@@ -229,6 +231,8 @@ class TenantStore:
 
 
 def _parse(resource: models.Resource) -> dict[str, object]:
+    if models.is_model(resource):
+        resource = models.members(resource)
     return json.parse(resource if isinstance(resource, bytes) else json.dump(resource))
 
 
