@@ -1,0 +1,133 @@
+"""The Bundle that answers a batch or a transaction, put together from stored bytes: nothing is encoded again.
+
+One entry for each entry of the request, in its order: `response` with the status, location, ETag and time of the
+interaction; the resource where it was read, or where `Prefer: return=representation` asks for it. Without a
+preference a write is answered by `response` alone.
+
+https://hl7.org/fhir/R4/http.html#transaction-response · https://hl7.org/fhir/R4/bundle-definitions.html#Bundle.entry.response
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from fhirstore import BundleResult, EntryResult, Version, instant
+from fhirstore.errors import Issue
+from server.answers import etag
+from server.call import Call
+from server.content.representation import AS_STORED
+from server.outcome import error_answer, operation_outcome
+from server.prefer import returned
+
+_encode = msgspec.json.Encoder().encode
+_PIECE = 1 << 16  # bytes that go out at once, at least, while there are more
+
+
+def bundle_response(call: Call, result: BundleResult) -> Response:
+    """The answer to the Bundle that `call` brought."""
+    pieces = list(_bundle(call, result))
+    if call.representation is AS_STORED:
+        return PiecesResponse(pieces, call.representation.content_type)
+    response = Response(call.representation.whole(b"".join(pieces)))
+    response.raw_headers.append((b"content-type", call.representation.content_type))
+    return response
+
+
+class PiecesResponse(Response):
+    """A body that is sent piece by piece, so that it is never in memory a second time."""
+
+    def __init__(self, pieces: list[bytes], content_type: bytes) -> None:
+        super().__init__(None, 200)
+        self._pieces = pieces
+        size = sum(len(piece) for piece in pieces)
+        self.raw_headers = [(b"content-type", content_type), (b"content-length", b"%d" % size)]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        waiting: list[bytes] = []
+        size = 0
+        for piece in self._pieces:
+            waiting.append(piece)
+            size += len(piece)
+            if size >= _PIECE:
+                await send({"type": "http.response.body", "body": b"".join(waiting), "more_body": True})
+                waiting, size = [], 0
+        await send({"type": "http.response.body", "body": b"".join(waiting)})
+
+
+def _bundle(call: Call, result: BundleResult) -> Iterator[bytes]:
+    yield b'{"resourceType":"Bundle","type":"%s-response"' % result.kind.encode("ascii")
+    wish, base_url = returned(call), call.base_url
+    separator = b',"entry":['
+    for one in result.results:
+        yield separator
+        yield from _entry(call, one, wish, base_url)
+        separator = b","
+    yield b"]}" if result.results else b"}"
+
+
+def _entry(call: Call, one: EntryResult, wish: str | None, base_url: str) -> Iterator[bytes]:
+    version, entry = one.version, one.entry
+    if one.error is not None or entry is None:
+        yield from _failed(one)
+        return
+    status = _status(one)
+    response: dict[str, object] = {"status": f"{status} {HTTPStatus(status).phrase}"}
+    if version is not None:
+        if entry.writes and not version.deleted:
+            response["location"] = f"{version.type}/{version.id}/_history/{version.version_id}"
+        response["etag"] = etag(version.version_id)
+        response["lastModified"] = instant(version.last_updated)
+    shown = wish == "representation" if entry.writes else entry.method == "GET" and not one.not_modified
+    if shown and version is not None and not version.deleted:
+        url = _encode(f"{base_url}/{version.type}/{version.id}")
+        yield b'{"fullUrl":%s,"resource":' % url
+        yield call.representation.entry(version.content)
+        yield b',"response":'
+    elif shown and one.content is not None:
+        yield b'{"resource":'
+        yield one.content
+        yield b',"response":'
+    else:
+        yield b'{"response":'
+    encoded = _encode(response)
+    if wish == "OperationOutcome" and entry.writes:
+        yield encoded[:-1] + b',"outcome":' + operation_outcome((_told(version),)) + b"}"
+    else:
+        yield encoded
+    yield b"}"
+
+
+def _failed(one: EntryResult) -> Iterator[bytes]:
+    assert one.error is not None  # noqa: S101 - an entry that was not read is one that failed
+    answer = error_answer("entry", one.error)
+    head: dict[str, object] = {"status": f"{answer.status_code} {HTTPStatus(answer.status_code).phrase}"}
+    if "etag" in answer.headers:
+        head["etag"] = answer.headers["etag"]
+    yield b'{"response":' + _encode(head)[:-1] + b',"outcome":' + bytes(answer.body) + b"}}"
+
+
+def _status(one: EntryResult) -> int:
+    assert one.entry is not None  # noqa: S101 - see above
+    if one.not_modified:
+        return 304
+    if one.entry.interaction == "delete":
+        return 204
+    if one.entry.writes and one.version is not None and one.version.created:
+        return 201
+    return 200
+
+
+def _told(version: Version | None) -> Issue:
+    if version is None:
+        text = "There was nothing to delete"
+    elif version.deleted:
+        text = f"Deleted by version {version.version_id} of {version.type}/{version.id}"
+    else:
+        text = f"Version {version.version_id} of {version.type}/{version.id}"
+    return Issue("informational", text, severity="information")

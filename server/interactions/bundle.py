@@ -1,0 +1,28 @@
+"""batch and transaction: https://hl7.org/fhir/R4/http.html#transaction."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from fhirstore import BundleOptions
+from server.bundle_answers import Answers
+from server.bundle_response import bundle_response
+from server.call import Call
+from server.content.body import resource_body
+from server.preconditions import idempotency_key
+
+
+async def bundle(call: Call) -> Response:
+    """POST [base]: 200 with a Bundle of one response per entry; a transaction that fails is one OperationOutcome.
+
+    With `Idempotency-Key` a Bundle that is sent again does nothing again (a batch: creates nothing again).
+    """
+    options = BundleOptions(
+        base_url=call.base_url,
+        answer=Answers(call),
+        idempotency_key=idempotency_key(call),
+        max_entries=call.settings.max_bundle_entries,
+        skip_unchanged=call.settings.skip_unchanged,
+    )
+    body = await resource_body(call)
+    return bundle_response(call, await call.tenant.process(body, options=options))
