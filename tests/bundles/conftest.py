@@ -1,0 +1,5 @@
+"""Fixtures of the tests of Bundles."""
+
+from tests.server.conftest import served
+
+__all__ = ["served"]
