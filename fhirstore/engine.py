@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
 
 from fhirstore.clock import Ids, SystemIds
 from fhirstore.commit.drive import drive
+from fhirstore.commit.messages import Protocol
 from fhirstore.commit.purge import Purged, purge
 from fhirstore.commit.remembered import RememberedBases
 from fhirstore.commit.rules import Context, Rules
 from fhirstore.commit.single import Decide, Outcome, write
+from fhirstore.commit.transaction import Part, transact
 from fhirstore.commit.turns import Turns
 from fhirstore.history.remembered import RememberedHistories
 from fhirstore.keyspace import ResourceKeys
@@ -53,6 +56,44 @@ class Engine:
         else:
             self.remembered.forget(place.tenant, keys.current)
         return outcome
+
+    async def transact(self, place: Place, parts: Sequence[Part]) -> tuple[Outcome, ...]:
+        """Run a transaction; the outcomes, in the order of the parts, as soon as it is committed.
+
+        It goes on without the caller from the first request on, and what is left to do after the commit point is done
+        behind the answer. Writers of this process wait for their turn until then. Raises as `transact`.
+        """
+        answer: asyncio.Future[tuple[Outcome, ...]] = asyncio.get_running_loop().create_future()
+        self._finish(self._transact(place, parts, answer))
+        return await answer
+
+    async def _transact(self, place: Place, parts: Sequence[Part], answer: asyncio.Future[tuple[Outcome, ...]]) -> None:
+        keys = sorted({part.keys.current for part in parts})
+        async with AsyncExitStack() as turns:
+            for key in keys:  # in one order, so that no two wait for each other
+                await turns.enter_async_context(self._turns.turn((place.tenant, key)))
+            try:
+                done = await drive(transact(parts, context=self.context(place)), place.objects)
+            except BaseException as error:
+                if not answer.done():
+                    answer.set_exception(error)
+                raise
+            finally:
+                for key in keys:
+                    self.remembered.forget(place.tenant, key)
+            if not answer.done():
+                answer.set_result(done.outcomes)
+            if done.finish is not None:
+                await self._make_final(place, parts, done.outcomes, done.finish)
+
+    async def _make_final(
+        self, place: Place, parts: Sequence[Part], outcomes: Sequence[Outcome], finish: Protocol[dict[str, str]]
+    ) -> None:
+        etags = await drive(finish, place.objects)
+        for part, outcome in zip(parts, outcomes, strict=True):
+            etag = etags.get(part.keys.current)
+            if etag is not None and outcome.record is not None:
+                self.remembered.remember(place.tenant, part.keys.current, outcome.record, etag)
 
     async def purge(self, place: Place, keys: ResourceKeys, *, by: str) -> Purged:
         """Run one purge to its end, even if the caller is cancelled meanwhile."""

@@ -13,11 +13,14 @@
 | `floor` | versions up to this one were purged, with their history; the numbers are not used again |
 | `hold` | epoch ms on the store's clock until which no attempt may build on this record: a sweeper is at work |
 | `fence` | nonce of a writer that shut out an abandoned attempt; changes the body and so the ETag, nothing else |
+| `parts` | how many resources the transaction `op` changed; absent where the version was written by itself |
+| `intent` | in `current.json` alone: a transaction wants to make the next version (`Intent`); its record decides |
 | `sha256` | of the resource's bytes, hex |
 | `resource` | exactly the bytes the API returns; absent in a DELETE, PURGE or STUB |
 
-The bytes `,"resource":` occur first where the resource begins: every member before it is a number or a string, and
-inside a JSON string a quote is escaped. So a read is one find and a slice; nothing is parsed or encoded again.
+The bytes `,"resource":` occur first where the resource begins: every member before it is a number, a string or an
+intent, which has no such member, and inside a JSON string a quote is escaped. So a read is one find and a slice;
+nothing is parsed or encoded again.
 These facts stand in the body, not in user metadata, since an ETag is a hash of the body and If-Match must see them.
 """
 
@@ -34,6 +37,21 @@ _RESOURCE = b',"resource":'
 _WITHOUT_RESOURCE = ("DELETE", "PURGE", "STUB")
 
 
+class Intent(msgspec.Struct, frozen=True):
+    """`{"tx":"01K…","v":4,"t":1763611897123,"age":"1763611897001-01K…","parts":3}`: version `v`, made at `t`, is there
+    if and only if `tx/{tx}.json` says committed.
+
+    `tx`: id of the transaction, and the op token of all versions it makes. `age`: the older of two transactions, by
+    the order of this text, wins. `parts`: how many resources it changes.
+    """
+
+    tx: str
+    v: int
+    t: int
+    age: str
+    parts: int
+
+
 class _Head(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everything before the resource, in the order it is written."""
 
@@ -46,6 +64,8 @@ class _Head(msgspec.Struct, frozen=True, omit_defaults=True):
     floor: int = 0
     hold: int = 0
     fence: str | None = None
+    parts: int = 0
+    intent: Intent | None = None
     sha256: str | None = None
 
 
@@ -67,6 +87,8 @@ class Record:
     floor: int = 0
     hold: int = 0
     fence: str | None = None
+    parts: int = 0
+    intent: Intent | None = None
     sha256: str | None = None
 
     @property
@@ -95,6 +117,8 @@ class Record:
                 self.floor,
                 self.hold,
                 self.fence,
+                self.parts,
+                self.intent,
                 digest,
             )
         )
@@ -103,6 +127,16 @@ class Record:
     def fenced(self, nonce: str) -> Record:
         """The same version with another body, so that If-Match on the old one fails."""
         return replace(self, fence=nonce)
+
+    def without_intent(self) -> Record:
+        """The version as it stood before a transaction announced the next one."""
+        return self if self.intent is None else replace(self, intent=None)
+
+    def with_digest(self) -> Record:
+        """The same, with its checksum worked out once, for a record that is encoded more than once."""
+        if self.resource is None or self.sha256 is not None:
+            return self
+        return replace(self, sha256=hashlib.sha256(self.resource).hexdigest())
 
     def intact(self) -> bool:
         """Do the resource's bytes still have the checksum they were written with?"""
@@ -130,5 +164,7 @@ def decode(body: bytes, key: str) -> Record:
         head.floor,
         head.hold,
         head.fence,
+        head.parts,
+        head.intent,
         head.sha256,
     )

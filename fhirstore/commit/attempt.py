@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fhirstore.commit.messages import Put
+from fhirstore.identifiers import new_names
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch
-from fhirstore.record import Record
+from fhirstore.record import Intent, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,11 @@ class Base:
         return self.record is not None and self.record.hold > 0
 
     @property
+    def intent(self) -> Intent | None:
+        """The intent of a transaction that wants to make the next version."""
+        return None if self.record is None else self.record.intent
+
+    @property
     def unchanged(self) -> Condition:
         """The condition under which `current.json` still is what it was."""
         return IF_ABSENT if self.etag is None else IfMatch(self.etag)
@@ -46,12 +53,38 @@ NOTHING = Base(None, None)
 NOTHING_YET = Base(None, None, whole=False)  # not looked, but the id is new
 
 
+def next_record(
+    base: Base, method: str, build: Callable[[int, int], bytes] | None, *, t: int, op: str, parts: int = 0
+) -> Record:
+    """The version that comes after `base`. `build(version, t)` makes its bytes; None: a tombstone."""
+    version = base.version + 1
+    return Record(
+        version=version,
+        t=t,
+        op=op,
+        method=method,
+        resource=None if build is None else build(version, t),
+        base=base.etag,
+        prior=base.record.op if base.record is not None and base.version else None,
+        floor=base.record.floor if base.record is not None else 0,
+        parts=parts,
+    )
+
+
+def keys_beside(keys: ResourceKeys, base: Base, record: Record) -> tuple[str, ...]:
+    """The empty objects that must be there before `record` is committed, beside its slot: its events, and the identity
+    index's entries for identifiers that the version before does not carry. PUT with the window, as often as needed."""
+    event = (record.t, record.version, record.method, record.op)
+    before = None if base.record is None else base.record.resource
+    entries = [keys.index_entry(name, record.version) for name in new_names(keys.type, record.resource, before)]
+    return (keys.type_event(*event), keys.system_event(*event), *entries)
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """The record that would be the next version, and its encoded `body`, the same in the slot and in current.
 
-    `entries`: keys of the empty objects that must be there before it is committed, beside its slot and its events: the
-    identity index's, for identifiers that the version before does not carry. PUT with the window, as often as needed.
+    `beside`: keys of the empty objects that must be there before it is committed; see `keys_beside`.
     """
 
     keys: ResourceKeys
@@ -59,7 +92,7 @@ class Attempt:
     record: Record
     body: bytes
     expires: int  # epoch ms on the store's clock: the end of the write window
-    entries: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def slot(self) -> str:

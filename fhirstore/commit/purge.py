@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import msgspec
 
 from fhirstore.commit.attempt import Attempt, Base
+from fhirstore.commit.intents import firm
 from fhirstore.commit.messages import Get, List, Pause, Protocol
 from fhirstore.commit.outcome import commit
 from fhirstore.commit.reading import ask, look
@@ -58,7 +59,7 @@ def purge(keys: ResourceKeys, *, by: str, context: Context) -> Protocol[Purged]:
     WriteOutcomeUnknown.
     """
     for n in range(context.rules.attempts):
-        base, date = yield from look(keys)
+        base, date = yield from firm(keys, context)
         if base.record is None:
             return Purged(0, 0)
         if not base.record.exists:
@@ -73,7 +74,7 @@ def purge(keys: ResourceKeys, *, by: str, context: Context) -> Protocol[Purged]:
     else:
         raise Contention("Others kept writing this resource; nothing was purged, try again")
     if floor:
-        yield from _let_settle(keys, base.record.t, date, context)
+        yield from _let_settle(keys, base.record, date, context)
     return Purged(versions, (yield from remove_versions(keys, floor)))
 
 
@@ -128,10 +129,10 @@ def _audit(attempt: Attempt, record: Record, by: str) -> Protocol[None]:
     yield from stored(key, msgspec.json.encode(line))
 
 
-def _let_settle(keys: ResourceKeys, t: int, date: int, context: Context) -> Protocol[None]:
-    """Wait until every request of the writer of version `t` is over: a late duplicate would bring its object back."""
-    settled = context.rules.settled
-    until = min(t + settled, date + _LONGEST_WAIT * settled)
+def _let_settle(keys: ResourceKeys, newest: Record, date: int, context: Context) -> Protocol[None]:
+    """Wait until every request of the writer of `newest` is over: a late duplicate would bring its object back."""
+    settled = context.rules.settled_for(newest)
+    until = min(newest.t + settled, date + _LONGEST_WAIT * settled)
     while date <= until:
         yield Pause(min(max((until - date + 1) / 1000, _GLANCE), 1.0))
         _, date = yield from look(keys)

@@ -5,27 +5,68 @@ GETs both, in parallel. What it read in the slot was the committed version, and 
 written over a moment later, if `current` carries the same op token, or names it as its `prior`, or is so old that it
 stood before the slot was read. Otherwise, for a resource that gained two versions within seconds, it reads the slot
 once more: now it is final.
+
+Where `current` holds an intent, the transaction's record says what to believe, and nobody waits: 2 GET more, in
+parallel. Committed: the next version counts, and its slot is final. Aborted, or not there: it does not. Records are
+removed one day, when all their versions stand in `current`; so one that is not there is believed to be undecided only
+if the intent still stands after that was seen: 1 GET more.
 """
 
 from __future__ import annotations
 
 from fhirstore.commit.attempt import NOTHING, Base
+from fhirstore.commit.decision import decode_decision
 from fhirstore.commit.messages import Absent, Get, Pause, Protocol
 from fhirstore.commit.rules import Rules
-from fhirstore.errors import Unavailable
+from fhirstore.errors import CorruptRecord, Unavailable
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.objects.base import StoredObject
-from fhirstore.record import Record, decode
+from fhirstore.record import Intent, Record, decode
 
 _TRIES = 6
 
 
-def look(keys: ResourceKeys) -> Protocol[tuple[Base, int]]:
-    """What `current.json` holds, and the store's date then. Raises Unavailable, CorruptRecord."""
+def glance(keys: ResourceKeys) -> Protocol[tuple[Base, int]]:
+    """What `current.json` holds, intents included, and the store's date then. Raises Unavailable, CorruptRecord."""
     (reply,) = yield from ask(Get(keys.current))
     if isinstance(reply, Absent):
         return NOTHING, reply.date
     return Base(decode(reply.body, keys.current), reply.etag), reply.date
+
+
+def look(keys: ResourceKeys) -> Protocol[tuple[Base, int]]:
+    """What a reader sees, and the store's date then; its ETag only where that is what `current.json` holds.
+
+    Raises Unavailable, CorruptRecord.
+    """
+    while True:
+        base, date = yield from glance(keys)
+        if base.record is None or base.record.intent is None:
+            return base, date
+        seen = yield from resolve(keys, base.record, base.record.intent, base.etag)
+        if seen is not None:
+            return Base(seen, None, whole=False), date
+
+
+def resolve(keys: ResourceKeys, current: Record, intent: Intent, etag: str | None) -> Protocol[Record | None]:
+    """What a reader sees who found this intent in `current.json`. None: it is gone meanwhile, look again.
+
+    Raises Unavailable, CorruptRecord.
+    """
+    record_key, slot_key = keys.transaction(intent.tx), keys.version(intent.v)
+    found, slot = yield from ask(Get(record_key), Get(slot_key))
+    if isinstance(found, Absent):
+        (again,) = yield from ask(Get(keys.current))
+        return current.without_intent() if _etag(again) == etag else None
+    if not decode_decision(found.body, record_key).committed:
+        return current.without_intent()
+    made = _made(slot, slot_key, intent)
+    if made is None:  # read before it was there, or before it was ours
+        slot, again = yield from ask(Get(slot_key), Get(keys.current))
+        made = _made(slot, slot_key, intent)
+        if made is None and _etag(again) == etag:
+            raise CorruptRecord(slot_key)
+    return made
 
 
 def read(keys: ResourceKeys) -> Protocol[Record | None]:
@@ -37,15 +78,22 @@ def read(keys: ResourceKeys) -> Protocol[Record | None]:
 def vread(keys: ResourceKeys, version: int, *, rules: Rules) -> Protocol[Record | None]:
     """The record of `version`, if that version was committed. Raises Unavailable, CorruptRecord."""
     slot_key = keys.version(version)
-    slot_reply, current_reply = yield from ask(Get(slot_key), Get(keys.current))
-    slot, current = _record(slot_reply, slot_key), _record(current_reply, keys.current)
-    if current is None or not current.floor < version <= current.version:
+    current: Record | None = None
+    while current is None:
+        slot_reply, current_reply = yield from ask(Get(slot_key), Get(keys.current))
+        if isinstance(current_reply, Absent):
+            return None
+        current = decode(current_reply.body, keys.current)
+        if current.intent is not None:
+            current = yield from resolve(keys, current, current.intent, current_reply.etag)
+    slot = _record(slot_reply, slot_key)
+    if not current.exists or not current.floor < version <= current.version:
         return None
     if current.version == version:
         return slot if slot is not None and slot.op == current.op else None
     if slot is not None:
         neighbours = current.version == version + 1 and current.prior == slot.op
-        if neighbours or current.t + rules.settled < slot_reply.date:
+        if neighbours or current.t + rules.settled_for(current) < slot_reply.date:
             return slot
     (slot_reply,) = yield from ask(Get(slot_key))
     return _record(slot_reply, slot_key)
@@ -71,3 +119,15 @@ def _record(reply: StoredObject | Absent, key: str) -> Record | None:
         return None
     record = decode(reply.body, key)
     return record if record.exists else None
+
+
+def _made(reply: StoredObject | Absent, key: str, intent: Intent) -> Record | None:
+    """The version that this transaction made."""
+    if isinstance(reply, Absent):
+        return None
+    record = decode(reply.body, key)
+    return record if record.op == intent.tx else None
+
+
+def _etag(reply: StoredObject | Absent) -> str | None:
+    return reply.etag if isinstance(reply, StoredObject) else None

@@ -6,21 +6,37 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fhirstore.clock import Ids
+from fhirstore.record import Record
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`window`: ms after which the store refuses a commit; `apply`: ms it may take to apply one it accepted;
-    `attempts`: how often a write that met contention starts over."""
+    """Times in ms.
+
+    `window`: after it the store refuses a commit. `transaction_window`: the same for a transaction, which has many
+    more requests to send. `apply`: what it may take to apply a PUT that the store accepted. `attempts`: how often a
+    write that met contention starts over. `patience`: how long others wait for a transaction that may be alive, and
+    `patience_per_part` more for each resource it changes. `keep_transactions`: age from which a record goes.
+    `at_once`: requests that a transaction has in flight.
+    """
 
     window: int = 5_000
     apply: int = 2_000
     attempts: int = 16
+    transaction_window: int = 30_000
+    patience: int = 1_000
+    patience_per_part: int = 2
+    keep_transactions: int = 86_400_000
+    at_once: int = 256
 
     @property
     def settled(self) -> int:
         """Nothing that carries `t` appears on the store later than `t + settled` (ms) on the store's clock."""
-        return self.window + self.apply
+        return max(self.window, self.transaction_window) + self.apply
+
+    def settled_for(self, record: Record) -> int:
+        """The same for one version, where it is known who made it: a transaction or a write by itself."""
+        return (self.transaction_window if record.parts else self.window) + self.apply
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,19 +17,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fhirstore.commit.abandoned import take_over
-from fhirstore.commit.attempt import NOTHING_YET, Attempt, Base
+from fhirstore.commit.attempt import NOTHING_YET, Attempt, Base, keys_beside, next_record
+from fhirstore.commit.intents import base_for
 from fhirstore.commit.messages import Expired, Pause, Protocol, Put
 from fhirstore.commit.outcome import commit
-from fhirstore.commit.reading import look
 from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, VersionConflict
-from fhirstore.identifiers import new_names
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.objects.base import IF_ABSENT, Written
 from fhirstore.record import Record
 
 _EVENT_TRIES = 6
-_GLANCE = 0.1  # seconds between looks at a clock that may tell whole seconds only
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def write(
     """
     for n in range(context.rules.attempts):
         guess = NOTHING_YET if fresh else remembered
-        base = guess if guess is not None and n == 0 and not guess.held else (yield from _base(keys))
+        base = guess if guess is not None and n == 0 and not guess.held else (yield from base_for(keys, context))
         before = base.shown
         try:
             draft = decide(before)
@@ -98,43 +96,17 @@ def write(
     raise Contention("Others kept writing this resource; nothing was written, try again")
 
 
-def _base(keys: ResourceKeys) -> Protocol[Base]:
-    """GET current; where a sweeper holds it, wait until its hold is over."""
-    while True:
-        base, date = yield from look(keys)
-        hold = base.record.hold if base.record is not None else 0
-        if hold < date:
-            return base
-        yield Pause(min(max((hold - date + 1) / 1000, _GLANCE), 1.0))
-
-
 def _attempt(keys: ResourceKeys, base: Base, draft: Draft, context: Context) -> Attempt:
     now = context.now()
     t = now if base.record is None else max(now, base.record.t + 1)
-    version = base.version + 1
-    record = Record(
-        version=version,
-        t=t,
-        op=context.ids.new(),
-        method=draft.method,
-        resource=None if draft.build is None else draft.build(version, t),
-        base=base.etag,
-        prior=base.record.op if base.record is not None and base.version else None,
-        floor=base.record.floor if base.record is not None else 0,
-    )
-    before = None if base.record is None else base.record.resource
-    entries = tuple(keys.index_entry(name, version) for name in new_names(keys.type, record.resource, before))
-    return Attempt(keys, base, record, record.encode(), expires=now + context.rules.window, entries=entries)
+    record = next_record(base, draft.method, draft.build, t=t, op=context.ids.new())
+    beside = keys_beside(keys, base, record)
+    return Attempt(keys, base, record, record.encode(), expires=now + context.rules.window, beside=beside)
 
 
 def _reserve(attempt: Attempt, context: Context) -> Protocol[bool]:
     """Round trip 2. True: the slot is ours, both events and the index entries are there. False: start over."""
-    keys, record = attempt.keys, attempt.record
-    event = (record.t, record.version, record.method, record.op)
-    beside = tuple(
-        Put(key, b"", expires=attempt.expires)
-        for key in (keys.type_event(*event), keys.system_event(*event), *attempt.entries)
-    )
+    beside = tuple(Put(key, b"", expires=attempt.expires) for key in attempt.beside)
     slot, *rest = yield (Put(attempt.slot, attempt.body, IF_ABSENT, attempt.expires), *beside)
     if not isinstance(slot, Written) and not (yield from take_over(attempt, context)):
         return False

@@ -201,7 +201,7 @@ async def test_versions_fresh_enough_to_be_written_again_are_waited_for() -> Non
     outcome = await run(store, increment())
     assert outcome.record is not None
     await _purge(store, clock)
-    assert clock.ms > outcome.record.t + Rules().settled
+    assert clock.ms > outcome.record.t + Rules().settled_for(outcome.record)
 
 
 async def test_a_sweepers_hold_stays_in_force_and_a_remembered_base_respects_it() -> None:

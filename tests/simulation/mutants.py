@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fhirstore.commit import abandoned, outcome, purge, reading, single
+from fhirstore.commit import abandoned, attempt, intents, outcome, purge, reading, single
 from fhirstore.commit.attempt import Attempt
 from fhirstore.record import Record
 from fhirstore.sweep import removal, run, standing
@@ -43,7 +43,10 @@ _RESERVATION = (
     Mutant("t may repeat or go back", single._attempt, "max(now, base.record.t + 1)", "now"),
     Mutant("t from the version before alone", single._attempt, "max(now, base.record.t + 1)", "base.record.t + 1"),
     Mutant(
-        "prior forgotten", single._attempt, "base.record.op if base.record is not None and base.version", "None if 1"
+        "prior forgotten",
+        attempt.next_record,
+        "base.record.op if base.record is not None and base.version",
+        "None if 1",
     ),
     Mutant(
         "conflict judged by memory",
@@ -142,7 +145,7 @@ _READING = (
     Mutant(
         "vread never looks twice",
         reading.vread,
-        "if neighbours or current.t + rules.settled < slot_reply.date",
+        "if neighbours or current.t + rules.settled_for(current) < slot_reply.date",
         "if True",
         within=10_000,
         shape="watched",
@@ -151,7 +154,7 @@ _READING = (
     Mutant(
         "vread without settling",
         reading.vread,
-        "current.t + rules.settled",
+        "current.t + rules.settled_for(current)",
         "current.t",
         within=20_000,
         shape="watched",
@@ -160,7 +163,7 @@ _READING = (
 )
 
 _UPKEEP = (
-    Mutant("hold ignored", single._base, "hold < date", "True", within=10_000, shape="swept"),
+    Mutant("hold ignored", intents.base_for, "hold < date", "True", within=10_000, shape="swept"),
     Mutant("remembered hold ignored", single.write, " and not guess.held", "", within=30_000, shape="swept"),
     Mutant(
         "orphan deleted without a window",
@@ -202,7 +205,7 @@ _UPKEEP = (
         within=4_000,
         shape="purged",
     ),
-    Mutant("floor forgotten", single._attempt, "base.record.floor if base.record is not None else 0", "0"),
+    Mutant("floor forgotten", attempt.next_record, "base.record.floor if base.record is not None else 0", "0"),
     Mutant(
         "purged on the way taken for lost",
         outcome._verdict,

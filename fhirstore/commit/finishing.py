@@ -1,0 +1,58 @@
+"""After a transaction's fate is known: its intents are made final or rolled back. A courtesy: anyone else can do it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fhirstore.commit.change import Change, in_groups
+from fhirstore.commit.intents import rolled_back
+from fhirstore.commit.messages import NotApplied, Pause, Protocol, Put, Reply, Unknown
+from fhirstore.commit.reading import glance
+from fhirstore.commit.rules import Context
+from fhirstore.commit.side_by_side import side_by_side
+from fhirstore.objects.base import IfMatch, Written
+
+_TRIES = 4
+
+
+def finish(changes: Sequence[Change], context: Context) -> Protocol[dict[str, str]]:
+    """It is committed: the new versions become current. The ETags by key of `current.json`, where they are known."""
+    etags: dict[str, str] = {}
+    for first in range(0, len(changes), context.rules.at_once):
+        left = list(changes[first : first + context.rules.at_once])
+        for n in range(_TRIES):
+            replies = yield tuple(_over_intent(change, change.record.encode()) for change in left)
+            for change, reply in zip(left, replies, strict=True):
+                if isinstance(reply, Written):
+                    etags[change.keys.current] = reply.etag
+            left = [change for change, reply in zip(left, replies, strict=True) if _again(reply)]
+            if not left:
+                break
+            yield Pause(0.05 * 2**n)
+    return etags
+
+
+def roll_back(changes: Sequence[Change], context: Context) -> Protocol[None]:
+    """It is not committed, and nobody can commit it any more: the old versions are all there is."""
+    for group in in_groups([change for change in changes if change.begun], context.rules.at_once):
+        yield from side_by_side([_roll_back(change, context) for change in group])
+
+
+def _roll_back(change: Change, context: Context) -> Protocol[None]:
+    for n in range(_TRIES):
+        base, _ = yield from glance(change.keys)
+        if base.record is None or base.intent is None or base.intent.tx != change.plan.tx:
+            return
+        (reply,) = yield (Put(change.keys.current, rolled_back(base.record, context).encode(), base.unchanged),)
+        if not _again(reply):
+            return
+        yield Pause(0.05 * 2**n)
+
+
+def _over_intent(change: Change, body: bytes) -> Put:
+    assert change.placed is not None  # noqa: S101 - a transaction commits only when all its intents stand
+    return Put(change.keys.current, body, IfMatch(change.placed))
+
+
+def _again(reply: Reply) -> bool:
+    return isinstance(reply, Unknown | NotApplied)

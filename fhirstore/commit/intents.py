@@ -1,0 +1,110 @@
+"""What a writer does about an intent in `current.json`: it decides the transaction if need be, and clears the intent.
+
+Nobody builds on a `current.json` with an intent. Once the transaction is decided, anyone who meets its intent makes
+the new version final (PUT current If-Match, with the bytes of the version object), or rolls it back (the old record,
+under a nonce of its own, since ETags must never recur). Both are harmless to repeat and to lose.
+
+An undecided transaction may be alive. Between two transactions the older one wins, so nobody waits in a circle: the
+older aborts the younger at once. Everybody else waits as long as `Rules` say, or until its window is over, and then
+takes it for abandoned. To decide it is PUT `tx/{txid}.json` aborted If-None-Match:*; whichever record lands first
+stands. If that is wrong about the living, they lose an attempt and nothing else.
+"""
+
+from __future__ import annotations
+
+from fhirstore.commit.attempt import Base
+from fhirstore.commit.decision import ABORTED, Decision, decode_decision
+from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
+from fhirstore.commit.reading import ask, glance
+from fhirstore.commit.rules import Context
+from fhirstore.errors import CorruptRecord, Unavailable
+from fhirstore.keyspace import ResourceKeys
+from fhirstore.objects.base import IF_ABSENT, StoredObject, Written
+from fhirstore.record import Intent, Record, decode
+
+_GLANCE = 0.1  # seconds between looks at a clock that may tell whole seconds only
+_TRIES = 12
+
+
+def base_for(keys: ResourceKeys, context: Context, *, age: str | None = None) -> Protocol[Base]:
+    """GET current, for an attempt to build on: without an intent; where a sweeper holds it, once its hold is over.
+
+    `age`: that of the transaction that asks. Raises Unavailable, CorruptRecord.
+    """
+    while True:
+        base, date = yield from firm(keys, context, age=age)
+        hold = base.record.hold if base.record is not None else 0
+        if hold < date:
+            return base
+        yield Pause(min(max((hold - date + 1) / 1000, _GLANCE), 1.0))
+
+
+def firm(keys: ResourceKeys, context: Context, *, age: str | None = None) -> Protocol[tuple[Base, int]]:
+    """`current.json` as it is when no intent stands there any more, and the store's date then."""
+    while True:
+        base, date = yield from glance(keys)
+        if base.intent is None:
+            return base, date
+        yield from clear(keys, base, context, age=age)
+
+
+def clear(keys: ResourceKeys, base: Base, context: Context, *, age: str | None = None) -> Protocol[None]:
+    """Make final or roll back what the intent in `base` stands for; or see that somebody else did."""
+    current, intent = base.record, base.intent
+    if current is None or intent is None:
+        return
+    decision = yield from _decided(keys, intent, base, context, age)
+    if decision is None:
+        return
+    if decision.committed:
+        final = yield from _final(keys, intent, base)
+    else:
+        final = rolled_back(current, context).encode()
+    if final is not None:
+        yield (Put(keys.current, final, base.unchanged),)
+
+
+def rolled_back(current: Record, context: Context) -> Record:
+    """The version that was there, under an ETag that was never there."""
+    return current.without_intent().fenced(context.ids.new())
+
+
+def _final(keys: ResourceKeys, intent: Intent, base: Base) -> Protocol[bytes | None]:
+    """The bytes of the version object. None: it was made final, and purged, meanwhile."""
+    key = keys.version(intent.v)
+    slot, again = yield from ask(Get(key), Get(keys.current))
+    if isinstance(slot, StoredObject) and decode(slot.body, key).op == intent.tx:
+        return slot.body
+    if isinstance(again, StoredObject) and again.etag == base.etag:
+        raise CorruptRecord(key)
+    return None
+
+
+def _decided(
+    keys: ResourceKeys, intent: Intent, base: Base, context: Context, age: str | None
+) -> Protocol[Decision | None]:
+    """What became of the transaction; None: its intent is gone meanwhile."""
+    key, rules = keys.transaction(intent.tx), context.rules
+    patience = (rules.patience + rules.patience_per_part * intent.parts) / 1000
+    older = age is not None and age < intent.age
+    waited, tries = 0.0, 0
+    while tries < _TRIES:
+        (found,) = yield from ask(Get(key))
+        if isinstance(found, StoredObject):
+            return decode_decision(found.body, key)
+        (again,) = yield from ask(Get(keys.current))
+        if isinstance(again, Absent) or again.etag != base.etag:
+            return None
+        over = intent.t + rules.transaction_window + rules.apply < again.date
+        if older or over or waited >= patience:
+            tries += 1
+            aborted = Decision(ABORTED, intent.t, intent.age, by=age if older else None)
+            # By the date of the store: whose own clock is wrong must not be kept from deciding for ever.
+            (reply,) = yield (Put(key, aborted.encode(), IF_ABSENT, again.date + rules.window),)
+            if not isinstance(reply, Written):
+                yield Pause(min(0.01 * 2**tries, 1.0))
+        else:
+            pause = context.ids.jitter(0.02, 0.1) * (1 + waited)
+            waited += pause
+            yield Pause(pause)
+    raise Unavailable("The object store does not let a transaction be decided; try again later")

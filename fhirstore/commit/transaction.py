@@ -1,0 +1,196 @@
+"""A transaction: next versions of many resources that come to be at one instant, or not at all.
+
+| round trip | requests |
+|---|---|
+| 1 | GET each current (not for server-assigned ids); every part is decided: what one of them raises ends it all |
+| 2, in parallel | per part: PUT current If-Match → the old record plus an intent, PUT `_history/{v+1}` If-None-Match:*, PUT both events, PUT new index entries |
+| 3 | PUT `tx/{txid}.json` committed If-None-Match:*: **the commit point**; the caller is answered |
+| 4, afterwards | PUT each current If-Match(intent) → the new version |
+
+Cost: N GET + 5N + 1 PUT, 3 round trips to the answer. All versions carry the same t and the same op token, the id of
+the transaction. Every PUT up to the commit point carries the transaction's write window.
+
+Whoever meets an intent looks at the record (`reading`, `intents`), so that 4 is a courtesy: anyone can do it. Before
+3, anyone can end the transaction by PUT aborted If-None-Match:*, and whichever record lands first stands. Then it
+rolls back and starts over under a new id, as old as it was; the older of two wins.
+
+More parts than `Rules.at_once` requests make go out in several batches, one after the other.
+"""  # noqa: E501 - a table row is one line
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fhirstore.commit.announcing import announce
+from fhirstore.commit.attempt import NOTHING_YET, Base, next_record
+from fhirstore.commit.change import Change, Plan
+from fhirstore.commit.decision import COMMITTED, Decision, decode_decision
+from fhirstore.commit.finishing import finish, roll_back
+from fhirstore.commit.intents import base_for
+from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
+from fhirstore.commit.reading import ask, glance
+from fhirstore.commit.rules import Context
+from fhirstore.commit.side_by_side import side_by_side
+from fhirstore.commit.single import Decide, Draft, Outcome
+from fhirstore.errors import Contention, InvalidResource, Unavailable, VersionConflict, WriteOutcomeUnknown
+from fhirstore.keyspace import ResourceKeys
+from fhirstore.objects.base import IF_ABSENT, Written
+from fhirstore.record import decode
+
+_SENDS = 6
+_LOOKS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One resource's share. `decide` may be asked again if others were quicker; it raises to refuse the whole.
+
+    `fresh`: the id was just made up, so nothing should be there yet.
+    """
+
+    keys: ResourceKeys
+    decide: Decide
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Transacted:
+    """It is committed; the `outcomes` are in the order of the parts.
+
+    `finish`: round trip 4, to be driven once, when the caller has been answered. It returns the new ETags by key of
+    `current.json`, as far as they came to be known, and raises Unavailable at worst.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    finish: Protocol[dict[str, str]] | None = None
+
+
+@dataclass(slots=True)
+class _Decided:
+    """A part, what it builds on, and what it wants; None: nothing is to be done."""
+
+    part: Part
+    base: Base
+    draft: Draft | None = field(default=None)
+
+
+def transact(parts: Sequence[Part], *, context: Context) -> Protocol[Transacted]:
+    """Make the next version of every part that wants one, or of none.
+
+    Raises what any `decide` raises; InvalidResource (one resource in two parts); Contention, Unavailable: nothing was
+    written; WriteOutcomeUnknown.
+    """
+    if len({part.keys for part in parts}) < len(parts):
+        raise InvalidResource("A transaction names each resource once", code="duplicate")
+    began = context.now()
+    age = ""
+    for n in range(context.rules.attempts):
+        tx = context.ids.new()
+        age = age or f"{began:013d}-{tx}"
+        decided = yield from _decide(parts, age, context, trusting=n == 0)
+        changes = _changes(decided, tx, age, context)
+        if not changes:
+            return Transacted(tuple(_unchanged(one) for one in decided))
+        if (yield from announce(changes, context)) and (yield from _commit(changes, context)):
+            made = {change.keys: change.record for change in changes}
+            outcomes = tuple(
+                _unchanged(one)
+                if one.draft is None
+                else Outcome(made[one.part.keys], one.base.shown, applied=True, etag=None)
+                for one in decided
+            )
+            return Transacted(outcomes, finish(changes, context))
+        yield from roll_back(changes, context)
+        yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
+    raise Contention("Others kept writing these resources; nothing was written, try again")
+
+
+def _unchanged(one: _Decided) -> Outcome:
+    return Outcome(one.base.shown, one.base.shown, applied=False, etag=one.base.etag)
+
+
+def _decide(parts: Sequence[Part], age: str, context: Context, *, trusting: bool) -> Protocol[list[_Decided]]:
+    """Round trip 1. `trusting`: what is said to be fresh is taken to be."""
+    found: dict[ResourceKeys, Base] = {part.keys: NOTHING_YET for part in parts if part.fresh and trusting}
+    to_read = [part.keys for part in parts if part.keys not in found]
+    yield from _read(to_read, found, age, context)
+    decided = [_Decided(part, found[part.keys]) for part in parts]
+    doubtful = [one for one in decided if not _wants(one)]
+    if doubtful:  # only seemingly fresh
+        yield from _read([one.part.keys for one in doubtful], found, age, context)
+        for one in doubtful:
+            one.base = found[one.part.keys]
+            _wants(one)
+    return decided
+
+
+def _wants(one: _Decided) -> bool:
+    """Ask the part. False: it would not do anything, but nobody has looked yet."""
+    try:
+        one.draft = one.part.decide(one.base.shown)
+    except VersionConflict:
+        if one.base.whole:
+            raise
+        return False
+    return one.base.whole or one.draft is not None
+
+
+def _read(
+    all_keys: Sequence[ResourceKeys], found: dict[ResourceKeys, Base], age: str, context: Context
+) -> Protocol[None]:
+    at_once = context.rules.at_once
+    for first in range(0, len(all_keys), at_once):
+        some = all_keys[first : first + at_once]
+        bases = yield from side_by_side([base_for(keys, context, age=age) for keys in some])
+        found.update(zip(some, bases, strict=True))
+
+
+def _changes(decided: Sequence[_Decided], tx: str, age: str, context: Context) -> list[Change]:
+    wanted = [(one.part.keys, one.base, one.draft) for one in decided if one.draft is not None]
+    now = context.now()
+    t = max([now, *(base.record.t + 1 for _, base, _ in wanted if base.record is not None)])
+    plan = Plan(tx, t, age, len(wanted), expires=now + context.rules.transaction_window)
+    return [
+        Change.of(
+            keys, base, next_record(base, draft.method, draft.build, t=t, op=tx, parts=plan.parts).with_digest(), plan
+        )
+        for keys, base, draft in wanted
+    ]
+
+
+def _commit(changes: Sequence[Change], context: Context) -> Protocol[bool]:
+    """Round trip 3, and finding out what became of it. False: it is not committed, and never will be.
+
+    Raises WriteOutcomeUnknown when nobody answers.
+    """
+    plan = changes[0].plan
+    key = changes[0].keys.transaction(plan.tx)
+    parts = tuple((change.keys.type, change.keys.id, change.record.version) for change in changes)
+    put = Put(key, Decision(COMMITTED, plan.t, plan.age, parts).encode(), IF_ABSENT, plan.expires)
+    for n in range(_LOOKS):
+        if n < _SENDS:
+            (reply,) = yield (put,)
+            if isinstance(reply, Written):
+                return True
+        try:
+            (found,) = yield from ask(Get(key))
+            if not isinstance(found, Absent):
+                return decode_decision(found.body, key).committed
+            if found.date > plan.expires + context.rules.apply:
+                return (yield from _was_committed(changes[0]))
+        except Unavailable as silent:
+            raise WriteOutcomeUnknown("The object store went away around the commit; read back") from silent
+        yield Pause(min(0.05 * 2**n, 1.0))
+    raise WriteOutcomeUnknown("The object store did not settle the commit; read back")
+
+
+def _was_committed(change: Change) -> Protocol[bool]:
+    """The window is over and there is no record: none landed, or we slept until it was final and gone."""
+    base, _ = yield from glance(change.keys)
+    if base.record is None or base.etag == change.placed or base.version < change.record.version:
+        return False
+    if base.record.floor >= change.record.version:
+        raise WriteOutcomeUnknown("A resource was purged meanwhile; whether this version was there is not known")
+    (found,) = yield from ask(Get(change.slot))
+    return not isinstance(found, Absent) and decode(found.body, change.slot).op == change.plan.tx
