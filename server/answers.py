@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from fhirstore import Version
-from fhirstore.errors import Issue
+from fhirstore.errors import InvalidResource, Issue
 from server.call import Call
 from server.content.representation import AS_STORED, Representation
 from server.http_dates import http_date
 from server.outcome import operation_outcome
 from server.preconditions import is_unchanged
 from server.prefer import returned
+from server.refusal import Refused
 
 _AS_STORED = AS_STORED.content_type
 
@@ -60,22 +61,27 @@ def stored(call: Call, version: Version, *, status: int) -> Response:
     """
     where = version_url(call, version)
     wish = returned(call)
-    if wish is None:
-        return VersionResponse(version, call.representation, status=status, location=where)
-    if wish == "representation":
-        response: Response = VersionResponse(version, call.representation, status=status, location=where)
-    else:
-        text = f"Stored as version {version.version_id} of {version.type}/{version.id}"
-        issue = Issue("informational", text, severity="information")
-        body = b"" if wish == "minimal" else call.representation.whole(operation_outcome((issue,)))
-        response = Response(body, status, {"ETag": etag(version.version_id), "Location": where})
-        response.headers["Last-Modified"] = http_date(version.last_updated)
-        if body:
-            response.raw_headers.append((b"content-type", call.representation.content_type))
-        else:
-            response.headers["Content-Location"] = where
-    response.raw_headers.append((b"preference-applied", f"return={wish}".encode("ascii")))
+    response: Response | None = None
+    if wish in (None, "representation"):
+        try:
+            response = VersionResponse(version, call.representation, status=status, location=where)
+        except (Refused, InvalidResource):
+            wish = "minimal"  # it is stored, so this is no failure, though it has no such form
+    if response is None:
+        response = _brief(call, version, status, where, told=wish == "OperationOutcome")
+    if wish is not None:
+        response.raw_headers.append((b"preference-applied", f"return={wish}".encode("ascii")))
     return response
+
+
+def _brief(call: Call, version: Version, status: int, where: str, *, told: bool) -> Response:
+    """Where the version is, and no more; `told`: that it was stored, too."""
+    headers = {"ETag": etag(version.version_id), "Last-Modified": http_date(version.last_updated), "Location": where}
+    if not told:
+        return Response(None, status, headers | {"Content-Location": where})
+    text = f"Stored as version {version.version_id} of {version.type}/{version.id}"
+    issue = Issue("informational", text, severity="information")
+    return resource_answer(call, operation_outcome((issue,)), status=status, headers=headers)
 
 
 def resource_answer(

@@ -107,7 +107,11 @@ def error_answer(method: str, error: Exception, representation: Representation =
         issues = (Issue("exception", "Internal error; the server's log says more", severity="fatal"),)
     if status in _RETRY_AFTER:
         headers.setdefault("Retry-After", "1")
-    body = representation.whole(operation_outcome(issues))
+    body = operation_outcome(issues)
+    try:
+        body = representation.whole(body)
+    except Refused:  # a character that XML does not have: better in the wrong form than not at all
+        representation = AS_STORED
     kind = UnreadResponse if status == 413 else Response
     return kind(body, status, headers, representation.content_type.decode("ascii"))
 

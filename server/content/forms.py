@@ -1,30 +1,47 @@
 """Other forms of a resource than its stored JSON: XML, a subset of its elements, indented.
 
 The one place where the server calls what the library has for that; every function takes bytes and gives bytes.
+`release` is FHIR's, "4.0".
 """
 
 from __future__ import annotations
 
+import msgspec
+
+from fhirstore import json
+from fhirstore.definitions.load import definitions
+from fhirstore.errors import InvalidResource
+from fhirstore.subset import check
+from fhirstore.subset import subset as subset_of
+from fhirstore.xml import read, write
 from server.refusal import Refused
 
-_NOT_YET = "is not implemented; leave it out"
 
-
-def to_xml(content: bytes, release: str) -> bytes:
-    """The resource as FHIR XML."""
-    raise Refused(406, "FHIR XML is not implemented; ask for application/fhir+json")
+def to_xml(content: bytes, release: str, *, pretty: bool = False) -> bytes:
+    """The resource as FHIR XML. Raises Refused (406) where XML cannot say what the JSON says."""
+    try:
+        return write(json.parse(content), definitions(release), pretty=pretty)
+    except InvalidResource as error:
+        where = ", ".join(error.issues[0].expression)
+        raise Refused(406, f"This resource has no XML form: {error} ({where}); ask for JSON") from error
 
 
 def from_xml(body: bytes, release: str) -> bytes:
     """The resource that the XML holds, as JSON. Raises MalformedContent, InvalidResource."""
-    raise Refused(415, "FHIR XML is not implemented; send application/fhir+json")
+    return json.encode(read(body, definitions(release)))
 
 
-def subset(content: bytes, release: str, *, summary: str | None, elements: tuple[str, ...]) -> bytes:
-    """Only the elements asked for, marked as SUBSETTED."""
-    raise Refused(501, f"{'_elements' if elements else '_summary'} {_NOT_YET}")
+def subset(content: bytes, release: str, *, summary: str, elements: tuple[str, ...]) -> bytes:
+    """Only the elements asked for, marked as SUBSETTED. Raises InvalidResource."""
+    part = subset_of(json.parse(content), definitions(release), summary=summary or None, elements=elements)
+    return json.encode(part)
 
 
-def indented(body: bytes, *, xml: bool) -> bytes:
-    """The same for human eyes."""
-    raise Refused(501, f"_pretty {_NOT_YET}")
+def check_subset(summary: str | None, elements: tuple[str, ...]) -> None:
+    """Raises InvalidResource for a subset that nobody can have."""
+    check(summary, elements)
+
+
+def indented(content: bytes) -> bytes:
+    """JSON for human eyes; every number stays as it was written."""
+    return msgspec.json.format(content, indent=2)

@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from starlette.datastructures import QueryParams
 
 from fhirstore.errors import InvalidResource
-from server.content.forms import indented, subset, to_xml
+from server.content.forms import check_subset, indented, subset, to_xml
 from server.content.media import FHIR_JSON, FHIR_XML, MediaType, named, negotiate
 from server.refusal import Refused
 
 PARAMETERS = ("_format", "_pretty", "_summary", "_elements")
-SUMMARIES = ("true", "text", "data", "count", "false")
 _FORMS = f"This server speaks {FHIR_JSON} and {FHIR_XML}"
 _USUAL = frozenset(
     {b"application/fhir+json", b"*/*", b"application/*", b"application/fhir+json, */*", b"application/fhir+json,*/*"}
@@ -27,7 +26,10 @@ _USUAL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """What a client wants. `summary`: a value of `_summary`, or empty; `elements`: the names in `_elements`."""
+    """What a client wants. `summary`: a value of `_summary` but false, or empty; `elements`: names in `_elements`.
+
+    Raises Refused (406), in each of its methods, where there is no such form of what it is given.
+    """
 
     media: MediaType
     content_type: bytes
@@ -40,21 +42,19 @@ class Representation:
         """A resource's JSON, as the body of an answer."""
         if self is AS_STORED:
             return content
-        if self.summary == "count":
-            raise InvalidResource("_summary=count is for searches only", code="value")
         return self.whole(self.entry(content))
 
     def entry(self, content: bytes) -> bytes:
         """A resource's JSON, as it goes into a Bundle: the elements that are wanted, still JSON."""
         if not self.summary and not self.elements:
             return content
-        return subset(content, self.release, summary=self.summary or None, elements=self.elements)
+        return subset(content, self.release, summary=self.summary, elements=self.elements)
 
     def whole(self, body: bytes) -> bytes:
         """A finished JSON body (a Bundle, an OperationOutcome …) in the form that is wanted, all of it."""
         if self.media.xml:
-            body = to_xml(body, self.release)
-        return indented(body, xml=self.media.xml) if self.pretty else body
+            return to_xml(body, self.release, pretty=self.pretty)
+        return indented(body) if self.pretty else body
 
 
 AS_STORED = Representation(MediaType(FHIR_JSON), MediaType(FHIR_JSON).content_type.encode("ascii"))
@@ -74,12 +74,11 @@ def wanted_by(given: Mapping[str, str], accept: bytes | None, release: str) -> R
         form = _formatted(given["_format"], release)
     else:
         form = AS_STORED if accept is None else _accepted(accept, release)
-    summary, elements = _summary(given.get("_summary")), _elements(given.get("_elements"))
-    pretty = _pretty(given.get("_pretty"))
-    if summary or elements or pretty:
-        raise Refused(501, "_summary, _elements and _pretty are not implemented; leave them out")
-    if summary and elements:
-        raise InvalidResource("_summary and _elements exclude each other; send one of them", code="value")
+    summary, pretty = given.get("_summary"), _pretty(given.get("_pretty"))
+    elements = tuple(name.strip() for name in given["_elements"].split(",")) if given.get("_elements") else ()
+    check_subset(summary, elements)
+    if summary in (None, "false"):
+        summary = ""
     if not (summary or elements or pretty):
         return form
     return replace(form, release=release, pretty=pretty, summary=summary, elements=elements)
@@ -100,8 +99,6 @@ def _formatted(format_: str, release: str) -> Representation:
 
 
 def _in(media: MediaType, release: str) -> Representation:
-    if media.xml:
-        raise Refused(406, f"FHIR XML is not implemented; ask for {FHIR_JSON}")
     if media == AS_STORED.media:
         return AS_STORED
     return Representation(media, media.content_type.encode("ascii"), release)
@@ -111,18 +108,3 @@ def _pretty(text: str | None) -> bool:
     if text not in (None, "true", "false"):
         raise InvalidResource("_pretty must be true or false", code="value")
     return text == "true"
-
-
-def _summary(text: str | None) -> str:
-    if text is not None and text not in SUMMARIES:
-        raise InvalidResource(f"_summary must be one of {', '.join(SUMMARIES)}", code="value")
-    return "" if text in (None, "false") else str(text)
-
-
-def _elements(text: str | None) -> tuple[str, ...]:
-    if text is None:
-        return ()
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(name and name.replace(".", "").replace("-", "").isalnum() and name.isascii() for name in names):
-        raise InvalidResource("_elements must be names of elements, separated by commas", code="value")
-    return names
