@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 NO_SYSTEM = "none"
+_STAND_IN = b'{"~":0,'  # no resource has this member
 _TRACE = b'dentifier"'  # in the bytes of whatever carries one
 
 _FURTHER: Mapping[str, tuple[str, ...]] = {
@@ -95,7 +96,7 @@ def new_names(type: str, resource: bytes | None, before: bytes | None) -> tuple[
 
 
 def without_the_rest(resource: bytes) -> bytes:
-    """A small stand-in for a resource, with the same identifiers."""
+    """A small stand-in for a resource, with the same identifiers. See `is_whole`."""
     if _TRACE not in resource:
         return b""
     try:
@@ -103,7 +104,12 @@ def without_the_rest(resource: bytes) -> bytes:
     except msgspec.MsgspecError:
         return b""
     kept = {name: raw for name in _Carrier.__struct_fields__ if (raw := getattr(carrier, name))}
-    return _dump(kept)
+    return _STAND_IN + _dump(kept)[1:]
+
+
+def is_whole(resource: bytes) -> bool:
+    """Is it a resource, and no stand-in for one?"""
+    return bool(resource) and not resource.startswith(_STAND_IN)
 
 
 def _found(carrier: _Carrier, type: str) -> Iterator[Identifier]:

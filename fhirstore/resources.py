@@ -16,6 +16,7 @@ from fhirstore.commit.single import Decide, Draft
 from fhirstore.conditions import IfMatch, VersionIds, check
 from fhirstore.definitions.resource_types import RESOURCE_TYPES, is_id
 from fhirstore.errors import Gone, InvalidResource, NotFound, UnknownType
+from fhirstore.identifiers import is_whole
 from fhirstore.record import Record
 from fhirstore.unchanged import says_the_same
 
@@ -141,7 +142,7 @@ def update(
         if skip_unchanged and current is not None and current.resource is not None:
             # A remembered record may lack its content; nothing to do yet, then, and it is read before that counts.
             stored = current.resource
-            if not stored or says_the_same(build, stored, version=current.version, t=current.t):
+            if not is_whole(stored) or says_the_same(build, stored, version=current.version, t=current.t):
                 return None
         return Draft("PUT", build)
 

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhirstore.identifiers import Identifier, identifiers, names, new_names, value_hash, without_the_rest
+from fhirstore.identifiers import Identifier, identifiers, is_whole, names, new_names, value_hash, without_the_rest
 
 _TEXT = st.text(max_size=20)
 _IDENTIFIERS = st.lists(st.tuples(st.none() | _TEXT, _TEXT), max_size=4)
@@ -47,6 +47,8 @@ def test_only_what_the_version_before_lacks_is_new(
     expected = [name for name in names("Patient", patient(now)) if name not in names("Patient", patient(before))]
     assert list(new_names("Patient", patient(now), patient(before))) == expected
     assert list(new_names("Patient", patient(now), without_the_rest(patient(before)))) == expected
+    assert is_whole(patient(now))
+    assert not is_whole(without_the_rest(patient(now)))
     assert new_names("Patient", patient(now), None) == names("Patient", patient(now))
 
 
