@@ -1,8 +1,10 @@
 """`Narrative.div`: XHTML, which is a string in JSON and elements in XML. It passes to the letter, both ways.
 
 So its text is cut out of the XML as it stands, and not put together again from a tree: quotes, character
-references, comments and white space are the author's. Only a div that leans on a prefix declared further out is
-rewritten, without prefixes. https://hl7.org/fhir/R4/narrative.html · https://hl7.org/fhir/R4/json.html#xhtml
+references, comments and white space are the author's. Only a div that leans on a prefix declared further out, or that
+holds what a narrative in JSON must not (CDATA, processing instructions), is rewritten without that.
+
+https://hl7.org/fhir/R4/narrative.html · https://hl7.org/fhir/R4/json.html#xhtml
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ def as_json(div: bytes, scope: Iterable[tuple[str | None, str]]) -> str:
     Raises InvalidResource where it would have to be rewritten and has more than XHTML in it.
     """
     text = div.decode()
-    return text if text.startswith("<div") and is_div(text) else _rewritten(text, scope)
+    as_it_is = text.startswith("<div") and "<![" not in text and "<?" not in text and is_div(text)
+    return text if as_it_is else _rewritten(text, scope)
 
 
 def as_xml(text: str) -> str | None:

@@ -78,7 +78,7 @@ class _Writer:
                 written += name in extras and self._is_primitive(element)
                 children.append(element)
         if written != len(members):
-            raise _Unsayable("A member that the definitions do not have", _stranger(members, type_))
+            raise _Unsayable("A member that the definitions do not have", self._stranger(members, type_))
         if not children:
             self._line(level, f"<{tag}{attributes}/>")
             return
@@ -141,6 +141,15 @@ class _Writer:
     def _is_primitive(self, element: Element) -> bool:
         return element.type in self._definitions.primitives and element.type != "xhtml"
 
+    def _stranger(self, members: JsonObject, type_: Type) -> str:
+        """The first member that `type_` does not have, if its name looks like that of an element."""
+        for name in members:
+            element = type_.elements.get(name.removeprefix("_"))
+            known = element is not None and (name == element.name or self._is_primitive(element))
+            if not known and name != "resourceType" and name.isidentifier() and name.isascii():
+                return name
+        return ""
+
     def _line(self, level: int, text: str) -> None:
         self.parts.append(f"\n{'  ' * level}{text}" if self._pretty else text)
 
@@ -151,12 +160,3 @@ def _items(element: Element, value: object) -> Iterator[object]:
     if not isinstance(value, list):
         raise _Unsayable("Not an array", element.name)
     return iter(value)
-
-
-def _stranger(members: JsonObject, type_: Type) -> str:
-    """The first member that `type_` does not have, if its name looks like that of an element."""
-    for name in members:
-        plain = name.removeprefix("_")
-        if plain not in type_.elements and name != "resourceType" and plain.isidentifier() and plain.isascii():
-            return name
-    return ""

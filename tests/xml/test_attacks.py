@@ -1,0 +1,97 @@
+"""Hostile XML reads no file, opens no connection and costs nothing: a document type ends the reading."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from fhirstore import json
+from fhirstore.definitions.load import definitions
+from fhirstore.errors import MalformedContent
+from fhirstore.xml import read, write
+
+R4 = definitions("4.0")
+BODY = '<Patient xmlns="http://hl7.org/fhir"><name><text value="{0}"/></name></Patient>'
+LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
+
+
+@pytest.mark.parametrize(
+    "doctype",
+    [
+        "<!DOCTYPE Patient>",
+        "<!DOCTYPE Patient []>",
+        '<!DOCTYPE Patient [<!ENTITY x "y">]>',
+        '<!DOCTYPE Patient SYSTEM "file:///etc/passwd">',
+        '<!DOCTYPE Patient [<!ENTITY x SYSTEM "file:///etc/passwd">]>',
+        '<!DOCTYPE Patient [<!ENTITY % p SYSTEM "http://127.0.0.1:9/x.dtd">%p;]>',
+        f'<!DOCTYPE Patient [<!ENTITY l0 "ha">{LAUGHS}<!ENTITY x "&l9;">]>',
+        '<!DOCTYPE Patient PUBLIC "-//x//y" "http://127.0.0.1:9/x.dtd">',
+        '<!-- first --><?pi?>\n<!DOCTYPE Patient [<!ATTLIST Patient id CDATA "injected">]>',
+    ],
+)
+def test_a_document_type_is_refused_where_it_starts(doctype: str) -> None:
+    """Entities of whatever kind cannot be declared, so there is nothing to expand or to fetch."""
+    with pytest.raises(MalformedContent, match="document type declaration"):
+        read((doctype + BODY.format("&x;")).encode(), R4)
+
+
+def test_external_entities_open_nothing(tmp_path: Path) -> None:
+    """A file and a listener that an entity points at are left alone."""
+    secret = tmp_path / "secret"
+    secret.write_text("TOP SECRET")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.05)
+        port = listener.getsockname()[1]
+        for target in (secret.as_uri(), f"http://127.0.0.1:{port}/"):
+            with pytest.raises(MalformedContent) as caught:
+                read(f'<!DOCTYPE P [<!ENTITY x SYSTEM "{target}">]>{BODY.format("&x;")}'.encode(), R4)
+            assert "SECRET" not in str(caught.value)
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+def test_includes_are_not_followed() -> None:
+    """XInclude is an element like any other: unknown."""
+    include = '<xi:include xmlns:xi="http://www.w3.org/2001/XInclude" href="file:///etc/passwd" parse="text"/>'
+    with pytest.raises(Exception, match="another namespace"):
+        read(f'<Patient xmlns="http://hl7.org/fhir">{include}</Patient>'.encode(), R4)
+
+
+@pytest.mark.parametrize(
+    "div",
+    [
+        '<!DOCTYPE div [<!ENTITY x "y">]><div xmlns="http://www.w3.org/1999/xhtml">&x;</div>',
+        '<?xml version="1.0"?><div xmlns="http://www.w3.org/1999/xhtml"/>',
+        '<div xmlns="http://www.w3.org/1999/xhtml"/></text><active value="true"/><text>',
+        '<div xmlns="http://www.w3.org/1999/xhtml"/><div xmlns="http://www.w3.org/1999/xhtml"/>',
+        '<div xmlns="http://www.w3.org/1999/xhtml"><p></div>',
+        '<p xmlns="http://www.w3.org/1999/xhtml">x</p>',
+        "just text",
+        "",
+    ],
+)
+def test_a_stored_narrative_cannot_break_out(div: str) -> None:
+    """A string from JSON goes into the XML only if it is one well-formed div on its own."""
+    resource: json.JsonObject = {"resourceType": "Patient", "text": {"status": "generated", "div": div}}
+    with pytest.raises(Exception, match="well-formed XHTML div") as caught:
+        write(resource, R4)
+    assert getattr(caught.value, "issues")[0].expression == ("Patient.text.div",)  # noqa: B009 - any of its kinds
+
+
+def test_a_hundred_thousand_attributes_or_namespaces_do_no_harm() -> None:
+    """Large but flat input is refused or read, not suffered."""
+    attributes = " ".join(f'a{n}="x"' for n in range(100_000))
+    with pytest.raises(Exception, match="not known here"):
+        read(f'<Patient xmlns="http://hl7.org/fhir"><name {attributes}/></Patient>'.encode(), R4)
+    namespaces = " ".join(f'xmlns:a{n}="urn:{n}"' for n in range(20_000))
+    assert read(f'<Patient xmlns="http://hl7.org/fhir" {namespaces}/>'.encode(), R4) == {"resourceType": "Patient"}
+
+
+def test_a_deep_narrative_is_carried_not_suffered() -> None:
+    """A narrative may nest as it likes: it is text to us, and no stack grows with it."""
+    deep = "<b>" * 50_000 + "</b>" * 50_000
+    xml = f'<Patient xmlns="http://hl7.org/fhir"><text><div xmlns="http://www.w3.org/1999/xhtml">{deep}</div></text>'
+    resource = read(f"{xml}</Patient>".encode(), R4)
+    assert read(write(resource, R4), R4) == resource
