@@ -14,7 +14,7 @@ async def test_an_unchanged_large_resource_makes_no_version() -> None:
         "name": [{"text": "x" * 10_000}],
     }
     async with FhirStore.open("memory:") as store:
-        clinic = store.tenant("clinic")
+        clinic = store.tenant("default")
         await clinic.update(patient)
         again = await clinic.update(patient, skip_unchanged=True)
         assert again.version_id == 1
