@@ -129,6 +129,10 @@ class InvalidExpression(FhirError):
     code = "invalid"
 
 
+class PatchFailed(FhirError):
+    """Fix the patch, or read the resource again: an operation cannot be applied to the resource as it is now."""
+
+
 class ContentTooLarge(FhirError):
     """Send less: the body is over the configured limit, which the message names."""
 

@@ -29,6 +29,7 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.RulesBroken, 422),
     (errors.InvalidResource, 400),
     (errors.InvalidExpression, 422),
+    (errors.PatchFailed, 422),
     (errors.UnknownType, 404),
     (errors.UnknownTenant, 404),
     (errors.NotFound, 404),

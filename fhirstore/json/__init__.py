@@ -12,7 +12,7 @@ https://www.rfc-editor.org/rfc/rfc8259 · https://hl7.org/fhir/R4/json.html ("Pr
 """
 
 from fhirstore.json.dumping import dump
-from fhirstore.json.reading import MAX_DEPTH, MAX_VALUES, parse
+from fhirstore.json.reading import MAX_DEPTH, MAX_VALUES, parse, parse_array
 from fhirstore.json.values import JsonObject, NumberLiteral
 from fhirstore.json.writing import encode, instant, with_identity
 
@@ -25,5 +25,6 @@ __all__ = [
     "encode",
     "instant",
     "parse",
+    "parse_array",
     "with_identity",
 ]

@@ -15,7 +15,7 @@ import re
 
 import msgspec
 
-from fhirstore.json.refusing import not_an_object, not_json, refuse_duplicates, refuse_too_many, too_deep
+from fhirstore.json.refusing import not_an_array, not_an_object, not_json, refuse_duplicates, refuse_too_many, too_deep
 from fhirstore.json.values import LONG_INTEGER, JsonObject, NumberLiteral
 
 MAX_DEPTH = 64
@@ -42,6 +42,21 @@ def parse(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int | None = M
     `max_depth` counts the root. ContentTooLarge where there are more than `max_values` values below the root (an
     empty array or object counts twice; None: no limit): what takes megabytes of brackets takes far more memory.
     """
+    value = _parse(body, max_depth, max_values)
+    if not isinstance(value, dict):
+        raise not_an_object(body)
+    return value
+
+
+def parse_array(body: bytes) -> list[object]:
+    """The array that `body` holds, as a JSON Patch does. Raises as `parse`."""
+    value = _parse(body, MAX_DEPTH, MAX_VALUES)
+    if not isinstance(value, list):
+        raise not_an_array()
+    return value
+
+
+def _parse(body: bytes, max_depth: int, max_values: int | None) -> object:
     skeleton = body.translate(None, _NOT_STRUCTURE)
     openings = skeleton.count(b"{") + skeleton.count(b"[")
     if max_values is not None and openings + skeleton.count(b",") > max_values:
@@ -49,14 +64,11 @@ def parse(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int | None = M
     if openings > max_depth and _is_deeper_than(max_depth, body):
         raise too_deep(body, max_depth)
     try:
-        value = _decode(body)
+        return _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise not_json(body, str(error)) from None  # its text and its `object` attribute may hold content
     except RecursionError:
         raise too_deep(body, max_depth) from None
-    if not isinstance(value, dict):
-        raise not_an_object(body)
-    return value
 
 
 def _decode(body: bytes) -> object:

@@ -47,6 +47,10 @@ def too_deep(body: bytes, limit: int) -> MalformedContent:
     return MalformedContent(f"The JSON nests deeper than can be read, up to byte {len(body)}", offset=len(body))
 
 
+def not_an_array() -> MalformedContent:
+    return MalformedContent("The JSON is not an array", offset=0)
+
+
 def not_an_object(body: bytes) -> MalformedContent:
     """The refusal of JSON that is something else."""
     at = _SPACE.match(body)
