@@ -69,6 +69,19 @@ def resolve(keys: ResourceKeys, current: Record, intent: Intent, etag: str | Non
     return made
 
 
+def seen(keys: ResourceKeys, reply: StoredObject | Absent) -> Protocol[Record | None]:
+    """What a reader sees to whom `current.json` was this reply. Raises Unavailable, CorruptRecord."""
+    if isinstance(reply, Absent):
+        return None
+    record: Record | None = decode(reply.body, keys.current)
+    if record is not None and record.intent is not None:
+        record = yield from resolve(keys, record, record.intent, reply.etag)
+        if record is None:
+            base, _ = yield from look(keys)
+            record = base.record
+    return record
+
+
 def read(keys: ResourceKeys) -> Protocol[Record | None]:
     """The current version's record; None when there is none yet. Raises Unavailable, CorruptRecord."""
     base, _ = yield from look(keys)

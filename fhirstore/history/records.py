@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fhirstore.commit.messages import Absent, Get, Protocol
-from fhirstore.commit.reading import ask
+from fhirstore.commit.reading import ask, seen
+from fhirstore.commit.side_by_side import side_by_side
+from fhirstore.keyspace import ResourceKeys
 from fhirstore.record import Record, decode
 
 IN_FLIGHT = 64
@@ -32,6 +34,20 @@ class Budget:
         """This one is on the page."""
         self.expect(record)
         self.room -= len(record.resource or b"")
+
+
+def currents_at(resources: Sequence[ResourceKeys]) -> Protocol[dict[str, Record]]:
+    """What readers see of these resources, by key of `current.json`. 1 GET each, 2 or 3 more where an intent stands.
+
+    Raises Unavailable, CorruptRecord.
+    """
+    records: dict[str, Record] = {}
+    for first in range(0, len(resources), IN_FLIGHT):
+        batch = resources[first : first + IN_FLIGHT]
+        replies = yield from ask(*(Get(keys.current) for keys in batch))
+        found = yield from side_by_side([seen(keys, reply) for keys, reply in zip(batch, replies, strict=True)])
+        records |= {keys.current: record for keys, record in zip(batch, found, strict=True) if record is not None}
+    return records
 
 
 def records_at(keys: Sequence[str]) -> Protocol[dict[str, Record]]:

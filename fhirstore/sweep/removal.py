@@ -4,7 +4,7 @@ DELETE knows no condition, so the slot of version v + 1 may only go while nobody
 
 | step | requests |
 |---|---|
-| 1 | GET current, GET the slot: is it still this attempt's, and still above `current`? |
+| 1 | GET current, GET the slot: is it still this attempt's, and still above `current`? An intent that is as old is cleared first |
 | 2 | PUT current If-Match, the same record with a fresh nonce and `hold` = store's date + window; where there is no current, PUT a stub If-None-Match:* |
 | 3 | DELETE the slot, with a window that ends `apply` before the hold does |
 
@@ -20,8 +20,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from fhirstore.commit.attempt import Base
+from fhirstore.commit.intents import clear
 from fhirstore.commit.messages import Absent, Delete, Deleted, Expired, Get, Pause, Protocol, Put
-from fhirstore.commit.reading import ask, look
+from fhirstore.commit.reading import ask, glance
 from fhirstore.commit.repeating import removed
 from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, CorruptRecord, Unavailable
@@ -61,7 +62,12 @@ def remove_slot(keys: ResourceKeys, version: int, op: str | None, *, context: Co
     Raises Contention, Unavailable, CorruptRecord (current).
     """
     for n in range(context.rules.attempts):
-        base, date = yield from look(keys)
+        base, date = yield from glance(keys)
+        if base.intent is not None:
+            if base.intent.t + context.rules.settled >= date:
+                return None  # of a transaction that may be alive, and decides about this slot too
+            yield from clear(keys, base, context)
+            continue
         (reply,) = yield from ask(Get(keys.version(version)))
         if isinstance(reply, Absent):
             return False
@@ -94,7 +100,7 @@ def _hold_and_delete(keys: ResourceKeys, base: Base, version: int, date: int, co
     held = replace(record, hold=max(record.hold, date + context.rules.window), fence=nonce)
     (reply,) = yield (Put(keys.current, held.encode(), base.unchanged, date + context.rules.window),)
     if not isinstance(reply, Written):
-        now, _ = yield from look(keys)
+        now, _ = yield from glance(keys)
         if now.record is None or now.record.fence != nonce:
             return False
     delete = Delete((keys.version(version),), expires=held.hold - context.rules.apply)

@@ -6,6 +6,7 @@
 | walk | 1 LIST for the types, 1 LIST per folder and 1,000 events |
 | per event | 1 GET of current (one per resource of a batch), 1 GET of a version unless it is current |
 | per orphan | as `removal` says |
+| transactions | as `transactions` says |
 | checkpoint | 1 PUT at each third of the lease, 1 PUT at the end |
 
 The watermark goes forward only, by compare-and-set, and only over what was checked. A sweeper that lost its lease
@@ -29,6 +30,7 @@ from fhirstore.jobs.state import RELEASE, State, decode_state
 from fhirstore.keyspace import Event, Keyspace
 from fhirstore.sweep.removal import remove_orphan
 from fhirstore.sweep.standing import Standing, standings
+from fhirstore.sweep.transactions import remove_transactions
 from fhirstore.sweep.walk import EventWalk, Window
 
 _WATERMARK = "watermark"
@@ -52,7 +54,7 @@ class SweepReport:
 
     `watermark`: epoch ms. `checked`, `orphans`: events. `slots`: orphan slots removed. `unclear`: events that nobody
     can judge until fsck has looked at their resource. `left`: orphans left for the next pass. `strays`: keys that are
-    no events.
+    no events. `transactions`: records removed.
     """
 
     outcome: str
@@ -63,6 +65,7 @@ class SweepReport:
     unclear: int = 0
     left: int = 0
     strays: int = 0
+    transactions: int = 0
 
     def as_json(self) -> dict[str, object]:
         """The report as plain JSON values."""
@@ -77,10 +80,19 @@ class _Tally:
     unclear: int = 0
     left: int = 0
     strays: int = 0
+    transactions: int = 0
 
     def report(self, outcome: str, watermark: int) -> SweepReport:
         return SweepReport(
-            outcome, watermark, self.checked, self.orphans, self.slots, self.unclear, self.left, self.strays
+            outcome,
+            watermark,
+            self.checked,
+            self.orphans,
+            self.slots,
+            self.unclear,
+            self.left,
+            self.strays,
+            self.transactions,
         )
 
 
@@ -121,6 +133,7 @@ def sweep(keys: Keyspace, *, context: Context, pace: Pace | None = None) -> Prot
                     lease = yield from checkpoint(lease, context=context, work=_work(mark))
             mark = _advanced(mark, window, blocked)
         tally.strays = len(walk.strays)
+        tally.transactions = yield from remove_transactions(keys, date, context=context, page=pace.page)
         yield from end(lease, RELEASE, work=_work(mark))
     except LeaseLost:
         return tally.report("lost", mark)

@@ -1,7 +1,8 @@
 """Was the version that an event announces committed? For events so old that nothing of their attempt can still arrive.
 
 `current` is read first, the version object after it: a slot that is read once `current` has reached its version is
-final. And once an attempt's window is over, a version above `current` can never be committed by it.
+final. And once an attempt's window is over, a version above `current` can never be committed by it. Where an intent
+stands in `current`, the transaction's record says which version counts, as for every reader.
 
 A dead attempt stands at `current` + 1, with nothing above it. Whatever else is above `current` shows that `current`
 is damaged (lost, or an old copy put back): then nobody may take what is there for an orphan.
@@ -13,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from fhirstore.commit.messages import Absent, Get, Protocol
-from fhirstore.commit.reading import ask
+from fhirstore.commit.reading import ask, seen
+from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import CorruptRecord
 from fhirstore.keyspace import Event, Keyspace, ResourceKeys
 from fhirstore.objects.base import StoredObject
@@ -36,7 +38,10 @@ _DOUBTFUL = (Standing.NO_CURRENT, Standing.NO_VERSION)
 
 
 def standings(keys: Keyspace, events: Sequence[Event]) -> Protocol[list[Standing]]:
-    """The standing of each. 1 GET per resource, 1 GET per version that is not the current one; 2 round trips."""
+    """The standing of each. 1 GET per resource, 1 GET per version that is not the current one; 2 round trips.
+
+    1 round trip more where intents stand.
+    """
     found = yield from _standings(keys, events)
     doubtful = [event for event, standing in zip(events, found, strict=True) if standing in _DOUBTFUL]
     if not doubtful:
@@ -47,7 +52,7 @@ def standings(keys: Keyspace, events: Sequence[Event]) -> Protocol[list[Standing
 
 def _standings(keys: Keyspace, events: Sequence[Event]) -> Protocol[list[Standing]]:
     resources = {(event.type, event.id): keys.resource(event.type, event.id) for event in events}
-    found = yield from _records([resource.current for resource in resources.values()])
+    found = yield from _currents(list(resources.values()))
     currents = dict(zip(resources, found, strict=True))
     telling = {event: _telling(event, resources[event.type, event.id], currents) for event in events}
     distinct = list(dict.fromkeys(key for key in telling.values() if key))
@@ -82,6 +87,19 @@ def _standing(event: Event, current: _Read, telling: _Read) -> Standing:
     if not isinstance(record, Record) or record.version != event.version:
         return Standing.NO_VERSION
     return Standing.COMMITTED if record.op == event.op else Standing.OVERTAKEN
+
+
+def _currents(resources: Sequence[ResourceKeys]) -> Protocol[list[_Read]]:
+    """What readers see of each."""
+    replies = yield from ask(*(Get(keys.current) for keys in resources))
+    return (yield from side_by_side([_seen(keys, reply) for keys, reply in zip(resources, replies, strict=True)]))
+
+
+def _seen(keys: ResourceKeys, reply: StoredObject | Absent) -> Protocol[_Read]:
+    try:
+        return (yield from seen(keys, reply))
+    except CorruptRecord as corrupt:
+        return corrupt
 
 
 def _records(object_keys: Sequence[str]) -> Protocol[list[_Read]]:

@@ -87,7 +87,9 @@ async def test_a_healthy_embedded_store_is_clean(tmp_path: Path) -> None:
             keys = KEYS.resource("Patient", f"p-{n % 3}")
             await drive(write(keys, basic(keys), context=context(store)), store)
         await asyncio.sleep(0.05)
-        ctx = replace(context(store), rules=Rules(window=20, apply=10))  # all writers are done, so that is enough
+        ctx = replace(
+            context(store), rules=Rules(window=20, apply=10, transaction_window=20)
+        )  # all writers are done, so that is enough
         report = await drive(fsck(KEYS, context=ctx, how=Thoroughness(deep=True)), store)
         assert (report.counts, report.resources, report.versions, report.events) == ({}, 3, 6, 6)
     finally:
@@ -180,7 +182,7 @@ async def test_live_writers_are_never_taken_for_damage(kind: str, tmp_path: Path
     """Writers, dying writers, deletions, purges and a sweeper at work while fsck runs, again and again."""
     async with _store(kind, HandClock(), tmp_path) as given:
         store = MemoryStore() if kind == "memory" else given
-        ctx = replace(context(store), rules=Rules(window=200, apply=50))
+        ctx = replace(context(store), rules=Rules(window=200, apply=50, transaction_window=200))
         over = asyncio.Event()
 
         async def writer(n: int) -> None:
@@ -221,7 +223,7 @@ async def test_live_writers_are_never_taken_for_damage(kind: str, tmp_path: Path
 async def test_repairs_beside_live_writers_lose_nothing() -> None:
     """While writers update a resource, its events and newest objects vanish and come back."""
     store = MemoryStore()
-    ctx = replace(context(store), rules=Rules(window=200, apply=50))
+    ctx = replace(context(store), rules=Rules(window=200, apply=50, transaction_window=200))
     keys = KEYS.resource("Basic", "a")
     for _ in range(3):
         await drive(write(keys, basic(keys), context=ctx), store)

@@ -17,7 +17,7 @@ from fhirstore.objects import S3Options, open_objects
 from fhirstore.sweep.run import Pace, sweep
 from tests.sweep.attempts import KEYS, basic, context, die, keys_of
 
-RULES = Rules(window=2_000, apply=1_000)
+RULES = Rules(window=2_000, apply=1_000, transaction_window=2_000)
 
 
 async def test_the_sweeper_and_fsck_keep_their_promises_on_s3(
