@@ -11,6 +11,7 @@ Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of 
 | `tx/{txid}.json` | what became of a transaction: committed or aborted, for good |
 | `identity/{type}/{value}/{system}_{id}_{version}` | empty; that version brought the resource this identifier |
 | `identity/{type}/{value}.claim` | who is about to create a resource for an identifier with this value |
+| `resources/Receipt/{id}/…` | what a Bundle with an Idempotency-Key was answered (fhirstore/bundles/receipts.py) |
 | `sweep/state.json` | the sweeper's lease and watermark |
 | `audit/{t}_{action}_{type}_{id}_{op}.json` | an audit line: an administrator did this |
 | `bulk/submit/{submitter}/{submission}/…` | state of a bulk submission |
@@ -32,6 +33,9 @@ from dataclasses import dataclass
 
 from fhirstore.definitions.resource_types import is_id
 from fhirstore.errors import InvalidResource, UnknownTenant
+
+RECEIPT = "Receipt"
+"""Beside the FHIR types: what a Bundle with an Idempotency-Key was answered. No interaction and no history shows it."""
 
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
