@@ -14,10 +14,11 @@ from fhirstore import HistoryQuery
 from fhirstore.errors import InvalidResource
 from fhirstore.times import instant, period
 from server.call import Call
+from server.content.representation import PARAMETERS
 from server.prefer import is_lenient
 
 _CURSOR = "_cursor"
-_KNOWN = ("_count", "_since", "_at", "_sort", _CURSOR, "_format")
+_KNOWN = ("_count", "_since", "_at", "_sort", _CURSOR, *PARAMETERS)
 _OLDEST_FIRST = {"-_lastUpdated": False, "none": False, "_lastUpdated": True}
 _MOST_DIGITS = 9
 _Value = TypeVar("_Value")
@@ -52,6 +53,8 @@ def page_request(call: Call) -> PageRequest:
         if name in _KNOWN:
             values[name] = value
     count = _read(values, "_count", _count, "a whole number, 0 or more")
+    if call.representation.summary == "count":
+        count = 0
     query = HistoryQuery(
         count=HistoryQuery().count if count is None else count,
         since=_read(values, "_since", instant, "an instant like 2024-05-01T10:00:00Z"),

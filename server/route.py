@@ -8,17 +8,25 @@ from dataclasses import dataclass, field
 from starlette.responses import Response
 
 from server.call import Call
+from server.contract import Contract
+from server.settings import Settings
 
 Handler = Callable[[Call], Awaitable[Response]]
+
+
+def always(_: Settings) -> bool:
+    """Advertised whatever the settings are."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """What answers one method at one path, which is below the FHIR base.
 
-    `codes`: as in `CapabilityStatement.rest…interaction.code`; none: not advertised (an interaction that is not built
-    yet, or no FHIR interaction). `claims`: members of `CapabilityStatement.rest.resource` that are true because of
-    this line. `operation`: the canonical URL of an OperationDefinition.
+    `codes`: as in `CapabilityStatement.rest…interaction.code`; none: no FHIR interaction, or one that is not built
+    yet. `contract`: what it takes and gives; None: not built, so not in the OpenAPI document. `claims`: members of
+    `CapabilityStatement.rest.resource` that are true because of this line. `operation`: name and canonical URL of an
+    OperationDefinition. `advertised`: False keeps the line out of both documents.
     """
 
     method: str
@@ -26,5 +34,7 @@ class Route:
     handler: Handler
     codes: tuple[str, ...]
     doc: str
+    contract: Contract | None = None
     claims: Mapping[str, object] = field(default_factory=dict)
-    operation: str | None = None
+    operation: tuple[str, str] | None = None
+    advertised: Callable[[Settings], bool] = always

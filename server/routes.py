@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from server import contract
 from server.call import Call
 from server.interactions.bundle import bundle
 from server.interactions.capabilities import capabilities
@@ -29,24 +30,45 @@ def _unbuilt(what: str) -> Handler:
 
 
 _search = _unbuilt("Search")
+_READ = {"conditionalRead": "full-support"}
+_VREAD = {"readHistory": True}
+_UPDATE = {"versioning": "versioned-update", "updateCreate": True}
+_PURGE = "http://hl7.org/fhir/OperationDefinition/Patient-purge"
 
 TABLE: tuple[Route, ...] = (
-    Route("GET", "/{type}/{id}", read, ("read",), "The current version of a resource"),
-    Route("PUT", "/{type}/{id}", update, ("update",), "Store the next version, or create under this id"),
-    Route("DELETE", "/{type}/{id}", delete, ("delete",), "Delete; older versions stay readable"),
+    Route("GET", "/{type}/{id}", read, ("read",), "The current version of a resource", contract.READ, _READ),
+    Route("GET", "/{type}/{id}/_history/{vid}", vread, ("vread",), "One version of a resource", contract.VREAD, _VREAD),
+    Route("PUT", "/{type}/{id}", update, ("update",), "Store the next version, or create", contract.UPDATE, _UPDATE),
     Route("PATCH", "/{type}/{id}", _unbuilt("Patch"), (), "Change parts of a resource"),
-    Route("POST", "/{type}", create, ("create",), "Store a new resource under a server-assigned id"),
+    Route("DELETE", "/{type}/{id}", delete, ("delete",), "Delete; older versions stay readable", contract.DELETE),
+    Route("POST", "/{type}", create, ("create",), "Store a new resource; the server assigns its id", contract.CREATE),
     Route("GET", "/{type}", _search, (), "Search a type"),
-    Route("PUT", "/{type}", _unbuilt("Conditional update"), (), "Update what matches"),
-    Route("DELETE", "/{type}", _unbuilt("Conditional delete"), (), "Delete what matches"),
-    Route("GET", "/{type}/{id}/_history/{vid}", vread, ("vread",), "One version of a resource"),
-    Route("POST", "/{type}/{id}/$purge", purge, (), "Remove a resource and its history physically (admin)"),
-    Route("GET", "/metadata", capabilities, (), "The CapabilityStatement"),
-    Route("GET", "/_history", history_system, ("history-system",), "Everything that happened"),
-    Route("GET", "/{type}/_history", history_type, ("history-type",), "Everything that happened to a type"),
-    Route("GET", "/{type}/{id}/_history", history_instance, ("history-instance",), "Everything that happened to it"),
     Route("POST", "/{type}/_search", _search, (), "Search a type"),
-    Route("POST", "/_search", _search, (), "Search all types"),
     Route("GET", "", _search, (), "Search all types"),
-    Route("POST", "", bundle, ("batch", "transaction"), "Process a Bundle"),
+    Route("POST", "/_search", _search, (), "Search all types"),
+    Route("PUT", "/{type}", _unbuilt("Conditional update"), (), "Update what matches"),
+    Route("PATCH", "/{type}", _unbuilt("Conditional patch"), (), "Patch what matches"),
+    Route("DELETE", "/{type}", _unbuilt("Conditional delete"), (), "Delete what matches"),
+    Route("GET", "/_history", history_system, ("history-system",), "Everything that happened", contract.HISTORY),
+    Route("GET", "/{type}/_history", history_type, ("history-type",), "What happened to a type", contract.HISTORY),
+    Route(
+        "GET",
+        "/{type}/{id}/_history",
+        history_instance,
+        ("history-instance",),
+        "What happened to a resource",
+        contract.HISTORY,
+    ),
+    Route("POST", "", bundle, ("batch", "transaction"), "Process a Bundle", contract.BUNDLE),
+    Route("GET", "/metadata", capabilities, (), "The CapabilityStatement", contract.CAPABILITIES),
+    Route(
+        "POST",
+        "/{type}/{id}/$purge",
+        purge,
+        (),
+        "Remove a resource and its history physically",
+        contract.ADMIN,
+        operation=("purge", _PURGE),
+        advertised=lambda settings: settings.enable_purge,
+    ),
 )

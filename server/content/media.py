@@ -94,9 +94,9 @@ def negotiate(accept: str, release: str) -> MediaType | None:
 
 def named(format_: str, release: str) -> MediaType | None:
     """The form that `_format` names: a short name or a media type; None if this server has no such form."""
-    name, given = parameters(format_.strip().replace(" ", "+"))  # in a query string, an unescaped + is a space
+    name, given = parameters(format_.strip())
     version = _release_asked(tuple(given.items()), release)
-    name = name.lower()
+    name = name.lower().replace(" ", "+")  # in a query string, an unescaped + is a space
     if version is None or not (name in _SHORT or name in _ORDER):
         return None
     return MediaType(_SHORT.get(name) or (FHIR_XML if name in _XML else FHIR_JSON), version)

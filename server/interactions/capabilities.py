@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 from starlette.responses import Response
 
+from fhirstore.errors import InvalidResource
+from server.answers import not_modified, resource_answer
 from server.call import Call
-from server.capabilities import capability_statement
-from server.outcome import FHIR_JSON
-from server.refusal import Refused
+from server.capabilities import MODES, Capabilities
+from server.preconditions import has_tag
 
 
 async def capabilities(call: Call) -> Response:
-    """GET [base]/metadata: what this server does, computed from its route table."""
-    if call.request.query_params.get("mode", "full") != "full":
-        raise Refused(501, "Only mode=full is implemented")
-    statement = capability_statement(call.base_url, call.table)
-    return Response(msgspec.json.encode(statement), 200, None, FHIR_JSON)
+    """GET [base]/metadata: what this server does, computed from its route table; 304 if the client has that already.
+
+    `mode=terminology` is answered with TerminologyCapabilities.
+    """
+    mode = call.request.query_params.get("mode", "full")
+    if mode not in MODES:
+        raise InvalidResource(f"mode must be one of {', '.join(MODES)}", code="value")
+    statement = Capabilities(call.table, call.settings, call.release).statement(call.base_url, mode=mode)
+    content = msgspec.json.encode(statement)
+    tag = f'W/"{hashlib.sha256(content).hexdigest()[:16]}"'
+    if has_tag(call, tag):
+        return not_modified(tag)
+    return resource_answer(call, call.representation.entry(content), headers={"ETag": tag})

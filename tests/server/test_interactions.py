@@ -119,20 +119,6 @@ async def test_if_match_on_what_does_not_exist_is_412(served: Served) -> None:
     assert (await served.client.get("/fhir/Patient/p")).status_code == 404
 
 
-async def test_the_capability_statement_claims_what_the_table_has(served: Served) -> None:
-    """Every resource type, the interactions that are built, and nothing that is answered with 501."""
-    statement = (await served.client.get("/fhir/metadata")).json()
-    assert statement["resourceType"] == "CapabilityStatement"
-    assert statement["fhirVersion"] == "4.0.1"
-    assert statement["implementation"]["url"] == "http://testserver/fhir"
-    resources = statement["rest"][0]["resource"]
-    assert {"Patient", "Observation", "Parameters", "Bundle"} <= {resource["type"] for resource in resources}
-    for resource in resources:
-        codes = {interaction["code"] for interaction in resource["interaction"]}
-        assert codes == {"read", "vread", "update", "delete", "create", "history-instance", "history-type"}
-    assert statement["rest"][0]["interaction"] == [{"code": "history-system"}]
-
-
 async def test_health_says_live_and_ready(served: Served) -> None:
     """Both probes answer 200 while the store is there."""
     assert (await served.client.get("/health/live")).status_code == 200

@@ -1,0 +1,58 @@
+"""What an interaction takes and gives, as far as HTTP shows it: what the OpenAPI document says of a line of the table.
+
+https://hl7.org/fhir/R4/http.html#summary. The parameters of every interaction (`_format` …) and the ways in which any
+request may fail are not repeated here; openapi.py adds them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """`query`, `headers`: names the interaction looks at. `body`: resource, bundle, patch, form or empty.
+
+    `success`, `failure`: the statuses it answers with on its own account.
+    """
+
+    success: tuple[int, ...] = (200,)
+    failure: tuple[int, ...] = ()
+    query: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    body: str = ""
+
+
+_UNCHANGED = ("If-None-Match", "If-Modified-Since")
+_PAGES = ("_count", "_since", "_at", "_sort")
+_WRITES = (409, 413, 415, 422)
+PATCH_FORMATS = (
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/fhir+json",
+    "application/fhir+xml",
+)
+SEARCH_PARAMETERS = ("_id", "_lastUpdated", "identifier", "_count")
+
+READ = Contract((200, 304), (404, 410), headers=_UNCHANGED)
+VREAD = READ
+CREATE = Contract(
+    (200, 201), (404, 412, *_WRITES), headers=("If-None-Exist", "Idempotency-Key", "Prefer"), body="resource"
+)
+UPDATE = Contract((200, 201), (404, 412, *_WRITES), headers=("If-Match", "If-None-Match", "Prefer"), body="resource")
+PATCH = Contract((200,), (404, 410, 412, *_WRITES), headers=("If-Match", "Prefer"), body="patch")
+DELETE = Contract((200, 204), (404, 409, 412), headers=("If-Match", "Prefer"))
+CONDITIONAL_UPDATE = Contract(
+    (200, 201), (404, 412, *_WRITES), ("_id", "identifier"), ("If-Match", "If-None-Match", "Prefer"), "resource"
+)
+CONDITIONAL_PATCH = Contract((200,), (404, 410, 412, *_WRITES), ("_id", "identifier"), ("If-Match", "Prefer"), "patch")
+CONDITIONAL_DELETE = Contract((200, 204), (404, 409, 412), ("_id", "identifier"), ("If-Match", "Prefer"))
+HISTORY = Contract((200,), (404,), _PAGES, ("Prefer",))
+SEARCH = Contract((200,), (404,), SEARCH_PARAMETERS, ("Prefer",))
+SEARCH_ALL = Contract((200,), (), ("_type", *SEARCH_PARAMETERS), ("Prefer",))
+SEARCH_FORM = Contract((200,), (404, 413, 415), SEARCH_PARAMETERS, ("Prefer",), "form")
+SEARCH_ALL_FORM = Contract((200,), (413, 415), ("_type", *SEARCH_PARAMETERS), ("Prefer",), "form")
+BUNDLE = Contract((200,), (404, 410, 412, *_WRITES), headers=("Idempotency-Key", "Prefer"), body="bundle")
+CAPABILITIES = Contract((200, 304), (), ("mode",), ("If-None-Match",))
+VALIDATE = Contract((200,), (404, 410, *_WRITES), ("mode", "profile"), (), "resource")
+ADMIN = Contract((200,), (404, 501))
