@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Literal, overload
 
@@ -27,6 +27,8 @@ from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.resources import Version
+from fhirstore.search.criteria import Criteria, parse_criteria
+from fhirstore.search.page import Search, SearchPage
 from fhirstore.sweep.run import SweepReport, sweep
 from fhirstore.tenancy import Place
 
@@ -181,24 +183,47 @@ class TenantStore:
         events = EventsHistory(self._place.tenant, self._place.keys, type, query, remembered, context)
         return await drive(events.page(cursor), self._place.objects)
 
+    def criteria(self, type: str | None, parameters: Iterable[tuple[str, str]], *, lenient: bool = False) -> Criteria:
+        """Read search parameters, unquoted: `_id`, `_lastUpdated`, `identifier`. `type` None: of all types.
+
+        `lenient`: leave out what is not supported (`Criteria.ignored`). Raises UnknownType, InvalidResource,
+        Unsupported.
+        """
+        known = None if type is None else resources.known_type(type)
+        return parse_criteria(known, parameters, now=self._place.objects.now(), lenient=lenient)
+
+    async def search(self, criteria: Criteria, *, count: int | None = None, cursor: str | None = None) -> SearchPage:
+        """One page of what matches: the first, or the one that the `next` of another page names.
+
+        `count`: matches wanted, 50 if None, 250 at most; 0: the total alone. What it costs: `fhirstore.search`. Raises
+        InvalidResource (cursor), Unavailable.
+        """
+        remembered, context = self._engine.remembered_histories, self._context()
+        search = Search(self._place.tenant, self._place.keys, criteria, remembered, context)
+        return await drive(search.page(count, cursor), self._place.objects)
+
     async def process(
         self, bundle: bytes | Mapping[str, object], *, options: BundleOptions | None = None
     ) -> BundleResult:
         """Process a Bundle of type batch or transaction, as its type says. Raises InvalidResource, ContentTooLarge;
         for a transaction, what any of its entries raises: then nothing was written."""
-        return await process(_parse(bundle), self, options=options)
+        return await process(_parse(bundle), self, engine=self._engine, place=self._place, options=options)
 
     async def batch(
         self, bundle: bytes | Mapping[str, object], *, options: BundleOptions | None = None
     ) -> BundleResult:
         """Do every entry on its own; the results are in the order of the entries. Raises as `process`."""
-        return await process(_parse(bundle), self, options=options, kinds=("batch",))
+        return await process(
+            _parse(bundle), self, engine=self._engine, place=self._place, options=options, kinds=("batch",)
+        )
 
     async def transaction(
         self, bundle: bytes | Mapping[str, object], *, options: BundleOptions | None = None
     ) -> BundleResult:
         """Do all entries or none. N PUT entries: N GET + 5N+1 PUT, 3 round trips. Raises as `process`."""
-        return await process(_parse(bundle), self, options=options, kinds=("transaction",))
+        return await process(
+            _parse(bundle), self, engine=self._engine, place=self._place, options=options, kinds=("transaction",)
+        )
 
     async def purge(self, type: str, id: str, *, by: str) -> Purged:
         """Remove every version and its history physically; version numbers are never used again.

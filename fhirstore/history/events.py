@@ -13,6 +13,7 @@ https://hl7.org/fhir/R4/http.html#history
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fhirstore.commit.messages import Protocol
@@ -28,6 +29,10 @@ from fhirstore.keyspace import Keyspace
 from fhirstore.resources import Version
 
 _ROUNDS = 20  # then the page is empty, and its `next` goes on: no request runs for ever
+
+
+Read = Callable[[Sequence[str], Budget], Protocol[tuple[list[Version], int]]]
+"""Given the names of events, newest first: what is on the page, and how many were looked at before it was full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,11 @@ class EventsHistory:
     def prefix(self) -> str:
         return self.keys.system_history() if self.type is None else self.keys.type_history(self.type)
 
-    def page(self, cursor_text: str | None) -> Protocol[HistoryPage]:
-        """The first page, or the one that `cursor_text` names. Raises InvalidResource (cursor), Unavailable."""
+    def page(self, cursor_text: str | None, *, read: Read | None = None) -> Protocol[HistoryPage]:
+        """The first page, or the one that `cursor_text` names. `read`: another way to tell what is on it.
+
+        Raises InvalidResource (cursor), Unavailable.
+        """
         cursor = decode(cursor_text, EventsCursor)
         as_of = safe_time(self.context) if cursor is None else cursor.as_of
         want = self.query.want
@@ -58,7 +66,7 @@ class EventsHistory:
         for _ in range(_ROUNDS):
             window = yield from self._window(cursor)
             names = self._in_order(window, want)
-            versions, looked = yield from self._count(names, budget)
+            versions, looked = yield from (read or self._count)(names, budget)
             if looked == len(window.names) and window.whole:
                 return HistoryPage(tuple(versions), None, as_of)
             outlook = None if self.query.oldest_first else window.outlook(looked)
@@ -92,7 +100,7 @@ class EventsHistory:
             self.remembered.remember(self.tenant, self.prefix, window.newest(now), now)
         return window
 
-    def _count(self, names: tuple[str, ...], budget: Budget) -> Protocol[tuple[list[Version], int]]:
+    def _count(self, names: Sequence[str], budget: Budget) -> Protocol[tuple[list[Version], int]]:
         now = self.context.now()
         watermark = 0
         if names and self.query.at is None and min(map(time_of, names)) + self.context.rules.settled < now:

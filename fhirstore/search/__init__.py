@@ -1,0 +1,16 @@
+"""Search by what the bucket itself can answer: `_id`, `_lastUpdated` and `identifier`.
+
+Read in this order: `criteria` (what is asked for), `token` and `span` (one value of a parameter), `candidates` (from
+the identity index to the resources that truly match), `recent` (no index to go by: from the newest events of the
+type), `page` (one page of the answer).
+
+| asked for | cost |
+|---|---|
+| `_id` | 1 GET per id |
+| `identifier=value`, `system|value`, `|value` | 1 LIST per value, 1 GET per candidate |
+| `_lastUpdated`, `identifier=system|`, nothing at all | 1 or 2 LIST per page, 1 GET per resource looked at |
+
+Criteria are and-ed, the cheapest of them finds the candidates, all of them are checked on the resource itself.
+
+https://hl7.org/fhir/R4/search.html
+"""

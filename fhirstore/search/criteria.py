@@ -1,0 +1,156 @@
+"""The criteria of a search or a conditional interaction, read from its parameters.
+
+Repeated parameters are and-ed, values with commas between them or-ed: https://hl7.org/fhir/R4/search.html#combining.
+What is not understood is refused by name, or, where the client is lenient, left out and reported
+(https://hl7.org/fhir/R4/search.html#errors). A modifier is refused in any case: "servers SHALL reject any search
+request that contains a modifier that the server does not support for that parameter"; so is a value that makes no
+sense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from fhirstore.definitions.resource_types import RESOURCE_TYPES, is_id
+from fhirstore.errors import InvalidResource, Unsupported
+from fhirstore.identifiers import identifiers
+from fhirstore.record import Record
+from fhirstore.search.span import spans
+from fhirstore.search.token import Token, split, token, unescaped
+from fhirstore.times import Period
+
+_KNOWN = ("_id", "_lastUpdated", "identifier")
+
+Pairs = Iterable[tuple[str, str]]
+"""Names and values of parameters, unquoted, in the order given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What a resource of `type` (None: of any, or of `types`) must be. Each field: all of them, any of each.
+
+    `used`: the parameters that these criteria are made of, as given; `ignored`: those that were left out.
+    """
+
+    type: str | None
+    ids: tuple[frozenset[str], ...] = ()
+    identifiers: tuple[tuple[Token, ...], ...] = ()
+    updated: tuple[tuple[Period, ...], ...] = ()
+    types: tuple[frozenset[str], ...] = ()
+    used: tuple[tuple[str, str], ...] = ()
+    ignored: tuple[tuple[str, str], ...] = ()
+
+    def match(self, type: str, id: str, record: Record | None) -> bool:
+        """Does this version, as readers see it, meet them all? A deleted resource meets none."""
+        if record is None or record.resource is None:
+            return False
+        if not all(type in types for types in self.types) or not all(id in ids for ids in self.ids):
+            return False
+        if not all(any(one.start <= record.t < one.end for one in periods) for periods in self.updated):
+            return False
+        if not self.identifiers:
+            return True
+        carried = identifiers(type, record.resource)
+        return all(any(token.matches(one) for token in tokens for one in carried) for tokens in self.identifiers)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Hashes of all identifier values in question, sorted: what a conditional interaction claims."""
+        hashes = (token.value_hash for tokens in self.identifiers for token in tokens)
+        return tuple(sorted({found for found in hashes if found is not None}))
+
+    @property
+    def found_by_index(self) -> bool:
+        """Do ids, or the identity index, lead to all that match?"""
+        return bool(self.ids) or any(all(token.name for token in tokens) for tokens in self.identifiers)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """The criteria read so far."""
+
+    type: str | None
+    now: int
+    ids: list[frozenset[str]] = field(default_factory=list)
+    identifiers: list[tuple[Token, ...]] = field(default_factory=list)
+    updated: list[tuple[Period, ...]] = field(default_factory=list)
+    types: list[frozenset[str]] = field(default_factory=list)
+
+    def take(self, name: str, value: str) -> bool:
+        """Read one parameter. False: nothing is known of it. Raises InvalidResource, Unsupported."""
+        code, colon, modifier = name.partition(":")
+        if code not in _KNOWN and not (code == "_type" and self.type is None):
+            return False
+        if colon:
+            raise Unsupported(f"The modifier ':{_shown(modifier)}' of '{code}' is not supported")
+        values = split(value, ",")
+        try:
+            if not all(values):
+                raise ValueError("it has no value")
+            self._read(code, values)
+        except ValueError as wrong:
+            raise InvalidResource(f"The search parameter '{code}' cannot be read: {wrong}", code="value") from wrong
+        return True
+
+    def _read(self, code: str, values: list[str]) -> None:
+        if code == "_lastUpdated":
+            self.updated.append(tuple(one for value in values for one in spans(value, now=self.now)))
+        elif code == "_type":
+            if not RESOURCE_TYPES.issuperset(values):
+                raise ValueError("it names what is no resource type")
+            self.types.append(frozenset(values))
+        elif self.type is None:
+            raise Unsupported(f"'{code}' is supported in searches of one type, like Patient?{code}=…")
+        elif code == "_id":
+            ids = frozenset(unescaped(value) for value in values)
+            self.ids.append(frozenset(id_ for id_ in ids if is_id(id_)))
+        else:
+            self.identifiers.append(tuple(token(value) for value in values))
+
+
+def parse_criteria(type: str | None, pairs: Pairs, *, now: int, lenient: bool = False) -> Criteria:
+    """Read search parameters. `type` None: of all types. `now`: epoch ms, for `ap`.
+
+    `lenient`: leave out parameters that are not supported. Raises InvalidResource, Unsupported.
+    """
+    reading = _Reading(type, now)
+    used, ignored = [], []
+    for name, value in pairs:
+        if reading.take(name, value):
+            used.append((name, value))
+        elif lenient:
+            ignored.append((name, value))
+        else:
+            raise Unsupported(
+                f"The search parameter '{_shown(name)}' is not supported; these are: _id, _lastUpdated, identifier"
+            )
+    return Criteria(
+        type,
+        tuple(reading.ids),
+        tuple(reading.identifiers),
+        tuple(reading.updated),
+        tuple(reading.types),
+        tuple(used),
+        tuple(ignored),
+    )
+
+
+def parse_condition(type: str, query: str) -> Criteria:
+    """The criteria of a conditional interaction or reference, from a query string like `identifier=system|value`.
+
+    They must be such that nobody else's write goes unnoticed: ids, or identifiers with a value. Raises InvalidResource,
+    Unsupported.
+    """
+    criteria = parse_criteria(type, parse_qsl(query.removeprefix("?"), keep_blank_values=True), now=0)
+    if criteria.updated:
+        raise Unsupported("'_lastUpdated' is not supported as a condition; use _id or identifier")
+    if not criteria.found_by_index:
+        raise InvalidResource("A condition needs '_id', or 'identifier' with a value", code="required")
+    return criteria
+
+
+def _shown(name: str) -> str:
+    """A parameter's name, as far as it is safe to repeat."""
+    return "".join(char if char.isalnum() or char in "-_:.$" else "?" for char in name[:64])

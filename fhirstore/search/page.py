@@ -1,0 +1,145 @@
+"""One page of a search, and where the next one starts.
+
+What ids or the index lead to comes in the order of the ids; everything else newest first. A cursor is a place in that
+order, opaque to clients, and names no tenant and no criteria: a forged one shows other pages of the same search.
+
+https://hl7.org/fhir/R4/http.html#paging
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+
+from fhirstore.commit.messages import Protocol
+from fhirstore.commit.rules import Context
+from fhirstore.errors import InvalidResource
+from fhirstore.history.events import EventsHistory
+from fhirstore.history.page import DEFAULT_COUNT, MAX_COUNT, PAGE_BYTES, HistoryQuery
+from fhirstore.history.records import Budget
+from fhirstore.history.remembered import RememberedHistories
+from fhirstore.keyspace import Keyspace
+from fhirstore.resources import Version, version_of
+from fhirstore.search.candidates import Match, candidates
+from fhirstore.search.criteria import Criteria
+from fhirstore.search.recent import Recent
+from fhirstore.search.span import hull
+from fhirstore.times import Period
+
+_LONGEST = 4096
+_ROUNDS = 4  # then the page is shorter than asked for
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """`matches`: at most as many as asked for, sometimes fewer. `next`: the cursor of the next page, None on the last.
+
+    `total`: of all pages, where it is known. `criteria`: what was searched for, what was ignored.
+    """
+
+    matches: tuple[Version, ...]
+    next: str | None
+    total: int | None
+    criteria: Criteria
+
+
+class _AfterId(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="a"):
+    id: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9.-]{1,64}\Z")]
+
+
+class _Older(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="o"):
+    began: Annotated[int, msgspec.Meta(ge=0, lt=10**13)]
+    history: Annotated[str, msgspec.Meta(max_length=2048)]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One search of a tenant."""
+
+    tenant: str
+    keys: Keyspace
+    criteria: Criteria
+    remembered: RememberedHistories
+    context: Context
+
+    def page(self, count: int | None, cursor_text: str | None) -> Protocol[SearchPage]:
+        """The first page, or the one that `cursor_text` names. `count`: matches wanted, at most 250; 0: the total
+        alone, where it can be known. Raises InvalidResource (cursor), Unavailable, CorruptRecord."""
+        want = max(0, min(DEFAULT_COUNT if count is None else count, MAX_COUNT))
+        cursor = _decode(cursor_text)
+        if self.criteria.found_by_index:
+            return (yield from self._by_index(want, cursor if isinstance(cursor, _AfterId) else None))
+        return (yield from self._recent(want, cursor if isinstance(cursor, _Older) else None))
+
+    def _by_index(self, want: int, cursor: _AfterId | None) -> Protocol[SearchPage]:
+        found = yield from candidates(self.keys, self.criteria)
+        ids = found.after(None if cursor is None else cursor.id)
+        budget = Budget(PAGE_BYTES)
+        matches: list[Match] = []
+        total = 0
+        while ids and (not want or (len(matches) < want and budget.room > 0)):
+            some = ids[: min(budget.at_once, want - len(matches)) if want else budget.at_once]
+            ids = ids[len(some) :]
+            new = yield from found.matching(some)
+            total += len(new)
+            for match in new:
+                if match.base.record is not None:
+                    budget.spend(match.base.record) if want else budget.expect(match.base.record)
+            matches += new if want else ()
+            last = some[-1]
+        complete = cursor is None and not ids
+        following = _encode(_AfterId(last)) if ids else None
+        return SearchPage(_versions(matches), following, total if complete else None, self.criteria)
+
+    def _recent(self, want: int, cursor: _Older | None) -> Protocol[SearchPage]:
+        recent = Recent(
+            self.keys,
+            self.keys.system_history() if self.criteria.type is None else self.keys.type_history(self.criteria.type),
+            self.criteria,
+            self.context.now() if cursor is None else cursor.began,
+            first=cursor is None,
+        )
+        stretch = hull(self.criteria.updated)
+        found: list[Version] = []
+        following = None if cursor is None else cursor.history
+        for _ in range(_ROUNDS):
+            query = HistoryQuery(want - len(found), since=stretch.start or None, at=Period(0, stretch.end))
+            events = EventsHistory(self.tenant, self.keys, self.criteria.type, query, self.remembered, self.context)
+            page = yield from events.page(following, read=recent.versions)
+            found += page.versions
+            following = page.next
+            if following is None or len(found) >= want or sum(len(one.content) for one in found) > PAGE_BYTES // 2:
+                break
+        total = len(found) if want and cursor is None and following is None else None
+        following = None if following is None else _encode(_Older(recent.began, following))
+        return SearchPage(tuple(found), following, total, self.criteria)
+
+
+def _versions(matches: list[Match]) -> tuple[Version, ...]:
+    return tuple(
+        version_of(match.keys.type, match.keys.id, record)
+        for match in matches
+        if (record := match.base.record) is not None
+    )
+
+
+def _encode(cursor: _AfterId | _Older) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
+
+
+def _decode(text: str | None) -> _AfterId | _Older | None:
+    if text is None:
+        return None
+    try:
+        if len(text) > _LONGEST:
+            raise ValueError("too long")
+        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
+        return msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=_AfterId | _Older)
+    except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
+        raise InvalidResource(
+            "The cursor is not one that this search gave out; start again without it", code="value"
+        ) from error

@@ -1,0 +1,49 @@
+"""One value of the parameter `_lastUpdated`: a prefix and a date, as stretches of time.
+
+`meta.lastUpdated` is an instant here, known to the millisecond; the value of the parameter may be a whole year. `eq` is
+inside, `gt` and `sa` after its end, `lt` and `eb` before its start, `ge` and `le` include it, `ne` is the rest; `ap`
+reaches a tenth of the time between then and now further both ways, as the page recommends.
+
+https://hl7.org/fhir/R4/search.html#prefix
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fhirstore.times import Period, period
+
+_BEGIN, _END = 0, 10**13  # no `t` is outside
+
+
+def spans(text: str, *, now: int) -> tuple[Period, ...]:
+    """The times that one value means; `now`: epoch ms. Raises ValueError."""
+    prefix = text[:2] if text[:2].isalpha() else "eq"
+    stated = period(text.removeprefix(prefix) if text[:2].isalpha() else text)
+    match prefix:
+        case "eq":
+            return (stated,)
+        case "ne":
+            return (Period(_BEGIN, stated.start), Period(stated.end, _END))
+        case "gt" | "sa":
+            return (Period(stated.end, _END),)
+        case "lt" | "eb":
+            return (Period(_BEGIN, stated.start),)
+        case "ge":
+            return (Period(stated.start, _END),)
+        case "le":
+            return (Period(_BEGIN, stated.end),)
+        case "ap":
+            reach = abs(now - stated.start) // 10
+            return (Period(max(_BEGIN, stated.start - reach), min(_END, stated.end + reach)),)
+        case _:
+            raise ValueError("a prefix is one of eq ne gt lt ge le sa eb ap")
+
+
+def hull(alternatives: Iterable[tuple[Period, ...]]) -> Period:
+    """The shortest stretch outside which not all of them can hold; each holds in any of its periods."""
+    start, end = _BEGIN, _END
+    for periods in alternatives:
+        start = max(start, min(one.start for one in periods))
+        end = min(end, max(one.end for one in periods))
+    return Period(start, end)

@@ -1,0 +1,79 @@
+"""One token of the parameter `identifier`.
+
+| written | matches identifiers with |
+|---|---|
+| `value` | this value, in any system or none |
+| `system|value` | both |
+| `|value` | this value and no system |
+| `system|` | this system, whatever the value |
+
+https://hl7.org/fhir/R4/search.html#token
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fhirstore.identifiers import Identifier, system_hash, value_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`value` None: any. `system` None: none at all, unless `any_system`."""
+
+    value: str | None
+    system: str | None = None
+    any_system: bool = False
+
+    def matches(self, identifier: Identifier) -> bool:
+        """Is it one of those? Compared as it is: identifiers are case-sensitive (see `fhirstore.identifiers`)."""
+        if self.value is not None and self.value != identifier.value:
+            return False
+        return self.any_system or self.system == identifier.system
+
+    @property
+    def value_hash(self) -> str | None:
+        """The hash of its value; None where any value matches."""
+        return None if self.value is None else value_hash(self.value)
+
+    @property
+    def name(self) -> str | None:
+        """What the index calls all that match; None where it has no name for them."""
+        found = self.value_hash
+        return found if found is None or self.any_system else f"{found}/{system_hash(self.system)}"
+
+
+def token(text: str) -> Token:
+    """Read one token; `\\|` and `\\\\` are not special in it. Raises ValueError."""
+    parts = split(text, "|")
+    if len(parts) > 2 or not any(parts):
+        raise ValueError("a token is value, system|value, |value or system|")
+    if len(parts) == 1:
+        return Token(unescaped(parts[0]), any_system=True)
+    system, value = (unescaped(part) or None for part in parts)
+    return Token(value, system)
+
+
+def split(text: str, separator: str) -> list[str]:
+    """Cut at each separator that has no backslash before it; the parts are still escaped."""
+    parts, begin, at = [], 0, 0
+    while at < len(text):
+        if text[at] == "\\":
+            at += 2
+            continue
+        if text[at] == separator:
+            parts.append(text[begin:at])
+            begin = at + 1
+        at += 1
+    return [*parts, text[begin:]]
+
+
+def unescaped(text: str) -> str:
+    """https://hl7.org/fhir/R4/search.html#escaping: a backslash before `\\ | , $` means that character itself."""
+    parts, at = [], 0
+    while at < len(text):
+        if text[at] == "\\" and text[at + 1 : at + 2] in ("\\", "|", ",", "$"):
+            at += 1
+        parts.append(text[at])
+        at += 1
+    return "".join(parts)
