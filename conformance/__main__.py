@@ -1,7 +1,9 @@
-"""`python -m conformance …`: black-box measurements, against our server or anybody's."""
+"""`python -m conformance …`: black-box measurements and checks, of our server or anybody's."""
 
 from __future__ import annotations
 
 from conformance.bench.command import app
+from conformance.rest.command import rest
 
+app.command()(rest)
 app()
