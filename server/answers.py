@@ -9,6 +9,7 @@ from starlette.responses import Response
 from fhirstore import Version
 from fhirstore.errors import InvalidResource, Issue
 from server.call import Call
+from server.content.binary import native_response
 from server.content.representation import AS_STORED, Representation
 from server.http_dates import http_date
 from server.outcome import operation_outcome
@@ -48,9 +49,14 @@ class VersionResponse(Response):
 
 
 def shown(call: Call, version: Version) -> Response:
-    """What a read or vread answers: the version; 304 and no body where the client has it already."""
+    """What a read or vread answers: the version; 304 and no body where the client has it already.
+
+    A Binary shows its content where the client does not ask for FHIR.
+    """
     if is_unchanged(call, version):
         return not_modified(etag(version.version_id), version.last_updated)
+    if version.type == "Binary" and (native := native_response(call, version)) is not None:
+        return native
     return VersionResponse(version, call.representation)
 
 

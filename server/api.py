@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhirstore import FhirStore
 from server.call import FHIR_PATH, Call
+from server.content.binary import negotiable
 from server.content.compress import CompressedSend, coding_for
 from server.content.representation import AS_STORED, Representation, wanted
 from server.outcome import error_answer
@@ -46,7 +47,7 @@ class FhirApi:
         headers = _headers(scope)
         representation = AS_STORED
         try:
-            representation = wanted(scope["query_string"], headers, RELEASE)
+            representation = wanted(scope["query_string"], negotiable(path, headers, RELEASE), RELEASE)
             response = await self._answer(scope, receive, headers, representation)
         except Exception as error:  # noqa: BLE001 - the app's edge: whatever went wrong is answered, and logged
             response = error_answer(scope["method"], error, representation)

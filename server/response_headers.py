@@ -26,6 +26,7 @@ EXPOSED = (
     "Retry-After",
     "X-Request-Id",
     "X-Correlation-Id",
+    "X-Security-Context",
 )
 _ECHOED = re.compile(rb"[\x21-\x7e]{1,128}")
 

@@ -13,7 +13,7 @@ from fhirstore.errors import ContentTooLarge, InvalidResource, MalformedContent
 from server.call import Call
 from server.content.forms import from_xml
 from server.content.inflate import TooMuch, inflater
-from server.content.media import announced
+from server.content.media import MediaType, announced
 from server.fields import parameters
 from server.refusal import Refused
 
@@ -29,14 +29,23 @@ async def resource_body(call: Call) -> bytes:
 
     Raises Refused (415), ContentTooLarge, InvalidResource (none), MalformedContent (not what it says it is).
     """
-    content_type = call.headers.get(b"content-type", b"")
-    if content_type in _PLAIN:
-        return await raw_body(call)
-    media = announced(content_type.decode("latin-1"), call.release)
+    if call.headers.get(b"content-type", b"") not in _PLAIN:
+        _announced(call)  # refused before it is read
+    return as_json(call, await raw_body(call))
+
+
+def as_json(call: Call, body: bytes) -> bytes:
+    """A resource's bytes, of the form that the Content-Type announces, as JSON. Raises as `resource_body`."""
+    if call.headers.get(b"content-type", b"") in _PLAIN:
+        return body
+    return from_xml(body, call.release) if _announced(call).xml else body
+
+
+def _announced(call: Call) -> MediaType:
+    media = announced(call.header(b"content-type") or "", call.release)
     if isinstance(media, str):
         raise Refused(415, media)
-    body = await raw_body(call)
-    return from_xml(body, call.release) if media.xml else body
+    return media
 
 
 async def form_body(call: Call) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ that streams goes through the compressor piece by piece and is flushed with each
 
 from __future__ import annotations
 
+import re
 import zlib
 from functools import lru_cache
 from typing import Protocol
@@ -18,7 +19,7 @@ from server.fields import listed, parameters, quality
 _WORTH_IT = 1024  # bytes; what fits into one packet anyway gains nothing
 _GZIP_LEVEL = 5
 _BROTLI_QUALITY = 4
-_NEVER_ENCODED = frozenset({b"content-encoding"})
+_GIVES = re.compile(rb"json|xml|^text/|script|html|csv|yaml", re.IGNORECASE)  # not what is packed, as a PDF is
 _NO_BODY = (204, 304)
 
 
@@ -64,8 +65,9 @@ class CompressedSend:
         self._start = None
         body, more = message.get("body", b""), message.get("more_body", False)
         headers = start["headers"]
-        encoded = any(name.lower() == b"content-encoding" for name, _ in headers)
-        if encoded or start["status"] in _NO_BODY or not (more or len(body) >= _WORTH_IT):
+        given = {name.lower(): value for name, value in headers}
+        packed_already = b"content-encoding" in given or not _GIVES.search(given.get(b"content-type", b""))
+        if packed_already or start["status"] in _NO_BODY or not (more or len(body) >= _WORTH_IT):
             await self._send(start)
             await self._send(message)
             return

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from server.answers import stored
 from server.call import Call
-from server.content.body import resource_body
+from server.content.binary import written
 from server.preconditions import idempotency_key, refuse_unbuilt
 
 
@@ -17,6 +17,6 @@ async def create(call: Call) -> Response:
     """
     refuse_unbuilt(call, "If-None-Exist")
     key = idempotency_key(call)
-    body = await resource_body(call)
+    body = await written(call)
     version = await call.tenant.create(body, type=call.type, idempotency_key=key)
     return stored(call, version, status=201)

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from server.answers import stored
 from server.call import Call
-from server.content.body import resource_body
+from server.content.binary import written
 from server.preconditions import if_match, if_none_match
 
 
@@ -16,7 +16,7 @@ async def update(call: Call) -> Response:
     412 on a stale If-Match, or with `If-None-Match: *` where the resource exists.
     """
     expected, unexpected = if_match(call), if_none_match(call)
-    body = await resource_body(call)
+    body = await written(call)
     version = await call.tenant.update(
         body,
         type=call.type,

@@ -30,7 +30,7 @@ async def test_examples_of_every_type_survive_put_and_post(served: Served) -> No
         post = await served.client.post(f"/fhir/{type_}", content=line, headers=FHIR_JSON)
         for answer in (put, post):
             assert answer.status_code == 201, answer.text
-            back = await served.client.get(answer.headers["location"])
+            back = await served.client.get(answer.headers["location"], headers={"Accept": "application/fhir+json"})
             assert literally(back.content) == literally(line)
         count += 1
     assert count > 146

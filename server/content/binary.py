@@ -1,0 +1,174 @@
+"""Binary in its own content type: a PDF goes in and comes out as a PDF, and is a Binary resource in between.
+
+What a client gets is decided by `Accept`: FHIR's media types give the resource, anything else (also `*/*`, or nothing)
+gives the content, "unless specifically requested, the FHIR XML/JSON representation is not returned". `_format` always
+means the resource. What a client sends is content, "including when the content type is application/fhir+xml or
+application/fhir+json, except for the special case where the content is actually a Binary resource".
+https://hl7.org/fhir/R4/binary.html#rest
+
+The content is base64 in the stored JSON, so `Settings.max_body` bounds it. Larger bodies, and uploads that go straight
+to the bucket, attach at two places: `from_native` (the body, in memory here, would go to an object of its own as it
+arrives, and the resource would name that) and `native_response` (which would stream, or redirect to, that object).
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import AsyncIterator, Mapping
+
+import msgspec
+from starlette.responses import Response, StreamingResponse
+
+from fhirstore import Version
+from fhirstore.errors import InvalidResource
+from server.call import Call
+from server.content.body import as_json, raw_body, resource_body
+from server.content.media import FHIR_JSON, FHIR_XML, negotiate, ranges
+from server.fields import parameters
+from server.http_dates import http_date
+from server.refusal import Refused
+
+SECURITY_CONTEXT = "X-Security-Context"
+
+_CONTEXT_HEADER = SECURITY_CONTEXT.lower().encode("ascii")
+_OCTETS = "application/octet-stream"
+_FHIR = frozenset({FHIR_JSON, FHIR_XML, "application/json+fhir", "application/xml+fhir"})
+_FHIR_XML = frozenset({FHIR_XML, "application/xml+fhir"})
+_GENERIC = {"application/json": "json", "text/json": "json", "application/xml": "xml", "text/xml": "xml"}
+_MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*;[ -~]*)?")
+_REFERENCE = re.compile(r"[!-~]{1,2000}")
+_ACTIVE = re.compile(r"html|svg|xml|javascript|ecmascript", re.IGNORECASE)
+_XML_BINARY = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s|<\?.*?\?>|<!--.*?-->)*+<(?:[\w.-]++:)?Binary[\s/>]", re.DOTALL)
+_BLANKS = re.compile(r"\s+")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*+={0,2}")
+_PIECE = 256 * 1024  # characters of base64, a multiple of 4
+
+
+# --- what a client wants ------------------------------------------------------------------------------------
+
+
+def negotiable(path: str, headers: Mapping[bytes, bytes], release: str) -> Mapping[bytes, bytes]:
+    """The headers without `Accept` where that asks for the content of a Binary, which is no form of FHIR's."""
+    accept = headers.get(b"accept")
+    if accept is None or "/Binary" not in path:
+        return headers
+    text = accept.decode("latin-1")
+    if negotiate(text, release) is not None or _asks_for_fhir(text):
+        return headers
+    return {name: value for name, value in headers.items() if name != b"accept"}
+
+
+def wants_native(accept: str | None, content_type: str) -> bool:
+    """Whether a reader with this `Accept` gets the content, which is of this type, and not the resource.
+
+    A generic type, `application/json`, means the content if that is JSON, and the resource otherwise.
+    """
+    if accept is None:
+        return True
+    if _asks_for_fhir(accept):
+        return False
+    found = ranges(accept)
+    favourite = max(found, key=lambda range_: range_.quality).name if found else ""
+    if favourite not in _GENERIC:
+        return True
+    name, kind = parameters(content_type)[0].lower(), _GENERIC[favourite]
+    return name.endswith(f"+{kind}") or _GENERIC.get(name) == kind
+
+
+def _asks_for_fhir(accept: str) -> bool:
+    return any(range_.name in _FHIR and range_.quality > 0 for range_ in ranges(accept))
+
+
+# --- out ----------------------------------------------------------------------------------------------------
+
+
+def native_response(call: Call, version: Version) -> Response | None:
+    """The content of a Binary; None where the client gets the resource."""
+    if b"_format=" in call.scope["query_string"]:
+        return None
+    resource = version.json()
+    content_type = resource.get("contentType")
+    if not isinstance(content_type, str) or not _MEDIA_TYPE.fullmatch(content_type):
+        content_type = _OCTETS
+    if not wants_native(call.header(b"accept"), content_type):
+        return None
+    data = resource.get("data", "")
+    data = _BLANKS.sub("", data) if isinstance(data, str) else "?"
+    if len(data) % 4 or not _BASE64.fullmatch(data):
+        return None  # what is no base64 cannot be given but as it is
+    headers = {
+        "ETag": f'W/"{version.version_id}"',
+        "Last-Modified": http_date(version.last_updated),
+        "Content-Type": content_type,
+        "Content-Length": str(len(data) // 4 * 3 - data.count("=")),
+    }
+    context = resource.get("securityContext")
+    reference = context.get("reference") if isinstance(context, dict) else None
+    if isinstance(reference, str) and _REFERENCE.fullmatch(reference):
+        headers[SECURITY_CONTEXT] = reference
+    if _ACTIVE.search(content_type):
+        headers["Content-Security-Policy"] = "sandbox"  # somebody's page must not act as this server's
+    if len(data) <= _PIECE:
+        return Response(base64.b64decode(data), 200, headers)
+    return StreamingResponse(_decoded(data), 200, headers)
+
+
+async def _decoded(data: str) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), _PIECE):
+        yield base64.b64decode(data[start : start + _PIECE])
+
+
+# --- in -----------------------------------------------------------------------------------------------------
+
+
+async def written(call: Call) -> bytes:
+    """The resource that a write brings, as JSON; where the type is Binary, also one made of its content.
+
+    Raises as `resource_body`.
+    """
+    if call.parameters.get("type") != "Binary":
+        return await resource_body(call)
+    content_type = call.header(b"content-type") or _OCTETS
+    name = parameters(content_type)[0].lower()
+    body = await raw_body(call)
+    if (name in _FHIR or name in _GENERIC) and _is_binary(body, name):
+        return as_json(call, body)
+    return from_native(body, content_type, id=call.parameters.get("id"), context=_context(call))
+
+
+def from_native(body: bytes, content_type: str, *, id: str | None = None, context: str | None = None) -> bytes:
+    """A Binary resource, as JSON, that holds `body`. `context`: the reference of its securityContext.
+
+    Raises Refused (415) where the type is no media type.
+    """
+    content_type = content_type.strip()
+    if not _MEDIA_TYPE.fullmatch(content_type):
+        raise Refused(415, "The Content-Type is no media type; it becomes the Binary's contentType")
+    head: dict[str, object] = {"resourceType": "Binary"}
+    if id is not None:
+        head["id"] = id
+    head["contentType"] = _BLANKS.sub(" ", content_type)
+    if context is not None:
+        head["securityContext"] = {"reference": context}
+    return msgspec.json.encode(head)[:-1] + b',"data":"' + base64.b64encode(body) + b'"}'
+
+
+def _is_binary(body: bytes, name: str) -> bool:
+    """Whether a body of one of FHIR's types is a Binary, or fails to be anything, which is for its reader to say."""
+    if name in _FHIR_XML or _GENERIC.get(name) == "xml":
+        return _XML_BINARY.match(body) is not None
+    if b"resourceType" not in body and name in _GENERIC:
+        return False
+    try:
+        resource = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return name in _FHIR
+    return isinstance(resource, dict) and resource.get("resourceType") == "Binary"
+
+
+def _context(call: Call) -> str | None:
+    context = call.header(_CONTEXT_HEADER)
+    if context is not None and not _REFERENCE.fullmatch(context):
+        raise InvalidResource(f"{SECURITY_CONTEXT} must be a reference, like Patient/123", code="value")
+    return context
