@@ -13,7 +13,7 @@ https://www.rfc-editor.org/rfc/rfc8259 · https://hl7.org/fhir/R4/json.html ("Pr
 
 from fhirstore.json.dumping import dump
 from fhirstore.json.reading import MAX_DEPTH, MAX_VALUES, parse, parse_array
-from fhirstore.json.values import JsonObject, NumberLiteral
+from fhirstore.json.values import JsonObject, NumberLiteral, is_element_name
 from fhirstore.json.writing import encode, instant, with_identity
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "dump",
     "encode",
     "instant",
+    "is_element_name",
     "parse",
     "parse_array",
     "with_identity",

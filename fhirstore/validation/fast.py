@@ -1,0 +1,193 @@
+"""The fast pass: says yes to nearly everything that is right, and never to anything wrong.
+
+Every type becomes one predicate, a closure over a table `member -> predicate`; primitives are mostly bound methods of
+compiled patterns and code sets, so that a resource is walked with one lookup and one call per member. What is rare is
+left out and so refused: arrays with nulls, `_given`, choices with `_value…`. Then the exact pass decides.
+
+Any error of Python on the way (a member without entry, a list where an object should be) counts as a no.
+"""
+
+from __future__ import annotations
+
+from types import FunctionType
+from typing import cast
+
+from fhirstore.definitions.facts import Element, Type
+from fhirstore.json import JsonObject
+from fhirstore.validation.primitives import MOST_CHARACTERS, Predicate, Rule, is_text
+from fhirstore.validation.rules import Rules, may_be_extended
+
+_SHORT = 100  # characters
+_MOST_REMEMBERED = 5000
+
+_Choices = tuple[tuple[frozenset[str], int], ...]  # the names of each, and how many there must be at least
+
+
+class FastPass:
+    """Predicates for all types of a release, each made when first needed."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self.known_resources = rules.definitions.resources
+        self._remembered: dict[str, _Remembered] = {}
+        self._types: dict[str, Predicate] = {}
+        self._resources = _ByType(self, may_contain=True)
+        self._contained = _ByType(self, may_contain=False)
+
+    def accepts(self, resource: JsonObject) -> bool:
+        """True: the resource is right. False: it may be wrong."""
+        try:
+            return bool(self._any_resource(resource))
+        except (KeyError, TypeError, AttributeError, RecursionError):
+            return False
+
+    def resource(self, name: str, *, may_contain: bool) -> Predicate:
+        """The predicate of a resource type."""
+        type_ = self._rules.definitions.types[name]
+        members: dict[str, Predicate] = {"resourceType": frozenset({name}).__contains__}
+        self._fill(members, type_)
+        if not may_contain:
+            members.pop("contained", None)
+        return _object(members, *_demands(type_))
+
+    def _any_resource(self, value: object) -> object:
+        return self._resources[cast(JsonObject, value)["resourceType"]](value)
+
+    def _contained_resource(self, value: object) -> object:
+        return self._contained[cast(JsonObject, value)["resourceType"]](value)
+
+    def _type(self, name: str) -> Predicate:
+        if name == "Resource":
+            return self._any_resource
+        if name in self._rules.definitions.resources:
+            return self._resources[name]
+        predicate = self._types.get(name)
+        if predicate is None:
+            type_ = self._rules.definitions.types[name]
+            members: dict[str, Predicate] = {}
+            predicate = _extension(members) if name == "Extension" else _object(members, *_demands(type_))
+            self._types[name] = predicate  # before its members, since types hold themselves
+            self._fill(members, type_)
+        return predicate
+
+    def _fill(self, members: dict[str, Predicate], type_: Type) -> None:
+        for element in type_.elements.values():
+            rule = self._rules.rule(type_, element)
+            predicate = self._primitive(element, rule) if rule else self._value(element)
+            members[element.name] = _array(predicate, element.max) if element.repeats else predicate
+            if rule and may_be_extended(element) and not element.repeats and not element.choice:
+                members["_" + element.name] = self._type("Element")
+
+    def _primitive(self, element: Element, rule: Rule) -> Predicate:
+        if not rule.recurs:
+            return rule.accepts
+        remembered = self._remembered.setdefault(element.type, _Remembered(rule.accepts))
+        return remembered.__getitem__
+
+    def _value(self, element: Element) -> Predicate:
+        return self._contained_resource if element.name == "contained" else self._type(element.type)
+
+
+class _Remembered(dict[object, bool]):
+    """What a predicate said of short values, as long as they are not too many: a look-up takes a fifth of a match."""
+
+    def __init__(self, accepts: Predicate) -> None:
+        super().__init__()
+        self._accepts = accepts
+
+    def __missing__(self, value: object) -> bool:
+        accepted = bool(self._accepts(value))
+        if accepted and len(cast(str, value)) <= _SHORT:
+            if len(self) >= _MOST_REMEMBERED:
+                self.clear()
+            self[value] = True
+        return accepted
+
+
+class _ByType(dict[object, Predicate]):
+    """Resource type -> predicate. KeyError, TypeError for what is none."""
+
+    def __init__(self, fast: FastPass, *, may_contain: bool) -> None:
+        super().__init__()
+        self._fast = fast
+        self._may_contain = may_contain
+
+    def __missing__(self, name: object) -> Predicate:
+        if name not in self._fast.known_resources:
+            raise KeyError
+        predicate = self[name] = self._fast.resource(name, may_contain=self._may_contain)
+        return predicate
+
+
+def _demands(type_: Type) -> tuple[tuple[str, ...], _Choices]:
+    """The members that must be there, and the choices of which there must not be two."""
+    elements = type_.elements.values()
+    required = tuple(element.name for element in elements if element.min and not element.choice)
+    groups: dict[str, set[str]] = {}
+    least: dict[str, int] = {}
+    for element in elements:
+        if element.choice:
+            groups.setdefault(element.choice, set()).add(element.name)
+            least[element.choice] = element.min
+    return required, tuple((frozenset(names), least[choice]) for choice, names in groups.items())
+
+
+def _object(members: dict[str, Predicate], required: tuple[str, ...], choices: _Choices) -> Predicate:
+    members_are_right = _members(members)
+    if not required and not choices:
+        return members_are_right
+
+    def accepts(value: object) -> bool:
+        for name in required:
+            if name not in value:  # type: ignore[operator] # TypeError is a no
+                return False
+        for names, least in choices:
+            if not least <= len(value.keys() & names) <= 1:  # type: ignore[attr-defined]
+                return False
+        return bool(members_are_right(value))
+
+    return _with_caches_of_its_own(accepts)
+
+
+def _members(members: dict[str, Predicate]) -> Predicate:
+    def accepts(value: object) -> bool:
+        for name, item in value.items():  # type: ignore[attr-defined] # AttributeError is a no
+            is_right = members[name]
+            if is_right is is_text and type(item) is str and item.isprintable() and 0 < len(item) <= MOST_CHARACTERS:
+                continue  # spares the call for the most frequent type
+            if not is_right(item):
+                return False
+        return bool(value)
+
+    return _with_caches_of_its_own(accepts)
+
+
+def _extension(members: dict[str, Predicate]) -> Predicate:
+    """url, perhaps id, and either one value or further extensions."""
+
+    def accepts(value: object) -> bool:
+        for name, item in value.items():  # type: ignore[attr-defined] # AttributeError is a no
+            if not members[name](item):
+                return False
+        return "url" in value and len(value) == 2 + ("id" in value)  # type: ignore[operator,arg-type]
+
+    return _with_caches_of_its_own(accepts)
+
+
+def _array(accepts: Predicate, most: int | None) -> Predicate:
+    def each(value: object) -> bool:
+        if type(value) is not list or not value or (most is not None and len(value) > most):
+            return False
+        for item in value:  # noqa: SIM110 - all() with a generator takes twice as long
+            if not accepts(item):
+                return False
+        return True
+
+    return _with_caches_of_its_own(each)
+
+
+def _with_caches_of_its_own(closure: Predicate) -> Predicate:
+    """The closure with code that CPython specialises for it alone, not for all closures of that def: 10 % quicker."""
+    if isinstance(closure, FunctionType):
+        closure.__code__ = closure.__code__.replace()
+    return closure

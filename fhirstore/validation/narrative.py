@@ -1,0 +1,114 @@
+"""XHTML in a Narrative: one `div`, well-formed, made of the basic elements, without anything active.
+
+The specification: "The XHTML content SHALL NOT contain a head, a body element, external stylesheet references,
+deprecated elements, scripts, forms, base/link/xlink, frames, iframes, objects or event related attributes (e.g.
+onClick)." Here that is a list of what is allowed (txt-1), since narratives are shown in browsers. What HTML reads
+otherwise than XML (CDATA, comments that start with > or ->) is refused as well, and so are DOCTYPE and processing
+instructions. Whether there is any text (txt-2) is a matter of full validation.
+
+https://hl7.org/fhir/R4/narrative.html
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pyexpat import ExpatError, ParserCreate
+
+NAMESPACE = "http://www.w3.org/1999/xhtml"
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ELEMENTS = _words(
+    """a abbr acronym address area b bdo big blockquote br caption center cite code col colgroup dd del dfn div dl dt em
+    font h1 h2 h3 h4 h5 h6 hr i img ins kbd li map ol p pre q s samp small span strike strong sub sup table tbody td
+    tfoot th thead tr tt u ul var"""
+)
+ATTRIBUTES = _words(
+    """abbr accesskey align alt axis bgcolor border cellhalign cellpadding cellspacing cellvalign char charoff charset
+    cite class clear color colspan compact coords datetime dir face frame headers height href hreflang hspace id lang
+    longdesc name nohref noshade nowrap rel rev rowspan rules scope shape size span src start style summary tabindex
+    title type usemap valign value vspace width xml:lang xml:space xmlns"""
+)
+_ADDRESSES = frozenset({"href", "src", "cite", "longdesc", "usemap"})
+_ACTIVE = re.compile(r"(?:javascript|vbscript|livescript|data):", re.IGNORECASE)
+_IGNORED_IN_ADDRESSES = re.compile(r"[\x00-\x20\x7f]+")
+_WORTH_NAMING = _words(
+    "script style form input button iframe frame frameset object embed applet base link meta head body html"
+)
+
+# The plainest narratives, told at a glance; the parser then only has to see that tags match.
+_NAMES = "|".join(sorted(ELEMENTS))
+_PLAIN_ATTRIBUTES = r"""(?: (?:class|style|title|id|colspan|rowspan|alt|lang|xml:lang)="[^"<]*+")*+"""
+_PLAIN = re.compile(
+    rf'<div xmlns="{NAMESPACE}"{_PLAIN_ATTRIBUTES}>[^<]*+'
+    r"(?:</?(?:[bipqsu]|t[dhr]|h[1-6]|[dou]l|li|d[dt]|div|span|pre|table|tbody|thead)>[^<]*+"
+    rf"|<(?:/(?:{_NAMES})|(?:{_NAMES}){_PLAIN_ATTRIBUTES} ?/?)>[^<]*+)*+"
+)
+_CONTENT = re.compile(r">[^<]*?[^\s<]|<img", re.ASCII)
+
+
+def is_narrative(value: object) -> bool:
+    """Whether `value` is a narrative's div."""
+    if not isinstance(value, str):
+        return False
+    if not _PLAIN.fullmatch(value):
+        return not faults(value)
+    try:
+        ParserCreate().Parse(value, True)
+    except ExpatError:
+        return False
+    return True
+
+
+def has_content(text: str) -> bool:
+    """Whether a narrative's div shows anything (txt-2), which is a matter of full validation."""
+    return bool(_CONTENT.search(text))
+
+
+def faults(text: str) -> tuple[str, ...]:
+    """All that is wrong with a narrative's div, in words that repeat nothing of it but names of HTML."""
+    if not text.lstrip(" \t\r\n").startswith("<div"):
+        return ("the narrative must be one XHTML element, <div>",)
+    if "<!D" in text or "<?" in text or "<![" in text:
+        return ("the narrative must not have DOCTYPE, CDATA or processing instructions",)
+    reading = _Reading()
+    parser = ParserCreate(namespace_separator=" ")
+    parser.StartElementHandler = reading.start
+    parser.CommentHandler = reading.comment
+    try:
+        parser.Parse(text, True)
+    except ExpatError:
+        reading.found[f"the narrative is not well-formed XML near its byte {parser.ErrorByteIndex}"] = None
+    return tuple(reading.found)
+
+
+@dataclass(slots=True)
+class _Reading:
+    found: dict[str, None] = field(default_factory=dict)
+    depth: int = 0
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        namespace, _, local = name.rpartition(" ")
+        if namespace != NAMESPACE or local not in ELEMENTS:
+            known = f"<{local}> is" if local in _WORTH_NAMING else "an element is"
+            self._fault(f"{known} not allowed in a narrative; basic XHTML only")
+        for attribute, value in attributes.items():
+            plain = attribute.replace("http://www.w3.org/XML/1998/namespace ", "xml:")
+            if plain not in ATTRIBUTES:
+                self._fault("an attribute is not allowed in a narrative; no events, basic XHTML only")
+            elif plain in _ADDRESSES and self._is_active(local, _IGNORED_IN_ADDRESSES.sub("", value)):
+                self._fault("a link in a narrative must not be a script or data")
+
+    def comment(self, text: str) -> None:
+        if text.startswith((">", "->")):
+            self._fault("a comment in a narrative must not start with > or ->")
+
+    def _is_active(self, element: str, address: str) -> bool:
+        return bool(_ACTIVE.match(address)) and not (element == "img" and address.startswith("data:image/"))
+
+    def _fault(self, text: str) -> None:
+        self.found[text] = None

@@ -1,0 +1,202 @@
+"""The primitive types: which JSON values each accepts, as predicates that are exact and quick.
+
+Patterns are written here rather than taken from the definitions where those are too lax (dates that do not exist, code
+with double blanks) or slow (base64), and to say in words what is expected.
+
+https://hl7.org/fhir/R4/datatypes.html#primitive · https://hl7.org/fhir/R5/datatypes.html#primitive
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from fhirstore.definitions.facts import Definitions, Primitive
+from fhirstore.json import NumberLiteral
+from fhirstore.validation.narrative import is_narrative
+
+Predicate: TypeAlias = Callable[[object], object]
+"""True, or what counts as true, for a value that is right. May raise TypeError where its JSON kind is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a primitive accepts. `json`: string, boolean, integer or decimal. `expected`: in words. `code`: of an issue.
+
+    `recurs`: the same values come again and again, in whatever resource, as codes and dates do.
+    """
+
+    json: str
+    accepts: Predicate
+    expected: str
+    code: str = "value"
+    recurs: bool = False
+
+    def of_kind(self, value: object) -> bool:
+        """Whether the value is at least of the right JSON kind."""
+        if self.json == "string":
+            return isinstance(value, str)
+        if self.json == "boolean":
+            return isinstance(value, bool)
+        return isinstance(value, int | NumberLiteral) and not isinstance(value, bool)
+
+
+_YEAR = r"(?!0000)[0-9]{4}"
+_LEAP_DAY = r"(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29"
+_DAY = (
+    r"-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    r"|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+)
+_FULL_DATE = rf"(?!0000)(?:[0-9]{{4}}{_DAY}|{_LEAP_DAY})"
+_PARTIAL_DATE = rf"{_YEAR}(?:-(?:0[1-9]|1[0-2]))?"
+_ZONE = r"(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
+_TEXT = r"[^\x00-\x08\x0b\x0c\x0e-\x1f]"
+MOST_CHARACTERS = 1024 * 1024
+
+
+def _time(fraction: str) -> str:
+    return rf"(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]{fraction})?"
+
+
+def _matches(pattern: str) -> Predicate:
+    return re.compile(pattern, re.ASCII).fullmatch  # type: ignore[return-value] # TypeError is part of the bargain
+
+
+def _matches_unicode(pattern: str) -> Predicate:
+    """As `_matches`, with a no-break space being white space, too."""
+    return re.compile(pattern).fullmatch  # type: ignore[return-value] # TypeError is part of the bargain
+
+
+def _is_boolean(value: object) -> bool:
+    return value is True or value is False
+
+
+def _whole(low: int, high: int) -> Predicate:
+    return lambda value: type(value) is int and low <= value <= high
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int or type(value) is NumberLiteral
+
+
+def _is_base64(value: object) -> bool:
+    """RFC 4648 with padding; white space between is for readers to ignore."""
+    if not isinstance(value, str):
+        return False
+    try:
+        return bool(binascii.a2b_base64(value, strict_mode=True))
+    except ValueError:
+        pass
+    try:
+        return bool(binascii.a2b_base64("".join(value.split()), strict_mode=True))
+    except ValueError:  # also: not ASCII
+        return False
+
+
+_INTEGER64 = re.compile(r"[-+]?[1-9][0-9]{0,18}|0")
+
+
+def _is_integer64(value: object) -> bool:
+    return isinstance(value, str) and bool(_INTEGER64.fullmatch(value)) and -(2**63) <= int(value) < 2**63
+
+
+_is_text_with_breaks = _matches(rf"{_TEXT}{{1,{MOST_CHARACTERS}}}+")
+
+
+def is_text(value: object) -> object:
+    if type(value) is not str:
+        return False
+    if value.isprintable():  # so it has no control characters; a quarter of the pattern's time
+        return 0 < len(value) <= MOST_CHARACTERS
+    return _is_text_with_breaks(value)
+
+
+def _text_rule(what: str) -> Rule:
+    return Rule(
+        "string",
+        is_text,
+        f"{what}: 1 to {MOST_CHARACTERS} characters, no control characters but tab, CR and LF",
+    )
+
+
+def _uri_rule(what: str) -> Rule:
+    return Rule("string", _matches_unicode(r"[^\s\x00-\x1f\x7f]++"), f"{what}: not empty, no blanks", recurs=True)
+
+
+def _most_32_bits(low: int) -> Rule:
+    high = 2**31 - 1
+    return Rule("integer", _whole(low, high), f"a whole number from {low} to {high}, without fraction or exponent")
+
+
+def _decimal_rule(release: str) -> Rule:
+    """R5 bounds the digits; before, every JSON number is a decimal."""
+    if release < "5":
+        return Rule("decimal", _is_number, "a number")
+    bounded = re.compile(rb"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?(?:[eE][+-]?[0-9]{1,9})?").fullmatch
+
+    def accepts(value: object) -> object:
+        if type(value) is int:
+            return -(10**18) < value < 10**18
+        return isinstance(value, NumberLiteral) and bounded(bytes(value))
+
+    return Rule("decimal", accepts, "a number of at most 18 digits before and 17 after the point")
+
+
+def primitive_rules(definitions: Definitions) -> Mapping[str, Rule]:
+    """The rule of every primitive type of the release."""
+    fraction = "{1,9}" if definitions.release >= "5" else "+"
+    time = _time(fraction)
+    own = {
+        "base64Binary": Rule("string", _is_base64, "base64 (RFC 4648), not empty"),
+        "boolean": Rule("boolean", _is_boolean, "true or false"),
+        "canonical": _uri_rule("a canonical URL"),
+        "code": Rule(
+            "string",
+            _matches_unicode(r"[^\s\x00-\x1f\x7f]++(?: [^\s\x00-\x1f\x7f]++)*+"),
+            "a code: no blanks but single ones inside",
+            recurs=True,
+        ),
+        "date": Rule(
+            "string",
+            _matches(rf"{_FULL_DATE}|{_PARTIAL_DATE}"),
+            "a date that exists: YYYY, YYYY-MM or YYYY-MM-DD",
+            recurs=True,
+        ),
+        "dateTime": Rule(
+            "string",
+            _matches(rf"{_FULL_DATE}(?:T{time}{_ZONE})?|{_PARTIAL_DATE}"),
+            "a date that exists, or with a time of seconds and a time zone: YYYY-MM-DDThh:mm:ss+zz:zz",
+        ),
+        "decimal": _decimal_rule(definitions.release),
+        "id": Rule("string", _matches(r"[A-Za-z0-9.-]{1,64}"), "an id: 1 to 64 characters of A-Z, a-z, 0-9, - and ."),
+        "instant": Rule(
+            "string",
+            _matches(rf"{_FULL_DATE}T{time}{_ZONE}"),
+            "an instant that exists, with seconds and a time zone: YYYY-MM-DDThh:mm:ss.sss+zz:zz",
+        ),
+        "integer": _most_32_bits(-(2**31)),
+        "integer64": Rule("string", _is_integer64, "a whole number of 64 bits, as a string"),
+        "markdown": _text_rule("markdown"),
+        "oid": Rule("string", _matches(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*+))++"), "an OID: urn:oid:1.2.3"),
+        "positiveInt": _most_32_bits(1),
+        "string": _text_rule("a string"),
+        "time": Rule("string", _matches(time), "a time of day with seconds: hh:mm:ss"),
+        "unsignedInt": _most_32_bits(0),
+        "uri": _uri_rule("a URI"),
+        "url": _uri_rule("a URL"),
+        "uuid": Rule(
+            "string",
+            _matches(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
+            "a UUID in lower case: urn:uuid:c757873d-ec9a-4326-a141-556f43239520",
+        ),
+        "xhtml": Rule("string", is_narrative, "XHTML in one div"),
+    }
+    return {name: own.get(name) or _by_pattern(primitive) for name, primitive in definitions.primitives.items()}
+
+
+def _by_pattern(primitive: Primitive) -> Rule:
+    """A type that only a later release has."""
+    return Rule(primitive.json, _matches(primitive.pattern or ".*"), f"what {primitive.name} allows")

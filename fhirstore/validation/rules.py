@@ -1,0 +1,38 @@
+"""What both passes ask about an element: the rule of its value, when it is a primitive."""
+
+from __future__ import annotations
+
+from fhirstore.definitions.facts import Definitions, Element, Type
+from fhirstore.validation.primitives import Rule, primitive_rules
+from fhirstore.validation.references import EXPECTED, reference_pattern
+
+_CODES_TO_LIST = 12
+
+
+class Rules:
+    """The rules of one release."""
+
+    def __init__(self, definitions: Definitions) -> None:
+        self.definitions = definitions
+        self.primitives = primitive_rules(definitions)
+        reference = reference_pattern(definitions.resources)
+        self._reference = Rule("string", reference.fullmatch, EXPECTED)  # type: ignore[arg-type] # TypeError is allowed
+
+    def rule(self, owner: Type, element: Element) -> Rule | None:
+        """What the element's values must obey; None when they are objects."""
+        if element.type == "string" and element.name == "reference" and owner.name == "Reference":
+            return self._reference
+        if element.codes is not None and element.type == "code":
+            return Rule("string", element.codes.__contains__, _codes(element.codes), "code-invalid")
+        return self.primitives.get(element.type)
+
+
+def may_be_extended(element: Element) -> bool:
+    """Whether a primitive element can have a sibling `_name`: all but ids, URLs of extensions and narratives."""
+    return not element.attribute and element.type != "xhtml"
+
+
+def _codes(codes: frozenset[str]) -> str:
+    if len(codes) > _CODES_TO_LIST:
+        return "a code of the required value set"
+    return "one of the codes " + ", ".join(sorted(codes))
