@@ -6,11 +6,10 @@ The one place where the server calls what the library has for that; every functi
 
 from __future__ import annotations
 
-import msgspec
-
 from fhirstore import json
 from fhirstore.definitions.load import definitions
 from fhirstore.errors import InvalidResource
+from fhirstore.pretty import indented as indented_json
 from fhirstore.subset import check
 from fhirstore.subset import subset as subset_of
 from fhirstore.xml import read, write
@@ -44,4 +43,4 @@ def check_subset(summary: str | None, elements: tuple[str, ...]) -> None:
 
 def indented(content: bytes) -> bytes:
     """JSON for human eyes; every number stays as it was written."""
-    return msgspec.json.format(content, indent=2)
+    return indented_json(content)
