@@ -15,6 +15,7 @@ from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.json import instant
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.resources import Version
+from fhirstore.search.page import SearchPage
 from fhirstore.store import FhirStore
 from fhirstore.sweep.run import SweepReport
 from fhirstore.tenant import TenantStore
@@ -36,6 +37,7 @@ __all__ = [
     "Period",
     "Progress",
     "S3Options",
+    "SearchPage",
     "SweepReport",
     "TenantStore",
     "Thoroughness",

@@ -1,11 +1,12 @@
-"""What a history is asked in its URL, and the links from page to page.
+"""What a history or a search is asked about its pages, and the links from page to page.
 
-https://hl7.org/fhir/R4/http.html#history. `_cursor` is this server's own and appears only in links it gives out.
+https://hl7.org/fhir/R4/http.html#history, https://hl7.org/fhir/R4/http.html#paging. `_cursor` is this server's own and
+appears only in links it gives out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlencode
@@ -17,8 +18,8 @@ from server.call import Call
 from server.content.representation import PARAMETERS
 from server.prefer import is_lenient
 
-_CURSOR = "_cursor"
-_KNOWN = ("_count", "_since", "_at", "_sort", _CURSOR, *PARAMETERS)
+CURSOR = "_cursor"
+_KNOWN = ("_count", "_since", "_at", "_sort", CURSOR, *PARAMETERS)
 _OLDEST_FIRST = {"-_lastUpdated": False, "none": False, "_lastUpdated": True}
 _MOST_DIGITS = 9
 _Value = TypeVar("_Value")
@@ -34,8 +35,7 @@ class PageRequest:
 
     def link(self, url: str, cursor: str | None) -> str:
         """The URL of a page of the same history."""
-        parameters = [*self.parameters, *([(_CURSOR, cursor)] if cursor is not None else [])]
-        return f"{url}?{urlencode(parameters, safe=':')}" if parameters else url
+        return page_url(url, self.parameters, cursor)
 
 
 def page_request(call: Call) -> PageRequest:
@@ -52,7 +52,7 @@ def page_request(call: Call) -> PageRequest:
             raise InvalidResource(f"{name} is given more than once", code="value")
         if name in _KNOWN:
             values[name] = value
-    count = _read(values, "_count", _count, "a whole number, 0 or more")
+    count = count_of(values)
     if call.representation.summary == "count":
         count = 0
     query = HistoryQuery(
@@ -61,11 +61,22 @@ def page_request(call: Call) -> PageRequest:
         at=_read(values, "_at", period, "a date or an instant: 2024, 2024-05, 2024-05-01 or 2024-05-01T10:00:00Z"),
         oldest_first=bool(_read(values, "_sort", _OLDEST_FIRST.__getitem__, "-_lastUpdated, _lastUpdated or none")),
     )
-    cursor = values.pop(_CURSOR, None)
+    cursor = values.pop(CURSOR, None)
     return PageRequest(query, cursor, tuple(values.items()))
 
 
-def _read(values: dict[str, str], name: str, parse: Callable[[str], _Value], form: str) -> _Value | None:
+def count_of(values: Mapping[str, str]) -> int | None:
+    """`_count`; None if it is not given. Raises InvalidResource."""
+    return _read(values, "_count", _count, "a whole number, 0 or more")
+
+
+def page_url(url: str, parameters: Sequence[tuple[str, str]], cursor: str | None) -> str:
+    """The URL of one page of what `url` with these parameters gives."""
+    every = [*parameters, *([(CURSOR, cursor)] if cursor is not None else [])]
+    return f"{url}?{urlencode(every, safe=':')}" if every else url
+
+
+def _read(values: Mapping[str, str], name: str, parse: Callable[[str], _Value], form: str) -> _Value | None:
     if name not in values:
         return None
     try:

@@ -15,6 +15,7 @@ from server.interactions.create import create
 from server.interactions.delete import delete
 from server.interactions.history import history_instance, history_system, history_type
 from server.interactions.read import read
+from server.interactions.search import search_system, search_system_by_form, search_type, search_type_by_form
 from server.interactions.update import update
 from server.interactions.vread import vread
 from server.operations.purge import purge
@@ -29,7 +30,6 @@ def _unbuilt(what: str) -> Handler:
     return refuse
 
 
-_search = _unbuilt("Search")
 _READ = {"conditionalRead": "full-support"}
 _VREAD = {"readHistory": True}
 _UPDATE = {"versioning": "versioned-update", "updateCreate": True}
@@ -42,10 +42,10 @@ TABLE: tuple[Route, ...] = (
     Route("PATCH", "/{type}/{id}", _unbuilt("Patch"), (), "Change parts of a resource"),
     Route("DELETE", "/{type}/{id}", delete, ("delete",), "Delete; older versions stay readable", contract.DELETE),
     Route("POST", "/{type}", create, ("create",), "Store a new resource; the server assigns its id", contract.CREATE),
-    Route("GET", "/{type}", _search, (), "Search a type"),
-    Route("POST", "/{type}/_search", _search, (), "Search a type"),
-    Route("GET", "", _search, (), "Search all types"),
-    Route("POST", "/_search", _search, (), "Search all types"),
+    Route("GET", "/{type}", search_type, ("search-type",), "Search a type", contract.SEARCH),
+    Route("POST", "/{type}/_search", search_type_by_form, (), "Search a type", contract.SEARCH_FORM),
+    Route("GET", "", search_system, ("search-system",), "Search all types", contract.SEARCH_ALL),
+    Route("POST", "/_search", search_system_by_form, (), "Search all types", contract.SEARCH_ALL_FORM),
     Route("PUT", "/{type}", _unbuilt("Conditional update"), (), "Update what matches"),
     Route("PATCH", "/{type}", _unbuilt("Conditional patch"), (), "Patch what matches"),
     Route("DELETE", "/{type}", _unbuilt("Conditional delete"), (), "Delete what matches"),

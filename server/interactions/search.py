@@ -1,0 +1,98 @@
+"""search: https://hl7.org/fhir/R4/http.html#search.
+
+By `_id`, `_lastUpdated` and `identifier`; anything else is refused by name, or, with `Prefer: handling=lenient`,
+ignored, left out of the self link and named in an OperationOutcome among the entries. A `total` is told where it is
+known without reading everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from starlette.responses import Response
+
+from fhirstore.errors import InvalidResource, Unsupported
+from server.answers import resource_answer
+from server.call import Call
+from server.content.body import form_body
+from server.content.representation import PARAMETERS, wanted_by
+from server.paging import CURSOR, count_of, page_url
+from server.prefer import handling
+from server.searchset import searchset
+
+_CONTROLS = ("_count", CURSOR, *PARAMETERS)
+Pairs = Sequence[tuple[str, str]]
+
+
+async def search_type(call: Call) -> Response:
+    """GET [base]/[type]?…: resources of one type."""
+    return await _search(call, call.type, call.request.query_params.multi_items())
+
+
+async def search_type_by_form(call: Call) -> Response:
+    """POST [base]/[type]/_search: the same, with parameters in the body, in the URL, or in both."""
+    call, pairs = await _posted(call)
+    return await _search(call, call.type, pairs)
+
+
+async def search_system(call: Call) -> Response:
+    """GET [base]?…: resources of all types, or of those in `_type`."""
+    return await _search(call, None, call.request.query_params.multi_items())
+
+
+async def search_system_by_form(call: Call) -> Response:
+    """POST [base]/_search: the same, with parameters in the body, in the URL, or in both."""
+    call, pairs = await _posted(call)
+    return await _search(call, None, pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Controls:
+    """What is asked about the answer, and not about the resources. `pairs`: as given, without the cursor."""
+
+    count: int | None
+    cursor: str | None
+    pairs: Pairs
+
+
+async def _posted(call: Call) -> tuple[Call, Pairs]:
+    """The parameters of URL and form, and the call with the form that they ask the answer to have."""
+    pairs = [*call.request.query_params.multi_items(), *await form_body(call)]
+    given = dict(pairs)
+    if not given.keys().isdisjoint(PARAMETERS):
+        call = replace(call, representation=wanted_by(given, call.headers.get(b"accept"), call.release))
+    return call, pairs
+
+
+async def _search(call: Call, type_: str | None, pairs: Pairs) -> Response:
+    controls = _controls(pairs)
+    lenient = handling(call) == "lenient"
+    asked = [(name, value) for name, value in pairs if name not in _CONTROLS]
+    criteria = call.tenant.criteria(type_, asked, lenient=lenient)
+    counted = call.representation.summary == "count"
+    page = await call.tenant.search(criteria, count=0 if counted else controls.count, cursor=controls.cursor)
+    if counted and page.total is None:
+        raise Unsupported(
+            "How many there are is known for searches by _id or identifier only; leave out _summary=count"
+        )
+    url = call.base_url if type_ is None else f"{call.base_url}/{type_}"
+    used = (*criteria.used, *controls.pairs)
+    links = {"self": page_url(url, used, controls.cursor)}
+    if page.next is not None:
+        links["next"] = page_url(url, used, page.next)
+    response = resource_answer(call, searchset(call, page, links))
+    if (wish := handling(call)) is not None:
+        response.raw_headers.append((b"preference-applied", f"handling={wish}".encode("ascii")))
+    return response
+
+
+def _controls(pairs: Pairs) -> _Controls:
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if name in _CONTROLS:
+            if name in values:
+                raise InvalidResource(f"{name} is given more than once", code="value")
+            values[name] = value
+    cursor = values.pop(CURSOR, None)
+    return _Controls(count_of(values), cursor, tuple(values.items()))
