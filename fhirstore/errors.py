@@ -139,6 +139,10 @@ class ContentTooLarge(FhirError):
     code = "too-long"
 
 
+class TooManyEntries(ContentTooLarge):
+    """Send fewer: the Bundle has more entries than the configured limit, which the message names."""
+
+
 class UnknownType(FhirError):
     """Fix the request: no resource type of this FHIR release has this name."""
 

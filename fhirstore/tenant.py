@@ -207,23 +207,19 @@ class TenantStore:
     ) -> BundleResult:
         """Process a Bundle of type batch or transaction, as its type says. Raises InvalidResource, ContentTooLarge;
         for a transaction, what any of its entries raises: then nothing was written."""
-        return await process(_parse(bundle), self, engine=self._engine, place=self._place, options=options)
+        return await self._process(bundle, options, "batch", "transaction")
 
     async def batch(
         self, bundle: bytes | Mapping[str, object], *, options: BundleOptions | None = None
     ) -> BundleResult:
         """Do every entry on its own; the results are in the order of the entries. Raises as `process`."""
-        return await process(
-            _parse(bundle), self, engine=self._engine, place=self._place, options=options, kinds=("batch",)
-        )
+        return await self._process(bundle, options, "batch")
 
     async def transaction(
         self, bundle: bytes | Mapping[str, object], *, options: BundleOptions | None = None
     ) -> BundleResult:
         """Do all entries or none. N PUT entries: N GET + 5N+1 PUT, 3 round trips. Raises as `process`."""
-        return await process(
-            _parse(bundle), self, engine=self._engine, place=self._place, options=options, kinds=("transaction",)
-        )
+        return await self._process(bundle, options, "transaction")
 
     async def purge(self, type: str, id: str, *, by: str) -> Purged:
         """Remove every version and its history physically; version numbers are never used again.
@@ -243,6 +239,12 @@ class TenantStore:
         """Check everything that is stored, beside live writers; repair only if `how` says so. Raises Unavailable."""
         protocol = fsck(self._place.keys, context=self._context(), how=how, on_progress=on_progress)
         return await drive(protocol, self._place.objects)
+
+    async def _process(
+        self, bundle: bytes | Mapping[str, object], options: BundleOptions | None, *kinds: str
+    ) -> BundleResult:
+        content = _parse(bundle)
+        return await process(content, self, engine=self._engine, place=self._place, options=options, kinds=kinds)
 
     def _context(self) -> Context:
         return self._engine.context(self._place)

@@ -113,7 +113,7 @@ def error_answer(method: str, error: Exception, representation: Representation =
         body = representation.whole(body)
     except Refused:  # a character that XML does not have: better in the wrong form than not at all
         representation = AS_STORED
-    kind = UnreadResponse if status == 413 else Response
+    kind = UnreadResponse if status == 413 and not isinstance(error, errors.TooManyEntries) else Response
     return kind(body, status, headers, representation.content_type.decode("ascii"))
 
 

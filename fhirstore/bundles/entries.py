@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from fhirstore.definitions.resource_types import RESOURCE_TYPES, is_id
-from fhirstore.errors import ContentTooLarge, FhirError, InvalidResource, UnknownType, Unsupported
+from fhirstore.errors import FhirError, InvalidResource, TooManyEntries, UnknownType, Unsupported
 from fhirstore.json import JsonObject
 
 Interaction: TypeAlias = Literal["create", "update", "patch", "delete", "read", "vread", "history", "search"]
@@ -65,7 +65,7 @@ class Entry:
 
 
 def entries_of(bundle: Mapping[str, object], *, kinds: Sequence[str], limit: int = MAX_ENTRIES) -> list[object]:
-    """`Bundle.entry` as it is, of a Bundle whose type is one of `kinds`. Raises InvalidResource, ContentTooLarge."""
+    """`Bundle.entry` as it is, of a Bundle whose type is one of `kinds`. Raises InvalidResource, TooManyEntries."""
     if bundle.get("resourceType") != "Bundle":
         raise InvalidResource("Not a Bundle", code="invalid", expression=("resourceType",))
     kind = bundle.get("type")
@@ -76,7 +76,7 @@ def entries_of(bundle: Mapping[str, object], *, kinds: Sequence[str], limit: int
     if not isinstance(entries, list):
         raise InvalidResource("Bundle.entry is not an array", code="structure", expression=("Bundle.entry",))
     if len(entries) > limit:
-        raise ContentTooLarge(
+        raise TooManyEntries(
             f"The Bundle has {len(entries):,} entries; the limit is {limit:,} (FHIRSTORE_MAX_BUNDLE_ENTRIES)",
             expression=("Bundle.entry",),
         )

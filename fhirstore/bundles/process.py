@@ -9,15 +9,23 @@ from fhirstore.bundles.entries import entries_of, parse_entries
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.perform import Interactions, Performer
 from fhirstore.bundles.results import BundleResult
+from fhirstore.bundles.transaction import Transaction
 from fhirstore.definitions.load import definitions
-from fhirstore.errors import Unsupported
+from fhirstore.engine import Engine
 from fhirstore.json import JsonObject
+from fhirstore.tenancy import Place
 
 KINDS = ("batch", "transaction")
 
 
 async def process(
-    bundle: JsonObject, store: Interactions, *, options: BundleOptions | None = None, kinds: Sequence[str] = KINDS
+    bundle: JsonObject,
+    store: Interactions,
+    *,
+    engine: Engine,
+    place: Place,
+    options: BundleOptions | None = None,
+    kinds: Sequence[str] = KINDS,
 ) -> BundleResult:
     """Process `bundle`, whose type must be one of `kinds`.
 
@@ -26,7 +34,8 @@ async def process(
     options = options or BundleOptions()
     entries = entries_of(bundle, kinds=kinds, limit=options.max_entries)
     parsed = parse_entries(entries, base_url=options.base_url)
-    if bundle["type"] == "transaction":
-        raise Unsupported("Transactions are not implemented")
-    results = await run_batch(parsed, Performer(store, options), definitions=definitions("4.0"), options=options)
-    return BundleResult("batch", results)
+    perform, facts = Performer(store, options), definitions("4.0")
+    if bundle["type"] == "batch":
+        return BundleResult("batch", await run_batch(parsed, perform, definitions=facts, options=options))
+    transaction = Transaction(engine, place, perform, facts, options)
+    return BundleResult("transaction", await transaction.run(bundle, parsed))

@@ -108,6 +108,26 @@ def _parts(text: str) -> tuple[str, str, str, str]:
     return stem, history, version, hash_ + fragment
 
 
+def path_of(resource: JsonObject, link: Link) -> str:
+    """Where in its resource a link is, in FHIRPath: `subject.reference`. Slow; for messages."""
+
+    def within(node: object, path: str) -> str | None:
+        if isinstance(node, dict):
+            members = [(name, value, f"{path}.{name}" if path else name) for name, value in node.items()]
+        elif isinstance(node, list):
+            members = [(index, value, f"{path}[{index}]") for index, value in enumerate(node)]
+        else:
+            return None
+        for key, value, below in members:
+            if node is link.holder and key == link.key:
+                return below
+            if (found := within(value, below)) is not None:
+                return found
+        return None
+
+    return within(resource, "") or ""
+
+
 class _Walk:
     """One pass over a resource's JSON, its types alongside. Strings are tested before their type is looked at."""
 

@@ -20,7 +20,7 @@ def entry(
     return made | {"request": {"method": method, "url": url, **request}}
 
 
-def patient(id_: str | None = None, **more: object) -> dict[str, object]:
+def patient(id_: str | None = None, /, **more: object) -> dict[str, object]:
     """A small Patient."""
     return {"resourceType": "Patient"} | ({} if id_ is None else {"id": id_}) | more
 

@@ -21,10 +21,11 @@ FHIR_JSON = {"Content-Type": "application/fhir+json"}
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A client whose base URL is the server's root, and the meter below the server."""
+    """A client whose base URL is the server's root, the store that is served, and the meter below it."""
 
     client: httpx.AsyncClient
     meter: MeteredStore
+    store: FhirStore
 
 
 @asynccontextmanager
@@ -35,5 +36,5 @@ async def serving(settings: Settings | None = None, objects: ObjectStore | None 
     store = FhirStore(PrefixTenancy(meter, settings.tenants))
     transport = httpx.ASGITransport(create_app(store, settings))
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
-        yield Served(client, meter)
+        yield Served(client, meter, store)
     await store.settle()

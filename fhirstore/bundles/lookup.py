@@ -1,0 +1,63 @@
+"""Finds what criteria match: of conditional entries, and of references by search. Each question is asked once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from fhirstore import resources
+from fhirstore.commit.drive import drive
+from fhirstore.errors import FhirStoreError
+from fhirstore.resources import Version
+from fhirstore.search.candidates import find
+from fhirstore.search.criteria import Criteria, parse_condition
+from fhirstore.tenancy import Place
+
+Question: TypeAlias = tuple[str, str]
+"""A resource type, and criteria as in a URL."""
+
+_MOST = 3  # tells "several" even where one of them is about to be deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What matches, as far as it matters: a few at most."""
+
+    criteria: Criteria
+    matches: tuple[Version, ...]
+
+
+Answers: TypeAlias = dict[Question, Found | FhirStoreError]
+
+
+async def look_up(place: Place, questions: Iterable[Question], *, at_once: int) -> Answers:
+    """What matches each of the questions, or why that cannot be known."""
+    distinct = list(dict.fromkeys(questions))
+    waiting = iter(distinct)
+    answers: Answers = {}
+
+    async def some() -> None:
+        for question in waiting:
+            try:
+                answers[question] = await _found(place, question)
+            except FhirStoreError as error:
+                answers[question] = error
+
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(min(at_once, len(distinct))):
+            workers.create_task(some())
+    return answers
+
+
+async def _found(place: Place, question: Question) -> Found:
+    type_, text = question
+    criteria = parse_condition(resources.known_type(type_), text)
+    matches = await drive(find(place.keys, criteria, most=_MOST), place.objects)
+    versions = [
+        resources.version_of(match.keys.type, match.keys.id, match.base.record)
+        for match in matches
+        if match.base.record is not None
+    ]
+    return Found(criteria, tuple(versions))
