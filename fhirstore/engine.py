@@ -15,17 +15,22 @@ from fhirstore.commit.rules import Context, Rules
 from fhirstore.commit.single import Decide, Outcome, write
 from fhirstore.commit.transaction import Part, transact
 from fhirstore.commit.turns import Turns
+from fhirstore.definitions.load import definitions
 from fhirstore.history.remembered import RememberedHistories
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.tenancy import Place
+from fhirstore.validation import Validator
 
 
 class Engine:
     """Runs protocols on the objects of a place; owns what cancelled callers left under way."""
 
-    def __init__(self, *, rules: Rules | None = None, ids: Ids | None = None) -> None:
+    def __init__(
+        self, *, rules: Rules | None = None, ids: Ids | None = None, validator: Validator | None = None
+    ) -> None:
         self.rules = rules or Rules()
         self.ids = ids or SystemIds()
+        self.validator = validator or Validator(definitions())
         self.remembered = RememberedBases()
         self.remembered_histories = RememberedHistories()
         self._turns = Turns()

@@ -1,14 +1,14 @@
 """create, read, vread, update, delete on one resource: what each decides, as pure functions.
 
-https://hl7.org/fhir/R4/http.html. Structure is checked with what is at hand: the body is a JSON object, its
-`resourceType` is an R4 type, its id is a FHIR id.
+https://hl7.org/fhir/R4/http.html. What is checked here is what the request needs to be understood: the body's
+`resourceType` is a type of the release, its id is a FHIR id. Whether it obeys FHIR otherwise: `fhirstore.validation`.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from fhirstore import json
@@ -43,7 +43,7 @@ class Version:
 
     def json(self) -> dict[str, object]:
         """The resource as Python values; numbers with a fraction are `msgspec.Raw`, so that they survive exactly."""
-        return json.parse(self.content)
+        return json.parse(self.content, max_values=None)
 
 
 def version_of(type: str, id: str, record: Record, *, created: bool = False) -> Version:
@@ -51,10 +51,10 @@ def version_of(type: str, id: str, record: Record, *, created: bool = False) -> 
     return Version(type, id, record.version, record.t, record.method, record.resource or b"", created)
 
 
-def known_type(type: str) -> str:
-    """Raises UnknownType when R4 has no such resource type."""
-    if type not in RESOURCE_TYPES:
-        raise UnknownType("No FHIR R4 resource type has this name; type names are case-sensitive, like 'Patient'")
+def known_type(type: str, types: Container[str] = RESOURCE_TYPES) -> str:
+    """Raises UnknownType when it is none of the `types` of the release."""
+    if type not in types:
+        raise UnknownType("No FHIR resource type has this name here; type names are case-sensitive, like 'Patient'")
     return type
 
 
@@ -68,18 +68,18 @@ def well_formed_id(id: str) -> str:
     return id
 
 
-def type_of(resource: dict[str, object], expected: str | None) -> str:
+def type_of(resource: dict[str, object], expected: str | None, types: Container[str] = RESOURCE_TYPES) -> str:
     """The resource's type. Raises InvalidResource when it is missing, unknown or not the `expected` one.
 
     Raises UnknownType when the expected one does not exist.
     """
     if expected is not None:
-        known_type(expected)
+        known_type(expected, types)
     type_ = resource.get("resourceType")
     if not isinstance(type_, str):
         raise InvalidResource("The resource has no resourceType", code="required", expression=("resourceType",))
-    if type_ not in RESOURCE_TYPES:
-        raise InvalidResource("resourceType is not a FHIR R4 resource type", code="value", expression=("resourceType",))
+    if type_ not in types:
+        raise InvalidResource("resourceType is no FHIR resource type here", code="value", expression=("resourceType",))
     if expected is not None and type_ != expected:
         raise InvalidResource(
             f"resourceType is {type_}, but the request is for {expected}", code="invalid", expression=("resourceType",)

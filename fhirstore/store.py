@@ -12,19 +12,29 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fhirstore.clock import Ids
 from fhirstore.commit.rules import Rules
+from fhirstore.definitions.load import definitions
 from fhirstore.engine import Engine
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.objects.base import ObjectStore
 from fhirstore.tenancy import BucketTenancy, PrefixTenancy, Tenancy, bucket_locations
 from fhirstore.tenant import TenantStore
+from fhirstore.validation import Validator
 
 
 class FhirStore:
     """All tenants of one deployment. Make it with `open`, or from a `Tenancy` of one's own stores."""
 
-    def __init__(self, tenancy: Tenancy, *, rules: Rules | None = None, ids: Ids | None = None) -> None:
+    def __init__(
+        self,
+        tenancy: Tenancy,
+        *,
+        rules: Rules | None = None,
+        ids: Ids | None = None,
+        fhir_version: str = "4.0",
+        validation: str = "structure",
+    ) -> None:
         self.tenancy = tenancy
-        self._engine = Engine(rules=rules, ids=ids)
+        self._engine = Engine(rules=rules, ids=ids, validator=Validator(definitions(fhir_version), validation))
 
     @classmethod
     @asynccontextmanager
@@ -36,11 +46,15 @@ class FhirStore:
         buckets: Mapping[str, str] | None = None,
         s3: S3Options | None = None,
         rules: Rules | None = None,
+        fhir_version: str = "4.0",
+        validation: str = "structure",
     ) -> AsyncIterator[FhirStore]:
         """Open `file:DIR`, `memory:` or `s3://bucket/prefix`.
 
         `tenants`: the ids that exist (None: every well-formed one), each below its own prefix. `buckets`: tenant ->
-        bucket instead, each with a bucket of its own. Raises StoreMisconfigured with one line that says what to do.
+        bucket instead, each with a bucket of its own. `fhir_version`: the release of all resources, "4.0", "4.3" or
+        "5.0". `validation` of what is written: "off", "structure" or "full". Raises StoreMisconfigured with one line
+        that says what to do; ValueError for a release or level that is none.
         """
         async with AsyncExitStack() as stack:
             if buckets:
@@ -53,9 +67,14 @@ class FhirStore:
                 objects = await open_objects(location, s3=s3)
                 stack.push_async_callback(objects.aclose)
                 tenancy = PrefixTenancy(objects, None if tenants is None else frozenset(tenants))
-            store = cls(tenancy, rules=rules)
+            store = cls(tenancy, rules=rules, fhir_version=fhir_version, validation=validation)
             stack.push_async_callback(store.settle)
             yield store
+
+    @property
+    def release(self) -> str:
+        """The FHIR release of all resources: "4.0", "4.3" or "5.0"."""
+        return self._engine.validator.definitions.release
 
     def tenant(self, tenant: str) -> TenantStore:
         """One tenant's resources. Raises UnknownTenant when it is malformed or not configured."""

@@ -5,9 +5,10 @@ https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Literal, overload
+from typing import Literal, TypeVar, overload
 
 from fhirstore import json, models, resources
 from fhirstore.bundles.options import BundleOptions
@@ -33,6 +34,10 @@ from fhirstore.sweep.run import SweepReport, sweep
 from fhirstore.tenancy import Place
 
 
+_Identity = TypeVar("_Identity")
+_LARGE = 256 * 1024  # bytes; reading and validating them takes some milliseconds
+
+
 class TenantStore:
     """FHIR interactions on one tenant's resources. Each is atomic, and durable when it returns."""
 
@@ -50,8 +55,7 @@ class TenantStore:
         MalformedContent, InvalidResource,
         IdempotencyKeyReused (with another body), NotFound (what the key stands for was purged).
         """
-        content = _parse(resource)
-        type_ = resources.type_of(content, type)
+        content, type_ = await self._admit(resource, lambda content: self._type_of(content, type))
         if idempotency_key is None:
             id_ = self._engine.ids.new()
             outcome = await self._commit(type_, id_, resources.creation(_builder(content, id_)), fresh=True)
@@ -125,9 +129,7 @@ class TenantStore:
         the same as the current version makes no version; 1 GET. Raises MalformedContent, InvalidResource,
         VersionConflict, Contention.
         """
-        content = _parse(resource)
-        type_ = resources.type_of(content, type)
-        id_ = resources.id_for_update(content, type_, id)
+        content, (type_, id_) = await self._admit(resource, lambda content: self._type_and_id_of(content, type, id))
         decide = resources.update(
             _builder(content, id_), if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
         )
@@ -141,7 +143,7 @@ class TenantStore:
 
         1 GET + 4 PUT, 3 round trips. Raises VersionConflict, Contention.
         """
-        resources.known_type(type)
+        self._known_type(type)
         resources.well_formed_id(id)
         outcome = await self._commit(type, id, resources.deletion(if_match))
         return None if outcome.record is None else resources.version_of(type, id, outcome.record)
@@ -178,7 +180,7 @@ class TenantStore:
             one = instance_page(self._keys(type, id), query, cursor, context=context)
             return await drive(one, self._place.objects)
         if type is not None:
-            resources.known_type(type)
+            self._known_type(type)
         remembered = self._engine.remembered_histories
         events = EventsHistory(self._place.tenant, self._place.keys, type, query, remembered, context)
         return await drive(events.page(cursor), self._place.objects)
@@ -189,7 +191,7 @@ class TenantStore:
         `lenient`: leave out what is not supported (`Criteria.ignored`). Raises UnknownType, InvalidResource,
         Unsupported.
         """
-        known = None if type is None else resources.known_type(type)
+        known = None if type is None else self._known_type(type)
         return parse_criteria(known, parameters, now=self._place.objects.now(), lenient=lenient)
 
     async def search(self, criteria: Criteria, *, count: int | None = None, cursor: str | None = None) -> SearchPage:
@@ -250,7 +252,31 @@ class TenantStore:
         return self._engine.context(self._place)
 
     def _keys(self, type: str, id: str) -> ResourceKeys:
-        return self._place.keys.resource(resources.known_type(type), id)
+        return self._place.keys.resource(self._known_type(type), id)
+
+    async def _admit(
+        self, resource: models.Resource, identify: Callable[[dict[str, object]], _Identity]
+    ) -> tuple[dict[str, object], _Identity]:
+        """Parse, identify, validate. What is large is read beside the event loop, which goes on meanwhile."""
+
+        def admit() -> tuple[dict[str, object], _Identity]:
+            content = _parse(resource)
+            identity = identify(content)
+            self._engine.validator.check(content)
+            return content, identity
+
+        large = isinstance(resource, bytes) and len(resource) > _LARGE
+        return await asyncio.to_thread(admit) if large else admit()
+
+    def _known_type(self, type: str) -> str:
+        return resources.known_type(type, self._engine.validator.definitions.resources)
+
+    def _type_of(self, content: dict[str, object], type: str | None) -> str:
+        return resources.type_of(content, type, self._engine.validator.definitions.resources)
+
+    def _type_and_id_of(self, content: dict[str, object], type: str | None, id: str | None) -> tuple[str, str]:
+        type_ = self._type_of(content, type)
+        return type_, resources.id_for_update(content, type_, id)
 
     async def _commit(self, type: str, id: str, decide: Decide, *, fresh: bool = False) -> Outcome:
         keys = self._place.keys.resource(type, id)
