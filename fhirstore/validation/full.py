@@ -1,4 +1,7 @@
-"""What `full` validation asks beyond structure. A resource that comes here is built rightly."""
+"""What `full` validation asks beyond structure. A resource that comes here is built rightly.
+
+Invariants that cannot be evaluated are no errors: `findings` names them, a write passes.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,27 @@ from collections.abc import Iterator
 from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import Issue
 from fhirstore.json import JsonObject
+from fhirstore.validation.expressions import Expressions
+from fhirstore.validation.invariants import Findings, Invariants
+from fhirstore.validation.models_check import differing_opinions
+from fhirstore.validation.targets import wrong_targets
 
 
 class FullPass:
-    """Invariants, targets of references, profiles: each from a file of its own."""
+    """Invariants, targets of references, a second opinion: each from a file of its own."""
 
     def __init__(self, definitions: Definitions) -> None:
-        self._definitions = definitions
+        self.definitions = definitions
+        self.expressions = Expressions(definitions)
+        self._invariants = Invariants(definitions, self.expressions)
 
     def issues(self, resource: JsonObject) -> Iterator[Issue]:
         """Errors and warnings, in the order in which the parts find them."""
-        del resource
-        yield from ()
+        yield from wrong_targets(self.definitions, resource)
+        yield from self._invariants.check(resource).issues
+
+    def findings(self, resource: JsonObject) -> Findings:
+        """The same, with what fhir.resources thinks, and with what could not be checked."""
+        targets = Findings(tuple(wrong_targets(self.definitions, resource)))
+        opinions = Findings(tuple(differing_opinions(self.definitions, resource)))
+        return targets | self._invariants.check(resource) | opinions

@@ -1,0 +1,146 @@
+"""FHIRPath conditions on places, evaluated by fhirpathpy: parsed once, with a model made of the release's own facts.
+
+fhirpathpy leaves much unsaid: it reads the longest start of a text that is an expression, lacks functions and raises
+bare exceptions. So every expression goes through our own parser first, and what cannot be decided is said to be so; a
+resource is never refused for it. https://hl7.org/fhirpath/N1/ · https://hl7.org/fhir/R4/fhirpath.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from enum import Enum
+from typing import Any, TypeAlias
+
+from fhirstore.definitions.facts import Definitions
+from fhirstore.errors import InvalidExpression
+from fhirstore.fhirpath.parse import parse
+from fhirstore.json import JsonObject, NumberLiteral
+from fhirstore.validation.places import Place
+
+_Evaluate: TypeAlias = Callable[[Any, Mapping[str, Any] | None], list[Any]]
+_NEEDS_OTHERS = ("resolve(", "memberOf(", "conformsTo(", "subsumes(")
+_REGULAR = ("matches(", "matchesFull(", "replaceMatches(")
+# `answer is Boolean` means the FHIR type, whose name is lower case; fhirpathpy takes it at its word.
+_SYSTEM_TYPE = re.compile(r"\b(is|as)( |\()(?=(?:Boolean|String|Integer|Decimal|Date|DateTime|Time)\b)([BSIDT])")
+_PRIMITIVE_BASES = {
+    **dict.fromkeys(("code", "id", "markdown"), "string"),
+    **dict.fromkeys(("url", "canonical", "oid", "uuid"), "uri"),
+    **dict.fromkeys(("unsignedInt", "positiveInt"), "integer"),
+}
+
+
+class Verdict(Enum):
+    """What an expression says of a place. UNDECIDED: it cannot be evaluated here."""
+
+    HOLDS = "holds"
+    BROKEN = "broken"
+    UNDECIDED = "undecided"
+
+
+class Expressions:
+    """The expressions of one release, compiled when they are first met. Evaluating is synchronous and not shared."""
+
+    def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
+        self._model: dict[str, dict[str, object]] | None = None
+        self._compiled: dict[str, _Evaluate | None] = {}
+
+    def verdict(self, expression: str, place: Place, *, trusted: bool = True) -> Verdict:
+        """Whether `expression` is true at `place`, whose numbers are Decimals (see `plain`). Nothing counts as true.
+
+        `trusted`: of the specification. The regular expressions of others are not run: they may take forever.
+        """
+        if not trusted and any(name in expression for name in _REGULAR):
+            return Verdict.UNDECIDED
+        evaluate = self._compile(expression)
+        if evaluate is None:
+            return Verdict.UNDECIDED
+        from fhirpathpy.engine.nodes import ResourceNode, TypeInfo  # noqa: PLC0415 - full validation only
+
+        # `ofType` reads the model there, and only `is` and `as` put it there.
+        TypeInfo.model = self._model  # type: ignore[assignment] # declared as None, used as this
+        focus = ResourceNode(place.node, place.type)  # type: ignore[no-untyped-call] # fhirpathpy's
+        try:
+            found = evaluate(focus, {"resource": place.resource, "rootResource": place.root})
+        except Exception:  # noqa: BLE001 - fhirpathpy raises Exception itself, and whatever its parts raise
+            return Verdict.UNDECIDED
+        return Verdict.BROKEN if found == [False] else Verdict.HOLDS
+
+    def _compile(self, expression: str) -> _Evaluate | None:
+        if expression not in self._compiled:
+            self._compiled[expression] = self._compiled_anew(expression)
+        return self._compiled[expression]
+
+    def _compiled_anew(self, expression: str) -> _Evaluate | None:
+        if any(name in expression for name in _NEEDS_OTHERS):
+            return None
+        try:
+            parse(expression)
+        except InvalidExpression:
+            return None
+        import fhirpathpy  # noqa: PLC0415 - a twentieth of a second, for full validation only
+
+        if self._model is None:
+            self._model = _model(self._definitions)
+        options = {"traceFn": _say_nothing, "userInvocationTable": _FUNCTIONS}
+        try:
+            lowered = _SYSTEM_TYPE.sub(lambda match: match[1] + match[2] + match[3].lower(), expression)
+            compiled: _Evaluate = fhirpathpy.compile(lowered, self._model, options)
+        except Exception:  # noqa: BLE001 - as above
+            return None
+        return compiled
+
+
+def plain(value: object) -> object:
+    """`value` with number literals as Decimals, which fhirpathpy compares; the rest is shared."""
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return Decimal(bytes(value).decode()) if isinstance(value, NumberLiteral) else value
+
+
+def plain_resource(resource: JsonObject) -> JsonObject:
+    """A resource as `plain` makes it."""
+    return {name: plain(item) for name, item in resource.items()}
+
+
+def _say_nothing(*_: object) -> None:
+    """What trace() does: by default it prints the data."""
+
+
+def _has_value(items: list[object]) -> bool:
+    return len(items) == 1 and items[0] is not None and not isinstance(items[0], dict | list)
+
+
+_FUNCTIONS: Mapping[str, Mapping[str, object]] = {
+    "hasValue": {"fn": _has_value, "arity": {0: []}},
+    # The structure of a narrative is checked before.
+    "htmlChecks": {"fn": lambda _: True, "arity": {0: []}},
+}
+
+
+def _model(definitions: Definitions) -> dict[str, dict[str, object]]:
+    """What fhirpathpy wants to know of a release, in its own terms."""
+    choices: dict[str, object] = {}
+    types: dict[str, object] = {}
+    elsewhere: dict[str, object] = {}
+    parents: dict[str, object] = {name: _PRIMITIVE_BASES.get(name, "Element") for name in definitions.primitives}
+    for name, type_ in definitions.types.items():
+        if type_.base:
+            parents[name] = type_.base
+        of_choice: dict[str, list[str]] = {}
+        for element in type_.elements.values():
+            path = f"{name}.{element.name}"
+            if element.choice:
+                of_choice.setdefault(element.choice, []).append(element.name.removeprefix(element.choice))
+                types[path] = element.type
+            elif element.type in definitions.types and definitions.types[element.type].kind == "backbone":
+                if element.type != path:
+                    elsewhere[path] = element.type
+            else:
+                types[path] = element.type
+        choices.update({f"{name}.{choice}": suffixes for choice, suffixes in of_choice.items()})
+    return {"choiceTypePaths": choices, "path2Type": types, "pathsDefinedElsewhere": elsewhere, "type2Parent": parents}
