@@ -33,7 +33,6 @@ from fhirstore.search.page import Search, SearchPage
 from fhirstore.sweep.run import SweepReport, sweep
 from fhirstore.tenancy import Place
 
-
 _Identity = TypeVar("_Identity")
 _LARGE = 256 * 1024  # bytes; reading and validating them takes some milliseconds
 

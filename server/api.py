@@ -24,7 +24,6 @@ from server.route import Route
 from server.settings import Settings
 from server.tenant import RequestTenants
 
-RELEASE = "4.0"
 _BELOW = f"{FHIR_PATH}/"
 
 
@@ -35,6 +34,7 @@ class FhirApi:
         self._app = app
         self._tenants = RequestTenants(store, settings)
         self._settings = settings
+        self._release = store.release
         self._table = table
         self._paths = Paths(table, base=("{tenant}",) if settings.tenant_source == "path" else ())
         self._headers = ResponseHeaders(settings)
@@ -47,7 +47,7 @@ class FhirApi:
         headers = _headers(scope)
         representation = AS_STORED
         try:
-            representation = wanted(scope["query_string"], negotiable(path, headers, RELEASE), RELEASE)
+            representation = wanted(scope["query_string"], negotiable(path, headers, self._release), self._release)
             response = await self._answer(scope, receive, headers, representation)
         except Exception as error:  # noqa: BLE001 - the app's edge: whatever went wrong is answered, and logged
             response = error_answer(scope["method"], error, representation)
@@ -73,7 +73,17 @@ class FhirApi:
         parameters = endpoint.parameters
         tenant = self._tenants.of(parameters, headers)
         return await handler(
-            Call(scope, receive, parameters, headers, tenant, self._settings, self._table, representation, RELEASE)
+            Call(
+                scope,
+                receive,
+                parameters,
+                headers,
+                tenant,
+                self._settings,
+                self._table,
+                representation,
+                self._release,
+            )
         )
 
 

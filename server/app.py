@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from fhirstore import FhirStore
-from server.api import RELEASE, FhirApi
+from server.api import FhirApi
 from server.health import health_routes
 from server.openapi import openapi_route
 from server.outcome import http_error
@@ -24,7 +24,7 @@ def create_app(store: FhirStore, settings: Settings | None = None) -> Starlette:
     if settings.cors_origins:
         middleware.insert(0, _cors(settings))
     app = Starlette(
-        routes=[*health_routes(store), openapi_route(TABLE, settings, RELEASE)],
+        routes=[*health_routes(store), openapi_route(TABLE, settings, store.release)],
         middleware=middleware,
         exception_handlers={HTTPException: http_error, Exception: http_error},
     )

@@ -19,7 +19,14 @@ from server.settings import Settings, from_environment
 
 def open_store(settings: Settings) -> AbstractAsyncContextManager[FhirStore]:
     """The store that `settings` name. Raises StoreMisconfigured."""
-    return FhirStore.open(settings.store, tenants=settings.tenants, buckets=settings.tenant_buckets, s3=settings.s3)
+    return FhirStore.open(
+        settings.store,
+        tenants=settings.tenants,
+        buckets=settings.tenant_buckets,
+        s3=settings.s3,
+        fhir_version=settings.fhir_version,
+        validation=settings.validation,
+    )
 
 
 class Deployment:

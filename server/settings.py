@@ -9,6 +9,8 @@ from fhirstore import S3Options
 
 TENANT_SOURCES = ("none", "header", "path")
 TENANCIES = ("prefix", "bucket")
+FHIR_VERSIONS = ("4.0", "4.3", "5.0")
+VALIDATIONS = ("structure", "off", "full")
 
 
 class BadSetting(Exception):
@@ -19,11 +21,14 @@ class BadSetting(Exception):
 class Settings:
     """Everything a server can be told. `tenants` None: any well-formed id. `max_body`: bytes of one request body.
 
+    `fhir_version`: the release of all resources. `validation`: how thoroughly what is written is checked.
     `cors_origins`: web pages of these origins may use the API; `*`: of any.
     """
 
     store: str = "file:./data"
     s3: S3Options = field(default_factory=S3Options)
+    fhir_version: str = "4.0"
+    validation: str = "structure"
     tenant_source: str = "none"
     tenants: frozenset[str] | None = frozenset({"default"})
     tenant_buckets: Mapping[str, str] = field(default_factory=dict)
@@ -61,6 +66,8 @@ def from_environment(env: Mapping[str, str]) -> Settings:
             force_path_style=_flag(env, "FHIRSTORE_S3_FORCE_PATH_STYLE"),
             region=env.get("AWS_REGION") or None,
         ),
+        fhir_version=_choice(env, "FHIRSTORE_FHIR_VERSION", FHIR_VERSIONS),
+        validation=_choice(env, "FHIRSTORE_VALIDATION", VALIDATIONS),
         tenant_source=source,
         tenants=_tenants(env.get("FHIRSTORE_TENANTS", "default")),
         tenant_buckets=buckets,
