@@ -33,7 +33,7 @@ class Check:
     @property
     def url(self) -> str:
         """The absolute URL of the page."""
-        return self.page if self.page.startswith("http") else SPECIFICATION + self.page
+        return self.page if self.page.startswith("https://") else SPECIFICATION + self.page
 
 
 def rule(page: str, sentence: str) -> Callable[[Test], Check]:
