@@ -6,8 +6,10 @@ that streams goes through the compressor piece by piece and is flushed with each
 
 from __future__ import annotations
 
+import asyncio
 import re
 import zlib
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Protocol
 
@@ -19,6 +21,7 @@ from server.fields import listed, parameters, quality
 _WORTH_IT = 1024  # bytes; what fits into one packet anyway gains nothing
 _GZIP_LEVEL = 5
 _BROTLI_QUALITY = 4
+_LONG = 256 * 1024  # bytes that would hold up other requests for milliseconds
 _GIVES = re.compile(rb"json|xml|^text/|script|html|csv|yaml", re.IGNORECASE)  # not what is packed, as a PDF is
 _NO_BODY = (204, 304)
 
@@ -65,9 +68,7 @@ class CompressedSend:
         self._start = None
         body, more = message.get("body", b""), message.get("more_body", False)
         headers = start["headers"]
-        given = {name.lower(): value for name, value in headers}
-        packed_already = b"content-encoding" in given or not _GIVES.search(given.get(b"content-type", b""))
-        if packed_already or start["status"] in _NO_BODY or not (more or len(body) >= _WORTH_IT):
+        if start["status"] in _NO_BODY or not _is_worth_it(headers, len(body), more):
             await self._send(start)
             await self._send(message)
             return
@@ -78,7 +79,10 @@ class CompressedSend:
             await self._send({**start, "headers": kept})
             await self._next(message)
             return
-        packed = self._compressor.take(body) + self._compressor.finish()
+        if len(body) > _LONG:  # both compressors let go of the interpreter while they work
+            packed = await asyncio.to_thread(_packed, self._compressor, body)
+        else:
+            packed = _packed(self._compressor, body)
         kept.append((b"content-length", b"%d" % len(packed)))
         await self._send({**start, "headers": kept})
         await self._send({**message, "body": packed})
@@ -89,6 +93,21 @@ class CompressedSend:
             packed += self._compressor.finish() if not message.get("more_body", False) else b""
             message = {**message, "body": packed}
         await self._send(message)
+
+
+def _is_worth_it(headers: Iterable[tuple[bytes, bytes]], size: int, more: bool) -> bool:
+    """Of a type that gives, not yet encoded, and long: by its Content-Length, or by what is there if that is all."""
+    given = {name.lower(): value for name, value in headers}
+    if b"content-encoding" in given or not _GIVES.search(given.get(b"content-type", b"")):
+        return False
+    length = given.get(b"content-length", b"")
+    if length.isdigit():
+        return int(length) >= _WORTH_IT
+    return more or size >= _WORTH_IT
+
+
+def _packed(compressor: _Compressor, body: bytes) -> bytes:
+    return compressor.take(body) + compressor.finish()
 
 
 class _Gzip:
