@@ -8,12 +8,12 @@ from contextlib import AsyncExitStack
 
 from fhirstore.clock import Ids, SystemIds
 from fhirstore.commit.drive import drive
-from fhirstore.commit.messages import Protocol
+from fhirstore.commit.messages import Protocol, Result
 from fhirstore.commit.purge import Purged, purge
 from fhirstore.commit.remembered import RememberedBases
 from fhirstore.commit.rules import Context, Rules
 from fhirstore.commit.single import Decide, Outcome, write
-from fhirstore.commit.transaction import Part, transact
+from fhirstore.commit.transaction import Guard, Part, transact
 from fhirstore.commit.turns import Turns
 from fhirstore.definitions.load import definitions
 from fhirstore.history.remembered import RememberedHistories
@@ -62,23 +62,41 @@ class Engine:
             self.remembered.forget(place.tenant, keys.current)
         return outcome
 
-    async def transact(self, place: Place, parts: Sequence[Part]) -> tuple[Outcome, ...]:
+    async def run(self, place: Place, protocol: Protocol[Result], *, turns: Sequence[str] = ()) -> Result:
+        """Run a protocol that writes to its end, as `commit` does. `turns`: keys, sorted, by which writers of this
+        process line up."""
+        async with AsyncExitStack() as stack:
+            for key in turns:
+                await stack.enter_async_context(self._turns.turn((place.tenant, key)))
+            return await drive(protocol, place.objects, finish=self._finish)
+
+    async def transact(
+        self, place: Place, parts: Sequence[Part], *, guard: Guard | None = None, turns: Sequence[str] = ()
+    ) -> tuple[Outcome, ...]:
         """Run a transaction; the outcomes, in the order of the parts, as soon as it is committed.
 
         It goes on without the caller from the first request on, and what is left to do after the commit point is done
-        behind the answer. Writers of this process wait for their turn until then. Raises as `transact`.
+        behind the answer. Writers of this process wait for their turn until then. `guard`: see `transact`; `turns`:
+        further keys by which they line up. Raises as `transact`.
         """
         answer: asyncio.Future[tuple[Outcome, ...]] = asyncio.get_running_loop().create_future()
-        self._finish(self._transact(place, parts, answer))
+        self._finish(self._transact(place, parts, guard, turns, answer))
         return await answer
 
-    async def _transact(self, place: Place, parts: Sequence[Part], answer: asyncio.Future[tuple[Outcome, ...]]) -> None:
-        keys = sorted({part.keys.current for part in parts})
+    async def _transact(
+        self,
+        place: Place,
+        parts: Sequence[Part],
+        guard: Guard | None,
+        more_turns: Sequence[str],
+        answer: asyncio.Future[tuple[Outcome, ...]],
+    ) -> None:
+        keys = {part.keys.current for part in parts}
         async with AsyncExitStack() as turns:
-            for key in keys:  # in one order, so that no two wait for each other
+            for key in sorted(keys.union(more_turns)):  # in one order, so that no two wait for each other
                 await turns.enter_async_context(self._turns.turn((place.tenant, key)))
             try:
-                done = await drive(transact(parts, context=self.context(place)), place.objects)
+                done = await drive(transact(parts, context=self.context(place), guard=guard), place.objects)
             except BaseException as error:
                 if not answer.done():
                     answer.set_exception(error)

@@ -12,6 +12,8 @@ stands. If that is wrong about the living, they lose an attempt and nothing else
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fhirstore.commit.attempt import Base
 from fhirstore.commit.decision import ABORTED, Decision, decode_decision
 from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
@@ -53,7 +55,7 @@ def clear(keys: ResourceKeys, base: Base, context: Context, *, age: str | None =
     current, intent = base.record, base.intent
     if current is None or intent is None:
         return
-    decision = yield from _decided(keys, intent, base, context, age)
+    decision = yield from decided(intent, Stands(keys.transaction(intent.tx), keys.current, base.etag), context, age)
     if decision is None:
         return
     if decision.committed:
@@ -80,11 +82,21 @@ def _final(keys: ResourceKeys, intent: Intent, base: Base) -> Protocol[bytes | N
     return None
 
 
-def _decided(
-    keys: ResourceKeys, intent: Intent, base: Base, context: Context, age: str | None
-) -> Protocol[Decision | None]:
-    """What became of the transaction; None: its intent is gone meanwhile."""
-    key, rules = keys.transaction(intent.tx), context.rules
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """Where an intent was found: in the object `key` under this ETag. `record`: the key of its transaction's record."""
+
+    record: str
+    key: str
+    etag: str | None
+
+
+def decided(intent: Intent, stands: Stands, context: Context, age: str | None) -> Protocol[Decision | None]:
+    """What became of the transaction, which is decided now at the latest; None: its intent is gone meanwhile.
+
+    `age`: that of the transaction that asks. Raises Unavailable, CorruptRecord.
+    """
+    key, rules = stands.record, context.rules
     patience = (rules.patience + rules.patience_per_part * intent.parts) / 1000
     older = age is not None and age < intent.age
     waited, tries = 0.0, 0
@@ -92,8 +104,8 @@ def _decided(
         (found,) = yield from ask(Get(key))
         if isinstance(found, StoredObject):
             return decode_decision(found.body, key)
-        (again,) = yield from ask(Get(keys.current))
-        if isinstance(again, Absent) or again.etag != base.etag:
+        (again,) = yield from ask(Get(stands.key))
+        if isinstance(again, Absent) or again.etag != stands.etag:
             return None
         over = intent.t + rules.transaction_window + rules.apply < again.date
         if older or over or waited >= patience:

@@ -19,7 +19,7 @@ More parts than `Rules.at_once` requests make go out in several batches, one aft
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fhirstore.commit.announcing import announce
@@ -36,7 +36,7 @@ from fhirstore.commit.single import Decide, Draft, Outcome
 from fhirstore.errors import Contention, InvalidResource, Unavailable, VersionConflict, WriteOutcomeUnknown
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.objects.base import IF_ABSENT, Written
-from fhirstore.record import decode
+from fhirstore.record import Intent, decode
 
 _SENDS = 6
 _LOOKS = 60
@@ -75,11 +75,15 @@ class _Decided:
     draft: Draft | None = field(default=None)
 
 
-def transact(parts: Sequence[Part], *, context: Context) -> Protocol[Transacted]:
-    """Make the next version of every part that wants one, or of none.
+Guard = Callable[[Intent], Protocol[None]]
+"""What an attempt must do first, told whose it is: it claims what nobody else may create meanwhile. May raise."""
 
-    Raises what any `decide` raises; InvalidResource (one resource in two parts); Contention, Unavailable: nothing was
-    written; WriteOutcomeUnknown.
+
+def transact(parts: Sequence[Part], *, context: Context, guard: Guard | None = None) -> Protocol[Transacted]:
+    """Make the next version of every part that wants one, or of none. `guard`: runs before each attempt.
+
+    Raises what `guard` or any `decide` raises; InvalidResource (one resource in two parts); Contention, Unavailable:
+    nothing was written; WriteOutcomeUnknown.
     """
     if len({part.keys for part in parts}) < len(parts):
         raise InvalidResource("A transaction names each resource once", code="duplicate")
@@ -88,6 +92,8 @@ def transact(parts: Sequence[Part], *, context: Context) -> Protocol[Transacted]
     for n in range(context.rules.attempts):
         tx = context.ids.new()
         age = age or f"{began:013d}-{tx}"
+        if guard is not None:
+            yield from guard(Intent(tx, 0, context.now(), age, len(parts)))
         decided = yield from _decide(parts, age, context, trusting=n == 0)
         changes = _changes(decided, tx, age, context)
         if not changes:

@@ -1,0 +1,81 @@
+"""A transaction that creates on conditions: its claims, all at once, before each of its attempts.
+
+They name the attempt, by its transaction's id: whoever wants one of these claims sees to it that the transaction is
+decided. When all are held, one looks again; what matches now was not there when the transaction was planned, and so it
+must be planned anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fhirstore.commit.messages import Protocol
+from fhirstore.commit.rules import Context
+from fhirstore.commit.side_by_side import side_by_side
+from fhirstore.errors import FhirStoreError
+from fhirstore.identity.claim import Claim, Held, release, take
+from fhirstore.keyspace import Keyspace
+from fhirstore.record import Intent
+from fhirstore.search.candidates import find
+from fhirstore.search.criteria import Criteria
+
+_Item = TypeVar("_Item")
+
+
+class Matched(FhirStoreError):
+    """Something matches by now what nothing matched before: plan again. Nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The transaction creates `id`, because nothing meets the criteria but what it deletes itself (`besides`)."""
+
+    criteria: Criteria
+    id: str
+    besides: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusive:
+    """The guard of a transaction (`commit.transaction.Guard`)."""
+
+    keys: Keyspace
+    wanted: Sequence[Wanted]
+    context: Context
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The keys of all claims, sorted: those of one process may take turns by them."""
+        return tuple(sorted(self.keys.identity_claim(type_, value) for type_, value in self._claims()))
+
+    def __call__(self, intent: Intent) -> Protocol[None]:
+        """Claim everything, then look again. Raises Matched, Contention, Unavailable, CorruptRecord."""
+        held: list[Held] = []
+        for some in self._groups(list(self._claims().items())):
+            taken = yield from side_by_side([self._take(type_, value, id_, intent) for (type_, value), id_ in some])
+            held += taken
+        for some_wanted in self._groups(self.wanted):
+            found = yield from side_by_side(
+                [find(self.keys, one.criteria, most=1 + len(one.besides)) for one in some_wanted]
+            )
+            for one, matches in zip(some_wanted, found, strict=True):
+                if any(match.keys.id not in one.besides for match in matches):
+                    yield from side_by_side([release(claim, context=self.context) for claim in held])
+                    raise Matched("A condition that was met is met no more")
+
+    def _claims(self) -> dict[tuple[str, str], str]:
+        """(type, value) -> the id that is created for it, one of them if there are several."""
+        return {(one.criteria.type or "", value): one.id for one in self.wanted for value in one.criteria.values}
+
+    def _take(self, type: str, value: str, id: str, intent: Intent) -> Protocol[Held]:
+        claim = Claim(self.context.ids.new(), id, intent=intent)
+        held = None
+        while held is None:
+            held = yield from take(self.keys, type, value, claim, context=self.context, insist=True)
+        return held
+
+    def _groups(self, items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+        size = self.context.rules.at_once
+        return (items[at : at + size] for at in range(0, len(items), size))
