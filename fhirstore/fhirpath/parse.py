@@ -11,8 +11,8 @@ from fhirstore.errors import InvalidExpression
 from fhirstore.fhirpath.tree import Call, Item, Literal, Member, Node, Operation, Variable
 
 _MAX_LENGTH = 20_000  # characters; the longest official expression has 6,000
-_MAX_DEPTH = 64
-_MAX_CHAIN = 200  # dots, or operators, in a row: trees are walked by recursion
+_MAX_NESTING = 64
+_MAX_DEPTH = 150  # of the tree, which also a row of dots or operators makes deep: trees are walked by recursion
 
 _TOKEN = re.compile(
     r"""\s++ | //[^\n]*+ | /\*.*?\*/
@@ -45,6 +45,8 @@ def parse(text: str) -> Node:
     parser = _Parser(text)
     node = parser.expression()
     parser.expect_end()
+    if _is_deep(node):
+        raise _too_long()
     return node
 
 
@@ -75,21 +77,19 @@ class _Parser:
         self._text = text
         self._tokens = _tokens(text)
         self._at = 0
-        self._depth = 0
+        self._nesting = 0
 
     def expression(self, least: int = 1) -> Node:
-        self._depth += 1
-        if self._depth > _MAX_DEPTH:
-            raise InvalidExpression(f"The FHIRPath expression nests deeper than {_MAX_DEPTH} levels")
+        self._nesting += 1
+        if self._nesting > _MAX_NESTING:
+            raise _too_long()
         node = self._signed()
-        for _ in range(_MAX_CHAIN):
-            if (level := _PRECEDENCE.get(operator := self._operator(), 0)) < least:
-                self._depth -= 1
-                return node
+        while (level := _PRECEDENCE.get(operator := self._operator(), 0)) >= least:
             self._at += 1
             right = self._type() if operator in _TYPE_OPERATORS else self.expression(level + 1)
             node = Operation(operator, node, right)
-        raise _too_long()
+        self._nesting -= 1
+        return node
 
     def expect_end(self) -> None:
         if self._kind() != "end":
@@ -102,7 +102,7 @@ class _Parser:
         return self._invocations(self._term())
 
     def _invocations(self, node: Node) -> Node:
-        for _ in range(_MAX_CHAIN):
+        while True:
             if self._take("."):
                 node = self._invocation(node)
             elif self._take("["):
@@ -110,7 +110,6 @@ class _Parser:
                 self._expect("]")
             else:
                 return node
-        raise _too_long()
 
     def _term(self) -> Node:
         kind, word = self._kind(), self._word()
@@ -201,9 +200,31 @@ def _tokens(text: str) -> list[tuple[str, str, int]]:
     return tokens
 
 
+def _is_deep(node: Node) -> bool:
+    layer: list[Node] = [node]
+    for _ in range(_MAX_DEPTH):
+        layer = [child for each in layer for child in _children(each)]
+        if not layer:
+            return False
+    return True
+
+
+def _children(node: Node) -> tuple[Node, ...]:
+    match node:
+        case Member(of, _):
+            return () if of is None else (of,)
+        case Item(of, index):
+            return of, index
+        case Call(of, _, arguments):
+            return arguments if of is None else (of, *arguments)
+        case Operation(_, left, right):
+            return left, right
+    return ()
+
+
 def _too_long() -> InvalidExpression:
     return InvalidExpression(
-        f"A FHIRPath expression of over {_MAX_LENGTH:,} characters, or {_MAX_CHAIN} steps in a row, is not read",
+        f"A FHIRPath expression is read up to {_MAX_LENGTH:,} characters and {_MAX_DEPTH} steps in a row",
         code="too-long",
     )
 
