@@ -1,6 +1,6 @@
 // What fhir-kit-client does with a server; prints one JSON line. Usage: node fhir_kit_client.mjs BASE_URL
 import process from 'node:process';
-import Client from 'fhir-kit-client';
+import { Client } from 'fhir-kit-client';
 
 const fhir = new Client({ baseUrl: process.argv[2] });
 const system = 'http://example.org/fhir-kit-client';
