@@ -6,9 +6,9 @@ import gzip
 import json
 from pathlib import Path
 
-from fhirstore.definitions.generate.__main__ import facts_file, main
-from fhirstore.definitions.generate.codes import NotEnumerable, open_terminology
+from fhirstore.definitions.generate.__main__ import facts_file, main, open_terminology
 from fhirstore.definitions.generate.package import open_package
+from fhirstore.definitions.terminology import NotEnumerable
 
 HL7 = "http://hl7.org/fhir"
 

@@ -11,11 +11,12 @@ import json
 import sys
 from pathlib import Path
 
-from fhirstore.definitions.generate.codes import NotEnumerable, Terminology, open_terminology
 from fhirstore.definitions.generate.package import Package, open_package
 from fhirstore.definitions.generate.parameters import compartments, parameters
 from fhirstore.definitions.generate.structure import Structures, TypeRow
 from fhirstore.definitions.load import DATA, FILES
+from fhirstore.definitions.nodes import text
+from fhirstore.definitions.terminology import NotEnumerable, Terminology
 
 
 def facts_file(package: Package) -> bytes:
@@ -32,8 +33,16 @@ def facts_file(package: Package) -> bytes:
         "search_parameters": parameters(package),
         "compartments": compartments(package),
     }
-    text = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
-    return gzip.compress(text.encode(), compresslevel=9, mtime=0)
+    compact = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
+    return gzip.compress(compact.encode(), compresslevel=9, mtime=0)
+
+
+def open_terminology(package: Package) -> Terminology:
+    """The package's value sets and code systems."""
+    return Terminology(
+        {text(node, "url"): node for node in package.resources("ValueSet")},
+        {text(node, "url"): node for node in package.resources("CodeSystem")},
+    )
 
 
 def _value_sets(types: dict[str, TypeRow], terminology: Terminology) -> dict[str, dict[str, list[str]]]:

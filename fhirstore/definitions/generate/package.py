@@ -6,11 +6,11 @@ https://hl7.org/fhir/R4/packages.html
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-Node = Mapping[str, object]
+from fhirstore.definitions.nodes import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,32 +35,3 @@ def open_package(folder: Path) -> Package:
         folder = inner
     versions = json.loads((folder / "package.json").read_bytes())["fhirVersions"]
     return Package(folder, versions[0])
-
-
-def text(node: Node, name: str) -> str:
-    """The member `name` of `node` as text, empty when it is not there."""
-    value = node.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def nodes(node: Node, name: str) -> tuple[Node, ...]:
-    """The objects in the array `name` of `node`."""
-    value = node.get(name)
-    return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
-
-
-def node_of(node: Node, name: str) -> Node:
-    """The object `name` of `node`, empty when it is not there."""
-    value = node.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def texts(node: Node, name: str) -> tuple[str, ...]:
-    """The texts in the array `name` of `node`."""
-    value = node.get(name)
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
-
-
-def name_of(canonical: str) -> str:
-    """What a canonical or absolute url ends with: `Patient` of http://hl7.org/fhir/StructureDefinition/Patient|4.0.1."""
-    return canonical.partition("|")[0].rpartition("/")[2]

@@ -5,7 +5,8 @@ https://hl7.org/fhir/R4/searchparameter-registry.html · https://hl7.org/fhir/R4
 
 from __future__ import annotations
 
-from fhirstore.definitions.generate.package import Node, Package, nodes, text, texts
+from fhirstore.definitions.generate.package import Package
+from fhirstore.definitions.nodes import Node, nodes, text, texts
 
 ParameterRow = list[str]  # code, type, bases, url, expression, targets
 _OFFICIAL = "http://hl7.org/fhir/SearchParameter/"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from fhirstore.definitions.generate.package import Node, Package, name_of, node_of, nodes, text, texts
+from fhirstore.definitions.generate.package import Package
+from fhirstore.definitions.nodes import Node, name_of, node_of, nodes, text, texts
 
 ElementRow = list[str]  # name, types, cardinality, flags, required value set: see load.py
 InvariantRow = list[str]

@@ -1,7 +1,8 @@
-"""The codes of the value sets that required bindings name, as far as the package says them all.
+"""The codes that a value set allows, as far as the value sets and code systems at hand say them all.
 
-Value sets made of languages, media types, UCUM or anything else that the package does not enumerate are left out:
-then every code is allowed. https://hl7.org/fhir/R4/valueset.html#compositions
+Value sets made of languages, media types, UCUM or anything else that nobody here enumerates are not guessed at.
+
+https://hl7.org/fhir/R4/valueset.html#compositions
 """
 
 from __future__ import annotations
@@ -9,61 +10,65 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from fhirstore.definitions.generate.package import Node, Package, node_of, nodes, text, texts
+from fhirstore.definitions.nodes import Node, node_of, nodes, text, texts
 
 Codes = Mapping[str, frozenset[str]]  # code system -> codes
 
 
+_DEPTH = 20  # of value sets that include each other; itself, in the worst case
+
+
 class NotEnumerable(Exception):
-    """The package does not say all codes of this value set."""
+    """What is at hand does not say all codes of this value set."""
 
 
 @dataclass(frozen=True, slots=True)
 class _CodeSystem:
-    """`ancestors`: code -> the codes above it. `complete`: the package has all of its concepts."""
+    """`ancestors`: code -> codes above it. `complete`: these are all of its concepts."""
 
     complete: bool
     ancestors: Mapping[str, frozenset[str]]
 
 
-def open_terminology(package: Package) -> Terminology:
-    """The package's value sets and code systems."""
-    return Terminology(
-        {text(node, "url"): node for node in package.resources("ValueSet")},
-        {text(node, "url"): node for node in package.resources("CodeSystem")},
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Terminology:
-    """Value sets and code systems by url."""
+    """Value sets and code systems by url. `known`: value sets whose codes are known already."""
 
     value_sets: Mapping[str, Node]
     code_systems: Mapping[str, Node]
+    known: Mapping[str, Codes] = field(default_factory=dict)
     _read: dict[str, _CodeSystem] = field(default_factory=dict)
 
-    def codes(self, canonical: str) -> Codes:
+    def codes(self, canonical: str, depth: int = _DEPTH) -> Codes:
         """What the value set allows. NotEnumerable when that cannot be said."""
         url = canonical.partition("|")[0]
         value_set = self.value_sets.get(url)
         if value_set is None:
+            if url in self.known:
+                return self.known[url]
+            raise NotEnumerable(url)
+        if depth == 0:
             raise NotEnumerable(url)
         compose = node_of(value_set, "compose")
-        if not nodes(compose, "include"):
-            raise NotEnumerable(url)
+        try:
+            return self._composed(compose, depth) if nodes(compose, "include") else _expanded(value_set)
+        except NotEnumerable:
+            return _expanded(value_set)
+
+    def _composed(self, compose: Node, depth: int) -> Codes:
         included: dict[str, frozenset[str]] = {}
         for part in nodes(compose, "include"):
-            for system, codes in self._part(part).items():
+            for system, codes in self._part(part, depth).items():
                 included[system] = included.get(system, frozenset()) | codes
         for part in nodes(compose, "exclude"):
-            for system, codes in self._part(part).items():
+            for system, codes in self._part(part, depth).items():
                 included[system] = included.get(system, frozenset()) - codes
         return {system: codes for system, codes in included.items() if codes}
 
-    def _part(self, part: Node) -> Codes:
+    def _part(self, part: Node, depth: int) -> Codes:
         """One include or exclude: its system's codes and its value sets intersect."""
         system = text(part, "system")
-        found = [_union_of_systems([self.codes(url)]) for url in texts(part, "valueSet")]
+        found = [self.codes(url, depth - 1) for url in texts(part, "valueSet")]
         if system:
             found.append({system: self._of_system(system, part)})
         if not found:
@@ -96,6 +101,27 @@ class Terminology:
         return self._read[url]
 
 
+def _expanded(value_set: Node) -> Codes:
+    """The codes of the value set's own expansion, if that is whole."""
+    expansion = node_of(value_set, "expansion")
+    found: dict[str, set[str]] = {}
+    count = _collect(nodes(expansion, "contains"), found)
+    total = expansion.get("total")
+    if not count or (isinstance(total, int) and total > count):
+        raise NotEnumerable(text(value_set, "url"))
+    return {system: frozenset(codes) for system, codes in found.items()}
+
+
+def _collect(contains: Iterable[Node], found: dict[str, set[str]]) -> int:
+    count = 0
+    for each in contains:
+        count += 1
+        if each.get("abstract") is not True and text(each, "code"):
+            found.setdefault(text(each, "system"), set()).add(text(each, "code"))
+        count += _collect(nodes(each, "contains"), found)
+    return count
+
+
 def _walk(concepts: Iterable[Node], above: frozenset[str], found: dict[str, frozenset[str]]) -> None:
     """Adds the concepts and, below them, their children, nested or named by a parent property."""
     for concept in concepts:
@@ -110,7 +136,7 @@ def _filtered(system: _CodeSystem, condition: Node) -> frozenset[str]:
     op, value = text(condition, "op"), text(condition, "value")
     if text(condition, "property") not in {"concept", "code"} or value not in system.ancestors:
         raise NotEnumerable(op)
-    below = frozenset(code for code, above in _closed(system.ancestors).items() if value in above)
+    below = _below(system.ancestors, value)
     match op:
         case "is-a":
             return below | {value}
@@ -122,21 +148,16 @@ def _filtered(system: _CodeSystem, condition: Node) -> frozenset[str]:
             raise NotEnumerable(op)
 
 
-def _closed(ancestors: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:
-    """Ancestors of ancestors included; property parents are given one level at a time."""
-    closed: dict[str, frozenset[str]] = dict(ancestors)
-    while True:
-        grown = {
-            code: above.union(*(closed.get(parent, frozenset()) for parent in above)) for code, above in closed.items()
-        }
-        if grown == closed:
-            return closed
-        closed = grown
-
-
-def _union_of_systems(found: Iterable[Codes]) -> dict[str, frozenset[str]]:
-    union: dict[str, frozenset[str]] = {}
-    for each in found:
-        for system, codes in each.items():
-            union[system] = union.get(system, frozenset()) | codes
-    return union
+def _below(ancestors: Mapping[str, frozenset[str]], value: str) -> frozenset[str]:
+    """The codes below `value`, however deep; property parents are given one level at a time."""
+    children: dict[str, list[str]] = {}
+    for code, above in ancestors.items():
+        for each in above:
+            children.setdefault(each, []).append(code)
+    found: set[str] = set()
+    waiting = [value]
+    while waiting:
+        fresh = [code for code in children.get(waiting.pop(), ()) if code not in found]
+        found.update(fresh)
+        waiting += fresh
+    return frozenset(found - {value})
