@@ -100,6 +100,11 @@ def id_for_update(resource: dict[str, object], type: str, expected: str | None) 
     return well_formed_id(id_)
 
 
+def id_if_any(resource: dict[str, object], type: str) -> str | None:
+    """The resource's own id, where a conditional update finds one. Raises InvalidResource when malformed."""
+    return id_for_update(resource, type, None) if "id" in resource else None
+
+
 def readable(record: Record | None) -> Record:
     """The record if a read may show it. Raises NotFound, Gone."""
     if record is None:

@@ -15,6 +15,7 @@ from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.process import process
 from fhirstore.bundles.results import BundleResult
 from fhirstore.commit.drive import drive
+from fhirstore.commit.messages import Protocol
 from fhirstore.commit.purge import Purged
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.rules import Context
@@ -26,14 +27,16 @@ from fhirstore.fsck.run import FsckReport, Progress, Thoroughness, fsck
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery
+from fhirstore.identity.conditional import Done, change_matching, create_unless, update_matching
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.resources import Version
-from fhirstore.search.criteria import Criteria, parse_criteria
+from fhirstore.search.criteria import Criteria, parse_condition, parse_criteria
 from fhirstore.search.page import Search, SearchPage
 from fhirstore.sweep.run import SweepReport, sweep
 from fhirstore.tenancy import Place
 
 _Identity = TypeVar("_Identity")
+_Result = TypeVar("_Result")
 _LARGE = 256 * 1024  # bytes; reading and validating them takes some milliseconds
 
 
@@ -45,16 +48,31 @@ class TenantStore:
         self._place = place
 
     async def create(
-        self, resource: models.Resource, *, type: str | None = None, idempotency_key: str | None = None
+        self,
+        resource: models.Resource,
+        *,
+        type: str | None = None,
+        idempotency_key: str | None = None,
+        if_none_exist: str | None = None,
     ) -> Version:
         """Store a new resource under a server-assigned id; an id in it is ignored. 4 PUT, 2 round trips.
 
         `resource`: JSON bytes, a dict, or a model of fhir.resources. `type`: what it must be. `idempotency_key`: the
-        id is derived from it, so that asking again makes nothing new and returns the first version. Raises
-        MalformedContent, InvalidResource,
+        id is derived from it, so that asking again makes nothing new and returns the first version. `if_none_exist`:
+        criteria like `identifier=system|value`; what meets them is returned as it is, with `created` False, and the
+        key does not matter. Raises MalformedContent, InvalidResource, MultipleMatches, Unsupported (criteria),
         IdempotencyKeyReused (with another body), NotFound (what the key stands for was purged).
         """
         content, type_ = await self._admit(resource, lambda content: self._type_of(content, type))
+        if if_none_exist is not None:
+            condition = parse_condition(type_, if_none_exist)
+            creation = create_unless(
+                self._place.keys,
+                condition,
+                lambda id_: resources.creation(_builder(content, id_)),
+                context=self._context(),
+            )
+            return _version_of(await self._conditionally(condition, creation))
         if idempotency_key is None:
             id_ = self._engine.ids.new()
             outcome = await self._commit(type_, id_, resources.creation(_builder(content, id_)), fresh=True)
@@ -146,6 +164,41 @@ class TenantStore:
         resources.well_formed_id(id)
         outcome = await self._commit(type, id, resources.deletion(if_match))
         return None if outcome.record is None else resources.version_of(type, id, outcome.record)
+
+    async def conditional_update(
+        self,
+        resource: models.Resource,
+        criteria: str,
+        *,
+        type: str | None = None,
+        if_match: IfMatch = None,
+        if_none_match: VersionIds | None = None,
+        skip_unchanged: bool = False,
+    ) -> Version:
+        """Update what meets the criteria, like `identifier=system|value`; create it where nothing does.
+
+        An id in the resource must be that of what matches; where nothing does, it is created under it. Never makes two,
+        whoever tries at the same time. Raises MultipleMatches, Unsupported (criteria), and as `update`.
+        """
+        content, type_ = await self._admit(resource, lambda content: self._type_of(content, type))
+        condition, id_ = parse_condition(type_, criteria), resources.id_if_any(content, type_)
+
+        def update(id: str) -> Decide:
+            build = _builder(content, id)
+            return resources.update(build, if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged)
+
+        protocol = update_matching(self._place.keys, condition, update, id=id_, context=self._context())
+        return _version_of(await self._conditionally(condition, protocol))
+
+    async def conditional_delete(self, type: str, criteria: str, *, if_match: IfMatch = None) -> Version | None:
+        """Delete what meets the criteria; returns the tombstone, or None where nothing does.
+
+        Raises MultipleMatches, Unsupported (criteria), and as `delete`.
+        """
+        condition = parse_condition(self._known_type(type), criteria)
+        protocol = change_matching(self._place.keys, condition, resources.deletion(if_match), context=self._context())
+        done = await self._conditionally(condition, protocol)
+        return None if done is None else _version_of(done)
 
     async def history(
         self, type: str | None = None, id: str | None = None, *, query: HistoryQuery | None = None
@@ -277,6 +330,10 @@ class TenantStore:
         type_ = self._type_of(content, type)
         return type_, resources.id_for_update(content, type_, id)
 
+    async def _conditionally(self, condition: Criteria, protocol: Protocol[_Result]) -> _Result:
+        turns = [self._place.keys.identity_claim(condition.type or "", value) for value in condition.values]
+        return await self._engine.run(self._place, protocol, turns=turns)
+
     async def _commit(self, type: str, id: str, decide: Decide, *, fresh: bool = False) -> Outcome:
         keys = self._place.keys.resource(type, id)
         return await self._engine.commit(self._place, keys, decide, fresh=fresh)
@@ -286,6 +343,13 @@ def _parse(resource: models.Resource) -> dict[str, object]:
     if models.is_model(resource):
         resource = models.members(resource)
     return json.parse(resource if isinstance(resource, bytes) else json.dump(resource))
+
+
+def _version_of(done: Done) -> Version:
+    record, before = done.outcome.record, done.outcome.before
+    assert record is not None  # noqa: S101 - what was found, or made
+    created = done.outcome.applied and not record.deleted and (before is None or before.deleted)
+    return resources.version_of(done.keys.type, done.keys.id, record, created=created)
 
 
 def _builder(content: dict[str, object], id: str) -> Callable[[int, int], bytes]:
