@@ -95,7 +95,7 @@ def load(  # noqa: PLR0917 - a command's parameters are its options
     url: Annotated[str, typer.Option(help="FHIR base URL.")] = "http://127.0.0.1:8000/fhir",
     concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight.")] = 16,
     tenant: Annotated[str | None, typer.Option(help="Sent as X-Tenant-ID.")] = None,
-    bundles: Annotated[str, typer.Option(help="Bundles as 'entries' or 'whole'.")] = "entries",
+    bundles: Annotated[str, typer.Option(help="Batches and transactions: process, entries or whole.")] = "process",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Send resources to a FHIR server; exit code 1 if any failed."""

@@ -23,7 +23,7 @@ def run_load(
     *,
     concurrency: int = 16,
     tenant: str | None = None,
-    bundles: str = "entries",
+    bundles: str = "process",
     as_json: bool = False,
 ) -> int:
     """Load and print. 0: all is stored. 1: something failed or is unknown. 2: could not start. 130: interrupted."""

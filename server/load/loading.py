@@ -1,7 +1,8 @@
 """The load itself: reads a little ahead, keeps a bounded number of requests in flight, counts what becomes of them.
 
 Resources are sent in the order of the files as far as the concurrency lets them; two versions of one id are never in
-flight together, so that the last one in the files is the last one on the server.
+flight together, so that the last one in the files is the last one on the server. Where Bundles are processed, files
+go in turns (`order`), so that what transactions refer to is there before them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from fhirstore.clock import SystemClock, SystemIds
-from server.load.reading import CannotLoad, Found, Reader, Resource, Unreadable, find_files
+from server.load.order import in_turns
+from server.load.reading import BUNDLE_MODES, Bundle, CannotLoad, Found, Reader, Resource, Unreadable, find_files
 from server.load.sending import NO_ANSWER, Retries, Sender
 from server.load.summary import LoadSummary, Tally
 
@@ -24,6 +26,7 @@ _FHIR_JSON = "application/fhir+json"
 _BATCH = 64  # what one trip to the reading thread brings at most, in resources …
 _BATCH_BYTES = 1 << 20  # … and, one resource more or less, in bytes
 _SECONDS = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=120)
+_BUNDLES = 4  # in flight at most: each is many writes at once
 # Shorter than servers keep a connection (uvicorn: 5 s), so that a POST does not run into its closing.
 _KEEP_ALIVE = 3.0
 
@@ -43,60 +46,77 @@ async def load(
     url: str,
     *,
     concurrency: int = 16,
-    bundles: str = "entries",
+    bundles: str = "process",
     headers: Mapping[str, str] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     retries: Retries | None = None,
 ) -> LoadSummary:
     """Send what is in the files at `paths` to the FHIR server at the base `url`.
 
-    `bundles`: "entries" sends the resources in a Bundle that is a container one by one, "whole" stores the Bundle
-    itself, as a document or a message always is. `headers` go with every request. Raises CannotLoad before
-    anything is sent; what fails later is in the summary.
+    `bundles`: "process" sends a batch or transaction to be processed, transactions last, and the resources in another
+    container one by one; "entries" the resources in any container one by one; "whole" stores the Bundle itself, as a
+    document or a message always is. `headers` go with every request. Raises CannotLoad before anything is sent; what
+    fails later is in the summary.
     """
-    if bundles not in {"entries", "whole"}:
-        raise CannotLoad("Bundles are sent as 'entries' or 'whole'")
+    if bundles not in BUNDLE_MODES:
+        raise CannotLoad(f"Bundles are sent in one of these ways: {', '.join(BUNDLE_MODES)}")
     base = _base(url)
-    reader = Reader(find_files(paths), whole_bundles=bundles == "whole")
+    files = find_files(paths)
+    turns = in_turns(files) if bundles == "process" else [files]
+    readers = [Reader(turn, bundles=bundles) for turn in turns]
     every = {"Content-Type": _FHIR_JSON, "Accept": _FHIR_JSON, "Prefer": "return=minimal", **(headers or {})}
     connector = aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=_KEEP_ALIVE)
     async with aiohttp.ClientSession(connector=connector, timeout=_SECONDS, headers=every, trust_env=True) as client:
         await _reach(client, base)
         sender = Sender(client, base, retries=retries or Retries(), clock=SystemClock(), ids=SystemIds())
-        return await _Run(reader, sender, concurrency, on_progress).summary(base)
+        return await _Run(readers, sender, concurrency, on_progress).summary(base)
 
 
 class _Run:
     """One load, from the first resource to the last answer."""
 
     def __init__(
-        self, reader: Reader, sender: Sender, concurrency: int, on_progress: Callable[[Progress], None] | None
+        self,
+        readers: Sequence[Reader],
+        sender: Sender,
+        concurrency: int,
+        on_progress: Callable[[Progress], None] | None,
     ) -> None:
-        self._reader = reader
+        self._readers = readers
         self._sender = sender
         self._slots = asyncio.Semaphore(concurrency)
+        self._bundles = asyncio.Semaphore(min(concurrency, _BUNDLES))
         self._on_progress = on_progress
         self._tally = Tally()
         self._in_flight: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     async def summary(self, base: str) -> LoadSummary:
         began = time.perf_counter()
-        items = iter(self._reader)
         stopped: str | None = None
+        for reader in self._readers:
+            if not stopped:
+                stopped = await self._load(reader)
+        return self._tally.summary(base, seconds=time.perf_counter() - began, stopped=stopped)
+
+    async def _load(self, reader: Reader) -> str | None:
+        """Send what `reader` reads, to the last answer. Why it stopped early, if it did."""
+        items = iter(reader)
         async with asyncio.TaskGroup() as requests:
-            while not stopped and (batch := await asyncio.to_thread(_batch, items)):
+            while batch := await asyncio.to_thread(_batch, items):
                 for found in batch:
                     if isinstance(found, Resource):
                         await self._start(found, requests)
+                    elif isinstance(found, Bundle):
+                        await self._bundles.acquire()
+                        requests.create_task(self._process(found))
                     elif isinstance(found, Unreadable):
                         self._tally.add_unreadable(found)
                         self._report()
                     else:
                         self._tally.skipped += 1
                     if self._sender.lost:
-                        stopped = f"the server cannot be reached any more; {found.source} was the last one tried"
-                        break
-        return self._tally.summary(base, seconds=time.perf_counter() - began, stopped=stopped)
+                        return f"the server cannot be reached any more; {found.source} was the last one tried"
+        return None
 
     async def _start(self, resource: Resource, requests: asyncio.TaskGroup) -> None:
         key = None if resource.id is None else (resource.type, resource.id)
@@ -119,10 +139,20 @@ class _Run:
             self._slots.release()
         self._report()
 
+    async def _process(self, bundle: Bundle) -> None:
+        try:
+            for outcome in await self._sender.process(bundle):
+                self._tally.add(outcome)
+        finally:
+            self._bundles.release()
+        self._report()
+
     def _report(self) -> None:
         if self._on_progress is not None:
-            counts = self._tally
-            self._on_progress(Progress(self._reader.position, self._reader.total, counts.stored, counts.failed))
+            position, total = (
+                sum(counts) for counts in zip(*[(r.position, r.total) for r in self._readers], strict=True)
+            )
+            self._on_progress(Progress(position, total, self._tally.stored, self._tally.failed))
 
 
 def _batch(items: Iterator[Found]) -> list[Found]:
@@ -131,7 +161,7 @@ def _batch(items: Iterator[Found]) -> list[Found]:
     size = 0
     for item in items:
         batch.append(item)
-        size += len(item.body) if isinstance(item, Resource) else 0
+        size += len(item.body) if isinstance(item, Resource | Bundle) else 0
         if len(batch) >= _BATCH or size >= _BATCH_BYTES:
             break
     return batch

@@ -1,4 +1,4 @@
-"""Reads resources out of JSON files, NDJSON files and folders, one after the other.
+"""Reads resources and Bundles out of JSON files, NDJSON files and folders, one after the other.
 
 A resource keeps the bytes it has in its file. Only the entries of a Bundle are written anew, exactly (fhirstore.json).
 An NDJSON file is read line by line; a JSON file, a Bundle too, is read whole.
@@ -22,6 +22,12 @@ from fhirstore.json import JsonObject, encode, parse
 
 SUFFIXES = (".json", ".json.gz", ".ndjson", ".ndjson.gz")
 
+BUNDLE_MODES = ("process", "entries", "whole")
+"""What is done with a Bundle that is a container: a batch or transaction is sent to be processed, and the resources of
+others one by one; the resources of all one by one; it is stored as the resource it is."""
+
+PROCESSED = frozenset({"batch", "transaction"})
+
 # A Bundle of these types is a container. A document or a message is a thing of its own, and stays whole.
 CONTAINERS = frozenset({"transaction", "batch", "collection", "searchset", "history"})
 
@@ -43,6 +49,23 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """One entry of a Bundle to send: its method, and the type that it is about."""
+
+    method: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A batch or transaction to send, as it is in its file."""
+
+    source: str
+    requests: tuple[Request, ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """What should have been a resource; `code` is the FHIR issue code of `diagnostics`."""
 
@@ -58,7 +81,7 @@ class Skipped:
     source: str
 
 
-Found: TypeAlias = Resource | Unreadable | Skipped
+Found: TypeAlias = Resource | Bundle | Unreadable | Skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +116,11 @@ def find_files(paths: Sequence[Path]) -> list[SourceFile]:
 class Reader:
     """Iterates over what the files hold. `position` of `total` bytes (as stored, so compressed) have been read."""
 
-    def __init__(self, files: Sequence[SourceFile], *, whole_bundles: bool = False) -> None:
+    def __init__(self, files: Sequence[SourceFile], *, bundles: str = "entries") -> None:
         self.total = sum(file.size for file in files)
         self.position = 0
         self._files = files
-        self._whole_bundles = whole_bundles
+        self._bundles = bundles
 
     def __iter__(self) -> Iterator[Found]:
         start = 0
@@ -121,8 +144,10 @@ class Reader:
             return
         if "resourceType" not in value and skip_others:
             yield Skipped(source)
-        elif value.get("resourceType") != "Bundle" or self._whole_bundles or value.get("type") not in CONTAINERS:
+        elif value.get("resourceType") != "Bundle" or self._bundles == "whole" or value.get("type") not in CONTAINERS:
             yield _resource(source, value, body)
+        elif self._bundles == "process" and value.get("type") in PROCESSED:
+            yield _bundle(source, value, body)
         else:
             yield from _entries(source, value)
 
@@ -138,6 +163,26 @@ def _bodies(path: Path, stored: io.BufferedReader) -> Iterator[tuple[str, bytes]
         body = line.strip()
         if body:
             yield f"{path}:{number}", body
+
+
+def _bundle(source: str, bundle: JsonObject, body: bytes) -> Bundle | Unreadable:
+    entries = bundle.get("entry", [])
+    if not isinstance(entries, list):
+        return Unreadable(source, "structure", "Bundle.entry is not an array")
+    return Bundle(source, tuple([_request(entry) for entry in entries]), body)
+
+
+def _request(entry: object) -> Request:
+    """What is wrong with an entry the server shall say."""
+    request = entry.get("request") if isinstance(entry, dict) else None
+    if not isinstance(request, dict):
+        return Request("", "")
+    resource = entry.get("resource") if isinstance(entry, dict) else None
+    name = resource.get("resourceType") if isinstance(resource, dict) else None
+    if not isinstance(name, str):
+        found = _TYPE_NAME.match(str(request.get("url", "")))
+        name = found[0] if found else ""
+    return Request(str(request.get("method", "")), name)
 
 
 def _entries(source: str, bundle: JsonObject) -> Iterator[Found]:

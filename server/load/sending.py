@@ -1,4 +1,4 @@
-"""Sends one resource: PUT where it has an id, POST where it has none, and again where that is safe.
+"""Sends one resource: PUT where it has an id, POST where it has none; or a Bundle, by POST; again where that is safe.
 
 Again: on 429, 502, 503 and 504, and when the connection fails. A PUT may be repeated whatever happened to it. A POST
 is repeated only if it certainly did nothing (no connection came about, or 429, or 503); else its outcome is unknown,
@@ -12,19 +12,16 @@ from __future__ import annotations
 
 import asyncio
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Literal, TypeAlias
 from urllib.parse import quote
 
 import aiohttp
-import msgspec
 
 from fhirstore.clock import Clock, Ids
-from server.load.reading import Resource
-
-Result: TypeAlias = Literal["created", "updated", "failed", "unknown"]
+from server.load.answers import Cause, Result, cause_of, fates
+from server.load.reading import Bundle, Resource
 
 NO_ANSWER = (aiohttp.ClientError, TimeoutError)
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -65,15 +62,6 @@ def seconds_asked(retry_after: str, *, now: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
-    """Why a resource is not there: HTTP `status` (0: no answer), FHIR issue `code`, the server's `diagnostics`."""
-
-    status: int
-    code: str
-    diagnostics: str
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a resource, after `retries` further requests. `cause` is None when it is stored."""
 
@@ -98,22 +86,45 @@ class Sender:
 
     async def send(self, resource: Resource) -> Outcome:
         """Send until there is a final answer; never raises for what a server or a network does."""
+        method, url = "POST", f"{self._base}/{resource.type}"
+        if resource.id is not None:
+            method, url = "PUT", f"{url}/{quote(resource.id, safe='')}"
+        answer, retries = await self._send(method, url, resource.body)
+        return Outcome(resource.source, resource.type, answer.result, len(resource.body), retries, answer.cause)
+
+    async def process(self, bundle: Bundle) -> list[Outcome]:
+        """Send a Bundle to be processed, as `send`: an outcome per entry."""
+        answer, retries = await self._send("POST", self._base, bundle.body)
+        found = fates(answer.content, bundle.requests) if answer.cause is None else None
+        if found is None:
+            cause = answer.cause or Cause(
+                200, "incomplete", "The answer does not have one entry for each that was sent"
+            )
+            result: Result = answer.result if answer.cause else "unknown"
+            found = [(result, cause) for _ in bundle.requests]
+        outcomes = [
+            Outcome(f"{bundle.source} entry[{n}]", request.type or "(unknown)", result, 0, 0, cause)
+            for n, (request, (result, cause)) in enumerate(zip(bundle.requests, found, strict=True))
+        ]
+        if outcomes:
+            outcomes[0] = replace(outcomes[0], size=len(bundle.body), retries=retries)
+        return outcomes
+
+    async def _send(self, method: str, url: str, content: bytes) -> tuple[_Answer, int]:
+        """The final answer, and how often the request was repeated."""
         attempt = 0
         while True:
             attempt += 1
-            answer = await self._request(resource)
+            answer = await self._request(method, url, content)
             last = attempt >= self._retries.attempts
             if answer.repeat and not last:
                 await asyncio.sleep(self._retries.pause(attempt, asked=answer.asked, ids=self._ids))
                 continue
             self.lost = self.lost or (answer.no_server and last)
-            return Outcome(resource.source, resource.type, answer.result, len(resource.body), attempt - 1, answer.cause)
+            return answer, attempt - 1
 
-    async def _request(self, resource: Resource) -> _Answer:
-        method, url = "POST", f"{self._base}/{resource.type}"
-        if resource.id is not None:
-            method, url = "PUT", f"{url}/{quote(resource.id, safe='')}"
-        body = resource.body if len(resource.body) <= _AT_ONCE else io.BytesIO(resource.body)
+    async def _request(self, method: str, url: str, content: bytes) -> _Answer:
+        body = content if len(content) <= _AT_ONCE else io.BytesIO(content)
         try:
             async with self._client.request(method, url, data=body, allow_redirects=False) as response:
                 content = await response.read()
@@ -124,10 +135,10 @@ class Sender:
             return _Answer("unknown", cause, repeat=method == "PUT")
         status = response.status
         if 200 <= status < 300:
-            return _Answer("created" if status == 201 else "updated")
+            return _Answer("created" if status == 201 else "updated", content=content)
         return _Answer(
             "unknown" if status in _BUSY - _DID_NOTHING else "failed",
-            _cause(status, response.reason or "", content),
+            cause_of(status, response.reason or "", content),
             repeat=status in _DID_NOTHING or (status in _BUSY and method == "PUT"),
             asked=seconds_asked(response.headers.get("Retry-After", "").strip(), now=self._clock.now()),
         )
@@ -142,27 +153,4 @@ class _Answer:
     repeat: bool = False
     asked: float = 0.0
     no_server: bool = False
-
-
-class _Issue(msgspec.Struct):
-    severity: str = ""
-    code: str = ""
-    diagnostics: str | None = None
-    details: dict[str, object] | None = None
-
-
-class _Outcome(msgspec.Struct):
-    issue: list[_Issue] = []
-
-
-def _cause(status: int, reason: str, content: bytes) -> Cause:
-    """The first error in an OperationOutcome; without one, the status alone."""
-    try:
-        issues = msgspec.json.decode(content, type=_Outcome).issue
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        issues = []
-    errors = [issue for issue in issues if issue.severity in {"error", "fatal"}] or issues
-    if not errors:
-        return Cause(status, "", reason)
-    text = errors[0].diagnostics or str((errors[0].details or {}).get("text", ""))
-    return Cause(status, errors[0].code, text[:500])
+    content: bytes = b""

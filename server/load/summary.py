@@ -11,8 +11,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from server.load.answers import Cause
 from server.load.reading import Unreadable
-from server.load.sending import Cause, Outcome
+from server.load.sending import Outcome
 
 EXAMPLES = 3
 GROUPS = 100
@@ -46,12 +47,12 @@ class LoadSummary:
     stopped: str | None
 
     def count(self, result: str) -> int:
-        """Resources that ended as `result`: created, updated, failed, unknown."""
+        """Resources that ended as `result`: created, updated, existing, failed, unknown."""
         return sum(results.get(result, 0) for results in self.types.values())
 
     @property
     def stored(self) -> int:
-        return self.count("created") + self.count("updated")
+        return self.count("created") + self.count("updated") + self.count("existing")
 
     @property
     def ok(self) -> bool:
@@ -69,6 +70,7 @@ class LoadSummary:
             "url": self.url,
             "created": self.count("created"),
             "updated": self.count("updated"),
+            "existing": self.count("existing"),
             "failed": self.count("failed"),
             "unknown": self.count("unknown"),
             "skipped": self.skipped,
@@ -92,7 +94,7 @@ class LoadSummary:
 
     def render(self) -> RenderableType:
         """The summary as tables for a person."""
-        results = ("created", "updated", "failed", "unknown")
+        results = ("created", "updated", "existing", "failed", "unknown")
         counts = Table("type", *results, box=None)
         for column in counts.columns[1:]:
             column.justify = "right"

@@ -114,7 +114,7 @@ def write(path: Path, *resources: object) -> Path:
 
 
 def read(*paths: Path, whole: bool = False) -> list[object]:
-    return list(Reader(find_files(paths), whole_bundles=whole))
+    return list(Reader(find_files(paths), bundles="whole" if whole else "entries"))
 
 
 async def send(server: Server, *paths: Path, **options: object) -> LoadSummary:
@@ -161,7 +161,7 @@ async def test_the_entries_of_a_container_are_sent_one_by_one(server: Server, tm
         '{"resource":{"resourceType":"Basic","id":"b"}},{"request":{"method":"DELETE","url":"Patient/1"}},'
         '{"search":{"mode":"outcome"},"resource":{"resourceType":"OperationOutcome"}}]}'
     )
-    summary = await send(server, write(tmp_path / "b.json", bundle), concurrency=1)
+    summary = await send(server, write(tmp_path / "b.json", bundle), concurrency=1, bundles="entries")
     assert server.got == [
         ("POST", "/fhir/Patient", b'{"resourceType":"Patient","x":1.00}'),
         ("PUT", "/fhir/Basic/b", b'{"resourceType":"Basic","id":"b"}'),
@@ -369,7 +369,7 @@ async def test_failures_are_grouped_by_cause(server: Server, tmp_path: Path) -> 
         (400, "value", "Patient/0 is bad at byte 0"): (5, [f"{path}:{n}" for n in (1, 2, 3)]),
         (413, "", "Request Entity Too Large"): (1, [f"{path}:6"]),
         (422, "required", "no name"): (1, [f"{path}:7"]),
-        (0, "structure", "Not JSON: it ends too early"): (1, [f"{path}:9"]),
+        (0, "structure", "Not JSON: it ends too early, at byte 16"): (1, [f"{path}:9"]),
     }
     assert summary.types == {"(not sent)": {"failed": 1}, "Patient": {"created": 1, "failed": 7}}
 
@@ -426,7 +426,7 @@ def _unused(tmp_path: Path) -> Sequence[tuple[Sequence[Path], str, str, str]]:
         ([good], "ftp://127.0.0.1/fhir", "entries", "not a FHIR base URL"),
         ([good], "http://a:b/fhir", "entries", "not a FHIR base URL"),
         ([good], "http://127.0.0.1:1/fhir", "entries", "Is the server running?"),
-        ([good], "http://127.0.0.1:1/fhir", "some", "'entries' or 'whole'"),
+        ([good], "http://127.0.0.1:1/fhir", "some", "process, entries, whole"),
     )
 
 
