@@ -45,13 +45,14 @@ class FhirApi:
             await self._app(scope, receive, send)
             return
         headers = _headers(scope)
+        request_id = self._headers.request_id(headers)
         representation = AS_STORED
         try:
             representation = wanted(scope["query_string"], negotiable(path, headers, self._release), self._release)
             response = await self._answer(scope, receive, headers, representation)
         except Exception as error:  # noqa: BLE001 - the app's edge: whatever went wrong is answered, and logged
-            response = error_answer(scope["method"], error, representation)
-        self._headers.add(response, headers)
+            response = error_answer(f"{scope['method']} {request_id.decode('ascii')}", error, representation)
+        self._headers.add(response, headers, request_id)
         if b"accept-encoding" in headers:
             coding = coding_for(headers[b"accept-encoding"].decode("latin-1"))
             send = send if coding is None else CompressedSend(send, coding)

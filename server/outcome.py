@@ -83,8 +83,8 @@ def status_of(error: errors.FhirStoreError) -> int:
     return next(status for kind, status in STATUS if isinstance(error, kind))
 
 
-def error_answer(method: str, error: Exception, representation: Representation = AS_STORED) -> Response:
-    """The answer to anything that was raised, in the form that the client wants. `method`: for the log."""
+def error_answer(asked: str, error: Exception, representation: Representation = AS_STORED) -> Response:
+    """The answer to anything that was raised, in the form that is wanted. `asked`: which request, for the log."""
     headers: dict[str, str] = {}
     if isinstance(error, HTTPException):
         status, headers = error.status_code, dict(error.headers or {})
@@ -100,10 +100,10 @@ def error_answer(method: str, error: Exception, representation: Representation =
         if isinstance(error, FhirError):
             issues = error.issues
         else:
-            _LOG.error("%s %s: %s", method, type(error).__name__, error)
+            _LOG.error("%s %s: %s", asked, type(error).__name__, error)
             issues = (Issue("exception", "The object store answered with an error; the server's log says more"),)
     else:
-        _LOG.error("%s: unexpected %s", method, type(error).__name__, exc_info=error)
+        _LOG.error("%s: unexpected %s", asked, type(error).__name__, exc_info=error)
         status = 500
         issues = (Issue("exception", "Internal error; the server's log says more", severity="fatal"),)
     if status in _RETRY_AFTER:

@@ -44,12 +44,16 @@ class ResponseHeaders:
         self._process = str(ULID()).encode("ascii")
         self._numbers = count(1)
 
-    def add(self, response: Response, headers: Mapping[bytes, bytes]) -> None:
-        """To an answer to a request with these headers."""
+    def request_id(self, headers: Mapping[bytes, bytes]) -> bytes:
+        """The id of a request with these headers: the client's, or a new one."""
         asked = headers.get(b"x-request-id")
         if asked is None or not _ECHOED.fullmatch(asked):
-            asked = b"%s-%d" % (self._process, next(self._numbers))
-        response.raw_headers.append((b"x-request-id", asked))
+            return b"%s-%d" % (self._process, next(self._numbers))
+        return asked
+
+    def add(self, response: Response, headers: Mapping[bytes, bytes], request_id: bytes) -> None:
+        """To the answer to that request."""
+        response.raw_headers.append((b"x-request-id", request_id))
         response.raw_headers.extend(self._always)
         correlation = headers.get(b"x-correlation-id")
         if correlation is not None and _ECHOED.fullmatch(correlation):
