@@ -40,9 +40,8 @@ class Place:
     @property
     def pair(self) -> Pair:
         """What is there."""
-        pairs = read(self.owner, self.element.name)
-        at = self.index or 0
-        return pairs[at] if at < len(pairs) else (None, None)
+        name, at = self.element.name, self.index or 0
+        return _at(self.owner.get(name), at), _at(self.owner.get(f"_{name}"), at)
 
     @property
     def members(self) -> JsonObject:
@@ -82,11 +81,11 @@ class Place:
                 above.write((value, None))
 
 
-def children(place: Place, name: str, definitions: Definitions) -> list[Place]:
-    """The child elements of that name, which of a choice is the name without a type. Raises PatchFailed: no such."""
+def children(place: Place, of: list[Element]) -> list[Place]:
+    """The child elements that are one of these."""
     found: list[Place] = []
     members = place.members
-    for element in elements(place.type, name, definitions):
+    for element in of:
         if element.name in members or f"_{element.name}" in members:
             for index, (value, _) in enumerate(read(members, element.name)):
                 type_ = _type_of(value) if element.type in ("Resource", "DomainResource") else element.type
@@ -95,7 +94,10 @@ def children(place: Place, name: str, definitions: Definitions) -> list[Place]:
 
 
 def elements(type: str, name: str, definitions: Definitions) -> list[Element]:
-    """What `name` means in a type: one element, or one for each type of a choice. Raises PatchFailed: nothing."""
+    """What `name` means in a type: one element, or of a choice, which it names without a type, one for each type.
+
+    Raises PatchFailed where it means nothing.
+    """
     facts = definitions.types.get("Element" if type in definitions.primitives else type)
     found = [e for e in facts.elements.values() if (e.choice or e.name) == name] if facts else []
     if not found:
@@ -120,6 +122,12 @@ def write(owner: JsonObject, element: Element, pairs: list[Pair]) -> None:
             owner.pop(member, None)
         else:
             owner[member] = items if element.repeats else items[0]
+
+
+def _at(value: object, index: int) -> object:
+    if isinstance(value, list):
+        return value[index] if index < len(value) else None
+    return None if index else value
 
 
 def _listed(value: object) -> list[object]:

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fhirstore.definitions.facts import Definitions
+from fhirstore.definitions.facts import Definitions, Element
 from fhirstore.errors import ContentTooLarge, InvalidExpression, PatchFailed
 from fhirstore.fhirpath.parse import unparse
 from fhirstore.fhirpath.tree import Call, Item, Literal, Member, Node, Operation, Variable
 from fhirstore.json import NumberLiteral
-from fhirstore.patch.elements import Place, children
+from fhirstore.patch.elements import Place, children, elements
 from fhirstore.patch.equality import same
 
-_MAX_STEPS = 1_000_000
+_MAX_STEPS = 500_000
 
 
 @dataclass(slots=True)
@@ -30,6 +30,7 @@ class Paths:
     definitions: Definitions
     root: Place
     _left: int = field(default=_MAX_STEPS, init=False)
+    _known: dict[tuple[str, str], list[Element]] = field(default_factory=dict, init=False)
 
     def places(self, node: Node) -> list[Place]:
         """Raises PatchFailed (no such element), InvalidExpression (beyond what is evaluated), ContentTooLarge."""
@@ -77,7 +78,14 @@ class Paths:
         return focus if of is None else self._evaluate(of, focus)
 
     def _children(self, items: list[object], name: str) -> list[object]:
-        return [child for item in items if isinstance(item, Place) for child in children(item, name, self.definitions)]
+        found: list[object] = []
+        for item in items:
+            if isinstance(item, Place):
+                known = self._known.get((item.type, name))
+                if known is None:
+                    known = self._known[item.type, name] = elements(item.type, name, self.definitions)
+                found += children(item, known)
+        return found
 
     def _call(self, node: Node, items: list[object], name: str, arguments: tuple[Node, ...]) -> list[object]:
         match name, arguments:

@@ -41,7 +41,7 @@ class _NoFit(Exception):
     """The model cannot do this."""
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.dictionaries(_NAMES, _VALUES, min_size=1, max_size=4), st.lists(_OPERATIONS, max_size=4))
 def test_patches_do_what_the_model_does(document: dict[str, Json], operations: list[dict[str, Json]]) -> None:
     """On results and on what fails, but for what a removal leaves empty."""
