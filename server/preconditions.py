@@ -61,13 +61,6 @@ def idempotency_key(call: Call) -> str | None:
     return key
 
 
-def refuse_unbuilt(call: Call, *headers: str) -> None:
-    """Refuse conditions of this interaction that are not implemented, rather than ignore them."""
-    for name in headers:
-        if name.lower().encode() in call.headers:
-            raise Refused(501, f"The header {name} is not implemented for this interaction; leave it out")
-
-
 def _versions(call: Call, header: bytes, name: str) -> VersionIds | None:
     text = call.header(header)
     if text is None:

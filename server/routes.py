@@ -11,6 +11,8 @@ from server import contract
 from server.call import Call
 from server.interactions.bundle import bundle
 from server.interactions.capabilities import capabilities
+from server.interactions.conditional_delete import conditional_delete
+from server.interactions.conditional_update import conditional_update
 from server.interactions.create import create
 from server.interactions.delete import delete
 from server.interactions.history import history_instance, history_system, history_type
@@ -33,6 +35,9 @@ def _unbuilt(what: str) -> Handler:
 _READ = {"conditionalRead": "full-support"}
 _VREAD = {"readHistory": True}
 _UPDATE = {"versioning": "versioned-update", "updateCreate": True}
+_CREATE = {"conditionalCreate": True}
+_CUPDATE = {"conditionalUpdate": True}
+_CDELETE = {"conditionalDelete": "single"}
 _PURGE = "http://hl7.org/fhir/OperationDefinition/Patient-purge"
 
 TABLE: tuple[Route, ...] = (
@@ -41,14 +46,22 @@ TABLE: tuple[Route, ...] = (
     Route("PUT", "/{type}/{id}", update, ("update",), "Store the next version, or create", contract.UPDATE, _UPDATE),
     Route("PATCH", "/{type}/{id}", _unbuilt("Patch"), (), "Change parts of a resource"),
     Route("DELETE", "/{type}/{id}", delete, ("delete",), "Delete; older versions stay readable", contract.DELETE),
-    Route("POST", "/{type}", create, ("create",), "Store a new resource; the server assigns its id", contract.CREATE),
+    Route(
+        "POST",
+        "/{type}",
+        create,
+        ("create",),
+        "Store a new resource; the server assigns its id",
+        contract.CREATE,
+        _CREATE,
+    ),
     Route("GET", "/{type}", search_type, ("search-type",), "Search a type", contract.SEARCH),
     Route("POST", "/{type}/_search", search_type_by_form, (), "Search a type", contract.SEARCH_FORM),
     Route("GET", "", search_system, ("search-system",), "Search all types", contract.SEARCH_ALL),
     Route("POST", "/_search", search_system_by_form, (), "Search all types", contract.SEARCH_ALL_FORM),
-    Route("PUT", "/{type}", _unbuilt("Conditional update"), (), "Update what matches"),
+    Route("PUT", "/{type}", conditional_update, (), "Update what matches", contract.CONDITIONAL_UPDATE, _CUPDATE),
     Route("PATCH", "/{type}", _unbuilt("Conditional patch"), (), "Patch what matches"),
-    Route("DELETE", "/{type}", _unbuilt("Conditional delete"), (), "Delete what matches"),
+    Route("DELETE", "/{type}", conditional_delete, (), "Delete what matches", contract.CONDITIONAL_DELETE, _CDELETE),
     Route("GET", "/_history", history_system, ("history-system",), "Everything that happened", contract.HISTORY),
     Route("GET", "/{type}/_history", history_type, ("history-type",), "What happened to a type", contract.HISTORY),
     Route(

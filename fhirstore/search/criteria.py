@@ -140,10 +140,14 @@ def parse_criteria(type: str | None, pairs: Pairs, *, now: int, lenient: bool = 
 def parse_condition(type: str, query: str) -> Criteria:
     """The criteria of a conditional interaction or reference, from a query string like `identifier=system|value`.
 
+    A leading `?` or `[type]?` may stand there.
+
     They must be such that nobody else's write goes unnoticed: ids, or identifiers with a value. Raises InvalidResource,
     Unsupported.
     """
-    criteria = parse_criteria(type, parse_qsl(query.removeprefix("?"), keep_blank_values=True), now=0)
+    criteria = parse_criteria(
+        type, parse_qsl(query.removeprefix(f"{type}?").removeprefix("?"), keep_blank_values=True), now=0
+    )
     if criteria.updated:
         raise Unsupported("'_lastUpdated' is not supported as a condition; use _id or identifier")
     if not criteria.found_by_index:

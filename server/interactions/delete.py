@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from fhirstore import Version
 from fhirstore.errors import Issue
 from server.answers import etag, resource_answer
 from server.call import Call
@@ -17,7 +18,11 @@ async def delete(call: Call) -> Response:
 
     200 with an OperationOutcome where the client prefers one.
     """
-    tombstone = await call.tenant.delete(call.type, call.id, if_match=if_match(call))
+    return deleted(call, await call.tenant.delete(call.type, call.id, if_match=if_match(call)))
+
+
+def deleted(call: Call, tombstone: Version | None) -> Response:
+    """204, or an OperationOutcome if that is preferred. `tombstone`: what the delete came to."""
     headers = {} if tombstone is None else {"ETag": etag(tombstone.version_id)}
     if returned(call) != "OperationOutcome":
         return Response(None, 204, headers)

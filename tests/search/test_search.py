@@ -32,7 +32,7 @@ def patient(id: str, *identifiers: str, **more: object) -> dict[str, object]:
         {"system": system, "value": value} if system else {"value": value}
         for system, _, value in (one.rpartition("|") for one in identifiers)
     ]
-    return {"resourceType": "Patient", "id": id, "identifier": carried, **more}
+    return {"resourceType": "Patient", "id": id, **({"identifier": carried} if carried else {}), **more}
 
 
 async def ids(clinic: TenantStore, *parameters: tuple[str, str], count: int | None = None) -> list[str]:

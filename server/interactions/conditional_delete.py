@@ -1,0 +1,16 @@
+"""conditional delete: https://hl7.org/fhir/R4/http.html#3.1.0.7.1."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from server.call import Call
+from server.conditions import url_criteria
+from server.interactions.delete import deleted
+from server.preconditions import if_match
+
+
+async def conditional_delete(call: Call) -> Response:
+    """DELETE [base]/[type]?[criteria]: 204, whether one matches or none, as an ordinary delete; 412 for several."""
+    tombstone = await call.tenant.conditional_delete(call.type, url_criteria(call), if_match=if_match(call))
+    return deleted(call, tombstone)

@@ -1,0 +1,93 @@
+"""Conditional create, update and delete over HTTP: https://hl7.org/fhir/R4/http.html."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+
+from tests.server.serving import FHIR_JSON, Served
+
+QUERY = {"identifier": "http://s|1"}
+
+
+def patient(value: str = "1", **more: object) -> bytes:
+    """A Patient with one identifier."""
+    return json.dumps(
+        {"resourceType": "Patient", "identifier": [{"system": "http://s", "value": value}], **more}
+    ).encode()
+
+
+async def create(served: Served, criteria: str, body: bytes | None = None) -> httpx.Response:
+    """POST with If-None-Exist."""
+    return await served.client.post(
+        "/fhir/Patient", content=body or patient(), headers=FHIR_JSON | {"If-None-Exist": criteria}
+    )
+
+
+async def test_if_none_exist_answers_201_then_200(served: Served) -> None:
+    """The first request creates, the next ones are answered with what is there: its location, ETag and content."""
+    first = await create(served, "identifier=http%3A%2F%2Fs%7C1")
+    second = await create(served, "?identifier=http://s|1", patient(active=True))
+    third = await create(served, "Patient?identifier=1")
+    assert (first.status_code, second.status_code, third.status_code) == (201, 200, 200)
+    assert first.headers["location"] == second.headers["location"] == third.headers["location"]
+    assert second.headers["etag"] == 'W/"1"'
+    assert first.json() == second.json()
+
+
+async def test_several_matches_answer_412(served: Served) -> None:
+    """ "Multiple matches: The server returns a 412 Precondition Failed error"."""
+    for _ in range(2):
+        await served.client.post("/fhir/Patient", content=patient(), headers=FHIR_JSON)
+    answers = (
+        await create(served, "identifier=1"),
+        await served.client.put("/fhir/Patient", params=QUERY, content=patient(), headers=FHIR_JSON),
+        await served.client.delete("/fhir/Patient", params=QUERY),
+    )
+    for answer in answers:
+        assert answer.status_code == 412
+        assert answer.json()["issue"][0]["code"] == "multiple-matches"
+
+
+async def test_put_creates_or_updates_what_matches(served: Served) -> None:
+    """201 where nothing matches, 200 with the next version where one does, 400 for another's id, 412 for If-Match."""
+    first = await served.client.put(
+        "/fhir/Patient", params=QUERY | {"_pretty": "true"}, content=patient(), headers=FHIR_JSON
+    )
+    second = await served.client.put("/fhir/Patient", params=QUERY, content=patient(active=True), headers=FHIR_JSON)
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert second.json()["id"] == first.json()["id"]
+    assert second.headers["etag"] == 'W/"2"'
+    another = await served.client.put("/fhir/Patient", params=QUERY, content=patient(id="x"), headers=FHIR_JSON)
+    assert another.status_code == 400
+    stale = await served.client.put(
+        "/fhir/Patient", params=QUERY, content=patient(), headers=FHIR_JSON | {"If-Match": 'W/"1"'}
+    )
+    assert stale.status_code == 412
+
+
+async def test_delete_answers_204_for_one_match_and_for_none(served: Served) -> None:
+    """ "No matches or One Match: The server performs an ordinary delete on the matching resource"."""
+    created = await create(served, "identifier=1")
+    for _ in range(2):
+        assert (await served.client.delete("/fhir/Patient", params=QUERY)).status_code == 204
+    assert (await served.client.get(f"/fhir/Patient/{created.json()['id']}")).status_code == 410
+
+
+async def test_conditions_are_never_ignored(served: Served) -> None:
+    """An unknown parameter, a modifier, or none at all: an error that says so, and nothing is written."""
+    for criteria, status in (("name=x", 501), ("identifier:not=1", 501), ("", 400), ("identifier=s|", 400)):
+        assert (await create(served, criteria)).status_code == status
+    assert (await served.client.delete("/fhir/Patient")).status_code == 400
+    assert (await served.client.put("/fhir/Patient", content=patient(), headers=FHIR_JSON)).status_code == 400
+    assert (await served.client.get("/fhir/Patient")).json()["total"] == 0
+
+
+async def test_the_capability_statement_tells(served: Served) -> None:
+    """conditionalCreate, conditionalUpdate and conditionalDelete are advertised as they are."""
+    statement = (await served.client.get("/fhir/metadata")).json()
+    (claims,) = [one for one in statement["rest"][0]["resource"] if one["type"] == "Patient"]
+    assert claims["conditionalCreate"] is True
+    assert claims["conditionalUpdate"] is True
+    assert claims["conditionalDelete"] == "single"
