@@ -17,7 +17,7 @@ from server.content.binary import negotiable
 from server.content.compress import CompressedSend, coding_for
 from server.content.representation import AS_STORED, Representation, wanted
 from server.outcome import error_answer
-from server.paths import Paths
+from server.paths import Endpoint, Paths
 from server.refusal import Refused
 from server.response_headers import ResponseHeaders
 from server.route import Route
@@ -48,8 +48,11 @@ class FhirApi:
         request_id = self._headers.request_id(headers)
         representation = AS_STORED
         try:
-            representation = wanted(scope["query_string"], negotiable(path, headers, self._release), self._release)
-            response = await self._answer(scope, receive, headers, representation)
+            try:
+                representation = wanted(scope["query_string"], negotiable(path, headers, self._release), self._release)
+            finally:  # a path or method that is not there is told first, in the form that is wanted if there is one
+                endpoint = self._endpoint(path, scope["method"])
+            response = await self._answer(scope, receive, headers, endpoint, representation)
         except Exception as error:  # noqa: BLE001 - the app's edge: whatever went wrong is answered, and logged
             response = error_answer(f"{scope['method']} {request_id.decode('ascii')}", error, representation)
         self._headers.add(response, headers, request_id)
@@ -58,19 +61,25 @@ class FhirApi:
             send = send if coding is None else CompressedSend(send, coding)
         await response(scope, receive, send)
 
+    def _endpoint(self, path: str, method: str) -> Endpoint:
+        """What answers at `path`. Raises Refused (404, 405)."""
+        endpoint = self._paths.find(path[len(FHIR_PATH) :])
+        if method not in endpoint.handlers and method != "OPTIONS":
+            text = f"{method} is not possible here; allowed: {endpoint.allow}"
+            raise Refused(405, text, headers={"Allow": endpoint.allow})
+        return endpoint
+
     async def _answer(
-        self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes], representation: Representation
+        self,
+        scope: Scope,
+        receive: Receive,
+        headers: Mapping[bytes, bytes],
+        endpoint: Endpoint,
+        representation: Representation,
     ) -> Response:
-        endpoint = self._paths.find(scope["path"][len(FHIR_PATH) :])
         handler = endpoint.handlers.get(scope["method"])
         if handler is None:
-            if scope["method"] == "OPTIONS":
-                return Response(None, 204, {"Allow": endpoint.allow})
-            raise Refused(
-                405,
-                f"{scope['method']} is not possible here; allowed: {endpoint.allow}",
-                headers={"Allow": endpoint.allow},
-            )
+            return Response(None, 204, {"Allow": endpoint.allow})
         parameters = endpoint.parameters
         tenant = self._tenants.of(parameters, headers)
         return await handler(

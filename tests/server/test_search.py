@@ -139,6 +139,24 @@ async def test_what_is_not_supported_is_refused_by_name(served: Served, method: 
     assert "'family'" in answer.json()["issue"][0]["diagnostics"]
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/fhir/Patient?colour=x",
+        "/fhir/Patient?subject:Patient=x",
+        "/fhir?identifier=x",
+        "/fhir/Patient?%00=x",
+        "/fhir?_TYPE=x",
+    ],
+)
+async def test_what_fhir_does_not_know_is_the_clients_mistake(served: Served, url: str) -> None:
+    """400, and not 501; `identifier` is nothing that all types have."""
+    answer = await served.client.get(url)
+    assert answer.status_code == 400
+    assert "search parameter" in answer.json()["issue"][0]["diagnostics"]
+    assert (await served.client.get("/fhir?identifier=x&_type=Patient,Group")).status_code == 501
+
+
 async def test_a_lenient_client_is_told_what_was_ignored(served: Served) -> None:
     """An OperationOutcome among the entries names it, and the self link lacks it."""
     await _people(served)
