@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from fhirstore.definitions.facts import Definitions
@@ -47,10 +48,17 @@ class Expressions:
         self._model: dict[str, dict[str, object]] | None = None
         self._compiled: dict[str, _Evaluate | None] = {}
 
-    def verdict(self, expression: str, place: Place, *, trusted: bool = True) -> Verdict:
+    @cached_property
+    def known_keys(self) -> frozenset[str]:
+        """The keys of the specification's own invariants."""
+        types = self._definitions.types.values()
+        return frozenset(invariant.key for type_ in types for invariant in type_.invariants)
+
+    def verdict(self, expression: str, place: Place, *, value: object | None = None, trusted: bool = True) -> Verdict:
         """Whether `expression` is true at `place`, whose numbers are Decimals (see `plain`). Nothing counts as true.
 
-        `trusted`: of the specification. The regular expressions of others are not run: they may take forever.
+        `value`: of a primitive, whose place has what stands beside it only. `trusted`: of the specification; the
+        regular expressions of others are not run: they may take forever.
         """
         if not trusted and any(name in expression for name in _REGULAR):
             return Verdict.UNDECIDED
@@ -61,7 +69,7 @@ class Expressions:
 
         # `ofType` reads the model there, and only `is` and `as` put it there.
         TypeInfo.model = self._model  # type: ignore[assignment] # declared as None, used as this
-        focus = ResourceNode(place.node, place.type)  # type: ignore[no-untyped-call] # fhirpathpy's
+        focus = ResourceNode(place.node if value is None else value, place.type)  # type: ignore[no-untyped-call] # fhirpathpy's
         try:
             found = evaluate(focus, {"resource": place.resource, "rootResource": place.root})
         except Exception:  # noqa: BLE001 - fhirpathpy raises Exception itself, and whatever its parts raise
