@@ -22,6 +22,7 @@ from conformance.rest import (
     returning,
     searching,
     updating,
+    xml,
 )
 from conformance.rest.check import Check
 from conformance.rest.server import Broken, Server
@@ -37,6 +38,7 @@ _CHAPTERS = (
     histories,
     bundles,
     formats,
+    xml,
     returning,
     operations,
 )
