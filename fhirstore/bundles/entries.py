@@ -9,7 +9,7 @@ https://hl7.org/fhir/R4/http.html#transaction · https://hl7.org/fhir/R4/bundle-
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -83,18 +83,21 @@ def entries_of(bundle: Mapping[str, object], *, kinds: Sequence[str], limit: int
     return entries
 
 
-def parse_entries(entries: Sequence[object], *, base_url: str | None = None) -> list[Entry | FhirError]:
-    """Each entry as a request, or what is wrong with it. `base_url`: ours, without a slash at the end."""
+def parse_entries(
+    entries: Sequence[object], *, base_url: str | None = None, types: Container[str] = RESOURCE_TYPES
+) -> list[Entry | FhirError]:
+    """Each entry as a request, or what is wrong with it. `base_url`: ours, without a slash at the end. `types`: that
+    resources may have."""
     parsed: list[Entry | FhirError] = []
     for index, value in enumerate(entries):
         try:
-            parsed.append(_entry(index, value, base_url))
+            parsed.append(_entry(index, value, base_url, types))
         except FhirError as error:
             parsed.append(error)
     return parsed
 
 
-def _entry(index: int, value: object, base_url: str | None) -> Entry:
+def _entry(index: int, value: object, base_url: str | None, types: Container[str]) -> Entry:
     place = f"Bundle.entry[{index}]"
     if not isinstance(value, dict):
         raise InvalidResource("The entry is not an object", code="structure", expression=(place,))
@@ -115,7 +118,7 @@ def _entry(index: int, value: object, base_url: str | None) -> Entry:
     resource = value.get("resource")
     if resource is not None and not isinstance(resource, dict):
         raise InvalidResource("The resource is not an object", code="structure", expression=(f"{place}.resource",))
-    interaction, type_, id_, version, criteria = _address(str(method), _relative(url, base_url), place)
+    interaction, type_, id_, version, criteria = _address(str(method), _relative(url, base_url), place, types)
     if method in _NEEDS_RESOURCE and resource is None:
         raise InvalidResource(f"A {method} needs a resource", code="required", expression=(f"{place}.resource",))
     return Entry(
@@ -149,7 +152,7 @@ def _relative(url: str, base_url: str | None) -> str:
 _Address: TypeAlias = tuple[Interaction, str | None, str | None, int | None, str | None]
 
 
-def _address(method: str, url: str, place: str) -> _Address:
+def _address(method: str, url: str, place: str, types: Container[str]) -> _Address:
     """What `method` on `url` means. Raises InvalidResource, UnknownType, Unsupported."""
     where = (f"{place}.request.url",)
     path, question, query = url.partition("?")
@@ -169,7 +172,7 @@ def _address(method: str, url: str, place: str) -> _Address:
     if segments == ["metadata"] or segments[-1:] == ["_search"]:
         raise Unsupported("This cannot be an entry of a Bundle here; use GET [type]?… to search", expression=where)
     type_ = segments[0] if segments and segments[0] != "_history" else None
-    if type_ is not None and type_ not in RESOURCE_TYPES:
+    if type_ is not None and type_ not in types:
         raise UnknownType(
             "request.url names no FHIR resource type; type names are case-sensitive, like 'Patient'", expression=where
         )

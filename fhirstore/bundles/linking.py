@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fhirstore import json
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.lookup import Answers, Question
 from fhirstore.bundles.plan import Planned
 from fhirstore.bundles.references import Link, Target, base_of, find_links, path_of, rewrite
 from fhirstore.bundles.results import blame
+from fhirstore.bundles.written import Written
 from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import FhirError, FhirStoreError, MultipleMatches
-from fhirstore.record import Record
-from fhirstore.search.criteria import Criteria
 
 _Found = tuple[Entry, str, list[Link]]
 
@@ -39,16 +37,16 @@ class Linking:
         """What references by search ask for."""
         return [_question(text) for text in self._searches()]
 
-    def resolve(self, planned: Sequence[Planned], answers: Answers) -> None:
+    def resolve(self, planned: Sequence[Planned], written: Written, answers: Answers) -> None:
         """Write into the entries' resources what their links stand for. Raises FhirError, with the place."""
         targets = {plan.entry.full_url: plan.target for plan in planned if plan.entry.full_url}
-        written = {(plan.type, plan.id) for plan in planned if plan.writes}
+        touched = {(plan.type, plan.id) for plan in planned if plan.writes}
         for text in self._searches():
             found = answers[_question(text)]
             if isinstance(found, FhirStoreError):
                 raise self._blamed(text, found)
-            references = [f"{one.type}/{one.id}" for one in found.matches if (one.type, one.id) not in written]
-            references += [f"{plan.type}/{plan.id}" for plan in planned if _will_match(plan, found.criteria)]
+            references = [f"{one.type}/{one.id}" for one in found.matches if (one.type, one.id) not in touched]
+            references += [f"{plan.type}/{plan.id}" for plan in written.matching(found.criteria)]
             if len(references) != 1:
                 raise self._blamed(text, _unclear(len(references)))
             targets[text] = Target(references[0])
@@ -80,14 +78,3 @@ def _unclear(count: int) -> MultipleMatches:
     if count == 0:
         return MultipleMatches("No resource matches this reference by search", code="not-found")
     return MultipleMatches("Several resources match this reference by search; be more selective")
-
-
-def _will_match(plan: Planned, criteria: Criteria) -> bool:
-    """Will what this entry writes match? A patched resource is taken as one that does not."""
-    resource = plan.entry.resource
-    if not plan.writes or plan.id is None or resource is None or plan.entry.interaction == "patch":
-        return False
-    if plan.type != criteria.type:
-        return False
-    record = Record(version=1, t=0, op="", method=plan.entry.method, resource=json.encode(resource))
-    return criteria.match(plan.type, plan.id, record)

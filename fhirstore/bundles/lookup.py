@@ -18,8 +18,6 @@ from fhirstore.tenancy import Place
 Question: TypeAlias = tuple[str, str]
 """A resource type, and criteria as in a URL."""
 
-_MOST = 3  # tells "several" even where one of them is about to be deleted
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -32,8 +30,11 @@ class Found:
 Answers: TypeAlias = dict[Question, Found | FhirStoreError]
 
 
-async def look_up(place: Place, questions: Iterable[Question], *, at_once: int) -> Answers:
-    """What matches each of the questions, or why that cannot be known."""
+async def look_up(place: Place, questions: Iterable[Question], *, besides: int, at_once: int) -> Answers:
+    """What matches each of the questions, or why that cannot be known.
+
+    Enough matches to tell several from one, even where so many as `besides` of them do not count.
+    """
     distinct = list(dict.fromkeys(questions))
     waiting = iter(distinct)
     answers: Answers = {}
@@ -41,7 +42,7 @@ async def look_up(place: Place, questions: Iterable[Question], *, at_once: int) 
     async def some() -> None:
         for question in waiting:
             try:
-                answers[question] = await _found(place, question)
+                answers[question] = await _found(place, question, 2 + besides)
             except FhirStoreError as error:
                 answers[question] = error
 
@@ -51,10 +52,10 @@ async def look_up(place: Place, questions: Iterable[Question], *, at_once: int) 
     return answers
 
 
-async def _found(place: Place, question: Question) -> Found:
+async def _found(place: Place, question: Question, most: int) -> Found:
     type_, text = question
     criteria = parse_condition(resources.known_type(type_), text)
-    matches = await drive(find(place.keys, criteria, most=_MOST), place.objects)
+    matches = await drive(find(place.keys, criteria, most=most), place.objects)
     versions = [
         resources.version_of(match.keys.type, match.keys.id, match.base.record)
         for match in matches

@@ -5,7 +5,6 @@ https://hl7.org/fhir/R4/http.html#brules: "each entry is treated as if an indivi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 from fhirstore import json
@@ -22,12 +21,17 @@ class Interactions(Protocol):
     """What entries need of a tenant's store; `fhirstore.TenantStore` is one."""
 
     async def create(
-        self, resource: bytes | Mapping[str, object], *, type: str | None = None, idempotency_key: str | None = None
+        self,
+        resource: bytes,
+        *,
+        type: str | None = None,
+        idempotency_key: str | None = None,
+        if_none_exist: str | None = None,
     ) -> Version: ...
 
     async def update(
         self,
-        resource: bytes | Mapping[str, object],
+        resource: bytes,
         *,
         type: str | None = None,
         id: str | None = None,
@@ -37,6 +41,19 @@ class Interactions(Protocol):
     ) -> Version: ...
 
     async def delete(self, type: str, id: str, *, if_match: IfMatch = None) -> Version | None: ...
+
+    async def conditional_update(
+        self,
+        resource: bytes,
+        criteria: str,
+        *,
+        type: str | None = None,
+        if_match: IfMatch = None,
+        if_none_match: VersionIds | None = None,
+        skip_unchanged: bool = False,
+    ) -> Version: ...
+
+    async def conditional_delete(self, type: str, criteria: str, *, if_match: IfMatch = None) -> Version | None: ...
 
     async def read(self, type: str, id: str) -> Version: ...
 
@@ -92,7 +109,7 @@ class Performer:
 
     async def _create(self, entry: Entry, type_: str) -> Result:
         if entry.if_none_exist is not None:
-            raise Unsupported("ifNoneExist is not implemented", expression=entry.at("ifNoneExist"))
+            return Result(entry, await self._store.create(_body(entry), type=type_, if_none_exist=entry.if_none_exist))
         key = None if self._key is None else f"{self._key}#{entry.index}"
         return Result(entry, await self._store.create(_body(entry), type=type_, idempotency_key=key))
 
@@ -107,7 +124,16 @@ class Performer:
         raise Unsupported("Patch is not implemented", expression=entry.at("method"))
 
     async def _conditional(self, entry: Entry, type_: str) -> Result:
-        raise Unsupported("Conditional interactions are not implemented", expression=entry.at("url"))
+        criteria = entry.criteria or ""
+        if entry.interaction == "delete":
+            return Result(entry, await self._store.conditional_delete(type_, criteria, if_match=if_match(entry)))
+        if entry.interaction == "patch":
+            raise Unsupported("Patch is not implemented", expression=entry.at("method"))
+        expected, excluded = if_match(entry), if_none_match(entry)
+        version = await self._store.conditional_update(
+            _body(entry), criteria, type=type_, if_match=expected, if_none_match=excluded, skip_unchanged=self._skip
+        )
+        return Result(entry, version)
 
 
 def _body(entry: Entry) -> bytes:

@@ -20,6 +20,7 @@ from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.references import Target
 from fhirstore.errors import InvalidResource, MultipleMatches, NotFound
 from fhirstore.resources import Version
+from fhirstore.search.criteria import Criteria
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Planned:
     """An entry that writes, and what it is about.
 
     `id`: None where there is nothing to do (a delete that matches nothing). `fresh`: the id was made up here.
-    `found`: what a conditional create found: it stays as it is.
+    `found`: what a conditional create found: it stays as it is. `criteria`: of a conditional entry; `matched`: they
+    were met by this very resource, else by none.
     """
 
     entry: Entry
@@ -35,6 +37,8 @@ class Planned:
     id: str | None
     fresh: bool = False
     found: Version | None = None
+    criteria: Criteria | None = None
+    matched: bool = False
 
     @property
     def writes(self) -> bool:
@@ -57,41 +61,42 @@ def criteria_of(entry: Entry) -> str | None:
     return entry.if_none_exist if entry.interaction == "create" else entry.criteria
 
 
-def plan_entry(entry: Entry, matches: Sequence[Version], new_id: Callable[[], str]) -> Planned:
-    """`matches`: of its criteria, two at most; none where it is not conditional. Raises FhirError."""
+def plan_entry(
+    entry: Entry, matches: Sequence[Version], new_id: Callable[[], str], *, criteria: Criteria | None = None
+) -> Planned:
+    """`matches`: of its `criteria`; none where it is not conditional. Raises FhirError."""
     assert entry.type is not None  # noqa: S101 - whatever writes has a type
-    member = "ifNoneExist" if entry.interaction == "create" else "url"
     if len(matches) > 1:
+        member = "ifNoneExist" if entry.interaction == "create" else "url"
         raise MultipleMatches("Several resources match these criteria; be more selective", expression=entry.at(member))
-    match = matches[0] if matches else None
+    if matches:
+        return _matching(entry, entry.type, matches[0], criteria)
     if entry.interaction == "create":
         _content(entry, entry.type)
-        if match is not None:
-            return Planned(entry, entry.type, match.id, found=match)
-        return Planned(entry, entry.type, new_id(), fresh=True)
+        return Planned(entry, entry.type, new_id(), fresh=True, criteria=criteria)
     if entry.interaction == "update":
-        return _update(entry, entry.type, match, new_id)
-    if entry.id is None and match is None and entry.interaction == "patch":
-        raise NotFound("No resource matches these criteria", expression=entry.at(member))
-    return Planned(entry, entry.type, entry.id if match is None else match.id)
+        content = _content(entry, entry.type)
+        if entry.id is None and content.get("id") is None:
+            return Planned(entry, entry.type, new_id(), fresh=True, criteria=criteria)
+        return Planned(entry, entry.type, resources.id_for_update(content, entry.type, entry.id), criteria=criteria)
+    if entry.id is None and entry.interaction == "patch":
+        raise NotFound("No resource matches these criteria", expression=entry.at("url"))
+    return Planned(entry, entry.type, entry.id)
 
 
-def _update(entry: Entry, type_: str, match: Version | None, new_id: Callable[[], str]) -> Planned:
-    content = _content(entry, type_)
-    if entry.id is not None:
-        return Planned(entry, type_, resources.id_for_update(content, type_, entry.id))
-    own = content.get("id")
-    if match is not None:
+def _matching(entry: Entry, type_: str, match: Version, criteria: Criteria | None) -> Planned:
+    if entry.interaction == "create":
+        _content(entry, type_)
+        return Planned(entry, type_, match.id, found=match, criteria=criteria, matched=True)
+    if entry.interaction == "update":
+        own = _content(entry, type_).get("id")
         if own is not None and own != match.id:
             raise InvalidResource(
-                "The resource that matches the criteria has another id than the one in the body",
+                "The id in the body is not that of the resource which matches",
                 code="invalid",
                 expression=(f"{entry.place}.resource.id",),
             )
-        return Planned(entry, type_, match.id)
-    if own is None:
-        return Planned(entry, type_, new_id(), fresh=True)
-    return Planned(entry, type_, resources.id_for_update(content, type_, None))
+    return Planned(entry, type_, match.id, criteria=criteria, matched=True)
 
 
 def _content(entry: Entry, type_: str) -> dict[str, object]:

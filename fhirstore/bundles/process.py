@@ -10,7 +10,6 @@ from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.perform import Interactions, Performer
 from fhirstore.bundles.results import BundleResult
 from fhirstore.bundles.transaction import Transaction
-from fhirstore.definitions.load import definitions
 from fhirstore.engine import Engine
 from fhirstore.json import JsonObject
 from fhirstore.tenancy import Place
@@ -33,9 +32,10 @@ async def process(
     """
     options = options or BundleOptions()
     entries = entries_of(bundle, kinds=kinds, limit=options.max_entries)
-    parsed = parse_entries(entries, base_url=options.base_url)
-    perform, facts = Performer(store, options), definitions("4.0")
+    facts = engine.validator.definitions
+    parsed = parse_entries(entries, base_url=options.base_url, types=facts.resources)
+    perform = Performer(store, options)
     if bundle["type"] == "batch":
         return BundleResult("batch", await run_batch(parsed, perform, definitions=facts, options=options))
-    transaction = Transaction(engine, place, perform, facts, options)
+    transaction = Transaction(engine, place, perform, options)
     return BundleResult("transaction", await transaction.run(bundle, parsed))

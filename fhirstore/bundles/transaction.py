@@ -15,36 +15,36 @@ https://hl7.org/fhir/R4/http.html#trules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 from fhirstore import json, resources
+from fhirstore.bundles.conditional import plan_all, questions, refuse_two_of_one, wanted
 from fhirstore.bundles.conditions import if_match, if_none_match
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.linking import Linking
-from fhirstore.bundles.lookup import Answers, Question, look_up
+from fhirstore.bundles.lookup import look_up
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.order import refuse_overlaps, refuse_same_full_urls
+from fhirstore.bundles.parts import Moved, part_of, result_of
 from fhirstore.bundles.perform import Performer
-from fhirstore.bundles.plan import Planned, criteria_of, plan_entry
+from fhirstore.bundles.plan import Planned
 from fhirstore.bundles.receipts import AlreadyDone, Line, digest, read_receipt, receipt_keys, writing
 from fhirstore.bundles.results import Result, blame, refuse_more_reading
+from fhirstore.bundles.written import Written
 from fhirstore.commit.drive import drive
 from fhirstore.commit.reading import look, vread
-from fhirstore.commit.single import Decide, Draft, Outcome
 from fhirstore.commit.transaction import Part
-from fhirstore.definitions.facts import Definitions
 from fhirstore.engine import Engine
-from fhirstore.errors import Contention, FhirError, FhirStoreError, Gone, InvalidResource, NotFound, Unsupported
-from fhirstore.record import Record
-from fhirstore.resources import Version
+from fhirstore.errors import Contention, FhirError, FhirStoreError, Gone, NotFound
+from fhirstore.identity.guard import Exclusive, Matched
 from fhirstore.tenancy import Place
 
 _ATTEMPTS = 8
-
-
-class Moved(Exception):
-    """What a conditional entry matched is not there any more."""
+_FEW = 32  # entries that are read or validated in no time
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,6 @@ class Transaction:
     engine: Engine
     place: Place
     perform: Performer
-    definitions: Definitions
     options: BundleOptions
 
     async def run(self, bundle: json.JsonObject, parsed: Sequence[Entry | FhirError]) -> tuple[Result, ...]:
@@ -62,23 +61,27 @@ class Transaction:
         entries = _readable(parsed)
         refuse_same_full_urls(entries)
         body = None if self.options.idempotency_key is None else digest(bundle)
-        linking = Linking(entries, self.definitions)
+        definitions = self.engine.validator.definitions
+        linking = await _beside_the_loop(len(entries), Linking, entries, definitions)
         for _ in range(_ATTEMPTS):
             if body is not None and (done := await self._done_before(entries, body)) is not None:
                 return done
             try:
                 return await self._once(entries, linking, body)
-            except (Moved, AlreadyDone):
+            except (Moved, Matched, AlreadyDone):
                 continue
         raise Contention("Others kept writing what this transaction's criteria match; nothing was written, try again")
 
     async def _once(self, entries: Sequence[Entry], linking: Linking, body: str | None) -> tuple[Result, ...]:
         writes = [entry for entry in entries if entry.writes]
-        asked = [*_questions(writes), *linking.questions()]
-        answers = await look_up(self.place, asked, at_once=self.options.at_once)
-        planned = self._plan(writes, answers)
+        asked = [*questions(writes), *linking.questions()]
+        answers = await look_up(self.place, asked, besides=len(writes), at_once=self.options.at_once)
+        planned = plan_all(writes, answers, self.engine.ids.new)
         refuse_overlaps((plan.entry, plan.type, plan.id) for plan in planned if plan.writes and plan.id is not None)
-        linking.resolve(planned, answers)
+        written = Written(planned if asked else ())
+        refuse_two_of_one(planned, written)
+        linking.resolve(planned, written, answers)
+        await self._check(planned)
         reads = [entry for entry in entries if not entry.writes]
         results = await self._tried(reads, planned)
         if any(plan.writes for plan in planned) or body is not None:
@@ -87,17 +90,19 @@ class Transaction:
         results |= {plan.entry.index: Result(plan.entry, plan.found) for plan in planned if not plan.writes}
         return tuple([results[entry.index] for entry in entries])
 
-    def _plan(self, entries: Sequence[Entry], answers: Answers) -> list[Planned]:
-        """Every entry that writes, with its id."""
-        deleted = {(entry.type, entry.id) for entry in entries if entry.interaction == "delete"}
-        planned: list[Planned] = []
+    async def _check(self, planned: Sequence[Planned]) -> None:
+        """Validate what is written; beside the event loop where it is much. Raises all that is wrong, together."""
+        to_check = [plan.entry for plan in planned if plan.entry.interaction in ("create", "update")]
+        await _beside_the_loop(len(to_check), self._check_all, to_check)
+
+    def _check_all(self, entries: Iterable[Entry]) -> None:
+        wrong: list[FhirError] = []
         for entry in entries:
             try:
-                planned.append(plan_entry(entry, _matches(entry, answers, deleted), self.engine.ids.new))
+                self.engine.validator.check(entry.resource or {})
             except FhirError as error:
-                raise blame(error, entry.place) from None
-        _refuse_equal_creates(planned)
-        return planned
+                wrong.append(blame(error, entry.place))
+        _raise_together(wrong)
 
     # --- writing --------------------------------------------------------------------------------------------
 
@@ -113,29 +118,16 @@ class Transaction:
         if body is not None:
             keys = receipt_keys(self.place.keys, self.place.tenant, self.options.idempotency_key or "")
             parts.append(Part(keys, writing(keys.id, body, lines), fresh=True))
-        outcomes = await self.engine.transact(self.place, parts)
-        return {plan.entry.index: _result(plan, outcome) for plan, outcome in zip(writes, outcomes, strict=False)}
+        guard = Exclusive(self.place.keys, wanted(planned), self.engine.context(self.place))
+        if guard.wanted:
+            outcomes = await self.engine.transact(self.place, parts, guard=guard, turns=guard.names)
+        else:
+            outcomes = await self.engine.transact(self.place, parts)
+        return {plan.entry.index: result_of(plan, outcome) for plan, outcome in zip(writes, outcomes, strict=False)}
 
     def _part(self, plan: Planned, lines: list[Line]) -> Part:
-        assert plan.id is not None  # noqa: S101 - it writes
-        keys = self.place.keys.resource(plan.type, plan.id)
-        return Part(keys, _noting(plan, self._decide(plan, plan.id), lines), fresh=plan.fresh)
-
-    def _decide(self, plan: Planned, id_: str) -> Decide:
-        entry = plan.entry
-        match entry.interaction:
-            case "delete":
-                return resources.deletion(if_match(entry))
-            case "patch":
-                raise Unsupported("Patch is not implemented", expression=entry.at("method"))
-            case "create":
-                return resources.creation(_builder(entry, id_))
-            case _:
-                skip = self.options.skip_unchanged
-                conditions = if_match(entry), if_none_match(entry)
-                return resources.update(
-                    _builder(entry, id_), conditions[0], if_none_match=conditions[1], skip_unchanged=skip
-                )
+        skip, validator = self.options.skip_unchanged, self.engine.validator
+        return part_of(plan, self.place.keys, lines, validator=validator, skip_unchanged=skip)
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -215,82 +207,17 @@ def _readable(parsed: Sequence[Entry | FhirError]) -> list[Entry]:
             if_none_match(entry)
         except FhirError as error:
             wrong.append(error)
-    if wrong:
-        wrong[0].issues = tuple([issue for error in wrong for issue in error.issues])
-        raise wrong[0]
+    _raise_together(wrong)
     return entries
 
 
-def _questions(entries: Iterable[Entry]) -> Iterator[Question]:
-    for entry in entries:
-        if (criteria := criteria_of(entry)) is not None and entry.type is not None:
-            yield entry.type, criteria
+def _raise_together(wrong: Sequence[FhirError]) -> None:
+    """Raise the first one, with the issues of all."""
+    if wrong:
+        wrong[0].issues = tuple([issue for error in wrong for issue in error.issues])
+        raise wrong[0]
 
 
-def _matches(entry: Entry, answers: Answers, deleted: Container[tuple[str | None, str | None]]) -> list[Version]:
-    """What a conditional entry matches. A create looks at what the transaction leaves: deletes come before it."""
-    criteria = criteria_of(entry)
-    if criteria is None or entry.type is None:
-        return []
-    found = answers[entry.type, criteria]
-    if isinstance(found, FhirStoreError):
-        raise found
-    if entry.interaction != "create":
-        return list(found.matches)
-    return [match for match in found.matches if (match.type, match.id) not in deleted]
-
-
-def _refuse_equal_creates(planned: Iterable[Planned]) -> None:
-    """Two creates with one condition that nothing meets yet: after the first, the second would have a match."""
-    first: dict[tuple[str, str], Entry] = {}
-    for plan in planned:
-        criteria = plan.entry.if_none_exist
-        if criteria is not None and plan.writes:
-            earlier = first.setdefault((plan.type, criteria), plan.entry)
-            if earlier is not plan.entry:
-                where = (*plan.entry.at("ifNoneExist"), *earlier.at("ifNoneExist"))
-                raise InvalidResource("Two entries create on the same condition", code="duplicate", expression=where)
-
-
-def _builder(entry: Entry, id_: str) -> Callable[[int, int], bytes]:
-    content = entry.resource
-    assert content is not None  # noqa: S101 - POST and PUT have one
-    return lambda version, t: json.with_identity(content, id=id_, version=version, last_updated=t)
-
-
-def _noting(plan: Planned, decide: Decide, lines: list[Line]) -> Decide:
-    """The same, its errors with their place; what it comes to is noted in `lines`."""
-    index, type_, id_ = plan.entry.index, plan.type, plan.id or ""
-    matched = not plan.fresh and plan.entry.id is None and criteria_of(plan.entry) is not None
-
-    def noting(current: Record | None) -> Draft | None:
-        if matched and plan.entry.interaction != "update" and (current is None or current.deleted):
-            raise Moved
-        try:
-            draft = decide(current)
-        except FhirError as error:
-            raise blame(error, plan.entry.place) from None
-        version = 0 if current is None else current.version
-        if draft is None:
-            lines[index] = (type_, id_, version, False) if version else None
-            return None
-        if draft.build is None:
-            lines[index] = (type_, id_, version + 1, False)
-            return draft
-        build, created = draft.build, current is None or current.deleted
-
-        def noted(version: int, t: int) -> bytes:
-            lines[index] = (type_, id_, version, created)
-            return build(version, t)
-
-        return Draft(draft.method, noted)
-
-    return noting
-
-
-def _result(plan: Planned, outcome: Outcome) -> Result:
-    if outcome.record is None:
-        return Result(plan.entry)
-    before = outcome.before
-    created = outcome.applied and plan.entry.interaction != "delete" and (before is None or before.deleted)
-    return Result(plan.entry, resources.version_of(plan.type, plan.id or "", outcome.record, created=created))
+async def _beside_the_loop(count: int, do: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    """`do` it, in a thread where it concerns many entries, so that other requests go on meanwhile."""
+    return await asyncio.to_thread(do, *args, **kwargs) if count > _FEW else do(*args, **kwargs)

@@ -1,0 +1,87 @@
+"""The conditional entries of a transaction: what they ask, what that makes of them, what they want for themselves.
+
+https://hl7.org/fhir/R4/http.html#ccreate · #cond-update
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+
+from fhirstore.bundles.entries import Entry
+from fhirstore.bundles.lookup import Answers, Found, Question
+from fhirstore.bundles.plan import Planned, criteria_of, plan_entry
+from fhirstore.bundles.results import blame
+from fhirstore.bundles.written import Written
+from fhirstore.errors import FhirError, FhirStoreError, InvalidResource
+from fhirstore.identity.guard import Wanted
+from fhirstore.resources import Version
+
+
+def questions(entries: Iterable[Entry]) -> Iterator[Question]:
+    for entry in entries:
+        if (criteria := criteria_of(entry)) is not None and entry.type is not None:
+            yield entry.type, criteria
+
+
+def plan_all(entries: Sequence[Entry], answers: Answers, new_id: Callable[[], str]) -> list[Planned]:
+    """Every entry that writes, with its id. Raises FhirError, with the entry's place."""
+    deleted = {(entry.type, entry.id) for entry in entries if entry.interaction == "delete"}
+    planned: list[Planned] = []
+    for entry in entries:
+        try:
+            found = _found(entry, answers)
+            criteria = None if found is None else found.criteria
+            matches = () if found is None else _left(entry, found, deleted)
+            planned.append(plan_entry(entry, matches, new_id, criteria=criteria))
+        except FhirError as error:
+            raise blame(error, entry.place) from None
+    return planned
+
+
+def _found(entry: Entry, answers: Answers) -> Found | None:
+    """What a conditional entry's criteria match."""
+    criteria = criteria_of(entry)
+    if criteria is None or entry.type is None:
+        return None
+    found = answers[entry.type, criteria]
+    if isinstance(found, FhirStoreError):
+        raise found
+    return found
+
+
+def _left(entry: Entry, found: Found, deleted: Container[tuple[str | None, str | None]]) -> list[Version]:
+    """What a create looks at is what the deletes, which come before it, leave."""
+    if entry.interaction != "create":
+        return list(found.matches)
+    return [match for match in found.matches if (match.type, match.id) not in deleted]
+
+
+def wanted(planned: Iterable[Planned]) -> list[Wanted]:
+    """What is created because nothing meets a condition."""
+    deleted: dict[str, set[str]] = {}
+    for plan in planned:
+        if plan.entry.interaction == "delete" and plan.id is not None:
+            deleted.setdefault(plan.type, set()).add(plan.id)
+    return [
+        Wanted(plan.criteria, plan.id, frozenset(deleted.get(plan.type, ())))
+        for plan in planned
+        if plan.criteria is not None and plan.id is not None and not plan.matched
+    ]
+
+
+def refuse_two_of_one(planned: Iterable[Planned], written: Written) -> None:
+    """Two entries of which each would be the other's match, or that create on one condition: there shall be one."""
+    first: dict[tuple[str, str], Entry] = {}
+    for plan in planned:
+        criteria = criteria_of(plan.entry)
+        if plan.criteria is None or criteria is None or plan.matched or not plan.writes:
+            continue
+        others = [first.setdefault((plan.type, criteria), plan.entry)]
+        others += [other.entry for other in written.matching(plan.criteria)]
+        other = next((other for other in others if other is not plan.entry), None)
+        if other is not None:
+            member = "ifNoneExist" if plan.entry.interaction == "create" else "url"
+            where = (*plan.entry.at(member), other.place)
+            raise InvalidResource(
+                "Another entry makes what this one's criteria match", code="duplicate", expression=where
+            )

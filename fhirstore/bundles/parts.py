@@ -1,0 +1,113 @@
+"""The entries that write, as parts of one commit: what each decides about the resource it finds.
+
+A part may be asked again, if others were quicker. Conditions are judged on what is there then: ifMatch, and whether
+what a conditional entry matched still matches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fhirstore import json, resources
+from fhirstore.bundles.conditions import if_match, if_none_match
+from fhirstore.bundles.entries import Entry
+from fhirstore.bundles.patching import patch_of
+from fhirstore.bundles.plan import Planned
+from fhirstore.bundles.receipts import Line
+from fhirstore.bundles.results import Result, blame
+from fhirstore.commit.single import Decide, Draft, Outcome
+from fhirstore.commit.transaction import Part
+from fhirstore.conditions import check
+from fhirstore.errors import FhirError, VersionConflict
+from fhirstore.keyspace import Keyspace
+from fhirstore.record import Record
+from fhirstore.validation import Validator
+
+
+class Moved(Exception):
+    """What a conditional entry matched does not match any more."""
+
+
+def part_of(
+    plan: Planned, keys: Keyspace, lines: list[Line], *, validator: Validator, skip_unchanged: bool = False
+) -> Part:
+    """`lines`: where is noted what the part comes to. It raises FhirError with the entry's place; Moved."""
+    assert plan.id is not None  # noqa: S101 - it writes
+    try:
+        decide = _decide(plan.entry, plan.id, validator, skip_unchanged)
+    except FhirError as error:
+        raise blame(error, plan.entry.place) from None
+    return Part(keys.resource(plan.type, plan.id), _noting(plan, decide, lines), fresh=plan.fresh)
+
+
+def result_of(plan: Planned, outcome: Outcome) -> Result:
+    """What the entry came to."""
+    if outcome.record is None:
+        return Result(plan.entry)
+    before = outcome.before
+    created = outcome.applied and plan.entry.interaction != "delete" and (before is None or before.deleted)
+    return Result(plan.entry, resources.version_of(plan.type, plan.id or "", outcome.record, created=created))
+
+
+def _decide(entry: Entry, id_: str, validator: Validator, skip_unchanged: bool) -> Decide:
+    match entry.interaction:
+        case "delete":
+            return resources.deletion(if_match(entry))
+        case "patch":
+            return _patching(entry, id_, validator)
+        case "create":
+            return resources.creation(_builder(entry.resource, id_))
+        case _:
+            expected, excluded = if_match(entry), if_none_match(entry)
+            build = _builder(entry.resource, id_)
+            return resources.update(build, expected, if_none_match=excluded, skip_unchanged=skip_unchanged)
+
+
+def _patching(entry: Entry, id_: str, validator: Validator) -> Decide:
+    patch = patch_of(entry)
+
+    def decide(current: Record | None) -> Draft:
+        check(current, if_match(entry), if_none_match(entry))
+        stored = resources.readable(current).resource or b""
+        patched = patch.apply(json.parse(stored), validator.definitions)
+        resources.id_for_update(patched, resources.type_of(patched, entry.type), id_)
+        validator.check(patched)
+        return Draft("PATCH", _builder(patched, id_))
+
+    return decide
+
+
+def _builder(content: json.JsonObject | None, id_: str) -> Callable[[int, int], bytes]:
+    assert content is not None  # noqa: S101 - POST and PUT have one
+    return lambda version, t: json.with_identity(content, id=id_, version=version, last_updated=t)
+
+
+def _noting(plan: Planned, decide: Decide, lines: list[Line]) -> Decide:
+    """The same, its errors with their place; what it comes to is noted in `lines`."""
+    index, type_, id_ = plan.entry.index, plan.type, plan.id or ""
+
+    def noting(current: Record | None) -> Draft | None:
+        if plan.matched and plan.criteria is not None and not plan.criteria.match(type_, id_, current):
+            raise Moved
+        try:
+            if plan.criteria is not None and not plan.matched and current is not None and not current.deleted:
+                raise VersionConflict("No resource matches, and this id is taken", current=current.version)
+            draft = decide(current)
+        except FhirError as error:
+            raise blame(error, plan.entry.place) from None
+        version = 0 if current is None else current.version
+        if draft is None:
+            lines[index] = (type_, id_, version, False) if version else None
+            return None
+        if draft.build is None:
+            lines[index] = (type_, id_, version + 1, False)
+            return draft
+        build, created = draft.build, current is None or current.deleted
+
+        def noted(version: int, t: int) -> bytes:
+            lines[index] = (type_, id_, version, created)
+            return build(version, t)
+
+        return Draft(draft.method, noted)
+
+    return noting
