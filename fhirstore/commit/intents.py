@@ -74,9 +74,10 @@ def rolled_back(current: Record, context: Context) -> Record:
 def _final(keys: ResourceKeys, intent: Intent, base: Base) -> Protocol[bytes | None]:
     """The bytes of the version object. None: it was made final, and purged, meanwhile."""
     key = keys.version(intent.v)
-    slot, again = yield from ask(Get(key), Get(keys.current))
+    (slot,) = yield from ask(Get(key))
     if isinstance(slot, StoredObject) and decode(slot.body, key).op == intent.tx:
         return slot.body
+    (again,) = yield from ask(Get(keys.current))
     if isinstance(again, StoredObject) and again.etag == base.etag:
         raise CorruptRecord(key)
     return None
@@ -116,7 +117,7 @@ def decided(intent: Intent, stands: Stands, context: Context, age: str | None) -
             if not isinstance(reply, Written):
                 yield Pause(min(0.01 * 2**tries, 1.0))
         else:
-            pause = context.ids.jitter(0.02, 0.1) * (1 + waited)
+            pause = context.ids.jitter(0.5, 1.0) * min(0.03 + waited, 0.5)
             waited += pause
             yield Pause(pause)
     raise Unavailable("The object store does not let a transaction be decided; try again later")

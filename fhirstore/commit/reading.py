@@ -62,9 +62,11 @@ def resolve(keys: ResourceKeys, current: Record, intent: Intent, etag: str | Non
         return current.without_intent()
     made = _made(slot, slot_key, intent)
     if made is None:  # read before it was there, or before it was ours
-        slot, again = yield from ask(Get(slot_key), Get(keys.current))
+        (slot,) = yield from ask(Get(slot_key))
         made = _made(slot, slot_key, intent)
-        if made is None and _etag(again) == etag:
+    if made is None:  # it was made final, and purged, meanwhile
+        (again,) = yield from ask(Get(keys.current))
+        if _etag(again) == etag:
             raise CorruptRecord(slot_key)
     return made
 

@@ -5,8 +5,7 @@ only if the resource's current version has reached its version, and that version
 current comes first, once per resource; it is the version itself as often as not. Otherwise the version object is
 read after it, and so is final. Below the sweeper's watermark the version object alone says enough.
 
-The events of a transaction carry the same op token. Where one of them counts, the transaction is committed, and all
-others on the page count too, even if the transaction was committed only while the page was being read.
+The versions of a transaction count all together, or none of them: see `together`.
 
 At most two GET per event; at most 64 are under way, fewer where the versions met so far are large.
 """
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from fhirstore.commit.messages import Protocol
 from fhirstore.errors import InvalidResource
 from fhirstore.history.records import Budget, currents_at, records_at
+from fhirstore.history.together import Stretch, after, at, torn
 from fhirstore.keyspace import RECEIPT, Event, Keyspace, ResourceKeys, parse_event
 from fhirstore.record import Record
 from fhirstore.resources import Version, version_of
@@ -35,44 +35,42 @@ class Counting:
     prefix: str  # of the history whose event names these are
     watermark: int
     at: Period | None
-    budget: Budget
+    listed: Stretch  # where all events of this history were listed
+    kept: int  # see `together`
+    oldest_first: bool = False
+    cut: bool = False  # more were listed than are to be looked at
     _currents: dict[str, Record | None] = field(default_factory=dict)  # by key of current.json
 
-    def versions(self, names: Sequence[str]) -> Protocol[tuple[list[Version], int]]:
-        """The versions among the events, in order; and how many events were looked at before the page was full."""
+    def versions(self, names: Sequence[str], budget: Budget) -> Protocol[tuple[list[Version], int] | None]:
+        """The versions among the events, in order; and how many events were looked at before the page was full.
+
+        None: it took a day, list them again.
+        """
         found: list[tuple[Event, Record]] = []
-        missed: list[_Found] = []
         looked = 0
-        while looked < len(names) and self.budget.room > 0:
-            chunk = names[looked : looked + self.budget.at_once]
+        while looked < len(names) and budget.room > 0:
+            chunk = names[looked : looked + budget.at_once]
             looked += len(chunk)
             events = [known for name in chunk if (known := self._event(name)) is not None]
             counted = yield from self._records(events)
             found += counted
-            counting = {event for event, _ in counted}
-            missed += [known for known in events if known[0] not in counting]
             for _, record in counted:
-                self.budget.spend(record)
-        if late := (yield from self._late(missed, {record.op for _, record in found if record.parts})):
-            place = {self.prefix + name: n for n, name in enumerate(names[:looked])}
-            found = sorted([*found, *late], key=lambda one: place[self._key(one[0])])
-        return [version_of(event.type, event.id, record) for event, record in found], looked
+                budget.spend(record)
+        left_out = yield from self._torn(found, names[looked - 1] if looked < len(names) or self.cut else None)
+        if left_out is None:
+            return None
+        return [version_of(event.type, event.id, record) for event, record in found if event.op not in left_out], looked
 
-    def _late(self, missed: Sequence[_Found], committed: set[str]) -> Protocol[list[tuple[Event, Record]]]:
-        """Those that count all the same, as others of their transactions do."""
-        again = [(event, keys) for event, keys in missed if event.op in committed and self._came_late(event, keys)]
-        records = yield from records_at(sorted({keys.version(event.version) for event, keys in again}))
-        return [
-            (event, record)
-            for event, keys in again
-            if (record := records.get(keys.version(event.version))) is not None and record.op == event.op
-        ]
-
-    def _key(self, event: Event) -> str:
-        keys = self.keys.resource(event.type, event.id)
-        names = (event.t, event.version, event.method, event.op)
-        system = keys.system_event(*names)
-        return system if system.startswith(self.prefix) else keys.type_event(*names)
+    def _torn(self, found: Sequence[tuple[Event, Record]], last: str | None) -> Protocol[set[str] | None]:
+        """The transactions that were committed only while the page was being read. `last`: the page ends there, None:
+        it ends where the listing does."""
+        young = {event.op: event.t for event, record in found if record.parts and self._in_doubt(event)}
+        if not young:
+            return set()
+        stretch = self.listed
+        if last is not None:
+            stretch = replace(stretch, below=after(last)) if self.oldest_first else replace(stretch, first=at(last))
+        return (yield from torn(self.keys, young, [event for event, _ in found], stretch, kept=self.kept))
 
     def _event(self, name: str) -> _Found | None:
         try:
@@ -108,17 +106,8 @@ class Counting:
         """Must `current` be asked about it?"""
         return event.t >= self.watermark or self.at is not None
 
-    def _came_late(self, event: Event, keys: ResourceKeys) -> bool:
-        """Not counted because it was not there yet; not because it was purged."""
-        current = self._currents.get(keys.current)
-        return self._within(event) and (current is None or current.floor < event.version)
-
-    def _within(self, event: Event) -> bool:
-        """Not after the period asked for?"""
-        return self.at is None or event.t < self.at.end
-
     def _may_count(self, event: Event, keys: ResourceKeys) -> bool:
-        if not self._within(event):
+        if self.at is not None and event.t >= self.at.end:
             return False
         if not self._in_doubt(event):
             return True

@@ -3,7 +3,7 @@
 A page costs 1 or 2 LIST, and 1 or 2 GET per event looked at; no more events are looked at than entries were asked
 for. So now and then it is shorter than asked for: where an attempt died and left its events, where the density of
 events changes, where versions are large. Only as long as it is empty it goes on, twenty times at most. Once a minute
-1 GET more reads the sweeper's watermark.
+1 GET more reads the sweeper's watermark; and each young transaction costs 1 GET more (`together`).
 
 With `at`, events from before the period count if their version was still current: 1 more GET says when the next one
 came. Many are looked at in vain where resources changed often; the pages are short then.
@@ -24,6 +24,7 @@ from fhirstore.history.page import PAGE_BYTES, HistoryPage, HistoryQuery, safe_t
 from fhirstore.history.records import Budget
 from fhirstore.history.remembered import RememberedHistories
 from fhirstore.history.search import place, time_of
+from fhirstore.history.together import Stretch, after, at
 from fhirstore.history.window import Window, newest, oldest
 from fhirstore.keyspace import Keyspace
 from fhirstore.resources import Version
@@ -64,9 +65,16 @@ class EventsHistory:
         budget = Budget(self.page_bytes)
         versions: list[Version] = []
         for _ in range(_ROUNDS):
-            window = yield from self._window(cursor)
+            window, listed = yield from self._window(cursor)
             names = self._in_order(window, want)
-            versions, looked = yield from (read or self._count)(names, budget)
+            if read is None:
+                counting = yield from self._counting(names, listed, cut=len(names) < len(window.names))
+                counted = yield from counting.versions(names, budget)
+                if counted is None:
+                    continue
+                versions, looked = counted
+            else:
+                versions, looked = yield from read(names, budget)
             if looked == len(window.names) and window.whole:
                 return HistoryPage(tuple(versions), None, as_of)
             outlook = None if self.query.oldest_first else window.outlook(looked)
@@ -81,14 +89,16 @@ class EventsHistory:
             return window.names[:want]
         return window.names[::-1][: window.take(want)]
 
-    def _window(self, cursor: EventsCursor | None) -> Protocol[Window]:
+    def _window(self, cursor: EventsCursor | None) -> Protocol[tuple[Window, Stretch]]:
+        """Events to choose from, and the stretch of which they are all."""
         query = self.query
         floor = "" if query.since is None else place(query.since)
         now = self.context.now()
         end = None if query.at is None or query.at.end > now else place(query.at.end)
         if query.oldest_first:
-            after = cursor.name if cursor is not None else floor
-            return (yield from oldest(self.prefix, after=after, below=end, want=query.want))
+            start = cursor.name if cursor is not None else floor
+            window = yield from oldest(self.prefix, after=start, below=end, want=query.want)
+            return window, Stretch(self.type, after(start), end if window.whole else after(window.names[-1]))
         if cursor is not None:
             end, outlook = cursor.name, cursor.outlook
         else:
@@ -98,12 +108,13 @@ class EventsHistory:
         window = yield from newest(self.prefix, below=end, now=now, floor=floor, want=query.want, outlook=outlook)
         if end is None and window.names and not (window.whole and floor):
             self.remembered.remember(self.tenant, self.prefix, window.newest(now), now)
-        return window
+        return window, Stretch(self.type, after(window.start), None if end is None else at(end))
 
-    def _count(self, names: Sequence[str], budget: Budget) -> Protocol[tuple[list[Version], int]]:
+    def _counting(self, names: Sequence[str], listed: Stretch, *, cut: bool) -> Protocol[Counting]:
         now = self.context.now()
         watermark = 0
         if names and self.query.at is None and min(map(time_of, names)) + self.context.rules.settled < now:
             watermark = yield from self.remembered.watermark(self.tenant, self.keys, now)
-        counting = Counting(self.keys, self.prefix, watermark, self.query.at, budget)
-        return (yield from counting.versions(names))
+        order = self.query.oldest_first
+        kept = now - self.context.rules.keep_transactions
+        return Counting(self.keys, self.prefix, watermark, self.query.at, listed, kept, oldest_first=order, cut=cut)

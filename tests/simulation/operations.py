@@ -19,7 +19,7 @@ from fhirstore.record import Record
 from fhirstore.resources import creation_once, deletion, update
 from tests.simulation.process import Process
 from tests.simulation.task import Call
-from tests.simulation.truth import KEYS, TYPE, History, Truth
+from tests.simulation.truth import KEYS, TYPE, Committed, History, Truth
 
 
 def tell(process: Process, id: str, record: Record | None) -> None:
@@ -110,11 +110,11 @@ class Write:
         keys = KEYS.resource(TYPE, self.id)
         bases = remembered(process)
         known = bases.get("", keys.current)
-        expected = process.world.heard.get(self.id, 0) if self.if_match else None
+        expected = self.expected(process)
         guess = known if self.recall and self.kind != "patch" else None
         fresh = self.kind in ("create", "once")
         outcome = yield from write(
-            keys, self._decide(call, expected), context=context, fresh=fresh, remembered=None if fresh else guess
+            keys, self.decide(call, expected), context=context, fresh=fresh, remembered=None if fresh else guess
         )
         if outcome.record is not None and outcome.etag is not None:
             remember(process, keys.current, outcome.record, outcome.etag)
@@ -123,7 +123,16 @@ class Write:
         tell(process, self.id, outcome.record)
         return outcome, expected
 
-    def _decide(self, call: Call, expected: int | None) -> Decide:
+    def unless_patch(self) -> Write:
+        """A patch depends on the content before, not on its number."""
+        return replace(self, if_match=False) if self.kind == "patch" else self
+
+    def expected(self, process: Process) -> int | None:
+        """The version it is to be made over, where that matters."""
+        return process.world.heard.get(self.id, 0) if self.if_match else None
+
+    def decide(self, call: Call, expected: int | None) -> Decide:
+        """What it wants to become the next version."""
         if self.kind == "once":
             return creation_once(content(call))
         if self.kind == "delete":
@@ -134,20 +143,19 @@ class Write:
 
     def judge(self, call: Call, truth: Truth) -> list[str]:
         history = truth.history(self.id)
-        mine = [truth.landed[token][1] for token in call.tokens if token in truth.landed]
+        mine = self._made(call, truth)
         wrong = [f"was applied {len(mine)} times"] if len(mine) > 1 else []
         unknown = call.ended is None or isinstance(call.outcome, WriteOutcomeUnknown)
         for committed in mine:
             if not call.began <= committed.at or (not unknown and committed.at > (call.ended or 0.0)):
                 wrong.append("was committed outside its call")
-            if self.kind == "patch" and committed.record.resource != _patched(call, _before(history, committed))(0, 0):
-                wrong.append(f"version {committed.record.version} was not made from the version before")
+        wrong += self.judge_made(call, truth)
         if call.ended is None or unknown:
             return wrong
         if isinstance(call.outcome, tuple):
             outcome, expected = call.outcome
             assert isinstance(outcome, Outcome)
-            return wrong + self._judge_success(call, call.ended, outcome, expected, history)
+            return wrong + self.judge_told(call, call.ended, outcome, expected, history)
         if mine:
             wrong.append(f"was told {type(call.outcome).__name__}, but version {mine[0].record.version} is its own")
         if isinstance(call.outcome, VersionConflict):
@@ -157,9 +165,23 @@ class Write:
             wrong.append(f"ended with {call.outcome!r}")
         return wrong
 
-    def _judge_success(
+    def _made(self, call: Call, truth: Truth) -> list[Committed]:
+        """What this call committed of this resource."""
+        return [truth.landed[self.id, token][1] for token in call.tokens if (self.id, token) in truth.landed]
+
+    def judge_made(self, call: Call, truth: Truth) -> list[str]:
+        """Is a patch made from the version before?"""
+        history = truth.history(self.id)
+        return [
+            f"version {committed.record.version} was not made from the version before"
+            for committed in self._made(call, truth)
+            if self.kind == "patch" and committed.record.resource != _patched(call, _before(history, committed))(0, 0)
+        ]
+
+    def judge_told(
         self, call: Call, ended: float, outcome: Outcome, expected: int | None, history: History
     ) -> list[str]:
+        """Is what its client was told true?"""
         record = outcome.record
         if not outcome.applied:
             nothing = self.kind in ("delete", "once")

@@ -60,6 +60,7 @@ def run_seeds(start: int, count: int, *, jobs: int, say: Print) -> bool:
     say(f"requests      {total.requests:>12,}")
     say(f"calls         {total.calls:>12,}")
     say(f"acknowledged  {total.acknowledged:>12,}  writes")
+    say(f"transactions  {total.transactions:>12,}  acknowledged")
     say(f"commits       {total.commits:>12,}")
     say(f"faults        {sum(total.faults.values()):>12,}")
     for fault, number in total.faults.most_common():

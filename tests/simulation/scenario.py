@@ -10,23 +10,21 @@ from dataclasses import dataclass, fields, replace
 from random import Random
 
 from fhirstore.commit.rules import Rules
+from tests.simulation.machines import Machine, a_temper, think
 from tests.simulation.network import Rates, Weather
 from tests.simulation.operations import Read, VRead, Write
 from tests.simulation.process import Temper
 from tests.simulation.task import Operation, Plan
+from tests.simulation.transactions import FAVOURITES, TRANSACTIONS, with_transactions
 from tests.simulation.upkeep import Purge, Sweep
 
 USUAL = Rates(0.01, 0.01, 0.005, 0.01, 0.015, 0.008, 0.01, 0.005, 0.005, 0.01, 0.02)
 _CALM = USUAL.times(0.1)
-_RULES = (Rules(), Rules(), Rules(window=2_000, apply=800))
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """One process: its temper, and a plan for each of its tasks."""
-
-    temper: Temper
-    plans: tuple[Plan, ...]
+_RULES = (
+    Rules(transaction_window=5_000),
+    Rules(transaction_window=5_000),
+    Rules(window=2_000, apply=800, transaction_window=2_000),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,8 @@ def scenario(seed: int, chance: Random) -> Scenario:
     """The scenario of this seed."""
     shape = SHAPES[seed % len(SHAPES)]
     rules = chance.choice(_RULES)
+    if shape in TRANSACTIONS:
+        rules = with_transactions(rules)
     rates = _rates(chance)
     if chance.random() < 0.7:
         rates = replace(rates, **_FAVOURITES.get(shape.__name__, {}))
@@ -74,32 +74,6 @@ def _rates(chance: Random) -> Rates:
     return replace(_CALM, **{fault: 0.2})
 
 
-def skewed(chance: Random, rules: Rules) -> float:
-    """How far a clock is off, in ms: mostly little, at times up to three windows either way."""
-    roll = chance.random()
-    reach = 50.0 if roll < 0.6 else 1.0 * rules.window if roll < 0.85 else 3.0 * rules.window
-    return chance.uniform(-reach, reach)
-
-
-def _temper(chance: Random, rules: Rules, *, crash: float = 0.15, stop: float = 0.1) -> Temper:
-    dies, stops = chance.random() < crash, chance.random() < stop
-    return Temper(
-        skew=skewed(chance, rules),
-        learns=chance.choice((1.0, 1.0, 0.5, 0.0)),
-        crash_at=chance.randint(1, 14) if dies else 0,
-        back_after=chance.choice((None, 50.0, 1.0 * rules.window)) if dies else None,
-        stops={chance.randint(1, 10): chance.uniform(0.05, 3.0) * rules.window} if stops else {},
-        sends_first=chance.random() < 0.5,
-        slept=chance.random() < 0.3,
-    )
-
-
-def _think(chance: Random, rules: Rules) -> float:
-    """Ms between a client's calls: mostly next to nothing."""
-    roll = chance.random()
-    return 100.0 * roll if roll < 0.92 else 2.0 * rules.window * chance.random()
-
-
 def _write(chance: Random, id: str) -> Write:
     kind = chance.choice(("update", "update", "patch", "patch", "delete"))
     return Write(id, kind, if_match=kind != "patch" and chance.random() < 0.35, recall=chance.random() < 0.4)
@@ -118,7 +92,7 @@ def _vread(chance: Random, id: str) -> VRead:
 
 
 def _plan(chance: Random, rules: Rules, operations: list[Operation]) -> Plan:
-    return [(_think(chance, rules), operation) for operation in operations]
+    return [(think(chance, rules), operation) for operation in operations]
 
 
 def _mixed(chance: Random, rules: Rules) -> tuple[Machine, ...]:
@@ -126,7 +100,7 @@ def _mixed(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     ids = ("a", "b", "c")[: chance.randint(1, 3)]
     return tuple(
         Machine(
-            _temper(chance, rules),
+            a_temper(chance, rules),
             tuple(
                 _plan(chance, rules, [_any(chance, ids) for _ in range(chance.randint(1, 3))])
                 for _ in range(chance.choice((1, 1, 2)))
@@ -139,7 +113,7 @@ def _mixed(chance: Random, rules: Rules) -> tuple[Machine, ...]:
 def _hot(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     """Everybody writes the same resource at once."""
     return tuple(
-        Machine(_temper(chance, rules), (_plan(chance, rules, [_write(chance, "a") for _ in range(2)]),))
+        Machine(a_temper(chance, rules), (_plan(chance, rules, [_write(chance, "a") for _ in range(2)]),))
         for _ in range(chance.randint(3, 5))
     )
 
@@ -148,7 +122,7 @@ def _dying(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     """Every process crashes, some come back."""
     return tuple(
         Machine(
-            _temper(chance, rules, crash=1.0),
+            a_temper(chance, rules, crash=1.0),
             (_plan(chance, rules, [_any(chance, ("a",)), *(_write(chance, "a") for _ in range(3))]),),
         )
         for _ in range(chance.randint(2, 5))
@@ -159,12 +133,12 @@ def _zombie(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     """One writer is stopped in the middle of its write; others go on, past its window or not; it is resumed."""
     at, long = chance.randint(1, 6), chance.choice((0.1, 0.3, 1.0, 1.1, 1.3, 3.0)) * rules.window
     asleep = replace(
-        _temper(chance, rules, crash=0.0), stops={at: long, at + chance.randint(1, 3): long * chance.random()}
+        a_temper(chance, rules, crash=0.0), stops={at: long, at + chance.randint(1, 3): long * chance.random()}
     )
     sleeper = Machine(asleep, ([(0.0, _write(chance, "a")), (0.0, _write(chance, "a")), (0.0, Read("a"))],))
     others = tuple(
         Machine(
-            _temper(chance, rules),
+            a_temper(chance, rules),
             ([(chance.random() * long, _write(chance, "a")), (chance.random() * long, _any(chance, ("a",)))],),
         )
         for _ in range(chance.randint(1, 3))
@@ -174,11 +148,11 @@ def _zombie(chance: Random, rules: Rules) -> tuple[Machine, ...]:
 
 def _orphan(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     """A creation dies between reservation and commit; later ones meet its slot, and no current.json."""
-    dead = replace(_temper(chance, rules), crash_at=chance.randint(1, 3), back_after=None)
+    dead = replace(a_temper(chance, rules), crash_at=chance.randint(1, 3), back_after=None)
     creators = tuple(Machine(dead, ([(chance.random() * 50, _write(chance, "a"))],)) for _ in range(2))
     others = tuple(
         Machine(
-            _temper(chance, rules),
+            a_temper(chance, rules),
             (_plan(chance, rules, [_write(chance, "a"), _any(chance, ("a",))]),),
         )
         for _ in range(chance.randint(1, 3))
@@ -193,7 +167,7 @@ def _watched(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     behind = chance.choice((0.0, 0.3, 0.6)) * rules.window
     writers = tuple(
         Machine(
-            replace(_temper(chance, rules, crash=0.05, stop=0.0), skew=-behind + chance.uniform(-50.0, 50.0)),
+            replace(a_temper(chance, rules, crash=0.05, stop=0.0), skew=-behind + chance.uniform(-50.0, 50.0)),
             ([(chance.random() * (100 if first else 20), _write(chance, "a")) for first in (1, 0, 0)],),
         )
         for _ in range(2)
@@ -202,7 +176,7 @@ def _watched(chance: Random, rules: Rules) -> tuple[Machine, ...]:
         [(chance.uniform(*((300, 1_300) if first else (0, 60))), VRead("a", version)) for first in (1, 0, 0)]
         for _ in range(3)
     ]
-    readers = (Machine(Temper(), tuple(looks)), Machine(_temper(chance, rules), ([(500.0, _vread(chance, "a"))],)))
+    readers = (Machine(Temper(), tuple(looks)), Machine(a_temper(chance, rules), ([(500.0, _vread(chance, "a"))],)))
     return (dead, *writers, *readers)
 
 
@@ -212,11 +186,11 @@ def _created(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     for number in range(chance.randint(2, 4)):
         fresh = f"f{number}"
         plan: Plan = [
-            (_think(chance, rules), Write("once", "once")),
-            (_think(chance, rules), Write(fresh, "create")),
-            (_think(chance, rules), _any(chance, ("once", fresh))),
+            (think(chance, rules), Write("once", "once")),
+            (think(chance, rules), Write(fresh, "create")),
+            (think(chance, rules), _any(chance, ("once", fresh))),
         ]
-        machines.append(Machine(_temper(chance, rules, crash=0.3), (plan,)))
+        machines.append(Machine(a_temper(chance, rules, crash=0.3), (plan,)))
     return tuple(machines)
 
 
@@ -227,13 +201,13 @@ def _swept(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     repeats = Temper(deaf_at=chance.randint(9, 11))  # about where it deletes
     sweepers = tuple(
         Machine(
-            _temper(chance, rules, crash=0.1, stop=0.2) if chance.random() < 0.5 else repeats,
+            a_temper(chance, rules, crash=0.1, stop=0.2) if chance.random() < 0.5 else repeats,
             ([(quiet + chance.random() * 150, Sweep()), (chance.random() * rules.window, Sweep())],),
         )
         for _ in range(chance.choice((1, 1, 2)))
     )
     writer = Machine(
-        _temper(chance, rules, crash=0.1, stop=0.2),
+        a_temper(chance, rules, crash=0.1, stop=0.2),
         ([(quiet + chance.random() * 600, _write(chance, "a")), (chance.random() * 50, _any(chance, ("a",)))],),
     )
     hurried: Plan = [
@@ -254,7 +228,7 @@ def _purged(chance: Random, rules: Rules) -> tuple[Machine, ...]:
         upkeep.append([(chance.uniform(0.5, 2.0) * window, Sweep()) for _ in range(2)])
     clients = tuple(
         Machine(
-            _temper(chance, rules, stop=0.4),
+            a_temper(chance, rules, stop=0.4),
             ([(chance.random() * chance.choice((100.0, 100.0, window)), _any(chance, ("a",))) for _ in range(4)],),
         )
         for _ in range(2)
@@ -263,7 +237,7 @@ def _purged(chance: Random, rules: Rules) -> tuple[Machine, ...]:
         asleep = Temper(stops={5: chance.uniform(2.0, 4.0) * window}, sends_first=False, deaf_at=3)
         clients += (Machine(asleep, ([(chance.random() * 50, Write("a", "patch"))],)),)
         upkeep.append([(chance.uniform(0.1, 1.5) * window, Purge("a"))])
-    administrators = tuple(Machine(_temper(chance, rules), (plan,)) for plan in upkeep)
+    administrators = tuple(Machine(a_temper(chance, rules), (plan,)) for plan in upkeep)
     return administrators + clients
 
 
@@ -272,6 +246,7 @@ _FAVOURITES: dict[str, dict[str, float]] = {
     "_watched": {"slow": 0.3},
     "_swept": {"late": 0.12, "duplicate": 0.15},
     "_purged": {"late": 0.06, "duplicate": 0.12, "lost_answer": 0.04},
+    **FAVOURITES,
 }
 """Faults that a shape is after."""
 
@@ -285,4 +260,5 @@ SHAPES: tuple[Callable[[Random, Rules], tuple[Machine, ...]], ...] = (
     _created,
     _swept,
     _purged,
+    *TRANSACTIONS,
 )

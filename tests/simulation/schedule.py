@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from fhirstore.commit.purge import Purged
 from fhirstore.commit.single import Outcome
 from tests.simulation.bucket import Bucket
+from tests.simulation.bundled import Transact, all_of
+from tests.simulation.machines import Machine
 from tests.simulation.network import Network
 from tests.simulation.operations import Read, VRead, Write
 from tests.simulation.process import Process, Temper
-from tests.simulation.scenario import Machine, Scenario, scenario
-from tests.simulation.task import Call, Plan, Task, told
+from tests.simulation.scenario import Scenario, scenario
+from tests.simulation.task import Call, Plan, Rest, Task, told
 from tests.simulation.truth import Truth
 from tests.simulation.upkeep import Purge, Sweep
 from tests.simulation.world import BEGINNING, World
@@ -35,6 +37,7 @@ class Verdict:
     requests: int = 0
     calls: int = 0
     acknowledged: int = 0
+    transactions: int = 0
     commits: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     violations: list[tuple[int, str]] = field(default_factory=list)
@@ -45,6 +48,7 @@ class Verdict:
         self.requests += other.requests
         self.calls += other.calls
         self.acknowledged += other.acknowledged
+        self.transactions += other.transactions
         self.commits += other.commits
         self.faults.update(other.faults)
         self.violations.extend(other.violations)
@@ -93,11 +97,13 @@ class Schedule:
     def verdict(self) -> Verdict:
         """The figures of this schedule."""
         told = [call.outcome[0] for call in self.calls if isinstance(call.outcome, tuple)]
+        bundles = [call.outcome for call in self.calls if isinstance(call.outcome, list)]
         return Verdict(
             1,
             self.world.requests,
             len(self.calls),
             sum(isinstance(outcome, Outcome) and outcome.applied for outcome in told),
+            sum(any(outcome.applied for _, outcome, _ in bundle) for bundle in bundles),
             len(self.truth.landed),
             self.world.faults,
             [(self.seed, finding) for finding in self.world.violations],
@@ -141,6 +147,8 @@ class Schedule:
             plan: Plan = [(0.0, Write(id_, "patch")), (0.0, Read(id_))]
             plan += [(0.0, VRead(id_, version)) for version in range(max(newest - 2, 1), newest + 2)]
             plans.append(plan)
+        if any(isinstance(call.operation, Transact) for call in self.calls):
+            plans.append([(0.0, all_of(list(self.truth.histories)))])
         if plans:
             self._start(Machine(Temper(), tuple(plans)))
 
@@ -158,13 +166,22 @@ class Schedule:
             return False
         return True
 
+    def _judge_healed(self, call: Call, operation: Transact) -> list[str]:
+        bound = _HEALING_REQUESTS * len(operation.writes)
+        if call.requests > bound or (call.ended or 0.0) - call.began > _HEALING_TIME:
+            return [f"took {call.requests} requests and {(call.ended or 0.0) - call.began:.0f} ms without any fault"]
+        refused = not isinstance(call.outcome, list)
+        return [f"was refused without any fault: {told(call.outcome)}"] if refused else []
+
     def _judge(self, call: Call, *, healing: bool) -> None:
         wrong = call.operation.judge(call, self.truth)
-        if healing:
+        if healing and not isinstance(call.operation, Rest):
             if call.ended is None:
                 wrong.append("never ended")
             elif isinstance(call.operation, Sweep):
                 pass  # it takes what it takes
+            elif isinstance(call.operation, Transact):
+                wrong += self._judge_healed(call, call.operation)
             elif call.requests > _HEALING_REQUESTS or call.ended - call.began > _HEALING_TIME:
                 wrong.append(f"took {call.requests} requests and {call.ended - call.began:.0f} ms without any fault")
             elif isinstance(call.operation, Write) and not isinstance(call.outcome, tuple):

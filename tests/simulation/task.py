@@ -31,7 +31,9 @@ class Call:
     ended: float | None = None
     outcome: object = None
     requests: int = 0
+    skew: float = 0.0  # of the clock it was made by
     tokens: list[str] = field(default_factory=list)
+    rest: Generator[Batch, Replies, object] | None = None  # goes on when the client has been answered
 
 
 class Operation(Protocol):
@@ -97,7 +99,7 @@ class Task:
             return
         operation = self.plan[0][1]
         self.plan = self.plan[1:]
-        self._call = call = Call(len(self._calls), self._name, operation, world.time)
+        self._call = call = Call(len(self._calls), self._name, operation, world.time, skew=process.now() - world.time)
         self._calls.append(call)
         world.note(self._name, f"BEGINS {operation}")
         context = Context(process.now, SeededIds(call, world), process.rules)
@@ -162,7 +164,22 @@ class Task:
         call.ended, call.outcome = self._process.world.time, outcome
         self._process.world.note(self._name, f"ENDS {call.operation}: {told(outcome)}")
         self._call = self._protocol = None
+        if call.rest is not None:
+            Task(self._process, f"{self._name}+", [(0.0, Rest(call.rest))], self._calls, lambda: None)
         self._wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is left to do of a call once its client was answered."""
+
+    protocol: Generator[Batch, Replies, object]
+
+    def start(self, process: Process, context: Context, call: Call) -> Generator[Batch, Replies, object]:
+        return self.protocol
+
+    def judge(self, call: Call, truth: Truth) -> list[str]:
+        return []
 
 
 def told(outcome: object) -> str:

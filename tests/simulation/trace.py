@@ -50,6 +50,8 @@ def _body(body: bytes) -> str:
     for name in ("base", "prior", "floor", "fence"):
         if getattr(record, name):
             facts.append(f"{name}={getattr(record, name)}")
+    if record.intent is not None:
+        facts.append(f"intent={record.intent.tx}→{record.intent.v}")
     if record.hold:
         facts.append(f"hold={record.hold - BEGINNING:.0f}")
     return f"({' '.join(facts)})"

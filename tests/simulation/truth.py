@@ -1,7 +1,8 @@
 """What was truly committed, seen from inside the store: every change is checked against the protocol's promises.
 
-A version comes to be at one instant, when `current.json` is written over by the next one. From these instants each
-resource gets a timeline, so that whatever a client was told can be judged in linear time (`History.shows`).
+A version comes to be at one instant, when `current.json` is written over by the next one, or when the record of its
+transaction lands. From these instants each resource gets a timeline, so that whatever a client was told can be judged
+in linear time (`History.shows`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from fhirstore.keyspace import Event, Keyspace, ResourceKeys, parse_event
 from fhirstore.record import Record, decode
 from fhirstore.sweep.run import watermark_of
 from tests.simulation.bucket import Bucket
+from tests.simulation.decisions import Transactions
 from tests.simulation.world import World
 
 KEYS = Keyspace("")
@@ -76,10 +78,11 @@ class Truth:
         self.bucket = bucket
         self.rules = rules
         self.histories: dict[str, History] = {}
-        self.landed: dict[str, tuple[History, Committed]] = {}  # by op token
+        self.landed: dict[tuple[str, str], tuple[History, Committed]] = {}  # by id and op token
+        self.transactions = Transactions(self)
         self.purges: dict[str, float] = {}  # when, by op token
         self.watermark = 0
-        self.announced: set[str] = set()  # op tokens whose event appeared
+        self.announced: set[tuple[str, str]] = set()  # ids and op tokens whose event appeared
         bucket.observer = self._changed
 
     def history(self, id: str) -> History:
@@ -100,12 +103,15 @@ class Truth:
                     self._slot(history, int(rest[1].removesuffix(".json")), after)
             elif key.startswith("history/"):
                 self._event(parse_event(key), after)
+            elif key.startswith(KEYS.transactions()):
+                self.transactions.decided(key, before, after)
             elif key == KEYS.sweep_state and after is not None:
                 self._swept(watermark_of(decode_state(after, key)))
         except CorruptRecord as corrupt:
-            self._broken(f"written and unreadable: {corrupt.key}")
+            self.broken(f"written and unreadable: {corrupt.key}")
 
-    def _broken(self, finding: str) -> None:
+    def broken(self, finding: str) -> None:
+        """A promise was broken."""
         self.world.violated(finding)
 
     # --- current.json -------------------------------------------------------------------------------------------
@@ -113,52 +119,56 @@ class Truth:
     def _current(self, history: History, before: bytes | None, after: bytes | None) -> None:
         keys = history.keys
         if after is None:
-            self._broken(f"{keys.id}: current.json was deleted")
+            self.broken(f"{keys.id}: current.json was deleted")
             return
         new = decode(after, keys.current)
         old = Record(0, 0, new.op, "STUB") if before is None else decode(before, keys.current)
-        if new.version == old.version + 1:
-            self._commit(history, old, new, after, None if before is None else self.bucket.objects[keys.current].etag)
+        base = None if before is None else self.bucket.objects[keys.current].etag
+        if old.intent is not None or new.intent is not None:
+            self.transactions.current_changed(history, old, new, base, after)
+        elif new.version == old.version + 1:
+            self.commit(history, old, new, after, base)
         elif new.method == "PURGE" and new.version == new.floor == old.version and old.exists:
             self._purge(history, new)
         elif new.version != old.version:
-            self._broken(f"{keys.id}: versions jump from {old.version} to {new.version}")
-        elif _facts(new) != _facts(old):
-            self._broken(f"{keys.id}: version {new.version} was changed in place")
+            self.broken(f"{keys.id}: versions jump from {old.version} to {new.version}")
+        elif facts(new) != facts(old):
+            self.broken(f"{keys.id}: version {new.version} was changed in place")
 
-    def _commit(self, history: History, old: Record, new: Record, body: bytes, base: str | None) -> None:
+    def commit(self, history: History, old: Record, new: Record, body: bytes, base: str | None) -> None:
+        """A version came to be."""
         keys, now, version = history.keys, self.world.time, new.version
         name = f"{keys.id} version {version}"
         if version != len(history.versions) + 1:
-            self._broken(f"{name}: versions are not contiguous")
+            self.broken(f"{name}: versions are not contiguous")
         if new.base != base:
-            self._broken(f"{name}: committed over another current.json than it was built on")
+            self.broken(f"{name}: committed over another current.json than it was built on")
         if new.floor != old.floor or (version > 1 and new.prior != old.op):
-            self._broken(f"{name}: does not carry the floor and the op of the version before")
+            self.broken(f"{name}: does not carry the floor and the op of the version before")
         if history.versions and new.t <= history.versions[-1].record.t:
-            self._broken(f"{name}: t does not grow")
-        if now > new.t + self.rules.settled:
-            self._broken(f"{name}: committed {now - new.t:.0f} ms after its t")
+            self.broken(f"{name}: t does not grow")
+        if now > new.t + self.rules.settled_for(new):
+            self.broken(f"{name}: committed {now - new.t:.0f} ms after its t")
         slot = self.bucket.objects.get(keys.version(version))
         if slot is None or slot.body != body:
-            self._broken(f"{name}: committed without its version object")
+            self.broken(f"{name}: committed without its version object")
         event = (new.t, version, new.method, new.op)
         for key in (keys.type_event(*event), keys.system_event(*event)):
             if key not in self.bucket.objects:
-                self._broken(f"{name}: committed without its event {key}")
-        if new.op in self.landed:
-            self._broken(f"{name}: op {new.op} was committed before")
+                self.broken(f"{name}: committed without its event {key}")
+        if (keys.id, new.op) in self.landed:
+            self.broken(f"{name}: op {new.op} was committed before")
         committed = Committed(new, body, now)
         history.versions.append(committed)
         history.states.append((now, version))
-        self.landed[new.op] = (history, committed)
+        self.landed[keys.id, new.op] = (history, committed)
         self.world.note("COMMIT", f"{name} op={new.op}")
 
     def _purge(self, history: History, new: Record) -> None:
         for committed in history.versions:
             committed.purged = min(committed.purged, self.world.time)
         self.purges[new.op] = self.world.time
-        self._in_time(f"{history.keys.id} purge", new.t)
+        self.in_time(f"{history.keys.id} purge", new.t, self.rules.settled_for(new))
         history.states.append((self.world.time, 0))
         self.world.note("PURGE", f"{history.keys.id} up to version {new.version}")
 
@@ -168,38 +178,40 @@ class Truth:
         name = f"{history.keys.id} slot {version}"
         stands = version <= len(history.versions) and version > history.floor
         if stands and after != history.versions[version - 1].body:
-            self._broken(f"{name}: a committed version was {'deleted' if after is None else 'written over'}")
+            self.broken(f"{name}: a committed version was {'deleted' if after is None else 'written over'}")
         if after is not None:
-            self._in_time(name, decode(after, name).t)
+            record = decode(after, name)
+            self.in_time(name, record.t, self.rules.settled_for(record))
 
     def _event(self, event: Event, after: bytes | None) -> None:
         name = f"event {event.id} version {event.version} op={event.op}"
         if after is not None:
-            self.announced.add(event.op)
-            self._in_time(name, event.t)
+            self.announced.add((event.id, event.op))
+            self.in_time(name, event.t, self.rules.settled)
             if event.t < self.watermark:
-                self._broken(f"{name}: appeared below the watermark")
+                self.broken(f"{name}: appeared below the watermark")
             return
-        landed = self.landed.get(event.op)
+        landed = self.landed.get((event.id, event.op))
         if landed is not None and landed[1].purged == _FOREVER:
-            self._broken(f"{name}: deleted, though its version is committed")
+            self.broken(f"{name}: deleted, though its version is committed")
 
     def _swept(self, watermark: int) -> None:
         if watermark < self.watermark:
-            self._broken(f"the watermark went back, from {self.watermark} to {watermark}")
+            self.broken(f"the watermark went back, from {self.watermark} to {watermark}")
         self.watermark = watermark
         for key in self.bucket.objects:
             if key.startswith("history/"):
                 event = parse_event(key)
-                if event.t < watermark and event.op not in self.landed:
-                    self._broken(
+                if event.t < watermark and (event.id, event.op) not in self.landed:
+                    self.broken(
                         f"event {event.id} version {event.version} op={event.op}: an orphan below the watermark"
                     )
 
-    def _in_time(self, name: str, t: int) -> None:
-        late = self.world.time - t - self.rules.settled
+    def in_time(self, name: str, t: int, settled: int) -> None:
+        """Something that carries `t` appears."""
+        late = self.world.time - t - settled
         if late > 0:
-            self._broken(f"{name}: appeared {late:.0f} ms after everything with its t had to be settled")
+            self.broken(f"{name}: appeared {late:.0f} ms after everything with its t had to be settled")
 
     # --- at the end of time -------------------------------------------------------------------------------------
 
@@ -209,8 +221,10 @@ class Truth:
             kept = self.bucket.objects.get(history.keys.current)
             record = None if kept is None else decode(kept.body, history.keys.current)
             top = 0 if record is None else record.version
+            if record is not None and record.intent is not None and history.versions:
+                self.broken(f"{id_}: an intent that nobody clears")
             if top != len(history.versions):
-                self._broken(f"{id_}: current is version {top}, committed were {len(history.versions)}")
+                self.broken(f"{id_}: current is version {top}, committed were {len(history.versions)}")
             for version, committed in enumerate(history.versions, 1):
                 if version > history.floor:
                     self._there(history.keys.version(version), committed.body)
@@ -227,25 +241,28 @@ class Truth:
         for key, kept in self.bucket.objects.items():
             if key.startswith("resources/") and not key.endswith("current.json"):
                 record = decode(kept.body, key)
-                op, version = record.op, record.version
+                id_, op, version = key.split("/")[2], record.op, record.version
             elif key.startswith("history/"):
                 event = parse_event(key)
-                op, version = event.op, event.version
+                id_, op, version = event.id, event.op, event.version
+            elif key.startswith(KEYS.transactions()):
+                self.broken(f"{key}: a record that nobody needs any more")
+                continue
             else:
                 continue
-            committed = self.landed.get(op)
-            if committed is None and op in self.announced:
-                self._broken(f"{key}: an orphan that no sweep removes")
+            committed = self.landed.get((id_, op))
+            if committed is None and (id_, op) in self.announced:
+                self.broken(f"{key}: an orphan that no sweep removes")
             elif committed is not None and version <= committed[0].floor and not remnants:
-                self._broken(f"{key}: was purged, and lies there still")
+                self.broken(f"{key}: was purged, and lies there still")
 
     def _there(self, key: str, body: bytes) -> None:
         kept = self.bucket.objects.get(key)
         if kept is None or kept.body != body:
-            self._broken(f"{key}: {'lost' if kept is None else 'changed'} after it was committed")
+            self.broken(f"{key}: {'lost' if kept is None else 'changed'} after it was committed")
 
 
-def _facts(record: Record) -> tuple[object, ...]:
+def facts(record: Record) -> tuple[object, ...]:
     """What a fence or a hold leaves as it is."""
     stub = record.method == "STUB"
     return (record.version, record.t, "" if stub else record.op, record.method, record.resource, record.floor)
