@@ -43,7 +43,7 @@ async def test_an_unknown_tenant_is_an_error(tenant: str) -> None:
 async def test_any_well_formed_tenant_exists_when_so_configured() -> None:
     """`tenants=None` admits every well-formed id, and only those."""
     async with FhirStore.open("memory:", tenants=None) as store:
-        assert await store.tenant("anything-7").create({"resourceType": "Basic"})
+        assert await store.tenant("anything-7").create({"resourceType": "Patient"})
         with pytest.raises(UnknownTenant):
             store.tenant("Not-This")
 

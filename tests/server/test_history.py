@@ -62,7 +62,10 @@ async def test_entries_tell_what_happened(served: Served) -> None:
 
 async def test_stored_bytes_come_back_exactly(served: Served) -> None:
     """Decimals, escapes and the order of members survive in a Bundle as in a read."""
-    content = b'{"resourceType":"Observation","id":"o","zz":"\\u00e9\\"","valueQuantity":{"value":1.00},"a":[1E2,-0]}'
+    content = (
+        b'{"status":"final","resourceType":"Observation","id":"o","code":{"text":"\\u00e9\\""},'
+        b'"valueQuantity":{"value":1.00},"referenceRange":[{"low":{"value":-0},"high":{"value":1E2}}]}'
+    )
     await served.client.put("/fhir/Observation/o", content=content, headers=FHIR_JSON)
     stored = (await served.client.get("/fhir/Observation/o")).content
     for path in ("/fhir/Observation/o/_history", "/fhir/Observation/_history", "/fhir/_history"):
@@ -186,7 +189,7 @@ async def test_a_cursor_reads_nothing_of_another_tenant_or_type() -> None:
     async with serving(Settings(tenant_source="path", tenants=frozenset({"a", "b"}))) as served:
         for number in range(3):
             await _put(served, f"/fhir/a/Patient/p{number}")
-        await _put(served, "/fhir/a/Basic/secret")
+        await _put(served, "/fhir/a/Person/secret")
         next_url = _link(await _bundle(served, "/fhir/a/_history?_count=1"), "next")
         assert next_url is not None and next_url.startswith("http://testserver/fhir/a/_history?")
         cursor = parse_qs(urlsplit(next_url).query)["_cursor"][0]

@@ -55,7 +55,7 @@ async def test_keys_types_and_tenants_do_not_mix() -> None:
     async with serving(Settings(tenant_source="header", tenants=frozenset({"a", "b"}))) as served:
         ids = set()
         for tenant in ("a", "b"):
-            for type_ in ("Patient", "Basic"):
+            for type_ in ("Patient", "Person"):
                 body = b'{"resourceType":"%s"}' % type_.encode()
                 headers = KEYED | {"X-Tenant-ID": tenant}
                 ids.add((await served.client.post(f"/fhir/{type_}", content=body, headers=headers)).json()["id"])

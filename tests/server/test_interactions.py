@@ -31,32 +31,35 @@ async def test_create_answers_201_with_a_location_that_can_be_read(served: Serve
 
 async def test_bodies_come_back_exactly(served: Served) -> None:
     """Decimals to the digit, long integers, key order and every character survive; id and meta are set."""
+    numbers = ("1E2", "-0", "0.10", "123456789012345678901234567890", "1.000000000000000000000000000001")
+    components = ",".join(f'{{"code":{{"text":"n"}},"valueQuantity":{{"value":{number}}}}}' for number in numbers)
     body = (
-        '{"resourceType":"Observation","id":"o","zz":"\\u00e9\U0001f600\\u0000\\"\\\\/","valueQuantity":{"value":1.00},'
-        '"a":[1E2,-0,0.10,123456789012345678901234567890,1.000000000000000000000000000001],"meta":{"tag":[]}}'
+        '{"resourceType":"Observation","id":"o","status":"final","code":{"text":"\\u00e9\U0001f600\\u0009\\"\\\\\\/"},'
+        f'"valueQuantity":{{"value":1.00}},"component":[{components}],"meta":{{"tag":[{{"code":"x"}}]}}}}'
     ).encode()
     await served.client.put("/fhir/Observation/o", content=body, headers=FHIR_JSON)
     answer = await served.client.get("/fhir/Observation/o")
     text = answer.text
     assert '"valueQuantity":{"value":1.00}' in text
-    assert '"a":[1E2,-0,0.10,123456789012345678901234567890,1.000000000000000000000000000001]' in text
-    assert answer.json()["zz"] == 'é\U0001f600\x00"\\/'
-    assert list(answer.json()) == ["resourceType", "id", "zz", "valueQuantity", "a", "meta"]
-    assert answer.json()["meta"]["tag"] == []
+    assert f'"component":[{components}]' in text
+    assert answer.json()["code"]["text"] == 'é\U0001f600\t"\\/'
+    members = ["resourceType", "id", "status", "code", "valueQuantity", "component", "meta"]
+    assert list(answer.json()) == members
+    assert answer.json()["meta"]["tag"] == [{"code": "x"}]
 
 
 async def test_update_creates_then_updates(served: Served) -> None:
     """201 for the first version under a client's id, 200 for the next; both versions stay readable."""
     for version, status in ((1, 201), (2, 200)):
-        content = b'{"resourceType":"Patient","id":"p","n":%d}' % version
+        content = b'{"resourceType":"Patient","id":"p","multipleBirthInteger":%d}' % version
         answer = await served.client.put("/fhir/Patient/p", content=content, headers=FHIR_JSON)
         assert answer.status_code == status
         assert answer.headers["etag"] == f'W/"{version}"'
         assert answer.headers["location"] == f"http://testserver/fhir/Patient/p/_history/{version}"
     for version in (1, 2):
         answer = await served.client.get(f"/fhir/Patient/p/_history/{version}")
-        assert answer.json()["n"] == version
-    assert (await served.client.get("/fhir/Patient/p")).json()["n"] == 2
+        assert answer.json()["multipleBirthInteger"] == version
+    assert (await served.client.get("/fhir/Patient/p")).json()["multipleBirthInteger"] == 2
 
 
 async def test_delete_leaves_a_tombstone_and_the_id_can_come_back(served: Served) -> None:

@@ -119,10 +119,10 @@ async def test_several_workers_serve_one_store(tmp_path: Path) -> None:
     with served({"FHIRSTORE_STORE": f"file:{tmp_path}/data"}, "--workers", "2") as server:
         for n in range(40):
             async with httpx.AsyncClient(base_url=server.base_url, timeout=30) as client:
-                body = b'{"resourceType":"Basic","id":"b%d"}' % n
-                assert (await client.put(f"/Basic/b{n}", content=body, headers=FHIR_JSON)).status_code == 201
+                body = b'{"resourceType":"Patient","id":"b%d"}' % n
+                assert (await client.put(f"/Patient/b{n}", content=body, headers=FHIR_JSON)).status_code == 201
             async with httpx.AsyncClient(base_url=server.base_url, timeout=30) as client:
-                assert (await client.get(f"/Basic/b{n}")).status_code == 200
+                assert (await client.get(f"/Patient/b{n}")).status_code == 200
         assert server.stop() == 0
 
 

@@ -67,7 +67,7 @@ def test_a_long_head_within_the_bound_is_served(server: ServeProcess) -> None:
 
 def test_what_follows_a_long_body_on_the_same_connection_is_served(server: ServeProcess) -> None:
     """The bound is per head: bodies, and heads of earlier requests, do not count."""
-    body = b'{"resourceType":"Patient","id":"p","x":"%s"}' % (b"x" * 1_000_000)
+    body = b'{"resourceType":"Patient","id":"p","name":[{"text":"%s"}]}' % (b"x" * 1_000_000)
     put = b"PUT /fhir/Patient/p HTTP/1.1\r\n%sContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
     get = b"GET /fhir/Patient/p HTTP/1.1\r\n%sX: %s\r\nConnection: close\r\n\r\n" % (_HOST, b"x" * 60_000)
     answer = _exchange(server, [put % (_HOST, len(body), body) + get])
