@@ -5,19 +5,26 @@ https://hl7.org/fhir/R4/http.html#cond-update: "a search URL", as `PUT [base]/[t
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from server.call import Call
 from server.content.representation import PARAMETERS
+from server.search_parameters import refuse_unheard
 
 
 def url_criteria(call: Call) -> str:
     """The URL's parameters, without those that say how the answer should look."""
-    given = call.request.query_params.multi_items()
-    return urlencode([(name, value) for name, value in given if name not in PARAMETERS])
+    given = [pair for pair in call.request.query_params.multi_items() if pair[0] not in PARAMETERS]
+    refuse_unheard(call, call.type, given)
+    return urlencode(given)
 
 
 def header_criteria(call: Call, header: bytes) -> str | None:
     """The criteria in a header, as they came; None where there is no such header."""
     value = call.headers.get(header)
-    return None if value is None else value.decode("utf-8", "replace")
+    if value is None:
+        return None
+    text = value.decode("utf-8", "replace")
+    path, mark, query = text.partition("?")
+    refuse_unheard(call, call.type, parse_qsl(query if mark and "=" not in path else text, keep_blank_values=True))
+    return text

@@ -58,8 +58,11 @@ class Paths:
         self._templates = templates
 
     def find(self, path: str) -> Endpoint:
-        """What answers at `path`, which is empty or starts with a slash. Raises Refused (404)."""
-        start, *segments = path.split("/")
+        """What answers at `path`, which is empty or starts with a slash; one at its end is let pass.
+
+        Raises Refused (404).
+        """
+        start, *segments = path.removesuffix("/").split("/")
         if start or "" in segments:
             raise Refused(404, _NO_ENDPOINT)
         for template in self._templates.get(len(segments), ()):

@@ -7,13 +7,10 @@ known without reading everything.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
-from fhirstore.definitions.load import definitions
 from fhirstore.errors import InvalidResource, Unsupported
 from server.answers import resource_answer
 from server.call import Call
@@ -21,15 +18,10 @@ from server.content.body import form_body
 from server.content.representation import PARAMETERS, wanted_by
 from server.paging import CURSOR, count_of, page_url
 from server.prefer import handling
+from server.search_parameters import Pairs, refuse_unheard
 from server.searchset import searchset
 
 _CONTROLS = ("_count", CURSOR, *PARAMETERS)
-# https://hl7.org/fhir/R4/search.html#summary-of-parameters: those that no SearchParameter resource defines
-_RESULT_PARAMETERS = frozenset(
-    ("_sort", "_include", "_revinclude", "_total", "_contained", "_containedType", "_has", "_type", "_list", "_graph")
-)
-_CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
-Pairs = Sequence[tuple[str, str]]
 
 
 async def search_type(call: Call) -> Response:
@@ -77,7 +69,7 @@ async def _search(call: Call, type_: str | None, pairs: Pairs) -> Response:
     lenient = handling(call) == "lenient"
     asked = [(name, value) for name, value in pairs if name not in _CONTROLS]
     if not lenient:
-        _refuse_unheard(call, type_, asked)
+        refuse_unheard(call, type_, asked)
     criteria = call.tenant.criteria(type_, asked, lenient=lenient)
     counted = call.representation.summary == "count"
     page = await call.tenant.search(criteria, count=0 if counted else controls.count, cursor=controls.cursor)
@@ -94,21 +86,6 @@ async def _search(call: Call, type_: str | None, pairs: Pairs) -> Response:
     if (wish := handling(call)) is not None:
         response.raw_headers.append((b"preference-applied", f"handling={wish}".encode("ascii")))
     return response
-
-
-def _refuse_unheard(call: Call, type_: str | None, asked: Pairs) -> None:
-    """400 for what FHIR itself does not know; what it knows and this server does not is for `criteria` to say (501)."""
-    facts = definitions(call.release).search_parameters
-    if type_ is not None:
-        known = set(facts.get(type_, ()))
-    else:
-        named = [one for name, value in asked if name == "_type" for one in value.split(",")]
-        known = {code for code in facts["Basic"] if code.startswith("_")}.union(*(facts.get(one, ()) for one in named))
-    for name, _ in asked:
-        code = re.split(r"[:.]", name, maxsplit=1)[0]
-        if known and code not in known and code not in _RESULT_PARAMETERS:
-            shown = f"'{code}'" if _CODE.fullmatch(code) else "of that name"
-            raise InvalidResource(f"FHIR has no search parameter {shown} here", code="not-supported")
 
 
 def _controls(pairs: Pairs) -> _Controls:

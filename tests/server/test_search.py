@@ -179,6 +179,14 @@ async def test_what_makes_no_sense_is_refused_also_for_the_lenient(served: Serve
     assert answer.json()["resourceType"] == "OperationOutcome"
 
 
+async def test_a_slash_at_the_end_changes_nothing(served: Served) -> None:
+    """Clients whose base URL ends with one are many; the links have none."""
+    await _people(served, 1)
+    for url in ("/fhir/", "/fhir/Patient/", "/fhir/Patient/p0/"):
+        assert (await served.client.get(url)).status_code == 200
+    assert _link(await _found(served, "/fhir/Patient/?_id=p0"), "self") == "http://testserver/fhir/Patient?_id=p0"
+
+
 async def test_unknown_types_and_methods(served: Served) -> None:
     """404 for a type there is not; 405 with Allow for GET on _search."""
     assert (await served.client.get("/fhir/Patent?_id=x")).status_code == 404
