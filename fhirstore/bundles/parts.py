@@ -6,9 +6,7 @@ what a conditional entry matched still matches.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from fhirstore import json, resources
+from fhirstore import resources
 from fhirstore.bundles.conditions import if_match, if_none_match
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.patching import patch_of
@@ -17,7 +15,6 @@ from fhirstore.bundles.receipts import Line
 from fhirstore.bundles.results import Result, blame
 from fhirstore.commit.single import Decide, Draft, Outcome
 from fhirstore.commit.transaction import Part
-from fhirstore.conditions import check
 from fhirstore.errors import FhirError, VersionConflict
 from fhirstore.keyspace import Keyspace
 from fhirstore.record import Record
@@ -54,32 +51,13 @@ def _decide(entry: Entry, id_: str, validator: Validator, skip_unchanged: bool) 
         case "delete":
             return resources.deletion(if_match(entry))
         case "patch":
-            return _patching(entry, id_, validator)
+            return resources.patching(patch_of(entry), validator, if_match(entry), skip_unchanged=skip_unchanged)
         case "create":
-            return resources.creation(_builder(entry.resource, id_))
+            return resources.creation(resources.builder(entry.resource or {}, id_))
         case _:
             expected, excluded = if_match(entry), if_none_match(entry)
-            build = _builder(entry.resource, id_)
+            build = resources.builder(entry.resource or {}, id_)
             return resources.update(build, expected, if_none_match=excluded, skip_unchanged=skip_unchanged)
-
-
-def _patching(entry: Entry, id_: str, validator: Validator) -> Decide:
-    patch = patch_of(entry)
-
-    def decide(current: Record | None) -> Draft:
-        check(current, if_match(entry), if_none_match(entry))
-        stored = resources.readable(current).resource or b""
-        patched = patch.apply(json.parse(stored), validator.definitions)
-        resources.id_for_update(patched, resources.type_of(patched, entry.type), id_)
-        validator.check(patched)
-        return Draft("PATCH", _builder(patched, id_))
-
-    return decide
-
-
-def _builder(content: json.JsonObject | None, id_: str) -> Callable[[int, int], bytes]:
-    assert content is not None  # noqa: S101 - POST and PUT have one
-    return lambda version, t: json.with_identity(content, id=id_, version=version, last_updated=t)
 
 
 def _noting(plan: Planned, decide: Decide, lines: list[Line]) -> Decide:

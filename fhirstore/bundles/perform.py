@@ -11,9 +11,11 @@ from fhirstore import json
 from fhirstore.bundles.conditions import if_match, if_none_match, not_modified
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.options import BundleOptions
+from fhirstore.bundles.patching import patch_of
 from fhirstore.bundles.results import Result
 from fhirstore.conditions import IfMatch, VersionIds
 from fhirstore.errors import Unsupported
+from fhirstore.patch import Patch
 from fhirstore.resources import Version
 
 
@@ -54,6 +56,14 @@ class Interactions(Protocol):
     ) -> Version: ...
 
     async def conditional_delete(self, type: str, criteria: str, *, if_match: IfMatch = None) -> Version | None: ...
+
+    async def patch(
+        self, type: str, id: str, patch: Patch, *, if_match: IfMatch = None, skip_unchanged: bool = False
+    ) -> Version: ...
+
+    async def conditional_patch(
+        self, type: str, criteria: str, patch: Patch, *, if_match: IfMatch = None, skip_unchanged: bool = False
+    ) -> Version: ...
 
     async def read(self, type: str, id: str) -> Version: ...
 
@@ -121,14 +131,18 @@ class Performer:
         return Result(entry, version)
 
     async def _patch(self, entry: Entry, type_: str, id_: str) -> Result:
-        raise Unsupported("Patch is not implemented", expression=entry.at("method"))
+        patch, expected = patch_of(entry), if_match(entry)
+        return Result(entry, await self._store.patch(type_, id_, patch, if_match=expected, skip_unchanged=self._skip))
 
     async def _conditional(self, entry: Entry, type_: str) -> Result:
         criteria = entry.criteria or ""
         if entry.interaction == "delete":
             return Result(entry, await self._store.conditional_delete(type_, criteria, if_match=if_match(entry)))
         if entry.interaction == "patch":
-            raise Unsupported("Patch is not implemented", expression=entry.at("method"))
+            version = await self._store.conditional_patch(
+                type_, criteria, patch_of(entry), if_match=if_match(entry), skip_unchanged=self._skip
+            )
+            return Result(entry, version)
         expected, excluded = if_match(entry), if_none_match(entry)
         version = await self._store.conditional_update(
             _body(entry), criteria, type=type_, if_match=expected, if_none_match=excluded, skip_unchanged=self._skip

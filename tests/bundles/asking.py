@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,12 @@ def entry(
 def patient(id_: str | None = None, /, **more: object) -> dict[str, object]:
     """A small Patient."""
     return {"resourceType": "Patient"} | ({} if id_ is None else {"id": id_}) | more
+
+
+def binary(document: bytes, content_type: str = "application/json-patch+json") -> dict[str, object]:
+    """A patch, as a Binary."""
+    data = base64.b64encode(document).decode()
+    return {"resourceType": "Binary", "contentType": content_type, "data": data}
 
 
 async def send(

@@ -12,7 +12,7 @@ from fhirstore.bundles.entries import Entry, parse_entries
 from fhirstore.bundles.results import Result
 from fhirstore.definitions.load import definitions
 from server.settings import Settings
-from tests.bundles.asking import entry, issue, patient, send, statuses
+from tests.bundles.asking import binary, entry, issue, patient, send, statuses
 from tests.server.serving import FHIR_JSON, Served, serving
 
 URN = "urn:uuid:05efabf0-4be2-4561-91ce-51548425acb9"
@@ -225,6 +225,64 @@ async def test_a_tenants_batch_stays_with_the_tenant() -> None:
         answer = await served.client.post("/fhir/a", json=bundle, headers=FHIR_JSON)
         assert statuses(answer) == [201, 400, 200]
         assert (await served.client.get("/fhir/b/Patient/1")).status_code == 404
+
+
+async def test_conditional_entries_are_done_as_on_their_own(served: Served) -> None:
+    """create, update, patch and delete by identifier."""
+    for n in range(3):
+        body = patient(str(n), identifier=[{"value": f"v{n}"}])
+        await served.client.put(f"/fhir/Patient/{n}", json=body, headers=FHIR_JSON)
+    answer = await send(
+        served,
+        "batch",
+        [
+            entry("POST", "Patient", patient(), ifNoneExist="identifier=v0"),
+            entry("POST", "Patient", patient(identifier=[{"value": "v9"}]), ifNoneExist="identifier=v9"),
+            entry("PUT", "Patient?identifier=v1", patient()),
+            entry("DELETE", "Patient?identifier=v2"),
+            entry("PATCH", "Patient?identifier=v0", binary(b'[{"op":"add","path":"/active","value":true}]')),
+            entry("DELETE", "Patient?name=x"),
+            entry("GET", "Patient?identifier=v0"),
+        ],
+    )
+    assert statuses(answer) == [200, 201, 200, 204, 200, 501, 200]
+    assert answer.json()["entry"][0]["response"]["location"] == "Patient/0/_history/1"
+    assert answer.json()["entry"][6]["resource"]["entry"][0]["resource"]["active"] is True
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+async def test_patches_come_as_parameters_or_binary(served: Served, kind: str) -> None:
+    """FHIRPath Patch, JSON Patch and Merge Patch; a patch that cannot be applied is told with its place."""
+    for n in range(3):
+        await served.client.put(f"/fhir/Patient/{n}", json=patient(str(n)), headers=FHIR_JSON)
+    part = [{"name": "type", "valueCode": "add"}, {"name": "path", "valueString": "Patient"}]
+    part += [{"name": "name", "valueString": "active"}]
+    operation = {"name": "operation", "part": [*part, {"name": "value", "valueBoolean": True}]}
+    answer = await send(
+        served,
+        kind,
+        [
+            entry("PATCH", "Patient/0", {"resourceType": "Parameters", "parameter": [operation]}, ifMatch='W/"1"'),
+            entry("PATCH", "Patient/1", binary(b'[{"op":"add","path":"/active","value":true}]')),
+            entry("PATCH", "Patient/2", binary(b'{"active":true}', "application/merge-patch+json")),
+        ],
+        {"Prefer": "return=representation"},
+    )
+    assert statuses(answer) == [200, 200, 200]
+    assert [one["resource"]["active"] for one in answer.json()["entry"]] == [True] * 3
+    bad = [
+        (entry("PATCH", "Patient/0", binary(b'[{"op":"test","path":"/active","value":false}]')), 422),
+        (entry("PATCH", "Patient/0", binary(b"{}", "text/plain")), 400),
+        (entry("PATCH", "Patient/0", binary(b"{}") | {"data": "?"}), 400),
+        (entry("PATCH", "Patient/0", patient("0")), 400),
+        (entry("PATCH", "Patient/never", binary(b"[]")), 404),
+        (entry("PATCH", "Patient/0", binary(b"[]"), ifMatch='W/"1"'), 412),
+    ]
+    for one, status in bad:
+        answer = await send(served, kind, [one])
+        found = answer.json()["entry"][0]["response"]["outcome"] if kind == "batch" else answer.json()
+        assert (statuses(answer) if kind == "batch" else [answer.status_code]) == [status], answer.text
+        assert issue(found)[2][0].startswith("Bundle.entry[0]")
 
 
 # --- the runner ---------------------------------------------------------------------------------------------
