@@ -14,6 +14,7 @@ from fhirstore.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.json import instant
 from fhirstore.objects import S3Options, open_objects
+from fhirstore.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
 from fhirstore.resources import Version
 from fhirstore.search.page import SearchPage
 from fhirstore.store import FhirStore
@@ -29,11 +30,15 @@ __all__ = [
     "BundleOptions",
     "BundleResult",
     "EntryResult",
+    "FhirPathPatch",
     "FhirStore",
     "Finding",
     "FsckReport",
     "HistoryPage",
     "HistoryQuery",
+    "JsonPatch",
+    "MergePatch",
+    "Patch",
     "Period",
     "Progress",
     "S3Options",

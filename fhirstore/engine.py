@@ -45,15 +45,20 @@ class Engine:
         """What protocols on this place's objects work with."""
         return Context(place.objects.now, self.ids, self.rules)
 
-    async def commit(self, place: Place, keys: ResourceKeys, decide: Decide, *, fresh: bool = False) -> Outcome:
-        """Run one write to its end, even if the caller is cancelled meanwhile: nobody leaves half a write."""
+    async def commit(
+        self, place: Place, keys: ResourceKeys, decide: Decide, *, fresh: bool = False, by_content: bool = False
+    ) -> Outcome:
+        """Run one write to its end, even if the caller is cancelled meanwhile: nobody leaves half a write.
+
+        `by_content`: `decide` looks at what is stored, so that nothing remembered will do.
+        """
         context = self.context(place)
         if fresh:
             protocol = write(keys, decide, context=context, fresh=True)
             outcome = await drive(protocol, place.objects, finish=self._finish)
         else:
             async with self._turns.turn((place.tenant, keys.current)):
-                guess = self.remembered.get(place.tenant, keys.current)
+                guess = None if by_content else self.remembered.get(place.tenant, keys.current)
                 protocol = write(keys, decide, context=context, remembered=guess)
                 outcome = await drive(protocol, place.objects, finish=self._finish)
         if outcome.record is not None and outcome.etag is not None:

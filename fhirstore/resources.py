@@ -15,10 +15,13 @@ from fhirstore import json
 from fhirstore.commit.single import Decide, Draft
 from fhirstore.conditions import IfMatch, VersionIds, check
 from fhirstore.definitions.resource_types import RESOURCE_TYPES, is_id
-from fhirstore.errors import Gone, InvalidResource, NotFound, UnknownType
+from fhirstore.errors import Gone, InvalidResource, NotFound, PatchFailed, UnknownType
 from fhirstore.identifiers import is_whole
+from fhirstore.patch import Patch
+from fhirstore.patch.narrative import with_safe_narrative
 from fhirstore.record import Record
 from fhirstore.unchanged import says_the_same
+from fhirstore.validation import Validator
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,11 @@ def readable(record: Record | None) -> Record:
     return record
 
 
+def builder(content: dict[str, object], id: str) -> Callable[[int, int], bytes]:
+    """What makes the bytes of a version of `content`, given its version id and time (epoch ms)."""
+    return lambda version, t: json.with_identity(content, id=id, version=version, last_updated=t)
+
+
 def creation(build: Callable[[int, int], bytes]) -> Decide:
     """POST: the next version, whatever was there (nothing, for a server-assigned id)."""
     return lambda _: Draft("POST", build)
@@ -150,6 +158,42 @@ def update(
             if not is_whole(stored) or says_the_same(build, stored, version=current.version, t=current.t):
                 return None
         return Draft("PUT", build)
+
+    return decide
+
+
+def patching(
+    patch: Patch,
+    validator: Validator,
+    if_match: IfMatch = None,
+    *,
+    skip_unchanged: bool = False,
+) -> Decide:
+    """PATCH: the current version, patched, if it is valid then and still the same resource.
+
+    It decides by the content, so what it is given must be just read; asked again, it patches what is current then.
+    """
+
+    def decide(current: Record | None) -> Draft | None:
+        check(current, if_match)
+        stored = readable(current).resource
+        if not stored:  # a remembered record may lack its content
+            return None
+        before = json.parse(stored, max_values=None)
+        after = patch.apply(before, validator.definitions)
+        for name in ("resourceType", "id"):
+            if after.get(name) != before.get(name):
+                raise PatchFailed(f"A patch cannot change the {name}", expression=(f"{before['resourceType']}.{name}",))
+        after = with_safe_narrative(after, before)
+        validator.check(after)
+        build = builder(after, str(before["id"]))
+        if (
+            current is not None
+            and skip_unchanged
+            and says_the_same(build, stored, version=current.version, t=current.t)
+        ):
+            return None
+        return Draft("PATCH", build)
 
     return decide
 

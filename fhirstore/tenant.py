@@ -22,13 +22,14 @@ from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Outcome
 from fhirstore.conditions import IfMatch, VersionIds
 from fhirstore.engine import Engine
-from fhirstore.errors import IdempotencyKeyReused
+from fhirstore.errors import IdempotencyKeyReused, NotFound
 from fhirstore.fsck.run import FsckReport, Progress, Thoroughness, fsck
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.identity.conditional import Done, change_matching, create_unless, update_matching
 from fhirstore.keyspace import ResourceKeys
+from fhirstore.patch import Patch
 from fhirstore.resources import Version
 from fhirstore.search.criteria import Criteria, parse_condition, parse_criteria
 from fhirstore.search.page import Search, SearchPage
@@ -69,16 +70,18 @@ class TenantStore:
             creation = create_unless(
                 self._place.keys,
                 condition,
-                lambda id_: resources.creation(_builder(content, id_)),
+                lambda id_: resources.creation(resources.builder(content, id_)),
                 context=self._context(),
             )
             return _version_of(await self._conditionally(condition, creation))
         if idempotency_key is None:
             id_ = self._engine.ids.new()
-            outcome = await self._commit(type_, id_, resources.creation(_builder(content, id_)), fresh=True)
+            outcome = await self._commit(type_, id_, resources.creation(resources.builder(content, id_)), fresh=True)
         else:
             id_ = resources.id_for_key(self._place.tenant, type_, idempotency_key)
-            outcome = await self._commit(type_, id_, resources.creation_once(_builder(content, id_)), fresh=True)
+            outcome = await self._commit(
+                type_, id_, resources.creation_once(resources.builder(content, id_)), fresh=True
+            )
         if outcome.record is None or not outcome.applied:
             return await self._first_answer(type_, id_, content)
         return resources.version_of(type_, id_, outcome.record, created=True)
@@ -86,7 +89,7 @@ class TenantStore:
     async def _first_answer(self, type: str, id: str, content: dict[str, object]) -> Version:
         """What the first request with this Idempotency-Key was answered."""
         first = await self.vread(type, id, 1)
-        if _builder(content, id)(1, first.last_updated) != first.content:
+        if resources.builder(content, id)(1, first.last_updated) != first.content:
             raise IdempotencyKeyReused("This Idempotency-Key was used with another body; use a fresh key")
         return replace(first, created=True)
 
@@ -127,7 +130,11 @@ class TenantStore:
         return self._shown(resources.version_of(type, id, resources.readable(record)), as_model)
 
     def _shown(self, version: Version, as_model: bool | type[models.Model]) -> Version | models.AnyModel:
-        return models.model_of(version.json(), as_model) if as_model else version
+        return (
+            models.model_of(version.json(), as_model, release=self._engine.validator.definitions.release)
+            if as_model
+            else version
+        )
 
     async def update(
         self,
@@ -148,12 +155,44 @@ class TenantStore:
         """
         content, (type_, id_) = await self._admit(resource, lambda content: self._type_and_id_of(content, type, id))
         decide = resources.update(
-            _builder(content, id_), if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
+            resources.builder(content, id_), if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
         )
         outcome = await self._commit(type_, id_, decide)
         assert outcome.record is not None  # noqa: S101 - an update makes a record, or leaves one as it is
         created = outcome.before is None or outcome.before.deleted
         return resources.version_of(type_, id_, outcome.record, created=created)
+
+    async def patch(
+        self, type: str, id: str, patch: Patch, *, if_match: IfMatch = None, skip_unchanged: bool = False
+    ) -> Version:
+        """Change parts of the current version: a `JsonPatch`, `MergePatch` or `FhirPathPatch`. Costs as `update`.
+
+        Without `if_match` it is done again on whatever version others made meanwhile. Raises NotFound, Gone,
+        VersionConflict, PatchFailed, InvalidResource (the result), ContentTooLarge, Contention.
+        """
+        resources.well_formed_id(id)
+        keys, decide = self._keys(type, id), self._patching(patch, if_match, skip_unchanged)
+        outcome = await self._engine.commit(self._place, keys, decide, by_content=True)
+        assert outcome.record is not None  # noqa: S101 - a patch makes a record, or leaves one as it is
+        return resources.version_of(type, id, outcome.record)
+
+    async def conditional_patch(
+        self, type: str, criteria: str, patch: Patch, *, if_match: IfMatch = None, skip_unchanged: bool = False
+    ) -> Version:
+        """Patch what meets the criteria, like `identifier=system|value`.
+
+        Raises NotFound (nothing does), MultipleMatches, Unsupported (criteria), and as `patch`.
+        """
+        condition = parse_condition(self._known_type(type), criteria)
+        decide = self._patching(patch, if_match, skip_unchanged)
+        protocol = change_matching(self._place.keys, condition, decide, context=self._context())
+        done = await self._conditionally(condition, protocol)
+        if done is None:
+            raise NotFound("No resource meets the criteria")
+        return _version_of(done)
+
+    def _patching(self, patch: Patch, if_match: IfMatch, skip_unchanged: bool) -> Decide:
+        return resources.patching(patch, self._engine.validator, if_match, skip_unchanged=skip_unchanged)
 
     async def delete(self, type: str, id: str, *, if_match: IfMatch = None) -> Version | None:
         """Make a tombstone the next version. Returns it, or the older tombstone, or None where nothing ever was.
@@ -184,7 +223,7 @@ class TenantStore:
         condition, id_ = parse_condition(type_, criteria), resources.id_if_any(content, type_)
 
         def update(id: str) -> Decide:
-            build = _builder(content, id)
+            build = resources.builder(content, id)
             return resources.update(build, if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged)
 
         protocol = update_matching(self._place.keys, condition, update, id=id_, context=self._context())
@@ -297,7 +336,8 @@ class TenantStore:
     async def _process(
         self, bundle: bytes | Mapping[str, object], options: BundleOptions | None, *kinds: str
     ) -> BundleResult:
-        content = _parse(bundle)
+        large = isinstance(bundle, bytes) and len(bundle) > _LARGE
+        content = await asyncio.to_thread(_parse, bundle) if large else _parse(bundle)
         return await process(content, self, engine=self._engine, place=self._place, options=options, kinds=kinds)
 
     def _context(self) -> Context:
@@ -350,7 +390,3 @@ def _version_of(done: Done) -> Version:
     assert record is not None  # noqa: S101 - what was found, or made
     created = done.outcome.applied and not record.deleted and (before is None or before.deleted)
     return resources.version_of(done.keys.type, done.keys.id, record, created=created)
-
-
-def _builder(content: dict[str, object], id: str) -> Callable[[int, int], bytes]:
-    return lambda version, t: json.with_identity(content, id=id, version=version, last_updated=t)

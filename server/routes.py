@@ -1,36 +1,23 @@
-"""THE table: every FHIR interaction this server answers. Routing and the CapabilityStatement are computed from it.
-
-What is not built yet stands here too, answers 501 with a reason and is not advertised.
-"""
+"""THE table: every FHIR interaction this server answers. Routing and the CapabilityStatement are computed from it."""
 
 from __future__ import annotations
 
-from starlette.responses import Response
-
 from server import contract
-from server.call import Call
 from server.interactions.bundle import bundle
 from server.interactions.capabilities import capabilities
 from server.interactions.conditional_delete import conditional_delete
+from server.interactions.conditional_patch import conditional_patch
 from server.interactions.conditional_update import conditional_update
 from server.interactions.create import create
 from server.interactions.delete import delete
 from server.interactions.history import history_instance, history_system, history_type
+from server.interactions.patch import patch
 from server.interactions.read import read
 from server.interactions.search import search_system, search_system_by_form, search_type, search_type_by_form
 from server.interactions.update import update
 from server.interactions.vread import vread
 from server.operations.purge import purge
-from server.refusal import Refused
-from server.route import Handler, Route
-
-
-def _unbuilt(what: str) -> Handler:
-    async def refuse(_: Call) -> Response:
-        raise Refused(501, f"{what} is not implemented")
-
-    return refuse
-
+from server.route import Route
 
 _READ = {"conditionalRead": "full-support"}
 _VREAD = {"readHistory": True}
@@ -44,7 +31,7 @@ TABLE: tuple[Route, ...] = (
     Route("GET", "/{type}/{id}", read, ("read",), "The current version of a resource", contract.READ, _READ),
     Route("GET", "/{type}/{id}/_history/{vid}", vread, ("vread",), "One version of a resource", contract.VREAD, _VREAD),
     Route("PUT", "/{type}/{id}", update, ("update",), "Store the next version, or create", contract.UPDATE, _UPDATE),
-    Route("PATCH", "/{type}/{id}", _unbuilt("Patch"), (), "Change parts of a resource"),
+    Route("PATCH", "/{type}/{id}", patch, ("patch",), "Change parts of a resource", contract.PATCH),
     Route("DELETE", "/{type}/{id}", delete, ("delete",), "Delete; older versions stay readable", contract.DELETE),
     Route(
         "POST",
@@ -60,7 +47,7 @@ TABLE: tuple[Route, ...] = (
     Route("GET", "", search_system, ("search-system",), "Search all types", contract.SEARCH_ALL),
     Route("POST", "/_search", search_system_by_form, (), "Search all types", contract.SEARCH_ALL_FORM),
     Route("PUT", "/{type}", conditional_update, (), "Update what matches", contract.CONDITIONAL_UPDATE, _CUPDATE),
-    Route("PATCH", "/{type}", _unbuilt("Conditional patch"), (), "Patch what matches"),
+    Route("PATCH", "/{type}", conditional_patch, (), "Patch what matches", contract.CONDITIONAL_PATCH),
     Route("DELETE", "/{type}", conditional_delete, (), "Delete what matches", contract.CONDITIONAL_DELETE, _CDELETE),
     Route("GET", "/_history", history_system, ("history-system",), "Everything that happened", contract.HISTORY),
     Route("GET", "/{type}/_history", history_type, ("history-type",), "What happened to a type", contract.HISTORY),

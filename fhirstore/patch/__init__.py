@@ -9,10 +9,11 @@ https://hl7.org/fhir/R4/http.html#patch
 
 from typing import TypeAlias
 
+from fhirstore.patch.carried import patch_in
 from fhirstore.patch.fhirpath_patch import FhirPathPatch
 from fhirstore.patch.json_patch import JsonPatch
 from fhirstore.patch.merge_patch import MergePatch
 
 Patch: TypeAlias = JsonPatch | MergePatch | FhirPathPatch
 
-__all__ = ["FhirPathPatch", "JsonPatch", "MergePatch", "Patch"]
+__all__ = ["FhirPathPatch", "JsonPatch", "MergePatch", "Patch", "patch_in"]

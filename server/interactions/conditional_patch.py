@@ -1,0 +1,20 @@
+"""conditional patch: https://hl7.org/fhir/R4/http.html#patch ("exactly the same as specified for update")."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from server.answers import stored
+from server.call import Call
+from server.conditions import url_criteria
+from server.interactions.patch import patch_body
+from server.preconditions import if_match
+
+
+async def conditional_patch(call: Call) -> Response:
+    """PATCH [base]/[type]?[criteria]: 200; 404 where nothing matches, 412 for several."""
+    criteria, expected, change = url_criteria(call), if_match(call), await patch_body(call)
+    version = await call.tenant.conditional_patch(
+        call.type, criteria, change, if_match=expected, skip_unchanged=call.settings.skip_unchanged
+    )
+    return stored(call, version, status=200)

@@ -1,0 +1,47 @@
+"""patch: https://hl7.org/fhir/R4/http.html#patch.
+
+The page leaves statuses to "the relevant PATCH specification": https://www.rfc-editor.org/rfc/rfc5789#section-2.2. A
+document that is no patch is 400, one that does not fit the resource, and so also a failed `test`, is 422, a type of
+patch that is not read is 415 with `Accept-Patch`.
+"""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from fhirstore import FhirPathPatch, JsonPatch, MergePatch, Patch
+from server.answers import stored
+from server.call import Call
+from server.content.body import raw_body, resource_body
+from server.contract import PATCH_FORMATS
+from server.fields import parameters
+from server.preconditions import if_match
+from server.refusal import Refused
+
+
+async def patch(call: Call) -> Response:
+    """PATCH [base]/[type]/[id]: 200; 404, 410 where there is nothing to patch; 412 on a stale If-Match."""
+    expected, change = if_match(call), await patch_body(call)
+    version = await call.tenant.patch(
+        call.type, call.id, change, if_match=expected, skip_unchanged=call.settings.skip_unchanged
+    )
+    return stored(call, version, status=200)
+
+
+async def patch_body(call: Call) -> Patch:
+    """The patch in the body, by its Content-Type: JSON Patch, Merge Patch, or Parameters, a FHIRPath Patch.
+
+    Raises Refused (415), and as `resource_body`.
+    """
+    name = parameters(call.header(b"content-type") or "")[0].lower()
+    if name == "application/json-patch+json":
+        return JsonPatch.parse(await raw_body(call))
+    if name == "application/merge-patch+json":
+        return MergePatch.parse(await raw_body(call))
+    try:
+        return FhirPathPatch.parse(await resource_body(call))
+    except Refused as refused:
+        if refused.status_code != 415:
+            raise
+        formats = ", ".join(PATCH_FORMATS)
+        raise Refused(415, f"A patch is one of {formats} (Parameters)", headers={"Accept-Patch": formats}) from None
