@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from conformance.bench.command import app
+from conformance.openapi import openapi
 from conformance.rest.command import rest
 
 app.command()(rest)
+app.command()(openapi)
 app()
