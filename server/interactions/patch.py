@@ -31,13 +31,17 @@ async def patch(call: Call) -> Response:
 async def patch_body(call: Call) -> Patch:
     """The patch in the body, by its Content-Type: JSON Patch, Merge Patch, or Parameters, a FHIRPath Patch.
 
-    Raises Refused (415), and as `resource_body`.
+    `application/json`, which clients send that patch by parts of a resource (fhirpy), says too little: there an array
+    is a JSON Patch, Parameters are a FHIRPath Patch, and any other object is a Merge Patch. Raises Refused (415), and
+    as `resource_body`.
     """
     name = parameters(call.header(b"content-type") or "")[0].lower()
     if name == "application/json-patch+json":
         return JsonPatch.parse(await raw_body(call))
     if name == "application/merge-patch+json":
         return MergePatch.parse(await raw_body(call))
+    if name in ("application/json", "text/json"):
+        return _told_by_content(await raw_body(call))
     try:
         return FhirPathPatch.parse(await resource_body(call))
     except Refused as refused:
@@ -45,3 +49,10 @@ async def patch_body(call: Call) -> Patch:
             raise
         formats = ", ".join(PATCH_FORMATS)
         raise Refused(415, f"A patch is one of {formats} (Parameters)", headers={"Accept-Patch": formats}) from None
+
+
+def _told_by_content(body: bytes) -> Patch:
+    if body.lstrip().startswith(b"["):
+        return JsonPatch.parse(body)
+    merge = MergePatch.parse(body)
+    return FhirPathPatch.of(merge.document) if merge.document.get("resourceType") == "Parameters" else merge

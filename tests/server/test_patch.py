@@ -61,6 +61,8 @@ def diagnostics(answer: httpx.Response) -> str:
         (MERGE_PATCH, DEACTIVATE_MERGE),
         (FHIR_JSON, DEACTIVATE_FHIR),
         ({"Content-Type": "application/json"}, DEACTIVATE_FHIR),
+        ({"Content-Type": "application/json"}, DEACTIVATE_MERGE),
+        ({"Content-Type": "application/json; charset=utf-8"}, b" " + DEACTIVATE_JSON),
         (FHIR_XML, DEACTIVATE_XML),
     ],
 )
