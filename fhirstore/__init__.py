@@ -21,6 +21,7 @@ from fhirstore.store import FhirStore
 from fhirstore.sweep.run import SweepReport
 from fhirstore.tenant import TenantStore
 from fhirstore.times import Period
+from fhirstore.validation.operation import ValidateRequest
 
 __version__ = "0.1.0"
 
@@ -46,6 +47,7 @@ __all__ = [
     "SweepReport",
     "TenantStore",
     "Thoroughness",
+    "ValidateRequest",
     "Version",
     "VersionIds",
     "__version__",

@@ -20,17 +20,25 @@ from fhirstore.history.remembered import RememberedHistories
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.tenancy import Place
 from fhirstore.validation import Validator
+from fhirstore.validation.operation import Examiner
 
 
 class Engine:
     """Runs protocols on the objects of a place; owns what cancelled callers left under way."""
 
     def __init__(
-        self, *, rules: Rules | None = None, ids: Ids | None = None, validator: Validator | None = None
+        self,
+        *,
+        rules: Rules | None = None,
+        ids: Ids | None = None,
+        validator: Validator | None = None,
+        reference_integrity: bool = False,
     ) -> None:
         self.rules = rules or Rules()
         self.ids = ids or SystemIds()
         self.validator = validator or Validator(definitions())
+        self.examiner = Examiner(self.validator)
+        self.reference_integrity = reference_integrity
         self.remembered = RememberedBases()
         self.remembered_histories = RememberedHistories()
         self._turns = Turns()

@@ -32,9 +32,11 @@ class FhirStore:
         ids: Ids | None = None,
         fhir_version: str = "4.0",
         validation: str = "structure",
+        reference_integrity: bool = False,
     ) -> None:
         self.tenancy = tenancy
-        self._engine = Engine(rules=rules, ids=ids, validator=Validator(definitions(fhir_version), validation))
+        validator = Validator(definitions(fhir_version), validation)
+        self._engine = Engine(rules=rules, ids=ids, validator=validator, reference_integrity=reference_integrity)
 
     @classmethod
     @asynccontextmanager
@@ -48,13 +50,15 @@ class FhirStore:
         rules: Rules | None = None,
         fhir_version: str = "4.0",
         validation: str = "structure",
+        reference_integrity: bool = False,
     ) -> AsyncIterator[FhirStore]:
         """Open `file:DIR`, `memory:` or `s3://bucket/prefix`.
 
         `tenants`: the ids that exist (None: every well-formed one), each below its own prefix. `buckets`: tenant ->
         bucket instead, each with a bucket of its own. `fhir_version`: the release of all resources, "4.0", "4.3" or
-        "5.0". `validation` of what is written: "off", "structure" or "full". Raises StoreMisconfigured with one line
-        that says what to do; ValueError for a release or level that is none.
+        "5.0". `validation` of what is written: "off", "structure" or "full". `reference_integrity`: refuse what refers
+        to a resource of the tenant that is not there. Raises StoreMisconfigured with one line that says what to do;
+        ValueError for a release or level that is none.
         """
         async with AsyncExitStack() as stack:
             if buckets:
@@ -67,7 +71,13 @@ class FhirStore:
                 objects = await open_objects(location, s3=s3)
                 stack.push_async_callback(objects.aclose)
                 tenancy = PrefixTenancy(objects, None if tenants is None else frozenset(tenants))
-            store = cls(tenancy, rules=rules, fhir_version=fhir_version, validation=validation)
+            store = cls(
+                tenancy,
+                rules=rules,
+                fhir_version=fhir_version,
+                validation=validation,
+                reference_integrity=reference_integrity,
+            )
             stack.push_async_callback(store.settle)
             yield store
 

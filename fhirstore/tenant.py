@@ -22,7 +22,7 @@ from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Outcome
 from fhirstore.conditions import IfMatch, VersionIds
 from fhirstore.engine import Engine
-from fhirstore.errors import IdempotencyKeyReused, NotFound
+from fhirstore.errors import Gone, IdempotencyKeyReused, InvalidResource, Issue, NotFound
 from fhirstore.fsck.run import FsckReport, Progress, Thoroughness, fsck
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page
@@ -35,6 +35,8 @@ from fhirstore.search.criteria import Criteria, parse_condition, parse_criteria
 from fhirstore.search.page import Search, SearchPage
 from fhirstore.sweep.run import SweepReport, sweep
 from fhirstore.tenancy import Place
+from fhirstore.validation.integrity import check_references
+from fhirstore.validation.operation import ValidateRequest, with_body
 
 _Identity = TypeVar("_Identity")
 _Result = TypeVar("_Result")
@@ -314,6 +316,16 @@ class TenantStore:
         """Do all entries or none. N PUT entries: N GET + 5N+1 PUT, 3 round trips. Raises as `process`."""
         return await self._process(bundle, options, "transaction")
 
+    async def validate(self, request: ValidateRequest, body: bytes | None = None) -> tuple[Issue, ...]:
+        """What $validate says of the resource in the request, in the body or stored, and what it did not check.
+
+        `body`: a resource, or Parameters with resource, mode and profile. Nothing is written; 1 GET for each profile
+        and value set. Raises MalformedContent, UnknownType, InvalidResource (no resource, mode or profile).
+        """
+        self._known_type(request.type)
+        asked = with_body(request, json.parse(body)) if body else request
+        return await self._engine.examiner.examine(asked, self._find)
+
     async def purge(self, type: str, id: str, *, by: str) -> Purged:
         """Remove every version and its history physically; version numbers are never used again.
 
@@ -340,6 +352,16 @@ class TenantStore:
         content = await asyncio.to_thread(_parse, bundle) if large else _parse(bundle)
         return await process(content, self, engine=self._engine, place=self._place, options=options, kinds=kinds)
 
+    async def _find(self, type: str, id: str) -> dict[str, object] | None:
+        """The current version of a resource, None where there is none."""
+        try:
+            return (await self.read(type, id)).json()
+        except (NotFound, Gone, InvalidResource):
+            return None
+
+    async def _exists(self, type: str, id: str) -> bool:
+        return await self._find(type, id) is not None
+
     def _context(self) -> Context:
         return self._engine.context(self._place)
 
@@ -358,7 +380,10 @@ class TenantStore:
             return content, identity
 
         large = isinstance(resource, bytes) and len(resource) > _LARGE
-        return await asyncio.to_thread(admit) if large else admit()
+        content, identity = await asyncio.to_thread(admit) if large else admit()
+        if self._engine.reference_integrity:
+            await check_references(self._engine.validator.definitions, content, self._exists)
+        return content, identity
 
     def _known_type(self, type: str) -> str:
         return resources.known_type(type, self._engine.validator.definitions.resources)

@@ -55,4 +55,5 @@ SEARCH_ALL_FORM = Contract((200,), (413, 415), SEARCH_ALL.query, ("Prefer",), "f
 BUNDLE = Contract((200,), (404, 410, 412, *_WRITES), headers=("Idempotency-Key", "Prefer"), body="bundle")
 CAPABILITIES = Contract((200, 304), (), ("mode",), ("If-None-Match",))
 VALIDATE = Contract((200,), (404, 410, *_WRITES), ("mode", "profile"), (), "resource")
+VALIDATE_STORED = Contract((200,), (404, 422), VALIDATE.query)
 ADMIN = Contract((200,), (404, 501))

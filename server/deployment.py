@@ -26,6 +26,7 @@ def open_store(settings: Settings) -> AbstractAsyncContextManager[FhirStore]:
         s3=settings.s3,
         fhir_version=settings.fhir_version,
         validation=settings.validation,
+        reference_integrity=settings.reference_integrity,
     )
 
 

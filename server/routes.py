@@ -17,6 +17,7 @@ from server.interactions.search import search_system, search_system_by_form, sea
 from server.interactions.update import update
 from server.interactions.vread import vread
 from server.operations.purge import purge
+from server.operations.validate import validate, validate_instance
 from server.route import Route
 
 _READ = {"conditionalRead": "full-support"}
@@ -25,6 +26,7 @@ _UPDATE = {"versioning": "versioned-update", "updateCreate": True}
 _CREATE = {"conditionalCreate": True}
 _CUPDATE = {"conditionalUpdate": True}
 _CDELETE = {"conditionalDelete": "single"}
+_VALIDATE = ("validate", "http://hl7.org/fhir/OperationDefinition/Resource-validate")
 _PURGE = "http://hl7.org/fhir/OperationDefinition/Patient-purge"
 
 TABLE: tuple[Route, ...] = (
@@ -60,6 +62,16 @@ TABLE: tuple[Route, ...] = (
         contract.HISTORY,
     ),
     Route("POST", "", bundle, ("batch", "transaction"), "Process a Bundle", contract.BUNDLE),
+    Route("POST", "/{type}/$validate", validate, (), "Validate a resource", contract.VALIDATE, operation=_VALIDATE),
+    Route(
+        "POST",
+        "/{type}/{id}/$validate",
+        validate_instance,
+        (),
+        "Validate what is stored, or a next version of it",
+        contract.VALIDATE,
+    ),
+    Route("GET", "/{type}/{id}/$validate", validate_instance, (), "Validate what is stored", contract.VALIDATE_STORED),
     Route("GET", "/metadata", capabilities, (), "The CapabilityStatement", contract.CAPABILITIES),
     Route(
         "POST",

@@ -22,6 +22,7 @@ class Settings:
     """Everything a server can be told. `tenants` None: any well-formed id. `max_body`: bytes of one request body.
 
     `fhir_version`: the release of all resources. `validation`: how thoroughly what is written is checked.
+    `reference_integrity`: what a written resource refers to on this server must be there.
     `cors_origins`: web pages of these origins may use the API; `*`: of any.
     """
 
@@ -29,6 +30,7 @@ class Settings:
     s3: S3Options = field(default_factory=S3Options)
     fhir_version: str = "4.0"
     validation: str = "structure"
+    reference_integrity: bool = False
     tenant_source: str = "none"
     tenants: frozenset[str] | None = frozenset({"default"})
     tenant_buckets: Mapping[str, str] = field(default_factory=dict)
@@ -68,6 +70,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         ),
         fhir_version=_choice(env, "FHIRSTORE_FHIR_VERSION", FHIR_VERSIONS),
         validation=_choice(env, "FHIRSTORE_VALIDATION", VALIDATIONS),
+        reference_integrity=bool(_flag(env, "FHIRSTORE_REFERENCE_INTEGRITY")),
         tenant_source=source,
         tenants=_tenants(env.get("FHIRSTORE_TENANTS", "default")),
         tenant_buckets=buckets,

@@ -1,0 +1,64 @@
+"""Reference integrity: what a written resource refers to in this tenant must be there when it is written.
+
+Looked at before the write, one GET for each distinct target, side by side; nothing is locked, so a target that is
+deleted in the same moment leaves a reference to nothing, as a later delete does. Absolute URLs, urn:…, logical and
+contained references are not this server's to follow. Off unless asked for.
+
+https://hl7.org/fhir/R4/http.html#integrity
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Set
+from typing import TypeAlias
+
+from fhirstore.definitions.facts import Definitions
+from fhirstore.errors import Issue, RulesBroken
+from fhirstore.json import JsonObject
+from fhirstore.search_parameters.references import literal, target
+from fhirstore.validation.places import places
+
+Target: TypeAlias = tuple[str, str]
+"""Type and id of a resource."""
+
+Exists: TypeAlias = Callable[[str, str], Awaitable[bool]]
+
+_AT_ONCE = 32  # GETs
+
+
+def relative_references(definitions: Definitions, resource: JsonObject) -> dict[Target, str]:
+    """What the resource refers to on this server -> where it does so first. Itself is not among it."""
+    found: dict[Target, str] = {}
+    for place in places(definitions, resource):
+        parsed = target(literal(place.node)) if place.type == "Reference" else None
+        if parsed and not parsed[0] and parsed[1] in definitions.resources:
+            found.setdefault(parsed[1:], f"{place.path}.reference")
+    found.pop((str(resource.get("resourceType")), str(resource.get("id"))), None)
+    return found
+
+
+async def dangling(references: dict[Target, str], exists: Exists, brought: Set[Target] = frozenset()) -> list[Issue]:
+    """An error for each target that is not there. `brought`: what the same transaction writes, which is as good."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def is_there(at: Target) -> bool:
+        async with gate:
+            return await exists(*at)
+
+    wanted = [at for at in references if at not in brought]
+    answers = await asyncio.gather(*(is_there(at) for at in wanted))
+    return [
+        Issue("not-found", f"{references[at]}: refers to a {at[0]} that is not on this server", (references[at],))
+        for at, there in zip(wanted, answers, strict=True)
+        if not there
+    ]
+
+
+async def check_references(
+    definitions: Definitions, resource: JsonObject, exists: Exists, *, brought: Set[Target] = frozenset()
+) -> None:
+    """Raises RulesBroken with the expression of every reference whose target is neither there nor brought along."""
+    issues = await dangling(relative_references(definitions, resource), exists, brought)
+    if issues:
+        raise RulesBroken(tuple(issues))

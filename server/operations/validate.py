@@ -1,0 +1,33 @@
+"""$validate: https://hl7.org/fhir/R4/resource-operation-validate.html.
+
+The answer is 200 with an OperationOutcome whatever the resource is like; only what cannot be judged is refused: no
+resource, what is no JSON or XML, a mode that is none, a profile that is not known.
+"""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from fhirstore import ValidateRequest
+from server.answers import resource_answer
+from server.call import Call
+from server.content.body import as_json, raw_body, resource_body
+from server.outcome import operation_outcome
+
+
+async def validate(call: Call) -> Response:
+    """POST [base]/[type]/$validate: the resource in the body, bare or in Parameters with mode and profile."""
+    return await _answer(call, await resource_body(call))
+
+
+async def validate_instance(call: Call) -> Response:
+    """GET and POST [base]/[type]/[id]/$validate: what is stored, unless the body brings something else."""
+    body = await raw_body(call, required=False) if call.scope["method"] == "POST" else b""
+    return await _answer(call, as_json(call, body) if body else None)
+
+
+async def _answer(call: Call, body: bytes | None) -> Response:
+    query = call.request.query_params
+    profiles = tuple(query.getlist("profile"))
+    request = ValidateRequest(call.type, call.parameters.get("id", ""), mode=query.get("mode", ""), profiles=profiles)
+    return resource_answer(call, operation_outcome(await call.tenant.validate(request, body)))
