@@ -26,6 +26,7 @@ FHIR = "http://hl7.org/fhir"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance "
 _ANY_RESOURCE = frozenset({"Resource", "DomainResource"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_MOST_NAMESPACES = 64
 _UTF_8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 
@@ -107,6 +108,8 @@ class _Reader:
 
     def _on_namespace(self, prefix: str | None, uri: str) -> None:
         self._scope.append((prefix, uri or ""))
+        if len(self._scope) > _MOST_NAMESPACES:  # each is looked at again for every narrative that has a prefix
+            raise MalformedContent(f"More than {_MOST_NAMESPACES} namespaces are declared at one place of the XML")
 
     def _on_namespace_end(self, prefix: str | None) -> None:
         self._scope.pop()
