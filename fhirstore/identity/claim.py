@@ -152,14 +152,16 @@ def _see_transaction_through(rival: _Rival, intent: Intent, age: str | None, con
         return False  # an earlier attempt of our own, which did not commit
     resource = rival.resource
     stands = Stands(resource.transaction(intent.tx), rival.stands.key, rival.stands.etag)
+    committed = False
     for n in range(_FENCES):
         base, _ = yield from glance(resource)
         if base.intent is not None and base.intent.tx == intent.tx:
             yield from clear(resource, base, context, age=age)
-            continue
-        if base.record is not None and (base.record.op == intent.tx or 0 < rival.claim.v <= base.version):
+        elif committed or 0 < rival.claim.v <= base.version:
             return n > 0
-        decision = yield from decided(intent, stands, context, age)
-        if decision is None or not decision.committed:
-            return True
+        else:
+            decision = yield from decided(intent, stands, context, age)
+            if decision is None or not decision.committed:
+                return decision is None
+            committed = True  # by now, what it created has its intent, or stands there, or was built upon
     raise Contention("The object store does not let a transaction be decided; try again later")

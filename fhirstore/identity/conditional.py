@@ -57,7 +57,7 @@ def create_unless(keys: Keyspace, criteria: Criteria, decide_for: DecideFor, *, 
         if match is not None:
             record = match.base.record
             return Done(match.keys, Outcome(record, record, applied=False, etag=match.base.etag))
-        done = yield from _create(keys, criteria, decide_for, None, context)
+        done = yield from _create(keys, criteria, decide_for, None, context, insist=n > 0)
         if done is not None:
             return done
         yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
@@ -75,7 +75,7 @@ def update_matching(
     for n in range(context.rules.attempts):
         match = _only((yield from find(keys, criteria)))
         if match is None:
-            done = yield from _create(keys, criteria, decide_for, id, context)
+            done = yield from _create(keys, criteria, decide_for, id, context, insist=n > 0)
         elif id is not None and id != match.keys.id:
             raise InvalidResource("The id in the body is not that of the resource which matches", code="invalid")
         else:
@@ -123,7 +123,7 @@ def _change(match: Match, criteria: Criteria, decide: Decide, context: Context) 
 
 
 def _create(
-    keys: Keyspace, criteria: Criteria, decide_for: DecideFor, id: str | None, context: Context
+    keys: Keyspace, criteria: Criteria, decide_for: DecideFor, id: str | None, context: Context, *, insist: bool
 ) -> Protocol[Done | None]:
     """Claim, look again, create by one attempt. None: others were there, or it failed; nothing was written."""
     type_ = criteria.type or ""
@@ -132,7 +132,7 @@ def _create(
     wanted = Claim(context.ids.new(), resource.id, base.etag, base.version + 1)
     held: list[Held] = []
     for value in criteria.values:
-        claim = yield from take(keys, type_, value, wanted, context=context)
+        claim = yield from take(keys, type_, value, wanted, context=context, insist=insist)
         if claim is None:
             yield from _release(held, context)
             return None

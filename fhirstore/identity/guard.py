@@ -30,11 +30,15 @@ class Matched(FhirStoreError):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The transaction creates `id`, because nothing meets the criteria but what it deletes itself (`besides`)."""
+    """The transaction creates `id`, because nothing meets the criteria but what it deletes itself (`besides`).
+
+    `version`: that it will be; 0 where that is not known, as for an id that the client chose.
+    """
 
     criteria: Criteria
     id: str
     besides: frozenset[str] = frozenset()
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Exclusive:
         """Claim everything, then look again. Raises Matched, Contention, Unavailable, CorruptRecord."""
         held: list[Held] = []
         for some in self._groups(list(self._claims().items())):
-            taken = yield from side_by_side([self._take(type_, value, id_, intent) for (type_, value), id_ in some])
+            taken = yield from side_by_side([self._take(type_, value, one, intent) for (type_, value), one in some])
             held += taken
         for some_wanted in self._groups(self.wanted):
             found = yield from side_by_side(
@@ -65,12 +69,12 @@ class Exclusive:
                     yield from side_by_side([release(claim, context=self.context) for claim in held])
                     raise Matched("A condition that was met is met no more")
 
-    def _claims(self) -> dict[tuple[str, str], str]:
-        """(type, value) -> the id that is created for it, one of them if there are several."""
-        return {(one.criteria.type or "", value): one.id for one in self.wanted for value in one.criteria.values}
+    def _claims(self) -> dict[tuple[str, str], Wanted]:
+        """(type, value) -> what is created for it, one of them if there are several."""
+        return {(one.criteria.type or "", value): one for one in self.wanted for value in one.criteria.values}
 
-    def _take(self, type: str, value: str, id: str, intent: Intent) -> Protocol[Held]:
-        claim = Claim(self.context.ids.new(), id, intent=intent)
+    def _take(self, type: str, value: str, wanted: Wanted, intent: Intent) -> Protocol[Held]:
+        claim = Claim(self.context.ids.new(), wanted.id, v=wanted.version, intent=intent)
         held = None
         while held is None:
             held = yield from take(self.keys, type, value, claim, context=self.context, insist=True)

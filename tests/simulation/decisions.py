@@ -45,6 +45,10 @@ class Transactions:
         decided = self.decisions.get(tx)
         return decided if decided is not None and decided.decision.committed else None
 
+    def claimed(self, tx: str, key: str) -> None:
+        """It claims an identifier: from now on others may come upon it."""
+        self._intents.setdefault((key, tx), Placed(self._truth.world.time, None))
+
     # --- current.json with an intent ----------------------------------------------------------------------------
 
     def current_changed(self, history: History, old: Record, new: Record, base: str | None, body: bytes) -> None:

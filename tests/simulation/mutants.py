@@ -14,6 +14,7 @@ from fhirstore.commit.attempt import Attempt
 from fhirstore.record import Record
 from fhirstore.sweep import removal, run, standing
 from tests.simulation.bucket import Bucket
+from tests.simulation.identity_mutants import IDENTITY_MUTANTS
 from tests.simulation.mutation import Mutant
 from tests.simulation.network import Network
 
@@ -237,4 +238,4 @@ _STORE = (
 )
 """What the protocol needs of a store: it must notice a store that does not keep it."""
 
-MUTANTS: tuple[Mutant, ...] = (*_RESERVATION, *_TAKING_OVER, *_COMMIT, *_READING, *_UPKEEP, *_STORE)
+MUTANTS: tuple[Mutant, ...] = (*_RESERVATION, *_TAKING_OVER, *_COMMIT, *_READING, *_UPKEEP, *_STORE, *IDENTITY_MUTANTS)

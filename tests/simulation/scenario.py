@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from random import Random
 
 from fhirstore.commit.rules import Rules
+from tests.simulation.identifying import IDENTIFYING, IDENTITY_FAVOURITES
 from tests.simulation.machines import Machine, a_temper, think
 from tests.simulation.network import Rates, Weather
 from tests.simulation.operations import Read, VRead, Write
@@ -43,7 +44,7 @@ def scenario(seed: int, chance: Random) -> Scenario:
     """The scenario of this seed."""
     shape = SHAPES[seed % len(SHAPES)]
     rules = chance.choice(_RULES)
-    if shape in TRANSACTIONS:
+    if shape in TRANSACTIONS or shape in IDENTIFYING:
         rules = with_transactions(rules)
     rates = _rates(chance)
     if chance.random() < 0.7:
@@ -247,6 +248,7 @@ _FAVOURITES: dict[str, dict[str, float]] = {
     "_swept": {"late": 0.12, "duplicate": 0.15},
     "_purged": {"late": 0.06, "duplicate": 0.12, "lost_answer": 0.04},
     **FAVOURITES,
+    **IDENTITY_FAVOURITES,
 }
 """Faults that a shape is after."""
 
@@ -261,4 +263,5 @@ SHAPES: tuple[Callable[[Random, Rules], tuple[Machine, ...]], ...] = (
     _swept,
     _purged,
     *TRANSACTIONS,
+    *IDENTIFYING,
 )

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 from fhirstore.commit.purge import Purged
 from fhirstore.commit.single import Outcome
+from fhirstore.errors import Contention, Unavailable, VersionConflict, WriteOutcomeUnknown
 from tests.simulation.bucket import Bucket
 from tests.simulation.bundled import Transact, all_of
+from tests.simulation.identified import Conditional, healing
 from tests.simulation.machines import Machine
 from tests.simulation.network import Network
 from tests.simulation.operations import Read, VRead, Write
@@ -25,6 +27,7 @@ from tests.simulation.world import BEGINNING, World
 
 _HEALING_REQUESTS = 50
 _HEALING_TIME = 15_000.0  # ms
+_REFUSALS = (Contention, Unavailable, VersionConflict, WriteOutcomeUnknown)
 _MOST_REQUESTS = 20_000
 _MOST_TIME = 3_600_000.0  # ms
 
@@ -81,7 +84,7 @@ class Schedule:
         for machine in self.plot.machines:
             self._start(machine)
         self.world.run(lambda: self._busy > 0 and self._within_bounds())
-        healing = len(self.calls)
+        healed = len(self.calls)
         self._heal()
         self.world.run(self._within_bounds)
         self._sweep_up()
@@ -92,7 +95,7 @@ class Schedule:
                 cut_short = any(not isinstance(call.outcome, Purged) for call in self._upkeep(Purge))
                 self.truth.check_swept(remnants=cut_short)
             for call in self.calls:
-                self._judge(call, healing=call.number >= healing)
+                self._judge(call, healing=call.number >= healed)
 
     def verdict(self) -> Verdict:
         """The figures of this schedule."""
@@ -149,6 +152,7 @@ class Schedule:
             plans.append(plan)
         if any(isinstance(call.operation, Transact) for call in self.calls):
             plans.append([(0.0, all_of(list(self.truth.histories)))])
+        plans += ([(0.0, operation) for operation in healing(value)] for value in sorted(self.world.asked))
         if plans:
             self._start(Machine(Temper(), tuple(plans)))
 
@@ -184,7 +188,7 @@ class Schedule:
                 wrong += self._judge_healed(call, call.operation)
             elif call.requests > _HEALING_REQUESTS or call.ended - call.began > _HEALING_TIME:
                 wrong.append(f"took {call.requests} requests and {call.ended - call.began:.0f} ms without any fault")
-            elif isinstance(call.operation, Write) and not isinstance(call.outcome, tuple):
+            elif isinstance(call.operation, Write | Conditional) and isinstance(call.outcome, _REFUSALS):
                 wrong.append(f"was refused without any fault: {told(call.outcome)}")
         for finding in wrong:
             self.world.violated(f"{call.who} call {call.number} {call.operation} {finding}")

@@ -17,6 +17,7 @@ from fhirstore.record import Record, decode
 from fhirstore.sweep.run import watermark_of
 from tests.simulation.bucket import Bucket
 from tests.simulation.decisions import Transactions
+from tests.simulation.identities import Identities
 from tests.simulation.world import World
 
 KEYS = Keyspace("")
@@ -80,6 +81,7 @@ class Truth:
         self.histories: dict[str, History] = {}
         self.landed: dict[tuple[str, str], tuple[History, Committed]] = {}  # by id and op token
         self.transactions = Transactions(self)
+        self.identities = Identities(self)
         self.purges: dict[str, float] = {}  # when, by op token
         self.watermark = 0
         self.announced: set[tuple[str, str]] = set()  # ids and op tokens whose event appeared
@@ -105,6 +107,8 @@ class Truth:
                 self._event(parse_event(key), after)
             elif key.startswith(KEYS.transactions()):
                 self.transactions.decided(key, before, after)
+            elif key.startswith(KEYS.identity()):
+                self.identities.changed(key, after)
             elif key == KEYS.sweep_state and after is not None:
                 self._swept(watermark_of(decode_state(after, key)))
         except CorruptRecord as corrupt:
@@ -162,6 +166,7 @@ class Truth:
         history.versions.append(committed)
         history.states.append((now, version))
         self.landed[keys.id, new.op] = (history, committed)
+        self.identities.committed(history, new)
         self.world.note("COMMIT", f"{name} op={new.op}")
 
     def _purge(self, history: History, new: Record) -> None:

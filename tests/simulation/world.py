@@ -20,15 +20,17 @@ class World:
     """One schedule's time, chance and findings. `trace` collects readable lines when it is a list.
 
     `heard`: what clients tell each other: the newest version of each id that any of them was told of.
+    `asked`: identifiers' values that any of them created on.
     """
 
-    __slots__ = ("_queue", "_sequence", "faults", "heard", "random", "requests", "time", "trace", "violations")
+    __slots__ = ("_queue", "_sequence", "asked", "faults", "heard", "random", "requests", "time", "trace", "violations")
 
     def __init__(self, seed: int, trace: list[str] | None = None) -> None:
         self.time = BEGINNING
         self.random = random.Random(seed)
         self.requests = 0
         self.heard: dict[str, int] = {}
+        self.asked: set[str] = set()
         self.faults: Counter[str] = Counter()
         self.violations: list[str] = []
         self.trace = trace
