@@ -47,7 +47,7 @@ class Capabilities:
     def statement(self, base_url: str, *, mode: str = "full") -> dict[str, object]:
         """The resource, for the API at `base_url`. `mode`: one of MODES."""
         if mode == "terminology":
-            return self._head("TerminologyCapabilities", base_url) | {"codeSearch": "explicit"}
+            return self._head("TerminologyCapabilities", base_url)  # no terminology service here
         codes = {code: None for route in self._table for code in route.codes}  # each once, in the table's order
         rest = {
             "mode": "server",
@@ -77,7 +77,7 @@ class Capabilities:
         shared: dict[str, object] = {
             "interaction": [{"code": code} for code in codes if code not in _SYSTEM_CODES],
             **_NOT_CLAIMED,
-            "referencePolicy": ["literal", "logical"],
+            "referencePolicy": ["literal", "logical", *(["enforced"] if self._settings.reference_integrity else [])],
         }
         for route in self._table:
             shared.update(route.claims)

@@ -20,6 +20,7 @@ from server.operations.purge import purge
 from server.operations.validate import validate, validate_instance
 from server.route import Route
 
+_HISTORY = contract.HISTORY
 _READ = {"conditionalRead": "full-support"}
 _VREAD = {"readHistory": True}
 _UPDATE = {"versioning": "versioned-update", "updateCreate": True}
@@ -35,15 +36,7 @@ TABLE: tuple[Route, ...] = (
     Route("PUT", "/{type}/{id}", update, ("update",), "Store the next version, or create", contract.UPDATE, _UPDATE),
     Route("PATCH", "/{type}/{id}", patch, ("patch",), "Change parts of a resource", contract.PATCH),
     Route("DELETE", "/{type}/{id}", delete, ("delete",), "Delete; older versions stay readable", contract.DELETE),
-    Route(
-        "POST",
-        "/{type}",
-        create,
-        ("create",),
-        "Store a new resource; the server assigns its id",
-        contract.CREATE,
-        _CREATE,
-    ),
+    Route("POST", "/{type}", create, ("create",), "Store a new resource under a new id", contract.CREATE, _CREATE),
     Route("GET", "/{type}", search_type, ("search-type",), "Search a type", contract.SEARCH),
     Route("POST", "/{type}/_search", search_type_by_form, (), "Search a type", contract.SEARCH_FORM),
     Route("GET", "", search_system, ("search-system",), "Search all types", contract.SEARCH_ALL),
@@ -51,16 +44,9 @@ TABLE: tuple[Route, ...] = (
     Route("PUT", "/{type}", conditional_update, (), "Update what matches", contract.CONDITIONAL_UPDATE, _CUPDATE),
     Route("PATCH", "/{type}", conditional_patch, (), "Patch what matches", contract.CONDITIONAL_PATCH),
     Route("DELETE", "/{type}", conditional_delete, (), "Delete what matches", contract.CONDITIONAL_DELETE, _CDELETE),
-    Route("GET", "/_history", history_system, ("history-system",), "Everything that happened", contract.HISTORY),
-    Route("GET", "/{type}/_history", history_type, ("history-type",), "What happened to a type", contract.HISTORY),
-    Route(
-        "GET",
-        "/{type}/{id}/_history",
-        history_instance,
-        ("history-instance",),
-        "What happened to a resource",
-        contract.HISTORY,
-    ),
+    Route("GET", "/_history", history_system, ("history-system",), "Everything that happened", _HISTORY),
+    Route("GET", "/{type}/_history", history_type, ("history-type",), "What happened to a type", _HISTORY),
+    Route("GET", "/{type}/{id}/_history", history_instance, ("history-instance",), "What happened to it", _HISTORY),
     Route("POST", "", bundle, ("batch", "transaction"), "Process a Bundle", contract.BUNDLE),
     Route("POST", "/{type}/$validate", validate, (), "Validate a resource", contract.VALIDATE, operation=_VALIDATE),
     Route(

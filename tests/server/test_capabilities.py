@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from fhirstore import json
 from fhirstore.definitions.load import definitions
+from fhirstore.validation import Validator
+from server.capabilities import MODES, Capabilities
 from server.contract import Contract
 from server.routes import TABLE
 from server.settings import Settings
@@ -42,6 +45,17 @@ async def test_every_type_and_exactly_the_interactions_of_the_table(served: Serv
         assert (resource["versioning"], resource["readHistory"]) == ("versioned-update", True)
         assert (resource["updateCreate"], resource["conditionalRead"]) == (True, "full-support")
         assert resource["referencePolicy"] == ["literal", "logical"]
+
+
+@pytest.mark.parametrize("release", ["4.0", "4.3", "5.0"])
+@pytest.mark.parametrize("mode", MODES)
+def test_it_is_a_valid_resource_of_its_release(release: str, mode: str) -> None:
+    """With everything switched on; a narrative is all that good practice misses."""
+    settings = Settings(enable_purge=True, cors_origins=("*",), reference_integrity=True)
+    statement = Capabilities(TABLE, settings, release).statement("http://server.example/fhir", mode=mode)
+    issues = Validator(definitions(release), "full").issues(json.parse(json.dump(statement)))
+    assert [issue.diagnostics.partition(":")[0] for issue in issues] == ["dom-6"]
+    assert issues[0].severity == "warning"
 
 
 async def test_conditional_interactions_are_claimed_when_they_are_there(served: Served) -> None:
