@@ -6,10 +6,10 @@
 | 2 | PUT the audit line: who is about to do this |
 | 3 | PUT current If-Match → PURGE record, version = floor = the version before: **the commit point** |
 | 4 | wait until nothing that belongs to the purged versions can arrive any more (`settled` after the newest one's t) |
-| 5 | LIST `_history/`; per batch: GET the versions, DELETE their events, then DELETE the versions |
+| 5 | LIST `_history/`; per batch: GET the versions, DELETE their events and index entries, then the versions |
 
 From step 3 on readers see nothing of the resource. A crash after it leaves remnants, which purging again removes:
-the version objects are the pointers to their events, so they go last. A writer that races with a purge either commits
+the version objects are the pointers to the rest, so they go last. A writer that races with a purge either commits
 first, and the purge starts over on the new base, or finds its base gone, and makes version floor + 1.
 
 Not in a purge's reach: the slot of an attempt that died before its commit, which no version counts. The sweeper
@@ -33,11 +33,13 @@ from fhirstore.commit.reading import ask, look
 from fhirstore.commit.repeating import listed, removed, stored
 from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, CorruptRecord
+from fhirstore.identifiers import names
 from fhirstore.keyspace import Keyspace, ResourceKeys
 from fhirstore.objects.base import Listed, StoredObject
 from fhirstore.record import Record, decode
 
 _BATCH = 50
+_DELETE = 1_000  # keys in one request
 _BATCH_BYTES = 16 * 1024 * 1024
 _GLANCE = 0.1  # seconds between looks at a clock that may tell whole seconds only
 _LONGEST_WAIT = 10  # times `settled`: a t so far ahead is no clock's doing, but that of imported data
@@ -140,22 +142,24 @@ def _let_settle(keys: ResourceKeys, newest: Record, date: int, context: Context)
 
 def _remove(keys: ResourceKeys, versions: Sequence[str]) -> Protocol[None]:
     found = yield from ask(*(Get(key) for key in versions))
-    events: list[str] = []
+    beside: list[str] = []
     for key, reply in zip(versions, found, strict=True):
         if isinstance(reply, StoredObject):
-            events += _events(keys, key, reply.body)
-    if events:
-        yield from removed(*events)
+            beside += _beside(keys, key, reply.body)
+    for first in range(0, len(beside), _DELETE):
+        yield from removed(*beside[first : first + _DELETE])
     yield from removed(*versions)
 
 
-def _events(keys: ResourceKeys, key: str, body: bytes) -> tuple[str, ...]:
+def _beside(keys: ResourceKeys, key: str, body: bytes) -> tuple[str, ...]:
+    """A version's events, and the index entries that it may have brought."""
     try:
         record = decode(body, key)
     except CorruptRecord:
-        return ()  # its events are orphans now; the object must go all the same
+        return ()  # they are orphans now; the object must go all the same
     event = (record.t, record.version, record.method, record.op)
-    return keys.type_event(*event), keys.system_event(*event)
+    entries = [keys.index_entry(name, record.version) for name in names(keys.type, record.resource)]
+    return (keys.type_event(*event), keys.system_event(*event), *entries)
 
 
 def _batches(items: Sequence[Listed]) -> Iterator[list[Listed]]:

@@ -1,6 +1,6 @@
 """A process of its own: waits for a line on its standard input, then creates on a condition, many times at once.
 
-`python -m tests.identity.conditional_child LOCATION COUNT [ENDPOINT]`; prints a JSON line per round: [[id, created], …].
+`python -m tests.identity.conditional_child LOCATION COUNT [ENDPOINT]`; one JSON line per round: [[id, created], …].
 """
 
 from __future__ import annotations

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fhirstore.commit.drive import drive
+from fhirstore.commit.purge import purge
 from fhirstore.commit.remembered import RememberedBases
+from fhirstore.commit.rules import Rules
 from fhirstore.commit.single import Decide, Draft, write
 from fhirstore.keyspace import IndexEntry, Keyspace, parse_index_entry
 from fhirstore.objects.base import ObjectStore
@@ -62,3 +66,16 @@ async def test_a_remembered_base_knows_its_identifiers() -> None:
     with store.measure() as update:
         await drive(write(KEYS, carrying("1", "2"), context=context(store), remembered=base), store)
     assert update.requests == {"PUT": 5}
+
+
+async def test_a_purge_takes_the_entries_with_it() -> None:
+    """Nothing in the index tells any more which identifiers a purged resource had."""
+    store = MemoryStore()
+    await run(store, carrying("1", "2"), keys=KEYS, fresh=True)
+    await run(store, carrying("3"), keys=KEYS)
+    await run(store, carrying("1"), keys=KEYS)
+    hurried = replace(context(store), rules=Rules(window=20, apply=10, transaction_window=20))
+    await drive(purge(KEYS, by="x", context=hurried), store)
+    assert await entries(store) == []
+    await run(store, carrying("1"), keys=KEYS)
+    assert [entry.version for entry in await entries(store)] == [4]
