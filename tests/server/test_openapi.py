@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,10 +51,10 @@ async def test_a_tenant_header_is_asked_for_where_it_is_needed() -> None:
                 assert any(p["name"] == "X-Tenant-ID" and p["required"] for p in operation["parameters"])
 
 
-def test_requests_made_from_it_are_answered_as_it_says() -> None:
+def test_requests_made_from_it_are_answered_as_it_says(tmp_path: Path) -> None:
     """A short run of `python -m conformance openapi`; ten minutes of it find no more."""
     with serve_process({"FHIRSTORE_STORE": "memory:"}) as server:
         root = server.base_url.removesuffix("/fhir")
         command = [sys.executable, "-m", "conformance", "openapi", root, "--examples", "2"]
-        run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path)
     assert run.returncode == 0, run.stdout[-6000:]
