@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/http.html
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Literal, TypeVar, overload
 
@@ -35,7 +35,8 @@ from fhirstore.search.criteria import Criteria, parse_condition, parse_criteria
 from fhirstore.search.page import Search, SearchPage
 from fhirstore.sweep.run import SweepReport, sweep
 from fhirstore.tenancy import Place
-from fhirstore.validation.integrity import check_references
+from fhirstore.validation import Validator
+from fhirstore.validation.integrity import ReferencesToo, check_references
 from fhirstore.validation.operation import ValidateRequest, with_body
 
 _Identity = TypeVar("_Identity")
@@ -173,8 +174,11 @@ class TenantStore:
         VersionConflict, PatchFailed, InvalidResource (the result), ContentTooLarge, Contention.
         """
         resources.well_formed_id(id)
-        keys, decide = self._keys(type, id), self._patching(patch, if_match, skip_unchanged)
-        outcome = await self._engine.commit(self._place, keys, decide, by_content=True)
+        keys = self._keys(type, id)
+        outcome = await self._patched(
+            lambda validator: resources.patching(patch, validator, if_match, skip_unchanged=skip_unchanged),
+            lambda decide: self._engine.commit(self._place, keys, decide, by_content=True),
+        )
         assert outcome.record is not None  # noqa: S101 - a patch makes a record, or leaves one as it is
         return resources.version_of(type, id, outcome.record)
 
@@ -186,15 +190,26 @@ class TenantStore:
         Raises NotFound (nothing does), MultipleMatches, Unsupported (criteria), and as `patch`.
         """
         condition = parse_condition(self._known_type(type), criteria)
-        decide = self._patching(patch, if_match, skip_unchanged)
-        protocol = change_matching(self._place.keys, condition, decide, context=self._context())
-        done = await self._conditionally(condition, protocol)
+        done = await self._patched(
+            lambda validator: resources.patching(patch, validator, if_match, skip_unchanged=skip_unchanged),
+            lambda decide: self._conditionally(
+                condition, change_matching(self._place.keys, condition, decide, context=self._context())
+            ),
+        )
         if done is None:
             raise NotFound("No resource meets the criteria")
         return _version_of(done)
 
-    def _patching(self, patch: Patch, if_match: IfMatch, skip_unchanged: bool) -> Decide:
-        return resources.patching(patch, self._engine.validator, if_match, skip_unchanged=skip_unchanged)
+    async def _patched(
+        self, decision: Callable[[Validator], Decide], write: Callable[[Decide], Awaitable[_Result]]
+    ) -> _Result:
+        """What is written is known only when it is decided; its references are followed between two attempts."""
+        validator = self._engine.validator
+        if not self._engine.reference_integrity:
+            return await write(decision(validator))
+        watching = ReferencesToo(validator)
+        decide = decision(watching)
+        return await watching.following(lambda: write(decide), self._exists)
 
     async def delete(self, type: str, id: str, *, if_match: IfMatch = None) -> Version | None:
         """Make a tombstone the next version. Returns it, or the older tombstone, or None where nothing ever was.
@@ -320,7 +335,7 @@ class TenantStore:
         """What $validate says of the resource in the request, in the body or stored, and what it did not check.
 
         `body`: a resource, or Parameters with resource, mode and profile. Nothing is written; 1 GET for each profile
-        and value set. Raises MalformedContent, UnknownType, InvalidResource (no resource, mode or profile).
+        and value set. Raises MalformedContent, UnknownType, NotFound, InvalidResource (no resource, mode or profile).
         """
         self._known_type(request.type)
         asked = with_body(request, json.parse(body)) if body else request

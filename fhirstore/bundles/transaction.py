@@ -40,6 +40,7 @@ from fhirstore.engine import Engine
 from fhirstore.errors import Contention, FhirError, FhirStoreError, Gone, NotFound
 from fhirstore.identity.guard import Exclusive, Matched
 from fhirstore.tenancy import Place
+from fhirstore.validation.integrity import check_references
 
 _ATTEMPTS = 8
 _FEW = 32  # entries that are read or validated in no time
@@ -94,6 +95,27 @@ class Transaction:
         """Validate what is written; beside the event loop where it is much. Raises all that is wrong, together."""
         to_check = [plan.entry for plan in planned if plan.entry.interaction in ("create", "update")]
         await _beside_the_loop(len(to_check), self._check_all, to_check)
+        if self.engine.reference_integrity:
+            await self._check_references(planned)
+
+    async def _check_references(self, planned: Sequence[Planned]) -> None:
+        """What is referred to must be there after the transaction. What patches add is not looked at."""
+        gone = {(plan.type, plan.id) for plan in planned if plan.entry.interaction == "delete"}
+        brought = {(plan.type, plan.id) for plan in planned if plan.id is not None} - gone
+        definitions = self.engine.validator.definitions
+
+        async def exists(type: str, id: str) -> bool:
+            if (type, id) in gone:
+                return False
+            base, _ = await drive(look(self.place.keys.resource(type, id)), self.place.objects)
+            return base.shown is not None and not base.shown.deleted
+
+        for plan in planned:
+            if plan.writes and plan.entry.interaction in ("create", "update"):
+                try:
+                    await check_references(definitions, plan.entry.resource or {}, exists, brought=brought)
+                except FhirError as error:
+                    raise blame(error, plan.entry.place) from None
 
     def _check_all(self, entries: Iterable[Entry]) -> None:
         wrong: list[FhirError] = []

@@ -76,6 +76,10 @@ class Expressions:
             return Verdict.UNDECIDED
         return Verdict.BROKEN if found == [False] else Verdict.HOLDS
 
+    def compiles(self, expression: str) -> bool:
+        """Whether it can be evaluated at all."""
+        return self._compile(expression) is not None
+
     def _compile(self, expression: str) -> _Evaluate | None:
         if expression not in self._compiled:
             self._compiled[expression] = self._compiled_anew(expression)

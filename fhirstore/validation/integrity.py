@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Set
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import Issue, RulesBroken
 from fhirstore.json import JsonObject
 from fhirstore.search_parameters.references import literal, target
 from fhirstore.validation.places import places
+from fhirstore.validation.validator import Validator
 
 Target: TypeAlias = tuple[str, str]
 """Type and id of a resource."""
@@ -25,6 +26,7 @@ Target: TypeAlias = tuple[str, str]
 Exists: TypeAlias = Callable[[str, str], Awaitable[bool]]
 
 _AT_ONCE = 32  # GETs
+_Answer = TypeVar("_Answer")
 
 
 def relative_references(definitions: Definitions, resource: JsonObject) -> dict[Target, str]:
@@ -62,3 +64,42 @@ async def check_references(
     issues = await dangling(relative_references(definitions, resource), exists, brought)
     if issues:
         raise RulesBroken(tuple(issues))
+
+
+class Unverified(Exception):
+    """A validator met references that nobody has followed yet."""
+
+    def __init__(self, references: dict[Target, str]) -> None:
+        super().__init__("references to follow")
+        self.references = references
+
+
+class ReferencesToo(Validator):
+    """For writes whose content is made only when the stored version is known, by a decision that cannot wait.
+
+    It raises Unverified where there are references to follow; `following` does that and lets the decision be made anew.
+    """
+
+    def __init__(self, validator: Validator) -> None:
+        super().__init__(validator.definitions, validator.level)
+        self._inner = validator
+        self._verified: set[Target] = set()
+
+    def check(self, resource: JsonObject) -> None:
+        """Raises RulesBroken, Unverified."""
+        self._inner.check(resource)
+        found = relative_references(self.definitions, resource)
+        fresh = {at: where for at, where in found.items() if at not in self._verified}
+        if fresh:
+            raise Unverified(fresh)
+
+    async def following(self, attempt: Callable[[], Awaitable[_Answer]], exists: Exists) -> _Answer:
+        """What `attempt`, which writes by way of this validator, gives. Raises RulesBroken for a dangling reference."""
+        while True:
+            try:
+                return await attempt()
+            except Unverified as found:
+                issues = await dangling(found.references, exists)
+                if issues:
+                    raise RulesBroken(tuple(issues)) from None
+                self._verified.update(found.references)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fhirstore.definitions.nodes import Node, node_of, nodes, text, texts
-from fhirstore.errors import InvalidResource, Issue
+from fhirstore.errors import InvalidResource, Issue, NotFound
 from fhirstore.json import JsonObject
 from fhirstore.validation.full import FullPass
 from fhirstore.validation.invariants import Findings
@@ -71,7 +71,7 @@ class Examiner:
     async def examine(self, request: ValidateRequest, find: Find) -> tuple[Issue, ...]:
         """The issues of an OperationOutcome, never none. `find`: how to look up stored resources.
 
-        Raises InvalidResource where the request itself cannot be answered: no resource, an unknown mode or profile.
+        Raises NotFound (nothing stored to validate), InvalidResource (no resource, an unknown mode or profile).
         """
         if request.mode not in MODES:
             raise InvalidResource(f"mode must be one of {', '.join(MODES[1:])}", code="value")
@@ -79,7 +79,12 @@ class Examiner:
         if request.mode == "delete":
             return (_deletion(request, resource),)
         if resource is None:
-            raise InvalidResource(_nothing(request), code="not-found" if request.id else "required")
+            if request.id:
+                raise NotFound("No resource to validate: none in the body, and none is stored under this id")
+            raise InvalidResource(
+                "No resource to validate: send one, bare or as the parameter `resource` of a Parameters resource",
+                code="required",
+            )
         if request.mode == "profile" and not request.profiles:
             raise InvalidResource("mode=profile needs a profile to check against", code="required")
         library = await collect(_profiles(request, resource), find, self.definitions)
@@ -146,12 +151,6 @@ def _deletion(request: ValidateRequest, resource: JsonObject | None) -> Issue:
     return _said(
         "A delete would be accepted" if resource else "Nothing to delete: no such resource, or deleted already"
     )
-
-
-def _nothing(request: ValidateRequest) -> str:
-    if request.id:
-        return "No resource to validate: none in the body, and none is stored under this id"
-    return "No resource to validate: send one, bare or as the parameter `resource` of a Parameters resource"
 
 
 def _said(what: str) -> Issue:
