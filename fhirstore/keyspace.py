@@ -45,6 +45,7 @@ _EVENT = re.compile(
 _ENTRY = re.compile(
     r"(?P<type>[A-Z][A-Za-z]+)/(?P<name>[0-9a-f]{32}/(?:[0-9a-f]{16}|none))_(?P<id>[A-Za-z0-9.-]+)_(?P<version>[1-9]\d*)"
 )
+_CLAIM = re.compile(r"[A-Z][A-Za-z]+/[0-9a-f]{32}\.claim")
 _PLAIN = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 
@@ -116,6 +117,10 @@ class ResourceKeys:
     def index_entry(self, name: str, version: int) -> str:
         """`name`: as `identifiers.names` gives it."""
         return f"{self.prefix}identity/{self.type}/{name}_{self.id}_{version}"
+
+    def index_entries(self, name: str) -> str:
+        """Prefix of this resource's entries of that name."""
+        return f"{self.prefix}identity/{self.type}/{name}_{self.id}_"
 
     def transaction(self, txid: str) -> str:
         """The record of a transaction that this resource takes part in."""
@@ -212,3 +217,8 @@ def parse_index_entry(keys: Keyspace, key: str) -> IndexEntry:
     if match is None or not is_id(match["id"]):
         raise ValueError(f"not an index entry's key: {key}")
     return IndexEntry(match["type"], match["name"], match["id"], int(match["version"]))
+
+
+def is_claim(keys: Keyspace, key: str) -> bool:
+    """Is this the key of a claim on an identifier's value?"""
+    return _CLAIM.fullmatch(key.removeprefix(keys.identity())) is not None

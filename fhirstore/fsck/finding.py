@@ -25,11 +25,16 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "meta": (DAMAGE, "meta.versionId or meta.lastUpdated are not the record's version and time"),
     "system-event-missing": (DAMAGE, "a committed version has no event in history/system"),
     "type-event-missing": (DAMAGE, "a committed version has no event in history/type"),
+    "index-entry-missing": (DAMAGE, "a search by this identifier does not find the resource that carries it"),
     "purge-remnant": (DAMAGE, "an object or event of a purged version is still there"),
     "orphan-below-watermark": (DAMAGE, "an event that readers trust unseen belongs to no committed version"),
     "sweep-state": (DAMAGE, "the sweeper's state is unreadable or impossible"),
     "stray-key": (DAMAGE, "an object that fhirstore did not write"),
     "orphan-slot": (SWEEPABLE, "a version object that was never committed"),
+    "index-entry-dead": (
+        SWEEPABLE,
+        "the identity index names an identifier that the resource does not carry (any more)",
+    ),
     "orphan-event": (SWEEPABLE, "an event whose version was never committed"),
 }
 """kind -> severity, meaning."""

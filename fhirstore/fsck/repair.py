@@ -31,6 +31,7 @@ from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, StoredObject, 
 from fhirstore.record import Record
 from fhirstore.sweep.removal import remove_orphan, remove_slot
 
+_INDEX = ("index-entry-missing", "index-entry-dead")  # derived, so nobody needs to know: without audit lines
 _REBUILT = ("current-missing", "current-corrupt", "current-behind")
 
 
@@ -39,6 +40,9 @@ def repair(keys: Keyspace, finding: Finding, *, context: Context) -> Protocol[bo
     try:
         if finding.resource is None:
             return finding.kind == "sweep-state" and (yield from _sweep_state(keys))
+        if finding.kind in _INDEX:
+            yield from _index(finding)
+            return True
         yield from _audit(finding, finding.resource, context)
         return (yield from _repair(keys, finding, finding.resource, context))
     except (Contention, CorruptRecord):
@@ -76,6 +80,13 @@ def _audit(finding: Finding, resource: ResourceKeys, context: Context) -> Protoc
     }
     key = Keyspace(resource.prefix).audit_line(t, "repair", resource, context.ids.new())
     yield from stored(key, msgspec.json.encode(line))
+
+
+def _index(finding: Finding) -> Protocol[None]:
+    if finding.kind == "index-entry-missing":
+        yield from stored(finding.key, b"")
+    else:
+        yield from removed(finding.key)
 
 
 def _event(finding: Finding, resource: ResourceKeys) -> Protocol[bool]:

@@ -33,7 +33,7 @@ class Look:
     """How to look. `deep`: hash every version, not only the current one. `events`: GET each version's events.
 
     `watermark`: events below it were checked by a sweeper. `committed`: told of the event of each committed version
-    whose record is sound.
+    whose record is sound. `current`: told of each resource as it is now, if there is one.
     """
 
     rules: Rules
@@ -41,6 +41,7 @@ class Look:
     events: bool = False
     watermark: int = 0
     committed: Callable[[Event], None] | None = None
+    current: Callable[[ResourceKeys, Record], None] | None = None
 
 
 def examine(folder: Folder, look: Look) -> Protocol[list[Finding]]:
@@ -52,6 +53,8 @@ def examine(folder: Folder, look: Look) -> Protocol[list[Finding]]:
     current = readable(reply, keys.current)
     if current is None or current.floor > current.version:
         return [Finding("current-corrupt", keys.current, "", folder.contiguous, resource=keys)]
+    if look.current is not None and current.exists and current.intent is None:
+        look.current(keys, current)
     findings = yield from _versions(folder, current, look)
     if folder.highest > current.version:
         findings += yield from _above(folder, current, reply.date, look)

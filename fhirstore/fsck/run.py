@@ -4,6 +4,7 @@
 |---|---|
 | surroundings | 1 GET + 3 LIST |
 | resources | 1 LIST per 1,000 objects, 1 GET per resource, 1 GET per version |
+| identity index | 1 LIST per 1,000 entries; deep, or with repair, 1 GET per resource and page |
 | events | 1 LIST for the types, 1 LIST per folder and 1,000 events |
 | where the census of versions and events does not agree | per bucket, a 4096th of all resources: 3 more GET per version, 1 or 2 per event |
 
@@ -25,6 +26,7 @@ from fhirstore.fsck.census import VERSIONS, Census, bucket_of
 from fhirstore.fsck.events import judge_events, still_there, take_census
 from fhirstore.fsck.finding import DAMAGE, KINDS, Finding
 from fhirstore.fsck.folders import Folder, FolderWalk, survey
+from fhirstore.fsck.index import Index, walk_index
 from fhirstore.fsck.repair import repair as put_right
 from fhirstore.fsck.resource import Look, examine
 from fhirstore.fsck.surroundings import read_sweeper, strays_around
@@ -106,12 +108,14 @@ def fsck(
         census.add(event, VERSIONS)
 
     yield from run.take([*sweeper.findings, *(yield from strays_around(keys))])
-    look = Look(context.rules, deep=run.how.deep, watermark=sweeper.watermark, committed=committed)
-    yield from run.resources_pass("resources", look)
+    index = Index(keys, context.ids.new().encode())
+    yield from run.take((yield from walk_index(keys, index, page=run.how.page, clean=run.how.deep or run.how.repair)))
+    look = Look(context.rules, deep=run.how.deep, watermark=sweeper.watermark, committed=committed, current=index.read)
+    yield from run.resources_pass("resources", look, index=index)
     yield from run.take((yield from take_census(keys, census, page=run.how.page, seen=run.saw_events)))
     buckets = census.disagreeing()
     if buckets:
-        one_by_one = replace(look, deep=False, events=True, committed=None)
+        one_by_one = replace(look, deep=False, events=True, committed=None, current=None)
         yield from run.resources_pass("versions without events", one_by_one, buckets=buckets, kinds=_EVENT_KINDS)
         yield from judge_events(
             keys, buckets, before=horizon, watermark=sweeper.watermark, page=run.how.page, take=run.take_events
@@ -165,7 +169,13 @@ class _Run:
         yield from self.take([*damage, *(finding for finding in findings if finding.severity != DAMAGE)])
 
     def resources_pass(
-        self, phase: str, look: Look, *, buckets: Container[int] | None = None, kinds: Sequence[str] | None = None
+        self,
+        phase: str,
+        look: Look,
+        *,
+        buckets: Container[int] | None = None,
+        kinds: Sequence[str] | None = None,
+        index: Index | None = None,
     ) -> Protocol[None]:
         """All resources, or those of some buckets; all kinds of findings, or some."""
         walk = FolderWalk(self.keys, self.keys.resources(), page=self.how.page)
@@ -181,6 +191,8 @@ class _Run:
                         suspects.append((folder, wanted))
                     else:
                         yield from self.take(wanted)
+                if index is not None and index.suspects:
+                    yield from self.take((yield from index.missing()))
             if len(suspects) >= _SUSPECTS:
                 yield from self._look_again(suspects, look, kinds)
                 suspects = []
@@ -197,7 +209,7 @@ class _Run:
         if not suspects:
             return
         yield from self._settle()
-        again = replace(look, committed=None)
+        again = replace(look, committed=None, current=None)
         for folder, before in suspects:
             now = yield from survey(self.keys, folder.keys)
             known = {(finding.kind, finding.key) for finding in before}

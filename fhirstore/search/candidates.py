@@ -1,13 +1,8 @@
 """From criteria to the resources that truly match, by their ids or by the identity index.
 
 The index is a superset: an entry says that some version was to carry the identifier. So each candidate's current
-version is read, and checked. Whoever looks on behalf of a write also takes away what turned out to be dead.
-
-**When an entry is dead.** It is named after the version v that brought the identifier. Let c be the current version
-that a reader saw *after* the entry was listed. If c >= v, no attempt at v can come any more; and if c does not carry
-the identifier, whatever version brings it back is above c and writes an entry of its own. So the entry is never needed
-again, whoever writes meanwhile, and DELETE needs no condition. The same holds for the older of two entries of the same
-identifier and id, both not above c. An entry above c may belong to a write under way: it stays.
+version is read, and checked. Whoever looks on behalf of a write also takes away what turned out to be dead
+(`commit.dead_entries`).
 """
 
 from __future__ import annotations
@@ -16,11 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fhirstore.commit.attempt import Base
+from fhirstore.commit.dead_entries import dead_entries
 from fhirstore.commit.messages import Delete, List, Protocol
 from fhirstore.commit.reading import look
 from fhirstore.commit.repeating import listed
 from fhirstore.commit.side_by_side import side_by_side
-from fhirstore.identifiers import names
 from fhirstore.keyspace import IndexEntry, Keyspace, ResourceKeys, parse_index_entry
 from fhirstore.search.criteria import Criteria
 
@@ -126,14 +121,6 @@ def index_entry_of(keys: Keyspace, key: str) -> IndexEntry | None:
         return parse_index_entry(keys, key)
     except ValueError:
         return None
-
-
-def dead_entries(entries: Iterable[IndexEntry], base: Base, type: str) -> list[IndexEntry]:
-    """Which of one resource's entries can never be needed again; `base` was read after they were listed."""
-    carried = names(type, base.shown.resource) if base.shown is not None else ()
-    settled = [entry for entry in entries if entry.version <= base.version]
-    newest = {entry.name: entry.version for entry in sorted(settled, key=lambda entry: entry.version)}
-    return [entry for entry in settled if entry.name not in carried or entry.version < newest[entry.name]]
 
 
 def _each(pages: Iterable[list[IndexEntry]]) -> Iterator[IndexEntry]:

@@ -9,12 +9,15 @@ from fhirstore.commit.drive import drive
 from fhirstore.commit.messages import Get
 from fhirstore.commit.purge import purge
 from fhirstore.commit.reading import ask
+from fhirstore.commit.single import Draft, write
+from fhirstore.identifiers import Identifier
 from fhirstore.jobs.state import State
+from fhirstore.json import with_identity
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.objects.base import ObjectStore, StoredObject
 from fhirstore.record import Record, decode
 from fhirstore.sweep.run import sweep
-from tests.commit.hurried import HandClock, hurry
+from tests.commit.hurried import HandClock, hurried, hurry
 from tests.sweep.attempts import KEYS, SETTLED, context, die, put
 
 KEY = KEYS.resource("Basic", "a")
@@ -289,6 +292,29 @@ async def _orphan_event(store: ObjectStore, clock: HandClock) -> dict[str, str]:
     return {"orphan-event": key}
 
 
+async def _identified(store: ObjectStore, clock: HandClock) -> tuple[ResourceKeys, str]:
+    """A resource with an identifier, and the identifier's name in the index."""
+    keys = KEYS.resource("Patient", "identified")
+    members: dict[str, object] = {"resourceType": "Patient", "identifier": [{"system": "s", "value": "v"}]}
+    draft = Draft("PUT", lambda version, t: with_identity(members, id=keys.id, version=version, last_updated=t))
+    await drive(hurried(write(keys, lambda _: draft, context=context(store)), clock), store)
+    clock.ms += SETTLED
+    return keys, Identifier("s", "v").name
+
+
+async def _index_entry_missing(store: ObjectStore, clock: HandClock) -> dict[str, str]:
+    keys, name = await _identified(store, clock)
+    await store.delete(keys.index_entry(name, 1))
+    return {"index-entry-missing": keys.index_entry(name, 1)}
+
+
+async def _index_entry_dead(store: ObjectStore, clock: HandClock) -> dict[str, str]:
+    _, name = await _identified(store, clock)
+    await store.put(SINGLE.index_entry(name, 2), b"")  # of an attempt that died: nobody can tell yet
+    await store.put(SINGLE.index_entry(name, 1), b"")
+    return {"index-entry-dead": SINGLE.index_entry(name, 1)}
+
+
 def _stray(name: str, shown: str | None = None) -> Callable[[ObjectStore, HandClock], Awaitable[dict[str, str]]]:
     async def damage(store: ObjectStore, _: HandClock) -> dict[str, str]:
         await store.put(KEYS.prefix + name, b"")
@@ -325,6 +351,9 @@ CASES = (
     Case("system event missing", _system_event_missing, repairable=True),
     Case("type event missing", _type_event_missing, repairable=True),
     Case("both events missing", _both_events_missing, repairable=True),
+    Case("index entry missing", _index_entry_missing, repairable=True),
+    Case("index entry dead", _index_entry_dead, repairable=True, deep=True),
+    Case("stray in the index", _stray("identity/Basic/x"), repairable=False),
     Case("purge remnants", _purge_remnants, repairable=True),
     Case("purged events", _purged_events, repairable=True),
     Case("orphan below the watermark", _orphan_below_watermark, repairable=True),

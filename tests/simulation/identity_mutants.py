@@ -6,10 +6,9 @@ would wait for a second), the second look of whoever found a claim held.
 
 from __future__ import annotations
 
-from fhirstore.commit import attempt, transaction
+from fhirstore.commit import attempt, dead_entries, transaction
 from fhirstore.identity import claim, conditional
 from fhirstore.identity.guard import Exclusive
-from fhirstore.search import candidates
 from fhirstore.search.candidates import Candidates
 from tests.simulation.mutation import Mutant
 
@@ -89,16 +88,16 @@ IDENTITY_MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "entry of a write under way taken away",
-        candidates.dead_entries,
+        dead_entries.dead_entries,
         "if entry.version <= base.version",
         "if True",
         within=4_000,
         shape="moved",
     ),
-    Mutant("living entry taken away", candidates.dead_entries, "entry.name not in carried", "True", shape="moved"),
+    Mutant("living entry taken away", dead_entries.dead_entries, "entry.name not in carried", "True", shape="moved"),
     Mutant(
         "newest entry taken away",
-        candidates.dead_entries,
+        dead_entries.dead_entries,
         "entry.version < newest[entry.name]",
         "entry.version <= newest[entry.name]",
         shape="moved",

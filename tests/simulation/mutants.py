@@ -232,7 +232,7 @@ _STORE = (
         Bucket._date,
         "self._world.time //",
         "(self._world.time + 300) //",
-        within=10_000,
+        within=40_000,
         shape="zombie",
     ),
 )

@@ -173,7 +173,7 @@ class Task:
 class Rest:
     """What is left to do of a call once its client was answered."""
 
-    protocol: Generator[Batch, Replies, object]
+    protocol: Generator[Batch, Replies, object] = field(repr=False)
 
     def start(self, process: Process, context: Context, call: Call) -> Generator[Batch, Replies, object]:
         return self.protocol
