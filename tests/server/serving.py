@@ -33,7 +33,12 @@ async def serving(settings: Settings | None = None, objects: ObjectStore | None 
     """Serve `objects` (a memory store unless given) in this process."""
     settings = settings or Settings()
     meter = MeteredStore(objects or MemoryStore())
-    store = FhirStore(PrefixTenancy(meter, settings.tenants))
+    store = FhirStore(
+        PrefixTenancy(meter, settings.tenants),
+        fhir_version=settings.fhir_version,
+        validation=settings.validation,
+        reference_integrity=settings.reference_integrity,
+    )
     transport = httpx.ASGITransport(create_app(store, settings))
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
         yield Served(client, meter, store)
