@@ -63,7 +63,7 @@ def wanted(planned: Iterable[Planned]) -> list[Wanted]:
         if plan.entry.interaction == "delete" and plan.id is not None:
             deleted.setdefault(plan.type, set()).add(plan.id)
     return [
-        Wanted(plan.criteria, plan.id, frozenset(deleted.get(plan.type, ())))
+        Wanted(plan.criteria, plan.id, frozenset(deleted.get(plan.type, ())), version=1 if plan.fresh else 0)
         for plan in planned
         if plan.criteria is not None and plan.id is not None and not plan.matched
     ]

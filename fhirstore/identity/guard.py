@@ -32,13 +32,13 @@ class Matched(FhirStoreError):
 class Wanted:
     """The transaction creates `id`, because nothing meets the criteria but what it deletes itself (`besides`).
 
-    `version`: that it will be; 0 where that is not known, as for an id that the client chose.
+    `version`: that it will be, for an id that was just made up; 0 where it is not known, since the client chose the id.
     """
 
     criteria: Criteria
     id: str
     besides: frozenset[str] = frozenset()
-    version: int = 1
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,7 +187,7 @@ class CreateAll:
                     continue
                 keys, body = KEYS.resource(TYPE, context.ids.new()), carrying(call, "create", value)
                 parts.append(Part(keys, _creating(body), fresh=True))
-                wanted.append(Wanted(condition, keys.id))
+                wanted.append(Wanted(condition, keys.id, version=int(context.ids.jitter(0.0, 2.0))))
             if not parts:
                 return 0
             try:
