@@ -69,11 +69,15 @@ class Engine:
                 guess = None if by_content else self.remembered.get(place.tenant, keys.current)
                 protocol = write(keys, decide, context=context, remembered=guess)
                 outcome = await drive(protocol, place.objects, finish=self._finish)
+        self.saw(place, keys, outcome)
+        return outcome
+
+    def saw(self, place: Place, keys: ResourceKeys, outcome: Outcome) -> None:
+        """A write left `current.json` like this: the next one may build on it without a GET."""
         if outcome.record is not None and outcome.etag is not None:
             self.remembered.remember(place.tenant, keys.current, outcome.record, outcome.etag)
         else:
             self.remembered.forget(place.tenant, keys.current)
-        return outcome
 
     async def run(self, place: Place, protocol: Protocol[Result], *, turns: Sequence[str] = ()) -> Result:
         """Run a protocol that writes to its end, as `commit` does. `turns`: keys, sorted, by which writers of this

@@ -412,7 +412,10 @@ class TenantStore:
 
     async def _conditionally(self, condition: Criteria, protocol: Protocol[_Result]) -> _Result:
         turns = [self._place.keys.identity_claim(condition.type or "", value) for value in condition.values]
-        return await self._engine.run(self._place, protocol, turns=turns)
+        done = await self._engine.run(self._place, protocol, turns=turns)
+        if isinstance(done, Done):
+            self._engine.saw(self._place, done.keys, done.outcome)
+        return done
 
     async def _commit(self, type: str, id: str, decide: Decide, *, fresh: bool = False) -> Outcome:
         keys = self._place.keys.resource(type, id)
