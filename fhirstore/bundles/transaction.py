@@ -40,7 +40,7 @@ from fhirstore.engine import Engine
 from fhirstore.errors import Contention, FhirError, FhirStoreError, Gone, NotFound
 from fhirstore.identity.guard import Exclusive, Matched
 from fhirstore.tenancy import Place
-from fhirstore.validation.integrity import check_references
+from fhirstore.validation.integrity import not_there, refuse_dangling, relative_references
 
 _ATTEMPTS = 8
 _FEW = 32  # entries that are read or validated in no time
@@ -103,6 +103,8 @@ class Transaction:
         gone = {(plan.type, plan.id) for plan in planned if plan.entry.interaction == "delete"}
         brought = {(plan.type, plan.id) for plan in planned if plan.id is not None} - gone
         definitions = self.engine.validator.definitions
+        written = [plan.entry for plan in planned if plan.writes and plan.entry.interaction in ("create", "update")]
+        references = [relative_references(definitions, entry.resource or {}) for entry in written]
 
         async def exists(type: str, id: str) -> bool:
             if (type, id) in gone:
@@ -110,12 +112,15 @@ class Transaction:
             base, _ = await drive(look(self.place.keys.resource(type, id)), self.place.objects)
             return base.shown is not None and not base.shown.deleted
 
-        for plan in planned:
-            if plan.writes and plan.entry.interaction in ("create", "update"):
-                try:
-                    await check_references(definitions, plan.entry.resource or {}, exists, brought=brought)
-                except FhirError as error:
-                    raise blame(error, plan.entry.place) from None
+        asked = [at for found in references for at in found if at not in brought]
+        missing = await not_there(asked, exists)
+        wrong: list[FhirError] = []
+        for entry, found in zip(written, references, strict=True):
+            try:
+                refuse_dangling(found, missing)
+            except FhirError as error:
+                wrong.append(blame(error, entry.place))
+        _raise_together(wrong)
 
     def _check_all(self, entries: Iterable[Entry]) -> None:
         wrong: list[FhirError] = []

@@ -15,9 +15,6 @@ from fhirstore.definitions.nodes import Node, node_of, nodes, text, texts
 Codes = Mapping[str, frozenset[str]]  # code system -> codes
 
 
-_DEPTH = 20  # of value sets that include each other; itself, in the worst case
-
-
 class NotEnumerable(Exception):
     """What is at hand does not say all codes of this value set."""
 
@@ -38,37 +35,43 @@ class Terminology:
     code_systems: Mapping[str, Node]
     known: Mapping[str, Codes] = field(default_factory=dict)
     _read: dict[str, _CodeSystem] = field(default_factory=dict)
+    _found: dict[str, Codes | None] = field(default_factory=dict)
 
-    def codes(self, canonical: str, depth: int = _DEPTH) -> Codes:
-        """What the value set allows. NotEnumerable when that cannot be said."""
+    def codes(self, canonical: str) -> Codes:
+        """What the value set allows. NotEnumerable when that cannot be said, or when it includes itself."""
         url = canonical.partition("|")[0]
+        if url not in self._found:
+            self._found[url] = None  # while it is being found out
+            self._found[url] = self._codes(url)
+        found = self._found[url]
+        if found is None:
+            raise NotEnumerable(url)
+        return found
+
+    def _codes(self, url: str) -> Codes | None:
         value_set = self.value_sets.get(url)
         if value_set is None:
-            if url in self.known:
-                return self.known[url]
-            raise NotEnumerable(url)
-        if depth == 0:
-            raise NotEnumerable(url)
+            return self.known.get(url)
         compose = node_of(value_set, "compose")
         try:
-            return self._composed(compose, depth) if nodes(compose, "include") else _expanded(value_set)
+            return self._composed(compose) if nodes(compose, "include") else _expanded(value_set)
         except NotEnumerable:
             return _expanded(value_set)
 
-    def _composed(self, compose: Node, depth: int) -> Codes:
+    def _composed(self, compose: Node) -> Codes:
         included: dict[str, frozenset[str]] = {}
         for part in nodes(compose, "include"):
-            for system, codes in self._part(part, depth).items():
+            for system, codes in self._part(part).items():
                 included[system] = included.get(system, frozenset()) | codes
         for part in nodes(compose, "exclude"):
-            for system, codes in self._part(part, depth).items():
+            for system, codes in self._part(part).items():
                 included[system] = included.get(system, frozenset()) - codes
         return {system: codes for system, codes in included.items() if codes}
 
-    def _part(self, part: Node, depth: int) -> Codes:
+    def _part(self, part: Node) -> Codes:
         """One include or exclude: its system's codes and its value sets intersect."""
         system = text(part, "system")
-        found = [self.codes(url, depth - 1) for url in texts(part, "valueSet")]
+        found = [self.codes(url) for url in texts(part, "valueSet")]
         if system:
             found.append({system: self._of_system(system, part)})
         if not found:
@@ -101,14 +104,14 @@ class Terminology:
         return self._read[url]
 
 
-def _expanded(value_set: Node) -> Codes:
+def _expanded(value_set: Node) -> Codes | None:
     """The codes of the value set's own expansion, if that is whole."""
     expansion = node_of(value_set, "expansion")
     found: dict[str, set[str]] = {}
     count = _collect(nodes(expansion, "contains"), found)
     total = expansion.get("total")
     if not count or (isinstance(total, int) and total > count):
-        raise NotEnumerable(text(value_set, "url"))
+        return None
     return {system: frozenset(codes) for system, codes in found.items()}
 
 

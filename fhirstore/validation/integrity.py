@@ -10,7 +10,7 @@ https://hl7.org/fhir/R4/http.html#integrity
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Set
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 from typing import TypeAlias, TypeVar
 
 from fhirstore.definitions.facts import Definitions
@@ -40,30 +40,34 @@ def relative_references(definitions: Definitions, resource: JsonObject) -> dict[
     return found
 
 
-async def dangling(references: dict[Target, str], exists: Exists, brought: Set[Target] = frozenset()) -> list[Issue]:
-    """An error for each target that is not there. `brought`: what the same transaction writes, which is as good."""
+async def not_there(targets: Iterable[Target], exists: Exists) -> frozenset[Target]:
+    """Those of the targets that are not there; 1 GET for each, 32 at a time."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def is_there(at: Target) -> bool:
         async with gate:
             return await exists(*at)
 
-    wanted = [at for at in references if at not in brought]
+    wanted = list(dict.fromkeys(targets))
     answers = await asyncio.gather(*(is_there(at) for at in wanted))
-    return [
-        Issue("not-found", f"{references[at]}: refers to a {at[0]} that is not on this server", (references[at],))
-        for at, there in zip(wanted, answers, strict=True)
-        if not there
+    return frozenset(at for at, there in zip(wanted, answers, strict=True) if not there)
+
+
+def refuse_dangling(references: Mapping[Target, str], missing: Set[Target]) -> None:
+    """Raises RulesBroken with the expression of every reference whose target is missing."""
+    issues = [
+        Issue("not-found", f"{where}: refers to a {at[0]} that is not on this server", (where,))
+        for at, where in references.items()
+        if at in missing
     ]
-
-
-async def check_references(
-    definitions: Definitions, resource: JsonObject, exists: Exists, *, brought: Set[Target] = frozenset()
-) -> None:
-    """Raises RulesBroken with the expression of every reference whose target is neither there nor brought along."""
-    issues = await dangling(relative_references(definitions, resource), exists, brought)
     if issues:
         raise RulesBroken(tuple(issues))
+
+
+async def check_references(definitions: Definitions, resource: JsonObject, exists: Exists) -> None:
+    """Raises RulesBroken with the expression of every reference whose target is not there."""
+    references = relative_references(definitions, resource)
+    refuse_dangling(references, await not_there(references, exists))
 
 
 class Unverified(Exception):
@@ -99,7 +103,6 @@ class ReferencesToo(Validator):
             try:
                 return await attempt()
             except Unverified as found:
-                issues = await dangling(found.references, exists)
-                if issues:
-                    raise RulesBroken(tuple(issues)) from None
-                self._verified.update(found.references)
+                references = found.references
+            refuse_dangling(references, await not_there(references, exists))
+            self._verified.update(references)

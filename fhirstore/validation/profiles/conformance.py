@@ -17,7 +17,7 @@ from fhirstore.validation.places import Place
 from fhirstore.validation.profiles.bindings import allows
 from fhirstore.validation.profiles.items import Item, children
 from fhirstore.validation.profiles.library import Library
-from fhirstore.validation.profiles.rules import Rule
+from fhirstore.validation.profiles.rules import Profile, Rule
 from fhirstore.validation.profiles.slicing import SliceReader
 from fhirstore.validation.profiles.values import equals, fits, shown
 from fhirstore.validation.targets import entry_types, referred_type
@@ -44,6 +44,7 @@ class _Checking:
     resource: JsonObject
     entries: dict[str, str]
     issues: list[Issue] = field(default_factory=list)
+    told: dict[tuple[str, str], list[Issue]] = field(default_factory=dict)  # by profile and place
     unchecked: set[str] = field(default_factory=set)
 
     def profile(self, canonical: str, item: Item, depth: int) -> None:
@@ -53,6 +54,15 @@ class _Checking:
             if not self.library.core_type(canonical):
                 self.unchecked.add(f"profile {canonical}, which is not stored here")
             return
+        known = self.told.get((canonical, item.path))
+        if known is None:
+            known = self.told[canonical, item.path] = []  # for a profile that comes back to itself
+            before, self.issues = self.issues, known
+            self._whole(profile, item, depth)
+            self.issues = before
+        self.issues += known
+
+    def _whole(self, profile: Profile, item: Item, depth: int) -> None:
         if item.type != profile.type and profile.type not in _ANY:
             self._error("structure", item.path, f"is a {item.type}; {profile.url} is for {profile.type}")
             return

@@ -222,3 +222,19 @@ def test_decimals_are_compared_by_value() -> None:
     text = b'{"resourceType":"Observation","valueQuantity":{"value":%s}}'
     assert errors(json.parse(text % b"1.00"), one) == []
     assert errors(json.parse(text % b"1.01"), one) == [("value", "Observation.value.value")]
+
+
+def test_profiles_that_name_each_other_take_no_time() -> None:
+    """Each profile is checked once at a place, however many ways lead to it."""
+    urls = [f"{CANONICAL}/p{index}" for index in range(30)]
+    rule: JsonObject = {"key": "ex-1", "severity": "error", "human": "No", "expression": "false"}
+    element: JsonObject = {
+        "path": "Patient.name",
+        "type": [{"code": "HumanName", "profile": urls}],
+        "constraint": [rule],
+    }
+    whole: JsonObject = {"path": "HumanName", "type": [{"code": "HumanName", "profile": urls}], "constraint": [rule]}
+    others = [profile(f"p{index}", "HumanName", whole) for index in range(30)]
+    assert ("invariant", "Patient.name[0]") in errors(
+        _patient(name=[{"text": "a"}]), profile("all", "Patient", element), *others
+    )
