@@ -10,6 +10,7 @@ https://hl7.org/fhir/R4/http.html#transaction-response · https://hl7.org/fhir/R
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from http import HTTPStatus
 
 import msgspec
@@ -18,11 +19,12 @@ from starlette.types import Receive, Scope, Send
 
 from fhirstore import BundleResult, EntryResult, Version, instant
 from fhirstore.errors import Issue
-from server.answers import etag
+from server.answers import etag, resource_answer
 from server.call import Call
 from server.content.representation import AS_STORED
 from server.outcome import error_answer, operation_outcome
 from server.prefer import returned
+from server.refusal import Refused
 
 _encode = msgspec.json.Encoder().encode
 _PIECE = 1 << 16  # bytes that go out at once, at least, while there are more
@@ -31,11 +33,10 @@ _PIECE = 1 << 16  # bytes that go out at once, at least, while there are more
 def bundle_response(call: Call, result: BundleResult) -> Response:
     """The answer to the Bundle that `call` brought."""
     pieces = list(_bundle(call, result))
-    if call.representation is AS_STORED:
-        return PiecesResponse(pieces, call.representation.content_type)
-    response = Response(call.representation.whole(b"".join(pieces)))
-    response.raw_headers.append((b"content-type", call.representation.content_type))
-    return response
+    if call.representation is not AS_STORED:
+        with suppress(Refused):  # it is done, so it is answered: as JSON where a resource in it has no XML
+            return resource_answer(call, b"".join(pieces))
+    return PiecesResponse(pieces, AS_STORED.content_type)
 
 
 class PiecesResponse(Response):

@@ -20,10 +20,6 @@ from server.content.representation import AS_STORED, Representation
 from server.refusal import Refused
 from server.unread import UnreadResponse
 
-__all__ = ["FHIR_JSON", "STATUS", "Refused", "error_answer", "http_error", "operation_outcome", "status_of"]
-
-FHIR_JSON = AS_STORED.media.content_type
-
 STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.MalformedContent, 400),
     (errors.RulesBroken, 422),

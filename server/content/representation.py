@@ -38,6 +38,11 @@ class Representation:
     summary: str = ""
     elements: tuple[str, ...] = ()
 
+    def check_resource(self) -> None:
+        """Before anything is written: raises InvalidResource for `_summary=count`, which shows no resource."""
+        if self.summary == "count":
+            raise InvalidResource("_summary=count is for searches and histories only", code="value")
+
     def resource(self, content: bytes) -> bytes:
         """A resource's JSON, as the body of an answer."""
         if self is AS_STORED:

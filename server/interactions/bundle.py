@@ -17,6 +17,7 @@ async def bundle(call: Call) -> Response:
 
     With `Idempotency-Key` a Bundle that is sent again does nothing again (a batch: creates nothing again).
     """
+    call.representation.check_resource()
     options = BundleOptions(
         base_url=call.base_url,
         answer=Answers(call),

@@ -223,3 +223,50 @@ async def test_a_write_that_has_no_such_form_is_still_told_as_done() -> None:
         answer = await served.client.get("/fhir/Observation/o?_format=xml")
         assert answer.status_code == 406
         assert "Observation.code.text" in answer.text
+
+
+async def test_a_bundle_that_is_done_is_answered_in_some_form() -> None:
+    """As JSON where a resource in the answer has no XML; what cannot be answered at all is refused before."""
+    entry = b'{"resource":%s,"request":{"method":"PUT","url":"Observation/o"}}' % BODY.replace(b'"x"', b'"\\u0001"')
+    batch = b'{"resourceType":"Bundle","type":"transaction","entry":[%s]}' % entry
+    async with serving(Settings(validation="off")) as served:
+        refused = await served.client.post("/fhir?_summary=count", content=batch, headers=FHIR_JSON)
+        assert refused.status_code == 400
+        assert (await served.client.get("/fhir/Observation/o")).status_code == 404
+        whole = FHIR_JSON | {"Prefer": "return=representation"}
+        answer = await served.client.post("/fhir?_format=xml", content=batch, headers=whole)
+        assert (answer.status_code, answer.json()["type"]) == (200, "transaction-response")
+
+
+@pytest.mark.parametrize("release", ["4.0", "4.3", "5.0"])
+async def test_a_server_speaks_its_own_release(release: str) -> None:
+    """The CapabilityStatement names it; asking for another is 406, sending another 415."""
+    other = {"4.0": "4.3", "4.3": "5.0", "5.0": "4.0"}[release]
+    async with serving(Settings(fhir_version=release)) as served:
+        told = (await served.client.get("/fhir/metadata", headers={"Accept": f"{JSON}; fhirVersion={release}"})).json()
+        assert told["fhirVersion"].startswith(release)
+        asked = await served.client.get("/fhir/metadata", headers={"Accept": f"{JSON}; fhirVersion={other}"})
+        assert (asked.status_code, release in asked.json()["issue"][0]["diagnostics"]) == (406, True)
+        body = b'{"resourceType":"Patient"}'
+        sent = {"Content-Type": f"{JSON}; fhirVersion={other}"}
+        assert (await served.client.post("/fhir/Patient", content=body, headers=sent)).status_code == 415
+        sent = {"Content-Type": f"{JSON}; fhirVersion={release}"}
+        assert (await served.client.post("/fhir/Patient?_format=xml", content=body, headers=sent)).status_code == 201
+
+
+READS = (
+    "/Observation/o /Observation/o/_history/1 /Observation/o/_history /Observation/_history /_history "
+    "/Observation?_id=o ?_type=Observation /metadata /Observation/none /Nothing/o"
+)
+
+
+@pytest.mark.parametrize("path", READS.split())
+async def test_head_says_what_get_would(served: Served, path: str) -> None:
+    """On every read: the same status and headers, but for ids and times of the answer itself."""
+    await served.client.put("/fhir/Observation/o", content=BODY, headers=FHIR_JSON)
+    get, head = [await served.client.request(method, f"/fhir{path}") for method in ("GET", "HEAD")]
+    own = {"x-request-id", "content-length"}
+    assert head.status_code == get.status_code
+    assert {n: v for n, v in head.headers.items() if n not in own} == {
+        n: v for n, v in get.headers.items() if n not in own
+    }
