@@ -14,7 +14,7 @@ from server.content.representation import AS_STORED, Representation
 from server.http_dates import http_date
 from server.outcome import operation_outcome
 from server.preconditions import is_unchanged
-from server.prefer import returned
+from server.prefer import applied, returned
 from server.refusal import Refused
 
 _AS_STORED = AS_STORED.content_type
@@ -75,9 +75,7 @@ def stored(call: Call, version: Version, *, status: int) -> Response:
             wish = "minimal"  # it is stored, so this is no failure, though it has no such form
     if response is None:
         response = _brief(call, version, status, where, told=wish == "OperationOutcome")
-    if wish is not None:
-        response.raw_headers.append((b"preference-applied", f"return={wish}".encode("ascii")))
-    return response
+    return response if wish is None else applied(response, "return", wish)
 
 
 def _brief(call: Call, version: Version, status: int, where: str, *, told: bool) -> Response:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from starlette.responses import Response
+
 from server.call import Call
 
 _SEPARATORS = re.compile(r"[,;]")
@@ -28,6 +30,13 @@ def handling(call: Call) -> str | None:
 def is_lenient(call: Call) -> bool:
     """Does the client ask to ignore parameters that the server does not know?"""
     return handling(call) == "lenient"
+
+
+def applied(response: Response, name: str, value: str | None) -> Response:
+    """The answer, which says that this preference was heeded; as it is where there was none."""
+    if value is not None:
+        response.raw_headers.append((b"preference-applied", f"{name}={value}".encode("ascii")))
+    return response
 
 
 def _preference(call: Call, name: str) -> str:

@@ -10,7 +10,7 @@ from server.answers import etag, resource_answer
 from server.call import Call
 from server.outcome import operation_outcome
 from server.preconditions import if_match
-from server.prefer import returned
+from server.prefer import applied, returned
 
 
 async def delete(call: Call) -> Response:
@@ -28,4 +28,4 @@ def deleted(call: Call, tombstone: Version | None) -> Response:
         return Response(None, 204, headers)
     text = "Nothing to delete" if tombstone is None else f"Deleted by version {tombstone.version_id}"
     body = operation_outcome((Issue("informational", text, severity="information"),))
-    return resource_answer(call, body, headers=headers | {"Preference-Applied": "return=OperationOutcome"})
+    return applied(resource_answer(call, body, headers=headers), "return", "OperationOutcome")

@@ -16,6 +16,7 @@ from fhirstore import HistoryPage, Version, instant
 from server.answers import resource_answer
 from server.call import Call
 from server.paging import PageRequest, page_request
+from server.prefer import applied, handling
 
 _encode = msgspec.json.Encoder().encode
 
@@ -56,7 +57,7 @@ def _bundle(call: Call, asked: PageRequest, page: HistoryPage, url: str) -> Resp
         body.extend(_entries(call, page.versions))
         body.append(b"]")
     body.append(b"}")
-    return resource_answer(call, b"".join(body))
+    return applied(resource_answer(call, b"".join(body)), "handling", handling(call))
 
 
 def _entries(call: Call, versions: tuple[Version, ...]) -> Iterator[bytes]:

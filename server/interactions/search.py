@@ -17,7 +17,7 @@ from server.call import Call
 from server.content.body import form_body
 from server.content.representation import PARAMETERS, wanted_by
 from server.paging import CURSOR, count_of, page_url
-from server.prefer import handling
+from server.prefer import applied, handling
 from server.search_parameters import Pairs, refuse_unheard
 from server.searchset import searchset
 
@@ -82,10 +82,7 @@ async def _search(call: Call, type_: str | None, pairs: Pairs) -> Response:
     links = {"self": page_url(url, used, controls.cursor)}
     if page.next is not None:
         links["next"] = page_url(url, used, page.next)
-    response = resource_answer(call, searchset(call, page, links))
-    if (wish := handling(call)) is not None:
-        response.raw_headers.append((b"preference-applied", f"handling={wish}".encode("ascii")))
-    return response
+    return applied(resource_answer(call, searchset(call, page, links)), "handling", handling(call))
 
 
 def _controls(pairs: Pairs) -> _Controls:

@@ -72,3 +72,12 @@ async def test_errors_are_told_whatever_is_preferred(served: Served) -> None:
     headers = FHIR_JSON | {"Prefer": "return=minimal", "If-Match": 'W/"9"'}
     answer = await served.client.put("/fhir/Patient/p", content=BODY, headers=headers)
     assert (answer.status_code, answer.json()["resourceType"]) == (412, "OperationOutcome")
+
+
+@pytest.mark.parametrize("path", ["/fhir/Patient?_id=p", "/fhir/Patient/_history"])
+async def test_handling_is_told_as_applied(served: Served, path: str) -> None:
+    """Where there are parameters to handle: in searches and histories."""
+    for handling in ("strict", "lenient"):
+        answer = await served.client.get(path, headers={"Prefer": f"handling={handling}"})
+        assert answer.headers["preference-applied"] == f"handling={handling}"
+    assert "preference-applied" not in (await served.client.get(path)).headers
