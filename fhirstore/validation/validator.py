@@ -34,7 +34,7 @@ class Validator:
 
     def check(self, resource: JsonObject) -> None:
         """Raises RulesBroken, an InvalidResource, with all issues when there is an error among them."""
-        if self.level == "off" or (self.level == "structure" and self._fast.accepts(resource)):
+        if self.level == "off" or (self.level == "structure" and self.accepts_at_once(resource)):
             return
         issues = self.issues(resource)
         if any(issue.severity in ("error", "fatal") for issue in issues):
@@ -47,12 +47,20 @@ class Validator:
         more = sum(1 for _ in found)
         return (*issues, Issue("too-costly", f"{more} more issues are not listed")) if more else issues
 
+    def accepts_at_once(self, resource: JsonObject) -> bool:
+        """Whether the fast pass sees that the structure is right; if not, it may be right all the same."""
+        return self._fast.accepts(resource)
+
+    def errors(self, resource: JsonObject) -> Iterator[Issue]:
+        """What the exact pass finds wrong with the structure, at whatever level."""
+        return self._exact.errors(resource)
+
     def _all(self, resource: JsonObject) -> Iterator[Issue]:
         if self.level == "off":
             return
-        if not self._fast.accepts(resource):
+        if not self.accepts_at_once(resource):
             wrong = False
-            for issue in self._exact.errors(resource):
+            for issue in self.errors(resource):
                 wrong = True
                 yield issue
             if wrong:
