@@ -17,8 +17,6 @@ from server.preconditions import is_unchanged
 from server.prefer import applied, returned
 from server.refusal import Refused
 
-_AS_STORED = AS_STORED.content_type
-
 
 class VersionResponse(Response):
     """A version as an answer, with ETag and Last-Modified (https://hl7.org/fhir/R4/http.html#read).

@@ -24,6 +24,7 @@ _BROTLI_QUALITY = 4
 _LONG = 256 * 1024  # bytes that would hold up other requests for milliseconds
 _GIVES = re.compile(rb"json|xml|^text/|script|html|csv|yaml", re.IGNORECASE)  # not what is packed, as a PDF is
 _NO_BODY = (204, 304)
+_MOST_CODINGS = 100
 
 
 class _Compressor(Protocol):
@@ -36,7 +37,7 @@ class _Compressor(Protocol):
 def coding_for(accept_encoding: str) -> str | None:
     """`br`, `gzip` or None, which leaves the answer as it is."""
     weights: dict[str, float] = {}
-    for item in listed(accept_encoding):
+    for item in listed(accept_encoding)[:_MOST_CODINGS]:
         name, given = parameters(item)
         weights[{"x-gzip": "gzip"}.get(name.lower(), name.lower())] = quality(given)
     anything = weights.get("*", 0.0)

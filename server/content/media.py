@@ -24,6 +24,7 @@ _FHIR_RANGES = {
     "application/*": (FHIR_JSON, FHIR_XML),
     "text/*": ("text/json", "text/xml"),
 }
+_MOST_RANGES = 100
 _UTF8 = ("utf-8", "utf8", "us-ascii")
 
 
@@ -61,9 +62,9 @@ class Range:
 
 
 def ranges(accept: str) -> list[Range]:
-    """The media ranges of an Accept header."""
+    """The media ranges of an Accept header; of very many, the first."""
     found = []
-    for item in listed(accept):
+    for item in listed(accept)[:_MOST_RANGES]:
         name, given = parameters(item)
         rest = tuple((key, value) for key, value in given.items() if key != "q")
         found.append(Range(name.lower(), quality(given), rest))
