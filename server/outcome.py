@@ -54,12 +54,19 @@ _ISSUE_CODES = {
     501: "not-supported",
 }
 _NO_ROUTE = "No such endpoint; the FHIR API is below /fhir, see /fhir/metadata"
+_MOST_ISSUES = 100
+_GRAVITY = {"fatal": 0, "error": 0, "warning": 1, "information": 2}
 _RETRY_AFTER = (429, 503)
 _LOG = logging.getLogger("fhirstore")
 
 
 def operation_outcome(issues: Iterable[Issue]) -> bytes:
-    """An OperationOutcome resource, as JSON."""
+    """An OperationOutcome resource, as JSON. Of more than a hundred issues the gravest, and how many more there are."""
+    issues = tuple(issues)
+    if len(issues) > _MOST_ISSUES:
+        gravest = sorted(issues, key=lambda issue: _GRAVITY.get(issue.severity, 0))[:_MOST_ISSUES]
+        more = Issue("informational", f"{len(issues) - _MOST_ISSUES} more issues are not listed", (), "information")
+        issues = (*gravest, more)
     return msgspec.json.encode(
         {
             "resourceType": "OperationOutcome",

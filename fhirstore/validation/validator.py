@@ -45,7 +45,7 @@ class Validator:
         found = self._all(resource)
         issues = tuple(islice(found, MOST_ISSUES))
         more = sum(1 for _ in found)
-        return (*issues, Issue("too-costly", f"{more} more issues are not listed")) if more else issues
+        return (*issues, Issue("too-costly", f"{more} more issues were found")) if more else issues
 
     def accepts_at_once(self, resource: JsonObject) -> bool:
         """Whether the fast pass sees that the structure is right; if not, it may be right all the same."""
