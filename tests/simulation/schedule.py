@@ -178,7 +178,7 @@ class Schedule:
         return [f"was refused without any fault: {told(call.outcome)}"] if refused else []
 
     def _bound(self, operation: object) -> int:
-        """Requests for one call; who looks by an identifier reads every resource that ever carried it, twice perhaps."""
+        """Requests for one call; who looks by an identifier reads all that ever carried it, twice perhaps."""
         candidates = len(self.truth.histories) if isinstance(operation, Conditional | Seek) else 0
         return _HEALING_REQUESTS + 4 * candidates
 
