@@ -45,6 +45,11 @@ def _broken(text: bytes, release: str = "4.0") -> list[tuple[str, str, str]]:
             "qty-3",
             "Patient.extension[0].value",
         ),
+        (
+            b'{%s,"extension":[{"url":"urn:a","valueRange":{"low":{"value":1.1},"high":{"value":1.09}}}]}' % _PERSON,
+            "rng-2",
+            "Patient.extension[0].value",
+        ),
         (b'{%s,"managingOrganization":{"reference":"#o"}}' % _PERSON, "ref-1", "Patient.managingOrganization"),
         (b'{%s,"contained":[{"resourceType":"Basic","id":"b","code":{"text":"a"}}]}' % _PERSON, "dom-3", "Patient"),
         (
