@@ -112,8 +112,9 @@ def decided(intent: Intent, stands: Stands, context: Context, age: str | None) -
         if older or over or waited >= patience:
             tries += 1
             aborted = Decision(ABORTED, intent.t, intent.age, by=age if older else None)
-            # By the date of the store: whose own clock is wrong must not be kept from deciding for ever.
-            (reply,) = yield (Put(key, aborted.encode(), IF_ABSENT, again.date + rules.window),)
+            # By the store's date, as one's own clock may be wrong; and by that at which there was no record, so that
+            # this one cannot land when another has come and gone (see `Rules.keep_transactions`).
+            (reply,) = yield (Put(key, aborted.encode(), IF_ABSENT, found.date + rules.window),)
             if not isinstance(reply, Written):
                 yield Pause(min(0.01 * 2**tries, 1.0))
         else:

@@ -16,7 +16,8 @@ class Rules:
     `window`: after it the store refuses a commit. `transaction_window`: the same for a transaction, which has many
     more requests to send. `apply`: what it may take to apply a PUT that the store accepted. `attempts`: how often a
     write that met contention starts over. `patience`: how long others wait for a transaction that may be alive, and
-    `patience_per_part` more for each resource it changes. `keep_transactions`: age from which a record goes.
+    `patience_per_part` more for each resource it changes. `keep_transactions`: age from which a record goes; more than
+    `settled + window + apply`, so that whoever saw that there was none yet is through with what it made of that.
     `at_once`: requests that a transaction has in flight.
     """
 

@@ -20,6 +20,7 @@ from tests.simulation.task import Operation, Plan
 from tests.simulation.upkeep import Purge, Sweep
 
 _IDS = ("a", "b", "c")
+_RECORD = 3  # the boundary at which a transaction that nobody is in the way of sends its record
 
 
 def with_transactions(rules: Rules) -> Rules:
@@ -102,9 +103,15 @@ def _abandoned(chance: Random, rules: Rules) -> tuple[Machine, ...]:
 def _slowed(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     """A transaction stops midway, for less than its window or more; others go on, and watch; it is resumed."""
     at, long = chance.randint(1, 6), chance.choice((0.1, 0.2, 0.5, 1.0, 2.0, 2.4)) * rules.window
-    asleep = replace(
-        a_temper(chance, rules, crash=0.0), stops={at: long, at + chance.randint(1, 2): long * chance.random()}
-    )
+    if chance.random() < 0.3:  # once its record is on the way, until about the end of its window
+        asleep = Temper(
+            stops={_RECORD: rules.transaction_window + chance.random() * rules.apply},
+            deaf_at=_RECORD if chance.random() < 0.5 else 0,
+        )
+    else:
+        asleep = replace(
+            a_temper(chance, rules, crash=0.0), stops={at: long, at + chance.randint(1, 2): long * chance.random()}
+        )
     sleeper = Machine(asleep, ([(0.0, _transact(chance)), (0.0, _transact(chance)), (0.0, Page())],))
     others = tuple(
         Machine(
@@ -119,11 +126,9 @@ def _slowed(chance: Random, rules: Rules) -> tuple[Machine, ...]:
 def _kept(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     """Dead transactions and living ones; sweepers pass, and pass again when a day is over; some slept through it."""
     day, settled = float(rules.keep_transactions), float(rules.settled)
-    dead = Machine(Temper(crash_at=chance.randint(2, 8)), ([(0.0, _transact(chance)), (0.0, _transact(chance))],))
-    asleep = Temper(
-        stops={chance.randint(1, 4): (1.05 + 0.3 * chance.random()) * day}, sends_first=chance.random() < 0.5
-    )
-    sleeper = Machine(asleep, ([(chance.random() * 30, _met(chance)), (0.0, Read(chance.choice(_IDS)))],))
+    dies_at = chance.choice((2, 3, _RECORD + 1, _RECORD + 1, _RECORD + 2, 7))  # mostly when it is committed, not final
+    dead = Machine(Temper(crash_at=dies_at), ([(0.0, _transact(chance)), (0.0, _transact(chance))],))
+    sleeper = _sleeper(chance, (1.05 + 0.3 * chance.random()) * day)
     sweeps: list[Plan] = [
         [(settled + 300.0 + chance.random() * 300, Sweep()), (day * chance.uniform(0.2, 1.1), Sweep())],
         [(day + chance.random() * 3_000, Sweep()), (chance.random() * 1_000, Sweep())],
@@ -135,12 +140,27 @@ def _kept(chance: Random, rules: Rules) -> tuple[Machine, ...]:
         a_temper(chance, rules, crash=0.05),
         (
             [
-                (chance.choice((settled, day)) + chance.random() * 1_500, _met(chance)),
+                (chance.choice((settled, settled + 300.0, day)) + chance.random() * 800, _met(chance)),
                 (chance.random() * 50, _met(chance)),
             ],
         ),
     )
     return (dead, sleeper, *sweepers, later)
+
+
+def _sleeper(chance: Random, long: float) -> Machine:
+    """Stopped as its record is on the way, or between a look at an intent and one at its record; or anywhere."""
+    roll = chance.random()
+    first: Operation
+    if roll < 0.4:
+        asleep, first = Temper(stops={_RECORD: long}, deaf_at=_RECORD), _transact(chance)
+    elif roll < 0.8:
+        id_ = chance.choice(_IDS)
+        asleep = Temper(stops={2: long}, sends_first=False)
+        first = chance.choice((Read(id_), Read(id_), Versions(id_), VRead(id_, 1)))
+    else:
+        asleep, first = Temper(stops={chance.randint(1, 4): long}, sends_first=chance.random() < 0.5), _met(chance)
+    return Machine(asleep, ([(chance.choice((20, 300)) * chance.random(), first), (0.0, Read(chance.choice(_IDS)))],))
 
 
 def _watching(chance: Random, first: float) -> Plan:
