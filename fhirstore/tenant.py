@@ -312,6 +312,13 @@ class TenantStore:
         search = Search(self._place.tenant, self._place.keys, criteria, remembered, context)
         return await drive(search.page(count, cursor), self._place.objects)
 
+    async def count(self, criteria: Criteria) -> int | None:
+        """How many match. By `_id` or `identifier` it costs what a search does; else 1 GET per resource, up to about
+        1,000, and None where there are more. Raises Unavailable."""
+        remembered, context = self._engine.remembered_histories, self._context()
+        search = Search(self._place.tenant, self._place.keys, criteria, remembered, context)
+        return await drive(search.total(), self._place.objects)
+
     async def process(
         self, bundle: bytes | Mapping[str, object], *, options: BundleOptions | None = None
     ) -> BundleResult:

@@ -47,7 +47,8 @@ _HEADERS: dict[str, dict[str, object]] = {
     "If-Modified-Since": {"type": "string", "examples": ["Sat, 02 Feb 2013 12:02:47 GMT"]},
     "If-None-Exist": {"type": "string", "examples": ["identifier=http://hospital.example|42"]},
     "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 255},
-    "Prefer": {"type": "string", "examples": ["return=minimal", "return=OperationOutcome", "handling=lenient"]},
+    # Not return=minimal: this document cannot say that a body may also be missing.
+    "Prefer": {"type": "string", "examples": ["return=representation", "return=OperationOutcome", "handling=lenient"]},
 }
 _ANY_REQUEST_MAY = (400, 404, 406, 500, 503, 504)
 _BODYLESS = (204, 304)

@@ -40,12 +40,15 @@ def _entries(call: Call, page: SearchPage) -> Iterator[bytes]:
         url = _encode(f"{base_url}/{version.type}/{version.id}")
         resource = call.representation.entry(version.content)
         yield b'{"fullUrl":%s,"resource":%s,"search":{"mode":"match"}}' % (url, resource)
-    if page.criteria.ignored:
-        yield b'{"resource":%s,"search":{"mode":"outcome"}}' % operation_outcome(_ignored(page))
+    warnings = tuple(_warnings(call, page))
+    if warnings:
+        yield b'{"resource":%s,"search":{"mode":"outcome"}}' % operation_outcome(warnings)
 
 
-def _ignored(page: SearchPage) -> Iterator[Issue]:
-    """One warning per parameter that was ignored. A name that may be anything is not repeated."""
+def _warnings(call: Call, page: SearchPage) -> Iterator[Issue]:
+    """A total that is asked for and not known; each parameter that was ignored, unless its name may be anything."""
+    if call.representation.summary == "count" and page.total is None:
+        yield Issue("too-costly", "More than a thousand: the total is not known", severity="warning")
     for name in dict.fromkeys(name for name, _ in page.criteria.ignored):
         shown = f"'{name}'" if _NAME.fullmatch(name) else "with an odd name"
         yield Issue("not-supported", f"The search parameter {shown} is not supported; ignored", severity="warning")

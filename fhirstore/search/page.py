@@ -32,6 +32,7 @@ from fhirstore.times import Period
 
 _LONGEST = 4096
 _ROUNDS = 4  # then the page is shorter than asked for
+_COUNTED = 4  # pages that are looked through for a total
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,20 @@ class Search:
         if self.criteria.found_by_index:
             return (yield from self._by_index(want, cursor if isinstance(cursor, _AfterId) else None))
         return (yield from self._recent(want, cursor if isinstance(cursor, _Older) else None))
+
+    def total(self) -> Protocol[int | None]:
+        """How many match; None where that takes more than a thousand resources to find out."""
+        if self.criteria.found_by_index:
+            return (yield from self._by_index(0, None)).total
+        found, cursor = 0, None
+        for _ in range(_COUNTED):
+            page = yield from self._recent(MAX_COUNT, cursor)
+            found += len(page.matches)
+            following = _decode(page.next)
+            if not isinstance(following, _Older):
+                return found
+            cursor = following
+        return None
 
     def _by_index(self, want: int, cursor: _AfterId | None) -> Protocol[SearchPage]:
         found = yield from candidates(self.keys, self.criteria)

@@ -2,7 +2,7 @@
 
 By `_id`, `_lastUpdated` and `identifier`; anything else is refused by name, or, with `Prefer: handling=lenient`,
 ignored, left out of the self link and named in an OperationOutcome among the entries. A `total` is told where it is
-known without reading everything.
+known without reading everything; `_summary=count` and `_count=0` read up to a thousand resources for it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
-from fhirstore.errors import InvalidResource, Unsupported
+from fhirstore import SearchPage
+from fhirstore.errors import InvalidResource
 from server.answers import resource_answer
 from server.call import Call
 from server.content.body import form_body
@@ -71,12 +72,10 @@ async def _search(call: Call, type_: str | None, pairs: Pairs) -> Response:
     if not lenient:
         refuse_unheard(call, type_, asked)
     criteria = call.tenant.criteria(type_, asked, lenient=lenient)
-    counted = call.representation.summary == "count"
-    page = await call.tenant.search(criteria, count=0 if counted else controls.count, cursor=controls.cursor)
-    if counted and page.total is None:
-        raise Unsupported(
-            "How many there are is known for searches by _id or identifier only; leave out _summary=count"
-        )
+    if call.representation.summary == "count" or controls.count == 0:
+        page = SearchPage((), None, await call.tenant.count(criteria), criteria)
+    else:
+        page = await call.tenant.search(criteria, count=controls.count, cursor=controls.cursor)
     url = call.base_url if type_ is None else f"{call.base_url}/{type_}"
     used = (*criteria.used, *controls.pairs)
     links = {"self": page_url(url, used, controls.cursor)}
