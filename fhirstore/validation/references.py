@@ -34,5 +34,5 @@ def reference_pattern(resources: Iterable[str]) -> re.Pattern[str]:
         rf"(?:{types})(?:/{_ID}(?:/_history/{_ID})?|\?{_URI}+)"
         rf"|#(?:{_ID})?"
         rf"|(?:urn:uuid:{_UUID}|urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*+))++)(?:#{_ID})?"
-        rf"|(?!urn:(?:uuid|oid):)[A-Za-z][A-Za-z0-9+.-]*+:{_URI}+"
+        rf"|(?!urn:(?:uuid|oid):|https?:(?!//[^/?#]))[A-Za-z][A-Za-z0-9+.-]*+:{_URI}+"
     )
