@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from conformance.bench.bundles import BundleRow
 from conformance.bench.rows import Row, Subject
 from conformance.bench.run import Plan
 
@@ -41,6 +42,24 @@ def print_tables(plan: Plan, subjects: Sequence[Subject], console: Console) -> N
                 console.print(
                     f"{subject.name} {row.name}: unexpected answers {dict(row.unexpected)} (0: connection lost)"
                 )
+
+
+def bundles_as_json(rows: Sequence[BundleRow]) -> str:
+    """The rows of Bundles."""
+    return json.dumps([asdict(row) for row in rows], indent=2)
+
+
+def print_bundles(rows: Sequence[BundleRow], console: Console) -> None:
+    """The rows of Bundles."""
+    console.width = max(console.width, WIDTH)
+    table = Table(box=box.MARKDOWN)
+    table.add_column("store", no_wrap=True)
+    for heading in ("bundles", "resources", "bundles/s", "resources/s", "single creates/s", "ratio"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        counts = (f"{row.bundles}", f"{row.resources:,}", f"{row.bundles_rate:.1f}")
+        table.add_row(row.store, *counts, _whole(row.resources_rate), _whole(row.creates_rate), f"{row.ratio:.2f}")
+    console.print(table)
 
 
 def _rows(subjects: Sequence[Subject]) -> Table:

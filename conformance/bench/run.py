@@ -24,7 +24,6 @@ from conformance.s3servers import S3Server, seaweedfs
 from conformance.s3servers import running as s3_running
 from fhirstore import open_objects
 from fhirstore.objects.base import ObjectStore
-from server.settings import from_environment
 
 STORES = ("memory", "embedded", "s3")
 POOL = 256  # Patients that reads and updates go round; far more than connections, so that updates do not meet
@@ -79,7 +78,7 @@ async def _ours(store: str, folder: Path, empty: Running) -> AsyncIterator[_Benc
     """Our server on one kind of store, with that store's request counts."""
     with ExitStack() as stack:
         s3 = stack.enter_context(s3_running(seaweedfs, folder / "weed")) if store == "s3" else None
-        stack.enter_context(_environment(s3.serving(s3.location("fhir")) if s3 else {}))
+        stack.enter_context(environment(s3.serving(s3.location("fhir")) if s3 else {}))
         async with _opened(_location(store, folder, "counted", s3)) as objects:
             counts = await count(objects)
         server = stack.enter_context(fhirstore(_location(store, folder, "fhir", s3), folder))
@@ -103,7 +102,7 @@ async def _opened(location: str) -> AsyncIterator[ObjectStore]:
 
 
 @contextmanager
-def _environment(names: Mapping[str, str]) -> Iterator[None]:
+def environment(names: Mapping[str, str]) -> Iterator[None]:
     """Settings and credentials reach the server, and S3 clients in this process, by the environment: by these alone."""
     before = dict(os.environ)
     for name in before:
