@@ -24,6 +24,7 @@ from conformance.s3servers import S3Server, seaweedfs
 from conformance.s3servers import running as s3_running
 from fhirstore import open_objects
 from fhirstore.objects.base import ObjectStore
+from server.settings import from_environment
 
 STORES = ("memory", "embedded", "s3")
 POOL = 256  # Patients that reads and updates go round; far more than connections, so that updates do not meet
