@@ -28,7 +28,7 @@ IDENTITY_MUTANTS: tuple[Mutant, ...] = (
         claim._see_through,
         "yield (Put(resource.current, fenced.encode(), base.unchanged, expires),)",
         "return True",
-        within=4_000,
+        within=300,
         shape="unclaimed",
     ),
     Mutant(
@@ -36,10 +36,10 @@ IDENTITY_MUTANTS: tuple[Mutant, ...] = (
         claim._see_through,
         "base.unchanged",
         "None",
-        within=20_000,
+        within=1_500,
         shape="unclaimed",
     ),
-    Mutant("release without If-Match", claim.release, "IfMatch(held.etag)", "None", within=10_000, shape="claimed"),
+    Mutant("release without If-Match", claim.release, "IfMatch(held.etag)", "None", within=800, shape="claimed"),
     Mutant(
         "looked before the claim only",
         conditional._create,
@@ -52,7 +52,7 @@ IDENTITY_MUTANTS: tuple[Mutant, ...] = (
         conditional._create,
         "attempts=1",
         "attempts=16",
-        within=4_000,
+        within=300,
         shape="unclaimed",
     ),
     Mutant(
@@ -60,7 +60,7 @@ IDENTITY_MUTANTS: tuple[Mutant, ...] = (
         conditional._create,
         "remembered=base",
         "remembered=None",
-        within=4_000,
+        within=300,
         shape="unclaimed",
     ),
     Mutant(
@@ -68,7 +68,7 @@ IDENTITY_MUTANTS: tuple[Mutant, ...] = (
         conditional._change,
         "if not criteria.match(keys.type, keys.id, current):",
         "if False:",
-        within=4_000,
+        within=300,
         shape="moved",
     ),
     Mutant(
@@ -91,7 +91,7 @@ IDENTITY_MUTANTS: tuple[Mutant, ...] = (
         dead_entries.dead_entries,
         "if entry.version <= base.version",
         "if True",
-        within=4_000,
+        within=300,
         shape="moved",
     ),
     Mutant("living entry taken away", dead_entries.dead_entries, "entry.name not in carried", "True", shape="moved"),

@@ -17,6 +17,7 @@ from tests.simulation.bucket import Bucket
 from tests.simulation.identity_mutants import IDENTITY_MUTANTS
 from tests.simulation.mutation import Mutant
 from tests.simulation.network import Network
+from tests.simulation.transaction_mutants import TRANSACTION_MUTANTS
 
 
 def _getter(attribute: object) -> Callable[..., object]:
@@ -109,7 +110,7 @@ _COMMIT = (
         outcome._verdict,
         "attempt.expires + context.rules.apply",
         "attempt.expires",
-        within=4_000,
+        within=500,
         shape="zombie",
     ),
     Mutant(
@@ -140,7 +141,7 @@ _READING = (
         reading.vread,
         "slot is not None and slot.op == current.op",
         "slot is not None",
-        within=10_000,
+        within=1_200,
         shape="watched",
     ),
     Mutant(
@@ -148,30 +149,30 @@ _READING = (
         reading.vread,
         "if neighbours or current.t + rules.settled_for(current) < slot_reply.date",
         "if True",
-        within=10_000,
+        within=1_200,
         shape="watched",
     ),
-    Mutant("vread forgets prior", reading.vread, " and current.prior == slot.op", "", within=10_000, shape="watched"),
+    Mutant("vread forgets prior", reading.vread, " and current.prior == slot.op", "", within=1_200, shape="watched"),
     Mutant(
         "vread without settling",
         reading.vread,
         "current.t + rules.settled_for(current)",
         "current.t",
-        within=20_000,
+        within=2_300,
         shape="watched",
     ),
     Mutant("stubs are shown", _getter(Record.exists), "self.version > self.floor", "True"),
 )
 
 _UPKEEP = (
-    Mutant("hold ignored", intents.base_for, "hold < date", "True", within=10_000, shape="swept"),
-    Mutant("remembered hold ignored", single.write, " and not guess.held", "", within=30_000, shape="swept"),
+    Mutant("hold ignored", intents.base_for, "hold < date", "True", within=1_200, shape="swept"),
+    Mutant("remembered hold ignored", single.write, " and not guess.held", "", within=3_400, shape="swept"),
     Mutant(
         "orphan deleted without a window",
         removal._hold_and_delete,
         "held.hold - context.rules.apply",
         "None",
-        within=10_000,
+        within=1_200,
         shape="swept",
     ),
     Mutant(
@@ -179,23 +180,23 @@ _UPKEEP = (
         removal._hold_and_delete,
         "held.hold - context.rules.apply",
         "held.hold",
-        within=10_000,
+        within=1_200,
         shape="swept",
     ),
-    Mutant("hold without If-Match", removal._hold_and_delete, "base.unchanged", "None", within=20_000, shape="swept"),
+    Mutant("hold without If-Match", removal._hold_and_delete, "base.unchanged", "None", within=2_300, shape="swept"),
     Mutant(
         "hold not read back",
         removal._hold_and_delete,
         "now.record is None or now.record.fence != nonce",
         "False",
-        within=20_000,
+        within=2_300,
         shape="swept",
     ),
     Mutant("slot deleted whosever it is", removal.remove_slot, "slot.op != op", "False"),
     Mutant("swept before it is settled", run.sweep, "date - context.rules.settled - pace.margin", "date"),
     Mutant("event judged by version alone", standing._standing, "record.op == event.op", "True"),
-    Mutant("purge forgets the hold", purge._attempt, "hold=record.hold", "hold=0", within=60_000, shape="swept"),
-    Mutant("purge does not wait", purge._let_settle, "date <= until", "False", within=10_000, shape="purged"),
+    Mutant("purge forgets the hold", purge._attempt, "hold=record.hold", "hold=0", within=6_700, shape="swept"),
+    Mutant("purge does not wait", purge._let_settle, "date <= until", "False", within=1_200, shape="purged"),
     Mutant("purge reuses numbers", purge._attempt, "version=record.version", "version=0"),
     Mutant("what was purged is shown", _getter(Record.exists), "self.version > self.floor", "self.version > 0"),
     Mutant(
@@ -203,7 +204,7 @@ _UPKEEP = (
         reading.vread,
         "not current.floor < version",
         "not 0 < version",
-        within=4_000,
+        within=500,
         shape="purged",
     ),
     Mutant("floor forgotten", attempt.next_record, "base.record.floor if base.record is not None else 0", "0"),
@@ -212,7 +213,7 @@ _UPKEEP = (
         outcome._verdict,
         "raise WriteOutcomeUnknown(_PURGED)\n        return",
         "return False\n        return",
-        within=60_000,
+        within=6_700,
         shape="purged",
     ),
     Mutant(
@@ -220,7 +221,7 @@ _UPKEEP = (
         outcome._verdict,
         "current.floor >= attempt.record.version",
         "False",
-        within=15_000,
+        within=1_700,
         shape="purged",
     ),
 )
@@ -232,10 +233,19 @@ _STORE = (
         Bucket._date,
         "self._world.time //",
         "(self._world.time + 300) //",
-        within=40_000,
+        within=4_500,
         shape="zombie",
     ),
 )
 """What the protocol needs of a store: it must notice a store that does not keep it."""
 
-MUTANTS: tuple[Mutant, ...] = (*_RESERVATION, *_TAKING_OVER, *_COMMIT, *_READING, *_UPKEEP, *_STORE, *IDENTITY_MUTANTS)
+MUTANTS: tuple[Mutant, ...] = (
+    *_RESERVATION,
+    *_TAKING_OVER,
+    *_COMMIT,
+    *_READING,
+    *_UPKEEP,
+    *_STORE,
+    *TRANSACTION_MUTANTS,
+    *IDENTITY_MUTANTS,
+)

@@ -17,7 +17,8 @@ from types import FunctionType
 class Mutant:
     """`function` with `old`, which stands there exactly once, replaced by `new`.
 
-    `within`: it is caught by the schedules with seeds below this. `shape`: the scenarios that are after this rule.
+    `shape`: the scenarios that are after this rule. `within`: it is caught by so many schedules of that shape, or of
+    all shapes in turn, the first ones.
     """
 
     name: str

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.mutation import Mutant
+from tests.simulation.scenario import SHAPES
 from tests.simulation.schedule import Verdict, simulate
 
 _CHUNK = 250
@@ -27,6 +28,14 @@ def many(seeds: Iterable[int]) -> Verdict:
         if len(total.violations) >= _ENOUGH:
             break
     return total
+
+
+def seeds_for(mutant: Mutant) -> range:
+    """The seeds that must catch it."""
+    if mutant.shape is None:
+        return range(mutant.within)
+    shapes = [shape.__name__.strip("_") for shape in SHAPES]
+    return range(shapes.index(mutant.shape), mutant.within * len(shapes), len(shapes))
 
 
 def killed_by(mutant: Mutant, seeds: Iterable[int]) -> tuple[int, str] | None:
@@ -82,7 +91,8 @@ def run_mutants(mutants: tuple[Mutant, ...], *, jobs: int, say: Print) -> bool:
             say(f"SURVIVES  {mutant.name}  ({mutant.within:,} schedules)")
         else:
             caught += 1
-            say(f"{kill[0] + 1:>8,}  {mutant.name}  (bound {mutant.within:,}): {kill[1][:100]}")
+            took = seeds_for(mutant).index(kill[0]) + 1
+            say(f"{took:>8,}  {mutant.name}  (bound {mutant.within:,}, {mutant.shape or 'all'}): {kill[1][:100]}")
     say(f"mutants       {caught} of {len(mutants)} caught within their bounds (first column: schedules it took)")
     return caught == len(mutants)
 
@@ -94,7 +104,7 @@ def find_mutants(name: str | None) -> tuple[Mutant, ...]:
 
 def _caught(name: str) -> tuple[int, str] | None:
     (mutant,) = [mutant for mutant in MUTANTS if mutant.name == name]
-    return killed_by(mutant, range(mutant.within))
+    return killed_by(mutant, seeds_for(mutant))
 
 
 def _spread(work: Callable[[_Item], _Result], items: Sequence[_Item], jobs: int) -> Iterator[_Result]:

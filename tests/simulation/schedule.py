@@ -171,16 +171,20 @@ class Schedule:
         return True
 
     def _judge_healed(self, call: Call, operation: Transact) -> list[str]:
-        bound = _HEALING_REQUESTS * len(operation.writes)
+        bound = self._bound(operation) * len(operation.writes)
         if call.requests > bound or (call.ended or 0.0) - call.began > _HEALING_TIME:
             return [f"took {call.requests} requests and {(call.ended or 0.0) - call.began:.0f} ms without any fault"]
         refused = not isinstance(call.outcome, list)
         return [f"was refused without any fault: {told(call.outcome)}"] if refused else []
 
     def _bound(self, operation: object) -> int:
-        """Requests for one call; who looks by an identifier reads all that ever carried it, twice perhaps."""
+        """Requests for one call; who looks by an identifier reads all that ever carried it, twice perhaps.
+
+        A transaction over everything is part of the healing, if there were any, and in everybody's way.
+        """
         candidates = len(self.truth.histories) if isinstance(operation, Conditional | Seek) else 0
-        return _HEALING_REQUESTS + 4 * candidates
+        bundled = any(isinstance(call.operation, Transact) for call in self.calls)
+        return (2 if bundled else 1) * _HEALING_REQUESTS + 4 * candidates
 
     def _judge(self, call: Call, *, healing: bool) -> None:
         wrong = call.operation.judge(call, self.truth)

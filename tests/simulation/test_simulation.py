@@ -6,13 +6,12 @@ import pytest
 
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.mutation import Mutant
-from tests.simulation.run import killed_by, many
+from tests.simulation.run import killed_by, many, seeds_for
 from tests.simulation.scenario import SHAPES
 from tests.simulation.schedule import simulate
 
 _SEEDS = 3_600  # make simulate SEEDS=200000 runs more
 _CHUNK = 900
-_SHAPES = [shape.__name__.strip("_") for shape in SHAPES]
 
 
 @pytest.mark.parametrize("start", range(0, _SEEDS, _CHUNK))
@@ -54,8 +53,7 @@ def test_watching_changes_nothing() -> None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_every_rule_is_needed(mutant: Mutant) -> None:
     """With this rule switched off, a schedule below the stated bound breaks a promise."""
-    first, step = (0, 1) if mutant.shape is None else (_SHAPES.index(mutant.shape), len(_SHAPES))
-    assert killed_by(mutant, range(first, mutant.within, step)) is not None
+    assert killed_by(mutant, seeds_for(mutant)) is not None
 
 
 def test_a_mutant_leaves_no_trace() -> None:
