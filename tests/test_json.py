@@ -292,14 +292,17 @@ def test_identity_is_set_in_place() -> None:
     ("sent", "names"),
     [
         (b'{"resourceType":"Patient","active":true}', ["resourceType", "id", "meta", "active"]),
-        (b'{"active":true,"resourceType":"Patient"}', ["resourceType", "id", "meta", "active"]),
+        (b'{"active":true,"resourceType":"Patient"}', ["active", "resourceType", "id", "meta"]),
+        (b'{"a":1,"resourceType":"Patient","b":1}', ["a", "resourceType", "id", "meta", "b"]),
+        (b'{"meta":{},"resourceType":"Patient","b":1}', ["meta", "resourceType", "id", "b"]),
+        (b'{"meta":{},"b":1}', ["id", "meta", "b"]),
         (b'{"resourceType":"Patient","active":true,"id":"x"}', ["resourceType", "active", "id", "meta"]),
         (b'{"resourceType":"Patient","active":true,"meta":{}}', ["resourceType", "id", "active", "meta"]),
         (b'{"active":true}', ["id", "meta", "active"]),
     ],
 )
 def test_a_new_id_follows_the_type_and_a_new_meta_the_id(sent: bytes, names: list[str]) -> None:
-    """Where identity is missing it is put to the front, where readers look for it."""
+    """Where identity is missing it joins what is there of it; nothing else moves."""
     assert list(parse(with_identity(parse(sent), id="x", version=1, last_updated=0))) == names
 
 

@@ -35,20 +35,18 @@ def with_identity(resource: JsonObject, *, id: str, version: int, last_updated: 
     meta = {**old_meta, "versionId": str(version), "lastUpdated": instant(last_updated)}
     if "id" in resource and "meta" in resource:
         return _ENCODER.encode({**resource, "id": id, "meta": meta})
-    ordered: JsonObject = {}
-    if "id" not in resource:
-        if "resourceType" in resource:
-            ordered["resourceType"] = None
-        ordered["id"] = None
-        if "meta" not in resource:
-            ordered["meta"] = None
-    else:
-        for name in resource:
-            ordered[name] = None
-            if name == "id":
-                ordered["meta"] = None
-                break
-    return _ENCODER.encode({**ordered, **resource, "id": id, "meta": meta})
+    placed: JsonObject = {}
+    before = "id" if "id" in resource else "resourceType"  # what the new members follow
+    if before not in resource:
+        placed = {"id": id} if "meta" in resource else {"id": id, "meta": meta}
+    for name in resource:
+        placed[name] = None
+        if name == before:
+            placed.setdefault("id")
+            if "meta" not in resource:
+                placed["meta"] = None
+            break
+    return _ENCODER.encode({**placed, **resource, "id": id, "meta": meta})
 
 
 def instant(ms: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as stdlib
 from collections.abc import Iterable
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from fhirstore import json
 from fhirstore.definitions.load import RELEASES, definitions
 from fhirstore.validation import Validator
+from tests.validation.coming_back import assert_comes_back
 from tests.validation.examples import of, packages
 from tests.validation.refused import REFUSED
 
@@ -48,7 +48,7 @@ def test_exactly_the_wrong_examples_of_whole_packages_are_refused() -> None:
         assert len(examples) == PACKAGES[release]
         assert _refusals(release, examples) == {file: row[:2] for file, row in REFUSED[release].items()}
         for _, body in examples:
-            _assert_comes_back(body)
+            assert_comes_back(body)
 
 
 @pytest.mark.parametrize("release", sorted(RELEASES))
@@ -70,31 +70,4 @@ def test_both_passes_agree_on_the_examples(release: str) -> None:
 def test_every_example_comes_back(release: str) -> None:
     """Byte for byte but for id, meta and white space, whatever its numbers, its order and its characters."""
     for _, body in of(release):
-        _assert_comes_back(body)
-
-
-def _assert_comes_back(body: bytes) -> None:
-    """Compares with what the standard library makes of it, numbers being texts."""
-    sent = stdlib.loads(body, parse_float=_Number, parse_int=_Number)
-    stored = json.with_identity(json.parse(body, max_values=None), id="new", version=7, last_updated=0)
-    got = stdlib.loads(stored, parse_float=_Number, parse_int=_Number)
-    assert got.pop("id") == "new"
-    meta = got.pop("meta")
-    assert (meta.pop("versionId"), meta.pop("lastUpdated")) == ("7", "1970-01-01T00:00:00.000Z")
-    sent.pop("id", None)
-    old = sent.pop("meta", {})
-    assert list(meta.items()) == [pair for pair in old.items() if pair[0] not in ("versionId", "lastUpdated")]
-    assert _written(got) == _written(sent)
-
-
-class _Number(str):
-    """The text of a number."""
-
-
-def _written(value: object) -> object:
-    """Objects as lists of pairs, so that their order counts; numbers apart from strings."""
-    if isinstance(value, dict):
-        return [("member", name, _written(item)) for name, item in value.items()]
-    if isinstance(value, list):
-        return [_written(item) for item in value]
-    return ("number", str(value)) if isinstance(value, _Number) else value
+        assert_comes_back(body)

@@ -8,37 +8,10 @@ from fhirstore import json
 from fhirstore.definitions.load import definitions
 from fhirstore.errors import InvalidResource
 from fhirstore.validation import Validator
+from tests.validation.literals import GOOD
 
 R4, R5 = Validator(definitions("4.0")), Validator(definitions("5.0"))
 
-GOOD: dict[str, tuple[str, ...]] = {
-    "base64Binary": ('"YQ=="', '"YWI="', '"YWJj"', '"YW Jj\\r\\nYWJj"', '"+/+/"'),
-    "boolean": ("true", "false"),
-    "canonical": ('"http://a/b|1.0"', '"#x"', '"urn:oid:1.2"', '"a"'),
-    "code": ('"a"', '"a b"', '"é"', '"1-2/3"', '"=>"'),
-    "date": ('"2020"', '"2020-12"', '"2020-02-29"', '"2000-02-29"', '"0001-01-01"', '"9999-12-31"', '"2021-01-31"'),
-    "dateTime": (
-        '"2020"',
-        '"2020-01"',
-        '"2020-01-01"',
-        '"2020-02-29T23:59:60Z"',
-        '"2020-01-01T00:00:00.123456789+14:00"',
-        '"1905-08-23T10:00:00-00:00"',
-    ),
-    "decimal": ("0", "1", "-1", "1.00", "-0", "0.1e-10", "1E2", "123456789012345678", "0.00000000000000001"),
-    "id": ('"a"', '"A-1.b"', f'"{"x" * 64}"', '".."'),
-    "instant": ('"2020-02-29T00:00:00Z"', '"2015-02-07T13:28:17.239+02:00"'),
-    "integer": ("0", "-1", "2147483647", "-2147483648"),
-    "markdown": ('"# a\\n\\tb\\r\\n"', '"\\u00a0"', '" "'),
-    "oid": ('"urn:oid:1.2.3"', '"urn:oid:2.16.840.1.113883.4.3.25"', '"urn:oid:0.0"'),
-    "positiveInt": ("1", "2147483647"),
-    "string": ('"a"', '" "', '"\\t\\r\\n"', '"\\u007f\\u0085\\u2028😀"', f'"{"x" * 1024 * 1024}"'),
-    "time": ('"00:00:00"', '"23:59:60"', '"12:34:56.7"'),
-    "unsignedInt": ("0", "2147483647"),
-    "uri": ('"http://a"', '"urn:x:é"', '"a"', '"/"', '"a%20b"'),
-    "url": ('"mailto:a@b"', '"http://a?b=c#d"'),
-    "uuid": ('"urn:uuid:c757873d-ec9a-4326-a141-556f43239520"',),
-}
 STRINGS = tuple(name for name in GOOD if name not in ("boolean", "decimal", "integer", "positiveInt", "unsignedInt"))
 NO_STRINGS = ("1", "true", "1.0", "{}", "[]", "null", '""', '["a"]')
 WRONG: dict[str, tuple[str, ...]] = {
