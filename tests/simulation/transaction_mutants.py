@@ -42,12 +42,21 @@ _ANNOUNCING = (
         "((yield from announce(changes, context)) or True) and",
     ),
     Mutant("no commit point", transaction.transact, "and (yield from _commit(changes, context))", "and True"),
-    Mutant("announced under a hold", announcing._place, "base.record.hold >= date", "False"),
+    Mutant(
+        "announced under a hold", announcing._place, "base.record.hold >= date", "False", within=4_000, shape="kept"
+    ),
     Mutant("commit without the intent acknowledged", getter(Change.announced), "self.placed is not None and ", ""),
     Mutant("commit without the slots acknowledged", getter(Change.announced), " and self.reserved", ""),
     Mutant("commit without all events acknowledged", getter(Change.announced), " and not self.missing", ""),
     Mutant("no R2", announcing._reserve, "if base.etag != change.placed:\n            return False  # R2", "pass"),
-    Mutant("slot of a part written over without If-Match", announcing._reserve, "IfMatch(found.etag)", "None"),
+    Mutant(
+        "slot of a part written over without If-Match",
+        announcing._reserve,
+        "IfMatch(found.etag)",
+        "None",
+        within=1_000,
+        shape="crossing",
+    ),
     Mutant("announced anew over another version", announcing._same_version, "return (\n", "return True or (\n"),
     Mutant(
         "announced anew under the old slot",
@@ -65,7 +74,14 @@ _ANNOUNCING = (
 
 _DECIDING = (
     Mutant("record without If-None-Match", transaction._commit, "IF_ABSENT, plan.expires", "None, plan.expires"),
-    Mutant("record without a window", transaction._commit, "IF_ABSENT, plan.expires", "IF_ABSENT, None"),
+    Mutant(
+        "record without a window",
+        transaction._commit,
+        "IF_ABSENT, plan.expires",
+        "IF_ABSENT, None",
+        within=1_000,
+        shape="slowed",
+    ),
     Mutant(
         "unknown record taken for aborted",
         transaction._commit,
@@ -84,12 +100,21 @@ _DECIDING = (
         "found.date > plan.expires + context.rules.apply",
         "True",
     ),
-    Mutant("no time to apply a record", transaction._commit, "plan.expires + context.rules.apply", "plan.expires"),
+    Mutant(
+        "no time to apply a record",
+        transaction._commit,
+        "plan.expires + context.rules.apply",
+        "plan.expires",
+        within=1_000,
+        shape="slowed",
+    ),
     Mutant(
         "record that is gone taken for aborted",
         transaction._commit,
         "return (yield from _was_committed(changes[0]))",
         "return False",
+        within=500,
+        shape="kept",
     ),
     Mutant("younger wins", intents.decided, "age is not None and age < intent.age", "age is not None"),
     Mutant("nobody waits", intents.decided, "waited >= patience", "True"),
@@ -125,15 +150,22 @@ _READING = (
     ),
     Mutant("intents not looked into", reading.look, "base.record.intent is None", "True"),
     Mutant("vread does not look into intents", reading.vread, "if current.intent is not None:", "if False:"),
-    Mutant("absent record believed at once", reading.resolve, "if _etag(again) == etag else None", "if True else None"),
-    Mutant("slot of another believed", reading._made, "record.op == intent.tx", "True"),
+    Mutant(
+        "absent record believed at once",
+        reading.resolve,
+        "if _etag(again) == etag else None",
+        "if True else None",
+        within=4_000,
+        shape="kept",
+    ),
+    Mutant("slot of another believed", reading._made, "record.op == intent.tx", "True", within=1_000, shape="slowed"),
     Mutant(
         "history does not look into intents",
         records.currents_at,
         "yield from side_by_side([seen(keys, reply) for keys, reply in zip(batch, replies, strict=True)])",
         "[None if isinstance(reply, Absent) else decode(reply.body, '') for reply in replies]",
     ),
-    Mutant("history shows what is torn", Counting._torn, "if not young:", "if True:"),
+    Mutant("history shows what is torn", Counting._torn, "if not young:", "if True:", within=1_000, shape="slowed"),
 )
 
 _SWEEPING = (
@@ -144,8 +176,22 @@ _SWEEPING = (
         "self.window",
     ),
     Mutant("records removed early", transactions.remove_transactions, "date - context.rules.keep_transactions", "date"),
-    Mutant("records removed before all is final", transactions.needless, "if not all(done):", "if False:"),
-    Mutant("made final and not looked at again", transactions._final, "return base.version >= version", "return True"),
+    Mutant(
+        "records removed before all is final",
+        transactions.needless,
+        "if not all(done):",
+        "if False:",
+        within=1_000,
+        shape="kept",
+    ),
+    Mutant(
+        "made final and not looked at again",
+        transactions._final,
+        "return base.version >= version",
+        "return True",
+        within=1_000,
+        shape="kept",
+    ),
     Mutant("slot removed under an intent", removal.remove_slot, "if base.intent is not None:", "if False:"),
 )
 
