@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+
 import pytest
 
+from fhirstore.objects.base import Condition, Written
+from fhirstore.objects.faulty import FaultRates, FaultyStore
 from fhirstore.objects.memory import MemoryStore
 from tests.bundles.asking import entry, issue, patient, send, statuses
 from tests.server.serving import FHIR_JSON, Served, serving
@@ -304,6 +309,78 @@ async def test_the_store_is_clean_with_receipts_in_it() -> None:
             await tenant.sweep()
 
 
+# --- side by side --------------------------------------------------------------------------------------------
+
+
+def distant() -> FaultyStore:
+    """A store where every request takes a moment, each another one."""
+    return FaultyStore(MemoryStore(), FaultRates(delay=1.0, longest_delay=0.005), seed=random.randrange(1_000_000))
+
+
+async def test_one_condition_makes_one_resource_whoever_tries() -> None:
+    """Transactions and single creates of two processes, all at once: one 201, and everybody refers to the same one."""
+    objects = distant()
+    made = patient(**IDENTIFIED)
+    async with serving(objects=objects) as one, serving(objects=objects) as other:
+
+        async def transact(served: Served, n: int) -> tuple[int, str]:
+            asked = [
+                entry("POST", "Patient", made, full_url=URN, ifNoneExist="identifier=http://x|1"),
+                entry("PUT", f"Observation/{n}", observation(URN) | {"id": str(n)}),
+            ]
+            answer = await send(served, "transaction", asked)
+            where = answer.json()["entry"][0]["response"]["location"].partition("/_history")[0]
+            subject = (await served.client.get(f"/fhir/Observation/{n}")).json()["subject"]["reference"]
+            assert subject == where
+            return statuses(answer)[0], where
+
+        async def create(served: Served) -> tuple[int, str]:
+            headers = FHIR_JSON | {"If-None-Exist": "identifier=http://x|1"}
+            answer = await served.client.post("/fhir/Patient", json=made, headers=headers)
+            return answer.status_code, f"Patient/{answer.json()['id']}"
+
+        asked = [transact(one if n % 2 else other, n) for n in range(12)]
+        results = await asyncio.gather(*asked, *[create(one if n % 2 else other) for n in range(8)])
+    assert sorted(status for status, _ in results) == [200] * 19 + [201]
+    assert len({where for _, where in results}) == 1
+
+
+async def test_one_key_makes_one_transaction_whoever_sends_it() -> None:
+    """The same Bundle with the same key, at once to two processes: done once, the same answer to all."""
+    objects = distant()
+    asked = [
+        entry("POST", "Patient", patient(), full_url=URN),
+        entry("PUT", "Observation/o", observation(URN) | {"id": "o"}),
+    ]
+    async with serving(objects=objects) as one, serving(objects=objects) as other:
+        key = {"Idempotency-Key": "k"}
+        answers = await asyncio.gather(*[send(one if n % 2 else other, "transaction", asked, key) for n in range(8)])
+        assert [statuses(answer) for answer in answers] == [[201, 201]] * 8
+        assert len({answer.content for answer in answers}) == 1
+        assert len(await everything(one)) == 2
+
+
+async def test_transactions_that_want_the_same_resources_all_succeed() -> None:
+    """In whatever order they name them; each makes a version of each."""
+    objects = distant()
+    async with serving(objects=objects) as one, serving(objects=objects) as other:
+        ids = ["a", "b", "c"]
+        orders = [ids[n % 3 :] + ids[: n % 3] for n in range(9)]
+        answers = await asyncio.gather(
+            *[
+                send(
+                    one if n % 2 else other,
+                    "transaction",
+                    [entry("PUT", f"Patient/{id_}", patient(id_)) for id_ in order],
+                )
+                for n, order in enumerate(orders)
+            ]
+        )
+        assert all(answer.status_code == 200 for answer in answers), [answer.text for answer in answers]
+        for id_ in ids:
+            assert (await one.client.get(f"/fhir/Patient/{id_}")).json()["meta"]["versionId"] == "9"
+
+
 # --- cost ---------------------------------------------------------------------------------------------------
 
 
@@ -319,6 +396,37 @@ async def test_what_a_transaction_costs(served: Served, count: int) -> None:
                 await other.store.settle()
             gets = {"GET": count} if method == "PUT" else {}
             assert cost.requests == gets | {"PUT": 5 * count + 1}
+
+
+class Held(MemoryStore):
+    """Once a transaction is committed no further PUT is answered, until `go`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.committed = False
+        self.go = asyncio.Event()
+
+    async def put(
+        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+    ) -> Written:
+        if self.committed:
+            await self.go.wait()
+        self.committed = self.committed or "/tx/" in key
+        return await super().put(key, body, condition=condition, expires=expires)
+
+
+async def test_the_answer_takes_three_round_trips() -> None:
+    """GET, announce, commit; the fourth comes behind the answer, and readers need not wait for it."""
+    objects = Held()
+    async with serving(objects=objects) as served:
+        asked = [entry("PUT", f"Patient/{n}", patient(str(n))) for n in range(10)]
+        with served.meter.measure() as cost:
+            assert statuses(await send(served, "transaction", asked)) == [201] * 10
+            assert not objects.go.is_set()
+            objects.go.set()
+            await served.store.settle()
+    assert cost.round_trips == 4
+    assert cost.requests == {"GET": 10, "PUT": 51}
 
 
 async def test_an_empty_transaction_is_no_error(served: Served) -> None:
