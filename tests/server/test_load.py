@@ -169,6 +169,55 @@ async def test_the_entries_of_a_container_are_sent_one_by_one(server: Server, tm
     assert (summary.skipped, summary.ok) == (2, True)
 
 
+def answered(*statuses: str, type_: str = "batch-response") -> Response:
+    entries = [{"response": {"status": status}} for status in statuses]
+    return JSONResponse({"resourceType": "Bundle", "type": type_, "entry": entries})
+
+
+def bundle(type_: str, *requests: tuple[str, str]) -> dict[str, object]:
+    entries = [{"request": {"method": method, "url": url}, "resource": patient()} for method, url in requests]
+    return {"resourceType": "Bundle", "type": type_, "entry": entries}
+
+
+async def test_batches_and_transactions_are_sent_whole(server: Server, tmp_path: Path) -> None:
+    """As they are in the file, transactions last; each entry counts by what became of it."""
+    first = write(tmp_path / "a.json", bundle("transaction", ("POST", "Patient")))
+    second = write(tmp_path / "b.json", bundle("batch", ("POST", "Patient"), ("POST", "Patient"), ("PUT", "Patient/1")))
+    third = write(tmp_path / "c.json", patient("1"))
+    issue = {"severity": "error", "code": "value", "diagnostics": "bad", "expression": ["Bundle.entry[2]"]}
+    body = json.loads(bytes(answered("201 Created", "200 OK", "400 Bad Request").body))
+    body["entry"][2]["response"]["outcome"] = {"resourceType": "OperationOutcome", "issue": [issue]}
+    server.answers = [JSONResponse(body), Response(status_code=201), answered("201 Created")]
+    summary = await send(server, first, second, third, concurrency=1)
+    assert server.got == [
+        ("POST", "/fhir", second.read_bytes()),
+        ("PUT", "/fhir/Patient/1", third.read_bytes()),
+        ("POST", "/fhir", first.read_bytes()),
+    ]
+    assert summary.types == {"Patient": {"created": 3, "existing": 1, "failed": 1}}
+    (group,) = summary.failures
+    assert (group.cause.status, group.cause.diagnostics) == (400, "bad (Bundle.entry[2])")
+    assert group.examples == [f"{second} entry[2]"]
+
+
+async def test_a_transaction_that_fails_fails_every_entry_for_one_cause(server: Server, tmp_path: Path) -> None:
+    """None of them is stored; a busy server is asked again, since it did nothing."""
+    path = write(tmp_path / "a.json", bundle("transaction", *[("POST", "Patient")] * 3))
+    server.answers = [Response(status_code=503), outcome(412, "two match")]
+    summary = await send(server, path)
+    assert (summary.types, summary.retries) == ({"Patient": {"failed": 3}}, 1)
+    assert [(group.count, group.cause.status) for group in summary.failures] == [(3, 412)]
+
+
+async def test_what_became_of_a_bundle_may_be_unknown(server: Server, tmp_path: Path) -> None:
+    """504, or an answer that has other entries than were sent: it may or may not stand, and is not sent again."""
+    path = write(tmp_path / "a.json", bundle("transaction", *[("POST", "Patient")] * 2))
+    for answer in (outcome(504, "lost"), answered("201 Created"), Response("<html>", 200)):
+        server.answers = [answer]
+        assert (await send(server, path)).types == {"Patient": {"unknown": 2}}
+    assert len(server.got) == 3
+
+
 @pytest.mark.parametrize("type_", ["document", "message", None])
 def test_other_bundles_stay_whole(tmp_path: Path, type_: str | None) -> None:
     """A document, a message, or a Bundle that does not say is a resource of its own."""
