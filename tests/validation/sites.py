@@ -65,5 +65,5 @@ def _within(value: JsonObject, type_: Type, path: str, facts: Definitions) -> It
         place = f"{path}.{element.choice or element.name}"
         for index, each in enumerate(item if isinstance(item, list) else (item,)):
             assert isinstance(each, dict)
-            inner = facts.types[str(each["resourceType"]) if "resourceType" in each else element.type]
+            inner = facts.types[str(each["resourceType"]) if element.type == "Resource" else element.type]
             yield from _within(each, inner, f"{place}[{index}]" if element.repeats else place, facts)
