@@ -32,11 +32,14 @@ _PIECE = 1 << 16  # bytes that go out at once, at least, while there are more
 
 def bundle_response(call: Call, result: BundleResult) -> Response:
     """The answer to the Bundle that `call` brought."""
-    pieces = list(_bundle(call, result))
+    pieces, wish = list(_bundle(call, result)), returned(call)
+    response: Response = PiecesResponse(pieces, AS_STORED.content_type)
     if call.representation is not AS_STORED:
         with suppress(Refused):  # it is done, so it is answered: as JSON where a resource in it has no XML
-            return resource_answer(call, b"".join(pieces))
-    return PiecesResponse(pieces, AS_STORED.content_type)
+            response = resource_answer(call, b"".join(pieces))
+    if wish is not None:
+        response.raw_headers.append((b"preference-applied", f"return={wish}".encode("ascii")))
+    return response
 
 
 class PiecesResponse(Response):

@@ -126,6 +126,35 @@ async def test_a_read_of_what_the_transaction_deletes_refuses_all(served: Served
     assert (await served.client.get("/fhir/Patient/1")).status_code == 200
 
 
+async def test_what_breaks_the_rules_of_fhir_is_told_for_all_entries(served: Served) -> None:
+    """422, with the place of every error; nothing is written."""
+    asked = [
+        entry("PUT", "Patient/1", patient("1", active="yes")),
+        entry("PUT", "Patient/2", patient("2")),
+        entry("POST", "Patient", patient(birthDate="yesterday")),
+    ]
+    answer = await send(served, "transaction", asked)
+    assert answer.status_code == 422
+    places = [one["expression"][0] for one in answer.json()["issue"]]
+    assert places == ["Bundle.entry[0].resource.active", "Bundle.entry[2].resource.birthDate"]
+    assert await everything(served) == []
+
+
+async def test_bundles_come_and_go_as_xml(served: Served) -> None:
+    """In the form that is sent, and in the one that is asked for."""
+    body = f"""<Bundle xmlns="http://hl7.org/fhir"><type value="transaction"/>
+      <entry><fullUrl value="{URN}"/><resource><Patient><active value="true"/></Patient></resource>
+        <request><method value="POST"/><url value="Patient"/></request></entry>
+      <entry><resource><Observation><id value="o"/><status value="final"/><code><text value="x"/></code>
+        <subject><reference value="{URN}"/></subject></Observation></resource>
+        <request><method value="PUT"/><url value="Observation/o"/></request></entry></Bundle>"""
+    headers = {"Content-Type": "application/fhir+xml", "Accept": "application/fhir+xml", "Prefer": "return=minimal"}
+    answer = await served.client.post("/fhir", content=body, headers=headers)
+    assert (answer.status_code, answer.headers["preference-applied"]) == (200, "return=minimal")
+    assert answer.text.count('<status value="201 Created"/>') == 2
+    assert (await served.client.get("/fhir/Observation/o")).json()["subject"]["reference"].startswith("Patient/")
+
+
 # --- links --------------------------------------------------------------------------------------------------
 
 
