@@ -49,7 +49,7 @@ def announce(changes: Sequence[Change], context: Context) -> Protocol[bool]:
 
 
 def _heard(change: Change, replies: Sequence[Reply]) -> None:
-    on_intent, on_slot, *rest = replies
+    *rest, on_slot, on_intent = replies
     if isinstance(on_intent, Written):
         change.placed = on_intent.etag
     change.reserved = isinstance(on_slot, Written)

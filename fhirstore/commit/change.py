@@ -61,9 +61,10 @@ class Change:
         return 2 + len(self.missing)
 
     def puts(self) -> tuple[Put, ...]:
-        """Round trip 2: the intent, the slot, and what stands beside it."""
+        """Round trip 2: what stands beside the slot, the slot, and the intent; should we die while they leave, the
+        events go first, as they lead the sweeper to the rest."""
         slot = Put(self.slot, self.record.encode(), IF_ABSENT, self.plan.expires)
-        return (self.intent_put(), slot, *self.missing_puts())
+        return (*self.missing_puts(), slot, self.intent_put())
 
     def intent_put(self) -> Put:
         """The old version, with the intent to make the next one."""

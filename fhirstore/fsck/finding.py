@@ -29,7 +29,10 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "purge-remnant": (DAMAGE, "an object or event of a purged version is still there"),
     "orphan-below-watermark": (DAMAGE, "an event that readers trust unseen belongs to no committed version"),
     "sweep-state": (DAMAGE, "the sweeper's state is unreadable or impossible"),
+    "transaction-corrupt": (DAMAGE, "the record of a transaction is unreadable, so nobody can tell what it decided"),
+    "transaction-torn": (DAMAGE, "a transaction is committed, but one of its versions is not there"),
     "stray-key": (DAMAGE, "an object that fhirstore did not write"),
+    "stuck-intent": (SWEEPABLE, "a transaction that is over left its intent in current.json"),
     "orphan-slot": (SWEEPABLE, "a version object that was never committed"),
     "index-entry-dead": (
         SWEEPABLE,

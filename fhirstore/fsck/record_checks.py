@@ -74,10 +74,10 @@ def problems_between(before: Record | None, record: Record, floor: int) -> list[
 
 
 def same(current: Record, version: Record) -> bool:
-    """Do current.json and its version object say the same? Fences and holds stand only in the former."""
+    """Do current.json and its version object say the same? Fences, holds and intents stand only in the former."""
     return unfenced(current) == unfenced(version)
 
 
 def unfenced(record: Record) -> Record:
     """The record as it was committed."""
-    return replace(record, fence=None, hold=0)
+    return replace(record, fence=None, hold=0, intent=None)

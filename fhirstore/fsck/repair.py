@@ -4,7 +4,7 @@ What is right is never guessed from the damaged object. `current.json` is the tr
 restores that version's object, or is restored by it when only its own bytes are damaged. Events follow from versions.
 A `current.json` that is gone or behind is rebuilt from the highest version: version n is reserved only once n - 1 was
 committed, so all below it were; it itself may have been an attempt that died. Taking it for committed never loses a
-write that was acknowledged, the other choice could.
+write that was acknowledged, the other choice could. Only of a transaction's version its record says for sure.
 
 Every repair reads first and does nothing where the damage is gone. A purge may come in between: then what was put is
 removed again.
@@ -16,6 +16,8 @@ from dataclasses import replace
 
 import msgspec
 
+from fhirstore.commit.decision import decode_decision
+from fhirstore.commit.intents import firm
 from fhirstore.commit.messages import Absent, Get, Protocol, Put
 from fhirstore.commit.purge import remove_versions
 from fhirstore.commit.reading import ask, look
@@ -30,6 +32,7 @@ from fhirstore.keyspace import Keyspace, ResourceKeys
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, StoredObject, Written
 from fhirstore.record import Record
 from fhirstore.sweep.removal import remove_orphan, remove_slot
+from fhirstore.sweep.transactions import clear_old
 
 _INDEX = ("index-entry-missing", "index-entry-dead")  # derived, so nobody needs to know: without audit lines
 _REBUILT = ("current-missing", "current-corrupt", "current-behind")
@@ -44,6 +47,10 @@ def repair(keys: Keyspace, finding: Finding, *, context: Context) -> Protocol[bo
             yield from _index(finding)
             return True
         yield from _audit(finding, finding.resource, context)
+        if finding.kind == "stuck-intent":
+            return (yield from clear_old(finding.resource, context=context))
+        if finding.key == finding.resource.current and finding.kind not in _REBUILT:
+            yield from firm(finding.resource, context)
         return (yield from _repair(keys, finding, finding.resource, context))
     except (Contention, CorruptRecord):
         return False
@@ -141,6 +148,9 @@ def _rebuild(keys: Keyspace, finding: Finding, resource: ResourceKeys, context: 
     folder = yield from survey(keys, resource)
     if not folder.contiguous:
         return False
+    if current is not None and current.intent is not None:
+        yield from firm(resource, context)
+        return False  # look again
     if current is not None and current.floor <= current.version:
         if finding.version <= current.version:
             return True  # no longer behind
@@ -152,9 +162,32 @@ def _rebuild(keys: Keyspace, finding: Finding, resource: ResourceKeys, context: 
     record = _sound(on_highest, resource, folder.highest)
     if record is None or folder.lowest != record.floor + 1:
         return False
+    if record.parts and not (yield from _committed(resource, record, on_highest, context)):
+        record = yield from _before(resource, record, context)  # one that nobody has seen
+        if record is None:
+            return False
     hold = on_highest.date + context.rules.window
     body = replace(record, fence=context.ids.new(), hold=hold).encode()
     return (yield from _put(resource.current, body, _over(on_current), context))
+
+
+def _committed(
+    resource: ResourceKeys, record: Record, reply: StoredObject | Absent, context: Context
+) -> Protocol[bool]:
+    """Is the transaction that made this version committed? Its record says so, for a day; then only the final stay."""
+    key = resource.transaction(record.op)
+    (found,) = yield from ask(Get(key))
+    if isinstance(found, Absent):
+        return record.t + context.rules.keep_transactions < reply.date
+    return decode_decision(found.body, key).committed
+
+
+def _before(resource: ResourceKeys, record: Record, context: Context) -> Protocol[Record | None]:
+    """The version before this one; a stub where there was none."""
+    if record.version == record.floor + 1:
+        return None if record.floor else Record(version=0, t=0, op=context.ids.new(), method="STUB")
+    (reply,) = yield from ask(Get(resource.version(record.version - 1)))
+    return _sound(reply, resource, record.version - 1)
 
 
 def _sound(reply: StoredObject | Absent, resource: ResourceKeys, version: int) -> Record | None:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fhirstore.commit.messages import Absent, Get, Protocol
-from fhirstore.commit.reading import ask
+from fhirstore.commit.reading import ask, seen
 from fhirstore.commit.rules import Rules
+from fhirstore.errors import CorruptRecord
 from fhirstore.fsck.finding import Finding
 from fhirstore.fsck.folders import Folder
 from fhirstore.fsck.record_checks import Problem, problems_between, problems_of, readable, same
@@ -53,9 +54,12 @@ def examine(folder: Folder, look: Look) -> Protocol[list[Finding]]:
     current = readable(reply, keys.current)
     if current is None or current.floor > current.version:
         return [Finding("current-corrupt", keys.current, "", folder.contiguous, resource=keys)]
-    if look.current is not None and current.exists and current.intent is None:
+    findings: list[Finding] = []
+    if current.intent is not None:
+        current, findings = yield from _through_intent(keys, reply, current, look)
+    elif look.current is not None and current.exists:
         look.current(keys, current)
-    findings = yield from _versions(folder, current, look)
+    findings += yield from _versions(folder, current, look)
     if folder.highest > current.version:
         findings += yield from _above(folder, current, reply.date, look)
     busy = current.method == "PURGE" and current.t + _PURGE_GRACE >= reply.date
@@ -64,6 +68,26 @@ def examine(folder: Folder, look: Look) -> Protocol[list[Finding]]:
             Finding("purge-remnant", keys.version(folder.lowest), repairable=True, resource=keys, version=folder.lowest)
         )
     return findings
+
+
+def _through_intent(
+    keys: ResourceKeys, reply: StoredObject, current: Record, look: Look
+) -> Protocol[tuple[Record, list[Finding]]]:
+    """What a reader sees to whom `current.json` was this, and what is wrong with that."""
+    findings: list[Finding] = []
+    intent = current.intent
+    if intent is None:
+        return current, findings
+    if intent.t + look.rules.settled < reply.date:
+        findings.append(Finding("stuck-intent", keys.current, "", True, resource=keys, version=intent.v))
+    try:
+        return (yield from seen(keys, reply)) or current, findings
+    except CorruptRecord as corrupt:
+        if corrupt.key == keys.version(intent.v):
+            findings.append(
+                Finding("version-missing", corrupt.key, "of a transaction", resource=keys, version=intent.v)
+            )
+        return current.without_intent(), findings  # an unreadable record of it is a finding of its own
 
 
 def _versions(folder: Folder, current: Record, look: Look) -> Protocol[list[Finding]]:

@@ -6,6 +6,7 @@
 | resources | 1 LIST per 1,000 objects, 1 GET per resource, 1 GET per version |
 | identity index | 1 LIST per 1,000 entries; deep, or with repair, 1 GET per resource and page |
 | events | 1 LIST for the types, 1 LIST per folder and 1,000 events |
+| transactions | 1 LIST, 1 GET per record, 1 GET per version that it made |
 | where the census of versions and events does not agree | per bucket, a 4096th of all resources: 3 more GET per version, 1 or 2 per event |
 
 Damage is reported only if it is found twice, `settled` apart: whatever a writer or a purge was doing at the first look
@@ -30,6 +31,7 @@ from fhirstore.fsck.index import Index, walk_index
 from fhirstore.fsck.repair import repair as put_right
 from fhirstore.fsck.resource import Look, examine
 from fhirstore.fsck.surroundings import read_sweeper, strays_around
+from fhirstore.fsck.transactions import walk_transactions
 from fhirstore.keyspace import Event, Keyspace
 
 _TOGETHER_BYTES = 32 * 1024 * 1024
@@ -120,6 +122,7 @@ def fsck(
         yield from judge_events(
             keys, buckets, before=horizon, watermark=sweeper.watermark, page=run.how.page, take=run.take_events
         )
+    yield from run.take((yield from walk_transactions(keys, page=run.how.page)))
     return run.report()
 
 

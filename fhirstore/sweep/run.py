@@ -27,10 +27,10 @@ from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import Contention, CorruptRecord
 from fhirstore.jobs.lease import LeaseLost, checkpoint, claim, end
 from fhirstore.jobs.state import RELEASE, State, decode_state
-from fhirstore.keyspace import Event, Keyspace
+from fhirstore.keyspace import Event, Keyspace, ResourceKeys
 from fhirstore.sweep.removal import remove_orphan
 from fhirstore.sweep.standing import Standing, standings
-from fhirstore.sweep.transactions import remove_transactions
+from fhirstore.sweep.transactions import clear_old, remove_transactions
 from fhirstore.sweep.walk import EventWalk, Window
 
 _WATERMARK = "watermark"
@@ -141,8 +141,9 @@ def sweep(keys: Keyspace, *, context: Context, pace: Pace | None = None) -> Prot
 
 
 def _sweep_events(keys: Keyspace, events: Sequence[Event], tally: _Tally, context: Context) -> Protocol[bool]:
-    """Check the events, remove the orphans. True: the watermark must not pass them."""
-    found = yield from standings(keys, events)
+    """Check the events, remove the orphans, clear old intents. True: the watermark must not pass them."""
+    intents: set[ResourceKeys] = set()
+    found = yield from standings(keys, events, intents=intents)
     tally.checked += len(events)
     orphans = [event for event, standing in zip(events, found, strict=True) if standing in _REMOVED]
     unclear = [standing for standing in found if standing in _UNCLEAR]
@@ -151,6 +152,8 @@ def _sweep_events(keys: Keyspace, events: Sequence[Event], tally: _Tally, contex
     for gone in (yield from side_by_side([_remove(keys, event, tally, context) for event in orphans])):
         left += not gone
     tally.left += left
+    resources = sorted(intents, key=lambda resource: resource.current)
+    yield from side_by_side([clear_old(resource, context=context) for resource in resources])
     return left > 0 or Standing.NO_CURRENT in unclear
 
 

@@ -37,22 +37,24 @@ class Standing(Enum):
 _DOUBTFUL = (Standing.NO_CURRENT, Standing.NO_VERSION)
 
 
-def standings(keys: Keyspace, events: Sequence[Event]) -> Protocol[list[Standing]]:
+def standings(
+    keys: Keyspace, events: Sequence[Event], *, intents: set[ResourceKeys] | None = None
+) -> Protocol[list[Standing]]:
     """The standing of each. 1 GET per resource, 1 GET per version that is not the current one; 2 round trips.
 
-    1 round trip more where intents stand.
+    1 round trip more where intents stand. `intents`: takes the resources where they do.
     """
-    found = yield from _standings(keys, events)
+    found = yield from _standings(keys, events, intents)
     doubtful = [event for event, standing in zip(events, found, strict=True) if standing in _DOUBTFUL]
     if not doubtful:
         return found
-    again = iter((yield from _standings(keys, doubtful)))  # a writer may have come in between; damage stays
+    again = iter((yield from _standings(keys, doubtful, intents)))  # a writer may have come in between; damage stays
     return [next(again) if standing in _DOUBTFUL else standing for standing in found]
 
 
-def _standings(keys: Keyspace, events: Sequence[Event]) -> Protocol[list[Standing]]:
+def _standings(keys: Keyspace, events: Sequence[Event], intents: set[ResourceKeys] | None) -> Protocol[list[Standing]]:
     resources = {(event.type, event.id): keys.resource(event.type, event.id) for event in events}
-    found = yield from _currents(list(resources.values()))
+    found = yield from _currents(list(resources.values()), intents)
     currents = dict(zip(resources, found, strict=True))
     telling = {event: _telling(event, resources[event.type, event.id], currents) for event in events}
     distinct = list(dict.fromkeys(key for key in telling.values() if key))
@@ -89,14 +91,17 @@ def _standing(event: Event, current: _Read, telling: _Read) -> Standing:
     return Standing.COMMITTED if record.op == event.op else Standing.OVERTAKEN
 
 
-def _currents(resources: Sequence[ResourceKeys]) -> Protocol[list[_Read]]:
+def _currents(resources: Sequence[ResourceKeys], intents: set[ResourceKeys] | None) -> Protocol[list[_Read]]:
     """What readers see of each."""
     replies = yield from ask(*(Get(keys.current) for keys in resources))
-    return (yield from side_by_side([_seen(keys, reply) for keys, reply in zip(resources, replies, strict=True)]))
+    pairs = zip(resources, replies, strict=True)
+    return (yield from side_by_side([_seen(keys, reply, intents) for keys, reply in pairs]))
 
 
-def _seen(keys: ResourceKeys, reply: StoredObject | Absent) -> Protocol[_Read]:
+def _seen(keys: ResourceKeys, reply: StoredObject | Absent, intents: set[ResourceKeys] | None) -> Protocol[_Read]:
     try:
+        if intents is not None and not isinstance(reply, Absent) and decode(reply.body, keys.current).intent:
+            intents.add(keys)
         return (yield from seen(keys, reply))
     except CorruptRecord as corrupt:
         return corrupt

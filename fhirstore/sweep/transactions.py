@@ -1,4 +1,9 @@
-"""Records of transactions that nobody needs any more: a day old, and every intent that refers to them is gone.
+"""What transactions leave: intents that nobody cleared, and records that nobody needs any more.
+
+An intent is met with the events of its transaction, and cleared when its time to commit is over. One that came without
+any event is fsck's to find, or the next writer's; until then each read costs 2 or 3 GET more, and sees what is true.
+
+A record goes when it is a day old, and every intent that refers to it is gone.
 
 A committed transaction's versions stand in `current` only once they were made final. So each part is looked at, made
 final if need be, and looked at again; only then the record goes. An aborted one can go as it is: an intent without a
@@ -20,9 +25,27 @@ from fhirstore.commit.repeating import listed, removed
 from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import CorruptRecord, InvalidResource
-from fhirstore.keyspace import Keyspace
+from fhirstore.keyspace import Keyspace, ResourceKeys
 
 _AT_ONCE = 16
+
+
+def clear_old(resource: ResourceKeys, *, context: Context) -> Protocol[bool]:
+    """Clear the intent in `current.json`, if its transaction cannot be alive. True: none is left.
+
+    Raises Unavailable.
+    """
+    try:
+        base, date = yield from glance(resource)
+        if base.intent is None:
+            return True
+        if base.intent.t + context.rules.settled >= date:
+            return False
+        yield from clear(resource, base, context)
+        base, _ = yield from glance(resource)
+        return base.intent is None
+    except CorruptRecord:
+        return False  # for fsck to find
 
 
 def remove_transactions(keys: Keyspace, date: int, *, context: Context, page: int) -> Protocol[int]:

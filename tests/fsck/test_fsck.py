@@ -27,7 +27,9 @@ from fhirstore.objects.metered import MeteredStore
 from fhirstore.sweep.run import Pace, sweep
 from server.cli import app
 from tests.commit.hurried import HandClock, hurry
-from tests.fsck.damage import CASES, KEY, Case, healthy, record_at
+from tests.fsck.damage import CASES as RESOURCE_CASES
+from tests.fsck.damage import KEY, Case, healthy, record_at
+from tests.fsck.transactions import TRANSACTION_CASES
 from tests.sweep.attempts import KEYS, SETTLED, basic, context, die, keys_of, put
 
 
@@ -94,6 +96,9 @@ async def test_a_healthy_embedded_store_is_clean(tmp_path: Path) -> None:
         assert (report.counts, report.resources, report.versions, report.events) == ({}, 3, 6, 6)
     finally:
         await store.aclose()
+
+
+CASES = (*RESOURCE_CASES, *TRANSACTION_CASES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
@@ -289,7 +294,7 @@ async def test_requests_grow_by_one_get_per_resource_and_version() -> None:
     with store.measure() as cost:
         report = await drive(fsck(KEYS, context=context(store)), store)
     assert (report.resources, report.versions, report.counts) == (41, 139, {})
-    assert cost.requests == {"GET": 1 + 41 + 139, "LIST": 3 + 1 + 1 + 3}
+    assert cost.requests == {"GET": 1 + 41 + 139, "LIST": 3 + 1 + 1 + 3 + 1}
     assert 8 < inner.most_gets <= 64
 
 
