@@ -2,8 +2,8 @@
 
 An index entry is named `{value}/{system}`: a hash of the value, and one of the system, `none` where there is none. So
 one entry, one PUT, serves `identifier=system|value`, `identifier=|value` and `identifier=value`: the first two name it
-whole, the last one is its first half. `identifier=system|` has no entry: it would cost one more PUT per identifier of
-every write, for a question that most of a type answers; such a search looks through the type instead.
+whole, the last one is its first half. For `identifier=system|` there is one more, `system/{system}`, once for all
+identifiers of that system.
 
 Values and systems are compared as they are: "Identifier.value is to be treated as case sensitive unless knowledge of
 the Identifier.system allows the processer to be confident that non-case-sensitive processing is safe".
@@ -19,15 +19,20 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 NO_SYSTEM = "none"
+ANY_VALUE = "system"
 _STAND_IN = b'{"~":0,'  # no resource has this member
 _TRACE = b'dentifier"'  # in the bytes of whatever carries one
 
-_FURTHER: Mapping[str, tuple[str, ...]] = {
-    "DocumentManifest": ("masterIdentifier",),
-    "DocumentReference": ("masterIdentifier",),
-    "NutritionProduct": ("instance",),
+_FURTHER: Mapping[str, str] = {
+    "DocumentManifest": "masterIdentifier",
+    "DocumentReference": "masterIdentifier",
+    "NutritionProduct": "instance",
+    "Organization": "qualification",
+    "Practitioner": "qualification",
 }
-"""Where the search parameter `identifier` looks besides the element `identifier`."""
+"""Where the search parameter `identifier` looks besides the element `identifier`: there, or at `identifier` below."""
+_ONLY_IN: Mapping[str, str] = {"qualification": "5.0"}
+"""The one release in which it looks there."""
 
 
 class Identifier(msgspec.Struct, frozen=True):
@@ -42,7 +47,9 @@ class Identifier(msgspec.Struct, frozen=True):
         return f"{value_hash(self.value or '')}/{system_hash(self.system)}"
 
 
-class _Instance(msgspec.Struct, frozen=True):
+class _Part(msgspec.Struct, frozen=True):
+    """An instance or a qualification."""
+
     identifier: list[Identifier] = []
 
 
@@ -52,11 +59,12 @@ class _Carrier(msgspec.Struct, frozen=True):
     identifier: msgspec.Raw = msgspec.Raw()
     masterIdentifier: msgspec.Raw = msgspec.Raw()  # noqa: N815 - as in JSON
     instance: msgspec.Raw = msgspec.Raw()
+    qualification: msgspec.Raw = msgspec.Raw()
 
 
 _carrier = msgspec.json.Decoder(_Carrier).decode
 _identifiers = msgspec.json.Decoder(list[Identifier] | Identifier).decode
-_instance = msgspec.json.Decoder(list[_Instance] | _Instance).decode
+_parts = msgspec.json.Decoder(list[_Part] | _Part).decode
 _dump = msgspec.json.Encoder().encode
 
 
@@ -70,20 +78,33 @@ def system_hash(system: str | None) -> str:
     return NO_SYSTEM if system is None else hashlib.blake2b(_utf8(system), digest_size=8).hexdigest()
 
 
-def identifiers(type: str, resource: bytes | None) -> tuple[Identifier, ...]:
-    """The identifiers by which a search finds this resource, once each. What is malformed counts as none."""
+def system_name(system: str) -> str:
+    """What the index calls all identifiers of a system."""
+    return f"{ANY_VALUE}/{system_hash(system)}"
+
+
+def identifiers(type: str, resource: bytes | None, *, release: str | None = None) -> tuple[Identifier, ...]:
+    """The identifiers by which a search finds this resource, once each. What is malformed counts as none.
+
+    `release`: of FHIR, as it decides where a search looks; None: wherever it looks in any.
+    """
     if resource is None or _TRACE not in resource:
         return ()
     try:
         carrier = _carrier(resource)
     except msgspec.MsgspecError:
         return ()
-    return tuple(dict.fromkeys(_found(carrier, type)))
+    return tuple(dict.fromkeys(_found(carrier, type, release)))
 
 
 def names(type: str, resource: bytes | None) -> tuple[str, ...]:
-    """The index's names for them: of those that have a value."""
-    return tuple(dict.fromkeys(found.name for found in identifiers(type, resource) if found.value is not None))
+    """The index's names for them and for their systems: the same in all releases, so that the index knows none."""
+    found = identifiers(type, resource)
+    if not found:
+        return ()
+    values = [one.name for one in found if one.value is not None]
+    systems = {one.system: None for one in found}
+    return tuple(dict.fromkeys([*values, *[system_name(system) for system in systems if system is not None]]))
 
 
 def new_names(type: str, resource: bytes | None, before: bytes | None) -> tuple[str, ...]:
@@ -112,14 +133,17 @@ def is_whole(resource: bytes) -> bool:
     return bool(resource) and not resource.startswith(_STAND_IN)
 
 
-def _found(carrier: _Carrier, type: str) -> Iterator[Identifier]:
+def _found(carrier: _Carrier, type: str, release: str | None) -> Iterator[Identifier]:
     yield from _read(carrier.identifier)
-    for further in _FURTHER.get(type, ()):
-        if further == "instance":
-            for instance in _instances(carrier.instance):
-                yield from instance.identifier
-        else:
-            yield from _read(getattr(carrier, further))
+    further = _FURTHER.get(type)
+    if further is None or release not in (None, _ONLY_IN.get(further, release)):
+        return
+    raw: msgspec.Raw = getattr(carrier, further)
+    if further.endswith("dentifier"):
+        yield from _read(raw)
+    else:
+        for part in _read_parts(raw):
+            yield from part.identifier
 
 
 def _read(raw: msgspec.Raw) -> list[Identifier]:
@@ -130,9 +154,9 @@ def _read(raw: msgspec.Raw) -> list[Identifier]:
     return found if isinstance(found, list) else [found]
 
 
-def _instances(raw: msgspec.Raw) -> list[_Instance]:
+def _read_parts(raw: msgspec.Raw) -> list[_Part]:
     try:
-        found = _instance(raw) if raw else []
+        found = _parts(raw) if raw else []
     except msgspec.MsgspecError:
         return []
     return found if isinstance(found, list) else [found]

@@ -10,7 +10,8 @@ Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of 
 | `history/system/{t}_{type}_{id}_{version}_{method}-{op}.json` | empty; the key says everything |
 | `tx/{txid}.json` | what became of a transaction: committed or aborted, for good |
 | `identity/{type}/{value}/{system}_{id}_{version}` | empty; that version brought the resource this identifier |
-| `identity/{type}/{value}.claim` | who is about to create a resource for an identifier with this value |
+| `identity/{type}/system/{system}_{id}_{version}` | empty; that version brought it this system |
+| `identity/{type}/{value}.claim` | who was last about to create a resource for an identifier with this value |
 | `resources/Receipt/{id}/…` | what a Bundle with an Idempotency-Key was answered (fhirstore/bundles/receipts.py) |
 | `sweep/state.json` | the sweeper's lease and watermark |
 | `audit/{t}_{action}_{type}_{id}_{op}.json` | an audit line: an administrator did this |
@@ -19,10 +20,11 @@ Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of 
 At the store's root, names that start with `_` belong to no tenant (`_probe/…`).
 
 `{t}` is 13-digit epoch milliseconds, so that it sorts as text. Types and ids cannot hold `_` or `/`, so event keys
-split without escaping. `{value}` and `{system}` are hashes (see `identifiers`). Names that come from outside and have
-no such alphabet (`{submitter}`, `{submission}`) are written as `segment()` does. Different names make different keys,
-and no name leaves its tenant's prefix: builders refuse what is not a type, an id or a tenant, rather than trust that
-somebody checked.
+split without escaping. `{value}` and `{system}` are hashes of 32 and 16 hex digits (see `identifiers`). A claim stays,
+small as it is: the next one is taken over it, and a DELETE cannot tell it from the one that was read before. Names that
+come from outside and have no such alphabet (`{submitter}`, `{submission}`) are written as `segment()` does. Different
+names make different keys, and no name leaves its tenant's prefix: builders refuse what is not a type, an id or a
+tenant, rather than trust that somebody checked.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ _EVENT = re.compile(
     r"(?P<t>\d{13})_(?:(?P<type>[A-Z][A-Za-z]+)_)?(?P<id>[A-Za-z0-9.-]+)_(?P<version>\d+)_(?P<method>[A-Z]+)-(?P<op>[A-Za-z0-9]+)\.json"
 )
 _ENTRY = re.compile(
-    r"(?P<type>[A-Z][A-Za-z]+)/(?P<name>[0-9a-f]{32}/(?:[0-9a-f]{16}|none))_(?P<id>[A-Za-z0-9.-]+)_(?P<version>[1-9]\d*)"
+    r"(?P<type>[A-Z][A-Za-z]+)/(?P<name>[0-9a-f]{32}/(?:[0-9a-f]{16}|none)|system/[0-9a-f]{16})"
+    r"_(?P<id>[A-Za-z0-9.-]+)_(?P<version>[1-9]\d*)"
 )
 _CLAIM = re.compile(r"[A-Z][A-Za-z]+/[0-9a-f]{32}\.claim")
 _PLAIN = re.compile(r"[A-Za-z0-9-]{1,100}")
@@ -85,10 +88,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """One entry of the identity index: version `version` of `type`/`id` was to carry the identifier `name`."""
+    """One entry of the identity index: version `version` of `type`/`id` was to carry what `name` stands for."""
 
     type: str
-    name: str  # `{value}/{system}`
+    name: str  # `{value}/{system}` or `system/{system}`
     id: str
     version: int
 
@@ -175,8 +178,12 @@ class Keyspace:
         return f"{self.prefix}tx/{txid}.json"
 
     def index(self, type: str, name: str) -> str:
-        """Prefix of the entries with this `{value}/{system}`, or with only this `{value}`."""
+        """Prefix of the entries with this name, or, where it is only a `{value}`, with this value in any system."""
         return f"{self.prefix}identity/{type}/{name}{'_' if '/' in name else '/'}"
+
+    def index_after(self, type: str, name: str, id: str) -> str:
+        """A place after all entries of `id` with this name, and before all that follow them."""
+        return f"{self.index(type, name)}{id}_:"  # after all digits
 
     def identity_claim(self, type: str, value: str) -> str:
         """The claim on all identifiers whose value has this hash."""

@@ -69,7 +69,7 @@ class TenantStore:
         """
         content, type_ = await self._admit(resource, lambda content: self._type_of(content, type))
         if if_none_exist is not None:
-            condition = parse_condition(type_, if_none_exist)
+            condition = self._condition(type_, if_none_exist)
             creation = create_unless(
                 self._place.keys,
                 condition,
@@ -189,7 +189,7 @@ class TenantStore:
 
         Raises NotFound (nothing does), MultipleMatches, Unsupported (criteria), and as `patch`.
         """
-        condition = parse_condition(self._known_type(type), criteria)
+        condition = self._condition(self._known_type(type), criteria)
         done = await self._patched(
             lambda validator: resources.patching(patch, validator, if_match, skip_unchanged=skip_unchanged),
             lambda decide: self._conditionally(
@@ -237,7 +237,7 @@ class TenantStore:
         whoever tries at the same time. Raises MultipleMatches, Unsupported (criteria), and as `update`.
         """
         content, type_ = await self._admit(resource, lambda content: self._type_of(content, type))
-        condition, id_ = parse_condition(type_, criteria), resources.id_if_any(content, type_)
+        condition, id_ = self._condition(type_, criteria), resources.id_if_any(content, type_)
 
         def update(id: str) -> Decide:
             build = resources.builder(content, id)
@@ -251,7 +251,7 @@ class TenantStore:
 
         Raises MultipleMatches, Unsupported (criteria), and as `delete`.
         """
-        condition = parse_condition(self._known_type(type), criteria)
+        condition = self._condition(self._known_type(type), criteria)
         protocol = change_matching(self._place.keys, condition, resources.deletion(if_match), context=self._context())
         done = await self._conditionally(condition, protocol)
         return None if done is None else _version_of(done)
@@ -300,7 +300,8 @@ class TenantStore:
         Unsupported.
         """
         known = None if type is None else self._known_type(type)
-        return parse_criteria(known, parameters, now=self._place.objects.now(), lenient=lenient)
+        now, release = self._place.objects.now(), self._engine.validator.definitions.release
+        return parse_criteria(known, parameters, now=now, lenient=lenient, release=release)
 
     async def search(self, criteria: Criteria, *, count: int | None = None, cursor: str | None = None) -> SearchPage:
         """One page of what matches: the first, or the one that the `next` of another page names.
@@ -313,8 +314,7 @@ class TenantStore:
         return await drive(search.page(count, cursor), self._place.objects)
 
     async def count(self, criteria: Criteria) -> int | None:
-        """How many match. By `_id` or `identifier` it costs what a search does; else 1 GET per resource, up to about
-        1,000, and None where there are more. Raises Unavailable."""
+        """How many match: 1 GET per resource, up to about 1,000; None where there are more. Raises Unavailable."""
         remembered, context = self._engine.remembered_histories, self._context()
         search = Search(self._place.tenant, self._place.keys, criteria, remembered, context)
         return await drive(search.total(), self._place.objects)
@@ -416,6 +416,9 @@ class TenantStore:
     def _type_and_id_of(self, content: dict[str, object], type: str | None, id: str | None) -> tuple[str, str]:
         type_ = self._type_of(content, type)
         return type_, resources.id_for_update(content, type_, id)
+
+    def _condition(self, type: str, criteria: str) -> Criteria:
+        return parse_condition(type, criteria, release=self._engine.validator.definitions.release)
 
     async def _conditionally(self, condition: Criteria, protocol: Protocol[_Result]) -> _Result:
         turns = [self._place.keys.identity_claim(condition.type or "", value) for value in condition.values]

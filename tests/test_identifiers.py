@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhirstore.identifiers import Identifier, identifiers, is_whole, names, new_names, value_hash, without_the_rest
+from fhirstore.definitions.load import definitions
+from fhirstore.identifiers import (
+    Identifier,
+    identifiers,
+    is_whole,
+    names,
+    new_names,
+    system_name,
+    value_hash,
+    without_the_rest,
+)
 
 _TEXT = st.text(max_size=20)
 _IDENTIFIERS = st.lists(st.tuples(st.none() | _TEXT, _TEXT), max_size=4)
@@ -70,8 +81,42 @@ def test_identifiers_stand_where_the_search_parameter_looks() -> None:
     assert identifiers("NutritionProduct", instance) == (Identifier(value="n"),)
 
 
+def test_each_system_has_one_name_beside_those_of_values() -> None:
+    """However many identifiers of it there are; nothing that a value has for a hash looks like it."""
+    carried = [("s", "1"), ("s", "2"), ("t", "1"), (None, "1")]
+    values = [Identifier(*one).name for one in carried]
+    assert names("Patient", patient(carried)) == (*values, system_name("s"), system_name("t"))
+
+
+@pytest.mark.parametrize("release", ["4.0", "4.3", "5.0"])
+def test_every_release_searches_where_its_parameter_says(release: str) -> None:
+    """For each type, as the official expression has it, in a resource that has identifiers wherever any type does."""
+    facts = definitions(release)
+    for type_, parameters in facts.search_parameters.items():
+        if "identifier" not in parameters:
+            continue
+        paths = {path.strip(" ()") for path in parameters["identifier"].expression.split("|")}
+        own = {path.removeprefix(f"{type_}.") for path in paths if path.startswith(f"{type_}.")}
+        assert own <= set(_PLACES)
+        body = b",".join(
+            part for path, part in _PLACES.items() if path.partition(".")[0] in facts.types[type_].elements
+        )
+        found = identifiers(type_, b"{" + body + b"}", release=release)
+        assert {one.value for one in found} == own
+        assert set(found) <= set(identifiers(type_, b"{" + body + b"}"))
+
+
+_PLACES = {
+    "identifier": b'"identifier":[{"value":"identifier"}]',
+    "masterIdentifier": b'"masterIdentifier":{"value":"masterIdentifier"}',
+    "instance.identifier": b'"instance":[{"identifier":[{"value":"instance.identifier"}]}]',
+    "qualification.identifier": b'"qualification":[{"identifier":[{"value":"qualification.identifier"}]}]',
+}
+"""Where any type's parameter looks, each with its own name for a value."""
+
+
 def test_what_is_malformed_counts_as_none() -> None:
-    """Where nothing is validated, the index leaves out what it cannot read; without a value nothing is indexed."""
+    """Where nothing is validated, the index leaves out what it cannot read; without a value the system counts."""
     for resource in (
         b'{"identifier":7}',
         b'{"identifier":[{"value":7}]}',
@@ -80,5 +125,5 @@ def test_what_is_malformed_counts_as_none() -> None:
         b'{"instance":{"identifier":1}}',
     ):
         assert identifiers("NutritionProduct", resource) == ()
-    assert names("Patient", b'{"identifier":[{"system":"s"}]}') == ()
+    assert names("Patient", b'{"identifier":[{"system":"s"},{"use":"old"}]}') == (system_name("s"),)
     assert names("Patient", None) == ()

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhirstore.errors import InvalidResource, UnknownTenant
-from fhirstore.identifiers import Identifier
+from fhirstore.identifiers import Identifier, system_name
 from fhirstore.keyspace import Event, IndexEntry, Keyspace, parse_event, parse_index_entry, segment, tenant_id
+from fhirstore.search.entries import place
 
 HOSTILE = st.one_of(
     st.text(max_size=80),
@@ -93,23 +94,33 @@ def test_malformed_tenants_are_refused(text: str) -> None:
         tenant_id(text)
 
 
-@given(TYPES, IDS, st.none() | st.text(max_size=20), st.text(max_size=20), st.integers(1, 10**9))
+@given(TYPES, IDS, IDS, st.none() | st.text(max_size=20), st.text(max_size=20), st.integers(1, 10**9))
 def test_index_entries_are_read_back_from_their_keys(
-    type_: str, id_: str, system: str | None, value: str, version: int
+    type_: str, id_: str, other: str, system: str | None, value: str, version: int
 ) -> None:
-    """An entry's key says whose it is and since when; a lookup by value, with a system or without, lists it."""
-    space, name = Keyspace.of_tenant("clinic"), Identifier(system, value).name
-    key = space.resource(type_, id_).index_entry(name, version)
-    assert parse_index_entry(space, key) == IndexEntry(type_, name, id_, version)
-    assert key.startswith(space.index(type_, name))
-    assert key.startswith(space.index(type_, name.partition("/")[0]))
-    assert inside(key, "clinic/identity/")
+    """An entry's key says whose it is and since when; a lookup of its kind lists it, and one after its id does not."""
+    space = Keyspace.of_tenant("clinic")
+    for name in (Identifier(system, value).name, system_name(system or "")):
+        key = space.resource(type_, id_).index_entry(name, version)
+        assert parse_index_entry(space, key) == IndexEntry(type_, name, id_, version)
+        assert key.startswith(space.index(type_, name))
+        assert key.startswith(space.index(type_, name.partition("/")[0]))
+        assert inside(key, "clinic/identity/")
+        assert key < space.index_after(type_, name, id_)
+        if place(id_) != place(other):
+            assert (space.index_after(type_, name, other) < key) == (place(other) < place(id_))
 
 
 def test_nothing_else_is_an_index_entry() -> None:
     """Claims and strangers' keys are told apart from entries."""
     space, value = Keyspace.of_tenant("clinic"), Identifier(None, "7").name.partition("/")[0]
     entry = space.resource("Patient", "a").index_entry(f"{value}/none", 1)
-    for key in (space.identity_claim("Patient", value), entry + "x", entry[:-1] + "0", entry.replace("_a_", "_.._")):
+    for key in (
+        space.identity_claim("Patient", value),
+        entry + "x",
+        entry[:-1] + "0",
+        entry.replace("_a_", "_.._"),
+        space.resource("Patient", "a").index_entry("system/none", 1),
+    ):
         with pytest.raises(ValueError, match="index entry"):
             parse_index_entry(space, key)

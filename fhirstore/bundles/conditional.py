@@ -15,6 +15,7 @@ from fhirstore.bundles.written import Written
 from fhirstore.errors import FhirError, FhirStoreError, InvalidResource
 from fhirstore.identity.guard import Wanted
 from fhirstore.resources import Version
+from fhirstore.search.criteria import for_creation
 
 
 def questions(entries: Iterable[Entry]) -> Iterator[Question]:
@@ -46,6 +47,8 @@ def _found(entry: Entry, answers: Answers) -> Found | None:
     found = answers[entry.type, criteria]
     if isinstance(found, FhirStoreError):
         raise found
+    if entry.interaction in ("create", "update"):
+        for_creation(found.criteria)
     return found
 
 

@@ -30,8 +30,10 @@ class Found:
 Answers: TypeAlias = dict[Question, Found | FhirStoreError]
 
 
-async def look_up(place: Place, questions: Iterable[Question], *, besides: int, at_once: int) -> Answers:
-    """What matches each of the questions, or why that cannot be known.
+async def look_up(
+    place: Place, questions: Iterable[Question], *, besides: int, at_once: int, release: str = "4.0"
+) -> Answers:
+    """What matches each of the questions, or why that cannot be known. `release`: of FHIR.
 
     Enough matches to tell several from one, even where so many as `besides` of them do not count.
     """
@@ -42,7 +44,7 @@ async def look_up(place: Place, questions: Iterable[Question], *, besides: int, 
     async def some() -> None:
         for question in waiting:
             try:
-                answers[question] = await _found(place, question, 2 + besides)
+                answers[question] = await _found(place, question, 2 + besides, release)
             except FhirStoreError as error:
                 answers[question] = error
 
@@ -52,9 +54,9 @@ async def look_up(place: Place, questions: Iterable[Question], *, besides: int, 
     return answers
 
 
-async def _found(place: Place, question: Question, most: int) -> Found:
+async def _found(place: Place, question: Question, most: int, release: str) -> Found:
     type_, text = question
-    criteria = parse_condition(resources.known_type(type_), text)
+    criteria = parse_condition(resources.known_type(type_), text, release=release)
     matches = await drive(find(place.keys, criteria, most=most), place.objects)
     versions = [
         resources.version_of(match.keys.type, match.keys.id, match.base.record)

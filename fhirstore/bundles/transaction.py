@@ -76,7 +76,8 @@ class Transaction:
     async def _once(self, entries: Sequence[Entry], linking: Linking, body: str | None) -> tuple[Result, ...]:
         writes = [entry for entry in entries if entry.writes]
         asked = [*questions(writes), *linking.questions()]
-        answers = await look_up(self.place, asked, besides=len(writes), at_once=self.options.at_once)
+        release = self.engine.validator.definitions.release
+        answers = await look_up(self.place, asked, besides=len(writes), at_once=self.options.at_once, release=release)
         planned = plan_all(writes, answers, self.engine.ids.new)
         refuse_overlaps((plan.entry, plan.type, plan.id) for plan in planned if plan.writes and plan.id is not None)
         written = Written(planned if asked else ())

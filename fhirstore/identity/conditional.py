@@ -6,9 +6,9 @@
 | one | left as it is | next version; an id in the body must be its id | next version | tombstone |
 | several | refused | refused | refused | refused |
 
-Creating: 1 LIST (nothing found), 1 PUT (claim), 1 LIST (still nothing), then as any create: 2 LIST + 6 PUT with one
-identifier, 5 round trips. Found: 1 LIST + 1 GET. Changing what matches: 1 LIST + 1 GET, then 4 PUT; the version that
-was found must still match when the next one is committed over it, or else one looks again.
+Creating: 1 LIST (nothing found), 1 PUT (claim), 1 LIST (still nothing), then as any create: 2 LIST + 7 PUT with one
+identifier that has a system, 5 round trips. Found: 1 LIST + 1 GET. Changing what matches: 1 LIST + 1 GET, then 4 PUT;
+the version that was found must still match when the next one is committed over it, or else one looks again.
 
 https://hl7.org/fhir/R4/http.html#ccreate · #cond-update · #concurrency · #3.1.0.7.1 ("No matches or One Match: The
 server performs an ordinary delete on the matching resource")
@@ -29,7 +29,7 @@ from fhirstore.identity.claim import Claim, Held, release, take
 from fhirstore.keyspace import Keyspace, ResourceKeys
 from fhirstore.record import Record
 from fhirstore.search.candidates import Match, find
-from fhirstore.search.criteria import Criteria
+from fhirstore.search.criteria import Criteria, for_creation
 
 DecideFor = Callable[[str], Decide]
 """Given the id, what to do about a resource."""
@@ -50,8 +50,10 @@ class Done:
 def create_unless(keys: Keyspace, criteria: Criteria, decide_for: DecideFor, *, context: Context) -> Protocol[Done]:
     """Create under a fresh id, unless something matches: then that one, as it is.
 
-    Raises MultipleMatches, what `decide_for` raises, Contention, Unavailable: nothing was written; WriteOutcomeUnknown.
+    Raises InvalidResource (criteria that cannot be claimed), MultipleMatches, what `decide_for` raises, Contention,
+    Unavailable: nothing was written; WriteOutcomeUnknown.
     """
+    for_creation(criteria)
     for n in range(context.rules.attempts):
         match = _only((yield from find(keys, criteria)))
         if match is not None:
@@ -72,6 +74,7 @@ def update_matching(
     Raises InvalidResource (another id matches), VersionConflict (nothing matches, but `id` is taken), and as
     `create_unless`.
     """
+    for_creation(criteria)
     for n in range(context.rules.attempts):
         match = _only((yield from find(keys, criteria)))
         if match is None:

@@ -7,8 +7,9 @@ type), `page` (one page of the answer).
 | asked for | cost |
 |---|---|
 | `_id` | 1 GET per id |
-| `identifier=value`, `system|value`, `|value` | 1 LIST per value, 1 GET per candidate |
-| `_lastUpdated`, `identifier=system|`, nothing at all | 1 or 2 LIST per page, 1 GET per resource looked at |
+| `identifier=system|value`, `|value`, `system|` | per page 1 LIST for each, 1 GET per candidate |
+| `identifier=value` | the same, and another LIST per 1,000 entries of this value |
+| `_lastUpdated`, nothing at all | 1 or 2 LIST per page, 1 GET per resource looked at |
 
 Criteria are and-ed, the cheapest of them finds the candidates, all of them are checked on the resource itself.
 

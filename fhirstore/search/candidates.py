@@ -1,23 +1,23 @@
 """From criteria to the resources that truly match, by their ids or by the identity index.
 
 The index is a superset: an entry says that some version was to carry the identifier. So each candidate's current
-version is read, and checked. Whoever looks on behalf of a write also takes away what turned out to be dead
+version is read, and checked. Whoever looks also takes away the entries that turned out to be dead
 (`commit.dead_entries`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fhirstore.commit.attempt import Base
 from fhirstore.commit.dead_entries import dead_entries
-from fhirstore.commit.messages import Delete, List, Protocol
+from fhirstore.commit.messages import Delete, Protocol
 from fhirstore.commit.reading import look
-from fhirstore.commit.repeating import listed
 from fhirstore.commit.side_by_side import side_by_side
-from fhirstore.keyspace import IndexEntry, Keyspace, ResourceKeys, parse_index_entry
+from fhirstore.keyspace import Keyspace, ResourceKeys
 from fhirstore.search.criteria import Criteria
+from fhirstore.search.entries import AllOf, AnyOf, Candidate, Entries, Given, Source
 
 _AT_ONCE = 32
 _MOST_REMOVED = 1_000
@@ -33,95 +33,65 @@ class Match:
 
 @dataclass(slots=True)
 class Candidates:
-    """Ids of resources that may match, in order, and the index entries that led there."""
+    """What may match, in order."""
 
     keys: Keyspace
     criteria: Criteria
-    ids: list[str]
-    entries: dict[str, list[IndexEntry]]
+    source: Source
+    _peeked: Candidate | None = None
 
-    def after(self, id: str | None) -> list[str]:
-        """Those that come after `id`."""
-        return self.ids if id is None else [one for one in self.ids if one > id]
-
-    def matching(self, ids: Sequence[str]) -> Protocol[list[Match]]:
-        """Those of `ids` that match. 1 GET each, in parallel."""
-        matches, _ = yield from self._look(ids)
-        return matches
-
-    def all_matching(self, *, most: int) -> Protocol[list[Match]]:
-        """Look for up to `most` matches, and take dead entries away."""
-        found: list[Match] = []
-        for first in range(0, len(self.ids), _AT_ONCE):
-            some, dead = yield from self._look(self.ids[first : first + _AT_ONCE])
-            found += some
-            if dead:
-                yield (Delete(tuple(dead[:_MOST_REMOVED])),)
-            if len(found) >= most:
-                break
+    def next(self, count: int) -> Protocol[list[Candidate]]:
+        """The next ones, `count` of them unless there are fewer. Raises Unavailable."""
+        found = [self._peeked] if self._peeked is not None else []
+        self._peeked = None
+        while len(found) < count and (one := (yield from self.source.next())) is not None:
+            found.append(one)
         return found
 
-    def _look(self, ids: Sequence[str]) -> Protocol[tuple[list[Match], list[str]]]:
+    def more(self) -> Protocol[bool]:
+        """Is there another one? Raises Unavailable."""
+        if self._peeked is None:
+            self._peeked = yield from self.source.next()
+        return self._peeked is not None
+
+    def matching(self, some: Sequence[Candidate]) -> Protocol[list[Match]]:
+        """Those that match. 1 GET each, in parallel; 1 DELETE for what is dead. Raises Unavailable, CorruptRecord."""
         type_ = self.criteria.type or ""
         matches: list[Match] = []
         dead: list[str] = []
-        for first in range(0, len(ids), _AT_ONCE):
-            some = [self.keys.resource(type_, id_) for id_ in ids[first : first + _AT_ONCE]]
-            looks = yield from side_by_side([look(keys) for keys in some])
-            for keys, (base, _) in zip(some, looks, strict=True):
+        for first in range(0, len(some), _AT_ONCE):
+            group = some[first : first + _AT_ONCE]
+            resources = [self.keys.resource(type_, one.id) for one in group]
+            looks = yield from side_by_side([look(keys) for keys in resources])
+            for one, keys, (base, _) in zip(group, resources, looks, strict=True):
                 if self.criteria.match(type_, keys.id, base.shown):
                     matches.append(Match(keys, base))
-                entries = self.entries.get(keys.id, ())
-                dead += [keys.index_entry(one.name, one.version) for one in dead_entries(entries, base, type_)]
-        return matches, dead
+                dead += [keys.index_entry(old.name, old.version) for old in dead_entries(one.entries, base, type_)]
+        if dead:
+            yield (Delete(tuple(dead[:_MOST_REMOVED])),)
+        return matches
 
 
-def candidates(keys: Keyspace, criteria: Criteria) -> Protocol[Candidates]:
-    """Everything that may meet the criteria, which are `found_by_index`. 1 LIST per token, unless there are ids."""
+def candidates(keys: Keyspace, criteria: Criteria, *, after: str | None = None, limit: int = 1_000) -> Candidates:
+    """Everything that may meet the criteria, which are `found_by_index`; or what comes after the id `after`.
+
+    `limit`: keys in a LIST. Costs 1 LIST per name and `limit` entries, unless there are ids.
+    """
     if criteria.ids:
-        return Candidates(keys, criteria, sorted(frozenset.intersection(*criteria.ids)), {})
-    entries: dict[str, list[IndexEntry]] = {}
-    ids: set[str] | None = None
-    for tokens in criteria.identifiers:
-        wanted = [token.name for token in tokens]
-        if not all(wanted):
-            continue
-        found: set[str] = set()
-        pages = [entries_of(keys, criteria.type or "", name) for name in dict.fromkeys(wanted) if name]
-        for entry in _each((yield from side_by_side(pages))):
-            found.add(entry.id)
-            known = entries.setdefault(entry.id, [])
-            if entry not in known:
-                known.append(entry)
-        ids = found if ids is None else ids & found
-    return Candidates(keys, criteria, sorted(ids or ()), entries)
+        return Candidates(keys, criteria, Given(frozenset.intersection(*criteria.ids), after))
+    sources = [
+        AnyOf([Entries(keys, criteria.type or "", name, after, limit) for name in names])
+        for names in criteria.names_in_index
+    ]
+    return Candidates(keys, criteria, sources[0] if len(sources) == 1 else AllOf(sources))
 
 
 def find(keys: Keyspace, criteria: Criteria, *, most: int = 2) -> Protocol[list[Match]]:
-    """Up to `most` matches of a condition. 1 LIST per token, 1 GET per candidate. Raises Unavailable, CorruptRecord."""
-    found = yield from candidates(keys, criteria)
-    return (yield from found.all_matching(most=most))
-
-
-def entries_of(keys: Keyspace, type: str, name: str) -> Protocol[list[IndexEntry]]:
-    """The entries below one name, in the order listed. 1 LIST per 1,000. Raises Unavailable."""
-    prefix = keys.index(type, name)
-    found: list[IndexEntry] = []
-    page = yield from listed(List(prefix))
-    while True:
-        found += [entry for item in page.objects if (entry := index_entry_of(keys, item.key)) is not None]
-        if page.cursor is None:
-            return found
-        page = yield from listed(List(prefix, cursor=page.cursor))
-
-
-def index_entry_of(keys: Keyspace, key: str) -> IndexEntry | None:
-    """The entry that `key` is, if it is one."""
-    try:
-        return parse_index_entry(keys, key)
-    except ValueError:
-        return None
-
-
-def _each(pages: Iterable[list[IndexEntry]]) -> Iterator[IndexEntry]:
-    return (entry for page in pages for entry in page)
+    """Up to `most` matches of a condition. 1 LIST per name, 1 GET per candidate. Raises Unavailable, CorruptRecord."""
+    some = candidates(keys, criteria)
+    found: list[Match] = []
+    count = max(4, most)
+    while len(found) < most and (next_ones := (yield from some.next(count))):
+        found += yield from some.matching(next_ones)
+        count = min(_AT_ONCE, 2 * count)
+    return found

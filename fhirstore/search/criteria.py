@@ -31,7 +31,8 @@ Pairs = Iterable[tuple[str, str]]
 class Criteria:
     """What a resource of `type` (None: of any, or of `types`) must be. Each field: all of them, any of each.
 
-    `used`: the parameters that these criteria are made of, as given; `ignored`: those that were left out.
+    `used`: the parameters that these criteria are made of, as given; `ignored`: those that were left out. `release`: of
+    FHIR, which says where a resource has its identifiers.
     """
 
     type: str | None
@@ -41,6 +42,7 @@ class Criteria:
     types: tuple[frozenset[str], ...] = ()
     used: tuple[tuple[str, str], ...] = ()
     ignored: tuple[tuple[str, str], ...] = ()
+    release: str = "4.0"
 
     def match(self, type: str, id: str, record: Record | None) -> bool:
         """Does this version, as readers see it, meet them all? A deleted resource meets none."""
@@ -52,7 +54,7 @@ class Criteria:
             return False
         if not self.identifiers:
             return True
-        carried = identifiers(type, record.resource)
+        carried = identifiers(type, record.resource, release=self.release)
         return all(any(token.matches(one) for token in tokens for one in carried) for tokens in self.identifiers)
 
     @property
@@ -63,8 +65,24 @@ class Criteria:
 
     @property
     def found_by_index(self) -> bool:
-        """Do ids, or the identity index, lead to all that match?"""
-        return bool(self.ids) or any(all(token.name for token in tokens) for tokens in self.identifiers)
+        """Do ids, or the identity index, lead to all that match? (In any system, by history where a time is given.)"""
+        return bool(self.ids or self._with_values or (self.identifiers and not self.updated))
+
+    @property
+    def names_in_index(self) -> tuple[tuple[str, ...], ...]:
+        """Names in the identity index: what matches has one of each. Those of values, if there are any, as they lead
+        to few; else one system is enough to go by."""
+        chosen = self._with_values or self.identifiers[:1]
+        return tuple(tuple(dict.fromkeys(token.name for token in tokens)) for tokens in chosen)
+
+    @property
+    def exclusive(self) -> bool:
+        """Can one make sure that nobody else creates on them meanwhile, by their `values`? An id is its own claim."""
+        return bool(self.ids or self._with_values)
+
+    @property
+    def _with_values(self) -> tuple[tuple[Token, ...], ...]:
+        return tuple(tokens for tokens in self.identifiers if all(token.value is not None for token in tokens))
 
 
 @dataclass(slots=True)
@@ -110,10 +128,12 @@ class _Reading:
             self.identifiers.append(tuple(token(value) for value in values))
 
 
-def parse_criteria(type: str | None, pairs: Pairs, *, now: int, lenient: bool = False) -> Criteria:
+def parse_criteria(
+    type: str | None, pairs: Pairs, *, now: int, lenient: bool = False, release: str = "4.0"
+) -> Criteria:
     """Read search parameters. `type` None: of all types. `now`: epoch ms, for `ap`.
 
-    `lenient`: leave out parameters that are not supported. Raises InvalidResource, Unsupported.
+    `lenient`: leave out parameters that are not supported. `release`: of FHIR. Raises InvalidResource, Unsupported.
     """
     reading = _Reading(type, now)
     used, ignored = [], []
@@ -134,24 +154,40 @@ def parse_criteria(type: str | None, pairs: Pairs, *, now: int, lenient: bool = 
         tuple(reading.types),
         tuple(used),
         tuple(ignored),
+        release,
     )
 
 
-def parse_condition(type: str, query: str) -> Criteria:
+def parse_condition(type: str, query: str, *, release: str = "4.0") -> Criteria:
     """The criteria of a conditional interaction or reference, from a query string like `identifier=system|value`.
 
     A leading `?` or `[type]?` may stand there.
 
-    They must be such that nobody else's write goes unnoticed: ids, or identifiers with a value. Raises InvalidResource,
-    Unsupported.
+    They must lead to what matches: by ids or identifiers. To create on them takes more: `for_creation`. Raises
+    InvalidResource, Unsupported.
     """
-    criteria = parse_criteria(
-        type, parse_qsl(query.removeprefix(f"{type}?").removeprefix("?"), keep_blank_values=True), now=0
-    )
+    pairs = parse_qsl(query.removeprefix(f"{type}?").removeprefix("?"), keep_blank_values=True)
+    criteria = parse_criteria(type, pairs, now=0, release=release)
     if criteria.updated:
         raise Unsupported("'_lastUpdated' is not supported as a condition; use _id or identifier")
     if not criteria.found_by_index:
-        raise InvalidResource("A condition needs '_id', or 'identifier' with a value", code="required")
+        raise InvalidResource("A condition needs '_id' or 'identifier'", code="required")
+    return criteria
+
+
+def for_creation(criteria: Criteria) -> Criteria:
+    """These criteria, if something may be created because nothing meets them. Raises InvalidResource.
+
+    Who creates claims what the criteria name, so that no other does at the same time. A value is claimed by the few who
+    want just this identifier; a system would have to be claimed by all who create anything with an identifier of it,
+    one after the other.
+    """
+    if not criteria.exclusive:
+        raise InvalidResource(
+            "To create on a condition, it needs '_id', or 'identifier' with a value: system| alone does not name one"
+            " resource, and nothing could keep others from creating with the same system meanwhile",
+            code="required",
+        )
     return criteria
 
 

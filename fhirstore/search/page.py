@@ -1,7 +1,8 @@
 """One page of a search, and where the next one starts.
 
-What ids or the index lead to comes in the order of the ids; everything else newest first. A cursor is a place in that
-order, opaque to clients, and names no tenant and no criteria: a forged one shows other pages of the same search.
+What ids or the index lead to comes in the order of the ids (`entries.place`); everything else newest first. A cursor is
+a place in that order, opaque to clients, and names no tenant and no criteria: a forged one shows other pages of the
+same search.
 
 https://hl7.org/fhir/R4/http.html#paging
 """
@@ -33,6 +34,7 @@ from fhirstore.times import Period
 _LONGEST = 4096
 _ROUNDS = 4  # then the page is shorter than asked for
 _COUNTED = 4  # pages that are looked through for a total
+_LOOKED = _COUNTED * MAX_COUNT  # resources that the index leads to, and one page looks at
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,24 +93,27 @@ class Search:
         return None
 
     def _by_index(self, want: int, cursor: _AfterId | None) -> Protocol[SearchPage]:
-        found = yield from candidates(self.keys, self.criteria)
-        ids = found.after(None if cursor is None else cursor.id)
+        after = None if cursor is None else cursor.id
+        found = candidates(self.keys, self.criteria, after=after, limit=2 * want + 1 if want else 1_000)
         budget = Budget(PAGE_BYTES)
         matches: list[Match] = []
-        total = 0
-        while ids and (not want or (len(matches) < want and budget.room > 0)):
-            some = ids[: min(budget.at_once, want - len(matches)) if want else budget.at_once]
-            ids = ids[len(some) :]
+        total = looked = 0
+        while looked < _LOOKED and (not want or (len(matches) < want and budget.room > 0)):
+            some = yield from found.next(min(budget.at_once, want - len(matches)) if want else budget.at_once)
+            if not some:
+                break
             new = yield from found.matching(some)
             total += len(new)
             for match in new:
                 if match.base.record is not None:
                     budget.spend(match.base.record) if want else budget.expect(match.base.record)
             matches += new if want else ()
-            last = some[-1]
-        complete = cursor is None and not ids
-        following = _encode(_AfterId(last)) if ids else None
-        return SearchPage(_versions(matches), following, total if complete else None, self.criteria)
+            looked += len(some)
+            after = some[-1].id
+        more = after is not None and (yield from found.more())
+        following = _encode(_AfterId(after)) if more and want and after is not None else None
+        total_known = cursor is None and not more
+        return SearchPage(_versions(matches), following, total if total_known else None, self.criteria)
 
     def _recent(self, want: int, cursor: _Older | None) -> Protocol[SearchPage]:
         recent = Recent(

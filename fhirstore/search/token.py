@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fhirstore.identifiers import Identifier, system_hash, value_hash
+from fhirstore.identifiers import Identifier, system_hash, system_name, value_hash
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`value` None: any. `system` None: none at all, unless `any_system`."""
+    """`value` None: any, of that system. `system` None: none at all, unless `any_system`."""
 
     value: str | None
     system: str | None = None
@@ -37,10 +37,12 @@ class Token:
         return None if self.value is None else value_hash(self.value)
 
     @property
-    def name(self) -> str | None:
-        """What the index calls all that match; None where it has no name for them."""
-        found = self.value_hash
-        return found if found is None or self.any_system else f"{found}/{system_hash(self.system)}"
+    def name(self) -> str:
+        """What the index calls all that match."""
+        if self.value is None:
+            return system_name(self.system or "")
+        hashed = value_hash(self.value)
+        return hashed if self.any_system else f"{hashed}/{system_hash(self.system)}"
 
 
 def token(text: str) -> Token:

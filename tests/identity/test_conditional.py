@@ -50,7 +50,7 @@ async def test_a_create_that_meets_a_match_leaves_it_as_it_is(clinic: TenantStor
 
 
 async def test_what_conditional_interactions_cost(store: MeteredStore, clinic: TenantStore) -> None:
-    """A create: 2 LIST + 6 PUT in 5 round trips; a hit 1 LIST + 1 GET; an update 1 LIST + 1 GET + 4 PUT in 4."""
+    """A create: 2 LIST + 7 PUT in 5 round trips; a hit 1 LIST + 1 GET; an update 1 LIST + 1 GET + 4 PUT in 4."""
     with store.measure() as miss:
         await clinic.create(patient(), if_none_exist=S1)
     with store.measure() as hit:
@@ -61,11 +61,11 @@ async def test_what_conditional_interactions_cost(store: MeteredStore, clinic: T
         await clinic.update(patient(id=(await clinic.create(patient(), if_none_exist=S1)).id))
     with store.measure() as by_id:
         await clinic.create(patient("2"), if_none_exist="_id=none")
-    assert (miss.requests, miss.round_trips) == ({"LIST": 2, "PUT": 6}, 5)
+    assert (miss.requests, miss.round_trips) == ({"LIST": 2, "PUT": 7}, 5)
     assert (hit.requests, hit.round_trips) == ({"LIST": 1, "GET": 1}, 2)
     assert (update.requests, update.round_trips) == ({"LIST": 1, "GET": 1, "PUT": 4}, 4)
     assert next_update.requests == {"LIST": 1, "GET": 1, "PUT": 4}  # the update itself reads nothing
-    assert (by_id.requests, by_id.round_trips) == ({"GET": 1, "PUT": 5}, 3)
+    assert (by_id.requests, by_id.round_trips) == ({"GET": 1, "PUT": 6}, 3)
 
 
 async def test_several_matches_are_refused(clinic: TenantStore) -> None:
@@ -128,10 +128,29 @@ async def test_conditions_that_lead_nowhere_are_refused(clinic: TenantStore) -> 
     for criteria in ("name=x", "identifier=s|1&name=x", "identifier:not=1"):
         with pytest.raises(Unsupported):
             await clinic.create(patient(), if_none_exist=criteria)
-    for criteria in ("", "identifier=s|", "identifier="):
+    for criteria in ("", "identifier="):
         with pytest.raises(InvalidResource):
             await clinic.conditional_delete("Patient", criteria)
+    for criteria in ("identifier=s|", "identifier=s|,1"):  # what nobody can claim
+        with pytest.raises(InvalidResource):
+            await clinic.create(patient(), if_none_exist=criteria)
+        with pytest.raises(InvalidResource):
+            await clinic.conditional_update(patient(), criteria)
     assert await total(clinic) == 0
+
+
+async def test_a_system_alone_is_a_condition_to_change_on(store: MeteredStore, clinic: TenantStore) -> None:
+    """Where nothing can be created, a system does; several are refused after a look at a few of them."""
+    created = await clinic.create(patient())
+    deleted = await clinic.conditional_delete("Patient", "identifier=s|")
+    assert deleted is not None
+    assert deleted.id == created.id
+    assert (await clinic.conditional_delete("Patient", "identifier=s|")) is None
+    for number in range(50):
+        await clinic.create(patient(str(number)))
+    with store.measure() as cost, pytest.raises(MultipleMatches):
+        await clinic.conditional_delete("Patient", "identifier=s|")
+    assert cost.requests == {"LIST": 1, "GET": 4}
 
 
 async def test_concurrent_creates_of_one_identifier_make_one() -> None:
@@ -156,4 +175,6 @@ async def test_dead_entries_are_taken_away_by_lookups(clinic: TenantStore, store
     await clinic.delete("Patient", created.id)
     await clinic.conditional_delete("Patient", "identifier=s|1,s|2")
     left = [item.key for item in (await store.list("clinic/identity/")).objects]
-    assert left == []
+    assert [key.split("/")[3] for key in left] == ["system"]
+    assert (await clinic.search(clinic.criteria("Patient", [("identifier", "s|")]))).matches == ()
+    assert (await store.list("clinic/identity/")).objects == ()

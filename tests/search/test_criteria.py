@@ -6,7 +6,7 @@ import pytest
 
 from fhirstore.errors import FhirError, InvalidResource, Unsupported
 from fhirstore.record import Record
-from fhirstore.search.criteria import Criteria, parse_condition, parse_criteria
+from fhirstore.search.criteria import Criteria, for_creation, parse_condition, parse_criteria
 from fhirstore.times import period
 
 NOW = period("2024-06-01T00:00:00Z").start
@@ -131,9 +131,27 @@ def test_the_lenient_leave_out_only_what_is_unknown() -> None:
 
 
 def test_conditions_must_lead_somewhere() -> None:
-    """A condition names ids or values; what could only be answered by looking at everything is refused."""
+    """A condition names ids or identifiers; what could only be answered by looking at everything is refused."""
     assert parse_condition("Patient", "?identifier=http%3A%2F%2Fs%7Cv").found_by_index
     assert len(parse_condition("Patient", "identifier=s|v&identifier=t|v,w").values) == 2
-    for query in ("", "identifier=s|", "name=x", "_lastUpdated=gt2020"):
+    for query in ("", "name=x", "_lastUpdated=gt2020", "identifier=s|v&_lastUpdated=gt2020"):
         with pytest.raises(FhirError):
             parse_condition("Patient", query)
+
+
+def test_only_what_can_be_claimed_is_a_condition_to_create_on() -> None:
+    """Ids and values; a system alone would have to be claimed by whoever creates anything with an identifier of it."""
+    for query in ("_id=a", "identifier=v", "identifier=s|v", "identifier=|v", "identifier=s|&identifier=v"):
+        assert for_creation(parse_condition("Patient", query)).found_by_index
+    for query in ("identifier=s|", "identifier=s|,v"):
+        with pytest.raises(InvalidResource, match="system"):
+            for_creation(parse_condition("Patient", query))
+
+
+def test_qualifications_count_in_r5_only() -> None:
+    """Where identifiers are is the release's word: R5 also searches those of a practitioner's qualifications."""
+    body = b'{"resourceType":"Practitioner","qualification":[{"identifier":[{"system":"s","value":"q"}]}]}'
+    record = Record(1, NOW, "op", "PUT", body)
+    for release, found in (("4.0", False), ("4.3", False), ("5.0", True)):
+        criteria = parse_condition("Practitioner", "identifier=s|q", release=release)
+        assert criteria.match("Practitioner", "a", record) is found

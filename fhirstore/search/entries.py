@@ -1,0 +1,161 @@
+"""Ids by the identity index, in the order of their entries' keys, each LIST as late as possible.
+
+All entries of one name stand in one flat folder, so a LIST has them by id: `a` before `b`, and before `a` what goes on
+with a byte below `_`. That is the order of all pages (`place`). Tokens of which any may match are merged, parameters of
+which all must match are walked in step; neither needs more than one LIST of each name at a time. Only for a value in
+any system, whose entries come by system, all are read first.
+
+What is found is a superset, and an id that matches all the time is met: its entries are at one place, and the last of
+them never goes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol as Shape
+
+from fhirstore.commit.messages import List, Protocol
+from fhirstore.commit.repeating import listed
+from fhirstore.commit.side_by_side import side_by_side
+from fhirstore.keyspace import IndexEntry, Keyspace, parse_index_entry
+from fhirstore.objects.base import Listed
+
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An id that may match, and the entries that say so."""
+
+    id: str
+    entries: tuple[IndexEntry, ...] = ()
+
+
+class Source(Shape):
+    """Candidates, in the order of `place`, each id once."""
+
+    def next(self) -> Protocol[Candidate | None]:
+        """The next one; None: that were all. Raises Unavailable."""
+        ...
+
+
+def place(id: str) -> str:
+    """What candidates are sorted by."""
+    return f"{id}_"
+
+
+class Given:
+    """These ids."""
+
+    def __init__(self, ids: frozenset[str], after: str | None) -> None:
+        self._ids = deque(sorted((id_ for id_ in ids if after is None or place(id_) > place(after)), key=place))
+
+    def next(self) -> Protocol[Candidate | None]:
+        yield from ()
+        return Candidate(self._ids.popleft()) if self._ids else None
+
+
+@dataclass(slots=True)
+class Entries:
+    """The entries of one name, those after the id `after`. `limit`: keys in a LIST. `ahead`: read, and not yet used."""
+
+    keys: Keyspace
+    type: str
+    name: str
+    after: str | None = None
+    limit: int = 1_000
+    ahead: deque[IndexEntry] = field(default_factory=deque)
+    over: bool = False
+    _cursor: str | None = None
+
+    @property
+    def short(self) -> bool:
+        """Must one read on to know what comes next?"""
+        return not self.ahead and not self.over
+
+    def read_on(self) -> Protocol[None]:
+        """Until something is ahead, or all is over. Raises Unavailable."""
+        while self.short:
+            if "/" in self.name:
+                self.ahead.extend((yield from self._page()))
+            else:
+                yield from self._all()
+
+    def _page(self) -> Protocol[list[IndexEntry]]:
+        prefix = self.keys.index(self.type, self.name)
+        start = None if self.after is None else self.keys.index_after(self.type, self.name, self.after)
+        first = self._cursor is None
+        page = yield from listed(
+            List(prefix, start_after=start if first else None, cursor=self._cursor, limit=self.limit)
+        )
+        self._cursor = page.cursor
+        self.over = page.cursor is None
+        return [entry for item in page.objects if (entry := _entry_of(self.keys, item)) is not None]
+
+    def _all(self) -> Protocol[None]:
+        found: list[IndexEntry] = []
+        after = "" if self.after is None else place(self.after)
+        self.after, self.limit = None, 1_000
+        while not self.over:
+            found += yield from self._page()
+        wanted = (one for one in found if place(one.id) > after)
+        self.ahead.extend(sorted(wanted, key=lambda one: place(one.id)))
+
+
+@dataclass(slots=True)
+class AnyOf:
+    """What any of these names leads to."""
+
+    names: Sequence[Entries]
+
+    def next(self) -> Protocol[Candidate | None]:
+        yield from self._read_on()
+        first = min((place(one.ahead[0].id) for one in self.names if one.ahead), default=None)
+        if first is None:
+            return None
+        entries: list[IndexEntry] = []
+        found = True
+        while found:
+            found = False
+            for name in self.names:
+                while name.ahead and place(name.ahead[0].id) == first:
+                    entries.append(name.ahead.popleft())
+                    found = True
+            yield from self._read_on()
+        return Candidate(entries[0].id, tuple(entries))
+
+    def _read_on(self) -> Protocol[None]:
+        short = [name for name in self.names if name.short]
+        for first in range(0, len(short), _AT_ONCE):
+            yield from side_by_side([name.read_on() for name in short[first : first + _AT_ONCE]])
+
+
+@dataclass(slots=True)
+class AllOf:
+    """What all of these lead to."""
+
+    sources: Sequence[Source]
+
+    def next(self) -> Protocol[Candidate | None]:
+        found = yield from side_by_side([source.next() for source in self.sources])
+        while True:
+            there = [one for one in found if one is not None]
+            if len(there) < len(found):
+                return None
+            last = max(place(one.id) for one in there)
+            behind = [n for n, one in enumerate(there) if place(one.id) < last]
+            if not behind:
+                return Candidate(there[0].id, tuple(dict.fromkeys(entry for one in there for entry in one.entries)))
+            following = yield from side_by_side([self.sources[n].next() for n in behind])
+            for n, one in zip(behind, following, strict=True):
+                found[n] = one
+
+
+def _entry_of(keys: Keyspace, item: Listed) -> IndexEntry | None:
+    """The entry that this is, if it is one."""
+    try:
+        return parse_index_entry(keys, item.key)
+    except ValueError:
+        return None
