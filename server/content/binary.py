@@ -25,6 +25,7 @@ from fhirstore.errors import InvalidResource
 from server.call import Call
 from server.content.body import as_json, raw_body, resource_body
 from server.content.media import FHIR_JSON, FHIR_XML, negotiate, ranges
+from server.content.representation import AS_STORED
 from server.fields import parameters
 from server.http_dates import http_date
 from server.refusal import Refused
@@ -127,6 +128,8 @@ async def written(call: Call) -> bytes:
 
     Raises as `resource_body`.
     """
+    if call.representation is not AS_STORED:
+        call.representation.check_resource()
     if call.parameters.get("type") != "Binary":
         return await resource_body(call)
     content_type = call.header(b"content-type") or _OCTETS

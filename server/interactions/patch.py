@@ -35,6 +35,7 @@ async def patch_body(call: Call) -> Patch:
     is a JSON Patch, Parameters are a FHIRPath Patch, and any other object is a Merge Patch. Raises Refused (415), and
     as `resource_body`.
     """
+    call.representation.check_resource()
     name = parameters(call.header(b"content-type") or "")[0].lower()
     if name == "application/json-patch+json":
         return JsonPatch.parse(await raw_body(call))

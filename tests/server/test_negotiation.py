@@ -270,3 +270,23 @@ async def test_head_says_what_get_would(served: Served, path: str) -> None:
     assert {n: v for n, v in head.headers.items() if n not in own} == {
         n: v for n, v in get.headers.items() if n not in own
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "Observation"),
+        ("PUT", "Observation/o"),
+        ("PUT", "Observation?_id=o"),
+        ("PUT", "Binary/b"),
+        ("PATCH", "Observation/o"),
+    ],
+)
+async def test_a_count_is_no_answer_to_a_write(served: Served, method: str, path: str) -> None:
+    """400 before anything is written."""
+    mark = "&" if "?" in path else "?"
+    with served.meter.measure() as cost:
+        answer = await served.client.request(
+            method, f"/fhir/{path}{mark}_summary=count", content=BODY, headers=FHIR_JSON
+        )
+    assert (answer.status_code, cost.requests) == (400, {})
