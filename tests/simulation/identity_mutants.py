@@ -6,9 +6,11 @@ would wait for a second), the second look of whoever found a claim held.
 
 from __future__ import annotations
 
+from fhirstore import identifiers
 from fhirstore.commit import attempt, dead_entries, transaction
 from fhirstore.identity import claim, conditional
 from fhirstore.identity.guard import Exclusive
+from fhirstore.keyspace import Keyspace
 from fhirstore.search.candidates import Candidates
 from tests.simulation.mutation import Mutant
 
@@ -73,12 +75,26 @@ IDENTITY_MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "candidates not verified",
-        Candidates._look,
+        Candidates.matching,
         "self.criteria.match(type_, keys.id, base.shown)",
         "base.shown is not None",
         shape="moved",
     ),
     Mutant("no index entries", attempt.keys_beside, ", *entries)", ")", shape="moved"),
+    Mutant(
+        "no index entries for systems",
+        identifiers.names,
+        "for system in systems if system is not None",
+        "for system in ()",
+        shape="moved",
+    ),
+    Mutant(
+        "a page goes on before the entries of the last id",
+        Keyspace.index_after,
+        "}_:",
+        "}_",
+        shape="moved",
+    ),
     Mutant(
         "entries not told from those of the version before",
         attempt.keys_beside,
