@@ -29,6 +29,7 @@ _NOT_STRUCTURE = bytes(set(range(256)) - set(b"[]{},"))
 _NOT_QUOTES_OR_BRACKETS = bytes(set(range(256)) - set(b'"[]{}'))
 _AS_PARENTHESES = bytes.maketrans(b"[]{}", b"()()")
 _DEPTH_PREFIX = 8192
+_FEW_ESCAPES = 5000
 
 # A string, also one that is never closed. Every repeat is possessive, so that no body makes these backtrack.
 _STRING = rb'"(?:[^"\\]++|\\.)*+"?'
@@ -128,21 +129,21 @@ def _outweighs(limit: int, text: bytes) -> bool:
     if b'"' in skeleton:
         skeleton = b"".join(skeleton.split(b'"')[::2])
     skeleton = skeleton.translate(_AS_PARENTHESES)
-    if b"(" * (limit + 1) in skeleton:
-        return True
-    for _ in range(limit + 1):
+    for levels in range(limit + 1):  # taken off, from the innermost
         before = len(skeleton)
+        if levels + before // 2 <= limit:
+            return False
         skeleton = skeleton.replace(b"()", b"")
         if len(skeleton) == before:
-            return skeleton.count(b"(") > limit
+            return levels + skeleton.count(b"(") > limit
     return True
 
 
 def _without_escapes(text: bytes) -> bytes:
     """`text` without backslashes and the characters they escape."""
-    if text.count(b"\\") * 64 > len(text):
+    kept, *pieces = text.split(b"\\", _FEW_ESCAPES)
+    if len(pieces) == _FEW_ESCAPES:
         return text.replace(b"\\\\", b"").replace(b'\\"', b"")  # same speed however many; the rest does no harm
-    kept, *pieces = text.split(b"\\")
     parts, escaped = [kept], False  # whether the piece before was a backslash that the next one escapes
     for piece in pieces:
         parts.append(piece if escaped else piece[1:])
