@@ -130,6 +130,8 @@ class Task:
             self._ended(call, end.value)
         except FhirStoreError as error:
             self._ended(call, error)
+        except AssertionError as untrue:
+            self._process.world.violated(f"{self._name}: an assertion does not hold: {untrue}")
         else:
             if isinstance(batch, Pause):
                 world = self._process.world
