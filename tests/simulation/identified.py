@@ -16,18 +16,21 @@ from fhirstore.errors import (
     VersionConflict,
     WriteOutcomeUnknown,
 )
+from fhirstore.history.remembered import RememberedHistories
 from fhirstore.identifiers import Identifier, identifiers
 from fhirstore.identity.conditional import Done, change_matching, create_unless, update_matching
 from fhirstore.identity.guard import Exclusive, Matched, Wanted
 from fhirstore.resources import creation, deletion, update
 from fhirstore.search.candidates import Match, find
-from fhirstore.search.criteria import Criteria, parse_condition
+from fhirstore.search.criteria import Criteria, parse_condition, parse_criteria
+from fhirstore.search.page import Search
 from tests.simulation.operations import same, shown, tell
 from tests.simulation.process import Process
 from tests.simulation.task import Call, Operation
 from tests.simulation.truth import KEYS, TYPE, Truth
 
 _ATTEMPTS = 8
+_PAGES = 50  # more than a schedule can fill
 
 
 def criteria_for(value: str, form: str) -> Criteria:
@@ -97,6 +100,51 @@ class Seek:
             wrong += _carried(call, match.keys.id, match.base.record, self.value, truth)
         identifier = Identifier("s", self.value)
         missed = truth.identities.missed(identifier, found, call.began, call.ended)
+        return wrong + [f"did not find {id_}, which was there all the time" for id_ in missed]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """All pages of a search: id and version of each match. `more`: they did not end."""
+
+    matches: tuple[tuple[str, int], ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SeekAll:
+    """GET [type]?identifier=s|&_count=…, page after page."""
+
+    count: int
+
+    def start(self, process: Process, context: Context, call: Call) -> Protocol[Listed]:
+        criteria = parse_criteria(TYPE, [("identifier", "s|")], now=0)
+        search = Search("t", KEYS, criteria, RememberedHistories(), context)
+        found: list[tuple[str, int]] = []
+        cursor: str | None = None
+        for _ in range(_PAGES):
+            page = yield from search.page(self.count, cursor)
+            found += [(match.id, match.version_id) for match in page.matches]
+            cursor = page.next
+            if cursor is None:
+                break
+        return Listed(tuple(found), more=cursor is not None)
+
+    def judge(self, call: Call, truth: Truth) -> list[str]:
+        if call.ended is None or isinstance(call.outcome, Unavailable):
+            return []
+        if not isinstance(call.outcome, Listed):
+            return [f"ended with {call.outcome!r}"]
+        ids = [id_ for id_, _ in call.outcome.matches]
+        wrong = ["was given page after page"] if call.outcome.more else []
+        wrong += [] if len(ids) == len(set(ids)) else ["was given a resource twice"]
+        for id_, version in call.outcome.matches:
+            history = truth.history(id_)
+            if not history.shows(version, call.began, call.ended):
+                wrong.append(f"was given {id_} version {version}, which was not current at any time meanwhile")
+            elif not identifiers(TYPE, history.versions[version - 1].record.resource):
+                wrong.append(f"was given {id_}, which does not match")
+        missed = truth.identities.missed(Identifier("s"), set(ids), call.began, call.ended)
         return wrong + [f"did not find {id_}, which was there all the time" for id_ in missed]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 
 from fhirstore.commit.rules import Rules
-from tests.simulation.identified import Carry, Conditional, CreateAll, Seek
+from tests.simulation.identified import Carry, Conditional, CreateAll, Seek, SeekAll
 from tests.simulation.machines import Machine, a_temper
 from tests.simulation.operations import Write
 from tests.simulation.process import Temper
@@ -66,8 +66,10 @@ def _moved(chance: Random, rules: Rules) -> tuple[Machine, ...]:
             step: Operation
             if roll < 0.45:
                 step = Carry(id_, chance.choice(sets))
-            elif roll < 0.7:
+            elif roll < 0.6:
                 step = Seek(chance.choice("xxy"), _form(chance))
+            elif roll < 0.7:
+                step = SeekAll(chance.choice((1, 1, 2, 50)))
             elif roll < 0.8:
                 step = Write(id_, "delete")
             elif roll < 0.85:

@@ -2,14 +2,14 @@
 
 Conditional creations say so in their content (`"by"`). While what one of them made carries an identifier, another must
 not come to be with the same one; plain writes may do what they like. A resource that carries an identifier has an index
-entry for it from the instant of its commit on, and nobody takes the last one away.
+entry for it, and one for its system, from the instant of its commit on, and nobody takes the last of them away.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fhirstore.identifiers import Identifier, identifiers
+from fhirstore.identifiers import Identifier, identifiers, system_name
 from fhirstore.identity.claim import decode_claim
 from fhirstore.keyspace import Keyspace, parse_index_entry
 from fhirstore.record import Record
@@ -38,14 +38,14 @@ class Identities:
                 truth.transactions.claimed(intent.tx, key)
             return
         history = truth.history(entry.id)
-        if after is None and any(one.name == entry.name for one in carried(history)):
+        if after is None and entry.name in _names(history):
             self._indexed(history, entry.name, but=entry.version)
 
     def committed(self, history: History, record: Record) -> None:
         """A version came to be."""
         truth = self._truth
-        for identifier in carried(history):
-            self._indexed(history, identifier.name)
+        for name in _names(history):
+            self._indexed(history, name)
         if not any(mark in (record.resource or b"") for mark in _CONDITIONALLY):
             return
         before = history.versions[-2].record if len(history.versions) > 1 else None
@@ -82,7 +82,7 @@ class Identities:
         return len(met) > 1
 
     def missed(self, identifier: Identifier, found: set[str], began: float, ended: float) -> list[str]:
-        """Resources that carried it all the time between, and were not found."""
+        """Resources that carried it (without a value: any of its system) all the time between, and were not found."""
         missed: list[str] = []
         for history in self._truth.histories.values():
             at = began
@@ -102,7 +102,7 @@ def stretches(history: History, identifier: Identifier) -> list[tuple[float, flo
     found = []
     for number, version in enumerate(history.versions):
         following = history.versions[number + 1].at if number + 1 < len(history.versions) else float("inf")
-        if identifier in _of(version.record):
+        if any(one == identifier or identifier == Identifier(one.system) for one in _of(version.record)):
             found.append((version.at, min(following, version.purged)))
     return found
 
@@ -112,6 +112,12 @@ def carried(history: History) -> tuple[Identifier, ...]:
     if not history.versions or history.floor == len(history.versions):
         return ()
     return _of(history.versions[-1].record)
+
+
+def _names(history: History) -> set[str]:
+    """What the index must know."""
+    found = carried(history)
+    return {one.name for one in found} | {system_name(one.system) for one in found if one.system is not None}
 
 
 def _of(record: Record | None) -> tuple[Identifier, ...]:
