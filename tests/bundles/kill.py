@@ -22,8 +22,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -55,6 +57,7 @@ class Bundle:
     key: str | None
     status: int = 0  # 0: no answer
     there: bool | None = None  # after the run
+    began: float = field(default_factory=time.time)
 
     def content(self) -> dict[str, object]:
         """The Bundle."""
@@ -192,15 +195,15 @@ class Killing:
         return tags
 
     async def _happened(self, bundles: list[Bundle]) -> Counter[str]:
-        """How often each id occurs in the history of its type, as far back as these bundles go."""
+        """How often each id occurs in the history of its type, since the first of these bundles was sent."""
         wanted = {id_ for bundle in bundles for id_ in bundle.own}
         happened: Counter[str] = Counter()
-        url, missed = "Observation/_history?_count=250", 0
-        while url and missed < 2:
+        since = datetime.fromtimestamp(min(bundle.began for bundle in bundles) - 5, UTC).isoformat()
+        url = f"Observation/_history?_count=250&_since={quote(since)}"
+        while url:
             page = await self._get(url)
             ids = [one["fullUrl"].rpartition("/")[2] for one in page.get("entry", [])]
             happened.update(id_ for id_ in ids if id_ in wanted)
-            missed = 0 if wanted.intersection(ids) else missed + 1
             url = next((link["url"] for link in page.get("link", []) if link["relation"] == "next"), "")
         return happened
 
