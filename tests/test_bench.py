@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from conformance.bench.command import app
 from conformance.bench.load import LoadFailed, Target, message_end, offer
 from conformance.bench.patients import patients, with_id
+from conformance.bench.resources import inputs, measure
 from conformance.bench.rows import EMPTY_GET, Ratio, ratios
 from conformance.bench.sampling import Sample
 from conformance.bench.workload import Stored
@@ -47,6 +48,14 @@ def test_a_run_reports_each_interaction_with_its_exact_costs(monkeypatch: pytest
             "create / empty GET",
             "create / empty POST, 2 KB",
         }
+
+
+def test_reading_and_validating_are_measured() -> None:
+    """Every input is valid, and its row has all figures that do not need orjson."""
+    for name, body in inputs().items():
+        row = measure(name, body if len(body) < 100_000 else b'{"resourceType":"Bundle","type":"batch"}', samples=1)
+        assert min(row.parse, row.validate, row.identity, row.whole) > 0
+        assert row.fhir_resources is not None and row.fhir_resources > row.whole
 
 
 def test_an_unknown_store_is_refused() -> None:
