@@ -1,9 +1,9 @@
 """`python -m conformance bench-resources`: what reading, validating and writing one resource costs, without a store.
 
 Each input is compact JSON: a Patient as the other measurements send it, three official examples of R4 (CC0), one of
-them without its narrative as well, and a Bundle of them. Every figure is the least of many short samples, and samples of
-one row's figures take turns, so that a busy machine disturbs the ratios little. The yardsticks are `orjson.loads`, which
-only reads, and fhir.resources (its models of R4B), which reads, validates and writes; both where they are installed.
+them without its narrative as well, and a Bundle of them. Every figure is the least of many short samples, and samples
+of one row's figures take turns, so that a busy machine disturbs the ratios little. The yardsticks are `orjson.loads`,
+which only reads, and fhir.resources (its models of R4B), which reads, validates and writes; both where installed.
 """
 
 from __future__ import annotations

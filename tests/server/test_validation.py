@@ -1,0 +1,109 @@
+"""What is written obeys FHIR, as thoroughly as the deployment asks for, by the release it speaks."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from server.settings import BadSetting, Settings, from_environment
+from tests.server.serving import FHIR_JSON, Served, serving
+
+WRONG = b'{"resourceType":"Patient","id":"p","birthDate":"2021-02-30","gender":"Male","name":[{"bogus":"Jo Doe"}]}'
+
+
+async def test_all_that_is_wrong_is_told_at_once(served: Served) -> None:
+    """422 with an issue for each place, whichever interaction writes; nothing is stored, nothing of it repeated."""
+    for answer in (
+        await served.client.post("/fhir/Patient", content=WRONG, headers=FHIR_JSON),
+        await served.client.put("/fhir/Patient/p", content=WRONG, headers=FHIR_JSON),
+    ):
+        assert answer.status_code == 422
+        assert {(issue["code"], *issue["expression"]) for issue in answer.json()["issue"]} == {
+            ("value", "Patient.birthDate"),
+            ("code-invalid", "Patient.gender"),
+            ("structure", "Patient.name[0].bogus"),
+        }
+        assert "Doe" not in answer.text and "2021" not in answer.text and "Male" not in answer.text
+    assert (await served.client.get("/fhir/Patient/p")).status_code == 404
+
+
+async def test_a_hundred_issues_are_listed_at_most(served: Served) -> None:
+    """The rest is a number."""
+    body = json.dumps({"resourceType": "Patient", "name": [{"x": 1}] * 500}).encode()
+    issues = (await served.client.post("/fhir/Patient", content=body, headers=FHIR_JSON)).json()["issue"]
+    assert len(issues) == 101
+    assert issues[-1] == {
+        "severity": "information",
+        "code": "informational",
+        "diagnostics": "400 more issues are not listed",
+    }
+
+
+async def test_a_large_body_is_validated_too(served: Served) -> None:
+    """Beside the event loop, with the same answers."""
+    for name, status in (("text", 201), ("bogus", 422)):
+        body = json.dumps({"resourceType": "Patient", "name": [{name: "x" * 1000}] * 500}).encode()
+        assert (await served.client.post("/fhir/Patient", content=body, headers=FHIR_JSON)).status_code == status
+
+
+async def test_a_flood_of_values_is_too_large(served: Served) -> None:
+    """413, and where the limit was passed."""
+    body = b'{"resourceType":"Patient","x":[' + b"[]," * 1_000_000 + b"1]}"
+    answer = await served.client.post("/fhir/Patient", content=body, headers=FHIR_JSON)
+    assert answer.status_code == 413
+    assert "more than 1000000 values, at byte" in answer.json()["issue"][0]["diagnostics"]
+
+
+async def test_off_takes_whatever_is_json() -> None:
+    """Only the type and the id are looked at, since they are part of the address."""
+    async with serving(Settings(validation="off")) as served:
+        answer = await served.client.put("/fhir/Patient/p", content=WRONG, headers=FHIR_JSON)
+        assert answer.status_code == 201
+        assert answer.json()["name"] == [{"bogus": "Jo Doe"}]
+        assert (await served.client.post("/fhir/Nonsense", content=b"{}", headers=FHIR_JSON)).status_code == 404
+
+
+@pytest.mark.parametrize("level", ["structure", "full"])
+async def test_full_asks_for_invariants(level: str) -> None:
+    """pat-1: a contact needs a name, an address, a telecom or an organization."""
+    body = b'{"resourceType":"Patient","contact":[{"gender":"other"}]}'
+    async with serving(Settings(validation=level)) as served:
+        answer = await served.client.post("/fhir/Patient", content=body, headers=FHIR_JSON)
+        assert answer.status_code == (422 if level == "full" else 201)
+
+
+@pytest.mark.parametrize(
+    ("release", "type_", "version"),
+    [("4.0", "MedicinalProduct", "4.0.1"), ("4.3", "Ingredient", "4.3.0"), ("5.0", "Transport", "5.0.0")],
+)
+async def test_a_server_speaks_one_release(release: str, type_: str, version: str) -> None:
+    """Its types are there, others are not, and it says so in the CapabilityStatement."""
+    async with serving(Settings(fhir_version=release)) as served:
+        statement = (await served.client.get("/fhir/metadata")).json()
+        assert statement["fhirVersion"] == version
+        for one in ("MedicinalProduct", "Ingredient", "Transport"):
+            known = (await served.client.get(f"/fhir/{one}/x")).json()["issue"][0]["code"] == "not-found"
+            assert known is (one == type_ or (one, release) == ("Ingredient", "5.0"))
+
+
+async def test_r5_resources_are_written_and_read_in_r5() -> None:
+    """CodeableReference and integer64 as R5 has them; the R4 way of writing is refused."""
+    request = {"resourceType": "MedicationRequest", "status": "active", "intent": "order", "subject": {"display": "x"}}
+    new = {**request, "medication": {"concept": {"text": "x"}}}
+    old = {**request, "medicationCodeableConcept": {"text": "x"}}
+    async with serving(Settings(fhir_version="5.0")) as served:
+        for body, status in ((new, 201), (old, 422)):
+            content = json.dumps(body).encode()
+            answer = await served.client.post("/fhir/MedicationRequest", content=content, headers=FHIR_JSON)
+            assert answer.status_code == status
+
+
+def test_release_and_level_are_settings() -> None:
+    """R4 and structure unless told otherwise; anything else is refused by name."""
+    assert (from_environment({}).fhir_version, from_environment({}).validation) == ("4.0", "structure")
+    given = from_environment({"FHIRSTORE_FHIR_VERSION": "5.0", "FHIRSTORE_VALIDATION": "full"})
+    assert (given.fhir_version, given.validation) == ("5.0", "full")
+    for name, value in (("FHIRSTORE_FHIR_VERSION", "3.0"), ("FHIRSTORE_VALIDATION", "strict")):
+        with pytest.raises(BadSetting, match=name):
+            from_environment({name: value})
