@@ -40,6 +40,7 @@ from fhirstore.record import Intent, decode
 
 _SENDS = 6
 _LOOKS = 60
+_OVERDUE = 3  # attempts that took longer than their window: others would not do better
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def transact(parts: Sequence[Part], *, context: Context, guard: Guard | None = N
     if len({part.keys for part in parts}) < len(parts):
         raise InvalidResource("A transaction names each resource once", code="duplicate")
     began = context.now()
-    age = ""
+    age, overdue = "", 0
     for n in range(context.rules.attempts):
         tx = context.ids.new()
         age = age or f"{began:013d}-{tx}"
@@ -108,6 +109,11 @@ def transact(parts: Sequence[Part], *, context: Context, guard: Guard | None = N
             )
             return Transacted(outcomes, finish(changes, context))
         yield from roll_back(changes, context)
+        overdue += context.now() > changes[0].plan.expires
+        if overdue == _OVERDUE:
+            raise Unavailable(
+                "The transaction takes longer than its write window; nothing was written, send less at once"
+            )
         yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
     raise Contention("Others kept writing these resources; nothing was written, try again")
 

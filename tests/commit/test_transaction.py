@@ -15,7 +15,15 @@ from fhirstore.commit.reading import read, vread
 from fhirstore.commit.rules import Rules
 from fhirstore.commit.single import Draft, write
 from fhirstore.commit.transaction import Part, transact
-from fhirstore.errors import InvalidResource, ObjectError, OutcomeUnknown, StoreBusy, VersionConflict, WriteWindowClosed
+from fhirstore.errors import (
+    InvalidResource,
+    ObjectError,
+    OutcomeUnknown,
+    StoreBusy,
+    Unavailable,
+    VersionConflict,
+    WriteWindowClosed,
+)
 from fhirstore.keyspace import Keyspace, ResourceKeys
 from fhirstore.objects.base import Condition, PutAnswer, PutRequest, StoredObject, Written
 from fhirstore.objects.in_parallel import put_each
@@ -345,3 +353,29 @@ async def test_contents_are_read_as_they_were_decided() -> None:
     rules = replace(RULES, attempts=1)
     await finished(store, [(A, watch)], context(store, rules))
     assert await numbers(store, A) == [3]
+
+
+class Slow(MemoryStore):
+    """Every batch of PUTs takes half a window."""
+
+    def __init__(self, clock: HandClock) -> None:
+        super().__init__(clock)
+        self.clock = clock
+        self.batches = 0
+
+    async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
+        self.batches += 1
+        self.clock.ms += RULES.transaction_window // 2
+        return await super().put_many(puts)
+
+
+async def test_one_that_takes_longer_than_its_window_is_given_up() -> None:
+    """It does not start over again and again; it says what to do, and leaves nothing that anybody sees."""
+    clock = HandClock()
+    store = Slow(clock)
+    many = resources(400)
+    with pytest.raises(Unavailable, match="send less"):
+        await hurry(transact([Part(keys, increment()) for keys in many], context=context(store)), store, clock)
+    assert store.batches < 40
+    assert await numbers(store, many[0], many[-1]) == [0, 0]
+    assert await keys_in(store, "tx/") == []
