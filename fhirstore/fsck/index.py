@@ -1,11 +1,11 @@
 """Does the identity index know every identifier of every live resource?
 
-The index is walked first, and each entry leaves its marks in a bitmap of fixed size, a Bloom filter. Then the
-resources are read, as they are anyway, and each identifier of a current version is looked for in the bitmap. One
-without its marks is not in the index for sure, or was written since: 1 LIST tells. One with them is there, but for a
-chance of one in 200,000 at a million resources with three identifiers each; every run draws its marks anew, so that
-none is overlooked for ever. Resources that were written before there was an index have no entries; `--repair` writes
-them.
+The index is walked first, and each entry leaves its marks in a bitmap of fixed size, a Bloom filter. Then the resources
+are read, as they are anyway, and each identifier of a current version, and each system that it has identifiers of, is
+looked for in the bitmap. One without its marks is not in the index for sure, or was written since: 1 LIST tells. One
+with them is there, but for a chance of one in 200,000 at a million resources with three identifiers each; every run
+draws its marks anew, so that none is overlooked for ever. Resources that were written before there was an index have no
+entries; `--repair` writes them.
 
 What is too much in the index harms nobody: lookups read each candidate. A deep look finds it too, by the rule in
 `fhirstore.commit.dead_entries`: 1 GET per resource of each page of the index.

@@ -28,7 +28,7 @@ from fhirstore.fsck.finding import Finding
 from fhirstore.fsck.folders import survey
 from fhirstore.fsck.record_checks import problems_of, readable, same, unfenced
 from fhirstore.jobs.state import State
-from fhirstore.keyspace import Keyspace, ResourceKeys
+from fhirstore.keyspace import Keyspace, ResourceKeys, parse_index_entry
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, StoredObject, Written
 from fhirstore.record import Record
 from fhirstore.sweep.removal import remove_orphan, remove_slot
@@ -44,7 +44,7 @@ def repair(keys: Keyspace, finding: Finding, *, context: Context) -> Protocol[bo
         if finding.resource is None:
             return finding.kind == "sweep-state" and (yield from _sweep_state(keys))
         if finding.kind in _INDEX:
-            yield from _index(finding)
+            yield from _index(keys, finding, finding.resource)
             return True
         yield from _audit(finding, finding.resource, context)
         if finding.kind == "stuck-intent":
@@ -89,9 +89,11 @@ def _audit(finding: Finding, resource: ResourceKeys, context: Context) -> Protoc
     yield from stored(key, msgspec.json.encode(line))
 
 
-def _index(finding: Finding) -> Protocol[None]:
+def _index(keys: Keyspace, finding: Finding, resource: ResourceKeys) -> Protocol[None]:
+    """Dead for good is what was found dead, whoever writes meanwhile: its DELETE needs no second look."""
     if finding.kind == "index-entry-missing":
         yield from stored(finding.key, b"")
+        yield from _unless_purged(replace(finding, version=parse_index_entry(keys, finding.key).version), resource)
     else:
         yield from removed(finding.key)
 

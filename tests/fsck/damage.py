@@ -10,7 +10,7 @@ from fhirstore.commit.messages import Get
 from fhirstore.commit.purge import purge
 from fhirstore.commit.reading import ask
 from fhirstore.commit.single import Draft, write
-from fhirstore.identifiers import Identifier
+from fhirstore.identifiers import Identifier, system_name
 from fhirstore.jobs.state import State
 from fhirstore.json import with_identity
 from fhirstore.keyspace import ResourceKeys
@@ -308,6 +308,18 @@ async def _index_entry_missing(store: ObjectStore, clock: HandClock) -> dict[str
     return {"index-entry-missing": keys.index_entry(name, 1)}
 
 
+async def _system_entry_missing(store: ObjectStore, clock: HandClock) -> dict[str, str]:
+    keys, _ = await _identified(store, clock)
+    await store.delete(keys.index_entry(system_name("s"), 1))
+    return {"index-entry-missing": keys.index_entry(system_name("s"), 1)}
+
+
+async def _system_entry_dead(store: ObjectStore, clock: HandClock) -> dict[str, str]:
+    await _identified(store, clock)
+    await store.put(SINGLE.index_entry(system_name("s"), 1), b"")
+    return {"index-entry-dead": SINGLE.index_entry(system_name("s"), 1)}
+
+
 async def _index_entry_dead(store: ObjectStore, clock: HandClock) -> dict[str, str]:
     _, name = await _identified(store, clock)
     await store.put(SINGLE.index_entry(name, 2), b"")  # of an attempt that died: nobody can tell yet
@@ -353,6 +365,8 @@ CASES = (
     Case("both events missing", _both_events_missing, repairable=True),
     Case("index entry missing", _index_entry_missing, repairable=True),
     Case("index entry dead", _index_entry_dead, repairable=True, deep=True),
+    Case("system entry missing", _system_entry_missing, repairable=True),
+    Case("system entry dead", _system_entry_dead, repairable=True, deep=True),
     Case("stray in the index", _stray("identity/Basic/x"), repairable=False),
     Case("purge remnants", _purge_remnants, repairable=True),
     Case("purged events", _purged_events, repairable=True),

@@ -20,8 +20,12 @@ KEYS = SPACE.resource("Patient", "p")
 
 
 def carrying(*values: str, size: int = 0) -> Decide:
-    """A PUT of a resource with these identifiers, and `size` bytes more."""
-    carried = ",".join(f'{{"value":"{value}"}}' for value in values)
+    """A PUT of a resource with these identifiers, written `value` or `system|value`, and `size` bytes more."""
+    parts = [value.rpartition("|") for value in values]
+    carried = ",".join(
+        f'{{"system":"{system}","value":"{value}"}}' if bar else f'{{"value":"{value}"}}'
+        for system, bar, value in parts
+    )
     body = f'{{"resourceType":"Patient","identifier":[{carried}],"x":"{"y" * size}"}}'.encode()
     return lambda _: Draft("PUT", lambda _version, _t: body)
 
@@ -44,6 +48,21 @@ async def test_an_identifier_costs_one_put_when_it_is_new() -> None:
     assert (unchanged.requests["PUT"], unchanged.round_trips) == (4, 3)
     assert (added.requests["PUT"], added.round_trips) == (5, 3)
     assert sorted(entry.version for entry in await entries(store)) == [1, 1, 3]
+
+
+async def test_a_system_costs_one_put_when_it_is_new() -> None:
+    """Beside those of its identifiers, however many there are of it; dropped and taken up again, it is new again."""
+    store = MeteredStore(MemoryStore())
+    with store.measure() as create:
+        await run(store, carrying("s|1", "s|2", "t|1"), keys=KEYS, fresh=True)
+    with store.measure() as same_systems:
+        await run(store, carrying("s|3", "t|1"), keys=KEYS)
+    await run(store, carrying("t|1"), keys=KEYS)
+    with store.measure() as again:
+        await run(store, carrying("t|1", "s|3"), keys=KEYS)
+    assert (create.requests["PUT"], create.round_trips) == (4 + 3 + 2, 2)
+    assert (same_systems.requests["PUT"], same_systems.round_trips) == (4 + 1, 3)
+    assert (again.requests["PUT"], again.round_trips) == (4 + 1 + 1, 3)
 
 
 async def test_what_a_deletion_dropped_is_written_again() -> None:
@@ -71,8 +90,8 @@ async def test_a_remembered_base_knows_its_identifiers() -> None:
 async def test_a_purge_takes_the_entries_with_it() -> None:
     """Nothing in the index tells any more which identifiers a purged resource had."""
     store = MemoryStore()
-    await run(store, carrying("1", "2"), keys=KEYS, fresh=True)
-    await run(store, carrying("3"), keys=KEYS)
+    await run(store, carrying("1", "s|2"), keys=KEYS, fresh=True)
+    await run(store, carrying("s|3"), keys=KEYS)
     await run(store, carrying("1"), keys=KEYS)
     hurried = replace(context(store), rules=Rules(window=20, apply=10, transaction_window=20))
     await drive(purge(KEYS, by="x", context=hurried), store)

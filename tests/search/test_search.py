@@ -95,6 +95,58 @@ async def test_a_search_costs_what_it_finds(store: MeteredStore, clinic: TenantS
     assert (nothing.requests, nothing.round_trips) == ({"LIST": 1}, 1)
 
 
+async def test_a_system_costs_what_a_page_holds(store: MeteredStore, clinic: TenantStore) -> None:
+    """`system|` looks at its own matches only, 1 LIST per page however many others there are; so does the last page."""
+    for number in range(30):
+        await clinic.update(patient(f"p{number:02}", f"s|{number}"))
+        await clinic.update(patient(f"q{number:02}", f"t|{number}"))
+    await clinic.update(patient("q07", "s|7", "t|7", "t|8"))
+    by_system = clinic.criteria("Patient", [("identifier", "s|")])
+    with store.measure() as first_page:
+        first = await clinic.search(by_system, count=10)
+    with store.measure() as second_page:
+        second = await clinic.search(by_system, count=20, cursor=first.next)
+    with store.measure() as third_page:
+        third = await clinic.search(by_system, count=20, cursor=second.next)
+    assert [version.id for version in first.matches + second.matches] == [f"p{number:02}" for number in range(30)]
+    assert [version.id for version in third.matches] == ["q07"]
+    assert third.next is None
+    assert (first_page.requests, first_page.round_trips) == ({"LIST": 1, "GET": 10}, 2)
+    assert second_page.requests == {"LIST": 1, "GET": 20}
+    assert (third_page.requests, third_page.round_trips) == ({"LIST": 1, "GET": 1}, 2)
+    assert len(await ids(clinic, ("identifier", "s|,t|"), count=7)) == 60
+    assert await ids(clinic, ("identifier", "s|"), ("identifier", "t|")) == ["q07"]
+    assert await ids(clinic, ("identifier", "u|")) == []
+
+
+async def test_a_page_looks_at_so_many_and_no_more(store: MeteredStore, clinic: TenantStore) -> None:
+    """Where nothing of what the index leads to matches, a page ends after a thousand looks, with a cursor."""
+    for _ in range(11):
+        await asyncio.gather(*(clinic.create(patient("x", "s|1")) for _ in range(100)))
+    rare = clinic.criteria("Patient", [("identifier", "s|1"), ("_lastUpdated", "lt2000")])
+    with store.measure() as first_page:
+        first = await clinic.search(rare)
+    second = await clinic.search(rare, cursor=first.next)
+    assert (first.matches, second.matches, second.next) == ((), (), None)
+    assert first.next is not None
+    assert first_page.requests["GET"] in range(1_000, 1_064)
+    assert await clinic.count(clinic.criteria("Patient", [("identifier", "s|")])) is None
+
+
+async def test_ids_that_begin_alike_are_met_once(clinic: TenantStore) -> None:
+    """Pages go by the order of keys, which is not that of ids: after `a` comes `b`, but `a-1` and `aB` before it."""
+    names = ["a", "a-1", "a.b", "aB", "ab", "a1", "B", "b", "0", "a-", "a--1"]
+    for id_ in names:
+        await clinic.update(patient(id_, "s|1", "t|1"))
+        await clinic.update(patient(id_, "s|2", "t|1"))
+    for count in (1, 2, 3, 50):
+        for token in ("s|", "s|2", "2", "1", "s|,t|", "2,t|1"):
+            found = await ids(clinic, ("identifier", token), count=count)
+            assert sorted(found) == sorted(names)
+        assert sorted(await ids(clinic, ("_id", ",".join(names)), count=count)) == sorted(names)
+        assert sorted(await ids(clinic, ("identifier", "t|1"), ("identifier", "s|2"), count=count)) == sorted(names)
+
+
 async def test_pages_hold_each_match_once(clinic: TenantStore) -> None:
     """Whatever the page size, by the index and by time; newest first where there is no index to go by."""
     for number in range(23):
