@@ -5,25 +5,23 @@ https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from typing import Literal, TypeVar, overload
 
 from fhirstore import json, models, resources
+from fhirstore.admission import Admission, parsed_bundle
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.process import process
 from fhirstore.bundles.results import BundleResult
 from fhirstore.commit.drive import drive
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.purge import Purged
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Outcome
 from fhirstore.conditions import IfMatch, VersionIds
 from fhirstore.engine import Engine
 from fhirstore.errors import Gone, IdempotencyKeyReused, InvalidResource, Issue, NotFound
-from fhirstore.fsck.run import FsckReport, Progress, Thoroughness, fsck
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery
@@ -33,23 +31,24 @@ from fhirstore.patch import Patch
 from fhirstore.resources import Version
 from fhirstore.search.criteria import Criteria, parse_condition, parse_criteria
 from fhirstore.search.page import Search, SearchPage
-from fhirstore.sweep.run import SweepReport, sweep
 from fhirstore.tenancy import Place
-from fhirstore.validation import Validator
-from fhirstore.validation.integrity import ReferencesToo, check_references
+from fhirstore.upkeep import Upkeep
 from fhirstore.validation.operation import ValidateRequest, with_body
 
-_Identity = TypeVar("_Identity")
 _Result = TypeVar("_Result")
-_LARGE = 256 * 1024  # bytes; reading and validating them takes some milliseconds
 
 
 class TenantStore:
-    """FHIR interactions on one tenant's resources. Each is atomic, and durable when it returns."""
+    """FHIR interactions on one tenant's resources. Each is atomic, and durable when it returns.
+
+    `upkeep`: what is no interaction: sweep, fsck and purge.
+    """
 
     def __init__(self, engine: Engine, place: Place) -> None:
         self._engine = engine
         self._place = place
+        self._admission = Admission(engine.validator, self._exists if engine.reference_integrity else None)
+        self.upkeep = Upkeep(engine, place)
 
     async def create(
         self,
@@ -67,7 +66,7 @@ class TenantStore:
         key does not matter. Raises MalformedContent, InvalidResource, MultipleMatches, Unsupported (criteria),
         IdempotencyKeyReused (with another body), NotFound (what the key stands for was purged).
         """
-        content, type_ = await self._admit(resource, lambda content: self._type_of(content, type))
+        content, type_ = await self._admission.of_type(resource, type)
         if if_none_exist is not None:
             condition = self._condition(type_, if_none_exist)
             creation = create_unless(
@@ -156,7 +155,7 @@ class TenantStore:
         the same as the current version makes no version; 1 GET. Raises MalformedContent, InvalidResource,
         VersionConflict, Contention.
         """
-        content, (type_, id_) = await self._admit(resource, lambda content: self._type_and_id_of(content, type, id))
+        content, (type_, id_) = await self._admission.with_id(resource, type, id)
         decide = resources.update(
             resources.builder(content, id_), if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
         )
@@ -175,7 +174,7 @@ class TenantStore:
         """
         resources.well_formed_id(id)
         keys = self._keys(type, id)
-        outcome = await self._patched(
+        outcome = await self._admission.patched(
             lambda validator: resources.patching(patch, validator, if_match, skip_unchanged=skip_unchanged),
             lambda decide: self._engine.commit(self._place, keys, decide, by_content=True),
         )
@@ -189,8 +188,8 @@ class TenantStore:
 
         Raises NotFound (nothing does), MultipleMatches, Unsupported (criteria), and as `patch`.
         """
-        condition = self._condition(self._known_type(type), criteria)
-        done = await self._patched(
+        condition = self._condition(self._admission.known_type(type), criteria)
+        done = await self._admission.patched(
             lambda validator: resources.patching(patch, validator, if_match, skip_unchanged=skip_unchanged),
             lambda decide: self._conditionally(
                 condition, change_matching(self._place.keys, condition, decide, context=self._context())
@@ -200,23 +199,12 @@ class TenantStore:
             raise NotFound("No resource meets the criteria")
         return _version_of(done)
 
-    async def _patched(
-        self, decision: Callable[[Validator], Decide], write: Callable[[Decide], Awaitable[_Result]]
-    ) -> _Result:
-        """What is written is known only when it is decided; its references are followed between two attempts."""
-        validator = self._engine.validator
-        if not self._engine.reference_integrity:
-            return await write(decision(validator))
-        watching = ReferencesToo(validator)
-        decide = decision(watching)
-        return await watching.following(lambda: write(decide), self._exists)
-
     async def delete(self, type: str, id: str, *, if_match: IfMatch = None) -> Version | None:
         """Make a tombstone the next version. Returns it, or the older tombstone, or None where nothing ever was.
 
         1 GET + 4 PUT, 3 round trips. Raises VersionConflict, Contention.
         """
-        self._known_type(type)
+        self._admission.known_type(type)
         resources.well_formed_id(id)
         outcome = await self._commit(type, id, resources.deletion(if_match))
         return None if outcome.record is None else resources.version_of(type, id, outcome.record)
@@ -236,7 +224,7 @@ class TenantStore:
         An id in the resource must be that of what matches; where nothing does, it is created under it. Never makes two,
         whoever tries at the same time. Raises MultipleMatches, Unsupported (criteria), and as `update`.
         """
-        content, type_ = await self._admit(resource, lambda content: self._type_of(content, type))
+        content, type_ = await self._admission.of_type(resource, type)
         condition, id_ = self._condition(type_, criteria), resources.id_if_any(content, type_)
 
         def update(id: str) -> Decide:
@@ -251,7 +239,7 @@ class TenantStore:
 
         Raises MultipleMatches, Unsupported (criteria), and as `delete`.
         """
-        condition = self._condition(self._known_type(type), criteria)
+        condition = self._condition(self._admission.known_type(type), criteria)
         protocol = change_matching(self._place.keys, condition, resources.deletion(if_match), context=self._context())
         done = await self._conditionally(condition, protocol)
         return None if done is None else _version_of(done)
@@ -288,7 +276,7 @@ class TenantStore:
             one = instance_page(self._keys(type, id), query, cursor, context=context)
             return await drive(one, self._place.objects)
         if type is not None:
-            self._known_type(type)
+            self._admission.known_type(type)
         remembered = self._engine.remembered_histories
         events = EventsHistory(self._place.tenant, self._place.keys, type, query, remembered, context)
         return await drive(events.page(cursor), self._place.objects)
@@ -299,7 +287,7 @@ class TenantStore:
         `lenient`: leave out what is not supported (`Criteria.ignored`). Raises UnknownType, InvalidResource,
         Unsupported.
         """
-        known = None if type is None else self._known_type(type)
+        known = None if type is None else self._admission.known_type(type)
         now, release = self._place.objects.now(), self._engine.validator.definitions.release
         return parse_criteria(known, parameters, now=now, lenient=lenient, release=release)
 
@@ -344,34 +332,14 @@ class TenantStore:
         `body`: a resource, or Parameters with resource, mode and profile. Nothing is written; 1 GET for each profile
         and value set. Raises MalformedContent, UnknownType, NotFound, InvalidResource (no resource, mode or profile).
         """
-        self._known_type(request.type)
+        self._admission.known_type(request.type)
         asked = with_body(request, json.parse(body)) if body else request
         return await self._engine.examiner.examine(asked, self._find)
-
-    async def purge(self, type: str, id: str, *, by: str) -> Purged:
-        """Remove every version and its history physically; version numbers are never used again.
-
-        `by`: who asks, for the audit line. Ask again if it fails: it goes on where it was. Waits for the end of a
-        version's write window. Raises Contention, Unavailable, WriteOutcomeUnknown.
-        """
-        return await self._engine.purge(self._place, self._keys(type, id), by=by)
-
-    async def sweep(self) -> SweepReport:
-        """One pass of the sweeper: remove what dead attempts left. Raises Unavailable, CorruptRecord; do it again."""
-        return await drive(sweep(self._place.keys, context=self._context()), self._place.objects)
-
-    async def fsck(
-        self, how: Thoroughness | None = None, *, on_progress: Callable[[Progress], None] | None = None
-    ) -> FsckReport:
-        """Check everything that is stored, beside live writers; repair only if `how` says so. Raises Unavailable."""
-        protocol = fsck(self._place.keys, context=self._context(), how=how, on_progress=on_progress)
-        return await drive(protocol, self._place.objects)
 
     async def _process(
         self, bundle: bytes | Mapping[str, object], options: BundleOptions | None, *kinds: str
     ) -> BundleResult:
-        large = isinstance(bundle, bytes) and len(bundle) > _LARGE
-        content = await asyncio.to_thread(_parse, bundle) if large else _parse(bundle)
+        content = await parsed_bundle(bundle)
         return await process(content, self, engine=self._engine, place=self._place, options=options, kinds=kinds)
 
     async def _find(self, type: str, id: str) -> dict[str, object] | None:
@@ -388,34 +356,7 @@ class TenantStore:
         return self._engine.context(self._place)
 
     def _keys(self, type: str, id: str) -> ResourceKeys:
-        return self._place.keys.resource(self._known_type(type), id)
-
-    async def _admit(
-        self, resource: models.Resource, identify: Callable[[dict[str, object]], _Identity]
-    ) -> tuple[dict[str, object], _Identity]:
-        """Parse, identify, validate. What is large is read beside the event loop, which goes on meanwhile."""
-
-        def admit() -> tuple[dict[str, object], _Identity]:
-            content = _parse(resource)
-            identity = identify(content)
-            self._engine.validator.check(content)
-            return content, identity
-
-        large = isinstance(resource, bytes) and len(resource) > _LARGE
-        content, identity = await asyncio.to_thread(admit) if large else admit()
-        if self._engine.reference_integrity:
-            await check_references(self._engine.validator.definitions, content, self._exists)
-        return content, identity
-
-    def _known_type(self, type: str) -> str:
-        return resources.known_type(type, self._engine.validator.definitions.resources)
-
-    def _type_of(self, content: dict[str, object], type: str | None) -> str:
-        return resources.type_of(content, type, self._engine.validator.definitions.resources)
-
-    def _type_and_id_of(self, content: dict[str, object], type: str | None, id: str | None) -> tuple[str, str]:
-        type_ = self._type_of(content, type)
-        return type_, resources.id_for_update(content, type_, id)
+        return self._place.keys.resource(self._admission.known_type(type), id)
 
     def _condition(self, type: str, criteria: str) -> Criteria:
         return parse_condition(type, criteria, release=self._engine.validator.definitions.release)
@@ -430,12 +371,6 @@ class TenantStore:
     async def _commit(self, type: str, id: str, decide: Decide, *, fresh: bool = False) -> Outcome:
         keys = self._place.keys.resource(type, id)
         return await self._engine.commit(self._place, keys, decide, fresh=fresh)
-
-
-def _parse(resource: models.Resource) -> dict[str, object]:
-    if models.is_model(resource):
-        resource = models.members(resource)
-    return json.parse(resource if isinstance(resource, bytes) else json.dump(resource))
 
 
 def _version_of(done: Done) -> Version:

@@ -25,7 +25,7 @@ def run_fsck(settings: Settings, *, tenant: str | None, deep: bool, repair: bool
                 text = f"{name}: {progress.phase}, {progress.done} done, {progress.findings} findings"
                 bar.update(task, description=text, completed=progress.done, total=progress.total)
 
-            report = await store.fsck(Thoroughness(deep=deep, repair=repair), on_progress=show)
+            report = await store.upkeep.fsck(Thoroughness(deep=deep, repair=repair), on_progress=show)
             bar.remove_task(task)
             return report
 

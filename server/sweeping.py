@@ -15,7 +15,7 @@ def run_sweep(settings: Settings, *, tenant: str | None, as_json: bool) -> int:
     """Sweep and print. 0: clean up to the watermark. 1: something stays until fsck or a later pass. 2: could not."""
 
     async def work(_: str, store: TenantStore) -> SweepReport:
-        return await store.sweep()
+        return await store.upkeep.sweep()
 
     reports = for_each_tenant(settings, tenant, work)
     if reports is None:

@@ -52,7 +52,7 @@ async def _sweep_all(store: FhirStore, stop: asyncio.Event) -> None:
         if stop.is_set():
             return
         try:
-            report = await store.tenant(name).sweep()
+            report = await store.tenant(name).upkeep.sweep()
         except FhirStoreError as error:
             _say(f"sweep of {name}: {error}")
         else:

@@ -20,7 +20,7 @@ async def purge(call: Call) -> Response:
     if not call.settings.enable_purge:
         raise Refused(501, "$purge is off on this server; FHIRSTORE_ENABLE_PURGE=true turns it on")
     client = call.request.client
-    purged = await call.tenant.purge(call.type, call.id, by=f"http:{client.host if client else 'unknown'}")
+    purged = await call.tenant.upkeep.purge(call.type, call.id, by=f"http:{client.host if client else 'unknown'}")
     text = f"{purged.versions} versions purged" if purged.versions else "Nothing to purge: no version is there"
     if purged.objects > purged.versions:
         text += f"; {purged.objects - purged.versions} remnants of an earlier purge removed"

@@ -334,8 +334,8 @@ async def test_the_store_is_clean_with_receipts_in_it() -> None:
         tenant = served.store.tenant("default")
         await served.store.settle()
         for _ in range(2):
-            assert [finding.kind for finding in (await tenant.fsck()).findings] == []
-            await tenant.sweep()
+            assert [finding.kind for finding in (await tenant.upkeep.fsck()).findings] == []
+            await tenant.upkeep.sweep()
 
 
 # --- side by side --------------------------------------------------------------------------------------------

@@ -1,0 +1,92 @@
+"""What has to be settled of a resource before it is written: parsed, identified, validated, its references followed.
+
+https://hl7.org/fhir/R4/http.html#create · https://hl7.org/fhir/R4/http.html#integrity
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+from fhirstore import json, models, resources
+from fhirstore.commit.single import Decide
+from fhirstore.json import JsonObject
+from fhirstore.validation import Validator
+from fhirstore.validation.integrity import Exists, ReferencesToo, check_references
+
+_Identity = TypeVar("_Identity")
+_Result = TypeVar("_Result")
+_LARGE = 256 * 1024  # bytes; reading and validating them takes some milliseconds
+
+
+class Admission:
+    """Lets resources of one release in. `exists`: whether a resource is there; None: references are not followed."""
+
+    def __init__(self, validator: Validator, exists: Exists | None = None) -> None:
+        self._validator = validator
+        self._types = validator.definitions.resources
+        self._exists = exists
+
+    def known_type(self, type: str) -> str:
+        """Raises UnknownType when the release has no such type."""
+        return resources.known_type(type, self._types)
+
+    async def of_type(self, resource: models.Resource, type: str | None) -> tuple[JsonObject, str]:
+        """A resource and its type, which must be `type` if that is given. Raises MalformedContent, InvalidResource."""
+        return await self._admit(resource, lambda content: resources.type_of(content, type, self._types))
+
+    async def with_id(
+        self, resource: models.Resource, type: str | None, id: str | None
+    ) -> tuple[JsonObject, tuple[str, str]]:
+        """A resource, its type and its own id, which must be these if they are given. Raises as `of_type`."""
+
+        def identify(content: JsonObject) -> tuple[str, str]:
+            type_ = resources.type_of(content, type, self._types)
+            return type_, resources.id_for_update(content, type_, id)
+
+        return await self._admit(resource, identify)
+
+    async def patched(
+        self, decision: Callable[[Validator], Decide], write: Callable[[Decide], Awaitable[_Result]]
+    ) -> _Result:
+        """`write` what a patch makes, which is known only when it is decided; references are followed between attempts.
+
+        Raises what `decision` and `write` raise, RulesBroken.
+        """
+        if self._exists is None:
+            return await write(decision(self._validator))
+        watching = ReferencesToo(self._validator)
+        decide = decision(watching)
+        return await watching.following(lambda: write(decide), self._exists)
+
+    async def _admit(
+        self, resource: models.Resource, identify: Callable[[JsonObject], _Identity]
+    ) -> tuple[JsonObject, _Identity]:
+        """What is large is read beside the event loop, which goes on meanwhile."""
+
+        def admit() -> tuple[JsonObject, _Identity]:
+            content = _parsed(resource)
+            identity = identify(content)
+            self._validator.check(content)
+            return content, identity
+
+        content, identity = await asyncio.to_thread(admit) if _is_large(resource) else admit()
+        if self._exists is not None:
+            await check_references(self._validator.definitions, content, self._exists)
+        return content, identity
+
+
+async def parsed_bundle(bundle: bytes | Mapping[str, object]) -> JsonObject:
+    """A Bundle's JSON object; its entries are admitted one by one. Raises MalformedContent."""
+    return await asyncio.to_thread(_parsed, bundle) if _is_large(bundle) else _parsed(bundle)
+
+
+def _is_large(resource: models.Resource) -> bool:
+    return isinstance(resource, bytes) and len(resource) > _LARGE
+
+
+def _parsed(resource: models.Resource) -> JsonObject:
+    if models.is_model(resource):
+        resource = models.members(resource)
+    return json.parse(resource if isinstance(resource, bytes) else json.dump(resource))
