@@ -106,3 +106,18 @@ def test_entities_do_not_multiply() -> None:
     """A DOCTYPE is refused before it is read."""
     entities = "".join(f'<!ENTITY e{n} "&e{n - 1};&e{n - 1};">' for n in range(1, 60))
     assert faults(f'<!DOCTYPE div [<!ENTITY e0 "x">{entities}]>{_div("&e59;")}')
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<b>x</b>" * 20_000 + "<p>",
+        "<b><i><u><p><span><a>x</a></span></p></u></i></b>" * 5_000 + "<p>",
+        "<b>" * 50_000,
+        ("<b>" + "<i>x</i>" * 100 + "</b>") * 500 + "<x>",
+        "<p><b><i><u><s>" + "<q>x</q>" * 30_000,
+    ],
+)
+def test_long_narratives_take_linear_time(content: str) -> None:
+    """However they go wrong at their end (were it not linear, this would take for ever)."""
+    assert not is_narrative(_div(content))
