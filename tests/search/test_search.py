@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from fhirstore import FhirStore, TenantStore
+from conformance.s3servers import S3Server
+from fhirstore import FhirStore, S3Options, TenantStore
 from fhirstore.errors import InvalidResource, UnknownType, Unsupported
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.metered import MeteredStore
@@ -135,6 +136,18 @@ async def test_a_page_looks_at_so_many_and_no_more(store: MeteredStore, clinic: 
 
 async def test_ids_that_begin_alike_are_met_once(clinic: TenantStore) -> None:
     """Pages go by the order of keys, which is not that of ids: after `a` comes `b`, but `a-1` and `aB` before it."""
+    await _met_once(clinic)
+
+
+async def test_ids_that_begin_alike_are_met_once_on_s3(seaweedfs: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same on an S3 server."""
+    seaweedfs.use(monkeypatch)
+    s3 = S3Options(endpoint_url=seaweedfs.endpoint_url, allow_http=True)
+    async with FhirStore.open(seaweedfs.location(), s3=s3) as store:
+        await _met_once(store.tenant("default"))
+
+
+async def _met_once(clinic: TenantStore) -> None:
     names = ["a", "a-1", "a.b", "aB", "ab", "a1", "B", "b", "0", "a-", "a--1"]
     for id_ in names:
         await clinic.update(patient(id_, "s|1", "t|1"))
@@ -145,6 +158,24 @@ async def test_ids_that_begin_alike_are_met_once(clinic: TenantStore) -> None:
             assert sorted(found) == sorted(names)
         assert sorted(await ids(clinic, ("_id", ",".join(names)), count=count)) == sorted(names)
         assert sorted(await ids(clinic, ("identifier", "t|1"), ("identifier", "s|2"), count=count)) == sorted(names)
+
+
+async def test_the_release_says_where_identifiers_are() -> None:
+    """Those of a practitioner's qualifications are searched for in R5, and not in R4; also in conditions."""
+    qualified: dict[str, object] = {
+        "resourceType": "Practitioner",
+        "id": "p",
+        "qualification": [{"identifier": [{"system": "s", "value": "q"}], "code": {"text": "c"}}],
+    }
+    for release, found in (("4.0", []), ("5.0", ["p"])):
+        async with FhirStore.open("memory:", fhir_version=release) as store:
+            clinic = store.tenant("default")
+            await clinic.update(qualified)
+            for token in ("s|q", "q", "s|"):
+                page = await clinic.search(clinic.criteria("Practitioner", [("identifier", token)]))
+                assert [version.id for version in page.matches] == found
+            created = await clinic.create(qualified, if_none_exist="identifier=s|q")
+            assert created.created is not bool(found)
 
 
 async def test_pages_hold_each_match_once(clinic: TenantStore) -> None:
