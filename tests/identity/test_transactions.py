@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+import pytest
+
 from fhirstore import FhirStore, TenantStore
+from fhirstore.errors import InvalidResource
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.tenancy import PrefixTenancy
 
@@ -64,3 +67,30 @@ async def test_a_transaction_updates_or_creates_under_the_id_it_brings() -> None
     assert await carriers(clinics[0], "1") == ["chosen-1"]
     assert await carriers(clinics[0], "2") == ["chosen-2"]
     assert (await clinics[0].read("Patient", "chosen-1")).version_id == 8
+
+
+async def test_a_system_alone_refers_but_creates_nothing() -> None:
+    """A reference by `system|` finds what the transaction brings along; ifNoneExist and PUT by it are refused."""
+    clinic = FhirStore(PrefixTenancy(MemoryStore(), None)).tenant("clinic")
+    for request in (
+        {"method": "POST", "url": "Patient", "ifNoneExist": "identifier=s|"},
+        {"method": "PUT", "url": "Patient?identifier=s|"},
+    ):
+        refused = bundle("1")
+        refused["entry"][0]["request"] = request  # type: ignore[index] # entry is a list
+        with pytest.raises(InvalidResource, match="system"):
+            await clinic.transaction(refused)
+    assert await carriers(clinic, "1") == []
+    linked = bundle("1")
+    observation = {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"text": "c"},
+        "subject": {"reference": "Patient?identifier=s|"},
+    }
+    linked["entry"].append({"resource": observation, "request": {"method": "POST", "url": "Observation"}})  # type: ignore[attr-defined] # as above
+    done = await clinic.transaction(linked)
+    (patient,) = await carriers(clinic, "1")
+    version = done.results[1].version
+    assert version is not None
+    assert version.json()["subject"] == {"reference": f"Patient/{patient}"}
