@@ -1,7 +1,8 @@
 """The exact pass: every error of a resource, with the place of each as FHIRPath and what would be right.
 
-Expressions are element names and indices: `Patient.name[0].given[1]`; a choice is named as FHIRPath names it, without
-its type: `Observation.value`. Messages hold names and codes of FHIR and names of members, never values.
+Expressions are element names and indices, `Patient.name[0].given[1]`, quoted where FHIRPath needs it, as `div`. A
+choice is named as FHIRPath names it, without its type: `Observation.value`. Messages hold names and codes of FHIR and
+names of members, never values.
 
 https://hl7.org/fhir/R4/json.html · https://hl7.org/fhir/R4/operationoutcome.html
 """
@@ -18,6 +19,13 @@ from fhirstore.validation.primitives import Rule
 from fhirstore.validation.rules import Rules, may_be_extended
 
 _ABSENT = object()
+
+# Words that FHIRPath takes for operators and units unless they are quoted.
+_RESERVED = frozenset({"div", "mod", "and", "or", "xor", "implies", "true", "false"}) | {
+    unit + plural
+    for unit in ("year", "month", "week", "day", "hour", "minute", "second", "millisecond")
+    for plural in ("", "s")
+}
 
 
 class ExactPass:
@@ -80,7 +88,7 @@ class ExactPass:
             if element.choice:
                 choices.setdefault(element.choice, []).append(element)
             elif element.min and not _is_there(value, element):
-                yield _error("required", f"{path}.{element.name}", f"{element.name} is required in {type_.name}")
+                yield _error("required", _step(path, element.name), f"{element.name} is required in {type_.name}")
         for choice, elements in choices.items():
             made = [element.name for element in elements if _is_there(value, element)]
             if len(made) > 1:
@@ -91,7 +99,7 @@ class ExactPass:
     # --- one element, with its sibling ----------------------------------------------------------------------
 
     def _element(self, value: JsonObject, path: str, type_: Type, element: Element) -> Iterator[Issue]:
-        place = f"{path}.{element.choice or element.name}"
+        place = _step(path, element.choice or element.name)
         rule = self._rules.rule(type_, element)
         item = value.get(element.name, _ABSENT)
         sibling = value.get("_" + element.name, _ABSENT) if rule else _ABSENT
@@ -219,8 +227,12 @@ def _unknown(path: str, name: str, type_: Type) -> Issue:
         return _structure(path, f"has a member with a name that no element has; see {type_.name}")
     if name.startswith("_"):
         what = f"{name} is not allowed in {type_.name}: only primitive elements have such a sibling"
-        return _structure(f"{path}.{name[1:]}", what)
-    return _structure(f"{path}.{name}", f"{name} is not an element of {type_.name}")
+        return _structure(_step(path, name[1:]), what)
+    return _structure(_step(path, name), f"{name} is not an element of {type_.name}")
+
+
+def _step(path: str, name: str) -> str:
+    return f"{path}.`{name}`" if name in _RESERVED else f"{path}.{name}"
 
 
 def _structure(path: str, what: str) -> Issue:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fhirstore.definitions.facts import Definitions, Element, Type
 from fhirstore.json import JsonObject
 
+RESERVED = ("div", "year", "month", "day")  # by FHIRPath, of what names elements
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -29,7 +31,8 @@ class Site:
     @property
     def place(self) -> str:
         """The expression of the member, without an index."""
-        return f"{self.path}.{self.element.choice or self.element.name}"
+        name = self.element.choice or self.element.name
+        return f"{self.path}.`{name}`" if name in RESERVED else f"{self.path}.{name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from fhirpathpy import evaluate
 
 from fhirstore import json
 from fhirstore.definitions.facts import Definitions
@@ -55,6 +56,8 @@ def test_every_edit_is_refused_at_its_place(
         issues = refused.value.issues
         assert expression in {place for issue in issues for place in issue.expression}, (expression, issues)
         assert {issue.code for issue in issues} <= _CODES
+        if edits < 3:  # the expression is FHIRPath
+            assert isinstance(evaluate({"resourceType": "Basic"}, expression, {}), list)
         edits += 1
         if edits == EDITS:
             return

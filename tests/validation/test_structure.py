@@ -51,7 +51,7 @@ WRONG = {
     '"name":[{"given":["a"],"_given":[{"value":"b"}]}]': ("structure", "Patient.name[0].given[0].value"),
     '"_id":{"extension":[]}': ("structure", "Patient.id.extension"),
     '"_text":{"id":"x"}': ("structure", "Patient.text"),
-    '"text":{"status":"empty"}': ("required", "Patient.text.div"),
+    '"text":{"status":"empty"}': ("required", "Patient.text.`div`"),
     '"contained":[{"resourceType":"Bundle","type":"collection","entry":[{"resource":{"resourceType":"X"}}]}]': (
         "value",
         "Patient.contained[0].entry[0].resource",
