@@ -1,10 +1,10 @@
 """When an entry of the identity index can never be needed again.
 
-It is named after the version v that brought the identifier. Let c be the current version that a reader saw *after* the
-entry was listed. If c >= v, no attempt at v can come any more; and if c does not carry the identifier, whatever
-version brings it back is above c and writes an entry of its own. So the entry is dead, whoever writes meanwhile, and
-its DELETE needs no condition. The same holds for the older of two entries of the same identifier and id, both not
-above c. An entry above c may belong to a write under way: it stays.
+It is named after the version v that brought the identifier, or the first one of a system. Let c be the current version
+that a reader saw *after* the entry was listed. If c >= v, no attempt at v can come any more; and if c does not carry
+the identifier, whatever version brings it back is above c and writes an entry of its own. So the entry is dead, whoever
+writes meanwhile, and its DELETE needs no condition. The same holds for the older of two entries of the same identifier
+and id, both not above c. An entry above c may belong to a write under way: it stays.
 """
 
 from __future__ import annotations

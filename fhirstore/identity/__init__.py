@@ -18,5 +18,9 @@ when B was committed or could not commit any more; so A was first, and when B to
 looked for matches *after* it held the claim. A's index entry was there before A was committed, so B found A, and did
 not create.
 
+So a condition to create on must name ids or values, which can be claimed. `system|` names none: its claim would have
+to be taken by all who create anything with an identifier of the system, one after the other (`criteria.for_creation`).
+To change or to refer to what matches no claim is needed, and any criteria will do.
+
 https://hl7.org/fhir/R4/http.html#ccreate · https://hl7.org/fhir/R4/http.html#cond-update
 """
