@@ -7,7 +7,7 @@ from fhirstore.bundles.entries import Entry as BundleEntry
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.results import BundleResult
 from fhirstore.bundles.results import Result as EntryResult
-from fhirstore.conditions import VersionIds
+from fhirstore.conditions import UnmodifiedSince, VersionIds
 from fhirstore.definitions.resource_types import RESOURCE_TYPES
 from fhirstore.fsck.finding import Finding
 from fhirstore.fsck.run import FsckReport, Progress, Thoroughness
@@ -47,6 +47,7 @@ __all__ = [
     "SweepReport",
     "TenantStore",
     "Thoroughness",
+    "UnmodifiedSince",
     "ValidateRequest",
     "Version",
     "VersionIds",

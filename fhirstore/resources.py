@@ -167,6 +167,7 @@ def patching(
     validator: Validator,
     if_match: IfMatch = None,
     *,
+    if_none_match: VersionIds | None = None,
     skip_unchanged: bool = False,
 ) -> Decide:
     """PATCH: the current version, patched, if it is valid then and still the same resource.
@@ -175,8 +176,8 @@ def patching(
     """
 
     def decide(current: Record | None) -> Draft | None:
-        check(current, if_match)
         stored = readable(current).resource
+        check(current, if_match, if_none_match)
         if not stored:  # a remembered record may lack its content
             return None
         before = json.parse(stored, max_values=None)
@@ -198,11 +199,11 @@ def patching(
     return decide
 
 
-def deletion(if_match: IfMatch = None) -> Decide:
+def deletion(if_match: IfMatch = None, *, if_none_match: VersionIds | None = None) -> Decide:
     """DELETE: a tombstone; nothing to do where there is no resource, or none any more."""
 
     def decide(current: Record | None) -> Draft | None:
-        check(current, if_match)
+        check(current, if_match, if_none_match)
         return None if current is None or current.deleted else Draft("DELETE", None)
 
     return decide

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
-from typing import Literal, TypeVar, overload
+from typing import Literal, overload
 
 from fhirstore import json, models, resources
 from fhirstore.admission import Admission, parsed_bundle
@@ -15,7 +15,6 @@ from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.process import process
 from fhirstore.bundles.results import BundleResult
 from fhirstore.commit.drive import drive
-from fhirstore.commit.messages import Protocol
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Outcome
@@ -25,17 +24,15 @@ from fhirstore.errors import Gone, IdempotencyKeyReused, InvalidResource, Issue,
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery
-from fhirstore.identity.conditional import Done, change_matching, create_unless, update_matching
 from fhirstore.keyspace import ResourceKeys
+from fhirstore.matching import Matching
 from fhirstore.patch import Patch
 from fhirstore.resources import Version
-from fhirstore.search.criteria import Criteria, parse_condition, parse_criteria
+from fhirstore.search.criteria import Criteria, parse_criteria
 from fhirstore.search.page import Search, SearchPage
 from fhirstore.tenancy import Place
 from fhirstore.upkeep import Upkeep
 from fhirstore.validation.operation import ValidateRequest, with_body
-
-_Result = TypeVar("_Result")
 
 
 class TenantStore:
@@ -48,6 +45,7 @@ class TenantStore:
         self._engine = engine
         self._place = place
         self._admission = Admission(engine.validator, self._exists if engine.reference_integrity else None)
+        self._matching = Matching(engine, place)
         self.upkeep = Upkeep(engine, place)
 
     async def create(
@@ -68,14 +66,10 @@ class TenantStore:
         """
         content, type_ = await self._admission.of_type(resource, type)
         if if_none_exist is not None:
-            condition = self._condition(type_, if_none_exist)
-            creation = create_unless(
-                self._place.keys,
-                condition,
-                lambda id_: resources.creation(resources.builder(content, id_)),
-                context=self._context(),
+            condition = self._matching.condition(type_, if_none_exist)
+            return await self._matching.create(
+                condition, lambda id_: resources.creation(resources.builder(content, id_))
             )
-            return _version_of(await self._conditionally(condition, creation))
         if idempotency_key is None:
             id_ = self._engine.ids.new()
             outcome = await self._commit(type_, id_, resources.creation(resources.builder(content, id_)), fresh=True)
@@ -150,10 +144,10 @@ class TenantStore:
     ) -> Version:
         """Store the next version under the resource's own id, creating it if need be. 1 GET + 4 PUT, 3 round trips.
 
-        `type`, `id`: what it must carry. `if_match`: only over that version, or one of those. `if_none_match`: only
-        where none of those is current; `VersionIds(any=True)`: only where nothing exists. `skip_unchanged`: what says
-        the same as the current version makes no version; 1 GET. Raises MalformedContent, InvalidResource,
-        VersionConflict, Contention.
+        `type`, `id`: what it must carry. `if_match`: only over that version, or one of those, or one that is not newer
+        than `UnmodifiedSince`. `if_none_match`: only where none of those is current; `VersionIds(any=True)`: only where
+        nothing exists. `skip_unchanged`: what says the same as the current version makes no version; 1 GET. Raises
+        MalformedContent, InvalidResource, VersionConflict, Contention.
         """
         content, (type_, id_) = await self._admission.with_id(resource, type, id)
         decide = resources.update(
@@ -165,48 +159,66 @@ class TenantStore:
         return resources.version_of(type_, id_, outcome.record, created=created)
 
     async def patch(
-        self, type: str, id: str, patch: Patch, *, if_match: IfMatch = None, skip_unchanged: bool = False
+        self,
+        type: str,
+        id: str,
+        patch: Patch,
+        *,
+        if_match: IfMatch = None,
+        if_none_match: VersionIds | None = None,
+        skip_unchanged: bool = False,
     ) -> Version:
-        """Change parts of the current version: a `JsonPatch`, `MergePatch` or `FhirPathPatch`. Costs as `update`.
+        """Change parts of the current version: a `JsonPatch`, `MergePatch` or `FhirPathPatch`. 1 GET + 4 PUT.
 
-        Without `if_match` it is done again on whatever version others made meanwhile. Raises NotFound, Gone,
-        VersionConflict, PatchFailed, InvalidResource (the result), ContentTooLarge, Contention.
+        Conditions as for `update`; without `if_match` it is done again on whatever version others made meanwhile.
+        Raises NotFound, Gone, VersionConflict, PatchFailed, InvalidResource (the result), ContentTooLarge, Contention.
         """
         resources.well_formed_id(id)
         keys = self._keys(type, id)
         outcome = await self._admission.patched(
-            lambda validator: resources.patching(patch, validator, if_match, skip_unchanged=skip_unchanged),
+            lambda validator: resources.patching(
+                patch, validator, if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
+            ),
             lambda decide: self._engine.commit(self._place, keys, decide, by_content=True),
         )
         assert outcome.record is not None  # noqa: S101 - a patch makes a record, or leaves one as it is
         return resources.version_of(type, id, outcome.record)
 
     async def conditional_patch(
-        self, type: str, criteria: str, patch: Patch, *, if_match: IfMatch = None, skip_unchanged: bool = False
+        self,
+        type: str,
+        criteria: str,
+        patch: Patch,
+        *,
+        if_match: IfMatch = None,
+        if_none_match: VersionIds | None = None,
+        skip_unchanged: bool = False,
     ) -> Version:
         """Patch what meets the criteria, like `identifier=system|value`.
 
         Raises NotFound (nothing does), MultipleMatches, Unsupported (criteria), and as `patch`.
         """
-        condition = self._condition(self._admission.known_type(type), criteria)
-        done = await self._admission.patched(
-            lambda validator: resources.patching(patch, validator, if_match, skip_unchanged=skip_unchanged),
-            lambda decide: self._conditionally(
-                condition, change_matching(self._place.keys, condition, decide, context=self._context())
+        condition = self._matching.condition(self._admission.known_type(type), criteria)
+        version = await self._admission.patched(
+            lambda validator: resources.patching(
+                patch, validator, if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
             ),
+            lambda decide: self._matching.change(condition, decide),
         )
-        if done is None:
+        if version is None:
             raise NotFound("No resource meets the criteria")
-        return _version_of(done)
+        return version
 
-    async def delete(self, type: str, id: str, *, if_match: IfMatch = None) -> Version | None:
+    async def delete(
+        self, type: str, id: str, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None
+    ) -> Version | None:
         """Make a tombstone the next version. Returns it, or the older tombstone, or None where nothing ever was.
 
-        1 GET + 4 PUT, 3 round trips. Raises VersionConflict, Contention.
+        1 GET + 4 PUT, 3 round trips. Conditions as for `update`. Raises VersionConflict, Contention.
         """
         self._admission.known_type(type)
         resources.well_formed_id(id)
-        outcome = await self._commit(type, id, resources.deletion(if_match))
+        outcome = await self._commit(type, id, resources.deletion(if_match, if_none_match=if_none_match))
         return None if outcome.record is None else resources.version_of(type, id, outcome.record)
 
     async def conditional_update(
@@ -225,24 +237,23 @@ class TenantStore:
         whoever tries at the same time. Raises MultipleMatches, Unsupported (criteria), and as `update`.
         """
         content, type_ = await self._admission.of_type(resource, type)
-        condition, id_ = self._condition(type_, criteria), resources.id_if_any(content, type_)
+        condition, id_ = self._matching.condition(type_, criteria), resources.id_if_any(content, type_)
 
         def update(id: str) -> Decide:
             build = resources.builder(content, id)
             return resources.update(build, if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged)
 
-        protocol = update_matching(self._place.keys, condition, update, id=id_, context=self._context())
-        return _version_of(await self._conditionally(condition, protocol))
+        return await self._matching.update(condition, update, id=id_)
 
-    async def conditional_delete(self, type: str, criteria: str, *, if_match: IfMatch = None) -> Version | None:
+    async def conditional_delete(
+        self, type: str, criteria: str, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None
+    ) -> Version | None:
         """Delete what meets the criteria; returns the tombstone, or None where nothing does.
 
         Raises MultipleMatches, Unsupported (criteria), and as `delete`.
         """
-        condition = self._condition(self._admission.known_type(type), criteria)
-        protocol = change_matching(self._place.keys, condition, resources.deletion(if_match), context=self._context())
-        done = await self._conditionally(condition, protocol)
-        return None if done is None else _version_of(done)
+        condition = self._matching.condition(self._admission.known_type(type), criteria)
+        return await self._matching.change(condition, resources.deletion(if_match, if_none_match=if_none_match))
 
     async def history(
         self, type: str | None = None, id: str | None = None, *, query: HistoryQuery | None = None
@@ -358,23 +369,6 @@ class TenantStore:
     def _keys(self, type: str, id: str) -> ResourceKeys:
         return self._place.keys.resource(self._admission.known_type(type), id)
 
-    def _condition(self, type: str, criteria: str) -> Criteria:
-        return parse_condition(type, criteria, release=self._engine.validator.definitions.release)
-
-    async def _conditionally(self, condition: Criteria, protocol: Protocol[_Result]) -> _Result:
-        turns = [self._place.keys.identity_claim(condition.type or "", value) for value in condition.values]
-        done = await self._engine.run(self._place, protocol, turns=turns)
-        if isinstance(done, Done):
-            self._engine.saw(self._place, done.keys, done.outcome)
-        return done
-
     async def _commit(self, type: str, id: str, decide: Decide, *, fresh: bool = False) -> Outcome:
         keys = self._place.keys.resource(type, id)
         return await self._engine.commit(self._place, keys, decide, fresh=fresh)
-
-
-def _version_of(done: Done) -> Version:
-    record, before = done.outcome.record, done.outcome.before
-    assert record is not None  # noqa: S101 - what was found, or made
-    created = done.outcome.applied and not record.deleted and (before is None or before.deleted)
-    return resources.version_of(done.keys.type, done.keys.id, record, created=created)

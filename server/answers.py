@@ -13,7 +13,7 @@ from server.content.binary import native_response
 from server.content.representation import AS_STORED, Representation
 from server.http_dates import http_date
 from server.outcome import operation_outcome
-from server.preconditions import is_unchanged
+from server.preconditions import is_unchanged, refuse_unexpected
 from server.prefer import applied, returned
 from server.refusal import Refused
 
@@ -47,10 +47,11 @@ class VersionResponse(Response):
 
 
 def shown(call: Call, version: Version) -> Response:
-    """What a read or vread answers: the version; 304 and no body where the client has it already.
+    """What a read or vread answers: the version; 304 and no body where the client has it already, 412 on If-Match.
 
     A Binary shows its content where the client does not ask for FHIR.
     """
+    refuse_unexpected(call, version)
     if is_unchanged(call, version):
         return not_modified(etag(version.version_id), version.last_updated)
     if version.type == "Binary" and (native := native_response(call, version)) is not None:

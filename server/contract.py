@@ -23,7 +23,7 @@ class Contract:
     body: str = ""
 
 
-_UNCHANGED = ("If-None-Match", "If-Modified-Since")
+_EXPECTED = ("If-Match", "If-Unmodified-Since", "If-None-Match")
 _PAGES = ("_count", "_since", "_at", "_sort")
 _WRITES = (409, 413, 415, 422)
 PATCH_FORMATS = (
@@ -34,19 +34,19 @@ PATCH_FORMATS = (
 )
 SEARCH_PARAMETERS = ("_id", "_lastUpdated", "identifier", "_count")
 
-READ = Contract((200, 304), (404, 410), headers=_UNCHANGED)
+READ = Contract((200, 304), (404, 410, 412), headers=(*_EXPECTED, "If-Modified-Since"))
 VREAD = READ
 CREATE = Contract(
     (200, 201), (404, 412, *_WRITES), headers=("If-None-Exist", "Idempotency-Key", "Prefer"), body="resource"
 )
-UPDATE = Contract((200, 201), (404, 412, *_WRITES), headers=("If-Match", "If-None-Match", "Prefer"), body="resource")
-PATCH = Contract((200,), (404, 410, 412, *_WRITES), headers=("If-Match", "Prefer"), body="patch")
-DELETE = Contract((200, 204), (404, 409, 412), headers=("If-Match", "Prefer"))
+UPDATE = Contract((200, 201), (404, 412, *_WRITES), headers=(*_EXPECTED, "Prefer"), body="resource")
+PATCH = Contract((200,), (404, 410, 412, *_WRITES), headers=(*_EXPECTED, "Prefer"), body="patch")
+DELETE = Contract((200, 204), (404, 409, 412), headers=(*_EXPECTED, "Prefer"))
 CONDITIONAL_UPDATE = Contract(
-    (200, 201), (404, 412, *_WRITES), ("_id", "identifier"), ("If-Match", "If-None-Match", "Prefer"), "resource"
+    (200, 201), (404, 412, *_WRITES), ("_id", "identifier"), (*_EXPECTED, "Prefer"), "resource"
 )
-CONDITIONAL_PATCH = Contract((200,), (404, 410, 412, *_WRITES), ("_id", "identifier"), ("If-Match", "Prefer"), "patch")
-CONDITIONAL_DELETE = Contract((200, 204), (404, 409, 412), ("_id", "identifier"), ("If-Match", "Prefer"))
+CONDITIONAL_PATCH = Contract((200,), (404, 410, 412, *_WRITES), ("_id", "identifier"), (*_EXPECTED, "Prefer"), "patch")
+CONDITIONAL_DELETE = Contract((200, 204), (404, 409, 412), ("_id", "identifier"), (*_EXPECTED, "Prefer"))
 HISTORY = Contract((200,), (404,), _PAGES, ("Prefer",))
 SEARCH = Contract((200,), (404,), SEARCH_PARAMETERS, ("Prefer",))
 SEARCH_ALL = Contract((200,), (), ("_type", "_lastUpdated", "_count"), ("Prefer",))

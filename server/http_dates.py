@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from time import gmtime
 
@@ -21,6 +22,7 @@ def second_of(text: str) -> int | None:
     if len(text) > _MOST or not text.isascii():
         return None
     try:
-        return int(parsedate_to_datetime(text).timestamp())
+        when = parsedate_to_datetime(text)
+        return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())  # asctime's form names no zone
     except (ValueError, OverflowError):
         return None

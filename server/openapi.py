@@ -44,6 +44,7 @@ _QUERY: dict[str, dict[str, object]] = {
 _HEADERS: dict[str, dict[str, object]] = {
     "If-Match": {"type": "string", "examples": ['W/"1"', "*"]},
     "If-None-Match": {"type": "string", "examples": ['W/"1"', "*"]},
+    "If-Unmodified-Since": {"type": "string", "examples": ["Sat, 02 Feb 2013 12:02:47 GMT"]},
     "If-Modified-Since": {"type": "string", "examples": ["Sat, 02 Feb 2013 12:02:47 GMT"]},
     "If-None-Exist": {"type": "string", "examples": ["identifier=http://hospital.example|42"]},
     "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 255},

@@ -2,14 +2,18 @@
 
 https://hl7.org/fhir/R4/http.html#concurrency, https://hl7.org/fhir/R4/http.html#cread. ETags are version ids,
 `W/"3"`. FHIR compares them by version id also where HTTP asks for a strong comparison, so `W/"3"` and `"3"` mean the
-same. What is not an entity tag at all is refused with 400: a condition that is silently ignored loses updates.
+same. What is not an entity tag at all is refused with 400: a condition that is silently ignored loses updates. Dates
+count only where there are no tags, and what is no date counts for nothing, as HTTP says.
+
+https://www.rfc-editor.org/rfc/rfc9110#section-13
 """
 
 from __future__ import annotations
 
 import re
 
-from fhirstore import Version, VersionIds
+from fhirstore import UnmodifiedSince, Version, VersionIds
+from fhirstore.errors import VersionConflict
 from server.call import Call
 from server.fields import listed
 from server.http_dates import second_of
@@ -19,14 +23,35 @@ _TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
-def if_match(call: Call) -> VersionIds | None:
-    """The versions that `If-Match` names. None: no such header. Raises Refused (400)."""
-    return _versions(call, b"if-match", "If-Match")
+def if_match(call: Call) -> VersionIds | UnmodifiedSince | None:
+    """The versions that `If-Match` names; without it, the time in `If-Unmodified-Since`. None: neither is there.
+
+    Raises Refused (400).
+    """
+    expected = _versions(call, b"if-match", "If-Match")
+    if expected is None and b"if-unmodified-since" in call.headers:
+        second = second_of(call.headers[b"if-unmodified-since"].decode("latin-1"))
+        return None if second is None else UnmodifiedSince(second)
+    return expected
 
 
 def if_none_match(call: Call) -> VersionIds | None:
     """The versions that `If-None-Match` names. None: no such header. Raises Refused (400)."""
     return _versions(call, b"if-none-match", "If-None-Match")
+
+
+def refuse_unexpected(call: Call, version: Version) -> None:
+    """Before a version is shown: raises VersionConflict where it is not what If-Match expects, Refused (400)."""
+    expected = if_match(call)
+    if isinstance(expected, UnmodifiedSince):
+        met = version.last_updated in expected
+    else:
+        met = expected is None or version.version_id in expected
+    if not met:
+        name = "If-Unmodified-Since" if isinstance(expected, UnmodifiedSince) else "If-Match"
+        raise VersionConflict(
+            f"This is version {version.version_id}, not what {name} expects", current=version.version_id
+        )
 
 
 def is_unchanged(call: Call, version: Version) -> bool:

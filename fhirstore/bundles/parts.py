@@ -47,15 +47,17 @@ def result_of(plan: Planned, outcome: Outcome) -> Result:
 
 
 def _decide(entry: Entry, id_: str, validator: Validator, skip_unchanged: bool) -> Decide:
+    expected, excluded = if_match(entry), if_none_match(entry)
     match entry.interaction:
         case "delete":
-            return resources.deletion(if_match(entry))
+            return resources.deletion(expected, if_none_match=excluded)
         case "patch":
-            return resources.patching(patch_of(entry), validator, if_match(entry), skip_unchanged=skip_unchanged)
+            return resources.patching(
+                patch_of(entry), validator, expected, if_none_match=excluded, skip_unchanged=skip_unchanged
+            )
         case "create":
             return resources.creation(resources.builder(entry.resource or {}, id_))
         case _:
-            expected, excluded = if_match(entry), if_none_match(entry)
             build = resources.builder(entry.resource or {}, id_)
             return resources.update(build, expected, if_none_match=excluded, skip_unchanged=skip_unchanged)
 

@@ -42,7 +42,9 @@ class Interactions(Protocol):
         skip_unchanged: bool = False,
     ) -> Version: ...
 
-    async def delete(self, type: str, id: str, *, if_match: IfMatch = None) -> Version | None: ...
+    async def delete(
+        self, type: str, id: str, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None
+    ) -> Version | None: ...
 
     async def conditional_update(
         self,
@@ -55,14 +57,30 @@ class Interactions(Protocol):
         skip_unchanged: bool = False,
     ) -> Version: ...
 
-    async def conditional_delete(self, type: str, criteria: str, *, if_match: IfMatch = None) -> Version | None: ...
+    async def conditional_delete(
+        self, type: str, criteria: str, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None
+    ) -> Version | None: ...
 
     async def patch(
-        self, type: str, id: str, patch: Patch, *, if_match: IfMatch = None, skip_unchanged: bool = False
+        self,
+        type: str,
+        id: str,
+        patch: Patch,
+        *,
+        if_match: IfMatch = None,
+        if_none_match: VersionIds | None = None,
+        skip_unchanged: bool = False,
     ) -> Version: ...
 
     async def conditional_patch(
-        self, type: str, criteria: str, patch: Patch, *, if_match: IfMatch = None, skip_unchanged: bool = False
+        self,
+        type: str,
+        criteria: str,
+        patch: Patch,
+        *,
+        if_match: IfMatch = None,
+        if_none_match: VersionIds | None = None,
+        skip_unchanged: bool = False,
     ) -> Version: ...
 
     async def read(self, type: str, id: str) -> Version: ...
@@ -95,7 +113,9 @@ class Performer:
         if entry.interaction == "update":
             return await self._update(entry, entry.type, entry.id)
         if entry.interaction == "delete":
-            return Result(entry, await self._store.delete(entry.type, entry.id, if_match=if_match(entry)))
+            expected, excluded = if_match(entry), if_none_match(entry)
+            gone = await self._store.delete(entry.type, entry.id, if_match=expected, if_none_match=excluded)
+            return Result(entry, gone)
         if entry.interaction == "patch":
             return await self._patch(entry, entry.type, entry.id)
         return await self.read(entry)
@@ -131,19 +151,28 @@ class Performer:
         return Result(entry, version)
 
     async def _patch(self, entry: Entry, type_: str, id_: str) -> Result:
-        patch, expected = patch_of(entry), if_match(entry)
-        return Result(entry, await self._store.patch(type_, id_, patch, if_match=expected, skip_unchanged=self._skip))
+        patch, expected, excluded = patch_of(entry), if_match(entry), if_none_match(entry)
+        version = await self._store.patch(
+            type_, id_, patch, if_match=expected, if_none_match=excluded, skip_unchanged=self._skip
+        )
+        return Result(entry, version)
 
     async def _conditional(self, entry: Entry, type_: str) -> Result:
         criteria = entry.criteria or ""
+        expected, excluded = if_match(entry), if_none_match(entry)
         if entry.interaction == "delete":
-            return Result(entry, await self._store.conditional_delete(type_, criteria, if_match=if_match(entry)))
+            gone = await self._store.conditional_delete(type_, criteria, if_match=expected, if_none_match=excluded)
+            return Result(entry, gone)
         if entry.interaction == "patch":
             version = await self._store.conditional_patch(
-                type_, criteria, patch_of(entry), if_match=if_match(entry), skip_unchanged=self._skip
+                type_,
+                criteria,
+                patch_of(entry),
+                if_match=expected,
+                if_none_match=excluded,
+                skip_unchanged=self._skip,
             )
             return Result(entry, version)
-        expected, excluded = if_match(entry), if_none_match(entry)
         version = await self._store.conditional_update(
             _body(entry), criteria, type=type_, if_match=expected, if_none_match=excluded, skip_unchanged=self._skip
         )

@@ -7,10 +7,12 @@ from starlette.responses import Response
 from server.call import Call
 from server.conditions import url_criteria
 from server.interactions.delete import deleted
-from server.preconditions import if_match
+from server.preconditions import if_match, if_none_match
 
 
 async def conditional_delete(call: Call) -> Response:
     """DELETE [base]/[type]?[criteria]: 204, whether one matches or none, as an ordinary delete; 412 for several."""
-    tombstone = await call.tenant.conditional_delete(call.type, url_criteria(call), if_match=if_match(call))
+    tombstone = await call.tenant.conditional_delete(
+        call.type, url_criteria(call), if_match=if_match(call), if_none_match=if_none_match(call)
+    )
     return deleted(call, tombstone)

@@ -8,13 +8,18 @@ from server.answers import stored
 from server.call import Call
 from server.conditions import url_criteria
 from server.interactions.patch import patch_body
-from server.preconditions import if_match
+from server.preconditions import if_match, if_none_match
 
 
 async def conditional_patch(call: Call) -> Response:
     """PATCH [base]/[type]?[criteria]: 200; 404 where nothing matches, 412 for several."""
-    criteria, expected, change = url_criteria(call), if_match(call), await patch_body(call)
+    criteria, expected, unexpected = url_criteria(call), if_match(call), if_none_match(call)
     version = await call.tenant.conditional_patch(
-        call.type, criteria, change, if_match=expected, skip_unchanged=call.settings.skip_unchanged
+        call.type,
+        criteria,
+        await patch_body(call),
+        if_match=expected,
+        if_none_match=unexpected,
+        skip_unchanged=call.settings.skip_unchanged,
     )
     return stored(call, version, status=200)

@@ -15,15 +15,20 @@ from server.call import Call
 from server.content.body import raw_body, resource_body
 from server.contract import PATCH_FORMATS
 from server.fields import parameters
-from server.preconditions import if_match
+from server.preconditions import if_match, if_none_match
 from server.refusal import Refused
 
 
 async def patch(call: Call) -> Response:
     """PATCH [base]/[type]/[id]: 200; 404, 410 where there is nothing to patch; 412 on a stale If-Match."""
-    expected, change = if_match(call), await patch_body(call)
+    expected, unexpected = if_match(call), if_none_match(call)
     version = await call.tenant.patch(
-        call.type, call.id, change, if_match=expected, skip_unchanged=call.settings.skip_unchanged
+        call.type,
+        call.id,
+        await patch_body(call),
+        if_match=expected,
+        if_none_match=unexpected,
+        skip_unchanged=call.settings.skip_unchanged,
     )
     return stored(call, version, status=200)
 
