@@ -34,7 +34,7 @@ def subset(
     `summary`: true (what the definitions mark as summary, at every level), text (narrative and what is mandatory),
     data (all but the narrative) or false. `elements`: names at the root, `birthDate`, `deceased` or `deceasedBoolean`,
     also with their type, `Patient.birthDate`, and then for that type only. A name that the type does not have is
-    passed over: the same list goes for every type in a search; see `unknown_elements`.
+    passed over: the same list goes for every type in a search.
 
     Raises InvalidResource for both at once, for an unknown value and for count, which is no part of a resource.
     """
@@ -71,14 +71,6 @@ def check(summary: str | None, elements: Iterable[str]) -> tuple[tuple[str, str]
     if names and summary not in (None, "false"):
         raise InvalidResource("_summary and _elements exclude each other; send one of them", code="value")
     return tuple(names)
-
-
-def unknown_elements(elements: Iterable[str], type: str, definitions: Definitions) -> tuple[str, ...]:
-    """Those of `elements` that resources of this type cannot have, so that a strict server may refuse them."""
-    known = definitions.types[type].elements
-    roots = {element.choice for element in known.values()} | set(known)
-    pairs = zip(elements, check(None, elements), strict=True)
-    return tuple(given for given, (for_type, name) in pairs if for_type in ("", type) and name not in roots)
 
 
 def _is_mandatory(element: Element) -> bool:

@@ -7,7 +7,7 @@ plain JSON: that is `AS_STORED`, and the stored bytes go out untouched, never pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from starlette.datastructures import QueryParams
@@ -67,14 +67,20 @@ AS_STORED = Representation(MediaType(FHIR_JSON), MediaType(FHIR_JSON).content_ty
 
 def wanted(query_string: bytes, headers: Mapping[bytes, bytes], release: str) -> Representation:
     """What a request asks for. Raises Refused (406) where this server has no such form, InvalidResource."""
-    accept = headers.get(b"accept")
+    accept = headers.get(b"accept") or None  # an empty list of what is accepted says nothing
     if not query_string or (b"_" not in query_string and b"%5" not in query_string):
         return AS_STORED if accept is None or accept in _USUAL else _accepted(accept, release)
-    return wanted_by(QueryParams(query_string), accept, release)
+    return wanted_by(QueryParams(query_string).multi_items(), accept, release)
 
 
-def wanted_by(given: Mapping[str, str], accept: bytes | None, release: str) -> Representation:
+def wanted_by(pairs: Iterable[tuple[str, str]], accept: bytes | None, release: str) -> Representation:
     """The same, for parameters that came otherwise (in a form). Others among them are passed over."""
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if name in PARAMETERS:
+            if name in given:
+                raise InvalidResource(f"{name} is given more than once", code="value")
+            given[name] = value
     if "_format" in given:
         form = _formatted(given["_format"], release)
     else:

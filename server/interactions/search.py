@@ -59,9 +59,8 @@ class _Controls:
 async def _posted(call: Call) -> tuple[Call, Pairs]:
     """The parameters of URL and form, and the call with the form that they ask the answer to have."""
     pairs = [*call.request.query_params.multi_items(), *await form_body(call)]
-    given = dict(pairs)
-    if not given.keys().isdisjoint(PARAMETERS):
-        call = replace(call, representation=wanted_by(given, call.headers.get(b"accept"), call.release))
+    if any(name in PARAMETERS for name, _ in pairs):
+        call = replace(call, representation=wanted_by(pairs, call.headers.get(b"accept"), call.release))
     return call, pairs
 
 

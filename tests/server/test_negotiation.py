@@ -50,6 +50,8 @@ AS_XML = (
         (f"{JSON}; fhirVersion=3.0", None),
         (f"{JSON}; fhirVersion=3.0, {XML}; fhirVersion=4.0;q=0.1", XML),
         (f"*/*; fhirVersion=5.0, {XML};q=0.2", XML),
+        (f"{JSON}; charset=iso-8859-1", None),
+        (f"{JSON}; charset=iso-8859-1, {XML};q=0.2", XML),
     ],
 )
 def test_accept_chooses_by_quality_then_closeness(accept: str, chosen: str | None) -> None:
@@ -137,6 +139,24 @@ async def test_no_acceptable_form_is_406_before_anything_is_read(served: Served,
         answer = await served.client.get(f"/fhir/Observation/o{url}", headers={"Accept": accept})
     assert (answer.status_code, cost.requests) == (406, {})
     assert JSON in answer.json()["issue"][0]["diagnostics"]
+
+
+async def test_an_empty_accept_says_nothing(served: Served) -> None:
+    """The header is a list, and a list may be empty; so is answered as without it."""
+    assert (await served.client.get("/fhir/metadata", headers={"Accept": ""})).status_code == 200
+    latin = {"_format": f"{JSON}; charset=iso-8859-1"}
+    assert (await served.client.get("/fhir/metadata", params=latin)).status_code == 406
+
+
+@pytest.mark.parametrize("path", ["/fhir/metadata", "/fhir/Patient", "/fhir/_history", "/fhir/Patient/p"])
+@pytest.mark.parametrize(
+    "twice", ["_format=json&_format=xml", "_pretty=true&_pretty=true", "_elements=id&_elements=name"]
+)
+async def test_a_form_is_asked_for_once(served: Served, path: str, twice: str) -> None:
+    """400 where a parameter comes twice: neither of its values can be the one that was meant."""
+    answer = await served.client.get(f"{path}?{twice}")
+    assert answer.status_code == 400
+    assert twice.partition("=")[0] in answer.json()["issue"][0]["diagnostics"]
 
 
 async def test_xml_is_read_and_stored_as_the_same_resource(served: Served) -> None:
