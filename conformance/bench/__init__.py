@@ -8,7 +8,7 @@ Counts of requests and round trips are exact. CPU time per request is steady. Ra
 that moment, client, server and store sharing its processors: compare them only with others of the same run. That is
 why ratios are measured in rounds, both sides in each, and are the median over rounds.
 
-`run` starts servers (`servers`) and takes samples (`sampling`) of five interactions (`workload`, `patients`) with a
+`run` starts servers (`servers`) and takes samples (`sampling`) of each interaction (`workload`, `patients`) with a
 lean load generator (`load`) and `cpu`; `counts` counts in process; `rows` sums up, `report` prints.
 
 The ASGI server was chosen with this generator: an endpoint of Starlette alone, one process, two processors shared

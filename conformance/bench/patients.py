@@ -1,6 +1,7 @@
 """The resource that every measurement sends: a Patient of 2 KB, as a clinic would store it, with invented data.
 
-Each has a serial number in its identifiers, so no two are equal, and all have the same length.
+Each has a serial number in a telephone number, so no two are equal, and all have the same length. A plain one has no
+identifiers, which cost requests of their own; a registered one has three, of three systems.
 https://hl7.org/fhir/R4/patient.html
 """
 
@@ -15,16 +16,38 @@ RACE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race"
 GEOLOCATION = "http://hl7.org/fhir/StructureDefinition/geolocation"
 IDENTIFIER_TYPE = "http://terminology.hl7.org/CodeSystem/v2-0203"
 CONTACT_ROLE = "http://terminology.hl7.org/CodeSystem/v2-0131"
+_CONTACT = [
+    {
+        "relationship": [{"coding": [{"system": CONTACT_ROLE, "code": "N"}]}],
+        "name": {"family": "Ødegård", "given": ["Nils"]},
+        "telecom": [{"system": "phone", "value": "555-0163"}],
+    }
+]
 
 
 def patients() -> Iterator[bytes]:
-    """Patients without an id, for ever; those of one call differ from those of any other."""
-    before, between, after = _template().split(SERIAL)
-    batch, serial = secrets.token_hex(4).encode(), 0
-    while True:
-        number = b"%s%08d" % (batch, serial)
-        yield number.join((before, between, after))
-        serial += 1
+    """Plain Patients without an id, for ever; those of one call differ from those of any other."""
+    second = {
+        "relationship": [{"coding": [{"system": CONTACT_ROLE, "code": "C", "display": "Emergency Contact"}]}],
+        "name": {"use": "official", "family": "Lindqvist", "given": ["Astrid", "Sofie"]},
+        "telecom": [
+            {"system": "phone", "value": "555-0119", "use": "work"},
+            {"system": "email", "value": "astrid.lindqvist@mail.example", "use": "work"},
+        ],
+        "address": {"use": "home", "line": ["9 Quay Road"], "city": "Boston", "state": "MA", "postalCode": "02125"},
+        "gender": "female",
+    }
+    return _numbered({"contact": [*_CONTACT, second]})
+
+
+def registered_patients() -> Iterator[bytes]:
+    """The same with three identifiers, instead of a second contact."""
+    identifiers = [
+        _identifier("MR", "Medical record number", "https://clinic.example/mrn", SERIAL.decode()),
+        _identifier("SS", "Social Security number", "http://hl7.org/fhir/sid/us-ssn", SERIAL.decode()),
+        _identifier("DL", "Driver's license number", "urn:oid:2.16.840.1.113883.4.3.25", "S99945122"),
+    ]
+    return _numbered({"identifier": identifiers, "contact": _CONTACT})
 
 
 def with_id(patient: bytes, id: str) -> bytes:
@@ -32,7 +55,16 @@ def with_id(patient: bytes, id: str) -> bytes:
     return b'{"id":"%s",' % id.encode() + patient[1:]
 
 
-def _template() -> bytes:
+def _numbered(more: dict[str, object]) -> Iterator[bytes]:
+    pieces = _template(more).split(SERIAL)
+    batch, serial = secrets.token_hex(4).encode(), 0
+    while True:
+        number = b"%s%08d" % (batch, serial)
+        yield number.join(pieces)
+        serial += 1
+
+
+def _template(more: dict[str, object]) -> bytes:
     patient = {
         "resourceType": "Patient",
         "extension": [
@@ -47,11 +79,6 @@ def _template() -> bytes:
                 ],
             }
         ],
-        "identifier": [
-            _identifier("MR", "Medical record number", "https://clinic.example/mrn", SERIAL.decode()),
-            _identifier("SS", "Social Security number", "http://hl7.org/fhir/sid/us-ssn", SERIAL.decode()),
-            _identifier("DL", "Driver's license number", "urn:oid:2.16.840.1.113883.4.3.25", "S99945122"),
-        ],
         "active": True,
         "name": [
             {"use": "official", "family": "Ødegård", "given": ["Ingrid", "Marie"], "prefix": ["Ms."]},
@@ -59,7 +86,7 @@ def _template() -> bytes:
             {"use": "maiden", "family": "Lindqvist", "given": ["Ingrid", "Marie"], "period": {"end": "2009-06-20"}},
         ],
         "telecom": [
-            {"system": "phone", "value": "555-0142", "use": "home"},
+            {"system": "phone", "value": SERIAL.decode(), "use": "home"},
             {"system": "phone", "value": "555-0177", "use": "mobile", "rank": 1},
             {"system": "email", "value": "ingrid@mail.example", "use": "home"},
         ],
@@ -89,16 +116,10 @@ def _template() -> bytes:
             "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-MaritalStatus", "code": "M"}]
         },
         "multipleBirthBoolean": False,
-        "contact": [
-            {
-                "relationship": [{"coding": [{"system": CONTACT_ROLE, "code": "N"}]}],
-                "name": {"family": "Ødegård", "given": ["Nils"]},
-                "telecom": [{"system": "phone", "value": "555-0163"}],
-            }
-        ],
         "communication": [
             {"language": {"coding": [{"system": "urn:ietf:bcp:47", "code": "nb-NO"}]}, "preferred": True}
         ],
+        **more,
     }
     return json.dumps(patient, ensure_ascii=False, separators=(",", ":")).encode()
 

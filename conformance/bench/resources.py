@@ -23,7 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from conformance.bench.patients import patients
+from conformance.bench.patients import registered_patients
 from fhirstore import json
 from fhirstore.definitions.load import definitions
 from fhirstore.validation import Validator
@@ -58,7 +58,7 @@ def inputs() -> Mapping[str, bytes]:
     bare = json.parse(observation)
     del bare["text"]
     return {
-        "Patient, 2 KB": next(patients()),
+        "Patient, 2 KB": next(registered_patients()),
         "Patient with a narrative": patient,
         "Observation, 4 KB, half narrative": observation,
         "the same without narrative": json.encode(bare),

@@ -19,7 +19,7 @@ from conformance.bench.patients import patients
 from conformance.bench.rows import EMPTY_GET, EMPTY_POST, RAW_PUT, Row, Subject, ratios
 from conformance.bench.sampling import Effort, Processes, Sample, sample, sample_raw_puts
 from conformance.bench.servers import Running, empty_endpoint, fhirstore, raw_client
-from conformance.bench.workload import CREATE, DELETE, READ, UPDATE, VREAD, Call, Interaction, Stored, creates
+from conformance.bench.workload import CREATE, DELETE, READ, REGISTER, UPDATE, VREAD, Call, Interaction, Stored, creates
 from conformance.s3servers import S3Server, seaweedfs
 from conformance.s3servers import running as s3_running
 from fhirstore import open_objects
@@ -146,6 +146,7 @@ async def _round(bench: _Bench, effort: Effort, stored: list[Stored]) -> AsyncIt
     for interaction in (READ, VREAD):
         yield interaction.name, await _sample(bench, interaction, interaction.calls(stored), effort)
     yield EMPTY_POST, await _sample_empty(bench.empty, Call("POST", "/", next(patients())), effort)
+    yield REGISTER.name, await _sample(bench, REGISTER, REGISTER.calls(stored), effort)
     yield UPDATE.name, await _sample(bench, UPDATE, UPDATE.calls(stored), effort)
     deletable = [Stored.at(location) for location in created.locations]
     yield DELETE.name, await _sample(bench, DELETE, DELETE.calls(deletable), effort)

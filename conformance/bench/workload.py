@@ -1,4 +1,4 @@
-"""What is measured: five FHIR interactions as HTTP calls, the same whoever answers and however they are sent.
+"""What is measured: FHIR interactions as HTTP calls, the same whoever answers and however they are sent.
 
 https://hl7.org/fhir/R4/http.html
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
-from conformance.bench.patients import patients, with_id
+from conformance.bench.patients import patients, registered_patients, with_id
 
 MEDIA_TYPE = "application/fhir+json"
 LOCATION = re.compile(r"Patient/([A-Za-z0-9.-]{1,64})(?:/_history/([A-Za-z0-9.-]{1,64}))?")
@@ -60,6 +60,11 @@ def creates(stored: Sequence[Stored] = ()) -> Iterator[Call]:
     return (Call("POST", "/Patient", patient) for patient in patients())
 
 
+def registrations(stored: Sequence[Stored] = ()) -> Iterator[Call]:
+    """A new Patient with three identifiers each: their index entries are written, too."""
+    return (Call("POST", "/Patient", patient) for patient in registered_patients())
+
+
 def reads(stored: Sequence[Stored]) -> Iterator[Call]:
     """The current version of one after the other, round and round."""
     return cycle([Call("GET", f"/Patient/{patient.id}") for patient in stored])
@@ -84,8 +89,9 @@ def deletes(stored: Sequence[Stored]) -> Iterator[Call]:
 
 
 CREATE = Interaction("create", (201,), creates)
+REGISTER = Interaction("create, 3 identifiers", (201,), registrations)
 READ = Interaction("read", (200,), reads)
 VREAD = Interaction("vread", (200,), vreads)
 UPDATE = Interaction("update", (200,), updates)
 DELETE = Interaction("delete", (200, 204), deletes)
-INTERACTIONS = (CREATE, READ, VREAD, UPDATE, DELETE)
+INTERACTIONS = (CREATE, REGISTER, READ, VREAD, UPDATE, DELETE)
