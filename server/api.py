@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -18,7 +19,7 @@ from server.content.compress import CompressedSend, coding_for
 from server.content.representation import AS_STORED, Representation, wanted
 from server.outcome import error_answer
 from server.paths import Endpoint, Paths
-from server.refusal import Refused
+from server.refusal import NO_ENDPOINT, Refused
 from server.response_headers import ResponseHeaders
 from server.route import Route
 from server.settings import Settings
@@ -51,8 +52,10 @@ class FhirApi:
             try:
                 representation = wanted(scope["query_string"], negotiable(path, headers, self._release), self._release)
             finally:  # a path or method that is not there is told first, in the form that is wanted if there is one
-                endpoint = self._endpoint(path, scope["method"])
+                endpoint = self._endpoint(path, scope)
             response = await self._answer(scope, receive, headers, endpoint, representation)
+        except ClientDisconnect:  # in the middle of its body: nothing was done, and nobody is left to tell
+            return
         except Exception as error:  # noqa: BLE001 - the app's edge: whatever went wrong is answered, and logged
             response = error_answer(f"{scope['method']} {request_id.decode('ascii')}", error, representation)
         self._headers.add(response, headers, request_id)
@@ -61,9 +64,11 @@ class FhirApi:
             send = send if coding is None else CompressedSend(send, coding)
         await response(scope, receive, send)
 
-    def _endpoint(self, path: str, method: str) -> Endpoint:
+    def _endpoint(self, path: str, scope: Scope) -> Endpoint:
         """What answers at `path`. Raises Refused (404, 405)."""
-        endpoint = self._paths.find(path[len(FHIR_PATH) :])
+        if b"%2f" in scope.get("raw_path", b"").lower():  # a slash inside of a segment, which no segment of FHIR's has
+            raise Refused(404, NO_ENDPOINT)
+        endpoint, method = self._paths.find(path[len(FHIR_PATH) :]), scope["method"]
         if method not in endpoint.handlers and method != "OPTIONS":
             text = f"{method} is not possible here; allowed: {endpoint.allow}"
             raise Refused(405, text, headers={"Allow": endpoint.allow})

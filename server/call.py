@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope
 
 from fhirstore import TenantStore
+from fhirstore.search.query import parse_query
 from server.content.representation import AS_STORED, Representation
 from server.settings import Settings
 
@@ -41,6 +42,11 @@ class Call:
     def request(self) -> Request:
         """Starlette's view of the request, for what is not needed on every one."""
         return Request(self.scope, self.receive)
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """The URL's parameters, unquoted, in the order given. Raises InvalidResource."""
+        return parse_query(self.scope["query_string"])
 
     @property
     def type(self) -> str:

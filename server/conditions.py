@@ -5,8 +5,9 @@ https://hl7.org/fhir/R4/http.html#cond-update: "a search URL", as `PUT [base]/[t
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
+from fhirstore.search.query import parse_query
 from server.call import Call
 from server.content.representation import PARAMETERS
 from server.search_parameters import refuse_unheard
@@ -14,7 +15,7 @@ from server.search_parameters import refuse_unheard
 
 def url_criteria(call: Call) -> str:
     """The URL's parameters, without those that say how the answer should look."""
-    given = [pair for pair in call.request.query_params.multi_items() if pair[0] not in PARAMETERS]
+    given = [pair for pair in call.query if pair[0] not in PARAMETERS]
     refuse_unheard(call, call.type, given)
     return urlencode(given)
 
@@ -26,5 +27,5 @@ def header_criteria(call: Call, header: bytes) -> str | None:
         return None
     text = value.decode("utf-8", "replace")
     path, mark, query = text.partition("?")
-    refuse_unheard(call, call.type, parse_qsl(query if mark and "=" not in path else text, keep_blank_values=True))
+    refuse_unheard(call, call.type, parse_query(query if mark and "=" not in path else text))
     return text

@@ -7,6 +7,7 @@ caller what to do; they hold no stack trace and no patient data.
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Iterable
 
 import msgspec
@@ -17,7 +18,7 @@ from starlette.responses import Response
 from fhirstore import errors
 from fhirstore.errors import FhirError, Issue
 from server.content.representation import AS_STORED, Representation
-from server.refusal import Refused
+from server.refusal import NO_ENDPOINT, Refused
 from server.unread import UnreadResponse
 
 STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
@@ -53,7 +54,6 @@ _ISSUE_CODES = {
     429: "throttled",
     501: "not-supported",
 }
-_NO_ROUTE = "No such endpoint; the FHIR API is below /fhir, see /fhir/metadata"
 _MOST_ISSUES = 100
 _GRAVITY = {"fatal": 0, "error": 0, "warning": 1, "information": 2}
 _RETRY_AFTER = (429, 503)
@@ -92,7 +92,7 @@ def error_answer(asked: str, error: Exception, representation: Representation = 
     if isinstance(error, HTTPException):
         status, headers = error.status_code, dict(error.headers or {})
         code = error.code if isinstance(error, Refused) else None
-        text = _NO_ROUTE if status == 404 and not isinstance(error, Refused) else error.detail
+        text = NO_ENDPOINT if status == 404 and not isinstance(error, Refused) else error.detail
         issues: tuple[Issue, ...] = (Issue(code or _ISSUE_CODES.get(status, "processing"), text),)
     elif isinstance(error, errors.FhirStoreError):
         status = status_of(error)
@@ -106,7 +106,9 @@ def error_answer(asked: str, error: Exception, representation: Representation = 
             _LOG.error("%s %s: %s", asked, type(error).__name__, error)
             issues = (Issue("exception", "The object store answered with an error; the server's log says more"),)
     else:
-        _LOG.error("%s: unexpected %s", asked, type(error).__name__, exc_info=error)
+        # Where it happened, but not its message, which may quote a patient.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        _LOG.error("%s: unexpected %s\n%s", asked, type(error).__name__, where)
         status = 500
         issues = (Issue("exception", "Internal error; the server's log says more", severity="fatal"),)
     if status in _RETRY_AFTER:

@@ -40,7 +40,7 @@ class PageRequest:
 
 def page_request(call: Call) -> PageRequest:
     """Read the URL's parameters. Raises InvalidResource, which names the one that is wrong or unknown."""
-    given = list(call.request.query_params.multi_items())
+    given = call.query
     unknown = sorted({name for name, _ in given if name not in _KNOWN})
     if unknown and not is_lenient(call):
         raise InvalidResource(

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from server.refusal import Refused
+from server.refusal import NO_ENDPOINT, Refused
 from server.route import Handler, Route
-
-_NO_ENDPOINT = "No such endpoint; the FHIR API is below /fhir, see /fhir/metadata"
 
 
 class Endpoint(NamedTuple):
@@ -64,7 +62,7 @@ class Paths:
         """
         start, *segments = path.removesuffix("/").split("/")
         if start or "" in segments:
-            raise Refused(404, _NO_ENDPOINT)
+            raise Refused(404, NO_ENDPOINT)
         for template in self._templates.get(len(segments), ()):
             parameters = template.match(segments)
             if parameters is not None:
@@ -73,7 +71,7 @@ class Paths:
                 return Endpoint(template.handlers, template.allow, parameters)
         if "$" in path:
             _refuse_operations(dict(enumerate(segments)))
-        raise Refused(404, _NO_ENDPOINT)
+        raise Refused(404, NO_ENDPOINT)
 
 
 def _template(segments: tuple[str, ...], handlers: Mapping[str, Handler]) -> Template:

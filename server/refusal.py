@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
 
+NO_ENDPOINT = "No such endpoint; the FHIR API is below /fhir, see /fhir/metadata"
+
 
 class Refused(HTTPException):
     """A request refused, with what to do instead. `code`: the issue code, where the status does not say it."""

@@ -1,10 +1,10 @@
 """Binary in its own content type: a PDF goes in and comes out as a PDF, and is a Binary resource in between.
 
-What a client gets is decided by `Accept`: FHIR's media types give the resource, anything else (also `*/*`, or nothing)
-gives the content, "unless specifically requested, the FHIR XML/JSON representation is not returned". `_format` always
-means the resource. What a client sends is content, "including when the content type is application/fhir+xml or
-application/fhir+json, except for the special case where the content is actually a Binary resource".
-https://hl7.org/fhir/R4/binary.html#rest
+What a client gets is decided by `Accept`: FHIR's media types give the resource, unless the content's own type is liked
+better; anything else (also `*/*`, or nothing) gives the content, "unless specifically requested, the FHIR XML/JSON
+representation is not returned". `_format`, `_summary` and the like always mean the resource. What a client sends is
+content, "including when the content type is application/fhir+xml or application/fhir+json, except for the special case
+where the content is actually a Binary resource". https://hl7.org/fhir/R4/binary.html#rest
 
 The content is base64 in the stored JSON, so `Settings.max_body` bounds it. Larger bodies, and uploads that go straight
 to the bucket, attach at two places: `from_native` (the body, in memory here, would go to an object of its own as it
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
@@ -24,7 +24,7 @@ from fhirstore import Version
 from fhirstore.errors import InvalidResource
 from server.call import Call
 from server.content.body import as_json, raw_body, resource_body
-from server.content.media import FHIR_JSON, FHIR_XML, negotiate, ranges
+from server.content.media import FHIR_JSON, FHIR_XML, Range, negotiate, ranges
 from server.content.representation import AS_STORED
 from server.fields import parameters
 from server.http_dates import http_date
@@ -55,7 +55,7 @@ def negotiable(path: str, headers: Mapping[bytes, bytes], release: str) -> Mappi
     if accept is None or "/Binary" not in path:
         return headers
     text = accept.decode("latin-1")
-    if negotiate(text, release) is not None or _asks_for_fhir(text):
+    if negotiate(text, release) is not None or _fhir_quality(ranges(text)):
         return headers
     return {name: value for name, value in headers.items() if name != b"accept"}
 
@@ -65,20 +65,23 @@ def wants_native(accept: str | None, content_type: str) -> bool:
 
     A generic type, `application/json`, means the content if that is JSON, and the resource otherwise.
     """
-    if accept is None:
-        return True
-    if _asks_for_fhir(accept):
-        return False
-    found = ranges(accept)
+    found = [] if accept is None else ranges(accept)
+    name = parameters(content_type)[0].lower()
+    fhir = _fhir_quality(found)
+    if fhir:
+        return fhir < max(
+            (range_.quality for range_ in found if range_.name == name and name not in _FHIR), default=0.0
+        )
     favourite = max(found, key=lambda range_: range_.quality).name if found else ""
     if favourite not in _GENERIC:
         return True
-    name, kind = parameters(content_type)[0].lower(), _GENERIC[favourite]
+    kind = _GENERIC[favourite]
     return name.endswith(f"+{kind}") or _GENERIC.get(name) == kind
 
 
-def _asks_for_fhir(accept: str) -> bool:
-    return any(range_.name in _FHIR and range_.quality > 0 for range_ in ranges(accept))
+def _fhir_quality(found: Iterable[Range]) -> float:
+    """The best quality of a form of FHIR's that is named; 0 where none is."""
+    return max((range_.quality for range_ in found if range_.name in _FHIR), default=0.0)
 
 
 # --- out ----------------------------------------------------------------------------------------------------
@@ -86,7 +89,8 @@ def _asks_for_fhir(accept: str) -> bool:
 
 def native_response(call: Call, version: Version) -> Response | None:
     """The content of a Binary; None where the client gets the resource."""
-    if b"_format=" in call.scope["query_string"]:
+    form = call.representation
+    if b"_format=" in call.scope["query_string"] or form.pretty or form.summary or form.elements:
         return None
     resource = version.json()
     content_type = resource.get("contentType")
@@ -134,10 +138,14 @@ async def written(call: Call) -> bytes:
         return await resource_body(call)
     content_type = call.header(b"content-type") or _OCTETS
     name = parameters(content_type)[0].lower()
-    body = await raw_body(call)
+    context, body = _context(call), await raw_body(call)
     if (name in _FHIR or name in _GENERIC) and _is_binary(body, name):
+        if context is not None:
+            raise InvalidResource(
+                f"{SECURITY_CONTEXT} goes with raw content; a Binary resource has its securityContext"
+            )
         return as_json(call, body)
-    return from_native(body, content_type, id=call.parameters.get("id"), context=_context(call))
+    return from_native(body, content_type, id=call.parameters.get("id"), context=context)
 
 
 def from_native(body: bytes, content_type: str, *, id: str | None = None, context: str | None = None) -> bytes:

@@ -5,15 +5,14 @@ https://hl7.org/fhir/R4/http.html#mime-type
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl
-
 from starlette.requests import ClientDisconnect
 
-from fhirstore.errors import ContentTooLarge, InvalidResource, MalformedContent
+from fhirstore.errors import ContentTooLarge, InvalidResource
+from fhirstore.search.query import parse_query
 from server.call import Call
 from server.content.forms import from_xml
 from server.content.inflate import TooMuch, inflater
-from server.content.media import MediaType, announced
+from server.content.media import MediaType, announced, is_utf8
 from server.fields import parameters
 from server.refusal import Refused
 
@@ -21,7 +20,6 @@ _PLAIN = frozenset(
     {b"application/fhir+json", b"application/json", b"application/fhir+json; charset=utf-8", b"text/json"}
 )
 _FORM = "application/x-www-form-urlencoded"
-_MOST_FIELDS = 1_000
 
 
 async def resource_body(call: Call) -> bytes:
@@ -50,18 +48,13 @@ def _announced(call: Call) -> MediaType:
 
 async def form_body(call: Call) -> list[tuple[str, str]]:
     """The fields of an HTML form, in order; none where there is no body. Raises as `resource_body`."""
-    content_type = call.header(b"content-type") or ""
+    name, given = parameters(call.header(b"content-type") or "")
     body = await raw_body(call, required=False)
     if not body:
         return []
-    if parameters(content_type)[0].lower() != _FORM:
-        raise Refused(415, f"A search takes its parameters from the URL or from a body of {_FORM}")
-    try:
-        return parse_qsl(
-            body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS, separator="&"
-        )
-    except ValueError:
-        raise MalformedContent("The body is not a form in UTF-8, or has too many fields") from None
+    if name.lower() != _FORM or not is_utf8(given):
+        raise Refused(415, f"A search takes its parameters from the URL or from a body of {_FORM}, in UTF-8")
+    return parse_query(body)
 
 
 async def raw_body(call: Call, *, required: bool = True) -> bytes:

@@ -77,7 +77,7 @@ def negotiate(accept: str, release: str) -> MediaType | None:
     best: dict[str, tuple[int, float, str]] = {}  # per name: specificity and quality of its closest range
     for range_ in ranges(accept):
         version = _release_asked(range_.given, release)
-        if version is None or not _is_utf8(dict(range_.given)):
+        if version is None or not is_utf8(dict(range_.given)):
             continue
         specificity = range_.specificity + (1 if version else 0)
         for name in _names(range_):
@@ -98,7 +98,7 @@ def named(format_: str, release: str) -> MediaType | None:
     name, given = parameters(format_.strip())
     version = _release_asked(tuple(given.items()), release)
     name = name.lower().replace(" ", "+")  # in a query string, an unescaped + is a space
-    if version is None or not _is_utf8(given) or not (name in _SHORT or name in _ORDER):
+    if version is None or not is_utf8(given) or not (name in _SHORT or name in _ORDER):
         return None
     return MediaType(_SHORT.get(name) or (FHIR_XML if name in _XML else FHIR_JSON), version)
 
@@ -109,14 +109,15 @@ def announced(content_type: str, release: str) -> MediaType | str:
     name = name.lower()
     if name not in _ORDER:
         return f"The Content-Type is not one this server reads; send {FHIR_JSON} or {FHIR_XML}"
-    if not _is_utf8(given):
+    if not is_utf8(given):
         return "FHIR is UTF-8; send charset=utf-8 or leave it out"
     if _release_asked(tuple(given.items()), release) is None:
         return f"This server speaks FHIR {release} only; send fhirVersion={release} or leave it out"
     return MediaType(name)
 
 
-def _is_utf8(given: Mapping[str, str]) -> bool:
+def is_utf8(given: Mapping[str, str]) -> bool:
+    """Is the `charset` among parameters the one that FHIR has, or is there none?"""
     return given.get("charset", "utf-8").lower() in _UTF8
 
 

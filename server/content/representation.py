@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from starlette.datastructures import QueryParams
-
 from fhirstore.errors import InvalidResource
+from fhirstore.search.query import parse_query
 from server.content.forms import check_subset, indented, subset, to_xml
 from server.content.media import FHIR_JSON, FHIR_XML, MediaType, named, negotiate
 from server.refusal import Refused
@@ -70,7 +69,7 @@ def wanted(query_string: bytes, headers: Mapping[bytes, bytes], release: str) ->
     accept = headers.get(b"accept") or None  # an empty list of what is accepted says nothing
     if not query_string or (b"_" not in query_string and b"%5" not in query_string):
         return AS_STORED if accept is None or accept in _USUAL else _accepted(accept, release)
-    return wanted_by(QueryParams(query_string).multi_items(), accept, release)
+    return wanted_by(parse_query(query_string), accept, release)
 
 
 def wanted_by(pairs: Iterable[tuple[str, str]], accept: bytes | None, release: str) -> Representation:

@@ -19,7 +19,7 @@ async def capabilities(call: Call) -> Response:
 
     `mode=terminology` is answered with TerminologyCapabilities.
     """
-    mode = call.request.query_params.get("mode", "full")
+    mode = dict(call.query).get("mode", "full")
     if mode not in MODES:
         raise InvalidResource(f"mode must be one of {', '.join(MODES)}", code="value")
     statement = Capabilities(call.table, call.settings, call.release).statement(call.base_url, mode=mode)

@@ -27,7 +27,7 @@ _CONTROLS = ("_count", CURSOR, *PARAMETERS)
 
 async def search_type(call: Call) -> Response:
     """GET [base]/[type]?…: resources of one type."""
-    return await _search(call, call.type, call.request.query_params.multi_items())
+    return await _search(call, call.type, call.query)
 
 
 async def search_type_by_form(call: Call) -> Response:
@@ -38,7 +38,7 @@ async def search_type_by_form(call: Call) -> Response:
 
 async def search_system(call: Call) -> Response:
     """GET [base]?…: resources of all types, or of those in `_type`."""
-    return await _search(call, None, call.request.query_params.multi_items())
+    return await _search(call, None, call.query)
 
 
 async def search_system_by_form(call: Call) -> Response:
@@ -58,7 +58,7 @@ class _Controls:
 
 async def _posted(call: Call) -> tuple[Call, Pairs]:
     """The parameters of URL and form, and the call with the form that they ask the answer to have."""
-    pairs = [*call.request.query_params.multi_items(), *await form_body(call)]
+    pairs = [*call.query, *await form_body(call)]
     if any(name in PARAMETERS for name, _ in pairs):
         call = replace(call, representation=wanted_by(pairs, call.headers.get(b"accept"), call.release))
     return call, pairs

@@ -27,7 +27,8 @@ async def validate_instance(call: Call) -> Response:
 
 
 async def _answer(call: Call, body: bytes | None) -> Response:
-    query = call.request.query_params
-    profiles = tuple(query.getlist("profile"))
-    request = ValidateRequest(call.type, call.parameters.get("id", ""), mode=query.get("mode", ""), profiles=profiles)
+    query = call.query
+    profiles = tuple(value for name, value in query if name == "profile")
+    mode = dict(query).get("mode", "")
+    request = ValidateRequest(call.type, call.parameters.get("id", ""), mode=mode, profiles=profiles)
     return resource_answer(call, operation_outcome(await call.tenant.validate(request, body)))

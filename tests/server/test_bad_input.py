@@ -132,6 +132,32 @@ async def test_an_unknown_path_is_404(served: Served, path: str) -> None:
     assert "/fhir" in outcome_of(answer.json())["diagnostics"]
 
 
+@pytest.mark.parametrize("path", ["Patient/p%2F_history", "Patient%2fp", "Patient/p%2f", "%2FPatient"])
+async def test_an_escaped_slash_parts_no_segments(served: Served, path: str) -> None:
+    """404: who guards paths before this server reads them as they are written, and so must it."""
+    await served.client.put("/fhir/Patient/p", content=b'{"resourceType":"Patient","id":"p"}', headers=FHIR_JSON)
+    assert (await served.client.get(f"/fhir/{path}")).status_code == 404
+    assert (await served.client.get("/fhir/%50atient/%70")).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["identifier=%zz", "identifier=100%", "identifier=%ff", "_id=p&_id=%C3"])
+async def test_a_query_that_cannot_be_read_is_400(served: Served, query: str) -> None:
+    """Everywhere: it is never searched for as something else, nor made into a condition."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = b'{"resourceType":"Patient"}'
+    client = served.client
+    answers = [
+        await client.get(f"/fhir/Patient?{query}"),
+        await client.post("/fhir/Patient/_search", content=query, headers=form),
+        await client.get(f"/fhir/_history?{query}"),
+        await client.put(f"/fhir/Patient?{query}", content=body, headers=FHIR_JSON),
+        await client.delete(f"/fhir/Patient?{query}"),
+        await client.post("/fhir/Patient", content=body, headers=FHIR_JSON | {"If-None-Exist": query}),
+    ]
+    assert [answer.status_code for answer in answers] == [400] * 6
+    assert (await client.get("/fhir/Patient")).json()["total"] == 0
+
+
 @pytest.mark.parametrize("vid", ["0", "2", "01", "x", "-1", "9" * 30])
 async def test_a_version_that_does_not_exist_is_404(served: Served, vid: str) -> None:
     """Neither too high nor malformed version ids find anything."""

@@ -70,7 +70,9 @@ async def test_between_it_is_a_resource(served: Served) -> None:
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
         ("application/fhir+json", False),
         ("application/fhir+json, */*;q=0.1", False),
-        ("application/pdf, application/fhir+xml;q=0.5", False),
+        ("application/pdf, application/fhir+xml;q=0.5", True),
+        ("application/pdf;q=0.5, application/fhir+xml;q=0.5", False),
+        ("image/png, application/fhir+xml;q=0.5", False),
         ("application/fhir+json;q=0, application/pdf", True),
         ("application/json", False),
         ("application/xml", False),
@@ -115,6 +117,23 @@ async def test_broken_fhir_is_not_taken_for_content(served: Served) -> None:
     """JSON that calls itself FHIR and is not even JSON is refused."""
     answer = await served.client.put("/fhir/Binary/b", content=b'{"resourceType":"Binary",', headers=FHIR_JSON)
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("query", ["_summary=true", "_elements=contentType", "_pretty=true", "_format=json"])
+async def test_parts_and_forms_are_those_of_the_resource(served: Served, query: str) -> None:
+    """Content has no elements, so who asks for some means the resource."""
+    await put(served, PDF, "application/pdf")
+    answer = await get(served, "application/pdf", f"?{query}")
+    assert answer.json()["resourceType"] == "Binary"
+
+
+async def test_a_binary_resource_has_its_security_context_inside(served: Served) -> None:
+    """A header beside it is refused, and not passed over: somebody relies on it."""
+    body = b'{"resourceType":"Binary","id":"b","contentType":"text/plain","data":"aGk="}'
+    headers = {"Content-Type": "application/fhir+json", "X-Security-Context": "Patient/p"}
+    answer = await served.client.put("/fhir/Binary/b", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert "securityContext" in answer.json()["issue"][0]["diagnostics"]
 
 
 async def test_the_security_context_is_a_header(served: Served) -> None:

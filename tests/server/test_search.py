@@ -80,7 +80,11 @@ async def test_parameters_may_come_in_url_and_body(served: Served) -> None:
 
 async def test_a_search_form_must_be_a_form(served: Served) -> None:
     """415 otherwise, 400 for what is no UTF-8."""
-    for headers in (FHIR_JSON, {"Content-Type": "multipart/form-data"}):
+    for headers in (
+        FHIR_JSON,
+        {"Content-Type": "multipart/form-data"},
+        {"Content-Type": f"{FORM['Content-Type']}; charset=latin1"},
+    ):
         answer = await served.client.post("/fhir/Patient/_search", content="_id=p", headers=headers)
         assert answer.status_code == 415
     assert (await served.client.post("/fhir/Patient/_search", content=b"_id=%ff", headers=FORM)).status_code == 400

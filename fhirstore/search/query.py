@@ -1,0 +1,29 @@
+"""A query string as names and values. What cannot be read is refused, and never searched for as something else.
+
+https://www.rfc-editor.org/rfc/rfc3986#section-2.1 · https://url.spec.whatwg.org/#urlencoded-parsing (but for its
+leniency: there `%zz` means itself, and bytes that are no UTF-8 become U+FFFD)
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl
+
+from fhirstore.errors import InvalidResource
+
+_MOST_PARAMETERS = 1_000
+_NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def parse_query(text: str | bytes) -> list[tuple[str, str]]:
+    """Names and values, unquoted, in the order given; a name without a value has an empty one.
+
+    Raises InvalidResource: an escape that is none, bytes that are no UTF-8, more than a thousand parameters.
+    """
+    try:
+        query = text if isinstance(text, str) else text.decode()
+        if _NO_ESCAPE.search(query):
+            raise InvalidResource("A % begins no escape like %7C; write %25 for a percent sign", code="value")
+        return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS, separator="&")
+    except ValueError:
+        raise InvalidResource("The parameters are not UTF-8, or there are more than a thousand", code="value") from None
