@@ -63,18 +63,18 @@ class Admission:
     async def _admit(
         self, resource: models.Resource, identify: Callable[[JsonObject], _Identity]
     ) -> tuple[JsonObject, _Identity]:
-        """What is large is read beside the event loop, which goes on meanwhile."""
+        """The content as it is to be written. What is large is read beside the event loop, which goes on meanwhile."""
 
-        def admit() -> tuple[JsonObject, _Identity]:
+        def admit() -> tuple[JsonObject, _Identity, JsonObject]:
             content = _parsed(resource)
             identity = identify(content)
             self._validator.check(content)
-            return content, identity
+            return content, identity, json.as_written(content, resource) if isinstance(resource, bytes) else content
 
-        content, identity = await asyncio.to_thread(admit) if _is_large(resource) else admit()
+        content, identity, written = await asyncio.to_thread(admit) if _is_large(resource) else admit()
         if self._exists is not None:
             await check_references(self._validator.definitions, content, self._exists)
-        return content, identity
+        return written, identity
 
 
 async def parsed_bundle(bundle: bytes | Mapping[str, object]) -> JsonObject:

@@ -14,6 +14,7 @@ from fhirstore.errors import InvalidResource
 from fhirstore.json.values import JsonObject, type_name
 
 _ENCODER = msgspec.json.Encoder()
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _EPOCH = datetime(1970, 1, 1)  # naive: only added to, and printed with a Z
 _NO_META: JsonObject = {}
 
@@ -21,6 +22,23 @@ _NO_META: JsonObject = {}
 def encode(value: JsonObject) -> bytes:
     """Compact JSON of what `parse` gave: UTF-8, order of members and number literals kept."""
     return _ENCODER.encode(value)
+
+
+def as_written(resource: JsonObject, body: bytes) -> JsonObject:
+    """What `with_identity` makes the bytes of, so that characters come back as they were written in `body`.
+
+    `resource` is what `parse` made of it, and is returned as it is unless `body` has escapes that a string does not
+    remember (`\\u00e9`, `\\/`). Then the members' values are pieces of `body`, but for type, id and meta.
+    """
+    if b"\\" not in body or (b"\\u" not in body and b"\\/" not in body):
+        return resource
+    pieces = _MEMBERS.decode(msgspec.json.format(body, indent=-1))
+    written: JsonObject = {**pieces}
+    for name in ("resourceType", "id", "meta"):
+        if name in resource:
+            value = resource[name]
+            written[name] = {**_MEMBERS.decode(pieces[name])} if isinstance(value, dict) else value
+    return written
 
 
 def with_identity(resource: JsonObject, *, id: str, version: int, last_updated: int) -> bytes:

@@ -133,3 +133,16 @@ async def test_head_answers_like_get(served: Served) -> None:
     one = await served.client.post("/fhir/Patient", content=b'{"resourceType":"Patient"}', headers=FHIR_JSON)
     answer = await served.client.head(one.headers["location"])
     assert (answer.status_code, answer.headers["etag"]) == (200, 'W/"1"')
+
+
+async def test_escapes_come_back_as_they_were_written(served: Served) -> None:
+    """What is read has the characters that were sent, escapes included, without the white space between tokens."""
+    body = (
+        rb'{"resourceType": "Patient", "name": [{"family": "\u00c9t\u00e9", "text": "a\/b"}],'
+        rb' "meta": {"source": "urn:\u0061"}}'
+    )
+    created = await served.client.post("/fhir/Patient", content=body, headers=FHIR_JSON)
+    assert created.status_code == 201
+    read = await served.client.get(created.headers["Location"])
+    assert rb'"name":[{"family":"\u00c9t\u00e9","text":"a\/b"}]' in read.content
+    assert rb'"source":"urn:\u0061"' in read.content
