@@ -14,7 +14,7 @@ https://hl7.org/fhir/R4/http.html#history
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.rules import Context
@@ -64,11 +64,13 @@ class EventsHistory:
             return HistoryPage((), None, as_of)
         budget = Budget(self.page_bytes)
         versions: list[Version] = []
+        page: Stretch | None = None
         for _ in range(_ROUNDS):
             window, listed = yield from self._window(cursor)
+            page = self._joined(page, listed)
             names = self._in_order(window, want)
             if read is None:
-                counting = yield from self._counting(names, listed, cut=len(names) < len(window.names))
+                counting = yield from self._counting(names, page, cut=len(names) < len(window.names))
                 counted = yield from counting.versions(names, budget)
                 if counted is None:
                     continue
@@ -82,6 +84,16 @@ class EventsHistory:
             if versions:
                 break
         return HistoryPage(tuple(versions), None if cursor is None else encode(cursor), as_of)
+
+    def _joined(self, page: Stretch | None, listed: Stretch) -> Stretch:
+        """What this page has looked at before, with nothing found, and what was listed now."""
+        if page is None:
+            return listed
+        return (
+            Stretch(self.type, page.first, listed.below)
+            if self.query.oldest_first
+            else replace(listed, below=page.below)
+        )
 
     def _in_order(self, window: Window, want: int) -> tuple[str, ...]:
         """The events to look at."""

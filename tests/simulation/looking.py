@@ -21,12 +21,16 @@ _FOREVER = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """GET [type]/_history, all that fits on the first page."""
+    """GET [type]/_history: the first page, of at most `count` entries."""
+
+    count: int = 250
+    oldest_first: bool = False
 
     def start(self, process: Process, context: Context, call: Call) -> Protocol[HistoryPage]:
         kept = process.memory.setdefault("histories", RememberedHistories())
         assert isinstance(kept, RememberedHistories)
-        return EventsHistory("", KEYS, TYPE, HistoryQuery(count=250), kept, context).page(None)
+        query = HistoryQuery(count=self.count, oldest_first=self.oldest_first)
+        return EventsHistory("", KEYS, TYPE, query, kept, context).page(None)
 
     def judge(self, call: Call, truth: Truth) -> list[str]:
         if call.ended is None or isinstance(call.outcome, Unavailable):
@@ -36,24 +40,39 @@ class Page:
         page, ended = call.outcome, call.ended
         wrong = [fault for version in page.versions for fault in _false(version, call, ended, truth)]
         shown = {(version.id, version.version_id) for version in page.versions}
-        if page.next is not None:
-            return wrong
         for id_, history in truth.histories.items():
             for number, made in enumerate(history.versions, 1):
-                missing = (id_, number) not in shown and made.purged == _FOREVER
-                if missing and made.at < call.began:
+                belongs = self._covers(page, made.record.t, id_, number) and made.purged == _FOREVER
+                if not belongs or (id_, number) in shown:
+                    continue
+                if made.at < call.began:
                     wrong.append(f"does not show version {number} of {id_}, which was there")
-                if missing and made.record.t < page.as_of and made.at > ended and not self._skewed(call):
+                if made.record.t < page.as_of and made.at > ended and abs(call.skew) <= 1.0:
                     wrong.append(f"was told that nothing before {page.as_of} is to come, but version {number} of {id_}")
         for tx, decided in truth.transactions.decisions.items():
-            parts = {(id_, version) for _, id_, version in decided.decision.parts}
-            there = {part for part in parts if truth.history(part[0]).versions[part[1] - 1].purged == _FOREVER}
+            t, parts = decided.decision.t, {(id_, version) for _, id_, version in decided.decision.parts}
+            there = {
+                part
+                for part in parts
+                if truth.history(part[0]).versions[part[1] - 1].purged == _FOREVER and self._covers(page, t, *part)
+            }
             if there & shown and not there <= shown:
                 wrong.append(f"shows {sorted(there & shown)} of {tx}, but not {sorted(there - shown)}")
         return wrong
 
-    def _skewed(self, call: Call) -> bool:
-        return abs(call.skew) > 1.0
+    def _covers(self, page: HistoryPage, t: int, id: str, version: int) -> bool:
+        """Does this version belong on the page, by its place?"""
+        if page.next is None:
+            return True
+        if not page.versions:
+            return False
+        last = page.versions[-1]
+        mine, end = _place(t, id, version), _place(last.last_updated, last.id, last.version_id)
+        return mine <= end if self.oldest_first else mine >= end
+
+
+def _place(t: int, id: str, version: int) -> str:
+    return f"{t:013d}_{id}_{version}_"
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def _met(chance: Random, ids: Sequence[str] = _IDS) -> Operation:
         return Read(id_)
     if roll < 0.8:
         return VRead(id_, chance.choice((-1, 0, 1, 1)), relative=True)
-    return Versions(id_) if roll < 0.9 else Page()
+    return Versions(id_) if roll < 0.9 else _page(chance)
 
 
 def _bundled(chance: Random, rules: Rules) -> tuple[Machine, ...]:
@@ -112,7 +112,7 @@ def _slowed(chance: Random, rules: Rules) -> tuple[Machine, ...]:
         asleep = replace(
             a_temper(chance, rules, crash=0.0), stops={at: long, at + chance.randint(1, 2): long * chance.random()}
         )
-    sleeper = Machine(asleep, ([(0.0, _transact(chance)), (0.0, _transact(chance)), (0.0, Page())],))
+    sleeper = Machine(asleep, ([(0.0, _transact(chance)), (0.0, _transact(chance)), (0.0, _page(chance))],))
     others = tuple(
         Machine(
             a_temper(chance, rules),
@@ -163,10 +163,18 @@ def _sleeper(chance: Random, long: float) -> Machine:
     return Machine(asleep, ([(chance.choice((20, 300)) * chance.random(), first), (0.0, Read(chance.choice(_IDS)))],))
 
 
+def _page(chance: Random) -> Page:
+    return Page(chance.choice((250, 250, 2, 3)), oldest_first=chance.random() < 0.3)
+
+
 def _watching(chance: Random, first: float) -> Plan:
     """Reads in quick succession."""
     looks: list[Operation] = [Read(chance.choice(_IDS)) for _ in range(3)]
-    looks += [Page(), Versions(chance.choice(_IDS)), VRead(chance.choice(_IDS), chance.choice((0, 1)), relative=True)]
+    looks += [
+        _page(chance),
+        Versions(chance.choice(_IDS)),
+        VRead(chance.choice(_IDS), chance.choice((0, 1)), relative=True),
+    ]
     chance.shuffle(looks)
     return [(first if n == 0 else chance.random() * 30, look) for n, look in enumerate(looks)]
 
