@@ -8,7 +8,6 @@ from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.results import BundleResult
 from fhirstore.bundles.results import Result as EntryResult
 from fhirstore.conditions import UnmodifiedSince, VersionIds
-from fhirstore.definitions.resource_types import RESOURCE_TYPES
 from fhirstore.fsck.finding import Finding
 from fhirstore.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.history.page import HistoryPage, HistoryQuery
@@ -26,7 +25,6 @@ from fhirstore.validation.operation import ValidateRequest
 __version__ = "0.1.0"
 
 __all__ = [
-    "RESOURCE_TYPES",
     "BundleEntry",
     "BundleOptions",
     "BundleResult",

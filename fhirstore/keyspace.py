@@ -33,7 +33,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from fhirstore.definitions.resource_types import is_id
+from fhirstore.definitions.ids import is_id
 from fhirstore.errors import InvalidResource, UnknownTenant
 
 RECEIPT = "Receipt"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fhirstore import json
 from fhirstore.commit.single import Decide, Draft
 from fhirstore.conditions import IfMatch, VersionIds, check
-from fhirstore.definitions.resource_types import RESOURCE_TYPES, is_id
+from fhirstore.definitions.ids import is_id
 from fhirstore.errors import Gone, InvalidResource, NotFound, PatchFailed, UnknownType
 from fhirstore.identifiers import is_whole
 from fhirstore.patch import Patch
@@ -54,7 +54,7 @@ def version_of(type: str, id: str, record: Record, *, created: bool = False) -> 
     return Version(type, id, record.version, record.t, record.method, record.resource or b"", created)
 
 
-def known_type(type: str, types: Container[str] = RESOURCE_TYPES) -> str:
+def known_type(type: str, types: Container[str]) -> str:
     """Raises UnknownType when it is none of the `types` of the release."""
     if type not in types:
         raise UnknownType("No FHIR resource type has this name here; type names are case-sensitive, like 'Patient'")
@@ -71,7 +71,7 @@ def well_formed_id(id: str) -> str:
     return id
 
 
-def type_of(resource: dict[str, object], expected: str | None, types: Container[str] = RESOURCE_TYPES) -> str:
+def type_of(resource: dict[str, object], expected: str | None, types: Container[str]) -> str:
     """The resource's type. Raises InvalidResource when it is missing, unknown or not the `expected` one.
 
     Raises UnknownType when the expected one does not exist.

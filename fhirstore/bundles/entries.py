@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from fhirstore.definitions.resource_types import RESOURCE_TYPES, is_id
+from fhirstore.definitions.ids import is_id
 from fhirstore.errors import FhirError, InvalidResource, TooManyEntries, UnknownType, Unsupported
 from fhirstore.json import JsonObject
 
@@ -84,7 +84,7 @@ def entries_of(bundle: Mapping[str, object], *, kinds: Sequence[str], limit: int
 
 
 def parse_entries(
-    entries: Sequence[object], *, base_url: str | None = None, types: Container[str] = RESOURCE_TYPES
+    entries: Sequence[object], *, types: Container[str], base_url: str | None = None
 ) -> list[Entry | FhirError]:
     """Each entry as a request, or what is wrong with it. `base_url`: ours, without a slash at the end. `types`: that
     resources may have."""

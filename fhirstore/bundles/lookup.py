@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from fhirstore import resources
 from fhirstore.commit.drive import drive
+from fhirstore.definitions.load import definitions
 from fhirstore.errors import FhirStoreError
 from fhirstore.resources import Version
 from fhirstore.search.candidates import find
@@ -56,7 +57,7 @@ async def look_up(
 
 async def _found(place: Place, question: Question, most: int, release: str) -> Found:
     type_, text = question
-    criteria = parse_condition(resources.known_type(type_), text, release=release)
+    criteria = parse_condition(resources.known_type(type_, definitions(release).resources), text, release=release)
     matches = await drive(find(place.keys, criteria, most=most), place.objects)
     versions = [
         resources.version_of(match.keys.type, match.keys.id, match.base.record)

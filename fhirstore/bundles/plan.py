@@ -101,5 +101,10 @@ def _matching(entry: Entry, type_: str, match: Version, criteria: Criteria | Non
 
 def _content(entry: Entry, type_: str) -> dict[str, object]:
     assert entry.resource is not None  # noqa: S101 - POST and PUT have one
-    resources.type_of(entry.resource, type_)
+    if entry.resource.get("resourceType") != type_:
+        raise InvalidResource(
+            f"resourceType is not {type_}, which the request is for",
+            code="invalid",
+            expression=(f"{entry.place}.resource.resourceType",),
+        )
     return entry.resource

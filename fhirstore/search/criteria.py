@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from fhirstore.definitions.resource_types import RESOURCE_TYPES, is_id
+from fhirstore.definitions.ids import is_id
+from fhirstore.definitions.load import definitions
 from fhirstore.errors import InvalidResource, Unsupported
 from fhirstore.identifiers import identifiers
 from fhirstore.record import Record
@@ -91,6 +92,7 @@ class _Reading:
 
     type: str | None
     now: int
+    release: str
     ids: list[frozenset[str]] = field(default_factory=list)
     identifiers: list[tuple[Token, ...]] = field(default_factory=list)
     updated: list[tuple[Period, ...]] = field(default_factory=list)
@@ -116,7 +118,7 @@ class _Reading:
         if code == "_lastUpdated":
             self.updated.append(tuple(one for value in values for one in spans(value, now=self.now)))
         elif code == "_type":
-            if not RESOURCE_TYPES.issuperset(values):
+            if not definitions(self.release).resources.issuperset(values):
                 raise ValueError("it names what is no resource type")
             self.types.append(frozenset(values))
         elif self.type is None:
@@ -135,7 +137,7 @@ def parse_criteria(
 
     `lenient`: leave out parameters that are not supported. `release`: of FHIR. Raises InvalidResource, Unsupported.
     """
-    reading = _Reading(type, now)
+    reading = _Reading(type, now, release)
     used, ignored = [], []
     for name, value in pairs:
         if reading.take(name, value):

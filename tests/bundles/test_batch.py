@@ -289,7 +289,7 @@ async def test_patches_come_as_parameters_or_binary(served: Served, kind: str) -
 
 
 def parsed(*entries: dict[str, object]) -> list[Entry]:
-    return [one for one in parse_entries(entries) if isinstance(one, Entry)]
+    return [one for one in parse_entries(entries, types=definitions().resources) if isinstance(one, Entry)]
 
 
 async def test_no_more_than_so_many_are_under_way_and_all_end() -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from fhirstore.bundles.entries import Entry, entries_of, parse_entries
+from fhirstore.definitions.load import definitions
 from fhirstore.errors import ContentTooLarge, FhirError, InvalidResource, UnknownType, Unsupported
+
+TYPES = definitions().resources
 
 PATIENT = {"resourceType": "Patient", "id": "p"}
 BASE = "http://localhost:8000/fhir"
@@ -13,7 +16,7 @@ BASE = "http://localhost:8000/fhir"
 
 def one(method: object, url: object, **request: object) -> Entry | FhirError:
     entry = {"request": {"method": method, "url": url, **request}, "resource": PATIENT}
-    (parsed,) = parse_entries([entry], base_url=BASE)
+    (parsed,) = parse_entries([entry], types=TYPES, base_url=BASE)
     return parsed
 
 
@@ -93,7 +96,7 @@ def test_what_cannot_be_is_refused_with_its_place(method: object, url: object, k
 )
 def test_an_entry_that_is_none_is_refused_with_its_place(entry: object, expression: str) -> None:
     """Wrong structure is told like anything else."""
-    (error,) = parse_entries([entry])
+    (error,) = parse_entries([entry], types=TYPES)
     assert isinstance(error, FhirError)
     assert error.issues[0].expression == (expression,)
 

@@ -6,14 +6,17 @@ import pytest
 
 from fhirstore.bundles.entries import Entry, parse_entries
 from fhirstore.bundles.order import phases, refuse_overlaps, refuse_same_full_urls, target
+from fhirstore.definitions.load import definitions
 from fhirstore.errors import InvalidResource
+
+TYPES = definitions().resources
 
 
 def entries(*requests: tuple[str, str], **more: object) -> list[Entry]:
     bundle = [
         {"request": {"method": m, "url": u}, "resource": {"resourceType": "Patient"}, **more} for m, u in requests
     ]
-    return [entry for entry in parse_entries(bundle) if isinstance(entry, Entry)]
+    return [entry for entry in parse_entries(bundle, types=TYPES) if isinstance(entry, Entry)]
 
 
 def test_the_phases_are_those_of_the_page() -> None:

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from fhirstore.definitions.facts import Definitions
+from fhirstore.definitions.ids import is_id
 from fhirstore.definitions.nodes import Node, name_of, node_of, nodes, text, texts
-from fhirstore.definitions.resource_types import is_id
 from fhirstore.definitions.terminology import Terminology
 from fhirstore.json import JsonObject
 from fhirstore.validation.profiles.rules import Profile, read_profile
