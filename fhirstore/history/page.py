@@ -6,10 +6,10 @@ meanwhile. A version that is committed later sorts above the first page; in the 
 also sort below the top, and then it may be met on a later page: once, like any other.
 
 **Polling with `since` loses nothing.** A write that carries the time t may commit until t + `Rules.settled` on the
-store's clock. So what an answer may have missed carries a time after `as_of` = store's time - settled - 1 s (a Date
-header's resolution), read before the first request. All pages of an answer carry the first page's `as_of`. Whoever
-passes it as the next `since` gets every version at least once, the last seconds' ones twice: told apart by id and
-version id.
+store's clock (a transaction has the longest). So what an answer may have missed carries a time after `as_of` = store's
+time - settled - 1 s (a Date header's resolution), read before the first request. All pages of an answer carry the first
+page's `as_of`. Whoever passes it as the next `since` gets every version at least once, the last seconds' ones twice:
+told apart by id and version id.
 
 https://hl7.org/fhir/R4/http.html#history
 """
