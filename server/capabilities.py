@@ -54,6 +54,7 @@ class Capabilities:
             "security": {"cors": bool(self._settings.cors_origins), "description": _DESCRIPTION},
             "resource": self._resources(list(codes), _NORMATIVE if mode == "normative" else self._facts.resources),
             "interaction": [{"code": code} for code in codes if code in _SYSTEM_CODES],
+            "searchParam": self._system_search_parameters() if "search-system" in codes else [],
             "operation": self._operations(("",)),
         }
         return self._head("CapabilityStatement", base_url) | {
@@ -79,8 +80,9 @@ class Capabilities:
             **_NOT_CLAIMED,
             "referencePolicy": ["literal", "logical", *(["enforced"] if self._settings.reference_integrity else [])],
         }
+        elements = self._facts.types["CapabilityStatement.rest.resource"].elements  # conditionalPatch came with R5
         for route in self._table:
-            shared.update(route.claims)
+            shared.update({name: claim for name, claim in route.claims.items() if name in elements})
         operations = self._operations(("/{type}", "/{type}/{id}"))
         if operations:
             shared["operation"] = operations
@@ -97,6 +99,14 @@ class Capabilities:
             {"name": code, "definition": known[code].url, "type": known[code].type}
             for code in SEARCH_PARAMETERS
             if code in known
+        ]
+
+    def _system_search_parameters(self) -> list[dict[str, object]]:
+        """Those of GET [base]?…; `_type` has no definition of its own."""
+        updated = self._facts.search_parameters["Patient"]["_lastUpdated"]
+        return [
+            {"name": "_type", "type": "special", "documentation": "Types, separated by commas"},
+            {"name": "_lastUpdated", "definition": updated.url, "type": updated.type},
         ]
 
     def _operations(self, below: tuple[str, ...]) -> list[dict[str, object]]:

@@ -16,10 +16,10 @@ from fhirstore.errors import InvalidResource
 from fhirstore.times import instant, period
 from server.call import Call
 from server.content.representation import PARAMETERS
-from server.prefer import is_lenient
+from server.parameters import refuse_unknown
 
 CURSOR = "_cursor"
-_KNOWN = ("_count", "_since", "_at", "_sort", CURSOR, *PARAMETERS)
+_OWN = ("_count", "_since", "_at", "_sort", CURSOR)
 _OLDEST_FIRST = {"-_lastUpdated": False, "none": False, "_lastUpdated": True}
 _MOST_DIGITS = 9
 _Value = TypeVar("_Value")
@@ -40,17 +40,12 @@ class PageRequest:
 
 def page_request(call: Call) -> PageRequest:
     """Read the URL's parameters. Raises InvalidResource, which names the one that is wrong or unknown."""
-    given = call.query
-    unknown = sorted({name for name, _ in given if name not in _KNOWN})
-    if unknown and not is_lenient(call):
-        raise InvalidResource(
-            f"Unknown parameters: {', '.join(unknown)}; a history knows {', '.join(_KNOWN)}", code="not-supported"
-        )
+    refuse_unknown(call, *_OWN)
     values: dict[str, str] = {}
-    for name, value in given:
+    for name, value in call.query:
         if name in values:
             raise InvalidResource(f"{name} is given more than once", code="value")
-        if name in _KNOWN:
+        if name in _OWN or name in PARAMETERS:
             values[name] = value
     count = count_of(values)
     if call.representation.summary == "count":

@@ -2,8 +2,8 @@
 
 https://hl7.org/fhir/R4/http.html#concurrency, https://hl7.org/fhir/R4/http.html#cread. ETags are version ids,
 `W/"3"`. FHIR compares them by version id also where HTTP asks for a strong comparison, so `W/"3"` and `"3"` mean the
-same. What is not an entity tag at all is refused with 400: a condition that is silently ignored loses updates. Dates
-count only where there are no tags, and what is no date counts for nothing, as HTTP says.
+same. What is not an entity tag at all is refused with 400, but for If-None-Match on reads: a condition that is silently
+ignored loses updates. Dates count only where there are no tags, and what is no date counts for nothing, as HTTP says.
 
 https://www.rfc-editor.org/rfc/rfc9110#section-13
 """
@@ -57,13 +57,14 @@ def refuse_unexpected(call: Call, version: Version) -> None:
 def is_unchanged(call: Call, version: Version) -> bool:
     """Does the client have this version already? If-None-Match decides; without it, If-Modified-Since.
 
+    What is no entity tag matches nothing here: then the client gets what it would get anyway (fhirpy sends bare ids).
+
     Last-Modified tells whole seconds, so who asks by time alone may be told 304 though the resource changed within
     that same second; the ETag is exact.
     """
     headers = call.headers
     if b"if-none-match" in headers:
-        known = if_none_match(call)
-        return known is not None and version.version_id in known
+        return version.version_id in (_named(headers[b"if-none-match"].decode("latin-1")) or VersionIds())
     if b"if-modified-since" in headers:
         since = second_of(headers[b"if-modified-since"].decode("latin-1"))
         return since is not None and version.last_updated // 1000 <= since
@@ -90,11 +91,19 @@ def _versions(call: Call, header: bytes, name: str) -> VersionIds | None:
     text = call.header(header)
     if text is None:
         return None
+    named = _named(text)
+    if named is None:
+        raise Refused(400, f'{name} must be *, or ETags like W/"3", separated by commas', code="value")
+    return named
+
+
+def _named(text: str) -> VersionIds | None:
+    """The versions that a list of entity tags names; None where it is no such list."""
     if text.strip() == "*":
         return VersionIds(any=True)
     tags = [_TAG.fullmatch(item) for item in listed(text)]
     values = [tag[1] for tag in tags if tag is not None]
     if not tags or len(values) < len(tags):
-        raise Refused(400, f'{name} must be *, or ETags like W/"3", separated by commas', code="value")
+        return None
     # A tag that is none of ours names no version, which is not the same as no condition.
     return VersionIds(frozenset(int(value) for value in values if _VERSION.fullmatch(value)))

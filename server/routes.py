@@ -26,6 +26,7 @@ _VREAD = {"readHistory": True}
 _UPDATE = {"versioning": "versioned-update", "updateCreate": True}
 _CREATE = {"conditionalCreate": True}
 _CUPDATE = {"conditionalUpdate": True}
+_CPATCH = {"conditionalPatch": True}
 _CDELETE = {"conditionalDelete": "single"}
 _VALIDATE = ("validate", "http://hl7.org/fhir/OperationDefinition/Resource-validate")
 _PURGE = "http://hl7.org/fhir/OperationDefinition/Patient-purge"
@@ -42,7 +43,7 @@ TABLE: tuple[Route, ...] = (
     Route("GET", "", search_system, ("search-system",), "Search all types", contract.SEARCH_ALL),
     Route("POST", "/_search", search_system_by_form, (), "Search all types", contract.SEARCH_ALL_FORM),
     Route("PUT", "/{type}", conditional_update, (), "Update what matches", contract.CONDITIONAL_UPDATE, _CUPDATE),
-    Route("PATCH", "/{type}", conditional_patch, (), "Patch what matches", contract.CONDITIONAL_PATCH),
+    Route("PATCH", "/{type}", conditional_patch, (), "Patch what matches", contract.CONDITIONAL_PATCH, _CPATCH),
     Route("DELETE", "/{type}", conditional_delete, (), "Delete what matches", contract.CONDITIONAL_DELETE, _CDELETE),
     Route("GET", "/_history", history_system, ("history-system",), "Everything that happened", _HISTORY),
     Route("GET", "/{type}/_history", history_type, ("history-type",), "What happened to a type", _HISTORY),

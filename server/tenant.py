@@ -27,10 +27,12 @@ class RequestTenants:
 
     def of(self, parameters: Mapping[str, str], headers: Mapping[bytes, bytes]) -> TenantStore:
         """The tenant's store. Raises UnknownTenant."""
-        if self._source == "path":
-            return self._store.tenant(parameters["tenant"])
         value = headers.get(_HEADER)
         named = None if value is None else value.decode("latin-1")
+        if self._source == "path":
+            if named not in (None, parameters["tenant"]):
+                raise UnknownTenant(f"{HEADER} names another tenant than the path does; leave it out", code="value")
+            return self._store.tenant(parameters["tenant"])
         if self._source == "header":
             if named is None:
                 raise UnknownTenant(f"Say which tenant you mean: send the header {HEADER}", code="value")

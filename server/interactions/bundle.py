@@ -9,6 +9,7 @@ from server.bundle_answers import Answers
 from server.bundle_response import bundle_response
 from server.call import Call
 from server.content.body import resource_body
+from server.parameters import refuse_unknown
 from server.preconditions import idempotency_key
 
 
@@ -17,6 +18,7 @@ async def bundle(call: Call) -> Response:
 
     With `Idempotency-Key` a Bundle that is sent again does nothing again (a batch: creates nothing again).
     """
+    refuse_unknown(call)
     call.representation.check_resource()
     options = BundleOptions(
         base_url=call.base_url,

@@ -11,6 +11,7 @@ from fhirstore.errors import InvalidResource
 from server.answers import not_modified, resource_answer
 from server.call import Call
 from server.capabilities import MODES, Capabilities
+from server.parameters import refuse_unknown
 from server.preconditions import has_tag
 
 
@@ -19,6 +20,7 @@ async def capabilities(call: Call) -> Response:
 
     `mode=terminology` is answered with TerminologyCapabilities.
     """
+    refuse_unknown(call, "mode")
     mode = dict(call.query).get("mode", "full")
     if mode not in MODES:
         raise InvalidResource(f"mode must be one of {', '.join(MODES)}", code="value")

@@ -6,18 +6,27 @@ from starlette.responses import Response
 
 from server.answers import stored
 from server.call import Call
-from server.conditions import header_criteria
+from server.conditions import header_criteria, url_criteria
 from server.content.binary import written
 from server.preconditions import idempotency_key
+from server.refusal import Refused
 
 
 async def create(call: Call) -> Response:
     """POST [base]/[type]: 201 with Location; the server assigns the id.
 
-    With `If-None-Exist`, 200 and the resource that matches, as it is, if one does; 412 if several do. With
-    `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), a repeated request gets the first answer again.
+    With `If-None-Exist`, 200 and the resource that matches, as it is, if one does; 412 if several do. Some clients
+    (fhirpy) have its criteria in the URL, as for a conditional update. With `Idempotency-Key`
+    (draft-ietf-httpapi-idempotency-key-header), a repeated request gets the first answer again.
     """
-    key, criteria = idempotency_key(call), header_criteria(call, b"if-none-exist")
+    key, criteria = idempotency_key(call), _criteria(call)
     body = await written(call)
     version = await call.tenant.create(body, type=call.type, idempotency_key=key, if_none_exist=criteria)
     return stored(call, version, status=201 if version.created else 200)
+
+
+def _criteria(call: Call) -> str | None:
+    header, url = header_criteria(call, b"if-none-exist"), url_criteria(call) or None
+    if header is not None and url is not None:
+        raise Refused(400, "If-None-Exist and criteria in the URL: send one of them", code="value")
+    return url if header is None else header

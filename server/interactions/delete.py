@@ -9,6 +9,7 @@ from fhirstore.errors import Issue
 from server.answers import etag, resource_answer
 from server.call import Call
 from server.outcome import operation_outcome
+from server.parameters import refuse_unknown
 from server.preconditions import if_match, if_none_match
 from server.prefer import applied, returned
 
@@ -18,6 +19,7 @@ async def delete(call: Call) -> Response:
 
     200 with an OperationOutcome where the client prefers one.
     """
+    refuse_unknown(call)
     expected, unexpected = if_match(call), if_none_match(call)
     return deleted(call, await call.tenant.delete(call.type, call.id, if_match=expected, if_none_match=unexpected))
 

@@ -15,12 +15,14 @@ from server.call import Call
 from server.content.body import raw_body, resource_body
 from server.contract import PATCH_FORMATS
 from server.fields import parameters
+from server.parameters import refuse_unknown
 from server.preconditions import if_match, if_none_match
 from server.refusal import Refused
 
 
 async def patch(call: Call) -> Response:
     """PATCH [base]/[type]/[id]: 200; 404, 410 where there is nothing to patch; 412 on a stale If-Match."""
+    refuse_unknown(call)
     expected, unexpected = if_match(call), if_none_match(call)
     version = await call.tenant.patch(
         call.type,

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from server.answers import shown
 from server.call import Call
+from server.parameters import refuse_unknown
 
 
 async def read(call: Call) -> Response:
@@ -13,4 +14,5 @@ async def read(call: Call) -> Response:
 
     304 where the client has that version (https://hl7.org/fhir/R4/http.html#cread).
     """
+    refuse_unknown(call)
     return shown(call, await call.tenant.read(call.type, call.id))

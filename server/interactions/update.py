@@ -7,6 +7,7 @@ from starlette.responses import Response
 from server.answers import stored
 from server.call import Call
 from server.content.binary import written
+from server.parameters import refuse_unknown
 from server.preconditions import if_match, if_none_match
 
 
@@ -15,6 +16,7 @@ async def update(call: Call) -> Response:
 
     412 on a stale If-Match, or with `If-None-Match: *` where the resource exists.
     """
+    refuse_unknown(call)
     expected, unexpected = if_match(call), if_none_match(call)
     body = await written(call)
     version = await call.tenant.update(

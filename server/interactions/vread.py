@@ -7,10 +7,12 @@ from starlette.responses import Response
 from fhirstore.errors import NotFound
 from server.answers import shown
 from server.call import Call
+from server.parameters import refuse_unknown
 
 
 async def vread(call: Call) -> Response:
     """GET [base]/[type]/[id]/_history/[vid]: that version; 410 if that version is a deletion."""
+    refuse_unknown(call)
     text = call.parameters["vid"]
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and not text.startswith("0")):
         raise NotFound("No such version: version ids of this server are 1, 2, 3 …")

@@ -12,6 +12,7 @@ from fhirstore.errors import Issue
 from server.answers import resource_answer
 from server.call import Call
 from server.outcome import operation_outcome
+from server.parameters import refuse_unknown
 from server.refusal import Refused
 
 
@@ -19,6 +20,7 @@ async def purge(call: Call) -> Response:
     """POST [base]/[type]/[id]/$purge: 200 and the number of versions removed, also where there were none (any more)."""
     if not call.settings.enable_purge:
         raise Refused(501, "$purge is off on this server; FHIRSTORE_ENABLE_PURGE=true turns it on")
+    refuse_unknown(call)
     client = call.request.client
     purged = await call.tenant.upkeep.purge(call.type, call.id, by=f"http:{client.host if client else 'unknown'}")
     text = f"{purged.versions} versions purged" if purged.versions else "Nothing to purge: no version is there"

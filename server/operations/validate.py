@@ -13,6 +13,7 @@ from server.answers import resource_answer
 from server.call import Call
 from server.content.body import as_json, raw_body, resource_body
 from server.outcome import operation_outcome
+from server.parameters import refuse_unknown
 
 
 async def validate(call: Call) -> Response:
@@ -27,6 +28,7 @@ async def validate_instance(call: Call) -> Response:
 
 
 async def _answer(call: Call, body: bytes | None) -> Response:
+    refuse_unknown(call, "mode", "profile")
     query = call.query
     profiles = tuple(value for name, value in query if name == "profile")
     mode = dict(query).get("mode", "")

@@ -117,6 +117,17 @@ async def test_search_finds_by_identifier(client: AsyncFHIRClient) -> None:
     assert [each.id for each in found] == [patient.id]
 
 
+async def test_refresh_brings_what_others_wrote(client: AsyncFHIRClient) -> None:
+    """It sends a version id that is no entity tag."""
+    patient = client.resource("Patient", active=True)
+    await patient.save()
+    other = await client.reference("Patient", patient.id).to_resource()
+    other["active"] = False
+    await other.save()
+    await patient.refresh()
+    assert patient["active"] is False
+
+
 async def test_history_shows_every_version(client: AsyncFHIRClient) -> None:
     """execute() of _history returns the Bundle."""
     patient = client.resource("Patient", active=True)

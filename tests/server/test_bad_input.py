@@ -140,6 +140,36 @@ async def test_an_escaped_slash_parts_no_segments(served: Served, path: str) -> 
     assert (await served.client.get("/fhir/%50atient/%70")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/Patient/p"),
+        ("GET", "/Patient/p/_history/1"),
+        ("GET", "/Patient/p/_history"),
+        ("GET", "/metadata"),
+        ("PUT", "/Patient/p"),
+        ("PATCH", "/Patient/p"),
+        ("DELETE", "/Patient/p"),
+        ("POST", ""),
+        ("POST", "/Patient/$validate"),
+    ],
+)
+async def test_a_parameter_that_is_not_known_is_named(served: Served, method: str, path: str) -> None:
+    """400, and nothing is written, unless the client is lenient; `_elments` would be passed over otherwise."""
+    await served.client.put("/fhir/Patient/p", content=b'{"resourceType":"Patient","id":"p"}', headers=FHIR_JSON)
+    headers = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else FHIR_JSON
+    body = b'{"resourceType":"Bundle","type":"batch"}' if path == "" else b'{"resourceType":"Patient","id":"p"}'
+    for prefer, refused in ({}, True), ({"Prefer": "handling=lenient"}, False):
+        with served.meter.measure() as cost:
+            answer = await served.client.request(
+                method, f"/fhir{path}?_elments=id", content=None if method == "GET" else body, headers=headers | prefer
+            )
+        assert (answer.status_code == 400) is refused, answer.text
+        if refused:
+            assert cost.requests == {}
+            assert "_elments" in answer.json()["issue"][0]["diagnostics"]
+
+
 @pytest.mark.parametrize("query", ["identifier=%zz", "identifier=100%", "identifier=%ff", "_id=p&_id=%C3"])
 async def test_a_query_that_cannot_be_read_is_400(served: Served, query: str) -> None:
     """Everywhere: it is never searched for as something else, nor made into a condition."""
@@ -194,6 +224,14 @@ async def test_by_path_the_tenant_is_part_of_every_url() -> None:
         assert (await served.client.get(elsewhere)).status_code == 404
         assert (await served.client.get("/fhir/Clinic-A/Patient/p")).status_code == 400
         assert (await served.client.get("/fhir/unknown/metadata")).status_code == 404
+
+
+async def test_a_header_does_not_contradict_the_path() -> None:
+    """400 where the two name different tenants: one of them is not meant."""
+    async with serving(Settings(tenant_source="path", tenants=frozenset({"a", "b"}))) as served:
+        for tenant, status in (("a", 200), ("b", 400)):
+            answer = await served.client.get("/fhir/a/metadata", headers={"X-Tenant-ID": tenant})
+            assert answer.status_code == status
 
 
 async def test_a_tenant_header_is_not_ignored_where_tenants_are_off(served: Served) -> None:

@@ -66,6 +66,21 @@ async def test_conditional_interactions_are_claimed_when_they_are_there(served: 
     assert resource["conditionalDelete"] == ("single" if ("DELETE", "/{type}") in built else "not-supported")
 
 
+@pytest.mark.parametrize(("release", "claimed"), [("4.0", None), ("4.3", None), ("5.0", True)])
+def test_conditional_patch_is_claimed_where_there_is_a_place_for_it(release: str, claimed: bool | None) -> None:
+    """R5 has an element for it."""
+    statement: Any = Capabilities(TABLE, Settings(), release).statement("http://server.example/fhir")
+    assert statement["rest"][0]["resource"][0].get("conditionalPatch") is claimed
+
+
+async def test_what_is_searched_across_types_is_claimed(served: Served) -> None:
+    """And works: rest.searchParam."""
+    parameters = (await _statement(served))["rest"][0]["searchParam"]
+    assert [each["name"] for each in parameters] == ["_type", "_lastUpdated"]
+    answer = await served.client.get("/fhir?_type=Patient,Observation&_lastUpdated=ge2020")
+    assert (answer.status_code, answer.json()["total"]) == (200, 0)
+
+
 async def test_its_tag_changes_with_it_and_saves_sending_it() -> None:
     """304 for who has it; another statement has another tag."""
     async with serving() as one, serving(Settings(enable_purge=True)) as other:

@@ -36,6 +36,21 @@ async def test_if_none_exist_answers_201_then_200(served: Served) -> None:
     assert first.json() == second.json()
 
 
+async def test_criteria_of_a_create_may_be_in_the_url(served: Served) -> None:
+    """As some clients send them: never passed over, since that would make another one."""
+    answers = [
+        await served.client.post(
+            "/fhir/Patient", params=QUERY | {"_format": "json"}, content=patient(), headers=FHIR_JSON
+        )
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [201, 200]
+    both = FHIR_JSON | {"If-None-Exist": "identifier=2"}
+    for params, headers, status in ((QUERY, both, 400), ({"name": "x"}, FHIR_JSON, 501), ({"x": "y"}, FHIR_JSON, 400)):
+        answer = await served.client.post("/fhir/Patient", params=params, content=patient(), headers=headers)
+        assert answer.status_code == status
+
+
 async def test_several_matches_answer_412(served: Served) -> None:
     """ "Multiple matches: The server returns a 412 Precondition Failed error"."""
     for _ in range(2):

@@ -32,6 +32,8 @@ async def _twice(served: Served) -> None:
         ('W/"02"', 200),
         ('"foreign"', 200),
         ('W/"99999999999999999999999"', 200),
+        ("2", 200),
+        ("", 200),
     ],
 )
 async def test_if_none_match_on_a_read(served: Served, path: str, tags: str, status: int) -> None:
