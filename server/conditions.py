@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from fhirstore.search.query import parse_query
+from fhirstore.search.query import parse_condition_query
 from server.call import Call
 from server.content.representation import PARAMETERS
 from server.search_parameters import refuse_unheard
@@ -26,6 +26,5 @@ def header_criteria(call: Call, header: bytes) -> str | None:
     if value is None:
         return None
     text = value.decode("utf-8", "replace")
-    path, mark, query = text.partition("?")
-    refuse_unheard(call, call.type, parse_query(query if mark and "=" not in path else text))
+    refuse_unheard(call, call.type, parse_condition_query(call.type, text))
     return text

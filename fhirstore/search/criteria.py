@@ -17,7 +17,7 @@ from fhirstore.definitions.load import definitions
 from fhirstore.errors import InvalidResource, Unsupported
 from fhirstore.identifiers import identifiers
 from fhirstore.record import Record
-from fhirstore.search.query import parse_query
+from fhirstore.search.query import parse_condition_query
 from fhirstore.search.span import spans
 from fhirstore.search.token import Token, split, token, unescaped
 from fhirstore.times import Period
@@ -168,7 +168,7 @@ def parse_condition(type: str, query: str, *, release: str = "4.0") -> Criteria:
     They must lead to what matches: by ids or identifiers. To create on them takes more: `for_creation`. Raises
     InvalidResource, Unsupported.
     """
-    pairs = parse_query(query.removeprefix(f"{type}?").removeprefix("?"))
+    pairs = parse_condition_query(type, query)
     criteria = parse_criteria(type, pairs, now=0, release=release)
     if criteria.updated:
         raise Unsupported("'_lastUpdated' is not supported as a condition; use _id or identifier")

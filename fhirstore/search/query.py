@@ -27,3 +27,13 @@ def parse_query(text: str | bytes) -> list[tuple[str, str]]:
         return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS, separator="&")
     except ValueError:
         raise InvalidResource("The parameters are not UTF-8, or there are more than a thousand", code="value") from None
+
+
+def parse_condition_query(type: str, text: str) -> list[tuple[str, str]]:
+    """The same, where `?` or `[type]?` may stand before the parameters. Raises InvalidResource for another URL."""
+    path, mark, query = text.partition("?")
+    if not mark or "=" in path:
+        return parse_query(text)
+    if path not in ("", type):
+        raise InvalidResource(f"A condition is the parameters of a search of {type}, without another URL", code="value")
+    return parse_query(query)

@@ -94,6 +94,8 @@ async def test_conditions_are_never_ignored(served: Served) -> None:
     """An unknown parameter, a modifier, or none at all: an error that says so, and nothing is written."""
     for criteria, status in (("name=x", 501), ("identifier:not=1", 501), ("", 400), ("identifier=s|", 400)):
         assert (await create(served, criteria)).status_code == status
+    for elsewhere in ("Observation?identifier=1", "http://testserver/fhir/Patient?identifier=1"):
+        assert (await create(served, elsewhere)).status_code == 400
     assert (await served.client.delete("/fhir/Patient")).status_code == 400
     assert (await served.client.put("/fhir/Patient", content=patient(), headers=FHIR_JSON)).status_code == 400
     assert (await served.client.get("/fhir/Patient")).json()["total"] == 0
