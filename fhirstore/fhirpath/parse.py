@@ -50,24 +50,30 @@ def parse(text: str) -> Node:
     return node
 
 
-def unparse(node: Node) -> str:
-    """An expression for a tree, to show to a person."""
-    match node:
-        case Literal("string", text):
-            return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-        case Literal(kind, text):
-            return {"date": f"@{text}", "empty": "{}"}.get(kind, text)
-        case Variable(name):
-            return name
-        case Member(of, name):
-            return name if of is None else f"{unparse(of)}.{name}"
-        case Item(of, index):
-            return f"{unparse(of)}[{unparse(index)}]"
-        case Call(of, name, arguments):
-            call = f"{name}({', '.join(unparse(argument) for argument in arguments)})"
-            return call if of is None else f"{unparse(of)}.{call}"
-        case Operation(operator, left, right):
-            return f"({unparse(left)} {operator} {unparse(right)})"
+def unparse(node: Node, *, literals: bool = True) -> str:
+    """An expression for a tree, to show to a person; `literals`: False, and a … stands for each, which may be data."""
+
+    def shown(part: Node) -> str:
+        match part:
+            case Literal() if not literals:
+                return "…"
+            case Literal("string", text):
+                return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+            case Literal(kind, text):
+                return {"date": f"@{text}", "empty": "{}"}.get(kind, text)
+            case Variable(name):
+                return name
+            case Member(of, name):
+                return name if of is None else f"{shown(of)}.{name}"
+            case Item(of, index):
+                return f"{shown(of)}[{shown(index)}]"
+            case Call(of, name, arguments):
+                call = f"{name}({', '.join(map(shown, arguments))})"
+                return call if of is None else f"{shown(of)}.{call}"
+            case Operation(operator, left, right):
+                return f"({shown(left)} {operator} {shown(right)})"
+
+    return shown(node)
 
 
 class _Parser:

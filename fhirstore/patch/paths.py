@@ -174,4 +174,4 @@ def _constant(literal: Literal) -> list[object]:
 
 
 def _beyond(node: Node) -> InvalidExpression:
-    return InvalidExpression(f"a patch cannot evaluate this: {unparse(node)}", code="not-supported")
+    return InvalidExpression(f"a patch cannot evaluate this: {unparse(node, literals=False)}", code="not-supported")

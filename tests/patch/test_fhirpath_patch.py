@@ -330,6 +330,7 @@ def test_operations_are_done_in_order_and_literals_stay() -> None:
             r"a patch cannot evaluate this: Patient.name.descendants\(\)",
         ),
         (operation("delete", "Patient.name.where(given.count() > 1)"), "cannot evaluate this"),
+        (operation("delete", "Patient.name.matches('Ng')"), r"cannot evaluate this: Patient.name.matches\(…\)"),
         (operation("delete", "Patient.identifier.single()"), r"cannot evaluate this: Patient.identifier.single\(\)"),
         (operation("replace", "Patient", value={"valueString": "x"}), "the whole resource cannot be replaced"),
         (operation("replace", "Patient.gender", value={"valueCode": "x"}), "leads to no elements"),
