@@ -49,8 +49,8 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the FHIR API."""
-    from server.serve import CannotStart
-    from server.serve import serve as run
+    from server.commands.serve import CannotStart
+    from server.commands.serve import serve as run
 
     if store is not None:
         os.environ["FHIRSTORE_STORE"] = store  # worker processes read their settings from the environment
@@ -114,7 +114,7 @@ def sweep(
     as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
 ) -> None:
     """Remove what writers that died left behind; safe beside live servers. Exit code 1 if something had to stay."""
-    from server.sweeping import run_sweep
+    from server.commands.sweep import run_sweep
 
     raise typer.Exit(run_sweep(_settings_for(store), tenant=tenant, as_json=as_json))
 
@@ -125,7 +125,7 @@ def worker(
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between the beginnings of two passes.")] = 60.0,
 ) -> None:
     """Sweep all tenants, over and over, beside the servers; ends on SIGTERM."""
-    from server.working import run_worker
+    from server.commands.worker import run_worker
 
     raise typer.Exit(run_worker(_settings_for(store), every=every))
 
@@ -141,7 +141,7 @@ def fsck(
     as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
 ) -> None:
     """Check everything that is stored, beside live servers. Exit code 1 if damage was found, 2 if it could not run."""
-    from server.fscking import run_fsck
+    from server.commands.fsck import run_fsck
 
     raise typer.Exit(run_fsck(_settings_for(store), tenant=tenant, deep=deep, repair=repair, as_json=as_json))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from fhirstore import BundleOptions
-from server.bundle_answers import Answers
-from server.bundle_response import bundle_response
+from server.bundles.reads import Answers
+from server.bundles.response import bundle_response
 from server.call import Call
 from server.content.body import resource_body
 from server.parameters import refuse_unknown

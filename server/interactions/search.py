@@ -14,13 +14,13 @@ from starlette.responses import Response
 from fhirstore import SearchPage
 from fhirstore.errors import InvalidResource
 from server.answers import resource_answer
+from server.bundles.searchset import searchset
 from server.call import Call
 from server.content.body import form_body
 from server.content.representation import PARAMETERS, wanted_by
 from server.paging import CURSOR, count_of, page_url
 from server.prefer import applied, handling
 from server.search_parameters import Pairs, refuse_unheard
-from server.searchset import searchset
 
 _CONTROLS = ("_count", CURSOR, *PARAMETERS)
 

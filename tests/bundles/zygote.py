@@ -18,8 +18,8 @@ from typing import Self
 
 import uvicorn
 
-import server.deployment  # imported here, once, so that no child has to
-from server.http_server import http_config
+import server.process.deployment  # imported here, once, so that no child has to
+from server.process.http_server import http_config
 
 
 class Zygote:
@@ -86,7 +86,7 @@ def _serve(listener: socket.socket) -> None:
     """What a child does, until it is killed."""
     os.close(0)
     os.dup2(2, 1)
-    uvicorn.Server(http_config("server.deployment:from_env", factory=True, workers=1)).run(sockets=[listener])
+    uvicorn.Server(http_config("server.process.deployment:from_env", factory=True, workers=1)).run(sockets=[listener])
     os._exit(0)
 
 
@@ -96,5 +96,5 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    assert server.deployment
+    assert server.process.deployment
     main()

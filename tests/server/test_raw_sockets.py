@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from server.http_parser import MAX_HEAD
+from server.process.http_parser import MAX_HEAD
 from tests.server.processes import ServeProcess, served
 
 _PATIENCE = 60  # seconds

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from fhirstore import FsckReport, TenantStore, Thoroughness
 from fhirstore import Progress as FsckProgress
+from server.commands.each_tenant import FAILED, for_each_tenant, print_json
 from server.settings import Settings
-from server.upkeep import FAILED, for_each_tenant, print_json
 
 
 def run_fsck(settings: Settings, *, tenant: str | None, deep: bool, repair: bool, as_json: bool) -> int:

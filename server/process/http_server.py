@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uvicorn
 
-from server.http_parser import BoundedHeadProtocol
+from server.process.http_parser import BoundedHeadProtocol
 
 
 def http_config(app: str, *, factory: bool = False, workers: int = 1) -> uvicorn.Config:

@@ -13,8 +13,8 @@ from fhirstore import __version__
 from fhirstore.errors import FhirStoreError, UnsafeStore
 from fhirstore.objects.probe import probe, render
 from server.call import FHIR_PATH
-from server.deployment import open_store
-from server.http_server import http_config
+from server.process.deployment import open_store
+from server.process.http_server import http_config
 from server.settings import Settings
 
 
@@ -56,7 +56,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
     if workers > 1:
         lines.append(f"  workers   {workers}")
     print("\n".join(lines), flush=True)  # noqa: T201 - what a person starting the server wants to see
-    config = http_config("server.deployment:from_env", factory=True, workers=workers)
+    config = http_config("server.process.deployment:from_env", factory=True, workers=workers)
     if workers > 1:
         Multiprocess(config, sockets=[listener]).run()
         return

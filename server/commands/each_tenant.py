@@ -11,7 +11,7 @@ import msgspec
 
 from fhirstore import FhirStore, TenantStore
 from fhirstore.errors import FhirStoreError
-from server.deployment import open_store
+from server.process.deployment import open_store
 from server.settings import Settings
 
 Report = TypeVar("Report")

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from fhirstore import SweepReport, TenantStore
+from server.commands.each_tenant import FAILED, for_each_tenant, print_json
 from server.http_dates import http_date
 from server.settings import Settings
-from server.upkeep import FAILED, for_each_tenant, print_json
 
 
 def run_sweep(settings: Settings, *, tenant: str | None, as_json: bool) -> int:

@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from server.one_write import OneWriteTransport
+from server.process.one_write import OneWriteTransport
 
 MAX_HEAD = 64 * 1024  # bytes
 _LINGER_BYTES = 1024 * 1024

@@ -11,9 +11,9 @@ import sys
 
 from fhirstore import FhirStore
 from fhirstore.errors import FhirStoreError
-from server.deployment import open_store
+from server.commands.each_tenant import FAILED
+from server.process.deployment import open_store
 from server.settings import Settings
-from server.upkeep import FAILED
 
 
 def run_worker(settings: Settings, *, every: float) -> int:

@@ -1,0 +1,1 @@
+"""Bundles as HTTP carries them: the answer to a batch or transaction, the reads in it, the matches of a search."""
