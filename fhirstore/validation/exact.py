@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from fhirstore.definitions.facts import Element, Type
 from fhirstore.errors import Issue
 from fhirstore.json import JsonObject, is_element_name
+from fhirstore.validation.codings import has_code_of
 from fhirstore.validation.narrative import faults
 from fhirstore.validation.primitives import Rule
-from fhirstore.validation.rules import Rules, may_be_extended
+from fhirstore.validation.rules import Rules, expected_concept, may_be_extended
 
 _ABSENT = object()
 
@@ -155,7 +156,17 @@ class ExactPass:
         elif element.type in self._rules.definitions.resources:
             yield from self._resource(item, place, may_contain=True)
         else:
-            yield from self._object(item, place, self._types[element.type])
+            yield from self._coded(item, place, element)
+
+    def _coded(self, item: object, place: str, element: Element) -> Iterator[Issue]:
+        """An object of a datatype, with a required code if it is bound to one."""
+        wrong = False
+        for issue in self._object(item, place, self._types[element.type]):
+            wrong = True
+            yield issue
+        codes = self._rules.codes(element)
+        if codes and not wrong and not has_code_of(codes, item):
+            yield _error("code-invalid", place, f"must have {expected_concept(codes)}")
 
     def _primitive(self, item: object, sibling: object, place: str, rule: Rule, element: Element) -> Iterator[Issue]:
         if item is not _ABSENT:

@@ -14,6 +14,7 @@ from typing import cast
 
 from fhirstore.definitions.facts import Element, Type
 from fhirstore.json import JsonObject
+from fhirstore.validation.codings import Codes, has_code_of
 from fhirstore.validation.primitives import MOST_CHARACTERS, Predicate, Rule, is_text
 from fhirstore.validation.rules import Rules, may_be_extended
 
@@ -76,7 +77,7 @@ class FastPass:
             predicate = self._primitive(element, rule) if rule else self._value(element)
             members[element.name] = _array(predicate, element.max) if element.repeats else predicate
             if rule and may_be_extended(element) and not element.repeats and not element.choice:
-                members["_" + element.name] = self._type("Element")
+                members["_" + element.name] = _with_extensions(self._type("Element"))
 
     def _primitive(self, element: Element, rule: Rule) -> Predicate:
         if not rule.recurs:
@@ -85,7 +86,10 @@ class FastPass:
         return remembered.__getitem__
 
     def _value(self, element: Element) -> Predicate:
-        return self._contained_resource if element.name == "contained" else self._type(element.type)
+        if element.name == "contained":
+            return self._contained_resource
+        codes = self._rules.codes(element)
+        return self._type(element.type) if codes is None else _with_code(self._type(element.type), codes)
 
 
 class _Remembered(dict[object, bool]):
@@ -172,6 +176,15 @@ def _extension(members: dict[str, Predicate]) -> Predicate:
         return "url" in value and len(value) == 2 + ("id" in value)  # type: ignore[operator,arg-type]
 
     return _with_caches_of_its_own(accepts)
+
+
+def _with_code(accepts: Predicate, codes: Codes) -> Predicate:
+    return lambda value: accepts(value) and has_code_of(codes, value)
+
+
+def _with_extensions(accepts: Predicate) -> Predicate:
+    """An id alone is not enough where there is no value, so what has none is left to the exact pass."""
+    return lambda value: "extension" in value and accepts(value)  # type: ignore[operator] # TypeError is a no
 
 
 def _array(accepts: Predicate, most: int | None) -> Predicate:

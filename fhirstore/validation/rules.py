@@ -1,8 +1,9 @@
-"""What both passes ask about an element: the rule of its value, when it is a primitive."""
+"""What both passes ask about an element: the rule of a primitive's value, the codes of a concept."""
 
 from __future__ import annotations
 
 from fhirstore.definitions.facts import Definitions, Element, Type
+from fhirstore.validation.codings import Codes
 from fhirstore.validation.primitives import Rule, primitive_rules
 from fhirstore.validation.references import EXPECTED, reference_pattern
 
@@ -26,10 +27,21 @@ class Rules:
             return Rule("string", element.codes.__contains__, _codes(element.codes), "code-invalid")
         return self.primitives.get(element.type)
 
+    def codes(self, element: Element) -> Codes | None:
+        """What a required binding allows to a concept; None: anything, or the release does not say all codes."""
+        if not element.binding or element.type in self.primitives:
+            return None
+        return self.definitions.value_sets.get(element.binding)
+
 
 def may_be_extended(element: Element) -> bool:
     """Whether a primitive element can have a sibling `_name`: all but ids, URLs of extensions and narratives."""
     return not element.attribute and element.type != "xhtml"
+
+
+def expected_concept(codes: Codes) -> str:
+    """In words."""
+    return " or ".join(f"a code of {system}: {', '.join(sorted(codes[system]))}" for system in sorted(codes))
 
 
 def _codes(codes: frozenset[str]) -> str:

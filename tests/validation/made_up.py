@@ -89,9 +89,18 @@ class Maker:
             return self.resource(depth=depth + 3, may_contain=element.name != "contained")
         if element.type in self._facts.resources:
             return self.resource(element.type, depth=depth + 3)
+        if element.binding in self._facts.value_sets:
+            return self._coded(element)
         members = self._members(self._facts.types[element.type], depth + 1)
         self._random.shuffle(members)
         return self._object(members)
+
+    def _coded(self, element: Element) -> str:
+        """A Coding, or a concept, with a code that its binding allows."""
+        systems = self._facts.value_sets[element.binding]
+        system = self._random.choice(sorted(systems))
+        coding = {"system": system, "code": self._random.choice(sorted(systems[system]))}
+        return stdlib.dumps(coding if element.type == "Coding" else {"coding": [{"code": "x"}, coding]})
 
     def _object(self, members: Sequence[tuple[str, str]]) -> str:
         pairs = (

@@ -185,6 +185,25 @@ def sibling(suits: _Suits, *values: object, index: str = "") -> Mutation:
     return mutate
 
 
+def uncoded(*values: JsonObject) -> Mutation:
+    """A concept whose binding is required becomes one of `values`."""
+
+    def mutate(resource: JsonObject, facts: Definitions, random: Random) -> str | None:
+        found = [site for site in sites(resource, facts) if site.element.binding in facts.value_sets]
+        found = [site for site in found if site.element.type == "CodeableConcept"]
+        if not found:
+            return None
+        site = random.choice(found)
+        value = random.choice(values)
+        if not site.element.repeats:
+            site.put(value)
+            return site.place
+        site.put([*_items(site), value])
+        return f"{site.place}[{len(_items(site)) - 1}]"
+
+    return mutate
+
+
 def missing(resource: JsonObject, facts: Definitions, random: Random) -> str | None:
     """A required member, or choice, is taken out."""
     found = [site for site in sites(resource, facts) if site.element.min and len(site.holder) > 1]
@@ -253,6 +272,17 @@ def contained(*values: object, at: str = "") -> Mutation:
 def narrative(*contents: str) -> Mutation:
     """The narrative is another one."""
     return put(_of_type("xhtml"), *contents)
+
+
+def alone(resource: JsonObject, facts: Definitions, random: Random) -> str | None:
+    """A primitive has lost its value, and what stands beside has no extension."""
+    found = [site for site in sites(resource, facts) if _without_sibling(_single(_extensible))(site, facts)]
+    if not found:
+        return None
+    site = random.choice(found)
+    del site.holder[site.element.name]
+    site.holder[f"_{site.element.name}"] = {"id": "x"}
+    return site.place
 
 
 def padded(resource: JsonObject, facts: Definitions, random: Random) -> str | None:
@@ -333,6 +363,11 @@ KINDS: Mapping[str, Mutation] = {
     "code in the wrong case": change_string(_bound, str.swapcase),
     "code with two blanks": put(_of_type("code"), "a  b", "a\tb"),
     "code with white space around": change_string(_of_type("code"), lambda code: f" {code}"),
+    "concept without a required code": uncoded(
+        {"text": "x"},
+        {"coding": [{"code": "active"}]},
+        {"coding": [{"system": "http://example.org", "code": "active"}]},
+    ),
     "id with a bad character": put(lambda site, _: site.element.type == "id", "a_b", "a b", "ä", "a/b"),
     "id too long": put(lambda site, _: site.element.type == "id", "x" * 65),
     "date that does not exist": put(_of_type("date", "dateTime"), "2021-02-30", "1900-02-29", "2021-04-31"),
@@ -368,6 +403,7 @@ KINDS: Mapping[str, Mutation] = {
     "sibling that is empty": sibling(_single(_extensible), {}),
     "sibling that is a value": sibling(_single(_extensible), "x", 1, True),
     "sibling that is an array": sibling(_single(_extensible), [None], [{"id": "x"}]),
+    "sibling with an id alone": alone,
     "sibling of an array that is no array": sibling(_array(_extensible), {"id": "x"}, None),
     "sibling of another length": padded,
     "contained of no type": contained({"resourceType": "Nonsense"}, {"id": "x"}, {}, {"resourceType": 1}),

@@ -23,7 +23,19 @@ WRONG: dict[str, tuple[str, ...]] = {
     "unsignedInt": ("-1", '"1"', "0.0", "false", "2147483648"),
 }
 ALSO_WRONG: dict[str, tuple[str, ...]] = {
-    "base64Binary": ('"a"', '"YQ"', '"YQ="', '"=YQ="', '"YQ==YQ=="', '"Y*=="', '"é==="', '" "', '"-_-_"'),
+    "base64Binary": (
+        '"a"',
+        '"YWJj\\u00a0YWJj"',
+        '"YWJj\\u001cYWJj"',
+        '"YQ"',
+        '"YQ="',
+        '"=YQ="',
+        '"YQ==YQ=="',
+        '"Y*=="',
+        '"é==="',
+        '" "',
+        '"-_-_"',
+    ),
     "canonical": ('"a b"', '" a"', '"a\\u00a0b"', '"\\u0000"'),
     "code": ('" a"', '"a "', '"a  b"', '"a\\tb"', '"a\\nb"', '"a\\u00a0"', '" "'),
     "date": (

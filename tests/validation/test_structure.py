@@ -56,6 +56,21 @@ WRONG = {
         "value",
         "Patient.contained[0].entry[0].resource",
     ),
+    '"_birthDate":{"id":"x"}': ("structure", "Patient.birthDate"),
+    '"birthDate":null,"_birthDate":{"id":"x"}': ("structure", "Patient.birthDate"),
+    '"_birthDate":[{"id":"x"}]': ("structure", "Patient.birthDate"),
+    '"name":[{"given":["a","b"],"_given":[{"id":"x"}]}]': ("structure", "Patient.name[0].given"),
+    '"_name":[{"id":"x"}]': ("structure", "Patient.name"),
+    '"__birthDate":{"id":"x"}': ("structure", "Patient._birthDate"),
+    '"name":[{"modifierExtension":[{"url":"u","valueCode":"x"}]}]': (
+        "structure",
+        "Patient.name[0].modifierExtension",
+    ),
+    '"extension":[{"url":"u","valueAge":{"values":1}}]': ("structure", "Patient.extension[0].value.values"),
+    '"deceased":true': ("structure", "Patient.deceased"),
+    '"deceasedString":"x"': ("structure", "Patient.deceasedString"),
+    '"contained":[{"resourceType":"DomainResource"}]': ("value", "Patient.contained[0]"),
+    '"meta":{"tag":[{}]}': ("structure", "Patient.meta.tag[0]"),
     '"gender":"Male"': ("code-invalid", "Patient.gender"),
     '"link":[{"other":{"reference":"Patient/1"},"type":"x"}]': ("code-invalid", "Patient.link[0].type"),
 }
@@ -99,6 +114,7 @@ REFERENCES = {
     "Patient/a b": False,
     "http://": False,
     "http:// x": False,
+    "http://a\u00a0b": False,
     "1": False,
     "": False,
 }
@@ -171,3 +187,28 @@ def test_every_release_has_its_own_types() -> None:
     assert (R4.issues(r4), Validator(definitions("5.0")).issues(r5)) == ((), ())
     assert R4.issues(r5)
     assert Validator(definitions("5.0")).issues(r4)
+
+
+_CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
+CONCEPTS = {
+    f'{{"coding":[{{"system":"{_CLINICAL}","code":"active"}}]}}': True,
+    f'{{"text":"x","coding":[{{"code":"x"}},{{"system":"{_CLINICAL}","code":"active"}}]}}': True,
+    '{"extension":[{"url":"u","valueCode":"unknown"}]}': True,
+    f'{{"coding":[{{"system":"{_CLINICAL}","code":"Active"}}]}}': False,
+    '{"coding":[{"code":"active"}]}': False,
+    '{"coding":[{"system":"http://example.org","code":"active"}]}': False,
+    f'{{"coding":[{{"system":"{_CLINICAL}"}}]}}': False,
+    '{"text":"active"}': False,
+}
+
+
+@pytest.mark.parametrize("concept", CONCEPTS)
+def test_a_required_binding_of_a_concept_asks_for_one_of_its_codes(concept: str) -> None:
+    """In any of its codings, system and all; a text alone does not do."""
+    body = f'{{"resourceType":"Condition","subject":{{"display":"x"}},"clinicalStatus":{concept}}}'
+    condition = json.parse(body.encode())
+    issues = R4.issues(condition)
+    assert R4.accepts_at_once(condition) is CONCEPTS[concept]
+    assert [(issue.code, issue.expression) for issue in issues] == (
+        [] if CONCEPTS[concept] else [("code-invalid", ("Condition.clinicalStatus",))]
+    )
