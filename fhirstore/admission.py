@@ -66,7 +66,7 @@ class Admission:
         """The content as it is to be written. What is large is read beside the event loop, which goes on meanwhile."""
 
         def admit() -> tuple[JsonObject, _Identity, JsonObject]:
-            content = _parsed(resource)
+            content = parsed(resource)
             identity = identify(content)
             self._validator.check(content)
             return content, identity, json.as_written(content, resource) if isinstance(resource, bytes) else content
@@ -79,14 +79,15 @@ class Admission:
 
 async def parsed_bundle(bundle: bytes | Mapping[str, object]) -> JsonObject:
     """A Bundle's JSON object; its entries are admitted one by one. Raises MalformedContent."""
-    return await asyncio.to_thread(_parsed, bundle) if _is_large(bundle) else _parsed(bundle)
+    return await asyncio.to_thread(parsed, bundle) if _is_large(bundle) else parsed(bundle)
 
 
 def _is_large(resource: models.Resource) -> bool:
     return isinstance(resource, bytes) and len(resource) > _LARGE
 
 
-def _parsed(resource: models.Resource) -> JsonObject:
+def parsed(resource: models.Resource) -> JsonObject:
+    """The JSON object of a resource, however it is given. Raises MalformedContent."""
     if models.is_model(resource):
         resource = models.members(resource)
     return json.parse(resource if isinstance(resource, bytes) else json.dump(resource))

@@ -7,15 +7,19 @@ async with FhirStore.open("s3://bucket/prefix") as store:      # or "file:./data
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from fhirstore import json, models, xml
+from fhirstore.admission import parsed
 from fhirstore.clock import Ids
 from fhirstore.commit.rules import Rules
 from fhirstore.definitions.load import definitions
 from fhirstore.engine import Engine
+from fhirstore.json import JsonObject
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.objects.base import ObjectStore
+from fhirstore.subset import subset
 from fhirstore.tenancy import BucketTenancy, PrefixTenancy, Tenancy, bucket_locations
 from fhirstore.tenant import TenantStore
 from fhirstore.validation import Validator
@@ -89,6 +93,25 @@ class FhirStore:
     def tenant(self, tenant: str) -> TenantStore:
         """One tenant's resources. Raises UnknownTenant when it is malformed or not configured."""
         return TenantStore(self._engine, self.tenancy.place(tenant))
+
+    def from_xml(self, body: bytes) -> JsonObject:
+        """The resource in FHIR XML, as `create` and the others take it. Raises MalformedContent, InvalidResource."""
+        return xml.read(body, self._engine.validator.definitions)
+
+    def to_xml(self, resource: models.Resource, *, pretty: bool = False) -> bytes:
+        """A resource (`version.content`, a dict, a model) as FHIR XML; `pretty`: an element a line.
+
+        Raises InvalidResource for what XML cannot say.
+        """
+        return xml.write(parsed(resource), self._engine.validator.definitions, pretty=pretty)
+
+    def part(self, resource: models.Resource, *, summary: str | None = None, elements: Sequence[str] = ()) -> bytes:
+        """Only what is asked for of a resource, as JSON, marked SUBSETTED: `_summary`, or `_elements`.
+
+        `summary`: true, text, data or false. Raises InvalidResource for what makes no sense.
+        """
+        definitions_ = self._engine.validator.definitions
+        return json.encode(subset(parsed(resource), definitions_, summary=summary, elements=elements))
 
     async def check(self) -> None:
         """Are all stores there? Raises StoreMisconfigured."""
