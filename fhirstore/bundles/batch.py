@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 
 from fhirstore.bundles.entries import Entry
+from fhirstore.bundles.once import Once
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.order import phases, target
 from fhirstore.bundles.references import find_links
@@ -26,9 +27,18 @@ Perform = Callable[[Entry], Awaitable[Result]]
 
 
 async def run_batch(
-    parsed: Sequence[Entry | FhirError], perform: Perform, *, definitions: Definitions, options: BundleOptions
+    parsed: Sequence[Entry | FhirError],
+    perform: Perform,
+    *,
+    definitions: Definitions,
+    options: BundleOptions,
+    once: Once | None = None,
 ) -> tuple[Result, ...]:
-    """The results of all entries, in their order."""
+    """The results of all entries, in their order. `once`: what it did before is not done again.
+
+    Raises IdempotencyKeyReused.
+    """
+    receipt = None if once is None else await once.receipt()
     results = {n: Result(None, error=wrong) for n, wrong in enumerate(parsed) if not isinstance(wrong, Entry)}
     entries = [entry for entry in parsed if isinstance(entry, Entry)]
     created = frozenset(
@@ -44,6 +54,8 @@ async def run_batch(
         try:
             _refuse_links(entry, created, definitions)
             refuse_more_reading(read, options.max_read)
+            if once is not None and receipt is not None and entry.writes and entry.index not in receipt.failed:
+                return await once.replayed(entry, receipt.entries[entry.index])
             done = await perform(entry)
             read += done.read
             return done
@@ -65,7 +77,11 @@ async def run_batch(
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(options.at_once, len(lines))):
                 workers.create_task(one_after_another(waiting))
-    return tuple([results[n] for n in range(len(parsed))])
+    in_order = tuple([results[n] for n in range(len(parsed))])
+    writes = any(entry.writes for entry in entries)
+    if once is not None and writes and (receipt is None or receipt.failed):
+        await once.note(in_order)
+    return in_order
 
 
 def _refuse_links(entry: Entry, created: frozenset[str], definitions: Definitions) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from fhirstore.bundles.batch import run_batch
 from fhirstore.bundles.entries import entries_of, parse_entries
+from fhirstore.bundles.once import Once
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.perform import Interactions, Performer
+from fhirstore.bundles.receipts import digest
 from fhirstore.bundles.results import BundleResult
 from fhirstore.bundles.transaction import Transaction
 from fhirstore.engine import Engine
@@ -35,7 +37,9 @@ async def process(
     facts = engine.validator.definitions
     parsed = parse_entries(entries, base_url=options.base_url, types=facts.resources)
     perform = Performer(store, options)
+    key = options.idempotency_key
+    once = None if key is None else Once(engine, place, key, digest(bundle))
     if bundle["type"] == "batch":
-        return BundleResult("batch", await run_batch(parsed, perform, definitions=facts, options=options))
-    transaction = Transaction(engine, place, perform, options)
-    return BundleResult("transaction", await transaction.run(bundle, parsed))
+        return BundleResult("batch", await run_batch(parsed, perform, definitions=facts, options=options, once=once))
+    transaction = Transaction(engine, place, perform, options, once)
+    return BundleResult("transaction", await transaction.run(parsed))

@@ -1,16 +1,20 @@
-"""Receipts: what a transaction that came with an Idempotency-Key was answered, so that it is done once.
+"""Receipts: what a Bundle that came with an Idempotency-Key was answered, so that it is done once.
 
-The receipt is one more part of the transaction itself, a record under `resources/Receipt/{id}/` whose id derives from
-the tenant and the key. So it comes to be at the very commit point of the transaction (`tx/{txid}.json`), or not at
-all: there is no moment at which a crash leaves a transaction without its receipt. Of two transactions with one key
-that run side by side, on whatever nodes, at most one commits, since both want to make version 1 of the same receipt;
-the other starts over, finds it there, and gives the first one's answer. A key that comes with another body is refused.
+The receipt of a transaction is one more part of the transaction itself, a record under `resources/Receipt/{id}/` whose
+id derives from the tenant and the key. So it comes to be at the very commit point of the transaction
+(`tx/{txid}.json`), or not at all: there is no moment at which a crash leaves a transaction without its receipt. Of two
+transactions with one key that run side by side, on whatever nodes, at most one commits, since both want to make
+version 1 of the same receipt; the other starts over, finds it there, and gives the first one's answer.
+
+The receipt of a batch is written when its entries are done, and again when more of them are (see `once`). A key that
+comes with another body is refused.
 
 `Receipt` is no FHIR type, so no interaction reaches it, and histories leave it out.
 
-Its content has, besides what every record's has, `"body":"<sha256 of the Bundle>"` and
+Its content has, besides what every record's has, `"body":"<sha256 of the Bundle>"`,
 `"entries":[["Patient","01K…",1,true],null,…]`: per entry the type, id and version of what it wrote or found, and
-whether it was brought into being; null where it wrote nothing or read. Reads are done again.
+whether it was brought into being; null where it wrote nothing or read; and, for a batch, `"failed":[3,…]`: the entries
+that are yet to be done.
 """
 
 from __future__ import annotations
@@ -31,10 +35,11 @@ Line = tuple[str, str, int, bool] | None
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """`body`: SHA-256 of the Bundle, hex."""
+    """`body`: SHA-256 of the Bundle, hex. `failed`: indices of the entries of a batch whose `entries` say nothing."""
 
     body: str
     entries: tuple[Line, ...]
+    failed: tuple[int, ...] = ()
 
 
 class AlreadyDone(Exception):
@@ -55,18 +60,47 @@ def digest(bundle: json.JsonObject) -> str:
 
 
 def writing(id: str, body: str, lines: Sequence[Line]) -> Decide:
-    """The receipt's part. `lines` is looked at when the other parts know their versions. Raises AlreadyDone."""
+    """The receipt's part in a transaction. `lines` is looked at when the other parts know their versions.
 
-    def build(version: int, t: int) -> bytes:
-        content: json.JsonObject = {"resourceType": RECEIPT, "body": body, "entries": list(lines)}
-        return json.with_identity(content, id=id, version=version, last_updated=t)
+    Raises AlreadyDone.
+    """
 
     def decide(current: Record | None) -> Draft:
         if current is not None:
             raise AlreadyDone
-        return Draft("POST", build)
+        return _draft("POST", id, body, lines)
 
     return decide
+
+
+def adding(id: str, key: str, ours: Receipt) -> Decide:
+    """What a batch came to this time; what there is a line of already stays. `key`: of the receipt, for errors.
+
+    Raises IdempotencyKeyReused, CorruptRecord.
+    """
+
+    def decide(current: Record | None) -> Draft | None:
+        if current is None or current.resource is None:
+            return _draft("POST", id, ours.body, ours.entries, ours.failed)
+        theirs = read_receipt(current.resource, ours.body, key)
+        failed = tuple(sorted(set(theirs.failed) & set(ours.failed)))
+        if failed == theirs.failed:
+            return None
+        both = zip(ours.entries, theirs.entries, strict=True)
+        lines = [mine if n in theirs.failed else first for n, (mine, first) in enumerate(both)]
+        return _draft("PUT", id, ours.body, lines, failed)
+
+    return decide
+
+
+def _draft(method: str, id: str, body: str, lines: Sequence[Line], failed: Sequence[int] = ()) -> Draft:
+    def build(version: int, t: int) -> bytes:
+        content: json.JsonObject = {"resourceType": RECEIPT, "body": body, "entries": list(lines)}
+        if failed:
+            content["failed"] = list(failed)
+        return json.with_identity(content, id=id, version=version, last_updated=t)
+
+    return Draft(method, build)
 
 
 def read_receipt(content: bytes, body: str, key: str) -> Receipt:

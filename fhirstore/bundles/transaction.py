@@ -19,25 +19,25 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from fhirstore import json, resources
 from fhirstore.bundles.conditional import plan_all, questions, refuse_two_of_one, wanted
 from fhirstore.bundles.conditions import if_match, if_none_match
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.linking import Linking
 from fhirstore.bundles.lookup import look_up
+from fhirstore.bundles.once import Once
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.order import refuse_overlaps, refuse_same_full_urls
 from fhirstore.bundles.parts import Moved, part_of, result_of
 from fhirstore.bundles.perform import Performer
 from fhirstore.bundles.plan import Planned
-from fhirstore.bundles.receipts import AlreadyDone, Line, digest, read_receipt, receipt_keys, writing
+from fhirstore.bundles.receipts import AlreadyDone, Line, Receipt, writing
 from fhirstore.bundles.results import Result, blame, refuse_more_reading
 from fhirstore.bundles.written import Written
 from fhirstore.commit.drive import drive
-from fhirstore.commit.reading import look, vread
+from fhirstore.commit.reading import look
 from fhirstore.commit.transaction import Part
 from fhirstore.engine import Engine
-from fhirstore.errors import Contention, FhirError, FhirStoreError, Gone, NotFound
+from fhirstore.errors import Contention, FhirError, FhirStoreError, Gone
 from fhirstore.identity.guard import Exclusive, Matched
 from fhirstore.tenancy import Place
 from fhirstore.validation.integrity import not_there, refuse_dangling, relative_references
@@ -50,30 +50,30 @@ _R = TypeVar("_R")
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """Runs one transaction in `place`. `perform` does its reads."""
+    """Runs one transaction in `place`. `perform` does its reads; `once`: that it is done once."""
 
     engine: Engine
     place: Place
     perform: Performer
     options: BundleOptions
+    once: Once | None = None
 
-    async def run(self, bundle: json.JsonObject, parsed: Sequence[Entry | FhirError]) -> tuple[Result, ...]:
+    async def run(self, parsed: Sequence[Entry | FhirError]) -> tuple[Result, ...]:
         """The results of all entries, in their order. Raises what any of them raises, with its place."""
         entries = _readable(parsed)
         refuse_same_full_urls(entries)
-        body = None if self.options.idempotency_key is None else digest(bundle)
         definitions = self.engine.validator.definitions
         linking = await _beside_the_loop(len(entries), Linking, entries, definitions)
         for _ in range(_ATTEMPTS):
-            if body is not None and (done := await self._done_before(entries, body)) is not None:
-                return done
+            if self.once is not None and (receipt := await self.once.receipt()) is not None:
+                return await self._replayed(entries, receipt, self.once)
             try:
-                return await self._once(entries, linking, body)
+                return await self._attempt(entries, linking)
             except (Moved, Matched, AlreadyDone):
                 continue
         raise Contention("Others kept writing what this transaction's criteria match; nothing was written, try again")
 
-    async def _once(self, entries: Sequence[Entry], linking: Linking, body: str | None) -> tuple[Result, ...]:
+    async def _attempt(self, entries: Sequence[Entry], linking: Linking) -> tuple[Result, ...]:
         writes = [entry for entry in entries if entry.writes]
         asked = [*questions(writes), *linking.questions()]
         release = self.engine.validator.definitions.release
@@ -86,8 +86,8 @@ class Transaction:
         await self._check(planned)
         reads = [entry for entry in entries if not entry.writes]
         results = await self._tried(reads, planned)
-        if any(plan.writes for plan in planned) or body is not None:
-            results = await self._commit(entries, planned, body)
+        if any(plan.writes for plan in planned) or self.once is not None:
+            results = await self._commit(entries, planned)
             results |= await self._read(reads)
         results |= {plan.entry.index: Result(plan.entry, plan.found) for plan in planned if not plan.writes}
         return tuple([results[entry.index] for entry in entries])
@@ -134,18 +134,16 @@ class Transaction:
 
     # --- writing --------------------------------------------------------------------------------------------
 
-    async def _commit(
-        self, entries: Sequence[Entry], planned: Sequence[Planned], body: str | None
-    ) -> dict[int, Result]:
+    async def _commit(self, entries: Sequence[Entry], planned: Sequence[Planned]) -> dict[int, Result]:
         lines: list[Line] = [None] * len(entries)
         for plan in planned:
             if plan.found is not None:
                 lines[plan.entry.index] = (plan.type, plan.found.id, plan.found.version_id, False)
         writes = [plan for plan in planned if plan.writes]
         parts = [self._part(plan, lines) for plan in writes]
-        if body is not None:
-            keys = receipt_keys(self.place.keys, self.place.tenant, self.options.idempotency_key or "")
-            parts.append(Part(keys, writing(keys.id, body, lines), fresh=True))
+        if self.once is not None:
+            keys = self.once.keys
+            parts.append(Part(keys, writing(keys.id, self.once.body, lines), fresh=True))
         guard = Exclusive(self.place.keys, wanted(planned), self.engine.context(self.place))
         if guard.wanted:
             outcomes = await self.engine.transact(self.place, parts, guard=guard, turns=guard.names)
@@ -201,28 +199,13 @@ class Transaction:
                 workers.create_task(some())
         return results
 
-    # --- once per Idempotency-Key ---------------------------------------------------------------------------
-
-    async def _done_before(self, entries: Sequence[Entry], body: str) -> tuple[Result, ...] | None:
-        """The answer to the first transaction with this Idempotency-Key, if there was one."""
-        keys = receipt_keys(self.place.keys, self.place.tenant, self.options.idempotency_key or "")
-        base, _ = await drive(look(keys), self.place.objects)
-        if base.shown is None or base.shown.resource is None:
-            return None
-        receipt = read_receipt(base.shown.resource, body, keys.current)
+    async def _replayed(self, entries: Sequence[Entry], receipt: Receipt, once: Once) -> tuple[Result, ...]:
+        """The answer to the first transaction with this Idempotency-Key; its reads are done again."""
         results = await self._read([entry for entry in entries if not entry.writes])
         for entry, line in zip(entries, receipt.entries, strict=True):
             if entry.writes:
-                results[entry.index] = Result(entry) if line is None else await self._again(entry, line)
+                results[entry.index] = await once.replayed(entry, line)
         return tuple([results[entry.index] for entry in entries])
-
-    async def _again(self, entry: Entry, line: tuple[str, str, int, bool]) -> Result:
-        type_, id_, version, created = line
-        protocol = vread(self.place.keys.resource(type_, id_), version, rules=self.engine.rules)
-        record = await drive(protocol, self.place.objects)
-        if record is None:
-            return Result(entry, error=NotFound("What this entry wrote was purged", expression=(entry.place,)))
-        return Result(entry, resources.version_of(type_, id_, record, created=created))
 
 
 def _readable(parsed: Sequence[Entry | FhirError]) -> list[Entry]:

@@ -16,7 +16,7 @@ from server.preconditions import idempotency_key
 async def bundle(call: Call) -> Response:
     """POST [base]: 200 with a Bundle of one response per entry; a transaction that fails is one OperationOutcome.
 
-    With `Idempotency-Key` a Bundle that is sent again does nothing again (a batch: creates nothing again).
+    With `Idempotency-Key` a Bundle that is sent again does nothing again (a batch: but what failed).
     """
     refuse_unknown(call)
     call.representation.check_resource()
