@@ -98,7 +98,7 @@ def error_answer(asked: str, error: Exception, representation: Representation = 
         status = status_of(error)
         if isinstance(error, errors.VersionConflict) and error.current:
             headers["ETag"] = f'W/"{error.current}"'
-        if isinstance(error, errors.Gone):
+        if isinstance(error, errors.Gone) and error.version:
             headers["ETag"] = f'W/"{error.version}"'
         if isinstance(error, FhirError):
             issues = error.issues

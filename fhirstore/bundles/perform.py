@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/http.html#brules: "each entry is treated as if an indivi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from fhirstore import json
@@ -103,7 +104,7 @@ class Performer:
 
     async def __call__(self, entry: Entry) -> Result:
         """Raises FhirStoreError."""
-        if entry.interaction in ("search", "history") or (not entry.writes and entry.criteria):
+        if entry.interaction in ("search", "history"):
             return Result(entry, content=await self._answered(entry))
         assert entry.type is not None  # noqa: S101 - only searches and histories are about no type
         if entry.interaction == "create":
@@ -121,14 +122,17 @@ class Performer:
         return await self.read(entry)
 
     async def read(self, entry: Entry) -> Result:
-        """read or vread."""
+        """read or vread; its parameters (`_summary`, `_elements`) are somebody else's affair."""
         assert entry.type is not None  # noqa: S101 - reads have both
         assert entry.id is not None  # noqa: S101
         if entry.version is not None:
             version = await self._store.vread(entry.type, entry.id, entry.version)
         else:
             version = await self._store.read(entry.type, entry.id)
-        return Result(entry, version, not_modified=not_modified(entry, version))
+        result = Result(entry, version, not_modified=not_modified(entry, version))
+        if entry.criteria and not result.not_modified:
+            return replace(result, content=await self._answered(entry))
+        return result
 
     async def _answered(self, entry: Entry) -> bytes:
         if self._answer is None:

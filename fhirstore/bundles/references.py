@@ -7,12 +7,13 @@ by `Type/id`:
 - `Reference.reference`: an absolute URL or urn that is some entry's fullUrl; a relative one that is, together with the
   base of its own entry's fullUrl; a search URI. `#fragment` stays; `/_history/…` stays version-specific: where the
   target's version is known it is that one, else what the client wrote.
-- elements of type uri, url, oid and uuid: what is, up to a `#`, some entry's fullUrl; a relative url as references;
+- elements of type uri and url: what is, up to a `#`, some entry's fullUrl; a relative url as references;
 - `href` and `src` in the narrative.
 
 Not replaced: elements of type canonical, "as the page says", and with them what they point to: the `url` a definition
-goes by, and `Extension.url`; `Identifier.value` and other text; what is inside of a Bundle stored as a resource, since
-its links are its own.
+goes by, `Extension.url`, and any `system`, which names a code system or a namespace; `Identifier.value` and other text;
+what is inside of a Bundle stored as a resource, since its links are its own. Nor, though the page has them in its list,
+elements of type oid and uuid: `Type/id` is neither, so the resource would become one that FHIR forbids.
 
 https://hl7.org/fhir/R4/http.html#trules · https://hl7.org/fhir/R4/bundle.html#references
 """
@@ -27,7 +28,6 @@ from typing import TypeAlias
 from fhirstore.definitions.facts import Definitions, Type
 from fhirstore.json import JsonObject
 
-_URIS = frozenset({"uri", "oid", "uuid"})
 _SEARCH = re.compile(r"[A-Z][A-Za-z]+\?.+")
 _NARRATIVE_LINK = re.compile(r"""((?:href|src)\s*=\s*)("[^"]*"|'[^']*')""")
 _RESTFUL = re.compile(r"(https?://.+/)[A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64}")
@@ -182,7 +182,7 @@ class _Walk:
             if _NARRATIVE_LINK.search(value):
                 yield Link(holder, key, value, narrative=True)
         elif element.type == "url" or (
-            element.type in _URIS and self._is_entry(value) and not _is_identity(type_, name)
+            element.type == "uri" and self._is_entry(value) and not _is_identity(type_, name)
         ):
             yield Link(holder, key, value)
 
@@ -202,5 +202,6 @@ class _Walk:
 
 
 def _is_identity(type_: Type, name: str) -> bool:
-    """The url of a definition, or of what an extension means: names that canonicals point to."""
-    return name == "url" and (type_.kind == "resource" or type_.name == "Extension")
+    """A name that stays the same wherever a resource is: the url of a definition or an extension, the system of a code
+    or an identifier."""
+    return name == "system" or (name == "url" and (type_.kind == "resource" or type_.name == "Extension"))

@@ -17,8 +17,8 @@ class Result:
     """One entry's result. `entry`: None where it could not be read.
 
     `version`: what the entry wrote, found or read; None after a delete of what was not there. `content`: the Bundle
-    that a search or a history is answered with. `not_modified`: a read whose condition says that the client has it
-    already. `error`: nothing was done.
+    that a search or a history is answered with, or the part of `version` that a read asked for. `not_modified`: a read
+    whose condition says that the client has it already. `error`: nothing was done.
     """
 
     entry: Entry | None

@@ -1,6 +1,6 @@
 """What `Reference.reference` may be, told from its text alone.
 
-- relative: `Patient/123`, `Patient/123/_history/4`, where the type is one of the release
+- relative: `Patient/123`, `Patient/123/_history/4`, where the type is one of the release; with `#id`, what is inside
 - absolute: `http://example.org/fhir/Patient/123`, or any other URL
 - `urn:uuid:…`, `urn:oid:…`: an entry of the same Bundle
 - `#id`: a contained resource; `#` alone: the resource that contains
@@ -21,7 +21,7 @@ EXPECTED = (
 )
 
 _ID = r"[A-Za-z0-9.-]{1,64}"
-_URI = r"[^\x00-\x20\x7f]"
+_URI = r"[^\s\x00-\x1f\x7f]"
 _UUID = r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
 
 
@@ -31,7 +31,7 @@ def reference_pattern(resources: Iterable[str]) -> re.Pattern[str]:
     groups = groupby(sorted(resources), key=lambda name: name[0])
     types = "|".join(f"{letter}(?:{'|'.join(name[1:] for name in names)})" for letter, names in groups)
     return re.compile(
-        rf"(?:{types})(?:/{_ID}(?:/_history/{_ID})?|\?{_URI}+)"
+        rf"(?:{types})(?:/{_ID}(?:/_history/{_ID})?(?:#{_ID})?|\?{_URI}+)"
         rf"|#(?:{_ID})?"
         rf"|(?:urn:uuid:{_UUID}|urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*+))++)(?:#{_ID})?"
         rf"|(?!urn:(?:uuid|oid):|https?:(?!//[^/?#]))[A-Za-z][A-Za-z0-9+.-]*+:{_URI}+"

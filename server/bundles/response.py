@@ -91,7 +91,7 @@ def _entry(call: Call, one: EntryResult, wish: str | None, base_url: str) -> Ite
     if shown and version is not None and not version.deleted:
         url = _encode(f"{base_url}/{version.type}/{version.id}")
         yield b'{"fullUrl":%s,"resource":' % url
-        yield call.representation.entry(version.content)
+        yield call.representation.entry(version.content) if one.content is None else one.content
         yield b',"response":'
     elif shown and one.content is not None:
         yield b'{"resource":'

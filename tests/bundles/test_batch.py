@@ -188,17 +188,63 @@ async def test_entries_that_refer_to_each_other_belong_in_a_transaction(served: 
     assert "transaction" in issue(answer.json()["entry"][1]["response"]["outcome"])[1]
 
 
-async def test_an_idempotency_key_makes_creates_repeatable(served: Served) -> None:
-    """The same batch with the same key creates nothing again; with another body its entry is refused."""
+async def test_an_idempotency_key_makes_it_happen_once(served: Served) -> None:
+    """The same batch with the same key gets the first answer, whatever was written since; another body is refused."""
     key = {"Idempotency-Key": "k"}
-    asked = [entry("POST", "Patient", patient(active=True)), entry("POST", "Patient", patient(active=True))]
+    asked = [
+        entry("POST", "Patient", patient(active=True)),
+        entry("POST", "Patient", patient(active=True)),
+        entry("PUT", "Patient/p", patient("p")),
+        entry("DELETE", "Patient/later"),
+        entry("POST", "Patient", patient(active=True), ifNoneExist="_id=found"),
+    ]
     first = await send(served, "batch", asked, key)
+    for id_ in ("p", "later", "found"):
+        await served.client.put(f"/fhir/Patient/{id_}", json=patient(id_, active=False), headers=FHIR_JSON)
     again = await send(served, "batch", asked, key)
     assert first.json() == again.json()
-    assert statuses(first) == [201, 201]
-    assert len({one["response"]["location"] for one in first.json()["entry"]}) == 2
-    other = await send(served, "batch", [asked[0], entry("POST", "Patient", patient(active=False))], key)
-    assert statuses(other) == [201, 422]
+    assert statuses(first) == [201, 201, 201, 204, 201]
+    assert len({one["response"]["location"] for one in first.json()["entry"] if "location" in one["response"]}) == 4
+    for id_, version in (("p", "2"), ("later", "1")):
+        assert (await served.client.get(f"/fhir/Patient/{id_}")).json()["meta"]["versionId"] == version
+    other = await send(served, "batch", asked[1:], key)
+    assert (other.status_code, other.json()["issue"][0]["code"]) == (422, "duplicate")
+
+
+async def test_what_failed_is_tried_again_and_then_done_once(served: Served) -> None:
+    """A receipt says of a failed entry that nothing came of it; when it succeeds, it says so."""
+    key = {"Idempotency-Key": "k"}
+    asked = [
+        entry("PUT", "Patient/a", patient("a")),
+        entry("PUT", "Patient/b", patient("b", active=True), ifMatch='W/"1"'),
+        entry("GET", "Patient/nobody"),
+        {"request": {"method": "GET"}},
+    ]
+    assert statuses(await send(served, "batch", asked, key)) == [201, 412, 404, 400]
+    await served.client.put("/fhir/Patient/b", json=patient("b"), headers=FHIR_JSON)
+    second = await send(served, "batch", asked, key)
+    assert statuses(second) == [201, 200, 404, 400]
+    await served.client.put("/fhir/Patient/b", json=patient("b"), headers=FHIR_JSON)
+    assert (await send(served, "batch", asked, key)).json() == second.json()
+    assert (await served.client.get("/fhir/Patient/b")).json()["meta"]["versionId"] == "3"
+
+
+async def test_a_read_with_parameters_has_the_facts_and_conditions_of_a_read(served: Served) -> None:
+    """ETag, time and fullUrl are there; what the client has already is 304."""
+    await served.client.put("/fhir/Patient/a", json=patient("a", active=True), headers=FHIR_JSON)
+    for kind in ("batch", "transaction"):
+        asked = [
+            entry("GET", "Patient/a?_elements=active"),
+            entry("GET", "Patient/a?_elements=active", ifNoneMatch='W/"1"'),
+            entry("HEAD", "Patient/a?_elements=active"),
+        ]
+        answer = await send(served, kind, asked)
+        assert statuses(answer) == [200, 304, 200]
+        whole, *bare = answer.json()["entry"]
+        assert whole["fullUrl"].endswith("/fhir/Patient/a")
+        assert whole["resource"]["meta"]["tag"][0]["code"] == "SUBSETTED"
+        assert [one["response"]["etag"] for one in (whole, *bare)] == ['W/"1"'] * 3
+        assert not any("resource" in one for one in bare)
 
 
 async def test_a_search_entry_is_refused_like_the_search_itself(served: Served) -> None:

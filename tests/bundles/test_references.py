@@ -66,8 +66,9 @@ def test_a_relative_reference_is_relative_to_its_entrys_full_url() -> None:
         assert resource["subject"] == {"reference": after}
 
 
-def test_uri_url_oid_and_uuid_elements_are_replaced() -> None:
-    """Wherever they are: in lists, backbone elements, extensions of primitives, contained resources."""
+def test_uri_and_url_elements_are_replaced() -> None:
+    """Wherever they are: in lists, backbone elements, extensions of primitives, contained resources; no uuid becomes
+    what is none."""
     resource = rewritten(
         {
             "resourceType": "DocumentReference",
@@ -83,7 +84,7 @@ def test_uri_url_oid_and_uuid_elements_are_replaced() -> None:
         "content": [{"attachment": {"url": "Patient/new"}}, {"attachment": {"url": "Patient/new#page"}}],
         "extension": [
             {"url": "http://x", "valueUri": "Practitioner/o"},
-            {"url": "http://x", "valueUuid": "Patient/new"},
+            {"url": "http://x", "valueUuid": URN},
         ],
         "_description": {"extension": [{"url": "http://x", "valueReference": {"reference": "Patient/new"}}]},
     }
@@ -151,3 +152,12 @@ def test_thousands_of_entries_take_a_moment() -> None:
 
     seconds(10)
     assert seconds(5_000) < 40 * seconds(500)
+
+
+def test_systems_are_names_and_stay() -> None:
+    """A Bundle of definitions has fullUrls that are the names of code systems, which codes go by."""
+    resource = rewritten(
+        {"resourceType": "Patient", "maritalStatus": {"coding": [{"system": URN}]}, "identifier": [{"system": URN}]}
+    )
+    assert resource["maritalStatus"] == {"coding": [{"system": URN}]}
+    assert resource["identifier"] == [{"system": URN}]
