@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from fhirstore.clock import Ids, SystemIds
 from fhirstore.commit.drive import drive
@@ -78,6 +78,10 @@ class Engine:
             self.remembered.remember(place.tenant, keys.current, outcome.record, outcome.etag)
         else:
             self.remembered.forget(place.tenant, keys.current)
+
+    def turn(self, place: Place, name: str) -> AbstractAsyncContextManager[None]:
+        """Hold the turn for `name`, which is no key, for the length of the block: a courtesy, see `turns`."""
+        return self._turns.turn((place.tenant, "", name))
 
     async def run(self, place: Place, protocol: Protocol[Result], *, turns: Sequence[str] = ()) -> Result:
         """Run a protocol that writes to its end, as `commit` does. `turns`: keys, sorted, by which writers of this

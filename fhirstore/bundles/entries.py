@@ -25,6 +25,7 @@ MAX_ENTRIES = 5_000
 
 _NEEDS_RESOURCE = frozenset({"POST", "PUT", "PATCH"})
 _CONDITIONS = ("ifMatch", "ifNoneMatch", "ifNoneExist", "ifModifiedSince")
+_REQUEST = frozenset({"method", "url", "id", "extension", "modifierExtension", *_CONDITIONS})
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -104,6 +105,7 @@ def _entry(index: int, value: object, base_url: str | None, types: Container[str
     request = value.get("request")
     if not isinstance(request, dict):
         raise InvalidResource("The entry has no request", code="required", expression=(f"{place}.request",))
+    _refuse_unknown(request, f"{place}.request")
     method = request.get("method")
     if method not in METHODS:
         known = ", ".join(METHODS)
@@ -115,6 +117,9 @@ def _entry(index: int, value: object, base_url: str | None, types: Container[str
     url = _text(request.get("url"), f"{place}.request.url")
     if url is None:
         raise InvalidResource("The entry has no request.url", code="required", expression=(f"{place}.request.url",))
+    if conditions["ifNoneExist"] is not None and method != "POST":
+        where = (f"{place}.request.ifNoneExist",)
+        raise InvalidResource(f"ifNoneExist is for POST, not for {method}", code="value", expression=where)
     resource = value.get("resource")
     if resource is not None and not isinstance(resource, dict):
         raise InvalidResource("The resource is not an object", code="structure", expression=(f"{place}.resource",))
@@ -204,6 +209,13 @@ def _writing(method: str, type_: str, id_: str | None, criteria: str | None) -> 
     if id_ is not None:
         return names[method], type_, id_, None, None
     return (names[method], type_, None, None, criteria) if criteria else None
+
+
+def _refuse_unknown(request: Mapping[str, object], place: str) -> None:
+    """A condition that is misspelt must not become none."""
+    for name in request:
+        if name.removeprefix("_") not in _REQUEST:
+            raise InvalidResource(f"{name} is not an element of a request", code="structure", expression=(place,))
 
 
 def _text(value: object, place: str) -> str | None:

@@ -3,13 +3,13 @@
 A transaction and its receipt are one. A batch is not atomic, so neither is its receipt: entries that it tells of are
 not done again, whoever wrote what they wrote since then; entries that failed are tried again, as nothing came of them.
 What is not covered: the batch whose answer was lost *before* its receipt was written (a crash, or the same batch sent
-twice at one time). Its creates make nothing new then (see `perform`), its other writes are done again.
+to two servers at one time). Its creates make nothing new then (see `perform`), its other writes are done again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 
 from fhirstore import resources
@@ -37,6 +37,10 @@ class Once:
     def keys(self) -> ResourceKeys:
         """Where it is."""
         return receipt_keys(self.place.keys, self.place.tenant, self.key)
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Of the batches with this key one at a time, within this process."""
+        return self.engine.turn(self.place, self.keys.current)
 
     async def receipt(self) -> Receipt | None:
         """What was done, if anything was. Raises IdempotencyKeyReused."""

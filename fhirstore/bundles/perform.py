@@ -93,7 +93,7 @@ class Performer:
     """Does single entries on `store`.
 
     Where the batch has an Idempotency-Key, each of its creates has a key of its own, made of that one and the entry's
-    place: so a batch that is sent again creates nothing again. Its other entries are done again.
+    place: so it creates nothing again even where its receipt is missing (see `once`).
     """
 
     def __init__(self, store: Interactions, options: BundleOptions) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from fhirstore.bundles.batch import run_batch
 from fhirstore.bundles.entries import entries_of, parse_entries
@@ -40,6 +41,8 @@ async def process(
     key = options.idempotency_key
     once = None if key is None else Once(engine, place, key, digest(bundle))
     if bundle["type"] == "batch":
-        return BundleResult("batch", await run_batch(parsed, perform, definitions=facts, options=options, once=once))
+        async with nullcontext() if once is None else once.turn():
+            done = await run_batch(parsed, perform, definitions=facts, options=options, once=once)
+        return BundleResult("batch", done)
     transaction = Transaction(engine, place, perform, options, once)
     return BundleResult("transaction", await transaction.run(parsed))

@@ -211,6 +211,14 @@ async def test_an_idempotency_key_makes_it_happen_once(served: Served) -> None:
     assert (other.status_code, other.json()["issue"][0]["code"]) == (422, "duplicate")
 
 
+async def test_a_batch_that_is_sent_twice_at_one_time_is_done_once(served: Served) -> None:
+    """A client that gave up waiting asks again while the first batch is under way."""
+    asked = [entry("POST", "Patient", patient()), entry("PUT", "Patient/p", patient("p"))]
+    answers = await asyncio.gather(*[send(served, "batch", asked, {"Idempotency-Key": "k"}) for _ in range(4)])
+    assert {answer.content for answer in answers} == {answers[0].content}
+    assert (await served.client.get("/fhir/Patient/p")).json()["meta"]["versionId"] == "1"
+
+
 async def test_what_failed_is_tried_again_and_then_done_once(served: Served) -> None:
     """A receipt says of a failed entry that nothing came of it; when it succeeds, it says so."""
     key = {"Idempotency-Key": "k"}

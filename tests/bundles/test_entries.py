@@ -119,3 +119,20 @@ def test_a_bundle_that_is_none_is_refused() -> None:
         entries_of({"resourceType": "Bundle", "type": "batch", "entry": {}}, kinds=kinds)
     with pytest.raises(ContentTooLarge, match=r"3 entries; the limit is 2 \(FHIRSTORE_MAX_BUNDLE_ENTRIES\)"):
         entries_of({"resourceType": "Bundle", "type": "batch", "entry": [1, 2, 3]}, kinds=kinds, limit=2)
+
+
+@pytest.mark.parametrize(
+    ("method", "request_members", "place"),
+    [
+        ("PUT", {"ifNoneExist": "_id=p"}, "Bundle.entry[0].request.ifNoneExist"),
+        ("POST", {"ifNoneExists": "_id=p"}, "Bundle.entry[0].request"),
+        ("PUT", {"if-match": 'W/"1"'}, "Bundle.entry[0].request"),
+    ],
+)
+def test_a_condition_that_would_not_be_heeded_is_refused(
+    method: str, request_members: dict[str, object], place: str
+) -> None:
+    """One that is misspelt, or of another method: the entry does not go ahead without it."""
+    wrong = one(method, "Patient" if method == "POST" else "Patient/p", **request_members)
+    assert isinstance(wrong, InvalidResource)
+    assert wrong.issues[0].expression == (place,)
