@@ -5,10 +5,11 @@
 | 1 | GET current |
 | 2 | PUT the audit line: who is about to do this |
 | 3 | PUT current If-Match → PURGE record, version = floor = the version before: **the commit point** |
-| 4 | wait until nothing that belongs to the purged versions can arrive any more (`settled` after the newest one's t) |
+| 4 | wait until nothing that belongs to the purged versions can arrive any more (their windows are over) |
 | 5 | LIST `_history/`; per batch: GET the versions, DELETE their events and index entries, then the versions |
 
-From step 3 on readers see nothing of the resource. A crash after it leaves remnants, which purging again removes:
+From step 3 on readers see nothing of the resource; but for histories below the sweeper's watermark, which trust the
+events: nothing from the end of step 5 on. A crash after it leaves remnants, which purging again removes:
 the version objects are the pointers to the rest, so they go last. A writer that races with a purge either commits
 first, and the purge starts over on the new base, or finds its base gone, and makes version floor + 1.
 
@@ -27,7 +28,7 @@ import msgspec
 
 from fhirstore.commit.attempt import Attempt, Base
 from fhirstore.commit.intents import firm
-from fhirstore.commit.messages import Get, List, Pause, Protocol
+from fhirstore.commit.messages import Absent, Get, List, Pause, Protocol
 from fhirstore.commit.outcome import commit
 from fhirstore.commit.reading import ask, look
 from fhirstore.commit.repeating import listed, removed, stored
@@ -76,11 +77,11 @@ def purge(keys: ResourceKeys, *, by: str, context: Context) -> Protocol[Purged]:
     else:
         raise Contention("Others kept writing this resource; nothing was purged, try again")
     if floor:
-        yield from _let_settle(keys, base.record, date, context)
-    return Purged(versions, (yield from remove_versions(keys, floor)))
+        yield from _let_settle(keys, [base.record], date, context)
+    return Purged(versions, (yield from remove_versions(keys, floor, context=context)))
 
 
-def remove_versions(keys: ResourceKeys, floor: int) -> Protocol[int]:
+def remove_versions(keys: ResourceKeys, floor: int, *, context: Context) -> Protocol[int]:
     """Remove the objects of the purged versions, those up to `floor`, and their events; how many versions it were."""
     count = 0
     if not floor:
@@ -89,7 +90,7 @@ def remove_versions(keys: ResourceKeys, floor: int) -> Protocol[int]:
     page = yield from listed(List(folder))
     while True:
         for batch in _batches([item for item in page.objects if 0 < (version_of(keys, item.key) or 0) <= floor]):
-            yield from _remove(keys, [item.key for item in batch])
+            yield from _remove(keys, [item.key for item in batch], context)
             count += len(batch)
         if page.cursor is None:
             return count
@@ -131,32 +132,37 @@ def _audit(attempt: Attempt, record: Record, by: str) -> Protocol[None]:
     yield from stored(key, msgspec.json.encode(line))
 
 
-def _let_settle(keys: ResourceKeys, newest: Record, date: int, context: Context) -> Protocol[None]:
-    """Wait until every request of the writer of `newest` is over: a late duplicate would bring its object back."""
-    settled = context.rules.settled_for(newest)
-    until = min(newest.t + settled, date + _LONGEST_WAIT * settled)
+def _let_settle(keys: ResourceKeys, records: Sequence[Record], date: int, context: Context) -> Protocol[None]:
+    """Wait until every request of those who wrote these is over: a late duplicate would bring an object back."""
+    latest = max((record.t + context.rules.settled_for(record) for record in records), default=0)
+    until = min(latest, date + _LONGEST_WAIT * context.rules.settled)
     while date <= until:
         yield Pause(min(max((until - date + 1) / 1000, _GLANCE), 1.0))
         _, date = yield from look(keys)
 
 
-def _remove(keys: ResourceKeys, versions: Sequence[str]) -> Protocol[None]:
+def _remove(keys: ResourceKeys, versions: Sequence[str], context: Context) -> Protocol[None]:
     found = yield from ask(*(Get(key) for key in versions))
-    beside: list[str] = []
-    for key, reply in zip(versions, found, strict=True):
-        if isinstance(reply, StoredObject):
-            beside += _beside(keys, key, reply.body)
+    records = [_readable(key, reply) for key, reply in zip(versions, found, strict=True)]
+    sound = [record for record in records if record is not None]
+    beside = [key for record in sound for key in _beside(keys, record)]
+    # An older version may have longer to wait than the newest, as a transaction's window is longer.
+    yield from _let_settle(keys, sound, min(reply.date for reply in found), context)
     for first in range(0, len(beside), _DELETE):
         yield from removed(*beside[first : first + _DELETE])
     yield from removed(*versions)
 
 
-def _beside(keys: ResourceKeys, key: str, body: bytes) -> tuple[str, ...]:
-    """A version's events, and the index entries that it may have brought."""
+def _readable(key: str, reply: StoredObject | Absent) -> Record | None:
+    """None: gone, or what is beside it are orphans now and the object must go all the same."""
     try:
-        record = decode(body, key)
+        return decode(reply.body, key) if isinstance(reply, StoredObject) else None
     except CorruptRecord:
-        return ()  # they are orphans now; the object must go all the same
+        return None
+
+
+def _beside(keys: ResourceKeys, record: Record) -> tuple[str, ...]:
+    """A version's events, and the index entries that it may have brought."""
     event = (record.t, record.version, record.method, record.op)
     entries = [keys.index_entry(name, record.version) for name in names(keys.type, record.resource)]
     return (keys.type_event(*event), keys.system_event(*event), *entries)

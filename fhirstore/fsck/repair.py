@@ -63,7 +63,7 @@ def _repair(keys: Keyspace, finding: Finding, resource: ResourceKeys, context: C
         return (yield from remove_orphan(keys, finding.event, context=context)).events
     if finding.kind == "purge-remnant":
         base, _ = yield from look(resource)
-        yield from remove_versions(resource, base.record.floor if base.record is not None else 0)
+        yield from remove_versions(resource, base.record.floor if base.record is not None else 0, context=context)
         return True
     if finding.kind == "orphan-slot":
         return (yield from remove_slot(resource, finding.version, finding.op, context=context)) is not None

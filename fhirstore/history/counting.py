@@ -12,13 +12,13 @@ At most two GET per event; at most 64 are under way, fewer where the versions me
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fhirstore.commit.messages import Protocol
 from fhirstore.errors import InvalidResource
 from fhirstore.history.records import Budget, currents_at, records_at
-from fhirstore.history.together import Stretch, after, at, torn
+from fhirstore.history.together import Looks, Stretch, after, at, torn
 from fhirstore.keyspace import RECEIPT, Event, Keyspace, ResourceKeys, parse_event
 from fhirstore.record import Record
 from fhirstore.resources import Version, version_of
@@ -35,10 +35,10 @@ class Counting:
     prefix: str  # of the history whose event names these are
     watermark: int
     at: Period | None
-    listed: Stretch  # where all events of this history were listed
+    listed: Mapping[str, None]  # all that were listed, to choose from
+    stretch: Stretch  # of this history, of which they are all
     kept: int  # see `together`
     oldest_first: bool = False
-    cut: bool = False  # more were listed than are to be looked at
     _currents: dict[str, Record | None] = field(default_factory=dict)  # by key of current.json
 
     def versions(self, names: Sequence[str], budget: Budget) -> Protocol[tuple[list[Version], int] | None]:
@@ -47,30 +47,44 @@ class Counting:
         None: it took a day, list them again.
         """
         found: list[tuple[Event, Record]] = []
+        events: list[_Found] = []
         looked = 0
         while looked < len(names) and budget.room > 0:
             chunk = names[looked : looked + budget.at_once]
             looked += len(chunk)
-            events = [known for name in chunk if (known := self._event(name)) is not None]
-            counted = yield from self._records(events)
+            some = [known for name in chunk if (known := self._event(name)) is not None]
+            counted = yield from self._records(some)
+            events += some
             found += counted
             for _, record in counted:
                 budget.spend(record)
-        left_out = yield from self._torn(found, names[looked - 1] if looked < len(names) or self.cut else None)
+        left_out = yield from self._torn(found, events, names[:looked])
         if left_out is None:
             return None
         return [version_of(event.type, event.id, record) for event, record in found if event.op not in left_out], looked
 
-    def _torn(self, found: Sequence[tuple[Event, Record]], last: str | None) -> Protocol[set[str] | None]:
-        """The transactions that were committed only while the page was being read. `last`: the page ends there, None:
-        it ends where the listing does."""
+    def _torn(
+        self, found: Sequence[tuple[Event, Record]], events: Sequence[_Found], names: Sequence[str]
+    ) -> Protocol[set[str] | None]:
+        """The transactions that were committed only while the page was being read."""
         young = {event.op: event.t for event, record in found if record.parts and self._in_doubt(event)}
         if not young:
             return set()
-        stretch = self.listed
-        if last is not None:
+        mine = [(event, keys) for event, keys in events if event.op in young]
+        unseen = [event for event, keys in mine if not self._reached(event, keys)]
+        left = self.listed.keys() - set(names)
+        later = [known for name in left if _op(name) in young and (known := self._event(name)) is not None]
+        stretch = self.stretch
+        if left:  # the page ends before the listing does
+            last = names[-1]
             stretch = replace(stretch, below=after(last)) if self.oldest_first else replace(stretch, first=at(last))
-        return (yield from torn(self.keys, young, [event for event, _ in found], stretch, kept=self.kept))
+        looks = Looks([event for event, _ in mine], unseen, [event for event, _ in later], stretch)
+        return (yield from torn(self.keys, young, looks, kept=self.kept))
+
+    def _reached(self, event: Event, keys: ResourceKeys) -> bool:
+        """Had its resource come to this version when it was looked at?"""
+        current = self._currents.get(keys.current)
+        return current is not None and event.version <= current.version
 
     def _event(self, name: str) -> _Found | None:
         try:
@@ -143,3 +157,7 @@ class Counting:
 
 def _without_content(record: Record | None) -> Record | None:
     return None if record is None else replace(record, resource=None)
+
+
+def _op(name: str) -> str:
+    return name[name.rfind("-") + 1 :].removesuffix(".json")

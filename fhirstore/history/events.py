@@ -70,7 +70,7 @@ class EventsHistory:
             page = self._joined(page, listed)
             names = self._in_order(window, want)
             if read is None:
-                counting = yield from self._counting(names, page, cut=len(names) < len(window.names))
+                counting = yield from self._counting(names, window, page)
                 counted = yield from counting.versions(names, budget)
                 if counted is None:
                     continue
@@ -110,7 +110,7 @@ class EventsHistory:
         if query.oldest_first:
             start = cursor.name if cursor is not None else floor
             window = yield from oldest(self.prefix, after=start, below=end, want=query.want)
-            return window, Stretch(self.type, after(start), end if window.whole else after(window.names[-1]))
+            return window, Stretch(self.type, after(start), end if window.whole else at(window.names[-1]))
         if cursor is not None:
             end, outlook = cursor.name, cursor.outlook
         else:
@@ -122,11 +122,18 @@ class EventsHistory:
             self.remembered.remember(self.tenant, self.prefix, window.newest(now), now)
         return window, Stretch(self.type, after(window.start), None if end is None else at(end))
 
-    def _counting(self, names: Sequence[str], listed: Stretch, *, cut: bool) -> Protocol[Counting]:
+    def _counting(self, names: Sequence[str], window: Window, stretch: Stretch) -> Protocol[Counting]:
         now = self.context.now()
         watermark = 0
         if names and self.query.at is None and min(map(time_of, names)) + self.context.rules.settled < now:
             watermark = yield from self.remembered.watermark(self.tenant, self.keys, now)
-        order = self.query.oldest_first
-        kept = now - self.context.rules.keep_transactions
-        return Counting(self.keys, self.prefix, watermark, self.query.at, listed, kept, oldest_first=order, cut=cut)
+        return Counting(
+            self.keys,
+            self.prefix,
+            watermark,
+            self.query.at,
+            dict.fromkeys(window.names),
+            stretch,
+            kept=now - self.context.rules.keep_transactions,
+            oldest_first=self.query.oldest_first,
+        )

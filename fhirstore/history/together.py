@@ -53,16 +53,28 @@ def after(name: str) -> str:
     return at(name) + "~" if "_" in name else name
 
 
-def torn(
-    keys: Keyspace, transactions: Mapping[str, int], counted: Collection[Event], stretch: Stretch, *, kept: int
-) -> Protocol[set[str] | None]:
-    """Those of these transactions, with their t, of which a version on the stretch was not counted.
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """The events of these transactions on a page: all that were `looked` at, those of them that were `unseen` when
+    their resource was, and those that were listed for the pages to come, `later`.
+
+    `stretch`: where any other must have been listed, had it been there.
+    """
+
+    looked: Collection[Event]
+    unseen: Collection[Event]
+    later: Collection[Event]
+    stretch: Stretch
+
+
+def torn(keys: Keyspace, transactions: Mapping[str, int], looks: Looks, *, kept: int) -> Protocol[set[str] | None]:
+    """Those of these transactions, with their t, of which a version that belongs on the page was not counted.
 
     `kept`: when the events were listed, the records of those with a later t were there. None: one is there no more, so
     that all that was read is old; read it again. Raises Unavailable.
     """
     missing: dict[str, list[tuple[str, str, int]]] = {}
-    there = {(event.op, event.type, event.id, event.version) for event in counted}
+    looked, unseen, later = map(_parts, (looks.looked, looks.unseen, looks.later))
     names = list(transactions)
     for first in range(0, len(names), IN_FLIGHT):
         some = names[first : first + IN_FLIGHT]
@@ -73,7 +85,12 @@ def torn(
                     return None
                 continue  # a day old: whole, and final
             decision = decode_decision(reply.body, keys.transaction(tx))
-            parts = [part for part in decision.parts if stretch.holds(decision.t, part) and (tx, *part) not in there]
+            parts = [
+                part
+                for part in decision.parts
+                if (tx, *part) in unseen
+                or ((tx, *part) not in looked | later and looks.stretch.holds(decision.t, part))
+            ]
             if parts:
                 missing[tx] = parts
     resources = {keys.resource(type_, id_) for parts in missing.values() for type_, id_, _ in parts}
@@ -84,3 +101,7 @@ def torn(
         for tx, parts in missing.items()
         if any(version > floors.get(keys.resource(type_, id_).current, 0) for type_, id_, version in parts)
     }
+
+
+def _parts(events: Collection[Event]) -> set[tuple[str, str, str, int]]:
+    return {(event.op, event.type, event.id, event.version) for event in events}

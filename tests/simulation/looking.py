@@ -38,7 +38,7 @@ class Page:
         if not isinstance(call.outcome, HistoryPage):
             return [f"ended with {call.outcome!r}"]
         page, ended = call.outcome, call.ended
-        wrong = [fault for version in page.versions for fault in _false(version, call, ended, truth)]
+        wrong = [fault for version in page.versions for fault in _false(version, call, ended, truth, purged=True)]
         shown = {(version.id, version.version_id) for version in page.versions}
         for id_, history in truth.histories.items():
             for number, made in enumerate(history.versions, 1):
@@ -109,13 +109,17 @@ class Versions:
         return numbers == list(range(len(numbers), 0, -1))
 
 
-def _false(version: Version, call: Call, ended: float, truth: Truth) -> list[str]:
-    """Is this version what was committed, before the call was over?"""
+def _false(version: Version, call: Call, ended: float, truth: Truth, *, purged: bool = False) -> list[str]:
+    """Is this version what was committed, before the call was over? `purged`: it may be one that is being purged."""
     history = truth.history(version.id)
-    if not history.holds(version.version_id, call.began, ended):
-        return [f"shows version {version.version_id} of {version.id}, which was not there then"]
-    truly = history.versions[version.version_id - 1].record
+    number = version.version_id
+    there = history.holds(number, call.began, ended)
+    if purged and not there and 0 < number <= len(history.versions):
+        there = history.versions[number - 1].at <= ended and history.versions[number - 1].gone >= call.began
+    if not there:
+        return [f"shows version {number} of {version.id}, which was not there then"]
+    truly = history.versions[number - 1].record
     told = (version.last_updated, version.method, version.content)
     if told != (truly.t, truly.method, truly.resource or b""):
-        return [f"shows another version {version.version_id} of {version.id} than was committed"]
+        return [f"shows another version {number} of {version.id} than was committed"]
     return []

@@ -27,12 +27,13 @@ _FOREVER = float("inf")
 
 @dataclass(slots=True)
 class Committed:
-    """One version, and when it was there to see: from `at` until it was `purged`."""
+    """One version, and when it was there to see: from `at` until it was `purged`; its object until it was `gone`."""
 
     record: Record
     body: bytes
     at: float
     purged: float = _FOREVER
+    gone: float = _FOREVER
 
 
 @dataclass(slots=True)
@@ -184,6 +185,8 @@ class Truth:
         stands = version <= len(history.versions) and version > history.floor
         if stands and after != history.versions[version - 1].body:
             self.broken(f"{name}: a committed version was {'deleted' if after is None else 'written over'}")
+        if after is None and version <= len(history.versions):
+            history.versions[version - 1].gone = self.world.time
         if after is not None:
             record = decode(after, name)
             self.in_time(name, record.t, self.rules.settled_for(record))
