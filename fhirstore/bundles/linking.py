@@ -1,7 +1,8 @@
 """The links of a transaction: found once, resolved as often as it starts over.
 
 A reference by search means what matches after the transaction ("5. Resolve any conditional references"): what is
-stored and not written here, and what is written here and matches.
+stored and not written here, and what is written here and matches. What is only patched is taken to match what it
+matched before.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Linking:
     def resolve(self, planned: Sequence[Planned], written: Written, answers: Answers) -> None:
         """Write into the entries' resources what their links stand for. Raises FhirError, with the place."""
         targets = {plan.entry.full_url: plan.target for plan in planned if plan.entry.full_url}
-        touched = {(plan.type, plan.id) for plan in planned if plan.writes}
+        touched = {(plan.type, plan.id) for plan in planned if plan.writes and plan.entry.interaction != "patch"}
         for text in self._searches():
             found = answers[_question(text)]
             if isinstance(found, FhirStoreError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -32,11 +32,11 @@ Answers: TypeAlias = dict[Question, Found | FhirStoreError]
 
 
 async def look_up(
-    place: Place, questions: Iterable[Question], *, besides: int, at_once: int, release: str = "4.0"
+    place: Place, questions: Iterable[Question], *, besides: Mapping[str, int], at_once: int, release: str = "4.0"
 ) -> Answers:
     """What matches each of the questions, or why that cannot be known. `release`: of FHIR.
 
-    Enough matches to tell several from one, even where so many as `besides` of them do not count.
+    Enough matches to tell several from one, even where so many as `besides`, by type, of them do not count.
     """
     distinct = list(dict.fromkeys(questions))
     waiting = iter(distinct)
@@ -45,7 +45,7 @@ async def look_up(
     async def some() -> None:
         for question in waiting:
             try:
-                answers[question] = await _found(place, question, 2 + besides, release)
+                answers[question] = await _found(place, question, 2 + besides.get(question[0], 0), release)
             except FhirStoreError as error:
                 answers[question] = error
 

@@ -7,10 +7,10 @@ what a conditional entry matched still matches.
 from __future__ import annotations
 
 from fhirstore import resources
-from fhirstore.bundles.conditions import if_match, if_none_match
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.patching import patch_of
 from fhirstore.bundles.plan import Planned
+from fhirstore.bundles.preconditions import if_match, if_none_match
 from fhirstore.bundles.receipts import Line
 from fhirstore.bundles.results import Result, blame
 from fhirstore.commit.single import Decide, Draft, Outcome

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Protocol
 
 from fhirstore import json
-from fhirstore.bundles.conditions import if_match, if_none_match, not_modified
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.patching import patch_of
+from fhirstore.bundles.preconditions import if_match, if_none_match, not_modified
 from fhirstore.bundles.results import Result
 from fhirstore.conditions import IfMatch, VersionIds
 from fhirstore.errors import Unsupported

@@ -15,12 +15,12 @@ https://hl7.org/fhir/R4/http.html#trules
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from fhirstore.bundles.conditional import plan_all, questions, refuse_two_of_one, wanted
-from fhirstore.bundles.conditions import if_match, if_none_match
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.linking import Linking
 from fhirstore.bundles.lookup import look_up
@@ -30,6 +30,7 @@ from fhirstore.bundles.order import refuse_overlaps, refuse_same_full_urls
 from fhirstore.bundles.parts import Moved, part_of, result_of
 from fhirstore.bundles.perform import Performer
 from fhirstore.bundles.plan import Planned
+from fhirstore.bundles.preconditions import if_match, if_none_match
 from fhirstore.bundles.receipts import AlreadyDone, Line, Receipt, writing
 from fhirstore.bundles.results import Result, blame, refuse_more_reading
 from fhirstore.bundles.written import Written
@@ -77,7 +78,8 @@ class Transaction:
         writes = [entry for entry in entries if entry.writes]
         asked = [*questions(writes), *linking.questions()]
         release = self.engine.validator.definitions.release
-        answers = await look_up(self.place, asked, besides=len(writes), at_once=self.options.at_once, release=release)
+        besides = Counter(entry.type for entry in writes if entry.type and entry.interaction in ("update", "delete"))
+        answers = await look_up(self.place, asked, besides=besides, at_once=self.options.at_once, release=release)
         planned = plan_all(writes, answers, self.engine.ids.new)
         refuse_overlaps((plan.entry, plan.type, plan.id) for plan in planned if plan.writes and plan.id is not None)
         written = Written(planned if asked else ())

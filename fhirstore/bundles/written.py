@@ -12,7 +12,7 @@ from fhirstore.search.criteria import Criteria
 
 
 class Written:
-    """The resources that these entries make, by id and by identifier. One that is patched counts as unknown."""
+    """The resources that these entries make, by id and by identifier. One that is patched is none of them."""
 
     def __init__(self, planned: Iterable[Planned]) -> None:
         self._by_id: dict[tuple[str, str], tuple[Planned, Record]] = {}

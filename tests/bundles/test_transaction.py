@@ -10,7 +10,7 @@ import pytest
 from fhirstore.objects.base import Condition, Written
 from fhirstore.objects.faulty import FaultRates, FaultyStore
 from fhirstore.objects.memory import MemoryStore
-from tests.bundles.asking import entry, issue, patient, send, statuses
+from tests.bundles.asking import binary, entry, issue, patient, send, statuses
 from tests.server.serving import FHIR_JSON, Served, serving
 
 URN = "urn:uuid:05efabf0-4be2-4561-91ce-51548425acb9"
@@ -240,6 +240,19 @@ async def test_a_reference_by_search_does_not_see_what_the_transaction_takes_awa
 
 
 # --- conditional entries ------------------------------------------------------------------------------------
+
+
+async def test_a_reference_by_search_finds_what_the_transaction_patches(served: Served) -> None:
+    """A patch seldom takes away an identifier, so what is patched is found as it was."""
+    await put(served, patient("p", **IDENTIFIED))
+    patch = binary(b'[{"op":"add","path":"/active","value":true}]')
+    asked = [
+        entry("PATCH", "Patient/p", patch),
+        entry("POST", "Observation", observation("Patient?identifier=http://x|1")),
+    ]
+    answer = await send(served, "transaction", asked, {"Prefer": "return=representation"})
+    assert statuses(answer) == [200, 201]
+    assert answer.json()["entry"][1]["resource"]["subject"] == {"reference": "Patient/p"}
 
 
 async def test_conditional_entries_act_on_what_they_match(served: Served) -> None:
