@@ -137,31 +137,55 @@ def _demands(type_: Type) -> tuple[tuple[str, ...], _Choices]:
 
 
 def _object(members: dict[str, Predicate], required: tuple[str, ...], choices: _Choices) -> Predicate:
+    if choices:
+        return _object_with_choices(members, required, choices)
     members_are_right = _members(members)
-    if not required and not choices:
+    if not required:
         return members_are_right
 
-    def accepts(value: object) -> bool:
+    def accepts(value: object) -> object:
         for name in required:
             if name not in value:  # type: ignore[operator] # TypeError is a no
                 return False
-        for names, least in choices:
-            if not least <= len(value.keys() & names) <= 1:  # type: ignore[attr-defined]
+        return members_are_right(value)
+
+    return _with_caches_of_its_own(accepts)
+
+
+def _object_with_choices(members: dict[str, Predicate], required: tuple[str, ...], choices: _Choices) -> Predicate:
+    """Counting choices takes as long as the rest, so the names that right objects had are remembered."""
+    members_are_right = _members(members)
+    right: set[tuple[object, ...]] = set()
+
+    def accepts(value: object) -> object:
+        names = tuple(value)  # type: ignore[arg-type, var-annotated] # TypeError is a no
+        if names in right:
+            return members_are_right(value)
+        given = set(names)
+        if not given.issuperset(required):
+            return False
+        for choice, least in choices:
+            if not least <= len(given & choice) <= 1:
                 return False
-        return bool(members_are_right(value))
+        if not members_are_right(value):
+            return False
+        if len(right) >= _MOST_REMEMBERED:
+            right.clear()
+        right.add(names)  # all are names of elements
+        return True
 
     return _with_caches_of_its_own(accepts)
 
 
 def _members(members: dict[str, Predicate]) -> Predicate:
-    def accepts(value: object) -> bool:
+    def accepts(value: object) -> object:
         for name, item in value.items():  # type: ignore[attr-defined] # AttributeError is a no
             is_right = members[name]
-            if is_right is is_text and type(item) is str and item.isprintable() and 0 < len(item) <= MOST_CHARACTERS:
+            if is_right is is_text and type(item) is str and 0 < len(item) <= MOST_CHARACTERS and item.isprintable():
                 continue  # spares the call for the most frequent type
             if not is_right(item):
                 return False
-        return bool(value)
+        return value
 
     return _with_caches_of_its_own(accepts)
 
@@ -169,7 +193,7 @@ def _members(members: dict[str, Predicate]) -> Predicate:
 def _extension(members: dict[str, Predicate]) -> Predicate:
     """url, perhaps id, and either one value or further extensions."""
 
-    def accepts(value: object) -> bool:
+    def accepts(value: object) -> object:
         for name, item in value.items():  # type: ignore[attr-defined] # AttributeError is a no
             if not members[name](item):
                 return False
@@ -188,9 +212,11 @@ def _with_extensions(accepts: Predicate) -> Predicate:
 
 
 def _array(accepts: Predicate, most: int | None) -> Predicate:
-    def each(value: object) -> bool:
+    def each(value: object) -> object:
         if type(value) is not list or not value or (most is not None and len(value) > most):
             return False
+        if len(value) == 1:
+            return accepts(value[0])
         for item in value:  # noqa: SIM110 - all() with a generator takes twice as long
             if not accepts(item):
                 return False
