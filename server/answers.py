@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from starlette.responses import Response
@@ -10,7 +11,7 @@ from fhirstore import Version
 from fhirstore.errors import InvalidResource, Issue
 from server.call import Call
 from server.content.binary import native_response
-from server.content.representation import AS_STORED, Representation
+from server.content.representation import AS_STORED, LARGE, Representation
 from server.http_dates import http_date
 from server.outcome import operation_outcome
 from server.preconditions import is_unchanged, refuse_unexpected
@@ -94,6 +95,13 @@ def resource_answer(
     response = Response(call.representation.whole(content), status, headers)
     response.raw_headers.append((b"content-type", call.representation.content_type))
     return response
+
+
+async def page_answer(call: Call, content: bytes) -> Response:
+    """The same for a Bundle that may be large: then it is given its form beside the event loop, which goes on."""
+    if call.representation is AS_STORED or len(content) < LARGE:
+        return resource_answer(call, content)
+    return await asyncio.to_thread(resource_answer, call, content)
 
 
 def not_modified(tag: str, last_updated: int | None = None) -> Response:

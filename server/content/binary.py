@@ -144,7 +144,7 @@ async def written(call: Call) -> bytes:
             raise InvalidResource(
                 f"{SECURITY_CONTEXT} goes with raw content; a Binary resource has its securityContext"
             )
-        return as_json(call, body)
+        return await as_json(call, body)
     return from_native(body, content_type, id=call.parameters.get("id"), context=context)
 
 

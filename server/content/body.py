@@ -5,6 +5,8 @@ https://hl7.org/fhir/R4/http.html#mime-type
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.requests import ClientDisconnect
 
 from fhirstore.errors import ContentTooLarge, InvalidResource
@@ -13,6 +15,7 @@ from server.call import Call
 from server.content.forms import from_xml
 from server.content.inflate import TooMuch, inflater
 from server.content.media import MediaType, announced, is_utf8
+from server.content.representation import LARGE
 from server.fields import parameters
 from server.refusal import Refused
 
@@ -29,14 +32,16 @@ async def resource_body(call: Call) -> bytes:
     """
     if call.headers.get(b"content-type", b"") not in _PLAIN:
         _announced(call)  # refused before it is read
-    return as_json(call, await raw_body(call))
+    return await as_json(call, await raw_body(call))
 
 
-def as_json(call: Call, body: bytes) -> bytes:
+async def as_json(call: Call, body: bytes) -> bytes:
     """A resource's bytes, of the form that the Content-Type announces, as JSON. Raises as `resource_body`."""
-    if call.headers.get(b"content-type", b"") in _PLAIN:
+    if call.headers.get(b"content-type", b"") in _PLAIN or not _announced(call).xml:
         return body
-    return from_xml(body, call.release) if _announced(call).xml else body
+    if len(body) < LARGE:
+        return from_xml(body, call.release)
+    return await asyncio.to_thread(from_xml, body, call.release)  # the event loop goes on meanwhile
 
 
 def _announced(call: Call) -> MediaType:

@@ -13,7 +13,7 @@ import msgspec
 from starlette.responses import Response
 
 from fhirstore import HistoryPage, Version, instant
-from server.answers import resource_answer
+from server.answers import page_answer
 from server.call import Call
 from server.paging import PageRequest, page_request
 from server.prefer import applied, handling
@@ -25,24 +25,24 @@ async def history_instance(call: Call) -> Response:
     """GET [base]/[type]/[id]/_history: a resource's versions, newest first; 404 if there never was one."""
     asked = page_request(call)
     page = await call.tenant.history_page(call.type, call.id, query=asked.query, cursor=asked.cursor)
-    return _bundle(call, asked, page, f"{call.base_url}/{call.type}/{call.id}/_history")
+    return await _bundle(call, asked, page, f"{call.base_url}/{call.type}/{call.id}/_history")
 
 
 async def history_type(call: Call) -> Response:
     """GET [base]/[type]/_history: the versions of all resources of a type, newest first."""
     asked = page_request(call)
     page = await call.tenant.history_page(call.type, query=asked.query, cursor=asked.cursor)
-    return _bundle(call, asked, page, f"{call.base_url}/{call.type}/_history")
+    return await _bundle(call, asked, page, f"{call.base_url}/{call.type}/_history")
 
 
 async def history_system(call: Call) -> Response:
     """GET [base]/_history: the versions of all resources, newest first."""
     asked = page_request(call)
     page = await call.tenant.history_page(query=asked.query, cursor=asked.cursor)
-    return _bundle(call, asked, page, f"{call.base_url}/_history")
+    return await _bundle(call, asked, page, f"{call.base_url}/_history")
 
 
-def _bundle(call: Call, asked: PageRequest, page: HistoryPage, url: str) -> Response:
+async def _bundle(call: Call, asked: PageRequest, page: HistoryPage, url: str) -> Response:
     links = [{"relation": "self", "url": asked.link(url, asked.cursor)}]
     if page.next is not None:
         links.append({"relation": "next", "url": asked.link(url, page.next)})
@@ -57,7 +57,7 @@ def _bundle(call: Call, asked: PageRequest, page: HistoryPage, url: str) -> Resp
         body.extend(_entries(call, page.versions))
         body.append(b"]")
     body.append(b"}")
-    return applied(resource_answer(call, b"".join(body)), "handling", handling(call))
+    return applied(await page_answer(call, b"".join(body)), "handling", handling(call))
 
 
 def _entries(call: Call, versions: tuple[Version, ...]) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from fhirstore import SearchPage
 from fhirstore.errors import InvalidResource
-from server.answers import resource_answer
+from server.answers import page_answer
 from server.bundles.searchset import searchset
 from server.call import Call
 from server.content.body import form_body
@@ -80,7 +80,7 @@ async def _search(call: Call, type_: str | None, pairs: Pairs) -> Response:
     links = {"self": page_url(url, used, controls.cursor)}
     if page.next is not None:
         links["next"] = page_url(url, used, page.next)
-    return applied(resource_answer(call, searchset(call, page, links)), "handling", handling(call))
+    return applied(await page_answer(call, searchset(call, page, links)), "handling", handling(call))
 
 
 def _controls(pairs: Pairs) -> _Controls:

@@ -24,7 +24,7 @@ async def validate(call: Call) -> Response:
 async def validate_instance(call: Call) -> Response:
     """GET and POST [base]/[type]/[id]/$validate: what is stored, unless the body brings something else."""
     body = await raw_body(call, required=False) if call.scope["method"] == "POST" else b""
-    return await _answer(call, as_json(call, body) if body else None)
+    return await _answer(call, await as_json(call, body) if body else None)
 
 
 async def _answer(call: Call, body: bytes | None) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from fhirstore import json
@@ -111,3 +113,18 @@ async def test_subsets_come_in_both_forms(served: Served) -> None:
         assert b"SUBSETTED" in answer.content
         assert b"male" not in answer.content
     assert (await served.client.get("/fhir/Patient/p?_summary=maybe")).status_code == 400
+
+
+async def test_large_xml_is_read_and_written_beside_the_event_loop(served: Served) -> None:
+    """Others are answered meanwhile, and what comes out is what went in."""
+    names = b"".join(b'<name><family value="%d"/></name>' % n for n in range(20_000))
+    body = b'<Patient xmlns="http://hl7.org/fhir"><id value="p"/>%s</Patient>' % names
+    put = asyncio.create_task(served.client.put("/fhir/Patient/p", content=body, headers=FHIR_XML))
+    others = 0
+    while not put.done():
+        assert (await served.client.get("/health/live")).status_code == 200
+        await asyncio.sleep(0)  # in one process nothing waits by itself
+        others += 1
+    assert (put.result().status_code, others > 1) == (201, True)
+    page = await served.client.get("/fhir/Patient/_history?_format=xml")
+    assert names in page.content
