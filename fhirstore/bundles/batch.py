@@ -18,7 +18,7 @@ from fhirstore.bundles.once import Once
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.order import phases, target
 from fhirstore.bundles.references import find_links
-from fhirstore.bundles.results import Result, blame, refuse_more_reading
+from fhirstore.bundles.results import Result, blame, refuse_more
 from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import FhirError, FhirStoreError, InvalidResource
 
@@ -47,17 +47,19 @@ async def run_batch(
         if entry.interaction == "create" and entry.full_url and entry.full_url.startswith("urn:")
     )
 
-    read = 0
+    brought = 0
 
     async def result(entry: Entry) -> Result:
-        nonlocal read
+        nonlocal brought
         try:
             _refuse_links(entry, created, definitions)
-            refuse_more_reading(read, options.max_read)
+            if entry.brings:
+                refuse_more(brought, options.max_read)
             if once is not None and receipt is not None and entry.writes and entry.index not in receipt.failed:
-                return await once.replayed(entry, receipt.entries[entry.index])
-            done = await perform(entry)
-            read += done.read
+                done = await once.replayed(entry, receipt.entries[entry.index])
+            else:
+                done = await perform(entry)
+            brought += done.brought
             return done
         except FhirError as error:
             return Result(entry, error=blame(error, entry.place))

@@ -56,6 +56,11 @@ class Entry:
         return self.interaction in ("create", "update", "patch", "delete")
 
     @property
+    def brings(self) -> bool:
+        """May its result be larger than what came with it? Reads are, and writes that build on what is stored."""
+        return not self.writes or self.interaction == "patch" or self.if_none_exist is not None
+
+    @property
     def place(self) -> str:
         """Where it stands, in FHIRPath."""
         return f"Bundle.entry[{self.index}]"

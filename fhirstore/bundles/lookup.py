@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from fhirstore import resources
+from fhirstore.bundles.options import BundleOptions
+from fhirstore.bundles.results import refuse_more
 from fhirstore.commit.drive import drive
 from fhirstore.definitions.load import definitions
 from fhirstore.errors import FhirStoreError
@@ -32,7 +34,12 @@ Answers: TypeAlias = dict[Question, Found | FhirStoreError]
 
 
 async def look_up(
-    place: Place, questions: Iterable[Question], *, besides: Mapping[str, int], at_once: int, release: str = "4.0"
+    place: Place,
+    questions: Iterable[Question],
+    *,
+    besides: Mapping[str, int],
+    options: BundleOptions,
+    release: str = "4.0",
 ) -> Answers:
     """What matches each of the questions, or why that cannot be known. `release`: of FHIR.
 
@@ -41,16 +48,20 @@ async def look_up(
     distinct = list(dict.fromkeys(questions))
     waiting = iter(distinct)
     answers: Answers = {}
+    brought = 0
 
     async def some() -> None:
+        nonlocal brought
         for question in waiting:
             try:
-                answers[question] = await _found(place, question, 2 + besides.get(question[0], 0), release)
+                refuse_more(brought, options.max_read)
+                answers[question] = found = await _found(place, question, 2 + besides.get(question[0], 0), release)
+                brought += sum(len(match.content) for match in found.matches)
             except FhirStoreError as error:
                 answers[question] = error
 
     async with asyncio.TaskGroup() as workers:
-        for _ in range(min(at_once, len(distinct))):
+        for _ in range(min(options.at_once, len(distinct))):
             workers.create_task(some())
     return answers
 

@@ -19,7 +19,8 @@ class BundleOptions:
     `base_url`: ours, without a slash at the end: what is below it in an entry's url is relative to it. `answer`: who
     answers searches and histories among the entries; without it they are refused. `idempotency_key`: a Bundle that is
     sent again with it does nothing again. `max_entries`: more are refused. `at_once`: entries of a batch under way
-    together. `max_read`: bytes that the reads of one Bundle may bring together. `skip_unchanged`: as of an update.
+    together. `max_read`: bytes that a Bundle's reads, patches and matches may bring together. `skip_unchanged`: as of
+    an update.
     """
 
     base_url: str | None = None

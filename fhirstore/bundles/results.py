@@ -28,9 +28,9 @@ class Result:
     error: FhirStoreError | None = None
 
     @property
-    def read(self) -> int:
-        """Bytes that the entry, if it is a read, brought."""
-        if self.entry is None or self.entry.writes:
+    def brought(self) -> int:
+        """Bytes that were read for it, and did not come with the Bundle."""
+        if self.entry is None or not self.entry.brings:
             return 0
         return len(self.content or b"") + (0 if self.version is None else len(self.version.content))
 
@@ -43,11 +43,12 @@ class BundleResult:
     results: tuple[Result, ...]
 
 
-def refuse_more_reading(read: int, limit: int) -> None:
-    """Raises ContentTooLarge once the reads of one Bundle have brought more than `limit` bytes."""
-    if read > limit:
+def refuse_more(brought: int, limit: int) -> None:
+    """Raises ContentTooLarge once the entries of one Bundle have brought more than `limit` bytes."""
+    if brought > limit:
         raise ContentTooLarge(
-            f"The reads of this Bundle bring more than {limit:,} bytes together; send fewer of them", code="too-costly"
+            f"What this Bundle reads, patches and finds has more than {limit:,} bytes together; send fewer entries",
+            code="too-costly",
         )
 
 

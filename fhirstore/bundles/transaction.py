@@ -32,7 +32,7 @@ from fhirstore.bundles.perform import Performer
 from fhirstore.bundles.plan import Planned
 from fhirstore.bundles.preconditions import if_match, if_none_match
 from fhirstore.bundles.receipts import AlreadyDone, Line, Receipt, writing
-from fhirstore.bundles.results import Result, blame, refuse_more_reading
+from fhirstore.bundles.results import Result, blame, refuse_more
 from fhirstore.bundles.written import Written
 from fhirstore.commit.drive import drive
 from fhirstore.commit.reading import look
@@ -79,7 +79,7 @@ class Transaction:
         asked = [*questions(writes), *linking.questions()]
         release = self.engine.validator.definitions.release
         besides = Counter(entry.type for entry in writes if entry.type and entry.interaction in ("update", "delete"))
-        answers = await look_up(self.place, asked, besides=besides, at_once=self.options.at_once, release=release)
+        answers = await look_up(self.place, asked, besides=besides, options=self.options, release=release)
         planned = plan_all(writes, answers, self.engine.ids.new)
         refuse_overlaps((plan.entry, plan.type, plan.id) for plan in planned if plan.writes and plan.id is not None)
         written = Written(planned if asked else ())
@@ -188,9 +188,9 @@ class Transaction:
             nonlocal size
             for entry in waiting:
                 try:
-                    refuse_more_reading(size, self.options.max_read)
+                    refuse_more(size, self.options.max_read)
                     results[entry.index] = done = await self.perform(entry)
-                    size += done.read
+                    size += done.brought
                 except FhirError as error:
                     results[entry.index] = Result(entry, error=blame(error, entry.place))
                 except FhirStoreError as error:

@@ -18,7 +18,8 @@ class Rules:
     write that met contention starts over. `patience`: how long others wait for a transaction that may be alive, and
     `patience_per_part` more for each resource it changes. `keep_transactions`: age from which a record goes; more than
     `settled + window + apply`, so that whoever saw that there was none yet is through with what it made of that.
-    `at_once`: requests that a transaction has in flight.
+    `at_once`: requests that a transaction has in flight. `held`: bytes of content that a transaction builds on, at most
+    about: it carries the old versions along with its intents.
     """
 
     window: int = 5_000
@@ -29,6 +30,7 @@ class Rules:
     patience_per_part: int = 2
     keep_transactions: int = 86_400_000
     at_once: int = 256
+    held: int = 256 * 1024 * 1024
 
     @property
     def settled(self) -> int:

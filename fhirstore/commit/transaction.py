@@ -33,7 +33,14 @@ from fhirstore.commit.reading import ask, glance
 from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.commit.single import Decide, Draft, Outcome
-from fhirstore.errors import Contention, InvalidResource, Unavailable, VersionConflict, WriteOutcomeUnknown
+from fhirstore.errors import (
+    Contention,
+    ContentTooLarge,
+    InvalidResource,
+    Unavailable,
+    VersionConflict,
+    WriteOutcomeUnknown,
+)
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.objects.base import IF_ABSENT, Written
 from fhirstore.record import Intent, decode
@@ -83,8 +90,8 @@ Guard = Callable[[Intent], Protocol[None]]
 def transact(parts: Sequence[Part], *, context: Context, guard: Guard | None = None) -> Protocol[Transacted]:
     """Make the next version of every part that wants one, or of none. `guard`: runs before each attempt.
 
-    Raises what `guard` or any `decide` raises; InvalidResource (one resource in two parts); Contention, Unavailable:
-    nothing was written; WriteOutcomeUnknown.
+    Raises what `guard` or any `decide` raises; InvalidResource (one resource in two parts); ContentTooLarge
+    (`Rules.held`); Contention, Unavailable: nothing was written; WriteOutcomeUnknown.
     """
     if len({part.keys for part in parts}) < len(parts):
         raise InvalidResource("A transaction names each resource once", code="duplicate")
@@ -151,10 +158,17 @@ def _wants(one: _Decided) -> bool:
 def _read(
     all_keys: Sequence[ResourceKeys], found: dict[ResourceKeys, Base], age: str, context: Context
 ) -> Protocol[None]:
-    at_once = context.rules.at_once
+    at_once, held = context.rules.at_once, 0
     for first in range(0, len(all_keys), at_once):
         some = all_keys[first : first + at_once]
         bases = yield from side_by_side([base_for(keys, context, age=age) for keys in some])
+        held += sum(len(base.record.resource or b"") for base in bases if base.record is not None)
+        if held > context.rules.held:
+            raise ContentTooLarge(
+                f"The resources that this transaction changes have more than {context.rules.held:,} bytes together;"
+                " change fewer at once",
+                code="too-costly",
+            )
         found.update(zip(some, bases, strict=True))
 
 

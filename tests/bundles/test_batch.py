@@ -383,12 +383,14 @@ async def test_entries_on_one_resource_go_one_after_another() -> None:
 
 
 async def test_reads_stop_at_their_limit() -> None:
-    """Once reads have brought more than `max_read` bytes the next ones are refused; writes are not concerned."""
+    """Once entries have brought more than `max_read` bytes the next ones are refused, patches too; other writes are
+    not concerned."""
 
     async def perform(one: Entry) -> Result:
         return Result(one, content=b"x" * 60)
 
-    entries = parsed(*[entry("GET", "Patient") for _ in range(4)], entry("DELETE", "Patient/1"))
-    options = BundleOptions(at_once=1, max_read=100)
-    results = await run_batch(entries, perform, definitions=definitions("4.0"), options=options)
-    assert [result.error is None for result in results] == [True, True, False, False, True]
+    for bringing in (entry("GET", "Patient"), entry("PATCH", "Patient/1", binary(b"[]"))):
+        entries = parsed(*[bringing] * 4, entry("PUT", "Patient/2", patient("2")), entry("DELETE", "Patient/3"))
+        options = BundleOptions(at_once=1, max_read=100)
+        results = await run_batch(entries, perform, definitions=definitions("4.0"), options=options)
+        assert [result.error is None for result in results] == [True, True, False, False, True, True]

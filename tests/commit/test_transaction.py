@@ -16,6 +16,7 @@ from fhirstore.commit.rules import Rules
 from fhirstore.commit.single import Draft, write
 from fhirstore.commit.transaction import Part, transact
 from fhirstore.errors import (
+    ContentTooLarge,
     InvalidResource,
     ObjectError,
     OutcomeUnknown,
@@ -72,6 +73,23 @@ async def test_requests_and_round_trips_are_those_of_the_protocol(count: int) ->
     with store.measure() as creating:
         await drive(transact(fresh, context=context(store)), store)
     assert (creating.requests, creating.round_trips) == ({"PUT": 4 * count + 1}, 2)
+
+
+async def test_no_more_is_held_than_the_rules_say() -> None:
+    """A Bundle of few bytes may change large resources; before it takes all memory it is refused, with nothing done."""
+    store = MemoryStore()
+
+    def large(current: Record | None) -> Draft:
+        return Draft("PUT", lambda version, t: b'{"resourceType":"Basic","x":"%s"}' % (b"x" * 1000))
+
+    for keys in (A, B, C):
+        await drive(write(keys, large, context=context(store)), store)
+    before = await keys_in(store)
+    parts = [Part(keys, increment()) for keys in (A, B, C)]
+    two_at_a_time = replace(RULES, at_once=2, held=1500)
+    with pytest.raises(ContentTooLarge, match="1,500 bytes"):
+        await drive(transact(parts, context=context(store, two_at_a_time)), store)
+    assert await keys_in(store) == before
 
 
 async def test_all_versions_carry_one_time_and_one_token() -> None:
