@@ -66,7 +66,8 @@ class FhirApi:
 
     def _endpoint(self, path: str, scope: Scope) -> Endpoint:
         """What answers at `path`. Raises Refused (404, 405)."""
-        if b"%2f" in scope.get("raw_path", b"").lower():  # a slash inside of a segment, which no segment of FHIR's has
+        raw = scope.get("raw_path", b"")
+        if b"%" in raw and b"%2f" in raw.lower():  # a slash inside of a segment, which no segment of FHIR's has
             raise Refused(404, NO_ENDPOINT)
         endpoint, method = self._paths.find(path[len(FHIR_PATH) :]), scope["method"]
         if method not in endpoint.handlers and method != "OPTIONS":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from fhirstore import FhirStore
 from server.api import FhirApi
@@ -17,25 +17,25 @@ from server.routes import TABLE
 from server.settings import Settings
 
 
-def create_app(store: FhirStore, settings: Settings | None = None) -> Starlette:
-    """The FHIR API of `store` below `/fhir` (or `/fhir/{tenant}`), and `/health/…`. The caller closes the store."""
+def create_app(store: FhirStore, settings: Settings | None = None) -> ASGIApp:
+    """The FHIR API of `store` below `/fhir` (or `/fhir/{tenant}`), and `/health/…`. The caller closes the store.
+
+    The API stands before Starlette, and not among its middleware: that would cost each FHIR request some 2 µs.
+    """
     settings = settings or Settings()
-    middleware = [Middleware(FhirApi, store=store, settings=settings, table=TABLE)]
-    if settings.cors_origins:
-        middleware.insert(0, _cors(settings))
-    app = Starlette(
+    others = Starlette(
         routes=[*health_routes(store), openapi_route(TABLE, settings, store.release)],
-        middleware=middleware,
         exception_handlers={HTTPException: http_error, Exception: http_error},
     )
-    app.router.redirect_slashes = False
-    return app
+    others.router.redirect_slashes = False
+    api = FhirApi(others, store=store, settings=settings, table=TABLE)
+    return _with_cors(api, settings) if settings.cors_origins else api
 
 
-def _cors(settings: Settings) -> Middleware:
+def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
     """Lets web pages of other origins use the API (https://hl7.org/fhir/R4/security.html#cors)."""
-    return Middleware(
-        CORSMiddleware,
+    return CORSMiddleware(
+        app,
         allow_origins=settings.cors_origins,
         allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
         allow_headers=("*",),

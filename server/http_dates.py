@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from time import gmtime
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -13,7 +14,12 @@ _MOST = 64  # characters
 
 def http_date(ms: int) -> str:
     """Epoch ms as an HTTP date, in whole seconds (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7)."""
-    year, month, day, hour, minute, second, weekday, _, _ = gmtime(ms // 1000)
+    return _date(ms // 1000)
+
+
+@lru_cache(maxsize=1024)  # what is written in one second is often read together
+def _date(seconds: int) -> str:
+    year, month, day, hour, minute, second, weekday, _, _ = gmtime(seconds)
     return f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{second:02} GMT"
 
 

@@ -54,6 +54,13 @@ class Paths:
         for same_length in templates.values():
             same_length.sort(key=lambda template: -len(template.literals))
         self._templates = templates
+        self._open = {
+            length: [template for template in same_length if not template.literals]
+            for length, same_length in templates.items()
+        }
+        self._literals = {
+            text for same_length in templates.values() for each in same_length for _, text in each.literals
+        }
 
     def find(self, path: str) -> Endpoint:
         """What answers at `path`, which is empty or starts with a slash; one at its end is let pass.
@@ -63,7 +70,9 @@ class Paths:
         start, *segments = path.removesuffix("/").split("/")
         if start or "" in segments:
             raise Refused(404, NO_ENDPOINT)
-        for template in self._templates.get(len(segments), ()):
+        # nearly every request names a type and an id, and nothing that stands in the table
+        templates = self._open if self._literals.isdisjoint(segments) else self._templates
+        for template in templates.get(len(segments), ()):
             parameters = template.match(segments)
             if parameters is not None:
                 if "$" in path:
