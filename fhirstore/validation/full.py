@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import Issue
 from fhirstore.json import JsonObject
+from fhirstore.validation.codings import unknown_bindings
 from fhirstore.validation.expressions import Expressions
 from fhirstore.validation.invariants import Findings, Invariants
 from fhirstore.validation.models_check import differing_opinions
@@ -33,4 +34,5 @@ class FullPass:
         """The same, with what fhir.resources thinks, and with what could not be checked."""
         targets = Findings(tuple(wrong_targets(self.definitions, resource)))
         opinions = Findings(tuple(differing_opinions(self.definitions, resource)))
-        return targets | self._invariants.check(resource) | opinions
+        bindings = Findings(unchecked=unknown_bindings(self.definitions, resource))
+        return targets | self._invariants.check(resource) | bindings | opinions

@@ -14,6 +14,7 @@ from fhirstore.definitions.facts import Definitions, Invariant
 from fhirstore.errors import Issue
 from fhirstore.json import JsonObject
 from fhirstore.validation.expressions import Expressions, Verdict, plain_resource
+from fhirstore.validation.narrative import has_content
 from fhirstore.validation.places import Place, places
 
 
@@ -78,7 +79,7 @@ def broken(invariant: Invariant, path: str) -> Issue:
 
 
 # Without these no element passes the check of structure, which comes first.
-_BY_STRUCTURE = frozenset({"ele-1", "ext-1", "txt-1", "txt-2"})
+_BY_STRUCTURE = frozenset({"ele-1", "ext-1", "txt-1"})
 
 
 # R5 says it with lowBoundary() and highBoundary(), which fhirpathpy lacks; this is how R4 says it.
@@ -100,6 +101,8 @@ class _ByHand:
             return _contained_are_referred_to(place)
         if key == "rng-2":
             return _low_is_not_high(place)
+        if key == "txt-2":
+            return has_content(str(place.node.get("div")))
         return self._is_contained(place) if key == "ref-1" else None
 
     def _is_contained(self, place: Place) -> bool:

@@ -52,6 +52,7 @@ def _broken(text: bytes, release: str = "4.0") -> list[tuple[str, str, str]]:
         ),
         (b'{%s,"managingOrganization":{"reference":"#o"}}' % _PERSON, "ref-1", "Patient.managingOrganization"),
         (b'{%s,"contained":[{"resourceType":"Basic","id":"b","code":{"text":"a"}}]}' % _PERSON, "dom-3", "Patient"),
+        (b"{%s}" % _PERSON.replace(b">a<", b"> <p>\\n</p><"), "txt-2", "Patient.text"),
         (
             b'{"resourceType":"Bundle","type":"collection","total":1,"entry":[]}',
             "bdl-1",
@@ -162,3 +163,10 @@ def test_places_are_named_as_fhirpath_names_them() -> None:
     contained = found["Bundle.entry[0].resource.contained[0].birthDate.extension[0]"]
     assert contained.resource["resourceType"] == "Patient"
     assert contained.root["resourceType"] == "Observation"
+
+
+def test_required_bindings_that_nobody_can_enumerate_are_named_as_unchecked() -> None:
+    """Media types are a required binding, too; a binding whose codes are known is not named."""
+    resource = json.parse(b'{"resourceType":"Patient","gender":"male","photo":[{"contentType":"no/such"}]}')
+    bindings = {what for what in FullPass(definitions()).findings(resource).unchecked if what.startswith("binding")}
+    assert bindings == {"binding to http://hl7.org/fhir/ValueSet/mimetypes, whose codes are not known here"}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import Issue
 from fhirstore.json import JsonObject
+from fhirstore.validation.codings import unknown_codes
 from fhirstore.validation.expressions import Expressions, Verdict, plain_resource
 from fhirstore.validation.invariants import Findings, broken
 from fhirstore.validation.places import Place
@@ -188,7 +189,7 @@ class _Checking:
     def _binding(self, canonical: str, item: Item) -> None:
         match allows(self.library, canonical, item):
             case None:
-                self.unchecked.add(f"binding to {canonical}, whose codes are not known here")
+                self.unchecked.add(unknown_codes(canonical))
             case False if item.value is not None:
                 self._error("code-invalid", item.path, f"has no code of {canonical}, which is required")
 
