@@ -12,6 +12,7 @@ from fhirstore.errors import InvalidResource, Issue
 from server.call import Call
 from server.content.binary import native_response
 from server.content.representation import AS_STORED, LARGE, Representation
+from server.fields import etag
 from server.http_dates import http_date
 from server.outcome import operation_outcome
 from server.preconditions import is_unchanged, refuse_unexpected
@@ -110,11 +111,6 @@ def not_modified(tag: str, last_updated: int | None = None) -> Response:
     if last_updated is not None:
         response.headers["Last-Modified"] = http_date(last_updated)
     return response
-
-
-def etag(version_id: int) -> str:
-    """The entity tag of a version."""
-    return f'W/"{version_id}"'
 
 
 def version_url(call: Call, version: Version) -> str:

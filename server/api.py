@@ -6,6 +6,7 @@ request is matched once, by the route table, and not by regular expressions befo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from starlette.requests import ClientDisconnect
@@ -26,6 +27,7 @@ from server.settings import Settings
 from server.tenant import RequestTenants
 
 _BELOW = f"{FHIR_PATH}/"
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
 
 
 class FhirApi:
@@ -83,6 +85,7 @@ class FhirApi:
         endpoint: Endpoint,
         representation: Representation,
     ) -> Response:
+        _check_host(scope, headers)
         handler = endpoint.handlers.get(scope["method"])
         if handler is None:
             return Response(None, 204, {"Allow": endpoint.allow})
@@ -101,6 +104,13 @@ class FhirApi:
                 self._release,
             )
         )
+
+
+def _check_host(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+    """Raises Refused (400) where there is no Host, or several, or none that can be (RFC 9112, 3.2): links repeat it."""
+    host = headers.get(b"host")
+    if scope["http_version"] != "1.0" if host is None else not _HOST.fullmatch(host):
+        raise Refused(400, "The request needs one Host header, like example.org or example.org:8000", code="value")
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:

@@ -1,4 +1,4 @@
-"""The grammar that HTTP's fields share: lists, parameters, quality values.
+"""The grammar that HTTP's fields share: lists, parameters, quality values, entity tags.
 
 https://www.rfc-editor.org/rfc/rfc9110#section-5.6
 """
@@ -10,6 +10,11 @@ import re
 _ITEM = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*+"?)++')
 _PART = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*+"?)++')
 _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+
+
+def etag(version_id: int) -> str:
+    """The entity tag of a version (https://hl7.org/fhir/R4/http.html#versioning)."""
+    return f'W/"{version_id}"'
 
 
 def listed(text: str) -> list[str]:

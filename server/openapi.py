@@ -69,7 +69,7 @@ def openapi_document(table: Sequence[Route], settings: Settings, release: str) -
     types = sorted(definitions(release).resources)
     paths: dict[str, dict[str, object]] = {}
     for route in table:
-        if route.contract is not None and route.advertised(settings):
+        if route.advertised(settings):
             paths.setdefault(route.path or "/", {})[route.method.lower()] = _operation(route, route.contract, settings)
     return {
         "openapi": "3.1.0",

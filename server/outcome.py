@@ -18,6 +18,7 @@ from starlette.responses import Response
 from fhirstore import errors
 from fhirstore.errors import FhirError, Issue
 from server.content.representation import AS_STORED, Representation
+from server.fields import etag
 from server.refusal import NO_ENDPOINT, Refused
 from server.unread import UnreadResponse
 
@@ -97,9 +98,9 @@ def error_answer(asked: str, error: Exception, representation: Representation = 
     elif isinstance(error, errors.FhirStoreError):
         status = status_of(error)
         if isinstance(error, errors.VersionConflict) and error.current:
-            headers["ETag"] = f'W/"{error.current}"'
+            headers["ETag"] = etag(error.current)
         if isinstance(error, errors.Gone) and error.version:
-            headers["ETag"] = f'W/"{error.version}"'
+            headers["ETag"] = etag(error.version)
         if isinstance(error, FhirError):
             issues = error.issues
         else:

@@ -23,8 +23,8 @@ def always(_: Settings) -> bool:
 class Route:
     """What answers one method at one path, which is below the FHIR base.
 
-    `codes`: as in `CapabilityStatement.rest…interaction.code`; none: no FHIR interaction, or one that is not built
-    yet. `contract`: what it takes and gives; None: not built, so not in the OpenAPI document. `claims`: members of
+    `codes`: as in `CapabilityStatement.rest…interaction.code`; none: told there by `claims`, by `operation` or by
+    another line. `contract`: what it takes and gives, for the OpenAPI document. `claims`: members of
     `CapabilityStatement.rest.resource` that are true because of this line. `operation`: name and canonical URL of an
     OperationDefinition. `advertised`: False keeps the line out of both documents.
     """
@@ -34,7 +34,7 @@ class Route:
     handler: Handler
     codes: tuple[str, ...]
     doc: str
-    contract: Contract | None = None
+    contract: Contract
     claims: Mapping[str, object] = field(default_factory=dict)
     operation: tuple[str, str] | None = None
     advertised: Callable[[Settings], bool] = always

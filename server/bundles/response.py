@@ -19,9 +19,10 @@ from starlette.types import Receive, Scope, Send
 
 from fhirstore import BundleResult, EntryResult, Version, instant
 from fhirstore.errors import Issue
-from server.answers import etag, resource_answer
+from server.answers import page_answer
 from server.call import Call
 from server.content.representation import AS_STORED
+from server.fields import etag
 from server.outcome import error_answer, operation_outcome
 from server.prefer import returned
 from server.refusal import Refused
@@ -30,13 +31,13 @@ _encode = msgspec.json.Encoder().encode
 _PIECE = 1 << 16  # bytes that go out at once, at least, while there are more
 
 
-def bundle_response(call: Call, result: BundleResult) -> Response:
+async def bundle_response(call: Call, result: BundleResult) -> Response:
     """The answer to the Bundle that `call` brought."""
     pieces, wish = list(_bundle(call, result)), returned(call)
     response: Response = PiecesResponse(pieces, AS_STORED.content_type)
     if call.representation is not AS_STORED:
         with suppress(Refused):  # it is done, so it is answered: as JSON where a resource in it has no XML
-            response = resource_answer(call, b"".join(pieces))
+            response = await page_answer(call, b"".join(pieces))
     if wish is not None:
         response.raw_headers.append((b"preference-applied", f"return={wish}".encode("ascii")))
     return response

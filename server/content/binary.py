@@ -26,7 +26,7 @@ from server.call import Call
 from server.content.body import as_json, raw_body, resource_body
 from server.content.media import FHIR_JSON, FHIR_XML, Range, negotiate, ranges
 from server.content.representation import AS_STORED
-from server.fields import parameters
+from server.fields import etag, parameters
 from server.http_dates import http_date
 from server.refusal import Refused
 
@@ -103,7 +103,7 @@ def native_response(call: Call, version: Version) -> Response | None:
     if len(data) % 4 or not _BASE64.fullmatch(data):
         return None  # what is no base64 cannot be given but as it is
     headers = {
-        "ETag": f'W/"{version.version_id}"',
+        "ETag": etag(version.version_id),
         "Last-Modified": http_date(version.last_updated),
         "Content-Type": content_type,
         "Content-Length": str(len(data) // 4 * 3 - data.count("=")),

@@ -28,4 +28,4 @@ async def bundle(call: Call) -> Response:
         skip_unchanged=call.settings.skip_unchanged,
     )
     body = await resource_body(call)
-    return bundle_response(call, await call.tenant.process(body, options=options))
+    return await bundle_response(call, await call.tenant.process(body, options=options))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from server.call import Call
-from server.conditions import url_criteria
+from server.criteria import url_criteria
 from server.interactions.delete import deleted
 from server.preconditions import if_match, if_none_match
 

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from server.answers import stored
 from server.call import Call
-from server.conditions import url_criteria
+from server.criteria import url_criteria
 from server.interactions.patch import patch_body
 from server.preconditions import if_match, if_none_match
 

@@ -6,8 +6,8 @@ from starlette.responses import Response
 
 from server.answers import stored
 from server.call import Call
-from server.conditions import header_criteria, url_criteria
 from server.content.binary import written
+from server.criteria import header_criteria, url_criteria
 from server.preconditions import idempotency_key
 from server.refusal import Refused
 

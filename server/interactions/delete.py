@@ -6,8 +6,9 @@ from starlette.responses import Response
 
 from fhirstore import Version
 from fhirstore.errors import Issue
-from server.answers import etag, resource_answer
+from server.answers import resource_answer
 from server.call import Call
+from server.fields import etag
 from server.outcome import operation_outcome
 from server.parameters import refuse_unknown
 from server.preconditions import if_match, if_none_match

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from fhirstore import HistoryPage, Version, instant
 from server.answers import page_answer
 from server.call import Call
+from server.fields import etag
 from server.paging import PageRequest, page_request
 from server.prefer import applied, handling
 
@@ -70,7 +71,7 @@ def _entries(call: Call, versions: tuple[Version, ...]) -> Iterator[bytes]:
         request = {"method": version.method, "url": version.type if version.method == "POST" else url}
         response = {
             "status": _status(version),
-            "etag": f'W/"{version.version_id}"',
+            "etag": etag(version.version_id),
             "lastModified": instant(version.last_updated),
         }
         yield separator + head[:-1]

@@ -188,6 +188,21 @@ async def test_a_query_that_cannot_be_read_is_400(served: Served, query: str) ->
     assert (await client.get("/fhir/Patient")).json()["total"] == 0
 
 
+@pytest.mark.parametrize("host", ["", "a b", 'a"b', "a,b", "a/b", "user@a", "[::1", "a:b", "\xe4"])
+async def test_a_host_that_cannot_be_is_400(served: Served, host: str) -> None:
+    """It would be part of every link."""
+    answer = await served.client.get("/fhir/Patient", headers={b"Host": host.encode("latin-1")})
+    assert answer.status_code == 400
+    for good in ("a", "a:", "a.b-c:80", "[::1]:8000", "127.0.0.1"):
+        link = (await served.client.get("/fhir/Patient", headers={"Host": good})).json()["link"][0]["url"]
+        assert link == f"http://{good}/fhir/Patient"
+
+
+async def test_one_host_only(served: Served) -> None:
+    """400 where several are named."""
+    assert (await served.client.get("/fhir/Patient", headers=[("Host", "a"), ("Host", "b")])).status_code == 400
+
+
 @pytest.mark.parametrize("vid", ["0", "2", "01", "x", "-1", "9" * 30])
 async def test_a_version_that_does_not_exist_is_404(served: Served, vid: str) -> None:
     """Neither too high nor malformed version ids find anything."""

@@ -106,10 +106,11 @@ async def test_who_hangs_up_in_the_middle_of_a_body_leaves_no_trace(caplog: pyte
         "type": "http",
         "method": "POST",
         "scheme": "http",
+        "http_version": "1.1",
         "path": "/fhir/Patient",
         "raw_path": b"/fhir/Patient",
         "query_string": b"",
-        "headers": [(b"content-type", b"application/fhir+json")],
+        "headers": [(b"host", b"a"), (b"content-type", b"application/fhir+json")],
     }
     store = FhirStore(PrefixTenancy(MemoryStore(), frozenset({"default"})))
     with caplog.at_level(logging.DEBUG, "fhirstore"):
