@@ -25,7 +25,7 @@ class Contract:
 
 _EXPECTED = ("If-Match", "If-Unmodified-Since", "If-None-Match")
 _PAGES = ("_count", "_since", "_at", "_sort")
-_WRITES = (409, 413, 415, 422)
+_WRITES = (413, 415, 422)
 _CRITERIA = ("_id", "identifier")
 PATCH_FORMATS = (
     "application/json-patch+json",
@@ -42,10 +42,10 @@ CREATE = Contract(
 )
 UPDATE = Contract((200, 201), (404, 412, *_WRITES), headers=(*_EXPECTED, "Prefer"), body="resource")
 PATCH = Contract((200,), (404, 410, 412, *_WRITES), headers=(*_EXPECTED, "Prefer"), body="patch")
-DELETE = Contract((200, 204), (404, 409, 412), headers=(*_EXPECTED, "Prefer"))
+DELETE = Contract((200, 204), (404, 412), headers=(*_EXPECTED, "Prefer"))
 CONDITIONAL_UPDATE = Contract((200, 201), (404, 412, *_WRITES), _CRITERIA, (*_EXPECTED, "Prefer"), "resource")
 CONDITIONAL_PATCH = Contract((200,), (404, 410, 412, *_WRITES), _CRITERIA, (*_EXPECTED, "Prefer"), "patch")
-CONDITIONAL_DELETE = Contract((200, 204), (404, 409, 412), _CRITERIA, (*_EXPECTED, "Prefer"))
+CONDITIONAL_DELETE = Contract((200, 204), (404, 412), _CRITERIA, (*_EXPECTED, "Prefer"))
 HISTORY = Contract((200,), (404,), _PAGES, ("Prefer",))
 SEARCH = Contract((200,), (404,), SEARCH_PARAMETERS, ("Prefer",))
 SEARCH_ALL = Contract((200,), (), ("_type", "_lastUpdated", "_count"), ("Prefer",))
