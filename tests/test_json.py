@@ -143,7 +143,7 @@ REFUSED: dict[str, tuple[bytes, str, int]] = {
     "NaN": (b'{"a":NaN}', "NaN and Infinity", 5),
     "Infinity": (b'{"a":-Infinity}', "NaN and Infinity", 6),
     "trailing comma": (b'{"a":1,}', "trailing comma", 7),
-    "trailing characters": (b'{"a":1} x', "trailing characters near byte 9", 9),
+    "trailing characters": (b'{"a":1} x', "trailing characters from byte 8 on", 8),
     "single quotes": (b"{'a':1}", "keys must be strings", 1),
     "leading zero": (b'{"a":01}', "invalid number", 6),
     "control character": (b'{"a":"\n"}', "invalid character", 6),

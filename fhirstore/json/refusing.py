@@ -103,5 +103,7 @@ def not_json(body: bytes, message: str) -> MalformedContent:
         return MalformedContent(f"Not JSON: it ends too early, at byte {offset}", offset=offset)
     if _NOT_A_NUMBER.match(body, offset):
         return MalformedContent(f"Not JSON: NaN and Infinity are no numbers, at byte {offset}", offset=offset)
+    if at[1] == "trailing characters":  # the decoder has read the first of them already
+        return MalformedContent(f"Not JSON: trailing characters from byte {offset - 1} on", offset=offset - 1)
     # The decoder points at the end of the offending token.
     return MalformedContent(f"Not JSON: {at[1]} near byte {offset}", offset=offset)
