@@ -183,6 +183,21 @@ async def test_links_between_entries_are_followed_whichever_comes_first(served: 
     assert (found["id"], found["meta"]["versionId"]) == ("known", "1")
 
 
+async def test_a_link_makes_no_resource_that_is_refused(served: Served) -> None:
+    """`Type/id` may stand where a link to an entry stood, with its fragment; where it may not, the link stays."""
+    urn = "urn:uuid:05efabf0-4be2-4561-91ce-51548425acb9"
+    extensions = [{"url": "http://x", "valueUuid": urn}, {"url": "http://x", "valueUri": urn}]
+    asked = [
+        entry("PUT", "Patient/p", patient("p"), full_url=urn),
+        entry("POST", "Observation", observation(f"{urn}#part") | {"extension": extensions}),
+    ]
+    answer = await send(served, "transaction", asked, {"Prefer": "return=representation"})
+    assert statuses(answer) == [201, 201]
+    stored = answer.json()["entry"][1]["resource"]
+    assert stored["subject"] == {"reference": "Patient/p#part"}
+    assert [extension.popitem()[1] for extension in stored["extension"]] == [urn, "Patient/p"]
+
+
 async def test_references_by_search_are_resolved(served: Served) -> None:
     """Against the store, and against what the transaction itself writes."""
     await put(served, patient("known", **IDENTIFIED))
