@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fhirstore import FhirStore, MergePatch, UnmodifiedSince, VersionIds
+from fhirstore.commit.rules import Rules
 from fhirstore.errors import InvalidResource, MalformedContent, VersionConflict
 
 OBSERVATION = (
@@ -61,10 +62,11 @@ async def test_every_condition_is_an_argument(store: FhirStore) -> None:
     assert (await clinic.delete("Patient", "p", if_match=UnmodifiedSince(2**40))) is not None
 
 
-async def test_upkeep_is_the_tenants(store: FhirStore) -> None:
+async def test_upkeep_is_the_tenants() -> None:
     """Sweep, fsck and purge, beside the interactions."""
-    clinic = store.tenant("default")
-    patient = await clinic.create({"resourceType": "Patient"})
-    assert (await clinic.upkeep.fsck()).damage == 0
-    assert (await clinic.upkeep.purge("Patient", patient.id, by="test")).versions == 1
-    assert (await clinic.upkeep.sweep()).unclear == 0
+    async with FhirStore.open("memory:", rules=Rules(window=200, apply=100)) as store:  # purge waits for its end
+        clinic = store.tenant("default")
+        patient = await clinic.create({"resourceType": "Patient"})
+        assert (await clinic.upkeep.fsck()).damage == 0
+        assert (await clinic.upkeep.purge("Patient", patient.id, by="test")).versions == 1
+        assert (await clinic.upkeep.sweep()).unclear == 0
