@@ -133,7 +133,8 @@ class Clients:
         return done
 
     def _if_match(self, id_: str) -> int | None:
-        return self._seen.get(id_, 0) if self._chance.random() < 0.5 else None
+        """The newest version seen of it, half of the time; an entity tag names no version before the first."""
+        return self._seen.get(id_) if self._chance.random() < 0.5 else None
 
     def _token(self) -> str:
         return str(next(self._tokens))
