@@ -39,7 +39,6 @@ class ResponseHeaders:
         self._always = (
             (b"cache-control", b"private, no-cache"),
             (b"vary", vary.encode("ascii")),
-            (b"x-content-type-options", b"nosniff"),
         )
         self._process = str(ULID()).encode("ascii")
         self._numbers = count(1)

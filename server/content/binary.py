@@ -107,6 +107,7 @@ def native_response(call: Call, version: Version) -> Response | None:
         "Last-Modified": http_date(version.last_updated),
         "Content-Type": content_type,
         "Content-Length": str(len(data) // 4 * 3 - data.count("=")),
+        "X-Content-Type-Options": "nosniff",  # it is what it says, not what a browser takes it for
     }
     context = resource.get("securityContext")
     reference = context.get("reference") if isinstance(context, dict) else None

@@ -23,7 +23,6 @@ async def test_every_answer_has_a_request_id_and_is_kept_from_others(served: Ser
     assert all(re.fullmatch(r"[0-9A-HJKMNP-TV-Z]{26}-\d+", id_) for id_ in ids)
     for answer in answers:
         assert answer.headers["cache-control"] == "private, no-cache"
-        assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["vary"] == "Accept, Accept-Encoding"
 
 
