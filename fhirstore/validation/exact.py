@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from fhirstore.definitions.facts import Element, Type
 from fhirstore.errors import Issue
+from fhirstore.fhirpath.names import step
 from fhirstore.json import JsonObject, is_element_name
 from fhirstore.validation.codings import has_code_of
 from fhirstore.validation.narrative import faults
@@ -20,13 +21,6 @@ from fhirstore.validation.primitives import Rule
 from fhirstore.validation.rules import Rules, expected_concept, may_be_extended
 
 _ABSENT = object()
-
-# Words that FHIRPath takes for operators and units unless they are quoted.
-_RESERVED = frozenset({"div", "mod", "and", "or", "xor", "implies", "true", "false"}) | {
-    unit + plural
-    for unit in ("year", "month", "week", "day", "hour", "minute", "second", "millisecond")
-    for plural in ("", "s")
-}
 
 
 class ExactPass:
@@ -243,7 +237,7 @@ def _unknown(path: str, name: str, type_: Type) -> Issue:
 
 
 def _step(path: str, name: str) -> str:
-    return f"{path}.`{name}`" if name in _RESERVED else f"{path}.{name}"
+    return f"{path}.{step(name)}"
 
 
 def _structure(path: str, what: str) -> Issue:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fhirstore.definitions.facts import Definitions, Element
+from fhirstore.fhirpath.names import step
 from fhirstore.json import JsonObject
 
 
@@ -48,7 +49,7 @@ def _below(definitions: Definitions, place: Place) -> Iterator[Place]:
             type_, shown = element.type, element.choice or name
         else:
             continue
-        for node, path in _objects(value, f"{place.path}.{shown}"):
+        for node, path in _objects(value, f"{place.path}.{step(shown)}"):
             if element is not None and definitions.types[type_].kind == "resource":
                 yield from _inner(definitions, node, path, None if name == "contained" else node, place)
             else:

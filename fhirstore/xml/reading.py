@@ -17,6 +17,7 @@ from xml.parsers import expat
 
 from fhirstore.definitions.facts import Definitions, Element, Type
 from fhirstore.errors import InvalidResource, MalformedContent
+from fhirstore.fhirpath.names import step
 from fhirstore.json import MAX_DEPTH, JsonObject
 from fhirstore.xml.narrative import DIV, XHTML, as_json, cut
 from fhirstore.xml.values import json_value
@@ -250,7 +251,7 @@ class _Reader:
         expression = self._expression()
         name = (element.choice or element.name) if element is not None else unknown
         if name and _NAME.fullmatch(name):
-            expression = f"{expression}.{name}" if expression else name
+            expression = f"{expression}.{step(name)}" if expression else name
         at = f"line {self._parser.CurrentLineNumber}"
         return InvalidResource(f"{diagnostics} ({at})", expression=(expression,) if expression else (), code=code)
 
@@ -263,7 +264,7 @@ class _Reader:
             if element is None:
                 path += () if path else (opened.type.name,)
             else:
-                name = element.choice or element.name
+                name = step(element.choice or element.name)
                 path.append(f"{name}[{_count(parent, element.name)}]" if element.repeats and parent else name)
             parent = opened
         return ".".join(path)

@@ -10,6 +10,7 @@ from itertools import zip_longest
 
 from fhirstore.definitions.facts import Definitions, Element, Type
 from fhirstore.errors import InvalidResource
+from fhirstore.fhirpath.names import step
 from fhirstore.json import JsonObject
 from fhirstore.xml.narrative import as_xml
 from fhirstore.xml.reading import FHIR
@@ -42,7 +43,7 @@ class _Unsayable(Exception):
         self.segments = [segment] if segment else []
 
     def expression(self) -> str:
-        return ".".join(reversed(self.segments))
+        return ".".join(map(step, reversed(self.segments)))
 
 
 class _Writer:

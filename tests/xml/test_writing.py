@@ -74,7 +74,7 @@ def test_null_holds_a_place_only() -> None:
         ('{"resourceType":"Patient","_gender":{"value":"x"}}', "Patient.gender.value"),
         ('{"resourceType":"Patient","contained":[{"resourceType":"Nonsense"}]}', "Patient.contained[0].resourceType"),
         ('{"resourceType":"Patient","contained":[{"resourceType":"Basic","x":1}]}', "Patient.contained[0].x"),
-        ('{"resourceType":"Patient","text":{"div":7}}', "Patient.text.div"),
+        ('{"resourceType":"Patient","text":{"div":7}}', "Patient.text.`div`"),
         ('{"resourceType":"Patient","name":[{"resourceType":"HumanName"}]}', "Patient.name[0]"),
         ('{"resourceType":"Nonsense"}', "resourceType"),
         ("{}", "resourceType"),
