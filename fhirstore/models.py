@@ -12,7 +12,7 @@ Its own `model_dump` makes floats of decimals and so loses their last zeros. Her
 What a model does not keep cannot come back: it reads `2020-01-01T10:00:00.1+00:00` as a datetime, which is written
 `2020-01-01T10:00:00.100Z`, the same moment.
 
-https://pypi.org/project/fhir.resources/ · https://hl7.org/fhir/R4/json.html
+fhir.resources is on PyPI; https://hl7.org/fhir/R4/json.html
 """
 
 from __future__ import annotations
