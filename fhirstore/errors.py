@@ -103,8 +103,10 @@ class MalformedContent(FhirError):
 
     code = "structure"
 
-    def __init__(self, diagnostics: str, *, offset: int = -1, expression: tuple[str, ...] = ()) -> None:
-        super().__init__(diagnostics, expression=expression)
+    def __init__(
+        self, diagnostics: str, *, offset: int = -1, expression: tuple[str, ...] = (), code: str | None = None
+    ) -> None:
+        super().__init__(diagnostics, expression=expression, code=code)
         self.offset = offset
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fhirstore import JsonPatch, MergePatch
+from server.content.media import FHIR_JSON, FHIR_XML
+
 
 @dataclass(frozen=True, slots=True)
 class Contract:
@@ -27,12 +30,7 @@ _EXPECTED = ("If-Match", "If-Unmodified-Since", "If-None-Match")
 _PAGES = ("_count", "_since", "_at", "_sort")
 _WRITES = (413, 415, 422)
 _CRITERIA = ("_id", "identifier")
-PATCH_FORMATS = (
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/fhir+json",
-    "application/fhir+xml",
-)
+PATCH_FORMATS = (JsonPatch.media_type, MergePatch.media_type, FHIR_JSON, FHIR_XML)
 SEARCH_PARAMETERS = ("_id", "_lastUpdated", "identifier", "_count")
 
 READ = Contract((200, 304), (404, 410, 412), headers=(*_EXPECTED, "If-Modified-Since"))

@@ -10,7 +10,7 @@
 | `lookup`, `written` | what criteria match: among what is stored, among what the transaction writes itself |
 | `plan`, `conditional` | which resource each entry is about; what conditional entries come to |
 | `linking`, `references` | links between entries, found and rewritten |
-| `parts`, `patching` | what each part of the commit decides about the resource it finds |
+| `parts` | what each part of the commit decides about the resource it finds |
 | `once`, `receipts` | an Idempotency-Key makes it happen once |
 | `results` | what became of each entry |
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from fhirstore import resources
 from fhirstore.bundles.entries import Entry
-from fhirstore.bundles.patching import patch_of
 from fhirstore.bundles.plan import Planned
 from fhirstore.bundles.preconditions import if_match, if_none_match
 from fhirstore.bundles.receipts import Line
@@ -17,6 +16,7 @@ from fhirstore.commit.single import Decide, Draft, Outcome
 from fhirstore.commit.transaction import Part
 from fhirstore.errors import FhirError, VersionConflict
 from fhirstore.keyspace import Keyspace
+from fhirstore.patch import patch_in
 from fhirstore.record import Record
 from fhirstore.validation import Validator
 
@@ -53,7 +53,11 @@ def _decide(entry: Entry, id_: str, validator: Validator, skip_unchanged: bool) 
             return resources.deletion(expected, if_none_match=excluded)
         case "patch":
             return resources.patching(
-                patch_of(entry), validator, expected, if_none_match=excluded, skip_unchanged=skip_unchanged
+                patch_in(entry.resource or {}),
+                validator,
+                expected,
+                if_none_match=excluded,
+                skip_unchanged=skip_unchanged,
             )
         case "create":
             return resources.creation(resources.builder(entry.resource or {}, id_))

@@ -11,12 +11,11 @@ from typing import Protocol
 from fhirstore import json
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.options import BundleOptions
-from fhirstore.bundles.patching import patch_of
 from fhirstore.bundles.preconditions import if_match, if_none_match, not_modified
 from fhirstore.bundles.results import Result
 from fhirstore.conditions import IfMatch, VersionIds
 from fhirstore.errors import Unsupported
-from fhirstore.patch import Patch
+from fhirstore.patch import Patch, patch_in
 from fhirstore.resources import Version
 
 
@@ -109,17 +108,11 @@ class Performer:
         assert entry.type is not None  # noqa: S101 - only searches and histories are about no type
         if entry.interaction == "create":
             return await self._create(entry, entry.type)
-        if entry.id is None:
-            return await self._conditional(entry, entry.type)
-        if entry.interaction == "update":
-            return await self._update(entry, entry.type, entry.id)
-        if entry.interaction == "delete":
-            expected, excluded = if_match(entry), if_none_match(entry)
-            gone = await self._store.delete(entry.type, entry.id, if_match=expected, if_none_match=excluded)
-            return Result(entry, gone)
-        if entry.interaction == "patch":
-            return await self._patch(entry, entry.type, entry.id)
-        return await self.read(entry)
+        if entry.interaction in ("read", "vread"):
+            return await self.read(entry)
+        if entry.id is not None:
+            return Result(entry, await self._write(entry, entry.type, entry.id))
+        return Result(entry, await self._write_what_matches(entry, entry.type, entry.criteria or ""))
 
     async def read(self, entry: Entry) -> Result:
         """read or vread; its parameters (`_summary`, `_elements`) are somebody else's affair."""
@@ -147,40 +140,29 @@ class Performer:
         key = None if self._key is None else f"{self._key}#{entry.index}"
         return Result(entry, await self._store.create(_body(entry), type=type_, idempotency_key=key))
 
-    async def _update(self, entry: Entry, type_: str, id_: str) -> Result:
-        expected, excluded = if_match(entry), if_none_match(entry)
-        version = await self._store.update(
-            _body(entry), type=type_, id=id_, if_match=expected, if_none_match=excluded, skip_unchanged=self._skip
-        )
-        return Result(entry, version)
-
-    async def _patch(self, entry: Entry, type_: str, id_: str) -> Result:
-        patch, expected, excluded = patch_of(entry), if_match(entry), if_none_match(entry)
-        version = await self._store.patch(
-            type_, id_, patch, if_match=expected, if_none_match=excluded, skip_unchanged=self._skip
-        )
-        return Result(entry, version)
-
-    async def _conditional(self, entry: Entry, type_: str) -> Result:
-        criteria = entry.criteria or ""
-        expected, excluded = if_match(entry), if_none_match(entry)
+    async def _write(self, entry: Entry, type_: str, id_: str) -> Version | None:
+        store, skip, expected, excluded = self._store, self._skip, if_match(entry), if_none_match(entry)
         if entry.interaction == "delete":
-            gone = await self._store.conditional_delete(type_, criteria, if_match=expected, if_none_match=excluded)
-            return Result(entry, gone)
+            return await store.delete(type_, id_, if_match=expected, if_none_match=excluded)
         if entry.interaction == "patch":
-            version = await self._store.conditional_patch(
-                type_,
-                criteria,
-                patch_of(entry),
-                if_match=expected,
-                if_none_match=excluded,
-                skip_unchanged=self._skip,
-            )
-            return Result(entry, version)
-        version = await self._store.conditional_update(
-            _body(entry), criteria, type=type_, if_match=expected, if_none_match=excluded, skip_unchanged=self._skip
+            patch = patch_in(entry.resource or {})
+            return await store.patch(type_, id_, patch, if_match=expected, if_none_match=excluded, skip_unchanged=skip)
+        return await store.update(
+            _body(entry), type=type_, id=id_, if_match=expected, if_none_match=excluded, skip_unchanged=skip
         )
-        return Result(entry, version)
+
+    async def _write_what_matches(self, entry: Entry, type_: str, criteria: str) -> Version | None:
+        store, skip, expected, excluded = self._store, self._skip, if_match(entry), if_none_match(entry)
+        if entry.interaction == "delete":
+            return await store.conditional_delete(type_, criteria, if_match=expected, if_none_match=excluded)
+        if entry.interaction == "patch":
+            patch = patch_in(entry.resource or {})
+            return await store.conditional_patch(
+                type_, criteria, patch, if_match=expected, if_none_match=excluded, skip_unchanged=skip
+            )
+        return await store.conditional_update(
+            _body(entry), criteria, type=type_, if_match=expected, if_none_match=excluded, skip_unchanged=skip
+        )
 
 
 def _body(entry: Entry) -> bytes:

@@ -8,7 +8,6 @@ https://hl7.org/fhir/R4/http.html#patch ("PATCH â€¦ in a batch or transaction â€
 from __future__ import annotations
 
 import base64
-import binascii
 
 from fhirstore.errors import MalformedContent
 from fhirstore.json import JsonObject
@@ -16,20 +15,28 @@ from fhirstore.patch.fhirpath_patch import FhirPathPatch
 from fhirstore.patch.json_patch import JsonPatch
 from fhirstore.patch.merge_patch import MergePatch
 
-JSON_PATCH = "application/json-patch+json"
-MERGE_PATCH = "application/merge-patch+json"
+_IN_BINARY = {kind.media_type: kind for kind in (JsonPatch, MergePatch)}
 
 
 def patch_in(resource: JsonObject) -> JsonPatch | MergePatch | FhirPathPatch:
     """Raises MalformedContent: it carries none."""
-    if resource.get("resourceType") != "Binary":
+    kind = resource.get("resourceType")
+    if kind == "Parameters":
         return FhirPathPatch.of(resource)
-    data, content_type = resource.get("data"), resource.get("contentType")
-    media_type = content_type.partition(";")[0].strip().lower() if isinstance(content_type, str) else ""
-    if media_type not in (JSON_PATCH, MERGE_PATCH):
-        raise MalformedContent(f"A Binary that patches is of {JSON_PATCH} or {MERGE_PATCH}")
+    if kind != "Binary":
+        raise _no_patch(
+            "Resource", "A PATCH entry carries a Parameters resource (FHIRPath Patch) or a Binary with a JSON Patch"
+        )
+    media_type = str(resource.get("contentType", "")).partition(";")[0].strip().lower()
+    held = _IN_BINARY.get(media_type)
+    if held is None:
+        raise _no_patch("Binary.contentType", f"The contentType of a patch is {' or '.join(_IN_BINARY)}")
     try:
-        body = base64.b64decode("".join(data.split()) if isinstance(data, str) else "", validate=True)
-    except (binascii.Error, ValueError):
-        raise MalformedContent("The data of the Binary is not base64") from None
-    return JsonPatch.parse(body) if media_type == JSON_PATCH else MergePatch.parse(body)
+        document = base64.b64decode("".join(str(resource.get("data", "")).split()), validate=True)
+    except ValueError:  # binascii's own, and that of letters outside ASCII
+        raise _no_patch("Binary.data", "Binary.data is not base64") from None
+    return held.parse(document)
+
+
+def _no_patch(place: str, diagnostics: str) -> MalformedContent:
+    return MalformedContent(diagnostics, code="value", expression=(place,))

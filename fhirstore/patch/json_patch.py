@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from fhirstore import json
 from fhirstore.definitions.facts import Definitions
@@ -37,6 +38,7 @@ class JsonPatch:
     """Operations, done in order, all or none."""
 
     operations: tuple[Operation, ...]
+    media_type: ClassVar[str] = "application/json-patch+json"
 
     @classmethod
     def parse(cls, document: bytes | Sequence[Mapping[str, object]]) -> JsonPatch:

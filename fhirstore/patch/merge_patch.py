@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from fhirstore import json
 from fhirstore.definitions.facts import Definitions
@@ -16,6 +17,7 @@ class MergePatch:
     """Members to set, null to remove; arrays are replaced whole."""
 
     document: JsonObject
+    media_type: ClassVar[str] = "application/merge-patch+json"
 
     @classmethod
     def parse(cls, document: bytes | Mapping[str, object]) -> MergePatch:

@@ -44,10 +44,9 @@ async def patch_body(call: Call) -> Patch:
     """
     call.representation.check_resource()
     name = parameters(call.header(b"content-type") or "")[0].lower()
-    if name == "application/json-patch+json":
-        return JsonPatch.parse(await raw_body(call))
-    if name == "application/merge-patch+json":
-        return MergePatch.parse(await raw_body(call))
+    for kind in (JsonPatch, MergePatch):
+        if name == kind.media_type:
+            return kind.parse(await raw_body(call))
     if name in ("application/json", "text/json"):
         return _told_by_content(await raw_body(call))
     try:

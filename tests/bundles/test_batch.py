@@ -339,6 +339,27 @@ async def test_patches_come_as_parameters_or_binary(served: Served, kind: str) -
         assert issue(found)[2][0].startswith("Bundle.entry[0]")
 
 
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+@pytest.mark.parametrize(
+    ("resource", "place"),
+    [
+        (patient("0"), "resource"),
+        (binary(b"{}", "text/plain"), "resource.contentType"),
+        (binary(b"[]") | {"data": "?"}, "resource.data"),
+        (binary(b"[]") | {"data": "ä"}, "resource.data"),
+    ],
+)
+async def test_a_resource_that_carries_no_patch_is_told_with_its_place(
+    served: Served, kind: str, resource: dict[str, object], place: str
+) -> None:
+    """As a batch's entry or as the whole answer to a transaction; data outside of ASCII is no error of the server's."""
+    await served.client.put("/fhir/Patient/0", json=patient("0"), headers=FHIR_JSON)
+    answer = (await send(served, kind, [entry("PATCH", "Patient/0", resource)])).json()
+    found = answer["entry"][0]["response"]["outcome"] if kind == "batch" else answer
+    code, _, expression = issue(found)
+    assert (code, expression) == ("value", [f"Bundle.entry[0].{place}"])
+
+
 # --- the runner ---------------------------------------------------------------------------------------------
 
 
