@@ -33,6 +33,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+import msgspec
+
 from fhirstore.definitions.ids import is_id
 from fhirstore.errors import InvalidResource, UnknownTenant
 
@@ -96,8 +98,7 @@ class IndexEntry:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceKeys:
+class ResourceKeys(msgspec.Struct, frozen=True):
     """The keys of one resource. `type` and `id` are checked when it is made (by `Keyspace.resource`)."""
 
     prefix: str

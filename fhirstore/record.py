@@ -27,9 +27,9 @@ These facts stand in the body, not in user metadata, since an ETag is a hash of 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec.structs import replace
 
 from fhirstore.errors import CorruptRecord
 
@@ -73,8 +73,7 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 _encode_head = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One version. `resource` is None in a tombstone, and in a stub (`version` 0)."""
 
     version: int

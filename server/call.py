@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 from starlette.requests import Request
 from starlette.types import Receive, Scope
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 FHIR_PATH = "/fhir"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A request, its tenant resolved.
 
     `parameters`: of the path; `headers`: names in lower case; `table`: the route table in force; `representation`: the

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from fhirstore.commit.messages import Put
 from fhirstore.identifiers import new_names
@@ -12,8 +13,7 @@ from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch
 from fhirstore.record import Intent, Record
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(msgspec.Struct, frozen=True):
     """`current.json` as an attempt found it; both None where there is none. Its record may be a stub (version 0).
 
     `whole`: just read. A remembered base may lack its content and be stale, so it is good for an attempt of one's own,
@@ -80,8 +80,7 @@ def keys_beside(keys: ResourceKeys, base: Base, record: Record) -> tuple[str, ..
     return (keys.type_event(*event), keys.system_event(*event), *entries)
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """The record that would be the next version, and its encoded `body`, the same in the slot and in current.
 
     `beside`: keys of the empty objects that must be there before it is committed; see `keys_beside`.

@@ -11,21 +11,20 @@ that may have been sent twice: it reads back.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import TypeVar
+
+import msgspec
 
 from fhirstore.objects.base import Condition, Page, StoredObject, Written
 
 
-@dataclass(frozen=True, slots=True)
-class Get:
+class Get(msgspec.Struct, frozen=True):
     """GET the object. Replies: StoredObject, Absent, Unknown."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True):
     """PUT the object. Replies: Written, Refused, NotApplied, Expired, Unknown."""
 
     key: str
@@ -34,8 +33,7 @@ class Put:
     expires: int | None = None  # epoch ms on the store's clock
 
 
-@dataclass(frozen=True, slots=True)
-class List:
+class List(msgspec.Struct, frozen=True):
     """One LIST request. Replies: Page, Unknown. Fields as in `ObjectStore.list`."""
 
     prefix: str
@@ -45,8 +43,7 @@ class List:
     limit: int = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(msgspec.Struct, frozen=True):
     """DELETE up to 1,000 objects in one request; with `expires` exactly one. Replies: Deleted, NotApplied, Expired,
     Unknown."""
 
@@ -54,42 +51,35 @@ class Delete:
     expires: int | None = None  # epoch ms on the store's clock
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(msgspec.Struct, frozen=True):
     """Wait for `seconds`, then go on with no replies."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
+class Absent(msgspec.Struct, frozen=True):
     """No such object; the store's clock had reached `date` (epoch ms) before it looked."""
 
     date: int
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted:
+class Deleted(msgspec.Struct, frozen=True):
     """The objects are gone, absent ones included."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """412: the condition did not hold when this request was decided."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotApplied:
+class NotApplied(msgspec.Struct, frozen=True):
     """409 or 503: this request was turned away; the same one may be sent again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expired:
+class Expired(msgspec.Struct, frozen=True):
     """The write window was over when this request arrived."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(msgspec.Struct, frozen=True):
     """No answer, or one that tells nothing (timeout, reset, 500)."""
 
 

@@ -7,7 +7,7 @@ or the store's clock is past the write window, our PUT did not land and cannot l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from fhirstore.commit.attempt import Attempt
 from fhirstore.commit.messages import Absent, Get, Pause, Protocol
@@ -22,8 +22,7 @@ _LOOKS = 60
 _PURGED = "The resource was purged meanwhile; whether this version was there is not known"
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(msgspec.Struct, frozen=True):
     """The version stands. `etag`: of `current.json` then, where the store's answer came through."""
 
     etag: str | None

@@ -8,7 +8,8 @@ The rest of its content may be missing, and nothing is ever read from it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from fhirstore.commit.attempt import Base
 from fhirstore.identifiers import without_the_rest

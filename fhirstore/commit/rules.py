@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from fhirstore.clock import Ids
 from fhirstore.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """Times in ms.
 
     `window`: after it the store refuses a commit. `transaction_window`: the same for a transaction, which has many
@@ -42,8 +42,7 @@ class Rules:
         return (self.transaction_window if record.parts else self.window) + self.apply
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """`now`: the store's clock as best known here, epoch ms; `ids`: op tokens, nonces and jitter."""
 
     now: Callable[[], int]

@@ -14,7 +14,8 @@ orphans (a slot, events) that no reader believes, and the next attempt carries a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from fhirstore.commit.abandoned import take_over
 from fhirstore.commit.attempt import NOTHING_YET, Attempt, Base, keys_beside, next_record
@@ -30,8 +31,7 @@ from fhirstore.record import Record
 _EVENT_TRIES = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """What an interaction wants to become the next version.
 
     `build(version, t)` makes the resource's bytes; None makes a tombstone.
@@ -45,8 +45,7 @@ Decide = Callable[[Record | None], Draft | None]
 """Given the current record (None: no version yet), the draft of the next; None: nothing to do. May raise FhirError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """`record` is the current version now, `before` the one before; `applied`: something was done.
 
     `etag`: of `current.json` as it was when `record` was read or written; None where it is not known.

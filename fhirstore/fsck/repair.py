@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import msgspec
+from msgspec import structs
 
 from fhirstore.commit.decision import decode_decision
 from fhirstore.commit.intents import firm
@@ -139,7 +140,7 @@ def _current_from_version(resource: ResourceKeys, context: Context) -> Protocol[
     record = _sound(on_version, resource, current.version)
     if record is None or record.op != current.op:
         return False
-    body = replace(record, fence=context.ids.new(), hold=current.hold).encode()
+    body = structs.replace(record, fence=context.ids.new(), hold=current.hold).encode()
     return (yield from _put(resource.current, body, _over(on_current), context))
 
 
@@ -169,7 +170,7 @@ def _rebuild(keys: Keyspace, finding: Finding, resource: ResourceKeys, context: 
         if record is None:
             return False
     hold = on_highest.date + context.rules.window
-    body = replace(record, fence=context.ids.new(), hold=hold).encode()
+    body = structs.replace(record, fence=context.ids.new(), hold=hold).encode()
     return (yield from _put(resource.current, body, _over(on_current), context))
 
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from fhirstore.commit.messages import Protocol
 from fhirstore.errors import InvalidResource
 from fhirstore.history.records import Budget, currents_at, records_at
@@ -156,7 +158,7 @@ class Counting:
 
 
 def _without_content(record: Record | None) -> Record | None:
-    return None if record is None else replace(record, resource=None)
+    return None if record is None else structs.replace(record, resource=None)
 
 
 def _op(name: str) -> str:

@@ -17,7 +17,9 @@ server performs an ordinary delete on the matching resource")
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from fhirstore.commit.attempt import NOTHING, Base
 from fhirstore.commit.intents import base_for

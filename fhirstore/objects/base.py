@@ -17,19 +17,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+import msgspec
 
 from fhirstore.errors import ObjectError
 
 
-@dataclass(frozen=True, slots=True)
-class IfAbsent:
+class IfAbsent(msgspec.Struct, frozen=True):
     """PUT only where no object has the key (If-None-Match: *)."""
 
 
-@dataclass(frozen=True, slots=True)
-class IfMatch:
+class IfMatch(msgspec.Struct, frozen=True):
     """PUT only over the object that carries this ETag (If-Match)."""
 
     etag: str
@@ -39,8 +38,7 @@ Condition = IfAbsent | IfMatch
 IF_ABSENT = IfAbsent()
 
 
-@dataclass(frozen=True, slots=True)
-class StoredObject:
+class StoredObject(msgspec.Struct, frozen=True):
     """An object as read. `date`: the store's clock had reached this (epoch ms) before it was read.
 
     Before, not after: who reads that nothing happened until `date` concludes that nothing can happen any more.
@@ -51,8 +49,7 @@ class StoredObject:
     date: int
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """A PUT that was applied: the ETag it made, and the `date` as in `StoredObject`."""
 
     etag: str
@@ -76,8 +73,7 @@ class PutRequest(Protocol):
     def expires(self) -> int | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(msgspec.Struct, frozen=True):
     """One object in a LIST page; `modified` is the store's last-modified time in epoch ms."""
 
     key: str
@@ -86,8 +82,7 @@ class Listed:
     modified: int
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """One LIST answer. `prefixes` end with `/`. `cursor` continues the listing; None: this was the last page."""
 
     objects: tuple[Listed, ...]

@@ -17,7 +17,9 @@ Cost: 2 GET + 1 DELETE for an orphan without a slot of its own; 1 PUT + 1 DELETE
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from fhirstore.commit.attempt import Base
 from fhirstore.commit.intents import clear

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec import structs
 from starlette.exceptions import HTTPException
 
 from fhirstore import BundleEntry
@@ -45,7 +46,7 @@ class Answers:
             form = replace(form, media=AS_STORED.media, content_type=AS_STORED.content_type, pretty=False)
         scope = {**call.scope, "method": "GET", "path": f"{FHIR_PATH}{path}", "query_string": query}
         headers = {name: call.headers[name] for name in _KEPT if name in call.headers}
-        asked = replace(call, scope=scope, headers=headers, parameters=parameters, representation=form)
+        asked = structs.replace(call, scope=scope, headers=headers, parameters=parameters, representation=form)
         try:
             response = await self._handlers[template](asked)
         except HTTPException as refused:

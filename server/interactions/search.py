@@ -7,8 +7,9 @@ known without reading everything; `_summary=count` and `_count=0` read up to a t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from msgspec import structs
 from starlette.responses import Response
 
 from fhirstore import SearchPage
@@ -60,7 +61,7 @@ async def _posted(call: Call) -> tuple[Call, Pairs]:
     """The parameters of URL and form, and the call with the form that they ask the answer to have."""
     pairs = [*call.query, *await form_body(call)]
     if any(name in PARAMETERS for name, _ in pairs):
-        call = replace(call, representation=wanted_by(pairs, call.headers.get(b"accept"), call.release))
+        call = structs.replace(call, representation=wanted_by(pairs, call.headers.get(b"accept"), call.release))
     return call, pairs
 
 

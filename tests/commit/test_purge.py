@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from fhirstore.commit.drive import drive
 from fhirstore.commit.messages import Batch, Protocol, Replies
@@ -211,7 +212,7 @@ async def test_a_sweepers_hold_stays_in_force_and_a_remembered_base_respects_it(
     await _written(1, store, clock)
     body = decode((await store.get(KEYS.current)).body, "k")
     until = clock.ms + 5_000
-    held = type(body)(**{name: getattr(body, name) for name in body.__slots__} | {"hold": until})
+    held = replace(body, hold=until)
     await store.put(KEYS.current, held.encode())
     await _purge(store, clock)
     base, _ = await drive(look(KEYS), store)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from fhirstore.commit.drive import drive
 from fhirstore.commit.purge import purge

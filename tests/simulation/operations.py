@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.remembered import RememberedBases
@@ -43,7 +45,9 @@ def remembered(process: Process) -> RememberedBases:
 
 def remember(process: Process, key: str, record: Record, etag: str) -> None:
     """As for large contents: without the content."""
-    remembered(process).remember("", key, record if record.resource is None else replace(record, resource=b""), etag)
+    remembered(process).remember(
+        "", key, record if record.resource is None else structs.replace(record, resource=b""), etag
+    )
 
 
 @dataclass(frozen=True, slots=True)

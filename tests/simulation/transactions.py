@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
+from msgspec import structs
+
 from fhirstore.commit.rules import Rules
 from tests.simulation.bundled import Transact
 from tests.simulation.looking import Page, Versions
@@ -25,8 +27,8 @@ _RECORD = 3  # the boundary at which a transaction that nobody is in the way of 
 
 def with_transactions(rules: Rules) -> Rules:
     """Rules under which transactions are met and over within a schedule."""
-    longer = replace(rules, transaction_window=2 * rules.window, patience=600, at_once=12)
-    return replace(longer, keep_transactions=longer.settled + 2 * longer.window)
+    longer = structs.replace(rules, transaction_window=2 * rules.window, patience=600, at_once=12)
+    return structs.replace(longer, keep_transactions=longer.settled + 2 * longer.window)
 
 
 def _transact(chance: Random, ids: Sequence[str] = _IDS, *, refusing: float = 0.1) -> Transact:
