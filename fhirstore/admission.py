@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from fhirstore import json, models, resources
 from fhirstore.commit.single import Decide
-from fhirstore.json import JsonObject
+from fhirstore.json import JsonObject, Template
 from fhirstore.validation import Validator
 from fhirstore.validation.integrity import Exists, ReferencesToo, check_references
 
@@ -32,13 +32,24 @@ class Admission:
         """Raises UnknownType when the release has no such type."""
         return resources.known_type(type, self._types)
 
-    async def of_type(self, resource: models.Resource, type: str | None) -> tuple[JsonObject, str]:
+    async def of_type(self, resource: models.Resource, type: str | None) -> tuple[Template, str]:
         """A resource and its type, which must be `type` if that is given. Raises MalformedContent, InvalidResource."""
         return await self._admit(resource, lambda content: resources.type_of(content, type, self._types))
 
+    async def with_id_if_any(
+        self, resource: models.Resource, type: str | None
+    ) -> tuple[Template, tuple[str, str | None]]:
+        """A resource, its type and its own id, if it has one. Raises as `of_type`."""
+
+        def identify(content: JsonObject) -> tuple[str, str | None]:
+            type_ = resources.type_of(content, type, self._types)
+            return type_, resources.id_if_any(content, type_)
+
+        return await self._admit(resource, identify)
+
     async def with_id(
         self, resource: models.Resource, type: str | None, id: str | None
-    ) -> tuple[JsonObject, tuple[str, str]]:
+    ) -> tuple[Template, tuple[str, str]]:
         """A resource, its type and its own id, which must be these if they are given. Raises as `of_type`."""
 
         def identify(content: JsonObject) -> tuple[str, str]:
@@ -62,19 +73,19 @@ class Admission:
 
     async def _admit(
         self, resource: models.Resource, identify: Callable[[JsonObject], _Identity]
-    ) -> tuple[JsonObject, _Identity]:
-        """The content as it is to be written. What is large is read beside the event loop, which goes on meanwhile."""
+    ) -> tuple[Template, _Identity]:
+        """What is to be written. What is large is read beside the event loop, which goes on meanwhile."""
 
-        def admit() -> tuple[JsonObject, _Identity, JsonObject]:
-            content = parsed(resource)
+        def admit() -> tuple[JsonObject, _Identity, Template]:
+            content, compact = json.read(_as_bytes(resource))
             identity = identify(content)
             self._validator.check(content)
-            return content, identity, json.as_written(content, resource) if isinstance(resource, bytes) else content
+            return content, identity, Template(content, compact)
 
-        content, identity, written = await asyncio.to_thread(admit) if _is_large(resource) else admit()
+        content, identity, template = await asyncio.to_thread(admit) if _is_large(resource) else admit()
         if self._exists is not None:
             await check_references(self._validator.definitions, content, self._exists)
-        return written, identity
+        return template, identity
 
 
 async def parsed_bundle(bundle: bytes | Mapping[str, object]) -> JsonObject:
@@ -88,6 +99,10 @@ def _is_large(resource: models.Resource) -> bool:
 
 def parsed(resource: models.Resource) -> JsonObject:
     """The JSON object of a resource, however it is given. Raises MalformedContent."""
+    return json.parse(_as_bytes(resource))
+
+
+def _as_bytes(resource: models.Resource) -> bytes:
     if models.is_model(resource):
         resource = models.members(resource)
-    return json.parse(resource if isinstance(resource, bytes) else json.dump(resource))
+    return resource if isinstance(resource, bytes) else json.dump(resource)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Container
-from dataclasses import dataclass
+
+import msgspec
 
 from fhirstore import json
 from fhirstore.commit.single import Decide, Draft
@@ -24,8 +25,7 @@ from fhirstore.unchanged import says_the_same
 from fhirstore.validation import Validator
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """One version of a resource, as stored.
 
     `content`: the resource's JSON, UTF-8, with `id`, `meta.versionId` and `meta.lastUpdated` in it; empty when
@@ -117,9 +117,9 @@ def readable(record: Record | None) -> Record:
     return record
 
 
-def builder(content: dict[str, object], id: str) -> Callable[[int, int], bytes]:
-    """What makes the bytes of a version of `content`, given its version id and time (epoch ms)."""
-    return lambda version, t: json.with_identity(content, id=id, version=version, last_updated=t)
+def builder(template: json.Template, id: str) -> Callable[[int, int], bytes]:
+    """What makes the bytes of a version of it, given its version id and time (epoch ms)."""
+    return lambda version, t: template.fill(id=id, version=version, last_updated=t)
 
 
 def creation(build: Callable[[int, int], bytes]) -> Decide:
@@ -187,7 +187,7 @@ def patching(
                 raise PatchFailed(f"A patch cannot change the {name}", expression=(f"{before['resourceType']}.{name}",))
         after = with_safe_narrative(after, before)
         validator.check(after)
-        build = builder(after, str(before["id"]))
+        build = builder(json.Template(after), str(before["id"]))
         if (
             current is not None
             and skip_unchanged

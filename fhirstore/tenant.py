@@ -5,9 +5,10 @@ https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Literal, overload
+
+from msgspec.structs import replace
 
 from fhirstore import json, models, resources
 from fhirstore.admission import Admission, parsed_bundle
@@ -64,28 +65,26 @@ class TenantStore:
         key does not matter. Raises MalformedContent, InvalidResource, MultipleMatches, Unsupported (criteria),
         IdempotencyKeyReused (with another body), NotFound (what the key stands for was purged).
         """
-        content, type_ = await self._admission.of_type(resource, type)
+        template, type_ = await self._admission.of_type(resource, type)
         if if_none_exist is not None:
             condition = self._matching.condition(type_, if_none_exist)
             return await self._matching.create(
-                condition, lambda id_: resources.creation(resources.builder(content, id_))
+                condition, lambda id_: resources.creation(resources.builder(template, id_))
             )
         if idempotency_key is None:
-            id_ = self._engine.ids.new()
-            outcome = await self._commit(type_, id_, resources.creation(resources.builder(content, id_)), fresh=True)
+            id_, creation = self._engine.ids.new(), resources.creation
         else:
-            id_ = resources.id_for_key(self._place.tenant, type_, idempotency_key)
-            outcome = await self._commit(
-                type_, id_, resources.creation_once(resources.builder(content, id_)), fresh=True
-            )
+            id_, creation = resources.id_for_key(self._place.tenant, type_, idempotency_key), resources.creation_once
+        build = resources.builder(template, id_)
+        outcome = await self._commit(type_, id_, creation(build), fresh=True)
         if outcome.record is None or not outcome.applied:
-            return await self._first_answer(type_, id_, content)
+            return await self._first_answer(type_, id_, build)
         return resources.version_of(type_, id_, outcome.record, created=True)
 
-    async def _first_answer(self, type: str, id: str, content: dict[str, object]) -> Version:
+    async def _first_answer(self, type: str, id: str, build: Callable[[int, int], bytes]) -> Version:
         """What the first request with this Idempotency-Key was answered."""
         first = await self.vread(type, id, 1)
-        if resources.builder(content, id)(1, first.last_updated) != first.content:
+        if build(1, first.last_updated) != first.content:
             raise IdempotencyKeyReused("This Idempotency-Key was used with another body; use a fresh key")
         return replace(first, created=True)
 
@@ -149,9 +148,9 @@ class TenantStore:
         nothing exists. `skip_unchanged`: what says the same as the current version makes no version; 1 GET. Raises
         MalformedContent, InvalidResource, VersionConflict, Contention.
         """
-        content, (type_, id_) = await self._admission.with_id(resource, type, id)
+        template, (type_, id_) = await self._admission.with_id(resource, type, id)
         decide = resources.update(
-            resources.builder(content, id_), if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
+            resources.builder(template, id_), if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
         )
         outcome = await self._commit(type_, id_, decide)
         assert outcome.record is not None  # noqa: S101 - an update makes a record, or leaves one as it is
@@ -236,11 +235,11 @@ class TenantStore:
         An id in the resource must be that of what matches; where nothing does, it is created under it. Never makes two,
         whoever tries at the same time. Raises MultipleMatches, Unsupported (criteria), and as `update`.
         """
-        content, type_ = await self._admission.of_type(resource, type)
-        condition, id_ = self._matching.condition(type_, criteria), resources.id_if_any(content, type_)
+        template, (type_, id_) = await self._admission.with_id_if_any(resource, type)
+        condition = self._matching.condition(type_, criteria)
 
         def update(id: str) -> Decide:
-            build = resources.builder(content, id)
+            build = resources.builder(template, id)
             return resources.update(build, if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged)
 
         return await self._matching.update(condition, update, id=id_)

@@ -15,6 +15,8 @@ from server.search_parameters import refuse_unheard
 
 def url_criteria(call: Call) -> str:
     """The URL's parameters, without those that say how the answer should look."""
+    if not call.scope["query_string"]:
+        return ""
     given = [pair for pair in call.query if pair[0] not in PARAMETERS]
     refuse_unheard(call, call.type, given)
     return urlencode(given)

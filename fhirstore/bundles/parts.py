@@ -6,7 +6,7 @@ what a conditional entry matched still matches.
 
 from __future__ import annotations
 
-from fhirstore import resources
+from fhirstore import json, resources
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.plan import Planned
 from fhirstore.bundles.preconditions import if_match, if_none_match
@@ -48,6 +48,10 @@ def result_of(plan: Planned, outcome: Outcome) -> Result:
 
 def _decide(entry: Entry, id_: str, validator: Validator, skip_unchanged: bool) -> Decide:
     expected, excluded = if_match(entry), if_none_match(entry)
+
+    def build(version: int, t: int) -> bytes:
+        return json.with_identity(entry.resource or {}, id=id_, version=version, last_updated=t)
+
     match entry.interaction:
         case "delete":
             return resources.deletion(expected, if_none_match=excluded)
@@ -60,9 +64,8 @@ def _decide(entry: Entry, id_: str, validator: Validator, skip_unchanged: bool) 
                 skip_unchanged=skip_unchanged,
             )
         case "create":
-            return resources.creation(resources.builder(entry.resource or {}, id_))
+            return resources.creation(build)
         case _:
-            build = resources.builder(entry.resource or {}, id_)
             return resources.update(build, expected, if_none_match=excluded, skip_unchanged=skip_unchanged)
 
 

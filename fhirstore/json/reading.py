@@ -43,21 +43,32 @@ def parse(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int | None = M
     `max_depth` counts the root. ContentTooLarge where there are more than `max_values` values below the root (an
     empty array or object counts twice; None: no limit): what takes megabytes of brackets takes far more memory.
     """
-    value = _parse(body, max_depth, max_values)
+    return read(body, max_depth=max_depth, max_values=max_values)[0]
+
+
+def read(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int | None = MAX_VALUES) -> tuple[JsonObject, bytes]:
+    """What `parse` gives, and the same as compact JSON: `body` without white space, all else as it was written.
+
+    The values do not remember escapes that a string can do without (`\\u00e9`, `\\/`), the bytes do. Raises as `parse`.
+    """
+    value, compact = _parse(body, max_depth, max_values)
     if not isinstance(value, dict):
         raise not_an_object(body)
-    return value
+    if b"\\" in body and (b"\\u" in body or b"\\/" in body):
+        compact = msgspec.json.format(body, indent=-1)
+    return value, compact
 
 
 def parse_array(body: bytes) -> list[object]:
     """The array that `body` holds, as a JSON Patch does. Raises as `parse`."""
-    value = _parse(body, MAX_DEPTH, MAX_VALUES)
+    value, _ = _parse(body, MAX_DEPTH, MAX_VALUES)
     if not isinstance(value, list):
         raise not_an_array()
     return value
 
 
-def _parse(body: bytes, max_depth: int, max_values: int | None) -> object:
+def _parse(body: bytes, max_depth: int, max_values: int | None) -> tuple[object, bytes]:
+    """The value, and how it is written."""
     skeleton = body.translate(None, _NOT_STRUCTURE)
     openings = skeleton.count(b"{") + skeleton.count(b"[")
     if max_values is not None and openings + skeleton.count(b",") > max_values:
@@ -72,20 +83,20 @@ def _parse(body: bytes, max_depth: int, max_values: int | None) -> object:
         raise too_deep(body, max_depth) from None
 
 
-def _decode(body: bytes) -> object:
+def _decode(body: bytes) -> tuple[object, bytes]:
     try:
         value = _DECODER.decode(body)
     except msgspec.ValidationError:
         value = _decode_marked(body)  # an integer is too long
     written = _ENCODER.encode(value)
     if written == body or written.translate(None, _SPACE) == body.translate(None, _SPACE):
-        return value
+        return value, written
     if _PERHAPS_MINUS_ZERO.search(body + b" "):
         value = _decode_marked(body)
         written = _ENCODER.encode(value)
     if body.count(b":") != written.count(b":") or b"\\u003a" in body or b"\\u003A" in body:
         refuse_duplicates(body)  # or a string has an escaped colon, and the count proves nothing
-    return value
+    return value, written
 
 
 def _decode_marked(body: bytes) -> object:
