@@ -26,11 +26,10 @@ These facts stand in the body, not in user metadata, since an ETag is a hash of 
 
 from __future__ import annotations
 
-import hashlib
-
 import msgspec
 from msgspec.structs import replace
 
+from fhirstore.digest import sha256
 from fhirstore.errors import CorruptRecord
 
 _RESOURCE = b',"resource":'
@@ -104,7 +103,7 @@ class Record(msgspec.Struct, frozen=True):
         """The object's body."""
         digest = None
         if self.resource is not None:
-            digest = self.sha256 or hashlib.sha256(self.resource).hexdigest()
+            digest = self.sha256 or sha256(self.resource)
         head = _encode_head(
             _Head(
                 self.version,
@@ -135,11 +134,11 @@ class Record(msgspec.Struct, frozen=True):
         """The same, with its checksum worked out once, for a record that is encoded more than once."""
         if self.resource is None or self.sha256 is not None:
             return self
-        return replace(self, sha256=hashlib.sha256(self.resource).hexdigest())
+        return replace(self, sha256=sha256(self.resource))
 
     def intact(self) -> bool:
         """Do the resource's bytes still have the checksum they were written with?"""
-        return self.resource is None or hashlib.sha256(self.resource).hexdigest() == self.sha256
+        return self.resource is None or sha256(self.resource) == self.sha256
 
 
 def decode(body: bytes, key: str) -> Record:

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import hashlib
 
+from fhirstore.digest import feed
+
 
 def etag_of(body: bytes) -> str:
     """The ETag of a body that is at hand."""
-    return etag_hash(body).hexdigest() if body else _OF_NOTHING
+    if not body:
+        return _OF_NOTHING
+    hash_ = etag_hash()
+    feed(hash_, body)
+    return hash_.hexdigest()
 
 
-def etag_hash(start: bytes = b"") -> hashlib.blake2b:
+def etag_hash() -> hashlib.blake2b:
     """The hash whose hex digest is the ETag, for a body that arrives in pieces."""
-    return hashlib.blake2b(start, digest_size=16, usedforsecurity=False)
+    return hashlib.blake2b(digest_size=16, usedforsecurity=False)
 
 
 _OF_NOTHING = etag_hash().hexdigest()  # of every history event
