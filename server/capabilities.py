@@ -12,11 +12,11 @@ from pathlib import Path
 from fhirstore import __version__
 from fhirstore.definitions.load import definitions
 from server.content.media import FHIR_JSON, FHIR_XML
-from server.contract import PATCH_FORMATS, SEARCH_PARAMETERS
+from server.contract import CAPABILITIES, PATCH_FORMATS, SEARCH_PARAMETERS
 from server.route import Route
 from server.settings import Settings
 
-MODES = ("full", "normative", "terminology")
+MODES = CAPABILITIES.modes
 _SYSTEM_CODES = frozenset({"transaction", "batch", "search-system", "history-system"})
 # https://hl7.org/fhir/R4/resourcelist.html
 _NORMATIVE = frozenset(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fhirstore import JsonPatch, MergePatch
+from fhirstore import JsonPatch, MergePatch, ValidateRequest
 from server.content.media import FHIR_JSON, FHIR_XML
 
 
@@ -16,7 +16,7 @@ from server.content.media import FHIR_JSON, FHIR_XML
 class Contract:
     """`query`, `headers`: names the interaction looks at. `body`: resource, bundle, patch, form or empty.
 
-    `success`, `failure`: the statuses it answers with on its own account.
+    `success`, `failure`: the statuses it answers with on its own account. `modes`: the values of the parameter `mode`.
     """
 
     success: tuple[int, ...] = (200,)
@@ -24,6 +24,7 @@ class Contract:
     query: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     body: str = ""
+    modes: tuple[str, ...] = ()
 
 
 _EXPECTED = ("If-Match", "If-Unmodified-Since", "If-None-Match")
@@ -50,7 +51,7 @@ SEARCH_ALL = Contract((200,), (), ("_type", "_lastUpdated", "_count"), ("Prefer"
 SEARCH_FORM = Contract((200,), (404, 413, 415), SEARCH_PARAMETERS, ("Prefer",), "form")
 SEARCH_ALL_FORM = Contract((200,), (413, 415), SEARCH_ALL.query, ("Prefer",), "form")
 BUNDLE = Contract((200,), (404, 410, 412, *_WRITES), headers=("Idempotency-Key", "Prefer"), body="bundle")
-CAPABILITIES = Contract((200, 304), (), ("mode",), ("If-None-Match",))
-VALIDATE = Contract((200,), (404, 410, *_WRITES), ("mode", "profile"), (), "resource")
-VALIDATE_STORED = Contract((200,), (404, 422), VALIDATE.query)
+CAPABILITIES = Contract((200, 304), (), ("mode",), ("If-None-Match",), modes=("full", "normative", "terminology"))
+VALIDATE = Contract((200,), (404, 410, *_WRITES), ("mode", "profile"), (), "resource", modes=ValidateRequest.MODES)
+VALIDATE_STORED = Contract((200,), (404, 422), VALIDATE.query, modes=VALIDATE.modes)
 ADMIN = Contract((200,), (404, 501))

@@ -38,7 +38,6 @@ _QUERY: dict[str, dict[str, object]] = {
     "_lastUpdated": {"type": "string", "examples": ["ge2024-05-01"]},
     "_type": {"type": "string", "examples": ["Patient,Observation"]},
     "identifier": {"type": "string", "examples": ["http://hospital.example|42"]},
-    "mode": {"enum": ["full", "normative", "terminology"]},
     "profile": {"type": "string"},
 }
 _HEADERS: dict[str, dict[str, object]] = {
@@ -134,7 +133,8 @@ def _parameters(route: Route, contract: Contract, settings: Settings) -> list[di
                 "vid": {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"},
             }[name]
             found.append({"name": name, "in": "path", "required": True, "schema": schema})
-    found += [{"name": name, "in": "query", "schema": _QUERY[name]} for name in (*contract.query, *PARAMETERS)]
+    schemas = _QUERY | {"mode": {"enum": list(contract.modes)}}
+    found += [{"name": name, "in": "query", "schema": schemas[name]} for name in (*contract.query, *PARAMETERS)]
     found += [{"name": name, "in": "header", "schema": _HEADERS[name]} for name in contract.headers]
     if settings.tenant_source == "header":
         found.append({"name": TENANT_HEADER, "in": "header", "required": True, "schema": {"type": "string"}})

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from fhirstore.definitions.nodes import Node, node_of, nodes, text, texts
 from fhirstore.errors import InvalidResource, Issue, NotFound
@@ -21,7 +22,6 @@ from fhirstore.validation.profiles.conformance import conformance
 from fhirstore.validation.profiles.library import Find, Library, collect, core_type
 from fhirstore.validation.validator import Validator
 
-MODES = ("", "create", "update", "delete", "profile")
 _MOST_UNCHECKED = 50
 
 
@@ -29,8 +29,10 @@ _MOST_UNCHECKED = 50
 class ValidateRequest:
     """What is asked. `type`, `id`: of the URL, id empty where it has none. `resource`: None: the stored one.
 
-    `mode`: empty, create, update, delete or profile. `profiles`: canonical URLs, perhaps with `|version`.
+    `mode`: one of MODES, or empty. `profiles`: canonical URLs, perhaps with `|version`.
     """
+
+    MODES: ClassVar[tuple[str, ...]] = ("create", "update", "delete", "profile")
 
     type: str
     id: str = ""
@@ -73,8 +75,8 @@ class Examiner:
 
         Raises NotFound (nothing stored to validate), InvalidResource (no resource, an unknown mode or profile).
         """
-        if request.mode not in MODES:
-            raise InvalidResource(f"mode must be one of {', '.join(MODES[1:])}", code="value")
+        if request.mode not in ("", *ValidateRequest.MODES):
+            raise InvalidResource(f"mode must be one of {', '.join(ValidateRequest.MODES)}", code="value")
         resource = request.resource or (await find(request.type, request.id) if request.id else None)
         if request.mode == "delete":
             return (_deletion(request, resource),)
