@@ -15,6 +15,7 @@ from fhirstore.objects.probe import probe, render
 from server.call import FHIR_PATH
 from server.process.deployment import open_store
 from server.process.http_server import http_config
+from server.process.listening import bound, for_workers
 from server.settings import Settings
 
 
@@ -58,7 +59,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
     print("\n".join(lines), flush=True)  # noqa: T201 - what a person starting the server wants to see
     config = http_config("server.process.deployment:from_env", factory=True, workers=workers)
     if workers > 1:
-        Multiprocess(config, sockets=[listener]).run()
+        Multiprocess(config, sockets=[for_workers(listener)]).run()
         return
     server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):
@@ -70,16 +71,11 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     """Bind first, so that port 0 is answered with the port that was free, and a taken port with one line."""
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.socket(family)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
+        return bound(host, port)
     except OSError as error:
         raise CannotStart(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another with HOST and PORT"
         ) from error
-    listener.set_inheritable(True)
-    return listener
 
 
 def _authority(listener: socket.socket) -> str:

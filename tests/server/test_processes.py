@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -124,6 +126,22 @@ async def test_several_workers_serve_one_store(tmp_path: Path) -> None:
             async with httpx.AsyncClient(base_url=server.base_url, timeout=30) as client:
                 assert (await client.get(f"/Patient/b{n}")).status_code == 200
         assert server.stop() == 0
+
+
+async def test_workers_share_the_connections_and_nobody_else_their_port(tmp_path: Path) -> None:
+    """The kernel spreads connections over the workers; a second server at their port is refused as ever."""
+    with served({"FHIRSTORE_STORE": f"file:{tmp_path}/data"}, "--workers", "2") as server:
+        async with AsyncExitStack() as stack:
+            clients = [
+                await stack.enter_async_context(httpx.AsyncClient(base_url=server.base_url, timeout=30))
+                for _ in range(40)
+            ]
+            answers = await asyncio.gather(*[client.get("/metadata") for client in clients])
+        ids = [answer.headers["x-request-id"].rpartition("-")[0] for answer in answers]  # the process's, and a number
+        assert len(set(ids)) == 2
+        assert min(ids.count(one) for one in set(ids)) >= 3  # fewer of 40 happen once in 10^8 times
+        second = run_command({"FHIRSTORE_STORE": "memory:", "PORT": str(urlsplit(server.base_url).port)}, "serve")
+        assert (second.returncode, "cannot listen" in second.stderr) == (2, True)
 
 
 def test_20_mb_to_a_real_server_is_413_and_the_server_goes_on(tmp_path: Path) -> None:
