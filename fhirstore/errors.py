@@ -47,6 +47,10 @@ class WriteWindowClosed(ObjectError):
     """PUT with a window: it reached the store after `expires` and was refused, not applied."""
 
 
+class NotFollowed(ObjectError):
+    """A PUT that follows others was not done: one of those was not written."""
+
+
 class StoreBusy(ObjectError):
     """Not applied; the store asks to slow down (503 SlowDown, 429). Back off and retry."""
 

@@ -100,5 +100,5 @@ class Attempt(msgspec.Struct, frozen=True):
 
     @property
     def commit_put(self) -> Put:
-        """The commit point."""
-        return Put(self.keys.current, self.body, self.base.unchanged, self.expires)
+        """The commit point. It follows what must be there before."""
+        return Put(self.keys.current, self.body, self.base.unchanged, self.expires, follows=True)

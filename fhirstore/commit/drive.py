@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 
 from fhirstore.commit.messages import (
+    NOT_SENT,
     Absent,
     Batch,
     Deleted,
@@ -23,8 +24,10 @@ from fhirstore.commit.messages import (
     Result,
     Unknown,
 )
+from fhirstore.commit.stages import in_stages
 from fhirstore.errors import (
     ConditionalConflict,
+    NotFollowed,
     ObjectError,
     ObjectNotFound,
     OutcomeUnknown,
@@ -48,6 +51,8 @@ async def drive(protocol: Protocol[Result], store: ObjectStore, *, finish: Finis
     Where the caller is cancelled midway, the protocol ends there too, unless `finish` takes the rest of it over: then
     the requests under way count as unanswered and it goes on from there, so that nobody leaves half a write.
     """
+    if not store.decides_together:
+        protocol = in_stages(protocol)
     try:
         batch = next(protocol)
         while True:
@@ -121,6 +126,8 @@ def _reply(answer: Written | ObjectError) -> Reply:
             return _NOT_APPLIED
         case WriteWindowClosed():
             return _EXPIRED
+        case NotFollowed():
+            return NOT_SENT
         case OutcomeUnknown() | StoreUnavailable():
             return _UNKNOWN
         case _:

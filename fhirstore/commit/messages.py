@@ -25,12 +25,16 @@ class Get(msgspec.Struct, frozen=True):
 
 
 class Put(msgspec.Struct, frozen=True):
-    """PUT the object. Replies: Written, Refused, NotApplied, Expired, Unknown."""
+    """PUT the object. Replies: Written, Refused, NotApplied, Expired, Unknown; NotSent.
+
+    `follows`, of the last in a batch: only once all others in it were written (see `stages`).
+    """
 
     key: str
     body: bytes
     condition: Condition | None = None
     expires: int | None = None  # epoch ms on the store's clock
+    follows: bool = False
 
 
 class List(msgspec.Struct, frozen=True):
@@ -79,12 +83,18 @@ class Expired(msgspec.Struct, frozen=True):
     """The write window was over when this request arrived."""
 
 
+class NotSent(msgspec.Struct, frozen=True):
+    """What it follows was not all written, so this request was not made."""
+
+
 class Unknown(msgspec.Struct, frozen=True):
     """No answer, or one that tells nothing (timeout, reset, 500)."""
 
 
+NOT_SENT = NotSent()
+
 Request = Get | Put | List | Delete
-Reply = StoredObject | Absent | Written | Page | Deleted | Refused | NotApplied | Expired | Unknown
+Reply = StoredObject | Absent | Written | Page | Deleted | Refused | NotApplied | Expired | NotSent | Unknown
 Batch = tuple[Request, ...] | Pause
 Replies = tuple[Reply, ...]
 

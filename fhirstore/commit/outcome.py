@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from fhirstore.commit.attempt import Attempt
-from fhirstore.commit.messages import Absent, Get, Pause, Protocol
+from fhirstore.commit.messages import NOT_SENT, Absent, Get, NotSent, Pause, Protocol, Reply
 from fhirstore.commit.reading import ask
 from fhirstore.commit.rules import Context
 from fhirstore.errors import Unavailable, WriteOutcomeUnknown
@@ -28,13 +28,20 @@ class Committed(msgspec.Struct, frozen=True):
     etag: str | None
 
 
-def commit(attempt: Attempt, context: Context) -> Protocol[Committed | None]:
-    """None: it is not committed, and never will be. Raises WriteOutcomeUnknown when nobody answers."""
+def commit(
+    attempt: Attempt, context: Context, told: Reply = NOT_SENT, *, again: bool = True
+) -> Protocol[Committed | None]:
+    """None: it is not committed, and never will be. Raises WriteOutcomeUnknown when nobody answers.
+
+    `told`: the answer to the commit, where it was sent along with what it follows. `again`: all of that is known to be
+    there, so that the commit may be sent once more.
+    """
     for n in range(_LOOKS):
-        if n < _SENDS:
-            (reply,) = yield (attempt.commit_put,)
-            if isinstance(reply, Written):
-                return Committed(reply.etag)
+        if n < _SENDS and (again or n == 0):
+            if n or isinstance(told, NotSent):
+                (told,) = yield (attempt.commit_put,)
+            if isinstance(told, Written):
+                return Committed(told.etag)
         try:
             verdict = yield from _verdict(attempt, context)
         except Unavailable as silent:

@@ -6,22 +6,24 @@
 | 2, in parallel | PUT `_history/{v+1}` If-None-Match:* (reserves the slot), PUT both events, PUT new index entries |
 | 3 | PUT current If-Match(base), or If-None-Match:* for a first version: **the commit point** |
 
-Each PUT carries the write window, so that nothing of this attempt appears on the store later than its end. Before
-the commit point nothing is visible; after it nothing is left to do. An attempt that cannot commit leaves
-orphans (a slot, events) that no reader believes, and the next attempt carries a fresh op token.
+2 and 3 are one batch, since there is nothing to think over between them: the commit follows if all of 2 was written;
+on the embedded store they are one transaction. Each PUT carries the write window, so that nothing of this attempt
+appears on the store later than its end. Before the commit point nothing is visible; after it nothing is left to do. An
+attempt that cannot commit leaves orphans (a slot, events) that no reader believes, and the next attempt carries a
+fresh op token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from fhirstore.commit.abandoned import take_over
 from fhirstore.commit.attempt import NOTHING_YET, Attempt, Base, keys_beside, next_record
 from fhirstore.commit.intents import base_for
-from fhirstore.commit.messages import Expired, Pause, Protocol, Put
-from fhirstore.commit.outcome import commit
+from fhirstore.commit.messages import Expired, NotSent, Pause, Protocol, Put, Reply
+from fhirstore.commit.outcome import Committed, commit
 from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, VersionConflict
 from fhirstore.keyspace import ResourceKeys
@@ -86,10 +88,9 @@ def write(
                 return Outcome(before, before, applied=False, etag=base.etag)
             continue
         attempt = _attempt(keys, base, draft, context)
-        if (yield from _reserve(attempt, context)):
-            committed = yield from commit(attempt, context)
-            if committed is not None:
-                return Outcome(attempt.record, before, applied=True, etag=committed.etag)
+        committed = yield from _carry_out(attempt, context)
+        if committed is not None:
+            return Outcome(attempt.record, before, applied=True, etag=committed.etag)
         if base.whole:
             yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
     raise Contention("Others kept writing this resource; nothing was written, try again")
@@ -103,12 +104,23 @@ def _attempt(keys: ResourceKeys, base: Base, draft: Draft, context: Context) -> 
     return Attempt(keys, base, record, record.encode(), expires=now + context.rules.window, beside=beside)
 
 
-def _reserve(attempt: Attempt, context: Context) -> Protocol[bool]:
-    """Round trip 2. True: the slot is ours, both events and the index entries are there. False: start over."""
-    beside = tuple(Put(key, b"", expires=attempt.expires) for key in attempt.beside)
-    slot, *rest = yield (Put(attempt.slot, attempt.body, IF_ABSENT, attempt.expires), *beside)
+def _carry_out(attempt: Attempt, context: Context) -> Protocol[Committed | None]:
+    """Round trips 2 and 3, which on some stores are one. None: start over."""
+    beside = tuple([Put(key, b"", expires=attempt.expires) for key in attempt.beside])
+    reservation = Put(attempt.slot, attempt.body, IF_ABSENT, attempt.expires)
+    slot, *rest, told = yield (reservation, *beside, attempt.commit_put)
+    if not isinstance(told, NotSent):  # it is on its way, so nothing is started over before that is settled
+        reserved = all(isinstance(reply, Written) for reply in (slot, *rest))
+        return (yield from commit(attempt, context, told, again=reserved))
     if not isinstance(slot, Written) and not (yield from take_over(attempt, context)):
-        return False
+        return None
+    if not (yield from _completed(beside, rest)):
+        return None
+    return (yield from commit(attempt, context))
+
+
+def _completed(beside: tuple[Put, ...], rest: Sequence[Reply]) -> Protocol[bool]:
+    """Are both events and the index entries there, if need be after some more tries?"""
     missing = tuple(put for put, reply in zip(beside, rest, strict=True) if not isinstance(reply, Written))
     for n in range(_EVENT_TRIES):
         if not missing:
@@ -116,6 +128,6 @@ def _reserve(attempt: Attempt, context: Context) -> Protocol[bool]:
         if any(isinstance(reply, Expired) for reply in rest):
             return False
         yield Pause(0.05 * 2**n)
-        rest = list((yield missing))
+        rest = yield missing
         missing = tuple(put for put, reply in zip(missing, rest, strict=True) if not isinstance(reply, Written))
     return not missing

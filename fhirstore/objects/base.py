@@ -71,6 +71,10 @@ class PutRequest(Protocol):
     def condition(self) -> Condition | None: ...
     @property
     def expires(self) -> int | None: ...
+    @property
+    def follows(self) -> bool:
+        """Of the last one, where the store `decides_together`: only if all before it were written; else NotFollowed."""
+        ...
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -107,6 +111,11 @@ class ObjectStore(Protocol):
         """Where the data lies, for people: `file:/var/lib/fhirstore`, `s3://bucket/prefix`, `memory:`."""
         ...
 
+    @property
+    def decides_together(self) -> bool:
+        """Does `put_many` take a PUT that follows the others, and see all through whatever becomes of who asked?"""
+        ...
+
     def now(self) -> int:
         """The store's clock as best known here, epoch ms; costs no request."""
         ...
@@ -130,7 +139,10 @@ class ObjectStore(Protocol):
         ...
 
     async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
-        """Several PUTs in parallel, one round trip: each decided on its own, in any order; an answer for each."""
+        """Several PUTs in parallel, one round trip: each decided on its own, in any order; an answer for each.
+
+        Where the store `decides_together`, the last one may follow the others.
+        """
         ...
 
     async def delete(self, key: str, *, expires: int | None = None) -> None:

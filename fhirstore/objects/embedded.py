@@ -20,6 +20,7 @@ from pathlib import Path
 
 from fhirstore.clock import Clock, SystemClock, SystemIds
 from fhirstore.errors import (
+    NotFollowed,
     ObjectError,
     ObjectNotFound,
     OutcomeUnknown,
@@ -62,6 +63,7 @@ class EmbeddedStore:
         self._bodies = LargeBodies(directory, SystemIds())
         self._reader = connect(directory, patience=_READING)
         self._stopping = threading.Event()
+        self._tasks: set[asyncio.Task[Sequence[PutAnswer]]] = set()  # PUTs that go on, whatever becomes of who asked
         self._sweeper = ThreadPoolExecutor(1, thread_name_prefix="fhirstore-sweeper")
         self._writer = GroupWriter(connect(directory, patience=_READING), turn, clock=clock, let_go=self._let_go)
         self._sweeper.submit(self._remove_orphans)
@@ -105,6 +107,10 @@ class EmbeddedStore:
         """Transactions committed by this process since it opened the store; each may hold many requests."""
         return self._writer.commits
 
+    @property
+    def decides_together(self) -> bool:
+        return True
+
     def now(self) -> int:
         return self._clock.now()
 
@@ -145,12 +151,27 @@ class EmbeddedStore:
     async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
         """In one commit, unless a body goes to a file; in the order given."""
         if any(len(put.body) > self._large for put in puts):
-            return await put_each(self, puts)
-        rows = [
-            PutRow(put.key, etag_of(put.body), len(put.body), put.body, None, put.condition, put.expires)
-            for put in puts
-        ]
+            if not puts[-1].follows:
+                return await put_each(self, puts)
+            task = asyncio.create_task(self._put_large(puts))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return await asyncio.shield(task)
+        etags: dict[int, str] = {}  # by the body's identity: a version's two objects share one
+        rows: list[PutRow] = []
+        for put in puts:
+            body = put.body
+            etag = etags.get(id(body))
+            if etag is None:
+                etag = etags[id(body)] = etag_of(body)
+            rows.append(PutRow(put.key, etag, len(body), body, None, put.condition, put.expires, put.follows))
         return await self._writer.write(*rows)
+
+    async def _put_large(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
+        """The last one follows the others, as on a bucket, only that nobody can call it off in between."""
+        answers = [*await put_each(self, puts[:-1])]
+        written = all(isinstance(answer, Written) for answer in answers)
+        return [*answers, *(await put_each(self, puts[-1:]) if written else [NotFollowed(puts[-1].key)])]
 
     async def delete(self, key: str, *, expires: int | None = None) -> None:
         await self._written(DeleteRows((key,), expires))
@@ -195,6 +216,8 @@ class EmbeddedStore:
     async def aclose(self) -> None:
         """Commit what is queued, then release threads, connections and locks."""
         self._stopping.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await self._writer.close()
         await asyncio.to_thread(self._sweeper.shutdown)
         self._reader.close()

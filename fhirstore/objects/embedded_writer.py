@@ -21,12 +21,12 @@ import json
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from fhirstore.clock import Clock
-from fhirstore.errors import ObjectError, OutcomeUnknown, PreconditionFailed, StoreBusy, WriteWindowClosed
+from fhirstore.errors import NotFollowed, ObjectError, OutcomeUnknown, PreconditionFailed, StoreBusy, WriteWindowClosed
 from fhirstore.objects.base import Condition, IfAbsent, PutAnswer, Written
 from fhirstore.objects.embedded_database import is_busy, meaning
 from fhirstore.objects.embedded_inbox import Inbox, Row, asking
@@ -73,6 +73,7 @@ class PutRow:
     file: str | None
     condition: Condition | None
     expires: int | None
+    follows: bool = False  # the rows before it in its call
 
 
 @dataclass(slots=True)
@@ -89,6 +90,12 @@ class _Waiting:
 
     requests: tuple[PutRow | DeleteRows, ...]
     answers: asyncio.Future[list[PutAnswer]]
+
+    @property
+    def stays(self) -> bool:
+        """Whoever asked for a PUT that follows others counts on it, even when gone meanwhile."""
+        last = self.requests[-1]
+        return isinstance(last, PutRow) and last.follows
 
 
 _Answers = list[list[PutAnswer]]  # of a batch; a delete is answered with a Written without ETag
@@ -125,7 +132,7 @@ class GroupWriter:
     def write(self, *requests: PutRow | DeleteRows) -> asyncio.Future[list[PutAnswer]]:
         """Queue the requests, which stay together; the future has their answers once their batch has committed.
 
-        Cancelling drops the requests, unless their batch is already under way.
+        Cancelling drops the requests, unless their batch is already under way, or one of them follows the others.
         """
         loop = asyncio.get_running_loop()
         if self._task is not None and self._task.get_loop() is not loop:
@@ -190,7 +197,7 @@ class GroupWriter:
         count = size = 0
         while self._queue and count < _BATCH_ROWS and size < _BATCH_BYTES:
             waiting = self._queue.popleft()
-            if waiting.answers.cancelled():
+            if waiting.answers.cancelled() and not waiting.stays:
                 for request in waiting.requests:
                     if isinstance(request, PutRow) and request.file is not None:
                         self._let_go(request.file)
@@ -229,24 +236,27 @@ class GroupWriter:
         """Commit the batch as one statement. None: it takes more than that, and nothing was done."""
         now = self._clock.now()
         rows: list[Row] = []
+        windows: set[int | None] = set()
         for waiting in batch:
             for put in waiting.requests:
-                if isinstance(put, DeleteRows) or (put.expires is not None and now > put.expires):
+                if isinstance(put, DeleteRows):
                     return None
+                windows.add(put.expires)
                 rows.append((put.key, put.etag, put.size, now, put.file, put.body, *asking(put.condition)))
-        if not self._turn.take(0.0):
-            return None
-        accepted = await asyncio.get_running_loop().run_in_executor(self._thread, self._take_in, rows)
-        if not accepted:
+        expires = min((end for end in windows if end is not None), default=None)
+        loop = asyncio.get_running_loop()
+        if not await loop.run_in_executor(self._thread, self._take_in, rows, expires):
             self._gone.clear()
             return None
         self.commits += 1
         return [[Written(put.etag, now) for put in waiting.requests if isinstance(put, PutRow)] for waiting in batch]
 
-    def _take_in(self, rows: list[Row]) -> bool:
-        """The commit point of most batches."""
+    def _take_in(self, rows: list[Row], expires: int | None) -> bool:
+        """The commit point of most batches, in turn with other processes; by `expires`, epoch ms, or not at all."""
+        if not self._turn.take(_PATIENCE):
+            return False
         try:
-            return self._inbox.accept(rows)
+            return (expires is None or self._clock.now() <= expires) and self._inbox.accept(rows)
         except sqlite3.OperationalError as error:
             if not is_busy(error):
                 raise
@@ -280,11 +290,19 @@ class GroupWriter:
 
     def _apply_all(self, batch: list[_Waiting]) -> _Answers:
         try:
-            return [[self._apply(request) for request in waiting.requests] for waiting in batch]
+            return [self._apply_each(waiting.requests) for waiting in batch]
         except BaseException:
             self._roll_back()
             self._turn.give_up()
             raise
+
+    def _apply_each(self, requests: Sequence[PutRow | DeleteRows]) -> list[PutAnswer]:
+        answers: list[PutAnswer] = []
+        for request in requests:
+            last = isinstance(request, PutRow) and request.follows
+            missed = last and not all(isinstance(answer, Written) for answer in answers)
+            answers.append(NotFollowed(_key(request)) if missed else self._apply(request))
+        return answers
 
     def _end(self) -> None:
         """The commit point."""
@@ -348,8 +366,14 @@ class GroupWriter:
 
 
 def _all_told(batch: list[_Waiting], kind: type[ObjectError], detail: str) -> _Answers:
-    """The same error for every request."""
-    return [[kind(_key(request), detail) for request in waiting.requests] for waiting in batch]
+    """The same error for every request; where nothing was done, what follows was not even asked for."""
+    return [[_told(request, kind, detail) for request in waiting.requests] for waiting in batch]
+
+
+def _told(request: PutRow | DeleteRows, kind: type[ObjectError], detail: str) -> ObjectError:
+    if kind is not OutcomeUnknown and isinstance(request, PutRow) and request.follows:
+        return NotFollowed(request.key)
+    return kind(_key(request), detail)
 
 
 def _late(key: str, ago: int) -> WriteWindowClosed:

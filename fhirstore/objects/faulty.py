@@ -116,6 +116,10 @@ class FaultyStore:
     def location(self) -> str:
         return self._inner.location
 
+    @property
+    def decides_together(self) -> bool:
+        return False
+
     def now(self) -> int:
         return self._inner.now()
 

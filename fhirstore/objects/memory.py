@@ -50,6 +50,10 @@ class MemoryStore:
     def location(self) -> str:
         return "memory:"
 
+    @property
+    def decides_together(self) -> bool:
+        return False
+
     def now(self) -> int:
         return self._clock.now()
 

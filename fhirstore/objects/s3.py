@@ -75,6 +75,10 @@ class S3Store:
     def location(self) -> str:
         return str(self._session.location)
 
+    @property
+    def decides_together(self) -> bool:
+        return False
+
     def now(self) -> int:
         return self._signed.now()
 

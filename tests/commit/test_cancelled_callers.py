@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from fhirstore.errors import NotFound
-from fhirstore.objects.base import PutAnswer, PutRequest, StoredObject, Written
+from fhirstore.objects.base import ObjectStore, PutAnswer, PutRequest, StoredObject, Written
+from fhirstore.objects.embedded import EmbeddedStore
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.store import FhirStore
 from fhirstore.tenancy import PrefixTenancy
@@ -41,10 +43,17 @@ async def _turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
+@pytest.fixture(params=["one by one", "at once"])
+async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ObjectStore]:
+    """A store that decides each request by itself, and one that decides a commit along with what it follows."""
+    objects = SlowStore() if request.param == "one by one" else await EmbeddedStore.open(tmp_path)
+    yield objects
+    await objects.aclose()
+
+
 @pytest.mark.parametrize("patience", range(24))
-async def test_a_cancelled_update_is_wholly_there_or_wholly_absent(patience: int) -> None:
+async def test_a_cancelled_update_is_wholly_there_or_wholly_absent(objects: ObjectStore, patience: int) -> None:
     """Cancelled after any number of turns of the loop, the update ends by itself and the next one is not hindered."""
-    objects = SlowStore()
     store = FhirStore(PrefixTenancy(objects, frozenset({"default"})))
     tenant = store.tenant("default")
     caller = asyncio.create_task(tenant.update(PATIENT))

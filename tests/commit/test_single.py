@@ -213,6 +213,7 @@ class MemoryView:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self.now = store.now
+        self.decides_together = False
 
     async def get(self, key: str) -> StoredObject:
         return await MemoryStore.get(self._store, key)

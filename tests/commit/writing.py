@@ -7,6 +7,7 @@ from fhirstore.commit.drive import drive
 from fhirstore.commit.messages import Protocol, Put
 from fhirstore.commit.rules import Context, Rules
 from fhirstore.commit.single import Decide, Draft, Outcome, write
+from fhirstore.commit.stages import in_stages
 from fhirstore.errors import VersionConflict
 from fhirstore.keyspace import Keyspace, ResourceKeys
 from fhirstore.objects.base import ObjectStore
@@ -40,7 +41,7 @@ async def run(store: ObjectStore, decide: Decide, *, keys: ResourceKeys = KEYS, 
 
 async def die_before(store: ObjectStore, key: str, decide: Decide) -> None:
     """A writer that is killed at the moment it would PUT `key`."""
-    protocol: Protocol[Outcome] = write(KEYS, decide, context=context(store))
+    protocol = in_stages(write(KEYS, decide, context=context(store)))
     await drive(_until(protocol, key), store)
 
 

@@ -12,6 +12,7 @@ from fhirstore.commit.drive import drive
 from fhirstore.commit.reading import look
 from fhirstore.commit.rules import Context, Rules
 from fhirstore.commit.single import Outcome, write
+from fhirstore.commit.stages import in_stages
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from tests.history.interleaving import Running
 from tests.history.reading import Name, World, names
@@ -36,7 +37,7 @@ class Writers:
         context = Context(lambda: clock.ms + skew, SystemIds(), Rules())
         keys = KEYS.resource("Basic", id_)
         draft = basic(keys, "DELETE" if number == 4 else "PUT")
-        self.running.append(Running(write(keys, draft, context=context), self.world.meter, clock))
+        self.running.append(Running(in_stages(write(keys, draft, context=context)), self.world.meter, clock))
         self.by.append(id_)
 
     def acknowledged(self) -> set[Name]:

@@ -26,6 +26,7 @@ class Put:
     body: bytes
     condition: Condition | None = None
     expires: int | None = None
+    follows: bool = False
 
 
 class StoreUnderTest:

@@ -10,14 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from fhirstore.errors import OutcomeUnknown, StoreMisconfigured, StoreUnavailable, WriteWindowClosed
-from fhirstore.objects.base import IF_ABSENT, ObjectStore, Written
+from fhirstore.errors import (
+    NotFollowed,
+    OutcomeUnknown,
+    PreconditionFailed,
+    StoreMisconfigured,
+    StoreUnavailable,
+    WriteWindowClosed,
+)
+from fhirstore.objects.base import IF_ABSENT, IfMatch, ObjectStore, Written
 from fhirstore.objects.embedded import EmbeddedStore
 from fhirstore.objects.embedded_database import DATABASE, connect
 from fhirstore.objects.embedded_listing import list_page, upper_bound
 from fhirstore.objects.embedded_writer import PutRow
 from tests.objects.contract import ObjectStoreContract
-from tests.objects.store_under_test import Put
+from tests.objects.store_under_test import MIB, MINUTE, Put, every_key
 
 
 class TestEmbeddedStore(ObjectStoreContract):
@@ -146,8 +153,64 @@ async def test_second_event_loop_is_refused(store: EmbeddedStore) -> None:
 async def test_puts_of_one_call_share_a_commit(store: EmbeddedStore) -> None:
     """Several PUTs at once take one transaction."""
     before = store.commits
-    await store.put_many([Put("a", b"1"), Put("b", b"2", IF_ABSENT), Put("c", b"3")])
+    await store.put_many([Put("a", b"1"), Put("b", b"2", IF_ABSENT), Put("c", b"3"), Put("d", b"4", follows=True)])
     assert store.commits == before + 1
+
+
+@pytest.mark.parametrize("size", [1, MIB], ids=["small", "large"])
+async def test_a_put_that_follows_is_done_after_the_others(store: EmbeddedStore, size: int) -> None:
+    """Where all before it were written it is decided on its own; it may rest on what they just wrote."""
+    first = Put("slot", b"z" * size, IF_ABSENT, store.now() + MINUTE)
+    answers = await store.put_many((first, Put("event", b""), Put("now", b"1", IF_ABSENT, follows=True)))
+    assert tuple(type(answer) for answer in answers) == (Written, Written, Written)
+    assert isinstance(answers[-1], Written)
+    upon = IfMatch(answers[-1].etag)
+    answers = await store.put_many((Put("more", b""), Put("now", b"2", upon, follows=True)))
+    assert tuple(type(answer) for answer in answers) == (Written, Written)
+    answers = await store.put_many((Put("third", b"z" * size), Put("now", b"3", upon, follows=True)))
+    assert tuple(type(answer) for answer in answers) == (Written, PreconditionFailed)
+    assert (await store.get("now")).body == b"2"
+    assert await every_key(store, "") == ["event", "more", "now", "slot", "third"]
+
+
+@pytest.mark.parametrize("size", [1, MIB], ids=["small", "large"])
+async def test_a_put_does_not_follow_one_that_was_refused(store: EmbeddedStore, size: int) -> None:
+    """It is not done, and says so; the others stand as they were decided."""
+    await store.put("taken", b"old")
+    for refused in (Put("taken", b"new", IF_ABSENT), Put("late", b"", None, store.now() - MINUTE)):
+        beside, last = Put("beside", b"z" * size), Put("now", b"1", IF_ABSENT, follows=True)
+        answers = await store.put_many((refused, beside, last))
+        assert isinstance(answers[0], PreconditionFailed | WriteWindowClosed)
+        assert isinstance(answers[1], Written)
+        assert isinstance(answers[2], NotFollowed)
+    assert await every_key(store, "") == ["beside", "taken"]
+
+
+async def test_of_racing_groups_only_the_winners_last_put_is_done(store: EmbeddedStore) -> None:
+    """Whoever loses the race for the first key does not touch the last."""
+    groups = [
+        (Put("slot", b"%d" % number, IF_ABSENT), Put("now", b"%d" % number, follows=True)) for number in range(20)
+    ]
+    told = await asyncio.gather(*(store.put_many(group) for group in groups))
+    (winner,) = [number for number, answers in enumerate(told) if isinstance(answers[0], Written)]
+    assert all(isinstance(answers[1], NotFollowed) for number, answers in enumerate(told) if number != winner)
+    assert (await store.get("slot")).body == (await store.get("now")).body == b"%d" % winner
+
+
+@pytest.mark.parametrize("size", [1, MIB], ids=["small", "large"])
+@pytest.mark.parametrize("turns", range(8))
+async def test_puts_of_which_one_follows_are_not_recalled(tmp_path: Path, size: int, turns: int) -> None:
+    """Whoever asked for them counts on them, and goes by what is there: cancelled or not, they are done soon."""
+    store = await EmbeddedStore.open(tmp_path)
+    asked = asyncio.create_task(store.put_many((Put("slot", b"z" * size), Put("now", b"1", follows=True))))
+    for _ in range(turns + 1):  # from when it was asked
+        await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    await store.aclose()
+    again = await EmbeddedStore.open(tmp_path)
+    assert await every_key(again, "") == ["now", "slot"]
+    await again.aclose()
 
 
 def test_loop_that_ends_early_leaves_nobody_waiting(tmp_path: Path) -> None:

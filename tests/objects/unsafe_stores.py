@@ -32,6 +32,10 @@ class PassingOn:
     def location(self) -> str:
         return self.inner.location
 
+    @property
+    def decides_together(self) -> bool:
+        return False
+
     def now(self) -> int:
         return self.inner.now()
 

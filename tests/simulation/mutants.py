@@ -27,18 +27,18 @@ def _getter(attribute: object) -> Callable[..., object]:
 
 
 _RESERVATION = (
-    Mutant("slot taken without If-None-Match", single._reserve, "attempt.body, IF_ABSENT,", "attempt.body, None,"),
-    Mutant("slot without a window", single._reserve, "IF_ABSENT, attempt.expires", "IF_ABSENT, None"),
-    Mutant("events without a window", single._reserve, 'b"", expires=attempt.expires', 'b"", expires=None'),
+    Mutant("slot taken without If-None-Match", single._carry_out, "attempt.body, IF_ABSENT,", "attempt.body, None,"),
+    Mutant("slot without a window", single._carry_out, "IF_ABSENT, attempt.expires", "IF_ABSENT, None"),
+    Mutant("events without a window", single._carry_out, 'b"", expires=attempt.expires', 'b"", expires=None'),
     Mutant(
         "commit without the slot acknowledged",
-        single._reserve,
+        single._carry_out,
         "if not isinstance(slot, Written) and not (yield from take_over(attempt, context)):",
         "if False:",
     ),
     Mutant(
         "commit without the events acknowledged",
-        single._reserve,
+        single._completed,
         "missing = tuple(put for put, reply in zip(beside, rest, strict=True) if not isinstance(reply, Written))",
         "missing = ()",
     ),
@@ -87,17 +87,22 @@ _TAKING_OVER = (
 _COMMIT = (
     Mutant("commit without If-Match", _getter(Attempt.commit_put), "self.base.unchanged", "None"),
     Mutant("commit without a window", _getter(Attempt.commit_put), "self.expires", "None"),
+    Mutant("commit does not wait for what it follows", _getter(Attempt.commit_put), "follows=True", "follows=False"),
+    Mutant(
+        "commit under way forgotten", single._carry_out, "not isinstance(told, NotSent)", "isinstance(told, Written)"
+    ),
+    Mutant("commit sent again on no reservation", single._carry_out, "again=reserved", "again=True"),
     Mutant(
         "unknown outcome taken for failure",
         outcome.commit,
-        "return Committed(reply.etag)",
-        "return Committed(reply.etag)\n            if type(reply).__name__ == 'Unknown':\n                return None",
+        "return Committed(told.etag)",
+        "return Committed(told.etag)\n            if type(told).__name__ == 'Unknown':\n                return None",
     ),
     Mutant(
         "own 412 taken for another's",
         outcome.commit,
-        "return Committed(reply.etag)",
-        "return Committed(reply.etag)\n            if type(reply).__name__ == 'Refused':\n                return None",
+        "return Committed(told.etag)",
+        "return Committed(told.etag)\n            if type(told).__name__ == 'Refused':\n                return None",
     ),
     Mutant(
         "still at the base taken for failure",

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from fhirstore.commit.messages import Delete, Expired, NotApplied, Put, Replies, Reply, Request, Unknown
+from fhirstore.commit.messages import NOT_SENT, Delete, Expired, NotApplied, Put, Replies, Reply, Request, Unknown
 from fhirstore.commit.rules import Rules
+from fhirstore.objects.base import Written
 from tests.simulation.bucket import Bucket
 from tests.simulation.trace import show
 from tests.simulation.world import World
@@ -53,7 +54,10 @@ class Weather:
 class Network:
     """Between all processes and one bucket."""
 
-    def __init__(self, world: World, bucket: Bucket, rules: Rules, weather: Weather) -> None:
+    def __init__(
+        self, world: World, bucket: Bucket, rules: Rules, weather: Weather, *, decides_together: bool = False
+    ) -> None:
+        self.decides_together = decides_together
         self._world = world
         self._bucket = bucket
         self._rules = rules
@@ -86,6 +90,11 @@ class Network:
         """
         self._world.requests += len(batch)
         replies: list[Reply] = [UNKNOWN] * len(batch)
+        if len(batch) > 1 and isinstance(batch[-1], Put) and batch[-1].follows:
+            known = self._dispatch_together(who, batch, replies, stuck)
+            if receive is not None:
+                self._world.at(known, _received, receive, replies)
+            return
         known = self._world.time
         for index, request in enumerate(batch):
             known = max(known, self._dispatch(who, request, replies, index, stuck))
@@ -108,6 +117,51 @@ class Network:
             return answered if in_time else gives_up
         world.faults[fate] += 1
         return self._misfortune(who, request, replies, index, fate, arrives, applied, answered, gives_up)
+
+    def _dispatch_together(self, who: str, batch: tuple[Request, ...], replies: list[Reply], stuck: bool) -> float:
+        """One fate for all: they are decided in one go, or none of them is, and one answer tells."""
+        world, last = self._world, batch[-1]
+        fate = self._fate(last, stuck)
+        if fate is not None:
+            world.faults[fate] += 1
+        if world.trace is not None:
+            for request in batch:
+                world.note(who, f"sends {show(request)}, at once" + (f"   [{fate}]" if fate else ""))
+        arrives = world.time + self._way()
+        applied, gives_up = arrives + 0.2 * self._way(), world.time + self._patience
+        if fate in ("busy", "conflict"):
+            replies[:] = [_NOT_APPLIED] * (len(batch) - 1) + [NOT_SENT]
+            return applied + self._way()
+        if fate in ("lost_request", "failed_before"):
+            return gives_up
+        if fate == "slow":
+            applied = arrives + world.random.random() * self._rules.apply
+        elif fate == "late":
+            arrives, applied = self._late(last, arrives)
+        answered = applied + self._way()
+        heard = answered < gives_up and fate not in ("lost_answer", "reset", "failed_after")
+        world.at(applied, self._apply_together, who, batch, replies if heard else None, arrives)
+        return answered if heard else min(answered, gives_up)
+
+    def _apply_together(
+        self, who: str, batch: tuple[Request, ...], replies: list[Reply] | None, arrived: float
+    ) -> None:
+        told: list[Reply] = [UNKNOWN] * len(batch)
+        for index, request in enumerate(batch[:-1]):
+            self._deliver_now(who, request, told, index, arrived)
+        if all(isinstance(reply, Written) for reply in told[:-1]):
+            self._deliver_now(who, batch[-1], told, len(batch) - 1, arrived)
+        else:
+            told[-1] = NOT_SENT
+        if replies is not None:
+            replies[:] = told
+
+    def _deliver_now(self, who: str, request: Request, replies: list[Reply], index: int, arrived: float) -> None:
+        if isinstance(request, Put) and request.expires is not None and arrived > request.expires:
+            self._world.faults["expired"] += 1
+            replies[index] = EXPIRED
+        else:
+            self._apply(who, request, replies, index)
 
     def _misfortune(
         self,

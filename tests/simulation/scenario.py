@@ -30,7 +30,10 @@ _RULES = (
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Everything about a schedule that is not chance on the way. `resolution`: of the store's dates, in ms."""
+    """Everything about a schedule that is not chance on the way. `resolution`: of the store's dates, in ms.
+
+    `decides_together`: the store decides PUTs and the one that follows them together, as the embedded store does.
+    """
 
     name: str
     rules: Rules
@@ -38,6 +41,7 @@ class Scenario:
     machines: tuple[Machine, ...]
     resolution: int = 1
     tree_order: bool = False
+    decides_together: bool = False
 
 
 def scenario(seed: int, chance: Random) -> Scenario:
@@ -59,6 +63,7 @@ def scenario(seed: int, chance: Random) -> Scenario:
         shape(chance, rules),
         resolution=chance.choice((1, 1, 1, 1_000)),
         tree_order=chance.random() < 0.3,
+        decides_together=seed // len(SHAPES) % 4 == 3,
     )
 
 

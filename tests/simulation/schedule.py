@@ -73,7 +73,9 @@ class Schedule:
         self.plot: Scenario = scenario(seed, self.world.random)
         self.bucket = Bucket(self.world, resolution=self.plot.resolution, tree_order=self.plot.tree_order)
         self.truth = Truth(self.world, self.bucket, self.plot.rules)
-        self.network = Network(self.world, self.bucket, self.plot.rules, self.plot.weather)
+        self.network = Network(
+            self.world, self.bucket, self.plot.rules, self.plot.weather, decides_together=self.plot.decides_together
+        )
         self.calls: list[Call] = []
         self._busy = 0  # tasks at work, and processes about to come back
         self._born = 0

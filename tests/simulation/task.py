@@ -6,8 +6,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fhirstore.commit.messages import Batch, Pause, Replies, Request
+from fhirstore.commit.messages import Batch, Pause, Put, Replies, Request
 from fhirstore.commit.rules import Context
+from fhirstore.commit.stages import in_stages
 from fhirstore.errors import FhirStoreError
 from tests.simulation.network import EXPIRED, UNKNOWN
 from tests.simulation.process import Process
@@ -103,7 +104,8 @@ class Task:
         self._calls.append(call)
         world.note(self._name, f"BEGINS {operation}")
         context = Context(process.now, SeededIds(call, world), process.rules)
-        self._protocol = operation.start(process, context, call)
+        protocol = operation.start(process, context, call)
+        self._protocol = protocol if process.network.decides_together else in_stages(protocol)
         self._step(None)
 
     def _received(self, replies: Replies) -> None:
@@ -145,6 +147,8 @@ class Task:
         process.boundary()
         if not process.alive:
             half = tuple([request for request in batch if world.random.random() < 0.5])
+            if half and process.network.decides_together and isinstance(batch[-1], Put) and batch[-1].follows:
+                half = batch
             process.network.send(self._name, half, None)
         elif process.stopped and not process.temper.sends_first:
             world.at(process.stopped_until, self._leave, batch, self._received)

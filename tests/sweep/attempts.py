@@ -7,6 +7,7 @@ from fhirstore.commit.drive import drive
 from fhirstore.commit.messages import Batch, Protocol, Put, Replies
 from fhirstore.commit.rules import Context, Rules
 from fhirstore.commit.single import Decide, Draft, Outcome, write
+from fhirstore.commit.stages import in_stages
 from fhirstore.json import with_identity
 from fhirstore.keyspace import Keyspace, ResourceKeys
 from fhirstore.objects.base import ObjectStore
@@ -48,7 +49,7 @@ async def die(
 ) -> None:
     """A writer that is killed just before its commit point: slot and events stay. With `clock` it never waits."""
     keys = KEYS.resource(type, id)
-    attempt = _until_commit(write(keys, basic(keys), context=context(store, rules)), keys.current)
+    attempt = _until_commit(in_stages(write(keys, basic(keys), context=context(store, rules))), keys.current)
     await drive(attempt if clock is None else hurried(attempt, clock), store)
 
 

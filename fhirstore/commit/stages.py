@@ -1,0 +1,29 @@
+"""Batches whose last PUT follows the others, for stores that decide each request by itself.
+
+A protocol that has nothing to think over between two round trips yields both as one batch: the PUTs, and the one that
+`follows`. A store that `decides_together` does all in one transaction, at half the price. Every other store is sent
+the first ones, and the last one when all of those were written, as if the protocol had yielded it by itself.
+"""
+
+from __future__ import annotations
+
+from fhirstore.commit.messages import NOT_SENT, Batch, Pause, Protocol, Put, Replies, Result
+from fhirstore.objects.base import Written
+
+
+def in_stages(protocol: Protocol[Result]) -> Protocol[Result]:
+    """The same protocol; a PUT that follows others is a batch of its own, yielded when those were written."""
+    try:
+        batch: Batch = next(protocol)
+        while True:
+            replies: Replies = ()
+            if not isinstance(batch, Pause) and len(batch) > 1 and isinstance(batch[-1], Put) and batch[-1].follows:
+                replies = yield batch[:-1]
+                written = all(isinstance(reply, Written) for reply in replies)
+                replies += (yield batch[-1:]) if written else (NOT_SENT,)
+            else:
+                replies = yield batch
+            batch = protocol.send(replies)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
