@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -109,8 +110,13 @@ class FhirApi:
 def _check_host(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
     """Raises Refused (400) where there is no Host, or several, or none that can be (RFC 9112, 3.2): links repeat it."""
     host = headers.get(b"host")
-    if scope["http_version"] != "1.0" if host is None else not _HOST.fullmatch(host):
+    if scope["http_version"] != "1.0" if host is None else not _is_host(host):
         raise Refused(400, "The request needs one Host header, like example.org or example.org:8000", code="value")
+
+
+@lru_cache(maxsize=64)
+def _is_host(host: bytes) -> bool:
+    return _HOST.fullmatch(host) is not None
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:

@@ -119,7 +119,10 @@ def ask(*gets: Get) -> Protocol[tuple[StoredObject | Absent, ...]]:
     answers: dict[str, StoredObject | Absent] = {}
     missing = gets
     for n in range(_TRIES):
-        for get, reply in zip(missing, (yield missing), strict=True):
+        replies = yield missing
+        if len(gets) == 1 and isinstance(replies[0], (StoredObject, Absent)):
+            return (replies[0],)  # as nearly always
+        for get, reply in zip(missing, replies, strict=True):
             if isinstance(reply, (StoredObject, Absent)):
                 answers[get.key] = reply
         if len(answers) == len(gets):

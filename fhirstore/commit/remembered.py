@@ -31,9 +31,13 @@ class RememberedBases:
 
     def remember(self, tenant: str, key: str, record: Record, etag: str) -> None:
         """`current.json` held `record` under `etag` a moment ago."""
+        name = (tenant, key)
+        known = self._bases.get(name)
+        if known is not None and known.etag == etag:
+            self._bases.move_to_end(name)
+            return
         if record.resource is not None and len(record.resource) > _SMALL:
             record = replace(record, resource=without_the_rest(record.resource))
-        name = (tenant, key)
         self._bases[name] = Base(record, etag, whole=False)
         self._bases.move_to_end(name)
         if len(self._bases) > self._limit:

@@ -132,7 +132,7 @@ class EmbeddedStore:
 
     async def get(self, key: str) -> StoredObject:
         date = self._clock.now()  # before the read: a process may be stopped between the two
-        body, etag, _, _ = self._row(key)
+        body, etag, _, _ = self._row(key, date)
         if body is None:
             async with self.get_stream(key) as stream:
                 body, etag = b"".join([chunk async for chunk in stream]), stream.etag
@@ -228,8 +228,8 @@ class EmbeddedStore:
             raise answer
         return answer
 
-    def _row(self, key: str) -> _Row:
-        date = self._clock.now()
+    def _row(self, key: str, date: int) -> _Row:
+        """`date`: epoch ms, before it is read."""
         try:
             row: _Row | None = self._reader.execute(_GET, (key,)).fetchone()
         except sqlite3.Error as error:
@@ -242,7 +242,7 @@ class EmbeddedStore:
         """The whole object as a stream; starts over when its file is replaced before it is open."""
         missing = None
         for _ in range(_TRIES):
-            body, etag, name, size = self._row(key)
+            body, etag, name, size = self._row(key, self._clock.now())
             if name is None:
                 return BytesStream(size, etag, memoryview(body or b""))
             try:
