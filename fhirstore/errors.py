@@ -91,6 +91,11 @@ class Issue:
     expression: tuple[str, ...] = ()
     severity: str = "error"
 
+    @classmethod
+    def information(cls, text: str, *expression: str) -> Issue:
+        """Something worth knowing; nothing is wrong."""
+        return cls("informational", text, expression, "information")
+
 
 class FhirError(FhirStoreError):
     """An interaction that was refused or failed; `issues` is never empty."""
@@ -203,6 +208,9 @@ class IdempotencyKeyReused(FhirError):
     """Use another key: this one already stands for a request with another body."""
 
     code = "duplicate"
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used with another body; use a fresh key")
 
 
 class Contention(FhirError):

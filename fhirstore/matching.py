@@ -58,7 +58,5 @@ class Matching:
 
 
 def _shown(done: Done) -> Version:
-    record, before = done.outcome.record, done.outcome.before
-    assert record is not None  # noqa: S101 - what was found, or made
-    created = done.outcome.applied and not record.deleted and (before is None or before.deleted)
-    return resources.version_of(done.keys.type, done.keys.id, record, created=created)
+    assert done.outcome.record is not None  # noqa: S101 - what was found, or made
+    return resources.version_of(done.keys.type, done.keys.id, done.outcome.record, created=done.outcome.created)

@@ -85,7 +85,7 @@ class TenantStore:
         """What the first request with this Idempotency-Key was answered."""
         first = await self.vread(type, id, 1)
         if build(1, first.last_updated) != first.content:
-            raise IdempotencyKeyReused("This Idempotency-Key was used with another body; use a fresh key")
+            raise IdempotencyKeyReused
         return replace(first, created=True)
 
     @overload
@@ -154,8 +154,7 @@ class TenantStore:
         )
         outcome = await self._commit(type_, id_, decide)
         assert outcome.record is not None  # noqa: S101 - an update makes a record, or leaves one as it is
-        created = outcome.before is None or outcome.before.deleted
-        return resources.version_of(type_, id_, outcome.record, created=created)
+        return resources.version_of(type_, id_, outcome.record, created=outcome.created)
 
     async def patch(
         self,

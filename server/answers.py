@@ -76,7 +76,7 @@ def stored(call: Call, version: Version, *, status: int) -> Response:
             wish = "minimal"  # it is stored, so this is no failure, though it has no such form
     if response is None:
         response = _brief(call, version, status, where, told=wish == "OperationOutcome")
-    return response if wish is None else applied(response, "return", wish)
+    return applied(response, "return", wish)
 
 
 def _brief(call: Call, version: Version, status: int, where: str, *, told: bool) -> Response:
@@ -85,8 +85,8 @@ def _brief(call: Call, version: Version, status: int, where: str, *, told: bool)
     if not told:
         return Response(None, status, headers | {"Content-Location": where})
     text = f"Stored as version {version.version_id} of {version.type}/{version.id}"
-    issue = Issue("informational", text, severity="information")
-    return resource_answer(call, operation_outcome((issue,)), status=status, headers=headers)
+    outcome = operation_outcome((Issue.information(text),))
+    return resource_answer(call, outcome, status=status, headers=headers)
 
 
 def resource_answer(

@@ -66,7 +66,7 @@ def operation_outcome(issues: Iterable[Issue]) -> bytes:
     issues = tuple(issues)
     if len(issues) > _MOST_ISSUES:
         gravest = sorted(issues, key=lambda issue: _GRAVITY.get(issue.severity, 0))[:_MOST_ISSUES]
-        more = Issue("informational", f"{len(issues) - _MOST_ISSUES} more issues are not listed", (), "information")
+        more = Issue.information(f"{len(issues) - _MOST_ISSUES} more issues are not listed")
         issues = (*gravest, more)
     return msgspec.json.encode(
         {

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from fhirstore import HistoryQuery
 from fhirstore.errors import InvalidResource
+from fhirstore.search.query import each_once
 from fhirstore.times import instant, period
 from server.call import Call
 from server.content.representation import PARAMETERS
@@ -41,12 +42,7 @@ class PageRequest:
 def page_request(call: Call) -> PageRequest:
     """Read the URL's parameters. Raises InvalidResource, which names the one that is wrong or unknown."""
     refuse_unknown(call, *_OWN)
-    values: dict[str, str] = {}
-    for name, value in call.query:
-        if name in values:
-            raise InvalidResource(f"{name} is given more than once", code="value")
-        if name in _OWN or name in PARAMETERS:
-            values[name] = value
+    values = each_once(pair for pair in call.query if pair[0] in _OWN or pair[0] in PARAMETERS)
     count = count_of(values)
     if call.representation.summary == "count":
         count = 0

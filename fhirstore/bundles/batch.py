@@ -10,15 +10,15 @@ https://hl7.org/fhir/R4/http.html#brules
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.once import Once
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.order import phases, target
 from fhirstore.bundles.references import find_links
-from fhirstore.bundles.results import Result, blame, refuse_more
+from fhirstore.bundles.results import Result, failed, refuse_more
+from fhirstore.bundles.side_by_side import side_by_side
 from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import FhirError, FhirStoreError, InvalidResource
 
@@ -61,24 +61,18 @@ async def run_batch(
                 done = await perform(entry)
             brought += done.brought
             return done
-        except FhirError as error:
-            return Result(entry, error=blame(error, entry.place))
         except FhirStoreError as error:
-            return Result(entry, error=error)
+            return failed(entry, error)
 
-    async def one_after_another(waiting: Iterator[list[Entry]]) -> None:
-        for line in waiting:
-            for entry in line:
-                results[entry.index] = await result(entry)
+    async def one_after_another(line: list[Entry]) -> None:
+        for entry in line:
+            results[entry.index] = await result(entry)
 
     for phase in phases(entries):
         lines: dict[Hashable, list[Entry]] = {}
         for entry in phase:
             lines.setdefault(target(entry), []).append(entry)
-        waiting = iter(lines.values())
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(options.at_once, len(lines))):
-                workers.create_task(one_after_another(waiting))
+        await side_by_side(lines.values(), one_after_another, at_once=min(options.at_once, len(lines)))
     in_order = tuple([results[n] for n in range(len(parsed))])
     writes = any(entry.writes for entry in entries)
     if once is not None and writes and (receipt is None or receipt.failed):

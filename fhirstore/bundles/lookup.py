@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -10,6 +9,7 @@ from typing import TypeAlias
 from fhirstore import resources
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.results import refuse_more
+from fhirstore.bundles.side_by_side import side_by_side
 from fhirstore.commit.drive import drive
 from fhirstore.definitions.load import definitions
 from fhirstore.errors import FhirStoreError
@@ -46,23 +46,19 @@ async def look_up(
     Enough matches to tell several from one, even where so many as `besides`, by type, of them do not count.
     """
     distinct = list(dict.fromkeys(questions))
-    waiting = iter(distinct)
     answers: Answers = {}
     brought = 0
 
-    async def some() -> None:
+    async def answer(question: Question) -> None:
         nonlocal brought
-        for question in waiting:
-            try:
-                refuse_more(brought, options.max_read)
-                answers[question] = found = await _found(place, question, 2 + besides.get(question[0], 0), release)
-                brought += sum(len(match.content) for match in found.matches)
-            except FhirStoreError as error:
-                answers[question] = error
+        try:
+            refuse_more(brought, options.max_read)
+            answers[question] = found = await _found(place, question, 2 + besides.get(question[0], 0), release)
+            brought += sum(len(match.content) for match in found.matches)
+        except FhirStoreError as error:
+            answers[question] = error
 
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(min(options.at_once, len(distinct))):
-            workers.create_task(some())
+    await side_by_side(distinct, answer, at_once=min(options.at_once, len(distinct)))
     return answers
 
 

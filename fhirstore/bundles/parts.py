@@ -41,9 +41,8 @@ def result_of(plan: Planned, outcome: Outcome) -> Result:
     """What the entry came to."""
     if outcome.record is None:
         return Result(plan.entry)
-    before = outcome.before
-    created = outcome.applied and plan.entry.interaction != "delete" and (before is None or before.deleted)
-    return Result(plan.entry, resources.version_of(plan.type, plan.id or "", outcome.record, created=created))
+    version = resources.version_of(plan.type, plan.id or "", outcome.record, created=outcome.created)
+    return Result(plan.entry, version)
 
 
 def _decide(entry: Entry, id_: str, validator: Validator, skip_unchanged: bool) -> Decide:

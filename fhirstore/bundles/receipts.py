@@ -110,5 +110,5 @@ def read_receipt(content: bytes, body: str, key: str) -> Receipt:
     except msgspec.MsgspecError as error:
         raise CorruptRecord(key) from error
     if receipt.body != body:
-        raise IdempotencyKeyReused("This Idempotency-Key was used with another body; use a fresh key")
+        raise IdempotencyKeyReused
     return receipt

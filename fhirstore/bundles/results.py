@@ -58,6 +58,11 @@ def blame(error: FhirError, place: str) -> FhirError:
     return error
 
 
+def failed(entry: Entry, error: FhirStoreError) -> Result:
+    """The entry's result where it came to this error."""
+    return Result(entry, error=blame(error, entry.place) if isinstance(error, FhirError) else error)
+
+
 def _placed(issue: Issue, place: str) -> Issue:
     if not issue.expression:
         return replace(issue, expression=(place,))

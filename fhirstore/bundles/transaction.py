@@ -32,7 +32,8 @@ from fhirstore.bundles.perform import Performer
 from fhirstore.bundles.plan import Planned
 from fhirstore.bundles.preconditions import if_match, if_none_match
 from fhirstore.bundles.receipts import AlreadyDone, Line, Receipt, writing
-from fhirstore.bundles.results import Result, blame, refuse_more
+from fhirstore.bundles.results import Result, blame, failed, refuse_more
+from fhirstore.bundles.side_by_side import side_by_side
 from fhirstore.bundles.written import Written
 from fhirstore.commit.drive import drive
 from fhirstore.commit.reading import look
@@ -181,24 +182,18 @@ class Transaction:
     async def _read(self, reads: Sequence[Entry]) -> dict[int, Result]:
         """The results of entries that read, errors included."""
         results: dict[int, Result] = {}
-        waiting = iter(reads)
         size = 0
 
-        async def some() -> None:
+        async def result(entry: Entry) -> None:
             nonlocal size
-            for entry in waiting:
-                try:
-                    refuse_more(size, self.options.max_read)
-                    results[entry.index] = done = await self.perform(entry)
-                    size += done.brought
-                except FhirError as error:
-                    results[entry.index] = Result(entry, error=blame(error, entry.place))
-                except FhirStoreError as error:
-                    results[entry.index] = Result(entry, error=error)
+            try:
+                refuse_more(size, self.options.max_read)
+                results[entry.index] = done = await self.perform(entry)
+                size += done.brought
+            except FhirStoreError as error:
+                results[entry.index] = failed(entry, error)
 
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(self.options.at_once, len(reads))):
-                workers.create_task(some())
+        await side_by_side(reads, result, at_once=min(self.options.at_once, len(reads)))
         return results
 
     async def _replayed(self, entries: Sequence[Entry], receipt: Receipt, once: Once) -> tuple[Result, ...]:

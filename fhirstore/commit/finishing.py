@@ -11,6 +11,7 @@ from fhirstore.commit.reading import glance
 from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.objects.base import IfMatch, Written
+from fhirstore.slices import slices
 
 _TRIES = 4
 
@@ -18,8 +19,8 @@ _TRIES = 4
 def finish(changes: Sequence[Change], context: Context) -> Protocol[dict[str, str]]:
     """It is committed: the new versions become current. The ETags by key of `current.json`, where they are known."""
     etags: dict[str, str] = {}
-    for first in range(0, len(changes), context.rules.at_once):
-        left = list(changes[first : first + context.rules.at_once])
+    for some in slices(changes, context.rules.at_once):
+        left = list(some)
         for n in range(_TRIES):
             replies = yield tuple(_over_intent(change, change.record.encode()) for change in left)
             for change, reply in zip(left, replies, strict=True):

@@ -38,6 +38,7 @@ from fhirstore.identifiers import names
 from fhirstore.keyspace import Keyspace, ResourceKeys
 from fhirstore.objects.base import Listed, StoredObject
 from fhirstore.record import Record, decode
+from fhirstore.slices import slices
 
 _BATCH = 50
 _DELETE = 1_000  # keys in one request
@@ -148,8 +149,8 @@ def _remove(keys: ResourceKeys, versions: Sequence[str], context: Context) -> Pr
     beside = [key for record in sound for key in _beside(keys, record)]
     # An older version may have longer to wait than the newest, as a transaction's window is longer.
     yield from _let_settle(keys, sound, min(reply.date for reply in found), context)
-    for first in range(0, len(beside), _DELETE):
-        yield from removed(*beside[first : first + _DELETE])
+    for some in slices(beside, _DELETE):
+        yield from removed(*some)
     yield from removed(*versions)
 
 

@@ -58,6 +58,12 @@ class Outcome(msgspec.Struct, frozen=True):
     applied: bool
     etag: str | None
 
+    @property
+    def created(self) -> bool:
+        """Did this bring the resource into being, or back?"""
+        there = self.record is not None and not self.record.deleted
+        return self.applied and there and (self.before is None or self.before.deleted)
+
 
 def write(
     keys: ResourceKeys,

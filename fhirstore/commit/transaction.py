@@ -44,6 +44,7 @@ from fhirstore.errors import (
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.objects.base import IF_ABSENT, Written
 from fhirstore.record import Intent, decode
+from fhirstore.slices import slices
 
 _SENDS = 6
 _LOOKS = 60
@@ -159,8 +160,7 @@ def _read(
     all_keys: Sequence[ResourceKeys], found: dict[ResourceKeys, Base], age: str, context: Context
 ) -> Protocol[None]:
     at_once, held = context.rules.at_once, 0
-    for first in range(0, len(all_keys), at_once):
-        some = all_keys[first : first + at_once]
+    for some in slices(all_keys, at_once):
         bases = yield from side_by_side([base_for(keys, context, age=age) for keys in some])
         held += sum(len(base.record.resource or b"") for base in bases if base.record is not None)
         if held > context.rules.held:

@@ -14,6 +14,7 @@ from fhirstore.commit.reading import ask
 from fhirstore.fsck.census import SYSTEM, TYPE, Census, bucket_of
 from fhirstore.fsck.finding import Finding
 from fhirstore.keyspace import Event, Keyspace
+from fhirstore.slices import slices
 from fhirstore.sweep.standing import Standing, standings
 from fhirstore.sweep.walk import IN_SYSTEM, IN_TYPE, EventWalk, events_keys
 
@@ -48,8 +49,7 @@ def judge_events(
     walk = EventWalk(keys, since=0, until=before, page=page)
     while (window := (yield from walk.next_window())) is not None:
         events = [event for event in window.events if bucket_of(event.type, event.id) in buckets]
-        for at in range(0, len(events), _AT_ONCE):
-            some = events[at : at + _AT_ONCE]
+        for some in slices(events, _AT_ONCE):
             found = yield from standings(keys, some)
             findings: list[Finding] = []
             for event, standing in zip(some, found, strict=True):
@@ -60,8 +60,8 @@ def judge_events(
 def still_there(keys: Keyspace, findings: Sequence[Finding]) -> Protocol[list[Finding]]:
     """Look again, a few at a time: which of these events are still there, and still belong to no committed version?"""
     confirmed: list[Finding] = []
-    for at in range(0, len(findings), _AT_ONCE):
-        some = [finding for finding in findings[at : at + _AT_ONCE] if finding.event is not None]
+    for few in slices(findings, _AT_ONCE):
+        some = [finding for finding in few if finding.event is not None]
         replies = yield from ask(*(Get(finding.key) for finding in some))
         found = yield from standings(keys, [finding.event for finding in some if finding.event is not None])
         confirmed += [

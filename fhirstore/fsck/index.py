@@ -30,6 +30,7 @@ from fhirstore.fsck.finding import Finding
 from fhirstore.identifiers import names
 from fhirstore.keyspace import IndexEntry, Keyspace, ResourceKeys, is_claim, parse_index_entry
 from fhirstore.record import Record
+from fhirstore.slices import slices
 
 _BITS = 2**27  # 16 MiB
 _MARKS = 6
@@ -60,8 +61,7 @@ class Index:
         """Look closer at the suspects: which of them are missing? 1 LIST each. Raises Unavailable."""
         suspects, self.suspects = self.suspects, []
         findings: list[Finding] = []
-        for first in range(0, len(suspects), _AT_ONCE):
-            some = suspects[first : first + _AT_ONCE]
+        for some in slices(suspects, _AT_ONCE):
             pages = yield from side_by_side([listed(List(keys.index_entries(name), limit=1)) for keys, name, _ in some])
             for (keys, name, version), page in zip(some, pages, strict=True):
                 if page.objects:
@@ -108,8 +108,7 @@ def _dead(keys: Keyspace, entries: Sequence[IndexEntry]) -> Protocol[list[Findin
         by_resource.setdefault((entry.type, entry.id), []).append(entry)
     findings: list[Finding] = []
     resources = [keys.resource(type_, id_) for type_, id_ in by_resource]
-    for first in range(0, len(resources), _AT_ONCE):
-        some = resources[first : first + _AT_ONCE]
+    for some in slices(resources, _AT_ONCE):
         bases = yield from side_by_side([_base(resource) for resource in some])
         for resource, base in zip(some, bases, strict=True):
             if base is None:

@@ -19,6 +19,7 @@ from fhirstore.fsck.finding import Finding
 from fhirstore.fsck.record_checks import readable
 from fhirstore.keyspace import Keyspace, ResourceKeys
 from fhirstore.objects.base import StoredObject
+from fhirstore.slices import slices
 
 _AT_ONCE = 64
 
@@ -29,8 +30,7 @@ def walk_transactions(keys: Keyspace, *, page: int) -> Protocol[list[Finding]]:
     cursor: str | None = None
     while True:
         found = yield from listed(List(keys.transactions(), cursor=cursor, limit=page))
-        for first in range(0, len(found.objects), _AT_ONCE):
-            names = [item.key for item in found.objects[first : first + _AT_ONCE]]
+        for names in slices([item.key for item in found.objects], _AT_ONCE):
             replies = yield from ask(*map(Get, names))
             for name, reply in zip(names, replies, strict=True):
                 if not isinstance(reply, Absent):
@@ -50,8 +50,7 @@ def _record(keys: Keyspace, key: str, reply: StoredObject) -> Protocol[list[Find
     except (CorruptRecord, InvalidResource):
         return [Finding("transaction-corrupt", key)]
     findings: list[Finding] = []
-    for first in range(0, len(parts), _AT_ONCE):
-        some = parts[first : first + _AT_ONCE]
+    for some in slices(parts, _AT_ONCE):
         replies = yield from ask(*(Get(resource.current) for resource, _ in some))
         for (resource, version), on_current in zip(some, replies, strict=True):
             current = readable(on_current, resource.current) if isinstance(on_current, StoredObject) else None

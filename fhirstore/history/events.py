@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.rules import Context
 from fhirstore.history.counting import Counting
-from fhirstore.history.cursor import EventsCursor, Outlook, decode, encode
+from fhirstore.history.cursor import EventsCursor, Outlook, decode
 from fhirstore.history.page import PAGE_BYTES, HistoryPage, HistoryQuery, safe_time
 from fhirstore.history.records import Budget
 from fhirstore.history.remembered import RememberedHistories
@@ -27,6 +27,7 @@ from fhirstore.history.search import place, time_of
 from fhirstore.history.together import Stretch, after, at
 from fhirstore.history.window import Window, newest, oldest
 from fhirstore.keyspace import Keyspace
+from fhirstore.opaque import encode
 from fhirstore.resources import Version
 
 _ROUNDS = 20  # then the page is empty, and its `next` goes on: no request runs for ever

@@ -16,10 +16,11 @@ from fhirstore.commit.messages import Protocol
 from fhirstore.commit.reading import look
 from fhirstore.commit.rules import Context
 from fhirstore.errors import NotFound
-from fhirstore.history.cursor import InstanceCursor, decode, encode
+from fhirstore.history.cursor import InstanceCursor, decode
 from fhirstore.history.page import PAGE_BYTES, HistoryPage, HistoryQuery, safe_time
 from fhirstore.history.records import Budget, records_at
 from fhirstore.keyspace import ResourceKeys
+from fhirstore.opaque import encode
 from fhirstore.record import Record
 from fhirstore.resources import Version, version_of
 

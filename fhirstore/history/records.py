@@ -10,6 +10,7 @@ from fhirstore.commit.reading import ask, seen
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.record import Record, decode
+from fhirstore.slices import slices
 
 IN_FLIGHT = 64
 _FIRST = 16  # as long as nobody knows how large the versions are
@@ -42,8 +43,7 @@ def currents_at(resources: Sequence[ResourceKeys]) -> Protocol[dict[str, Record]
     Raises Unavailable, CorruptRecord.
     """
     records: dict[str, Record] = {}
-    for first in range(0, len(resources), IN_FLIGHT):
-        batch = resources[first : first + IN_FLIGHT]
+    for batch in slices(resources, IN_FLIGHT):
         replies = yield from ask(*(Get(keys.current) for keys in batch))
         found = yield from side_by_side([seen(keys, reply) for keys, reply in zip(batch, replies, strict=True)])
         records |= {keys.current: record for keys, record in zip(batch, found, strict=True) if record is not None}
@@ -53,8 +53,7 @@ def currents_at(resources: Sequence[ResourceKeys]) -> Protocol[dict[str, Record]
 def records_at(keys: Sequence[str]) -> Protocol[dict[str, Record]]:
     """The records that are there, by key, in the order of `keys`. Raises Unavailable, CorruptRecord."""
     records: dict[str, Record] = {}
-    for first in range(0, len(keys), IN_FLIGHT):
-        batch = keys[first : first + IN_FLIGHT]
+    for batch in slices(keys, IN_FLIGHT):
         replies = yield from ask(*map(Get, batch))
         records |= {
             key: decode(reply.body, key)

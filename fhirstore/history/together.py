@@ -21,6 +21,7 @@ from fhirstore.commit.messages import Absent, Get, Protocol
 from fhirstore.commit.reading import ask
 from fhirstore.history.records import IN_FLIGHT, currents_at
 from fhirstore.keyspace import RECEIPT, Event, Keyspace
+from fhirstore.slices import slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,7 @@ def torn(keys: Keyspace, transactions: Mapping[str, int], looks: Looks, *, kept:
     missing: dict[str, list[tuple[str, str, int]]] = {}
     looked, unseen, later = map(_parts, (looks.looked, looks.unseen, looks.later))
     names = list(transactions)
-    for first in range(0, len(names), IN_FLIGHT):
-        some = names[first : first + IN_FLIGHT]
+    for some in slices(names, IN_FLIGHT):
         replies = yield from ask(*(Get(keys.transaction(tx)) for tx in some))
         for tx, reply in zip(some, replies, strict=True):
             if isinstance(reply, Absent):

@@ -7,7 +7,7 @@ must be planned anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from fhirstore.keyspace import Keyspace
 from fhirstore.record import Intent
 from fhirstore.search.candidates import find
 from fhirstore.search.criteria import Criteria
+from fhirstore.slices import slices
 
 _Item = TypeVar("_Item")
 
@@ -57,10 +58,10 @@ class Exclusive:
     def __call__(self, intent: Intent) -> Protocol[None]:
         """Claim everything, then look again. Raises Matched, Contention, Unavailable, CorruptRecord."""
         held: list[Held] = []
-        for some in self._groups(list(self._claims().items())):
+        for some in slices(list(self._claims().items()), self.context.rules.at_once):
             taken = yield from side_by_side([self._take(type_, value, one, intent) for (type_, value), one in some])
             held += taken
-        for some_wanted in self._groups(self.wanted):
+        for some_wanted in slices(self.wanted, self.context.rules.at_once):
             found = yield from side_by_side(
                 [find(self.keys, one.criteria, most=1 + len(one.besides)) for one in some_wanted]
             )
@@ -79,7 +80,3 @@ class Exclusive:
         while held is None:
             held = yield from take(self.keys, type, value, claim, context=self.context, insist=True)
         return held
-
-    def _groups(self, items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-        size = self.context.rules.at_once
-        return (items[at : at + size] for at in range(0, len(items), size))

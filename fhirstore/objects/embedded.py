@@ -37,6 +37,7 @@ from fhirstore.objects.embedded_writer import DeleteRows, GroupWriter, PutRow
 from fhirstore.objects.etag import etag_of
 from fhirstore.objects.in_parallel import put_each
 from fhirstore.objects.large_bodies import IncomingBody, LargeBodies
+from fhirstore.slices import slices
 
 LARGE = 256 * 1024  # bytes; above it a file is cheaper than overflow pages that pass through the WAL
 _DELETES = 250  # keys per request of a batch delete: a few ms of the event loop
@@ -177,8 +178,8 @@ class EmbeddedStore:
         await self._written(DeleteRows((key,), expires))
 
     async def delete_many(self, keys: Sequence[str]) -> None:
-        for first in range(0, len(keys), _DELETES):
-            await self._written(DeleteRows(tuple(keys[first : first + _DELETES])))
+        for some in slices(keys, _DELETES):
+            await self._written(DeleteRows(tuple(some)))
 
     async def list(
         self,

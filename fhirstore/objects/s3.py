@@ -35,6 +35,7 @@ from fhirstore.objects.s3_requests import Answer, NoAnswer, SignedRequests
 from fhirstore.objects.s3_session import S3Session
 from fhirstore.objects.s3_startup import check_bucket
 from fhirstore.objects.s3_streams import PART, Download, Upload, in_parts
+from fhirstore.slices import slices
 
 if TYPE_CHECKING:
     from obstore import PutMode
@@ -180,8 +181,8 @@ class S3Store:
     async def delete_many(self, keys: Sequence[str]) -> None:
         """DeleteObjects, 1,000 keys a request. Raises what the first key that was not removed met, after the rest."""
         problems: list[ObjectError] = []
-        for start in range(0, len(keys), _BATCH):
-            body = delete_request(self._root + key for key in keys[start : start + _BATCH])
+        for some in slices(keys, _BATCH):
+            body = delete_request(self._root + key for key in some)
 
             async def send(body: bytes = body) -> Answer:
                 return await self._delete_batch(body)

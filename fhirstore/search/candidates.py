@@ -18,6 +18,7 @@ from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.keyspace import Keyspace, ResourceKeys
 from fhirstore.search.criteria import Criteria
 from fhirstore.search.entries import AllOf, AnyOf, Candidate, Entries, Given, Source
+from fhirstore.slices import slices
 
 _AT_ONCE = 32
 _MOST_REMOVED = 1_000
@@ -59,8 +60,7 @@ class Candidates:
         type_ = self.criteria.type or ""
         matches: list[Match] = []
         dead: list[str] = []
-        for first in range(0, len(some), _AT_ONCE):
-            group = some[first : first + _AT_ONCE]
+        for group in slices(some, _AT_ONCE):
             resources = [self.keys.resource(type_, one.id) for one in group]
             looks = yield from side_by_side([look(keys) for keys in resources])
             for one, keys, (base, _) in zip(group, resources, looks, strict=True):

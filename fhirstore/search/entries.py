@@ -21,6 +21,7 @@ from fhirstore.commit.repeating import listed
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.keyspace import IndexEntry, Keyspace, parse_index_entry
 from fhirstore.objects.base import Listed
+from fhirstore.slices import slices
 
 _AT_ONCE = 32
 
@@ -128,8 +129,8 @@ class AnyOf:
 
     def _read_on(self) -> Protocol[None]:
         short = [name for name in self.names if name.short]
-        for first in range(0, len(short), _AT_ONCE):
-            yield from side_by_side([name.read_on() for name in short[first : first + _AT_ONCE]])
+        for some in slices(short, _AT_ONCE):
+            yield from side_by_side([name.read_on() for name in some])
 
 
 @dataclass(slots=True)

@@ -9,8 +9,6 @@ https://hl7.org/fhir/R4/http.html#paging
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -24,6 +22,7 @@ from fhirstore.history.page import DEFAULT_COUNT, MAX_COUNT, PAGE_BYTES, History
 from fhirstore.history.records import Budget
 from fhirstore.history.remembered import RememberedHistories
 from fhirstore.keyspace import Keyspace
+from fhirstore.opaque import decode, encode
 from fhirstore.resources import Version, version_of
 from fhirstore.search.candidates import Match, candidates
 from fhirstore.search.criteria import Criteria
@@ -31,7 +30,6 @@ from fhirstore.search.recent import Recent
 from fhirstore.search.span import hull
 from fhirstore.times import Period
 
-_LONGEST = 4096
 _ROUNDS = 4  # then the page is shorter than asked for
 _COUNTED = 4  # pages that are looked through for a total
 _LOOKED = _COUNTED * MAX_COUNT  # resources that the index leads to, and one page looks at
@@ -57,6 +55,9 @@ class _AfterId(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 class _Older(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="o"):
     began: Annotated[int, msgspec.Meta(ge=0, lt=10**13)]
     history: Annotated[str, msgspec.Meta(max_length=2048)]
+
+
+_CURSORS: msgspec.json.Decoder[_AfterId | _Older] = msgspec.json.Decoder(_AfterId | _Older)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class Search:
             looked += len(some)
             after = some[-1].id
         more = after is not None and (yield from found.more())
-        following = _encode(_AfterId(after)) if more and want and after is not None else None
+        following = encode(_AfterId(after)) if more and want and after is not None else None
         total_known = cursor is None and not more
         return SearchPage(_versions(matches), following, total if total_known else None, self.criteria)
 
@@ -135,7 +136,7 @@ class Search:
             if following is None or len(found) >= want or sum(len(one.content) for one in found) > PAGE_BYTES // 2:
                 break
         total = len(found) if want and cursor is None and following is None else None
-        following = None if following is None else _encode(_Older(recent.began, following))
+        following = None if following is None else encode(_Older(recent.began, following))
         return SearchPage(tuple(found), following, total, self.criteria)
 
 
@@ -147,19 +148,12 @@ def _versions(matches: list[Match]) -> tuple[Version, ...]:
     )
 
 
-def _encode(cursor: _AfterId | _Older) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
-
-
 def _decode(text: str | None) -> _AfterId | _Older | None:
     if text is None:
         return None
     try:
-        if len(text) > _LONGEST:
-            raise ValueError("too long")
-        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-        return msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=_AfterId | _Older)
-    except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
+        return decode(text, _CURSORS)
+    except ValueError as error:
         raise InvalidResource(
             "The cursor is not one that this search gave out; start again without it", code="value"
         ) from error

@@ -7,6 +7,7 @@ leniency: there `%zz` means itself, and bytes that are no UTF-8 become U+FFFD)
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
 from fhirstore.errors import InvalidResource
@@ -27,6 +28,16 @@ def parse_query(text: str | bytes) -> list[tuple[str, str]]:
         return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS, separator="&")
     except ValueError:
         raise InvalidResource("The parameters are not UTF-8, or there are more than a thousand", code="value") from None
+
+
+def each_once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Parameters by name. Raises InvalidResource where one is given twice."""
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if name in given:
+            raise InvalidResource(f"{name} is given more than once", code="value")
+        given[name] = value
+    return given
 
 
 def parse_condition_query(type: str, text: str) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ stops; one that did not notice yet does nothing that a second sweeper would mind
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
@@ -28,6 +28,7 @@ from fhirstore.errors import Contention, CorruptRecord
 from fhirstore.jobs.lease import LeaseLost, checkpoint, claim, end
 from fhirstore.jobs.state import RELEASE, State, decode_state
 from fhirstore.keyspace import Event, Keyspace, ResourceKeys
+from fhirstore.slices import slices
 from fhirstore.sweep.removal import remove_orphan
 from fhirstore.sweep.standing import Standing, standings
 from fhirstore.sweep.transactions import clear_old, remove_transactions
@@ -127,7 +128,7 @@ def sweep(keys: Keyspace, *, context: Context, pace: Pace | None = None) -> Prot
         walk = EventWalk(keys, since=mark, until=horizon, page=pace.page)
         blocked = False
         while (window := (yield from walk.next_window())) is not None:
-            for events in _chunks(list(window.events), pace.at_once):
+            for events in slices(list(window.events), pace.at_once):
                 blocked |= yield from _sweep_events(keys, events, tally, context)
                 if lease.due(context.now()):
                     lease = yield from checkpoint(lease, context=context, work=_work(mark))
@@ -177,7 +178,3 @@ def _advanced(mark: int, window: Window, blocked: bool) -> int:
 
 def _work(watermark: int) -> Mapping[str, object]:
     return {_WATERMARK: watermark}
-
-
-def _chunks(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
-    return (items[at : at + size] for at in range(0, len(items), size))

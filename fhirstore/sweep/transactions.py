@@ -26,6 +26,7 @@ from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import CorruptRecord, InvalidResource
 from fhirstore.keyspace import Keyspace, ResourceKeys
+from fhirstore.slices import slices
 
 _AT_ONCE = 16
 
@@ -56,8 +57,7 @@ def remove_transactions(keys: Keyspace, date: int, *, context: Context, page: in
     while True:
         found = yield from listed(List(keys.transactions(), cursor=cursor, limit=page))
         old = [item.key for item in found.objects if item.modified < before]
-        for first in range(0, len(old), _AT_ONCE):
-            some = old[first : first + _AT_ONCE]
+        for some in slices(old, _AT_ONCE):
             done = yield from side_by_side([needless(keys, key, before, context=context) for key in some])
             old_enough = [key for key, over in zip(some, done, strict=True) if over]
             if old_enough:
@@ -77,8 +77,7 @@ def needless(keys: Keyspace, key: str, before: int, *, context: Context) -> Prot
         decision = decode_decision(reply.body, key)
         if decision.t >= before:
             return False
-        for first in range(0, len(decision.parts), _AT_ONCE):
-            some = decision.parts[first : first + _AT_ONCE]
+        for some in slices(decision.parts, _AT_ONCE):
             done = yield from side_by_side([_final(keys, part, context) for part in some])
             if not all(done):
                 return False

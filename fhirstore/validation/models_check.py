@@ -39,7 +39,7 @@ def differing_opinions(definitions: Definitions, resource: JsonObject) -> Iterat
 
 
 def _opinion(path: str, what: str) -> Issue:
-    return Issue("informational", f"fhir.resources {what}", (path,), "information")
+    return Issue.information(f"fhir.resources {what}", path)
 
 
 def _expression(type: str, location: tuple[int | str, ...]) -> str:

@@ -96,7 +96,10 @@ class Examiner:
     def _issues(self, request: ValidateRequest, resource: JsonObject, library: Library) -> tuple[Issue, ...]:
         wrong = (*_mismatches(request, resource), *self._structure.issues(resource))
         if any(issue.severity == "error" for issue in wrong):
-            return (*wrong, _said("Invariants and profiles were not checked: first the structure must be right"))
+            return (
+                *wrong,
+                Issue.information("Invariants and profiles were not checked: first the structure must be right"),
+            )
         found = Findings(wrong) | self._full.findings(resource)
         for profile in _profiles(request, resource):
             core = core_type(self.definitions, profile)
@@ -139,21 +142,17 @@ def _answer(found: Findings) -> tuple[Issue, ...]:
     """The issues, each once; a word of praise where none is more than information; what was not checked."""
     issues = list(dict.fromkeys(found.issues))
     if all(issue.severity == "information" for issue in issues):
-        issues.insert(0, _said("All OK: no errors and no warnings"))
+        issues.insert(0, Issue.information("All OK: no errors and no warnings"))
     unchecked = sorted(found.unchecked)
-    issues += [_said(f"Not checked: {what}") for what in unchecked[:_MOST_UNCHECKED]]
+    issues += [Issue.information(f"Not checked: {what}") for what in unchecked[:_MOST_UNCHECKED]]
     if len(unchecked) > _MOST_UNCHECKED:
-        issues.append(_said(f"Not checked: {len(unchecked) - _MOST_UNCHECKED} rules more"))
+        issues.append(Issue.information(f"Not checked: {len(unchecked) - _MOST_UNCHECKED} rules more"))
     return tuple(issues)
 
 
 def _deletion(request: ValidateRequest, resource: JsonObject | None) -> Issue:
     if not request.id:
         raise InvalidResource("mode=delete needs the id of a resource, in the URL", code="required")
-    return _said(
+    return Issue.information(
         "A delete would be accepted" if resource else "Nothing to delete: no such resource, or deleted already"
     )
-
-
-def _said(what: str) -> Issue:
-    return Issue("informational", what, (), "information")

@@ -24,7 +24,7 @@ from server.call import Call
 from server.content.representation import AS_STORED
 from server.fields import etag
 from server.outcome import error_answer, operation_outcome
-from server.prefer import returned
+from server.prefer import applied, returned
 from server.refusal import Refused
 
 _encode = msgspec.json.Encoder().encode
@@ -38,9 +38,7 @@ async def bundle_response(call: Call, result: BundleResult) -> Response:
     if call.representation is not AS_STORED:
         with suppress(Refused):  # it is done, so it is answered: as JSON where a resource in it has no XML
             response = await page_answer(call, b"".join(pieces))
-    if wish is not None:
-        response.raw_headers.append((b"preference-applied", f"return={wish}".encode("ascii")))
-    return response
+    return applied(response, "return", wish)
 
 
 class PiecesResponse(Response):
@@ -135,4 +133,4 @@ def _told(version: Version | None) -> Issue:
         text = f"Deleted by version {version.version_id} of {version.type}/{version.id}"
     else:
         text = f"Version {version.version_id} of {version.type}/{version.id}"
-    return Issue("informational", text, severity="information")
+    return Issue.information(text)

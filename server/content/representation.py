@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from fhirstore.errors import InvalidResource
-from fhirstore.search.query import parse_query
+from fhirstore.search.query import each_once, parse_query
 from server.content.forms import check_subset, indented, subset, to_xml
 from server.content.media import FHIR_JSON, FHIR_XML, MediaType, named, negotiate
 from server.refusal import Refused
@@ -75,12 +75,7 @@ def wanted(query_string: bytes, headers: Mapping[bytes, bytes], release: str) ->
 
 def wanted_by(pairs: Iterable[tuple[str, str]], accept: bytes | None, release: str) -> Representation:
     """The same, for parameters that came otherwise (in a form). Others among them are passed over."""
-    given: dict[str, str] = {}
-    for name, value in pairs:
-        if name in PARAMETERS:
-            if name in given:
-                raise InvalidResource(f"{name} is given more than once", code="value")
-            given[name] = value
+    given = each_once(pair for pair in pairs if pair[0] in PARAMETERS)
     if "_format" in given:
         form = _formatted(given["_format"], release)
     else:

@@ -31,5 +31,5 @@ def deleted(call: Call, tombstone: Version | None) -> Response:
     if returned(call) != "OperationOutcome":
         return Response(None, 204, headers)
     text = "Nothing to delete" if tombstone is None else f"Deleted by version {tombstone.version_id}"
-    body = operation_outcome((Issue("informational", text, severity="information"),))
+    body = operation_outcome((Issue.information(text),))
     return applied(resource_answer(call, body, headers=headers), "return", "OperationOutcome")

@@ -13,7 +13,7 @@ from msgspec import structs
 from starlette.responses import Response
 
 from fhirstore import SearchPage
-from fhirstore.errors import InvalidResource
+from fhirstore.search.query import each_once
 from server.answers import page_answer
 from server.bundles.searchset import searchset
 from server.call import Call
@@ -85,11 +85,6 @@ async def _search(call: Call, type_: str | None, pairs: Pairs) -> Response:
 
 
 def _controls(pairs: Pairs) -> _Controls:
-    values: dict[str, str] = {}
-    for name, value in pairs:
-        if name in _CONTROLS:
-            if name in values:
-                raise InvalidResource(f"{name} is given more than once", code="value")
-            values[name] = value
+    values = each_once(pair for pair in pairs if pair[0] in _CONTROLS)
     cursor = values.pop(CURSOR, None)
     return _Controls(count_of(values), cursor, tuple(values.items()))

@@ -26,4 +26,4 @@ async def purge(call: Call) -> Response:
     text = f"{purged.versions} versions purged" if purged.versions else "Nothing to purge: no version is there"
     if purged.objects > purged.versions:
         text += f"; {purged.objects - purged.versions} remnants of an earlier purge removed"
-    return resource_answer(call, operation_outcome([Issue("informational", text, severity="information")]))
+    return resource_answer(call, operation_outcome([Issue.information(text)]))

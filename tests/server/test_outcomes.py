@@ -46,7 +46,7 @@ def test_every_error_of_an_interaction_has_a_status_of_its_own() -> None:
         (errors.VersionConflict("x", current=3), 412, "conflict"),
         (errors.MultipleMatches("x"), 412, "multiple-matches"),
         (errors.ContentTooLarge("x"), 413, "too-long"),
-        (errors.IdempotencyKeyReused("x"), 422, "duplicate"),
+        (errors.IdempotencyKeyReused(), 422, "duplicate"),
         (errors.Unsupported("x"), 501, "not-supported"),
         (errors.Contention("x"), 503, "lock-error"),
         (errors.Unavailable("x"), 503, "transient"),

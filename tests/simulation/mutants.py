@@ -7,24 +7,15 @@ are promised, and so without a mutant: the window of a fence, the nonce of a hol
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fhirstore.commit import abandoned, attempt, intents, outcome, purge, reading, single
 from fhirstore.commit.attempt import Attempt
 from fhirstore.record import Record
 from fhirstore.sweep import removal, run, standing
 from tests.simulation.bucket import Bucket
 from tests.simulation.identity_mutants import IDENTITY_MUTANTS
-from tests.simulation.mutation import Mutant
+from tests.simulation.mutation import Mutant, getter
 from tests.simulation.network import Network
 from tests.simulation.transaction_mutants import TRANSACTION_MUTANTS
-
-
-def _getter(attribute: object) -> Callable[..., object]:
-    assert isinstance(attribute, property)
-    assert attribute.fget is not None
-    return attribute.fget
-
 
 _RESERVATION = (
     Mutant("slot taken without If-None-Match", single._carry_out, "attempt.body, IF_ABSENT,", "attempt.body, None,"),
@@ -85,9 +76,9 @@ _TAKING_OVER = (
 )
 
 _COMMIT = (
-    Mutant("commit without If-Match", _getter(Attempt.commit_put), "self.base.unchanged", "None"),
-    Mutant("commit without a window", _getter(Attempt.commit_put), "self.expires", "None"),
-    Mutant("commit does not wait for what it follows", _getter(Attempt.commit_put), "follows=True", "follows=False"),
+    Mutant("commit without If-Match", getter(Attempt.commit_put), "self.base.unchanged", "None"),
+    Mutant("commit without a window", getter(Attempt.commit_put), "self.expires", "None"),
+    Mutant("commit does not wait for what it follows", getter(Attempt.commit_put), "follows=True", "follows=False"),
     Mutant(
         "commit under way forgotten", single._carry_out, "not isinstance(told, NotSent)", "isinstance(told, Written)"
     ),
@@ -166,7 +157,7 @@ _READING = (
         within=2_300,
         shape="watched",
     ),
-    Mutant("stubs are shown", _getter(Record.exists), "self.version > self.floor", "True"),
+    Mutant("stubs are shown", getter(Record.exists), "self.version > self.floor", "True"),
 )
 
 _UPKEEP = (
@@ -203,7 +194,7 @@ _UPKEEP = (
     Mutant("purge forgets the hold", purge._attempt, "hold=record.hold", "hold=0", within=6_700, shape="swept"),
     Mutant("purge does not wait", purge._let_settle, "date <= until", "False", within=1_200, shape="purged"),
     Mutant("purge reuses numbers", purge._attempt, "version=record.version", "version=0"),
-    Mutant("what was purged is shown", _getter(Record.exists), "self.version > self.floor", "self.version > 0"),
+    Mutant("what was purged is shown", getter(Record.exists), "self.version > self.floor", "self.version > 0"),
     Mutant(
         "vread below the floor",
         reading.vread,

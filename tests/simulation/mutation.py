@@ -48,3 +48,10 @@ class Mutant:
             yield
         finally:
             function.__code__ = original
+
+
+def getter(attribute: object) -> Callable[..., object]:
+    """The function behind a property."""
+    assert isinstance(attribute, property)
+    assert attribute.fget is not None
+    return attribute.fget

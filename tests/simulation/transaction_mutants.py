@@ -8,23 +8,13 @@ takes an event for an orphan (it looks again before it removes anything).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fhirstore.commit import announcing, finishing, intents, reading, transaction
 from fhirstore.commit.change import Change
 from fhirstore.commit.rules import Rules
 from fhirstore.history import records
 from fhirstore.history.counting import Counting
 from fhirstore.sweep import removal, transactions
-from tests.simulation.mutation import Mutant
-
-
-def getter(attribute: object) -> Callable[..., object]:
-    """The function behind a property."""
-    assert isinstance(attribute, property)
-    assert attribute.fget is not None
-    return attribute.fget
-
+from tests.simulation.mutation import Mutant, getter
 
 _ANNOUNCING = (
     Mutant("intent without If-Match", Change.intent_put, "self.base.unchanged", "None"),

@@ -1,0 +1,22 @@
+"""Many things to do, a few of them at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+
+
+async def side_by_side(items: Iterable[_Item], do: Callable[[_Item], Awaitable[None]], *, at_once: int) -> None:
+    """Do something to each, `at_once` of them under way; what `do` raises ends all."""
+    waiting = iter(items)
+
+    async def one_after_another() -> None:
+        for item in waiting:
+            await do(item)
+
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(at_once):
+            workers.create_task(one_after_another())

@@ -1,0 +1,28 @@
+"""Cursors as clients see them: base64url of a short JSON array, opaque, and no longer than a URL bears."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TypeVar
+
+import msgspec
+
+_LONGEST = 4096  # characters; one may hold another
+_Cursor = TypeVar("_Cursor")
+
+
+def encode(cursor: msgspec.Struct) -> str:
+    """The cursor as text."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
+
+
+def decode(text: str, decoder: msgspec.json.Decoder[_Cursor]) -> _Cursor:
+    """Read a cursor back. Raises ValueError when it is none of this kind."""
+    if len(text) > _LONGEST:
+        raise ValueError("too long")
+    try:
+        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
+        return decoder.decode(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (UnicodeEncodeError, binascii.Error, msgspec.MsgspecError) as error:
+        raise ValueError("not a cursor of this kind") from error
