@@ -3,8 +3,9 @@
 `current.json` is the truth: 1 GET. A version object is a reservation until `current` reaches its version, so vread
 GETs both, in parallel. What it read in the slot was the committed version, and not an attempt that died there and was
 written over a moment later, if `current` carries the same op token, or names it as its `prior`, or is so old that it
-stood before the slot was read. Otherwise, for a resource that gained two versions within seconds, it reads the slot
-once more: now it is final.
+stood before the slot was read. Otherwise, for a resource that gained two versions within seconds, it reads both once
+more: now the slot is final. Only a purge takes it away, and what then appears there is no version: where the slot was
+read later than `current`, `current` is read again to see whether there was one.
 
 Where `current` holds an intent, the transaction's record says what to believe, and nobody waits: 2 GET more, in
 parallel. Committed: the next version counts, and its slot is final. Aborted, or not there: it does not. Records are
@@ -106,12 +107,16 @@ def vread(keys: ResourceKeys, version: int, *, rules: Rules) -> Protocol[Record 
         return None
     if current.version == version:
         return slot if slot is not None and slot.op == current.op else None
-    if slot is not None:
-        neighbours = current.version == version + 1 and current.prior == slot.op
-        if neighbours or current.t + rules.settled_for(current) < slot_reply.date:
-            return slot
-    (slot_reply,) = yield from ask(Get(slot_key))
-    return _record(slot_reply, slot_key)
+    if slot is not None and current.version == version + 1 and current.prior == slot.op:
+        return slot
+    if slot is None or current.t + rules.settled_for(current) >= slot_reply.date:
+        slot_reply, current_reply = yield from ask(Get(slot_key), Get(keys.current))
+        slot = _record(slot_reply, slot_key)
+    if slot is not None and slot_reply.date > current_reply.date:
+        (current_reply,) = yield from ask(Get(keys.current))
+        if isinstance(current_reply, Absent) or decode(current_reply.body, keys.current).floor >= version:
+            return None
+    return slot
 
 
 def ask(*gets: Get) -> Protocol[tuple[StoredObject | Absent, ...]]:

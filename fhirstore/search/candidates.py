@@ -8,13 +8,14 @@ version is read, and checked. Whoever looks also takes away the entries that tur
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fhirstore.commit.attempt import Base
 from fhirstore.commit.dead_entries import dead_entries
 from fhirstore.commit.messages import Delete, Protocol
 from fhirstore.commit.reading import look
 from fhirstore.commit.side_by_side import side_by_side
+from fhirstore.errors import Contention
 from fhirstore.keyspace import Keyspace, ResourceKeys
 from fhirstore.search.criteria import Criteria
 from fhirstore.search.entries import AllOf, AnyOf, Candidate, Entries, Given, Source
@@ -22,6 +23,7 @@ from fhirstore.slices import slices
 
 _AT_ONCE = 32
 _MOST_REMOVED = 1_000
+_LOOKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,12 @@ class Match:
 
 @dataclass(slots=True)
 class Candidates:
-    """What may match, in order."""
+    """What may match, in order. `others`: what did not, by id: the op token of the version that was there, if any."""
 
     keys: Keyspace
     criteria: Criteria
     source: Source
+    others: dict[str, str | None] = field(default_factory=dict)
     _peeked: Candidate | None = None
 
     def next(self, count: int) -> Protocol[list[Candidate]]:
@@ -66,6 +69,8 @@ class Candidates:
             for one, keys, (base, _) in zip(group, resources, looks, strict=True):
                 if self.criteria.match(type_, keys.id, base.shown):
                     matches.append(Match(keys, base))
+                else:
+                    self.others[keys.id] = None if base.shown is None else base.shown.op
                 dead += [keys.index_entry(old.name, old.version) for old in dead_entries(one.entries, base, type_)]
         if dead:
             yield (Delete(tuple(dead[:_MOST_REMOVED])),)
@@ -87,11 +92,23 @@ def candidates(keys: Keyspace, criteria: Criteria, *, after: str | None = None, 
 
 
 def find(keys: Keyspace, criteria: Criteria, *, most: int = 2) -> Protocol[list[Match]]:
-    """Up to `most` matches of a condition. 1 LIST per name, 1 GET per candidate. Raises Unavailable, CorruptRecord."""
-    some = candidates(keys, criteria)
-    found: list[Match] = []
-    count = max(4, most)
-    while len(found) < most and (next_ones := (yield from some.next(count))):
-        found += yield from some.matching(next_ones)
-        count = min(_AT_ONCE, 2 * count)
-    return found
+    """Up to `most` matches of a condition. 1 LIST per name, 1 GET per candidate. Raises Unavailable, CorruptRecord,
+    Contention.
+
+    None at all means that there was a moment when nothing matched: an identifier may move from one resource to another
+    between the LIST and the GETs. So where there were candidates one looks again, until those that still are there have
+    not changed since they were read the time before: then, at the LIST between, nothing matched.
+    """
+    before: dict[str, str | None] | None = None
+    for _ in range(_LOOKS):
+        some = candidates(keys, criteria)
+        found: list[Match] = []
+        count = max(4, most)
+        while len(found) < most and (next_ones := (yield from some.next(count))):
+            found += yield from some.matching(next_ones)
+            count = min(_AT_ONCE, 2 * count)
+        still = before is not None and some.others.items() <= before.items()
+        if found or still or not some.others or criteria.ids:
+            return found
+        before = some.others
+    raise Contention("Others kept writing what the criteria might match; nothing was written, try again")

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from fhirstore.commit.drive import drive
-from fhirstore.commit.messages import Batch, Protocol, Replies
+from fhirstore.commit.messages import Batch, Get, Protocol, Replies
 from fhirstore.commit.purge import Purged, purge
 from fhirstore.commit.reading import look, read, vread
 from fhirstore.commit.remembered import RememberedBases
@@ -236,6 +236,26 @@ async def test_the_slot_of_a_dead_attempt_is_not_taken_for_a_version() -> None:
     outcome = await hurry(write(KEYS, increment(), context=context(store)), store, clock)
     assert outcome.record is not None
     assert outcome.record.version == 3
+
+
+async def test_what_appears_in_a_slot_after_a_purge_is_not_taken_for_the_version() -> None:
+    """A vread's answers lie a purge and a dead attempt's late PUT apart: `current` from before, the slot from after."""
+    clock = HandClock()
+    store = MemoryStore(clock)
+    await _written(3, store, clock)
+    clock.ms += SETTLED
+    protocol = vread(KEYS, 1, rules=Rules())
+    next(protocol)
+    current = await store.get(KEYS.current)
+    orphan = replace(decode((await store.get(KEYS.version(1))).body, "k"), op="another")
+    await _purge(store, clock)
+    await store.put(KEYS.version(1), orphan.encode())
+    clock.ms += SETTLED
+    again = protocol.send((await store.get(KEYS.version(1)), current))
+    assert again == (Get(KEYS.current),)
+    with pytest.raises(StopIteration) as end:
+        protocol.send((await store.get(KEYS.current),))
+    assert end.value.value is None
 
 
 async def test_the_operation_is_off_unless_the_setting_says_so() -> None:

@@ -258,5 +258,5 @@ async def test_a_slot_read_just_before_it_was_taken_over_is_not_believed() -> No
     stale = protocol.send((dead, await store.get(KEYS.current)))
     assert isinstance(stale, tuple)
     with pytest.raises(StopIteration) as end:
-        protocol.send((await store.get(KEYS.version(2)),))
+        protocol.send((await store.get(KEYS.version(2)), await store.get(KEYS.current)))
     assert end.value.value.resource == b"2"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from fhirstore.commit.drive import drive
+from fhirstore.commit.messages import Batch, Protocol, Replies
 from fhirstore.commit.purge import purge
 from fhirstore.commit.remembered import RememberedBases
 from fhirstore.commit.rules import Rules
 from fhirstore.commit.single import Decide, Draft, write
+from fhirstore.identifiers import names
 from fhirstore.keyspace import IndexEntry, Keyspace, parse_index_entry
 from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.metered import MeteredStore
+from fhirstore.search.candidates import find
+from fhirstore.search.criteria import parse_condition
 from tests.commit.writing import context, run
 
 SPACE = Keyspace("")
@@ -98,3 +103,45 @@ async def test_a_purge_takes_the_entries_with_it() -> None:
     assert await entries(store) == []
     await run(store, carrying("1"), keys=KEYS)
     assert [entry.version for entry in await entries(store)] == [4]
+
+
+async def test_an_identifier_that_moves_while_one_looks_is_found() -> None:
+    """It was at one resource when the index was listed, and is at another when that one is read: one looks again."""
+    store = MemoryStore()
+    p, q = SPACE.resource("Patient", "p"), SPACE.resource("Patient", "q")
+    await run(store, carrying("s|1"), keys=p)
+    looking = find(SPACE, parse_condition("Patient", "identifier=s|1"))
+    batch = next(looking)
+    moved = False
+    with pytest.raises(StopIteration) as end:
+        while True:
+            replies = await drive(_once(batch), store)
+            if not moved:  # after the LIST
+                await run(store, carrying("s|1"), keys=q)
+                await run(store, carrying(), keys=p)
+                moved = True
+            batch = looking.send(replies)
+    assert [match.keys.id for match in end.value.value] == ["q"]
+
+
+async def test_a_second_look_finds_nothing_new_and_is_the_last() -> None:
+    """A resource that carries it no more costs one LIST more; one that may be about to, a GET as well."""
+    store = MeteredStore(MemoryStore())
+    p = SPACE.resource("Patient", "p")
+    await run(store, carrying("s|1"), keys=p)
+    await run(store, carrying("s|2"), keys=p)
+    looking = parse_condition("Patient", "identifier=s|1")
+    with store.measure() as gone:
+        assert await drive(find(SPACE, looking), store) == []
+    with store.measure() as clean:
+        assert await drive(find(SPACE, looking), store) == []
+    assert (gone.requests, clean.requests) == ({"LIST": 2, "GET": 1, "DELETE": 1}, {"LIST": 1})
+    (name, _) = names("Patient", b'{"identifier":{"system":"s","value":"1"}}')
+    await store.put(p.index_entry(name, 3), b"")  # of an attempt that may be alive
+    with store.measure() as coming:
+        assert await drive(find(SPACE, looking), store) == []
+    assert coming.requests == {"LIST": 2, "GET": 2}
+
+
+def _once(batch: Batch) -> Protocol[Replies]:
+    return (yield batch)

@@ -11,10 +11,18 @@ from fhirstore.commit import attempt, dead_entries, transaction
 from fhirstore.identity import claim, conditional
 from fhirstore.identity.guard import Exclusive
 from fhirstore.keyspace import Keyspace
-from fhirstore.search.candidates import Candidates
+from fhirstore.search.candidates import Candidates, find
 from tests.simulation.mutation import Mutant
 
 IDENTITY_MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "nothing found at the first look",
+        find,
+        "if found or still or not some.others or criteria.ids",
+        "if True",
+        within=6_000,
+        shape="moved",
+    ),
     Mutant("claim without If-None-Match", claim.take, "over: Condition = IF_ABSENT", "over = None", shape="claimed"),
     Mutant("claim taken over without If-Match", claim.take, "IfMatch(found.etag)", "None", shape="claimed"),
     Mutant("another's claim taken for ours", claim.take, "theirs.op == wanted.op", "True", shape="claimed"),
