@@ -30,7 +30,7 @@ from fhirstore.errors import Contention, FhirStoreError, InvalidResource, Multip
 from fhirstore.identity.claim import Claim, Held, release, take
 from fhirstore.keyspace import Keyspace, ResourceKeys
 from fhirstore.record import Record
-from fhirstore.search.candidates import Match, find
+from fhirstore.search.candidates import Match, find, find_or_be_sure
 from fhirstore.search.criteria import Criteria, for_creation
 
 DecideFor = Callable[[str], Decide]
@@ -94,7 +94,7 @@ def update_matching(
 def change_matching(keys: Keyspace, criteria: Criteria, decide: Decide, *, context: Context) -> Protocol[Done | None]:
     """Make the next version of what matches; None where nothing does. Raises as `create_unless`."""
     for n in range(context.rules.attempts):
-        match = _only((yield from find(keys, criteria)))
+        match = _only((yield from find_or_be_sure(keys, criteria)))
         if match is None:
             return None
         done = yield from _change(match, criteria, decide, context)

@@ -92,23 +92,37 @@ def candidates(keys: Keyspace, criteria: Criteria, *, after: str | None = None, 
 
 
 def find(keys: Keyspace, criteria: Criteria, *, most: int = 2) -> Protocol[list[Match]]:
-    """Up to `most` matches of a condition. 1 LIST per name, 1 GET per candidate. Raises Unavailable, CorruptRecord,
-    Contention.
+    """Up to `most` matches of a condition. 1 LIST per name, 1 GET per candidate. Raises Unavailable, CorruptRecord.
 
-    None at all means that there was a moment when nothing matched: an identifier may move from one resource to another
-    between the LIST and the GETs. So where there were candidates one looks again, until those that still are there have
-    not changed since they were read the time before: then, at the LIST between, nothing matched.
+    While it looks, an identifier may move from one resource to another and be missed: who creates where nothing was
+    found looks again under a claim, who does nothing then asks `find_or_be_sure`.
+    """
+    found, _ = yield from _look(keys, criteria, most)
+    return found
+
+
+def find_or_be_sure(keys: Keyspace, criteria: Criteria) -> Protocol[list[Match]]:
+    """Up to two matches; none only if there was a moment when nothing matched. Raises as `find`, Contention.
+
+    Where there were candidates, one looks again, until those that still are there have not changed since they were read
+    the time before: then, at the LIST between, nothing matched. 1 LIST more, where one that matched lately does no more.
     """
     before: dict[str, str | None] | None = None
     for _ in range(_LOOKS):
-        some = candidates(keys, criteria)
-        found: list[Match] = []
-        count = max(4, most)
-        while len(found) < most and (next_ones := (yield from some.next(count))):
-            found += yield from some.matching(next_ones)
-            count = min(_AT_ONCE, 2 * count)
-        still = before is not None and some.others.items() <= before.items()
-        if found or still or not some.others or criteria.ids:
+        found, others = yield from _look(keys, criteria, 2)
+        unchanged = before is not None and others.items() <= before.items()
+        if found or unchanged or not others or criteria.ids:
             return found
-        before = some.others
+        before = others
     raise Contention("Others kept writing what the criteria might match; nothing was written, try again")
+
+
+def _look(keys: Keyspace, criteria: Criteria, most: int) -> Protocol[tuple[list[Match], dict[str, str | None]]]:
+    """What matches, and what else there was: see `Candidates.others`."""
+    some = candidates(keys, criteria)
+    found: list[Match] = []
+    count = max(4, most)
+    while len(found) < most and (next_ones := (yield from some.next(count))):
+        found += yield from some.matching(next_ones)
+        count = min(_AT_ONCE, 2 * count)
+    return found, some.others

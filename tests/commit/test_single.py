@@ -227,6 +227,19 @@ class MemoryView:
         return await put_each(self, puts)  # type: ignore[arg-type] # only get and put are asked here
 
 
+async def test_what_a_vread_costs_while_versions_are_young() -> None:
+    """2 GET for the version before the current one, which names it; 4 in two round trips for one before that."""
+    store = MeteredStore(MemoryStore())
+    for _ in range(3):
+        await run(store, increment())
+    with store.measure() as neighbour:
+        assert await drive(vread(KEYS, 2, rules=Rules()), store) is not None
+    with store.measure() as older:
+        assert await drive(vread(KEYS, 1, rules=Rules()), store) is not None
+    assert (neighbour.requests, neighbour.round_trips) == ({"GET": 2}, 1)
+    assert (older.requests, older.round_trips) == ({"GET": 4}, 2)
+
+
 async def test_racing_unconditional_updates_all_count() -> None:
     """Twelve writers at once, no courtesy between them: no update is lost and versions are contiguous."""
     store = MemoryStore()
