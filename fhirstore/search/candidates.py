@@ -105,7 +105,7 @@ def find_or_be_sure(keys: Keyspace, criteria: Criteria) -> Protocol[list[Match]]
     """Up to two matches; none only if there was a moment when nothing matched. Raises as `find`, Contention.
 
     Where there were candidates, one looks again, until those that still are there have not changed since they were read
-    the time before: then, at the LIST between, nothing matched. 1 LIST more, where one that matched lately does no more.
+    the time before: then, at the LIST between, nothing matched. So 1 LIST more where one that matched lately does not.
     """
     before: dict[str, str | None] | None = None
     for _ in range(_LOOKS):
