@@ -5,7 +5,7 @@
 | `process`, `options` | from a Bundle to its results, as its type and the caller say |
 | `entries`, `preconditions` | what each entry asks, and on which conditions |
 | `order` | who goes before whom, and which entries get in each other's way |
-| `batch`, `perform` | entries on their own, each as the interaction it asks for |
+| `batch`, `perform`, `side_by_side` | entries on their own, each as the interaction it asks for, some at a time |
 | `transaction` | all or none, from here on |
 | `lookup`, `written` | what criteria match: among what is stored, among what the transaction writes itself |
 | `plan`, `conditional` | which resource each entry is about; what conditional entries come to |
