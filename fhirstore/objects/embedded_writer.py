@@ -2,6 +2,7 @@
 
 A disk syncs a few thousand times a second at best, and a sync costs the same for one row as for a hundred. So
 requests queue while a commit is under way, and the next commit takes them all, then all hear their answers at once.
+As soon as enough have queued up the thread begins, while the event loop goes on with what brings the next ones.
 The commit of their transaction is the commit point of every request in a batch. Conditions and windows are decided
 inside it, in the order of arrival, so each request sees the ones before it.
 
@@ -22,7 +23,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from fhirstore.clock import Clock
@@ -34,6 +35,7 @@ from fhirstore.objects.embedded_turn import Turn
 
 _BATCH_ROWS = 256  # bounds the time a batch's statements keep the event loop: one or two ms
 _BATCH_BYTES = 2 * 1024 * 1024
+_ENOUGH = 24  # calls that are worth a commit while others are still on their way
 _QUIET_ROUNDS = 4  # of the event loop; a request needs three from its socket to its first PUT
 _PATIENCE = 30.0  # seconds to wait for other processes before the batch is told StoreBusy
 _NAP = 0.0005  # seconds between tries when something other than a fhirstore holds SQLite's lock
@@ -98,6 +100,16 @@ class _Waiting:
         return isinstance(last, PutRow) and last.follows
 
 
+@dataclass(slots=True)
+class _Begun:
+    """A batch under way since `now`, epoch ms. `accepted`: what the thread makes of it; None: it takes several
+    statements."""
+
+    batch: list[_Waiting]
+    now: int
+    accepted: Future[bool] | None = None
+
+
 _Answers = list[list[PutAnswer]]  # of a batch; a delete is answered with a Written without ETag
 
 
@@ -120,6 +132,7 @@ class GroupWriter:
         self._let_go = let_go
         self._gone: list[str] = []  # files let go by the transaction under way
         self._queue: deque[_Waiting] = deque()
+        self._begun: _Begun | None = None  # the batch that is under way, or about to be
         self._task: asyncio.Task[None] | None = None  # commits batch after batch; None while nothing is queued
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="fhirstore-writer")
         self._closed = False  # nothing is queued any more
@@ -144,6 +157,8 @@ class GroupWriter:
         self._queue.append(waiting)
         if self._task is None:
             self._task = loop.create_task(self._run(), name="fhirstore-writer")
+        if self._begun is None and len(self._queue) >= _ENOUGH:
+            self._begun = self._begin_batch()
         return waiting.answers
 
     async def close(self) -> None:
@@ -162,13 +177,16 @@ class GroupWriter:
 
     async def _run(self) -> None:
         """Commit batch after batch until nothing is queued."""
-        batch: list[_Waiting] = []
         try:
-            while self._queue:
-                await self._gather()
-                batch = self._next_batch()
-                self._reply(batch, await self._commit(batch) if batch else [])
+            while self._queue or self._begun:
+                if self._begun is None:
+                    await self._gather()
+                begun = self._begun = self._begun or self._begin_batch()
+                answers = await self._commit(begun) if begun.batch else []
+                self._begun = None
+                self._reply(begun.batch, answers)
         except BaseException:
+            batch = [] if self._begun is None else self._begun.batch
             # The loop ends, or this has a defect: nobody may be left waiting, and no later request may queue.
             self._closed = True
             self._gone.clear()
@@ -183,10 +201,10 @@ class GroupWriter:
         """Let those join who are on their way: wait until the loop has come round some times and brought nobody.
 
         A loop with nothing else to do comes round in microseconds; a busy one brings many, and a commit of one
-        costs nearly what a commit of ten does.
+        costs nearly what a commit of ten does. Once there are enough, `write` begins by itself.
         """
         known, quiet = len(self._queue), 0
-        while quiet < _QUIET_ROUNDS and known < _BATCH_ROWS:
+        while quiet < _QUIET_ROUNDS and known < _ENOUGH and self._begun is None:
             await asyncio.sleep(0)
             quiet = quiet + 1 if len(self._queue) == known else 0
             known = len(self._queue)
@@ -211,14 +229,34 @@ class GroupWriter:
                     size += len(request.body or b"")
         return batch
 
-    async def _commit(self, batch: list[_Waiting]) -> _Answers:
-        """Apply the batch in one transaction; the answers are final."""
+    def _begin_batch(self) -> _Begun:
+        """Take what is queued and hand it to the thread, if it is one statement."""
+        batch = self._next_batch()
         self._gone.clear()
-        loop = asyncio.get_running_loop()
+        now = self._clock.now()
+        rows: list[Row] = []
+        windows: set[int | None] = set()
+        for waiting in batch:
+            for put in waiting.requests:
+                if isinstance(put, DeleteRows):
+                    return _Begun(batch, now)
+                windows.add(put.expires)
+                rows.append((put.key, put.etag, put.size, now, put.file, put.body, *asking(put.condition)))
+        expires = min((end for end in windows if end is not None), default=None)
+        return _Begun(batch, now, self._thread.submit(self._take_in, rows, expires) if rows else None)
+
+    async def _commit(self, begun: _Begun) -> _Answers:
+        """See the batch through; the answers are final."""
+        batch, loop = begun.batch, asyncio.get_running_loop()
         try:
-            answers = await self._accept(batch)
-            if answers is not None:
-                return answers
+            if begun.accepted is not None:
+                if await asyncio.wrap_future(begun.accepted):
+                    self.commits += 1
+                    return [
+                        [Written(put.etag, begun.now) for put in waiting.requests if isinstance(put, PutRow)]
+                        for waiting in batch
+                    ]
+                self._gone.clear()
             if not self._begin(0.0) and not await loop.run_in_executor(self._thread, self._begin, _PATIENCE):
                 return _all_told(batch, StoreBusy, "other processes keep the store busy")
             answers = self._apply_all(batch)
@@ -231,25 +269,6 @@ class GroupWriter:
             return _all_told(batch, OutcomeUnknown, f"lock files: {error.strerror}")
         self.commits += 1
         return answers
-
-    async def _accept(self, batch: list[_Waiting]) -> _Answers | None:
-        """Commit the batch as one statement. None: it takes more than that, and nothing was done."""
-        now = self._clock.now()
-        rows: list[Row] = []
-        windows: set[int | None] = set()
-        for waiting in batch:
-            for put in waiting.requests:
-                if isinstance(put, DeleteRows):
-                    return None
-                windows.add(put.expires)
-                rows.append((put.key, put.etag, put.size, now, put.file, put.body, *asking(put.condition)))
-        expires = min((end for end in windows if end is not None), default=None)
-        loop = asyncio.get_running_loop()
-        if not await loop.run_in_executor(self._thread, self._take_in, rows, expires):
-            self._gone.clear()
-            return None
-        self.commits += 1
-        return [[Written(put.etag, now) for put in waiting.requests if isinstance(put, PutRow)] for waiting in batch]
 
     def _take_in(self, rows: list[Row], expires: int | None) -> bool:
         """The commit point of most batches, in turn with other processes; by `expires`, epoch ms, or not at all."""

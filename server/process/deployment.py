@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from contextlib import AbstractAsyncContextManager
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -50,6 +51,7 @@ class Deployment:
             async with open_store(self._settings) as store:
                 self._app = create_app(store, self._settings)
                 _collect_less()
+                _take_turns_sooner()
                 await send({"type": "lifespan.startup.complete"})
                 await receive()  # lifespan.shutdown
         except FhirStoreError as error:
@@ -66,6 +68,15 @@ def _collect_less() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
+
+
+def _take_turns_sooner() -> None:
+    """Let a thread that wants the interpreter have it after 0.2 ms, not 5.
+
+    Threads here do little in Python and much without it: they hand a batch to SQLite, and then hand on what it said. To
+    wait 5 ms for either is longer than the commit takes. Measured on creates: a tenth more of them.
+    """
+    sys.setswitchinterval(0.0002)
 
 
 def from_env() -> Deployment:
