@@ -108,6 +108,7 @@ class _Run:
                         await self._start(found, requests)
                     elif isinstance(found, Bundle):
                         await self._bundles.acquire()
+                        await self._slots.acquire()
                         requests.create_task(self._process(found))
                     elif isinstance(found, Unreadable):
                         self._tally.add_unreadable(found)
@@ -144,6 +145,7 @@ class _Run:
             for outcome in await self._sender.process(bundle):
                 self._tally.add(outcome)
         finally:
+            self._slots.release()
             self._bundles.release()
         self._report()
 
