@@ -93,6 +93,13 @@ class Search:
         self.reach = names[len(names) * 3 // 4]  # going on from here joins on to some that are older
         half = names[len(names) // 2 :]
         self.pace = max(1, time_of(half[-1]) - time_of(half[0])) / len(half)
+        if self.empty is not None and self.empty <= self.reach:
+            self.empty = None  # something follows it by now
+
+    def forget_reach(self, start: str) -> None:
+        """Nothing is to be learned from `start`. If that is `reach` itself, what is known contradicts itself."""
+        if start == self.reach:
+            self.reach, self.pace = self.floor, None
 
     def nothing_after(self, start: str) -> None:
         """A LIST from `start` found nothing."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fhirstore.commit.messages import List, Protocol
 from fhirstore.history.cursor import Outlook
 from fhirstore.history.remembered import RememberedHistories
-from fhirstore.history.search import place
+from fhirstore.history.search import Search, place
 from fhirstore.history.window import Window, newest
 from fhirstore.objects.base import Listed, Page
 from tests.history.distributions import DISTRIBUTIONS, NOW, type_event
@@ -127,6 +127,20 @@ def test_nothing_is_missed_and_nothing_comes_twice(
     else:
         expected = expected[: len(seen)]
     assert seen == expected
+
+
+def test_a_place_that_nothing_followed_may_be_followed_by_many_now() -> None:
+    """Two LISTs contradict each other, since events came in between: the search goes by the later one, and ends."""
+    search = Search(NOW, "", 100, "", pace=1.0)
+    search.nothing_after(place(NOW - 5_000))
+    search.cut_off([type_event(NOW - 6_000 + n * 3, n) for n in range(1_000)])
+    for _ in range(4):
+        start = search.guess()
+        assert search.admits(start)
+    search.empty = search.floor + "0"  # whatever it was that contradicts
+    assert not search.admits(search.reach)
+    search.forget_reach(search.reach)
+    assert search.admits(search.guess())
 
 
 def test_a_process_that_was_silent_for_long_still_finds_the_newest() -> None:
