@@ -1,4 +1,4 @@
-"""Cursors as clients see them: base64url of a short JSON array, opaque, and no longer than a URL bears."""
+"""Cursors as clients see them: base64url of a short JSON array, opaque."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import msgspec
 
-_LONGEST = 4096  # characters; one may hold another
 _Cursor = TypeVar("_Cursor")
 
 
@@ -17,9 +16,9 @@ def encode(cursor: msgspec.Struct) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
 
 
-def decode(text: str, decoder: msgspec.json.Decoder[_Cursor]) -> _Cursor:
-    """Read a cursor back. Raises ValueError when it is none of this kind."""
-    if len(text) > _LONGEST:
+def decode(text: str, decoder: msgspec.json.Decoder[_Cursor], *, longest: int) -> _Cursor:
+    """Read a cursor back. Raises ValueError when it is none of this kind, or has more than `longest` characters."""
+    if len(text) > longest:
         raise ValueError("too long")
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)

@@ -60,15 +60,20 @@ class EventsCursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     outlook: Outlook | None = None
 
 
+INSTANCE = msgspec.json.Decoder(InstanceCursor)
+EVENTS = msgspec.json.Decoder(EventsCursor)
+LONGEST = 2048
+"""Characters of a cursor as text."""
+
 _Cursor = TypeVar("_Cursor", InstanceCursor, EventsCursor)
 
 
-def decode(text: str | None, kind: type[_Cursor]) -> _Cursor | None:
+def decode(text: str | None, kind: msgspec.json.Decoder[_Cursor]) -> _Cursor | None:
     """Read a cursor back; None for none. Raises InvalidResource when it is not one of this kind."""
     if text is None:
         return None
     try:
-        return opaque.decode(text, msgspec.json.Decoder(kind))
+        return opaque.decode(text, kind, longest=LONGEST)
     except ValueError as error:
         raise InvalidResource(
             "The cursor is not one that this history gave out; start again without it", code="value"

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.rules import Context
 from fhirstore.history.counting import Counting
-from fhirstore.history.cursor import EventsCursor, Outlook, decode
+from fhirstore.history.cursor import EVENTS, EventsCursor, Outlook, decode
 from fhirstore.history.page import PAGE_BYTES, HistoryPage, HistoryQuery, safe_time
 from fhirstore.history.records import Budget
 from fhirstore.history.remembered import RememberedHistories
@@ -58,7 +58,7 @@ class EventsHistory:
 
         Raises InvalidResource (cursor), Unavailable.
         """
-        cursor = decode(cursor_text, EventsCursor)
+        cursor = decode(cursor_text, EVENTS)
         as_of = safe_time(self.context) if cursor is None else cursor.as_of
         want = self.query.want
         if not want:

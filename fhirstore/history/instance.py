@@ -16,7 +16,7 @@ from fhirstore.commit.messages import Protocol
 from fhirstore.commit.reading import look
 from fhirstore.commit.rules import Context
 from fhirstore.errors import NotFound
-from fhirstore.history.cursor import InstanceCursor, decode
+from fhirstore.history.cursor import INSTANCE, InstanceCursor, decode
 from fhirstore.history.page import PAGE_BYTES, HistoryPage, HistoryQuery, safe_time
 from fhirstore.history.records import Budget, records_at
 from fhirstore.keyspace import ResourceKeys
@@ -35,7 +35,7 @@ def instance_page(
 
     Raises NotFound (never there, or purged), InvalidResource (cursor), Unavailable, CorruptRecord.
     """
-    cursor = decode(cursor_text, InstanceCursor)
+    cursor = decode(cursor_text, INSTANCE)
     as_of = safe_time(context) if cursor is None else cursor.as_of
     base, _ = yield from look(keys)
     current = base.shown

@@ -32,6 +32,7 @@ class Search:
     """`top`: epoch ms, the upper end. `floor`: nothing before it is asked for. `aim`: events to expect in a window.
 
     `pace`: ms per event where a LIST was cut off. `tried`: was a place shortly ahead of it tried?
+    `reach` stays before `empty`, so there is always a guess that is admitted.
     """
 
     top: int
@@ -94,12 +95,7 @@ class Search:
         half = names[len(names) // 2 :]
         self.pace = max(1, time_of(half[-1]) - time_of(half[0])) / len(half)
         if self.empty is not None and self.empty <= self.reach:
-            self.empty = None  # something follows it by now
-
-    def forget_reach(self, start: str) -> None:
-        """Nothing is to be learned from `start`. If that is `reach` itself, what is known contradicts itself."""
-        if start == self.reach:
-            self.reach, self.pace = self.floor, None
+            self.empty = None  # something follows it: it has come since, or an outlook was not true
 
     def nothing_after(self, start: str) -> None:
         """A LIST from `start` found nothing."""

@@ -80,7 +80,6 @@ def newest(
     while True:
         start = starts.pop(0) if starts else search.guess()
         if not search.admits(start):
-            search.forget_reach(start)
             continue
         names, complete = yield from _names(prefix, start, below)
         if not complete:

@@ -17,6 +17,7 @@ import msgspec
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.rules import Context
 from fhirstore.errors import InvalidResource
+from fhirstore.history.cursor import LONGEST
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.page import DEFAULT_COUNT, MAX_COUNT, PAGE_BYTES, HistoryQuery
 from fhirstore.history.records import Budget
@@ -54,7 +55,7 @@ class _AfterId(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
 class _Older(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="o"):
     began: Annotated[int, msgspec.Meta(ge=0, lt=10**13)]
-    history: Annotated[str, msgspec.Meta(max_length=2048)]
+    history: Annotated[str, msgspec.Meta(max_length=LONGEST)]
 
 
 _CURSORS: msgspec.json.Decoder[_AfterId | _Older] = msgspec.json.Decoder(_AfterId | _Older)
@@ -152,7 +153,7 @@ def _decode(text: str | None) -> _AfterId | _Older | None:
     if text is None:
         return None
     try:
-        return decode(text, _CURSORS)
+        return decode(text, _CURSORS, longest=2 * LONGEST)
     except ValueError as error:
         raise InvalidResource(
             "The cursor is not one that this search gave out; start again without it", code="value"
