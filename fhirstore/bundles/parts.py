@@ -48,7 +48,7 @@ def result_of(plan: Planned, outcome: Outcome) -> Result:
 def _decide(entry: Entry, id_: str, validator: Validator, skip_unchanged: bool) -> Decide:
     expected, excluded = if_match(entry), if_none_match(entry)
 
-    def build(version: int, t: int) -> bytes:
+    def build(version: int, t: int) -> bytes:  # not a Template: a bundle's resources are held once, not twice
         return json.with_identity(entry.resource or {}, id=id_, version=version, last_updated=t)
 
     match entry.interaction:

@@ -32,8 +32,9 @@ from fhirstore.objects.base import Condition, ObjectStream, Page, PutAnswer, Put
 from fhirstore.objects.body_streams import CHUNK, BytesStream, FileStream, gathered
 from fhirstore.objects.embedded_database import DATABASE, connect, is_busy, meaning, prepare
 from fhirstore.objects.embedded_listing import list_page
+from fhirstore.objects.embedded_statements import DeleteRows, PutRow
 from fhirstore.objects.embedded_turn import Turn
-from fhirstore.objects.embedded_writer import DeleteRows, GroupWriter, PutRow
+from fhirstore.objects.embedded_writer import GroupWriter
 from fhirstore.objects.etag import etag_of
 from fhirstore.objects.in_parallel import put_each
 from fhirstore.objects.large_bodies import IncomingBody, LargeBodies

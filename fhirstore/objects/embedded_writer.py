@@ -7,9 +7,9 @@ The commit of their transaction is the commit point of every request in a batch.
 inside it, in the order of arrival, so each request sees the ones before it.
 
 A batch of PUTs whose conditions hold, nearly every one, is a single statement (`embedded_inbox`) that runs in a thread.
-Other batches go statement by statement, and those run on the event loop, some 5 µs each: a thread would spend more on
-taking turns with the loop at the interpreter than on the work. What may wait runs in the thread: COMMIT, which syncs,
-and the wait for other processes.
+Other batches go statement by statement (`embedded_statements`) on the event loop, some 5 µs each: a thread would spend
+more on taking turns with the loop at the interpreter than on the work. What may wait runs in the thread: COMMIT, which
+syncs, and the wait for other processes.
 
 An answer is final only when its batch has committed. Should the commit fail, every request of the batch hears
 OutcomeUnknown, refusals too, for they may rest on a row that never came to be.
@@ -18,19 +18,19 @@ OutcomeUnknown, refusals too, for they may rest on a row that never came to be.
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from fhirstore.clock import Clock
-from fhirstore.errors import NotFollowed, ObjectError, OutcomeUnknown, PreconditionFailed, StoreBusy, WriteWindowClosed
-from fhirstore.objects.base import Condition, IfAbsent, PutAnswer, Written
+from fhirstore.errors import NotFollowed, ObjectError, OutcomeUnknown, StoreBusy
+from fhirstore.objects.base import PutAnswer, Written
 from fhirstore.objects.embedded_database import is_busy, meaning
 from fhirstore.objects.embedded_inbox import Inbox, Row, asking
+from fhirstore.objects.embedded_statements import DeleteRows, PutRow, Statements, key_of
 from fhirstore.objects.embedded_turn import Turn
 
 _BATCH_ROWS = 256  # bounds the time a batch's statements keep the event loop: one or two ms
@@ -40,21 +40,6 @@ _QUIET_ROUNDS = 4  # of the event loop; a request needs three from its socket to
 _PATIENCE = 30.0  # seconds to wait for other processes before the batch is told StoreBusy
 _NAP = 0.0005  # seconds between tries when something other than a fhirstore holds SQLite's lock
 
-_PUT = """
-INSERT INTO objects (etag, size, modified, file, body, key) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (key) DO UPDATE SET
-    etag = excluded.etag, size = excluded.size, modified = excluded.modified, file = excluded.file, body = excluded.body
-"""
-_PUT_IF_ABSENT = """
-INSERT INTO objects (etag, size, modified, file, body, key) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (key) DO NOTHING
-"""
-_PUT_IF_MATCH = """
-UPDATE objects SET etag = ?, size = ?, modified = ?, file = ?, body = ? WHERE key = ? AND etag = ?
-"""
-_DELETE = "DELETE FROM objects WHERE key = ?"
-_DELETE_MANY = "DELETE FROM objects WHERE key IN (SELECT value FROM json_each(?))"
-
 # Which files the rows of a batch let go. Temporary triggers, so that they and the function are this connection's own.
 _LET_GO = (
     "CREATE TEMP TRIGGER replaced AFTER UPDATE OF file ON main.objects WHEN old.file IS NOT NULL"
@@ -62,28 +47,6 @@ _LET_GO = (
     "CREATE TEMP TRIGGER deleted AFTER DELETE ON main.objects WHEN old.file IS NOT NULL"
     " BEGIN SELECT let_go(old.file); END",
 )
-
-
-@dataclass(slots=True)
-class PutRow:
-    """Write one object, whose body is either here or already durable in `file`, which the writer owns from now on."""
-
-    key: str
-    etag: str
-    size: int
-    body: bytes | None
-    file: str | None
-    condition: Condition | None
-    expires: int | None
-    follows: bool = False  # the rows before it in its call
-
-
-@dataclass(slots=True)
-class DeleteRows:
-    """Remove these objects, absent ones included."""
-
-    keys: tuple[str, ...]
-    expires: int | None = None
 
 
 @dataclass(slots=True)
@@ -110,7 +73,7 @@ class _Begun:
     accepted: Future[bool] | None = None
 
 
-_Answers = list[list[PutAnswer]]  # of a batch; a delete is answered with a Written without ETag
+_Answers = list[list[PutAnswer]]  # of a batch
 
 
 class GroupWriter:
@@ -127,6 +90,7 @@ class GroupWriter:
         self._connection = connection
         self._cursor = connection.cursor()
         self._inbox = Inbox(connection)
+        self._statements = Statements(self._cursor, clock)
         self._turn = turn
         self._clock = clock
         self._let_go = let_go
@@ -309,19 +273,11 @@ class GroupWriter:
 
     def _apply_all(self, batch: list[_Waiting]) -> _Answers:
         try:
-            return [self._apply_each(waiting.requests) for waiting in batch]
+            return [self._statements.apply(waiting.requests) for waiting in batch]
         except BaseException:
             self._roll_back()
             self._turn.give_up()
             raise
-
-    def _apply_each(self, requests: Sequence[PutRow | DeleteRows]) -> list[PutAnswer]:
-        answers: list[PutAnswer] = []
-        for request in requests:
-            last = isinstance(request, PutRow) and request.follows
-            missed = last and not all(isinstance(answer, Written) for answer in answers)
-            answers.append(NotFollowed(_key(request)) if missed else self._apply(request))
-        return answers
 
     def _end(self) -> None:
         """The commit point."""
@@ -336,39 +292,6 @@ class GroupWriter:
     def _roll_back(self) -> None:
         if self._connection.in_transaction:  # SQLite may have rolled back by itself
             self._cursor.execute("ROLLBACK")
-
-    def _apply(self, request: PutRow | DeleteRows) -> PutAnswer:
-        try:
-            return self._put(request) if isinstance(request, PutRow) else self._delete(request)
-        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError) as error:
-            # This statement alone was undone. Errors of the disk end the whole transaction instead.
-            return OutcomeUnknown(_key(request), meaning(error))
-        except (ValueError, OverflowError) as error:
-            return OutcomeUnknown("", f"the row cannot be bound: {type(error).__name__}")
-
-    def _put(self, put: PutRow) -> PutAnswer:
-        now = self._clock.now()
-        if put.expires is not None and now > put.expires:
-            return _late(put.key, now - put.expires)
-        row = (put.etag, put.size, now, put.file, put.body, put.key)
-        if put.condition is None:
-            self._cursor.execute(_PUT, row)
-        elif isinstance(put.condition, IfAbsent):
-            if self._cursor.execute(_PUT_IF_ABSENT, row).rowcount == 0:
-                return PreconditionFailed(put.key, "the key is taken")
-        elif self._cursor.execute(_PUT_IF_MATCH, (*row, put.condition.etag)).rowcount == 0:
-            return PreconditionFailed(put.key, "another version is there, or none")
-        return Written(put.etag, now)
-
-    def _delete(self, delete: DeleteRows) -> PutAnswer:
-        now = self._clock.now()
-        if delete.expires is not None and now > delete.expires:
-            return _late(delete.keys[0], now - delete.expires)
-        if len(delete.keys) == 1:
-            self._cursor.execute(_DELETE, delete.keys)
-        else:
-            self._cursor.execute(_DELETE_MANY, (json.dumps(delete.keys),))
-        return Written("", now)
 
     def _reply(self, batch: list[_Waiting], answers: _Answers) -> None:
         """Wake all who wait, then let go of the files that the batch made superfluous."""
@@ -392,12 +315,4 @@ def _all_told(batch: list[_Waiting], kind: type[ObjectError], detail: str) -> _A
 def _told(request: PutRow | DeleteRows, kind: type[ObjectError], detail: str) -> ObjectError:
     if kind is not OutcomeUnknown and isinstance(request, PutRow) and request.follows:
         return NotFollowed(request.key)
-    return kind(_key(request), detail)
-
-
-def _late(key: str, ago: int) -> WriteWindowClosed:
-    return WriteWindowClosed(key, f"the window closed {ago} ms ago")
-
-
-def _key(request: PutRow | DeleteRows) -> str:
-    return request.key if isinstance(request, PutRow) else ""
+    return kind(key_of(request), detail)

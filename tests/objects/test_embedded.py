@@ -22,7 +22,7 @@ from fhirstore.objects.base import IF_ABSENT, IfMatch, ObjectStore, Written
 from fhirstore.objects.embedded import EmbeddedStore
 from fhirstore.objects.embedded_database import DATABASE, connect
 from fhirstore.objects.embedded_listing import list_page, upper_bound
-from fhirstore.objects.embedded_writer import PutRow
+from fhirstore.objects.embedded_statements import PutRow
 from tests.objects.contract import ObjectStoreContract
 from tests.objects.store_under_test import MIB, MINUTE, Put, every_key
 

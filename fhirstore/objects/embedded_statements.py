@@ -1,0 +1,116 @@
+"""What the embedded store's writer is asked for, and how that is done request by request: a statement each.
+
+So goes a batch that is no single statement (`embedded_inbox`): one with a delete, or with a condition that does not
+hold. Conditions and windows are decided in the order of arrival, so each request sees the ones before it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fhirstore.clock import Clock
+from fhirstore.errors import NotFollowed, OutcomeUnknown, PreconditionFailed, WriteWindowClosed
+from fhirstore.objects.base import Condition, IfAbsent, PutAnswer, Written
+from fhirstore.objects.embedded_database import meaning
+
+_PUT = """
+INSERT INTO objects (etag, size, modified, file, body, key) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET
+    etag = excluded.etag, size = excluded.size, modified = excluded.modified, file = excluded.file, body = excluded.body
+"""
+_PUT_IF_ABSENT = """
+INSERT INTO objects (etag, size, modified, file, body, key) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (key) DO NOTHING
+"""
+_PUT_IF_MATCH = """
+UPDATE objects SET etag = ?, size = ?, modified = ?, file = ?, body = ? WHERE key = ? AND etag = ?
+"""
+_DELETE = "DELETE FROM objects WHERE key = ?"
+_DELETE_MANY = "DELETE FROM objects WHERE key IN (SELECT value FROM json_each(?))"
+
+
+@dataclass(slots=True)
+class PutRow:
+    """Write one object, whose body is either here or already durable in `file`, which the writer owns from now on."""
+
+    key: str
+    etag: str
+    size: int
+    body: bytes | None
+    file: str | None
+    condition: Condition | None
+    expires: int | None
+    follows: bool = False  # the rows before it in its call
+
+
+@dataclass(slots=True)
+class DeleteRows:
+    """Remove these objects, absent ones included."""
+
+    keys: tuple[str, ...]
+    expires: int | None = None
+
+
+def key_of(request: PutRow | DeleteRows) -> str:
+    """For errors: the key that it is about, "" for a delete."""
+    return request.key if isinstance(request, PutRow) else ""
+
+
+class Statements:
+    """Requests on the writing connection, whose transaction has begun."""
+
+    def __init__(self, cursor: sqlite3.Cursor, clock: Clock) -> None:
+        self._cursor = cursor
+        self._clock = clock
+
+    def apply(self, requests: Sequence[PutRow | DeleteRows]) -> list[PutAnswer]:
+        """The answers of one call's requests; a delete is answered with a Written without ETag.
+
+        Raises the errors of sqlite3 that end the transaction as a whole.
+        """
+        answers: list[PutAnswer] = []
+        for request in requests:
+            last = isinstance(request, PutRow) and request.follows
+            missed = last and not all(isinstance(answer, Written) for answer in answers)
+            answers.append(NotFollowed(key_of(request)) if missed else self._apply(request))
+        return answers
+
+    def _apply(self, request: PutRow | DeleteRows) -> PutAnswer:
+        try:
+            return self._put(request) if isinstance(request, PutRow) else self._delete(request)
+        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError) as error:
+            # This statement alone was undone. Errors of the disk end the whole transaction instead.
+            return OutcomeUnknown(key_of(request), meaning(error))
+        except (ValueError, OverflowError) as error:
+            return OutcomeUnknown("", f"the row cannot be bound: {type(error).__name__}")
+
+    def _put(self, put: PutRow) -> PutAnswer:
+        now = self._clock.now()
+        if put.expires is not None and now > put.expires:
+            return _late(put.key, now - put.expires)
+        row = (put.etag, put.size, now, put.file, put.body, put.key)
+        if put.condition is None:
+            self._cursor.execute(_PUT, row)
+        elif isinstance(put.condition, IfAbsent):
+            if self._cursor.execute(_PUT_IF_ABSENT, row).rowcount == 0:
+                return PreconditionFailed(put.key, "the key is taken")
+        elif self._cursor.execute(_PUT_IF_MATCH, (*row, put.condition.etag)).rowcount == 0:
+            return PreconditionFailed(put.key, "another version is there, or none")
+        return Written(put.etag, now)
+
+    def _delete(self, delete: DeleteRows) -> PutAnswer:
+        now = self._clock.now()
+        if delete.expires is not None and now > delete.expires:
+            return _late(delete.keys[0], now - delete.expires)
+        if len(delete.keys) == 1:
+            self._cursor.execute(_DELETE, delete.keys)
+        else:
+            self._cursor.execute(_DELETE_MANY, (json.dumps(delete.keys),))
+        return Written("", now)
+
+
+def _late(key: str, ago: int) -> WriteWindowClosed:
+    return WriteWindowClosed(key, f"the window closed {ago} ms ago")
