@@ -2,20 +2,25 @@
 
 A remembered base is a guess that the commit point checks: If-Match on its ETag fails when it is stale, and the write
 starts over with a GET. It is there to number and time the next version, and to tell which of its identifiers are new.
-The rest of its content may be missing, and nothing is ever read from it.
+The rest of its content is left out, and nothing is ever read from it.
+
+It is kept as few bytes, not as the objects it is made of. Those would live between short-lived ones and be freed
+thousands of requests later, so that the allocator handed out memory that no cache knew any more: 8 µs a create.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
+import msgspec
 from msgspec.structs import replace
 
 from fhirstore.commit.attempt import Base
 from fhirstore.identifiers import without_the_rest
 from fhirstore.record import Record
 
-_SMALL = 4096  # bytes of content that are not worth a copy of the record without them
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(Record).decode
 
 
 class RememberedBases:
@@ -23,26 +28,34 @@ class RememberedBases:
 
     def __init__(self, limit: int = 10_000) -> None:
         self._limit = limit
-        self._bases: OrderedDict[tuple[str, str], Base] = OrderedDict()
+        self._bases: OrderedDict[str, bytes] = OrderedDict()  # the ETag, a line's end, the record
 
     def get(self, tenant: str, key: str) -> Base | None:
         """The base to try, if any."""
-        return self._bases.get((tenant, key))
+        kept = self._bases.get(_name(tenant, key))
+        if kept is None:
+            return None
+        etag, _, record = kept.partition(b"\n")
+        return Base(_unpack(record), etag.decode(), whole=False)
 
     def remember(self, tenant: str, key: str, record: Record, etag: str) -> None:
         """`current.json` held `record` under `etag` a moment ago."""
-        name = (tenant, key)
+        name, start = _name(tenant, key), etag.encode() + b"\n"
         known = self._bases.get(name)
-        if known is not None and known.etag == etag:
+        if known is not None:
             self._bases.move_to_end(name)
-            return
-        if record.resource is not None and len(record.resource) > _SMALL:
+            if known.startswith(start):
+                return
+        if record.resource:
             record = replace(record, resource=without_the_rest(record.resource))
-        self._bases[name] = Base(record, etag, whole=False)
-        self._bases.move_to_end(name)
+        self._bases[name] = start + _pack(record)
         if len(self._bases) > self._limit:
             self._bases.popitem(last=False)
 
     def forget(self, tenant: str, key: str) -> None:
         """It turned out to be stale, or became so."""
-        self._bases.pop((tenant, key), None)
+        self._bases.pop(_name(tenant, key), None)
+
+
+def _name(tenant: str, key: str) -> str:
+    return f"{tenant}\n{key}"  # neither has a line's end
