@@ -30,8 +30,7 @@ def sha256(body: bytes) -> str:
 def feed(hash: Hash, body: bytes) -> None:
     """`hash.update(body)`."""
     if _PIECE < len(body) < _LARGE:
-        view = memoryview(body)
         for start in range(0, len(body), _PIECE):
-            hash.update(view[start : start + _PIECE])
+            hash.update(body[start : start + _PIECE])  # a copy takes less time than a view
     else:
         hash.update(body)

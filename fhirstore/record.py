@@ -72,7 +72,7 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 _encode_head = msgspec.json.Encoder().encode
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, array_like=True):
     """One version. `resource` is None in a tombstone, and in a stub (`version` 0)."""
 
     version: int

@@ -152,24 +152,29 @@ class EmbeddedStore:
 
     async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
         """In one commit, unless a body goes to a file; in the order given."""
-        if any(len(put.body) > self._large for put in puts):
-            if not puts[-1].follows:
-                return await put_each(self, puts)
-            task = asyncio.create_task(self._put_large(puts))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            return await asyncio.shield(task)
         etags: dict[int, str] = {}  # by the body's identity: a version's two objects share one
         rows: list[PutRow] = []
         for put in puts:
             body = put.body
+            size = len(body)
+            if size > self._large:
+                return await self._put_large(puts)
             etag = etags.get(id(body))
             if etag is None:
                 etag = etags[id(body)] = etag_of(body)
-            rows.append(PutRow(put.key, etag, len(body), body, None, put.condition, put.expires, put.follows))
+            rows.append(PutRow(put.key, etag, size, body, None, put.condition, put.expires, put.follows))
         return await self._writer.write(*rows)
 
     async def _put_large(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
+        """Each in a commit of its own, since a body goes to a file."""
+        if not puts[-1].follows:
+            return await put_each(self, puts)
+        task = asyncio.create_task(self._put_in_order(puts))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def _put_in_order(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
         """The last one follows the others, as on a bucket, only that nobody can call it off in between."""
         answers = [*await put_each(self, puts[:-1])]
         written = all(isinstance(answer, Written) for answer in answers)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from fhirstore.clock import Clock
 from fhirstore.errors import NotFollowed, OutcomeUnknown, PreconditionFailed, WriteWindowClosed
@@ -32,8 +33,7 @@ _DELETE = "DELETE FROM objects WHERE key = ?"
 _DELETE_MANY = "DELETE FROM objects WHERE key IN (SELECT value FROM json_each(?))"
 
 
-@dataclass(slots=True)
-class PutRow:
+class PutRow(msgspec.Struct):
     """Write one object, whose body is either here or already durable in `file`, which the writer owns from now on."""
 
     key: str
@@ -46,8 +46,7 @@ class PutRow:
     follows: bool = False  # the rows before it in its call
 
 
-@dataclass(slots=True)
-class DeleteRows:
+class DeleteRows(msgspec.Struct):
     """Remove these objects, absent ones included."""
 
     keys: tuple[str, ...]

@@ -23,7 +23,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+
+import msgspec
 
 from fhirstore.clock import Clock
 from fhirstore.errors import NotFollowed, ObjectError, OutcomeUnknown, StoreBusy
@@ -49,8 +50,7 @@ _LET_GO = (
 )
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct):
     """Requests of one call. Their `answers` come together."""
 
     requests: tuple[PutRow | DeleteRows, ...]
@@ -63,8 +63,7 @@ class _Waiting:
         return isinstance(last, PutRow) and last.follows
 
 
-@dataclass(slots=True)
-class _Begun:
+class _Begun(msgspec.Struct):
     """A batch under way since `now`, epoch ms. `accepted`: what the thread makes of it; None: it takes several
     statements."""
 
