@@ -14,7 +14,7 @@ from fhirstore.commit.drive import drive
 from fhirstore.definitions.load import definitions
 from fhirstore.errors import FhirStoreError
 from fhirstore.resources import Version
-from fhirstore.search.candidates import find
+from fhirstore.search.candidates import find_or_be_sure
 from fhirstore.search.criteria import Criteria, parse_condition
 from fhirstore.tenancy import Place
 
@@ -65,7 +65,7 @@ async def look_up(
 async def _found(place: Place, question: Question, most: int, release: str) -> Found:
     type_, text = question
     criteria = parse_condition(resources.known_type(type_, definitions(release).resources), text, release=release)
-    matches = await drive(find(place.keys, criteria, most=most), place.objects)
+    matches = await drive(find_or_be_sure(place.keys, criteria, most=most), place.objects)
     versions = [
         resources.version_of(match.keys.type, match.keys.id, match.base.record)
         for match in matches

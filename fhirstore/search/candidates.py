@@ -101,15 +101,15 @@ def find(keys: Keyspace, criteria: Criteria, *, most: int = 2) -> Protocol[list[
     return found
 
 
-def find_or_be_sure(keys: Keyspace, criteria: Criteria) -> Protocol[list[Match]]:
-    """Up to two matches; none only if there was a moment when nothing matched. Raises as `find`, Contention.
+def find_or_be_sure(keys: Keyspace, criteria: Criteria, *, most: int = 2) -> Protocol[list[Match]]:
+    """Up to `most` matches; none only if there was a moment when nothing matched. Raises as `find`, Contention.
 
     Where there were candidates, one looks again, until those that still are there have not changed since they were read
     the time before: then, at the LIST between, nothing matched. So 1 LIST more where one that matched lately does not.
     """
     before: dict[str, str | None] | None = None
     for _ in range(_LOOKS):
-        found, others = yield from _look(keys, criteria, 2)
+        found, others = yield from _look(keys, criteria, most)
         unchanged = before is not None and others.items() <= before.items()
         if found or unchanged or not others or criteria.ids:
             return found

@@ -10,7 +10,7 @@ from fhirstore.commit.messages import Batch, Protocol, Replies
 from fhirstore.commit.purge import purge
 from fhirstore.commit.remembered import RememberedBases
 from fhirstore.commit.rules import Rules
-from fhirstore.commit.single import Decide, Draft, write
+from fhirstore.commit.single import Draft, write
 from fhirstore.identifiers import names
 from fhirstore.keyspace import IndexEntry, Keyspace, parse_index_entry
 from fhirstore.objects.base import ObjectStore
@@ -19,20 +19,10 @@ from fhirstore.objects.metered import MeteredStore
 from fhirstore.search.candidates import find_or_be_sure
 from fhirstore.search.criteria import parse_condition
 from tests.commit.writing import context, run
+from tests.identity.carrying import carrying
 
 SPACE = Keyspace("")
 KEYS = SPACE.resource("Patient", "p")
-
-
-def carrying(*values: str, size: int = 0) -> Decide:
-    """A PUT of a resource with these identifiers, written `value` or `system|value`, and `size` bytes more."""
-    parts = [value.rpartition("|") for value in values]
-    carried = ",".join(
-        f'{{"system":"{system}","value":"{value}"}}' if bar else f'{{"value":"{value}"}}'
-        for system, bar, value in parts
-    )
-    body = f'{{"resourceType":"Patient","identifier":[{carried}],"x":"{"y" * size}"}}'.encode()
-    return lambda _: Draft("PUT", lambda _version, _t: body)
 
 
 async def entries(store: ObjectStore) -> list[IndexEntry]:
