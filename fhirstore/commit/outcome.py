@@ -1,8 +1,9 @@
 """The commit point, and finding out what became of it when the answer does not say.
 
 A lost answer, a 500, a 412 that may be the echo of one's own first try: each is settled by reading back. `current`
-at our version: the op token decides. Beyond it: the token in the slot decides. Still at the base: if the ETag moved,
-or the store's clock is past the write window, our PUT did not land and cannot land any more; otherwise send it again.
+at our version: the op token decides. Beyond it: the token of the version that was passed decides. Still at the base: if
+the ETag moved, or the store's clock is past the write window, our PUT did not land and cannot land any more; otherwise
+send it again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import msgspec
 
 from fhirstore.commit.attempt import Attempt
 from fhirstore.commit.messages import NOT_SENT, Absent, Get, NotSent, Pause, Protocol, Reply
-from fhirstore.commit.reading import ask
+from fhirstore.commit.reading import ask, passed
 from fhirstore.commit.rules import Context
 from fhirstore.errors import Unavailable, WriteOutcomeUnknown
 from fhirstore.objects.base import Written
@@ -66,8 +67,8 @@ def _verdict(attempt: Attempt, context: Context) -> Protocol[bool | None]:
     if current.floor >= attempt.record.version:
         raise WriteOutcomeUnknown(_PURGED)
     if current.version > attempt.record.version:
-        (slot,) = yield from ask(Get(attempt.slot))
-        if isinstance(slot, Absent):  # it was there when `current` was read: only a purge takes it away
+        op = yield from passed(attempt.keys, current, attempt.record.version, since=reply.date, rules=context.rules)
+        if op is None:
             raise WriteOutcomeUnknown(_PURGED)
-        return decode(slot.body, attempt.slot).op == attempt.record.op
+        return op == attempt.record.op
     return current.version == attempt.record.version and current.op == attempt.record.op

@@ -3,9 +3,12 @@
 `current.json` is the truth: 1 GET. A version object is a reservation until `current` reaches its version, so vread
 GETs both, in parallel. What it read in the slot was the committed version, and not an attempt that died there and was
 written over a moment later, if `current` carries the same op token, or names it as its `prior`, or is so old that it
-stood before the slot was read. Otherwise, for a resource that gained two versions within seconds, it reads both once
-more: now the slot is final. Only a purge takes it away, and what then appears there is no version: where the slot was
-read later than `current`, `current` is read again to see whether there was one.
+stood before the slot was read. Otherwise, for a resource that gained two versions within seconds, it reads the slot
+once more: now it is final.
+
+R3: a version object that is read after `current` is the version, unless a purge took that away in between and a dead
+attempt's PUT came after the purge. Such a PUT is as young as its window. So what may have been written after `current`
+was read is believed only if `current`, read again, has not been purged up to there (`stands`).
 
 Where `current` holds an intent, the transaction's record says what to believe, and nobody waits: 2 GET more, in
 parallel. Committed: the next version counts, and its slot is final. Aborted, or not there: it does not. Records are
@@ -109,14 +112,38 @@ def vread(keys: ResourceKeys, version: int, *, rules: Rules) -> Protocol[Record 
         return slot if slot is not None and slot.op == current.op else None
     if slot is not None and current.version == version + 1 and current.prior == slot.op:
         return slot
-    if slot is None or current.t + rules.settled_for(current) >= slot_reply.date:
-        slot_reply, current_reply = yield from ask(Get(slot_key), Get(keys.current))
+    if slot is None or rules.may_follow(current, slot_reply.date):
+        (slot_reply,) = yield from ask(Get(slot_key))
         slot = _record(slot_reply, slot_key)
-    if slot is not None and slot_reply.date > current_reply.date:
-        (current_reply,) = yield from ask(Get(keys.current))
-        if isinstance(current_reply, Absent) or decode(current_reply.body, keys.current).floor >= version:
-            return None
-    return slot
+    if slot is None or (yield from stands(keys, slot, since=current_reply.date, rules=rules)):
+        return slot
+    return None
+
+
+def passed(keys: ResourceKeys, current: Record, version: int, *, since: int, rules: Rules) -> Protocol[str | None]:
+    """The op token of a version that `current`, read at `since` (epoch ms), has passed; None: it was purged since then.
+
+    Raises Unavailable, CorruptRecord.
+    """
+    if current.version == version + 1 and current.prior is not None:
+        return current.prior
+    key = keys.version(version)
+    (reply,) = yield from ask(Get(key))
+    if isinstance(reply, Absent):
+        return None
+    slot = decode(reply.body, key)
+    return slot.op if (yield from stands(keys, slot, since=since, rules=rules)) else None
+
+
+def stands(keys: ResourceKeys, slot: Record, *, since: int, rules: Rules) -> Protocol[bool]:
+    """R3: is this, from the slot of a version that `current`, read at `since` (epoch ms), has passed, the version?
+
+    No request where it is as old as nearly always, else 1 GET. Raises Unavailable, CorruptRecord.
+    """
+    if not rules.may_follow(slot, since):
+        return True
+    (reply,) = yield from ask(Get(keys.current))
+    return not isinstance(reply, Absent) and decode(reply.body, keys.current).floor < slot.version
 
 
 def ask(*gets: Get) -> Protocol[tuple[StoredObject | Absent, ...]]:

@@ -41,6 +41,10 @@ class Rules(msgspec.Struct, frozen=True):
         """The same for one version, where it is known who made it: a transaction or a write by itself."""
         return (self.transaction_window if record.parts else self.window) + self.apply
 
+    def may_follow(self, record: Record, date: int) -> bool:
+        """Could what carries this record have been written after `date`, epoch ms on the store's clock?"""
+        return record.t + self.settled_for(record) >= date
+
 
 class Context(msgspec.Struct, frozen=True):
     """`now`: the store's clock as best known here, epoch ms; `ids`: op tokens, nonces and jitter."""

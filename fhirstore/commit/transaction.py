@@ -29,7 +29,7 @@ from fhirstore.commit.decision import COMMITTED, Decision, decode_decision
 from fhirstore.commit.finishing import finish, roll_back
 from fhirstore.commit.intents import base_for
 from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
-from fhirstore.commit.reading import ask, glance
+from fhirstore.commit.reading import ask, glance, passed
 from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.commit.single import Decide, Draft, Outcome
@@ -43,11 +43,12 @@ from fhirstore.errors import (
 )
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.objects.base import IF_ABSENT, Written
-from fhirstore.record import Intent, decode
+from fhirstore.record import Intent
 from fhirstore.slices import slices
 
 _SENDS = 6
 _LOOKS = 60
+_PURGED = "A resource was purged meanwhile; whether this version was there is not known"
 _OVERDUE = 3  # attempts that took longer than their window: others would not do better
 
 
@@ -204,19 +205,24 @@ def _commit(changes: Sequence[Change], context: Context) -> Protocol[bool]:
             if not isinstance(found, Absent):
                 return decode_decision(found.body, key).committed
             if found.date > plan.expires + context.rules.apply:
-                return (yield from _was_committed(changes[0]))
+                return (yield from _was_committed(changes[0], context))
         except Unavailable as silent:
             raise WriteOutcomeUnknown("The object store went away around the commit; read back") from silent
         yield Pause(min(0.05 * 2**n, 1.0))
     raise WriteOutcomeUnknown("The object store did not settle the commit; read back")
 
 
-def _was_committed(change: Change) -> Protocol[bool]:
+def _was_committed(change: Change, context: Context) -> Protocol[bool]:
     """The window is over and there is no record: none landed, or we slept until it was final and gone."""
-    base, _ = yield from glance(change.keys)
-    if base.record is None or base.etag == change.placed or base.version < change.record.version:
+    base, date = yield from glance(change.keys)
+    version = change.record.version
+    if base.record is None or base.etag == change.placed or base.version < version:
         return False
-    if base.record.floor >= change.record.version:
-        raise WriteOutcomeUnknown("A resource was purged meanwhile; whether this version was there is not known")
-    (found,) = yield from ask(Get(change.slot))
-    return not isinstance(found, Absent) and decode(found.body, change.slot).op == change.plan.tx
+    if base.record.floor >= version:
+        raise WriteOutcomeUnknown(_PURGED)
+    if base.version == version:
+        return base.record.op == change.plan.tx
+    op = yield from passed(change.keys, base.record, version, since=date, rules=context.rules)
+    if op is None:
+        raise WriteOutcomeUnknown(_PURGED)
+    return op == change.plan.tx

@@ -3,11 +3,13 @@
 An event is written before its version is committed, and an attempt that died left its events behind. An event counts
 only if the resource's current version has reached its version, and that version carries the event's op token. So GET
 current comes first, once per resource; it is the version itself as often as not. Otherwise the version object is
-read after it, and so is final. Below the sweeper's watermark the version object alone says enough.
+read after it, and so is final, unless a purge comes in between (R3 of `commit.reading`). Below the sweeper's watermark
+the version object alone says enough.
 
 The versions of a transaction count all together, or none of them: see `together`.
 
-At most two GET per event; at most 64 are under way, fewer where the versions met so far are large.
+At most two GET per event, and one more per resource that gained two versions within the last seconds; at most 64 are
+under way, fewer where the versions met so far are large.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from dataclasses import dataclass, field, replace
 from msgspec import structs
 
 from fhirstore.commit.messages import Protocol
+from fhirstore.commit.rules import Rules
 from fhirstore.errors import InvalidResource
-from fhirstore.history.records import Budget, currents_at, records_at
+from fhirstore.history.records import Budget, Seen, currents_at, records_at
 from fhirstore.history.together import Looks, Stretch, after, at, torn
 from fhirstore.keyspace import RECEIPT, Event, Keyspace, ResourceKeys, parse_event
 from fhirstore.record import Record
@@ -40,8 +43,9 @@ class Counting:
     listed: Mapping[str, None]  # all that were listed, to choose from
     stretch: Stretch  # of this history, of which they are all
     kept: int  # see `together`
+    rules: Rules
     oldest_first: bool = False
-    _currents: dict[str, Record | None] = field(default_factory=dict)  # by key of current.json
+    _currents: dict[str, Seen | None] = field(default_factory=dict)  # by key of current.json; without their content
 
     def versions(self, names: Sequence[str], budget: Budget) -> Protocol[tuple[list[Version], int] | None]:
         """The versions among the events, in order; and how many events were looked at before the page was full.
@@ -85,8 +89,8 @@ class Counting:
 
     def _reached(self, event: Event, keys: ResourceKeys) -> bool:
         """Had its resource come to this version when it was looked at?"""
-        current = self._currents.get(keys.current)
-        return current is not None and event.version <= current.version
+        seen = self._currents.get(keys.current)
+        return seen is not None and event.version <= seen.record.version
 
     def _event(self, name: str) -> _Found | None:
         try:
@@ -101,22 +105,41 @@ class Counting:
         unseen = {keys.current: keys for event, keys in events if self._in_doubt(event)}
         for key in self._currents:
             unseen.pop(key, None)
-        records = yield from currents_at([unseen[key] for key in sorted(unseen)])
-        self._currents |= {key: _without_content(records.get(key)) for key in unseen}
+        currents = yield from currents_at([unseen[key] for key in sorted(unseen)])
+        self._currents |= {key: _without_content(currents.get(key)) for key in unseen}
         counting = [(event, keys) for event, keys in events if self._may_count(event, keys)]
-        for event, keys in counting:
-            current = records.get(keys.current)
-            if current is not None and current.version == event.version:
-                records[keys.version(event.version)] = current
+        records = {
+            keys.version(seen.record.version): seen.record
+            for _, keys in counting
+            if (seen := currents.get(keys.current)) is not None
+        }
         slots = {key for event, keys in counting for key in self._slots(event, keys)} - records.keys()
         records |= yield from records_at(sorted(slots))
-        return [
-            (event, record)
+        counted = [
+            (event, keys, record)
             for event, keys in counting
             if (record := records.get(keys.version(event.version))) is not None
             and record.op == event.op
             and self._was_current(event, keys, records)
         ]
+        purged = yield from self._purged_since(counted, records)
+        return [(event, record) for event, keys, record in counted if record.version > purged.get(keys.current, 0)]
+
+    def _purged_since(
+        self, counted: Sequence[tuple[Event, ResourceKeys, Record]], records: Mapping[str, Record]
+    ) -> Protocol[dict[str, int]]:
+        """Up to where resources were purged since their `current` was read, where that matters: R3."""
+        doubtful: dict[str, ResourceKeys] = {}
+        purged: dict[str, int] = {}
+        for _, keys, record in counted:
+            seen = self._currents.get(keys.current)
+            if seen is None or record.op == seen.record.op or not self.rules.may_follow(record, seen.date):
+                continue
+            if not _is_named(record, keys, seen.record, records):
+                doubtful[keys.current] = keys
+                purged[keys.current] = seen.record.version  # if there is nothing any more
+        now = yield from currents_at(list(doubtful.values()))
+        return purged | {key: seen.record.floor for key, seen in now.items()}
 
     def _in_doubt(self, event: Event) -> bool:
         """Must `current` be asked about it?"""
@@ -127,24 +150,25 @@ class Counting:
             return False
         if not self._in_doubt(event):
             return True
-        current = self._currents[keys.current]
-        if current is None or not current.floor < event.version <= current.version:
+        seen = self._currents[keys.current]
+        if seen is None or not seen.record.floor < event.version <= seen.record.version:
             return False
+        current = seen.record
         return not (self._is_before(event) and event.version < current.version and current.t <= self._at_start)
 
     def _slots(self, event: Event, keys: ResourceKeys) -> Iterator[str]:
         """The version objects that tell about it: its own, and where time matters the next version's."""
         yield keys.version(event.version)
-        current = self._currents.get(keys.current)
-        if self._is_before(event) and current is not None and event.version + 1 < current.version:
+        seen = self._currents.get(keys.current)
+        if self._is_before(event) and seen is not None and event.version + 1 < seen.record.version:
             yield keys.version(event.version + 1)
 
     def _was_current(self, event: Event, keys: ResourceKeys, records: dict[str, Record]) -> bool:
         """In the period asked for? A version is current until the next one is made."""
         if not self._is_before(event):
             return True
-        current = self._currents[keys.current]
-        if current is None or current.version <= event.version + 1:
+        seen = self._currents[keys.current]
+        if seen is None or seen.record.version <= event.version + 1:
             return True  # it still is, or `_may_count` saw when the next one came
         after = records.get(keys.version(event.version + 1))
         return after is not None and after.t > self._at_start
@@ -157,8 +181,16 @@ class Counting:
         return 0 if self.at is None else self.at.start
 
 
-def _without_content(record: Record | None) -> Record | None:
-    return None if record is None else structs.replace(record, resource=None)
+def _is_named(record: Record, keys: ResourceKeys, current: Record, records: Mapping[str, Record]) -> bool:
+    """Is it known, from the version after it, that this is the one that was committed?"""
+    following = records.get(keys.version(record.version + 1))
+    if current.version == record.version + 1:
+        following = current
+    return following is not None and following.prior == record.op
+
+
+def _without_content(seen: Seen | None) -> Seen | None:
+    return None if seen is None else Seen(structs.replace(seen.record, resource=None), seen.date)
 
 
 def _op(name: str) -> str:

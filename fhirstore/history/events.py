@@ -136,5 +136,6 @@ class EventsHistory:
             dict.fromkeys(window.names),
             stretch,
             kept=now - self.context.rules.keep_transactions,
+            rules=self.context.rules,
             oldest_first=self.query.oldest_first,
         )

@@ -1,8 +1,10 @@
 """The history of one resource: one page. Versions count 1, 2, 3 …, so no LIST is needed.
 
 GET current says which is the newest and which were purged; the others are read by number, in parallel, after it, and
-so are final. A page of n entries costs at most n + 1 GET in 2 round trips. Where a time is in question, its place is
-looked for: times grow with the numbers, and 8 versions at a time are probed, 1 round trip per factor of nine.
+so are final, unless a purge comes in between (R3 of `commit.reading`). A page of n entries costs at most n + 1 GET in 2
+round trips; one of each more where it holds a version of the last seconds that no other one names as its `prior`. Where
+a time is in question, its place is looked for: times grow with the numbers, and 8 versions at a time are probed, 1
+round trip per factor of nine.
 
 https://hl7.org/fhir/R4/http.html#history
 """
@@ -13,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.reading import look
-from fhirstore.commit.rules import Context
+from fhirstore.commit.reading import glance, look
+from fhirstore.commit.rules import Context, Rules
 from fhirstore.errors import NotFound
 from fhirstore.history.cursor import INSTANCE, InstanceCursor, decode
 from fhirstore.history.page import PAGE_BYTES, HistoryPage, HistoryQuery, safe_time
@@ -37,11 +39,11 @@ def instance_page(
     """
     cursor = decode(cursor_text, INSTANCE)
     as_of = safe_time(context) if cursor is None else cursor.as_of
-    base, _ = yield from look(keys)
+    base, read_at = yield from look(keys)
     current = base.shown
     if current is None:
         raise NotFound("No such resource")
-    versions = _Versions(keys, current)
+    versions = _Versions(keys, current, read_at, context.rules)
     total = current.version - current.floor if query.since is None and query.at is None else None
     if not query.want:
         return HistoryPage((), None, as_of, total)
@@ -60,11 +62,14 @@ def instance_page(
 
 @dataclass(slots=True)
 class _Versions:
-    """The versions of one resource up to `current`; what was read of them is kept in `_read`."""
+    """The versions of one resource up to `current`, which was read at `read_at`; what else was read is kept."""
 
     keys: ResourceKeys
     current: Record
+    read_at: int  # epoch ms
+    rules: Rules
     _read: dict[int, Record] = field(default_factory=dict)
+    _priors: dict[int, str | None] = field(default_factory=dict)  # by the number of the version that is named
 
     def asked_for(self, query: HistoryQuery) -> Protocol[tuple[int, int]]:
         """The numbers of the first and the last version in question; the first is greater when there are none."""
@@ -94,15 +99,27 @@ class _Versions:
     def read(self, numbers: range, budget: Budget) -> Protocol[tuple[list[Version], int]]:
         """These versions, in order; and how many numbers were looked at before the page was full."""
         budget.expect(self.current)
-        shown: list[Version] = []
+        found: list[Record] = []
         looked = 0
         while looked < len(numbers) and budget.room > 0:
             chunk = numbers[looked : looked + budget.at_once]
             looked += len(chunk)
             for record in (yield from self._records(chunk)).values():
                 budget.spend(record)
-                shown.append(version_of(self.keys.type, self.keys.id, record))
-        return shown, looked
+                found.append(record)
+        purged = yield from self._purged_since(found)
+        return [version_of(self.keys.type, self.keys.id, record) for record in found if record.version > purged], looked
+
+    def _purged_since(self, found: Sequence[Record]) -> Protocol[int]:
+        """Up to where the resource was purged since `current` was read; 0 where that does not matter to these."""
+        if not any(self.rules.may_follow(record, self.read_at) and not self._is_named(record) for record in found):
+            return 0
+        base, _ = yield from glance(self.keys)
+        return self.current.version if base.record is None else base.record.floor
+
+    def _is_named(self, record: Record) -> bool:
+        """Is it known, from the version after it, that this is the one that was committed?"""
+        return record is self.current or self._priors.get(record.version) == record.op
 
     def _records(self, numbers: Sequence[int]) -> Protocol[dict[int, Record]]:
         """Those of these versions that are there."""
@@ -111,7 +128,9 @@ class _Versions:
         read = yield from records_at(list(missing))
         found = {missing[key]: record for key, record in read.items()}
         for number, record in found.items():
+            self._priors[number - 1] = record.prior
             if len(record.resource or b"") <= _WORTH_KEEPING:
                 self._read[number] = record
+        self._priors[self.current.version - 1] = self.current.prior
         known = self._read | found | {self.current.version: self.current}
         return {number: known[number] for number in numbers if number in known}

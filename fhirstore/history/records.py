@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from fhirstore.commit.messages import Absent, Get, Protocol
 from fhirstore.commit.reading import ask, seen
 from fhirstore.commit.side_by_side import side_by_side
@@ -37,16 +39,27 @@ class Budget:
         self.room -= len(record.resource or b"")
 
 
-def currents_at(resources: Sequence[ResourceKeys]) -> Protocol[dict[str, Record]]:
+class Seen(msgspec.Struct, frozen=True):
+    """What a reader saw of a resource, and the store's date (epoch ms) when `current.json` was read."""
+
+    record: Record
+    date: int
+
+
+def currents_at(resources: Sequence[ResourceKeys]) -> Protocol[dict[str, Seen]]:
     """What readers see of these resources, by key of `current.json`. 1 GET each, 2 or 3 more where an intent stands.
 
     Raises Unavailable, CorruptRecord.
     """
-    records: dict[str, Record] = {}
+    records: dict[str, Seen] = {}
     for batch in slices(resources, IN_FLIGHT):
         replies = yield from ask(*(Get(keys.current) for keys in batch))
         found = yield from side_by_side([seen(keys, reply) for keys, reply in zip(batch, replies, strict=True)])
-        records |= {keys.current: record for keys, record in zip(batch, found, strict=True) if record is not None}
+        records |= {
+            keys.current: Seen(record, reply.date)
+            for keys, record, reply in zip(batch, found, replies, strict=True)
+            if record is not None
+        }
     return records
 
 

@@ -95,7 +95,7 @@ def torn(keys: Keyspace, transactions: Mapping[str, int], looks: Looks, *, kept:
                 missing[tx] = parts
     resources = {keys.resource(type_, id_) for parts in missing.values() for type_, id_, _ in parts}
     currents = yield from currents_at(sorted(resources, key=lambda resource: resource.current))
-    floors = {key: record.floor for key, record in currents.items()}
+    floors = {key: seen.record.floor for key, seen in currents.items()}
     return {
         tx
         for tx, parts in missing.items()

@@ -9,13 +9,22 @@ import pytest
 from msgspec.structs import replace
 
 from fhirstore.commit.drive import drive
-from fhirstore.commit.messages import Batch, Get, Protocol, Replies
+from fhirstore.commit.messages import Batch, Get, Protocol, Replies, Unknown
 from fhirstore.commit.purge import Purged, purge
 from fhirstore.commit.reading import look, read, vread
 from fhirstore.commit.remembered import RememberedBases
 from fhirstore.commit.rules import Rules
 from fhirstore.commit.single import write
-from fhirstore.errors import ConditionalConflict, ObjectError, OutcomeUnknown, PreconditionFailed, StoreBusy
+from fhirstore.errors import (
+    ConditionalConflict,
+    ObjectError,
+    OutcomeUnknown,
+    PreconditionFailed,
+    StoreBusy,
+    WriteOutcomeUnknown,
+)
+from fhirstore.history.instance import instance_page
+from fhirstore.history.page import HistoryQuery
 from fhirstore.objects.base import Condition, Written
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.metered import MeteredStore
@@ -238,6 +247,17 @@ async def test_the_slot_of_a_dead_attempt_is_not_taken_for_a_version() -> None:
     assert outcome.record.version == 3
 
 
+def _once(batch: Batch) -> Protocol[Replies]:
+    return (yield batch)
+
+
+async def _written_into_its_slot_after_a_purge(store: MemoryStore, clock: HandClock) -> None:
+    """All is purged, and then a dead attempt's late PUT lands where version 1 was."""
+    first = decode((await store.get(KEYS.version(1))).body, "k")
+    await _purge(store, clock)
+    await store.put(KEYS.version(1), replace(first, op="another", t=clock.ms).encode())
+
+
 async def test_what_appears_in_a_slot_after_a_purge_is_not_taken_for_the_version() -> None:
     """A vread's answers lie a purge and a dead attempt's late PUT apart: `current` from before, the slot from after."""
     clock = HandClock()
@@ -247,15 +267,47 @@ async def test_what_appears_in_a_slot_after_a_purge_is_not_taken_for_the_version
     protocol = vread(KEYS, 1, rules=Rules())
     next(protocol)
     current = await store.get(KEYS.current)
-    orphan = replace(decode((await store.get(KEYS.version(1))).body, "k"), op="another")
-    await _purge(store, clock)
-    await store.put(KEYS.version(1), orphan.encode())
+    await _written_into_its_slot_after_a_purge(store, clock)
     clock.ms += SETTLED
-    again = protocol.send((await store.get(KEYS.version(1)), current))
-    assert again == (Get(KEYS.current),)
+    assert protocol.send((await store.get(KEYS.version(1)), current)) == (Get(KEYS.current),)
     with pytest.raises(StopIteration) as end:
         protocol.send((await store.get(KEYS.current),))
     assert end.value.value is None
+
+
+async def test_a_history_over_a_purge_does_not_show_what_appears_in_a_slot_after_it() -> None:
+    """The same for a page of the resource's versions, which are read after `current`."""
+    clock = HandClock()
+    store = MemoryStore(clock)
+    await _written(3, store, clock)
+    clock.ms += SETTLED
+    protocol = instance_page(KEYS, HistoryQuery(), None, context=context(store))
+    next(protocol)
+    slots = protocol.send((await store.get(KEYS.current),))
+    assert slots == (Get(KEYS.version(2)), Get(KEYS.version(1)))
+    second = await store.get(KEYS.version(2))
+    await _written_into_its_slot_after_a_purge(store, clock)
+    assert protocol.send((second, await store.get(KEYS.version(1)))) == (Get(KEYS.current),)
+    with pytest.raises(StopIteration) as end:
+        protocol.send((await store.get(KEYS.current),))
+    assert end.value.value.versions == ()
+
+
+async def test_nobody_takes_a_committed_write_for_lost_because_of_what_appears_in_its_slot_after_a_purge() -> None:
+    """Its answer was lost, others went on, all was purged, and a dead attempt took the slot: it is not done again."""
+    clock = HandClock()
+    store = MemoryStore(clock)
+    protocol = write(KEYS, increment(), context=context(store))
+    puts = protocol.send(await drive(_once(next(protocol)), store))
+    replies = await drive(_once(puts), store)
+    assert all(isinstance(reply, Written) for reply in replies)
+    await _written(2, store, clock)
+    assert protocol.send((*replies[:-1], Unknown())) == (Get(KEYS.current),)
+    assert protocol.send((await store.get(KEYS.current),)) == (Get(KEYS.version(1)),)
+    await _written_into_its_slot_after_a_purge(store, clock)
+    assert protocol.send((await store.get(KEYS.version(1)),)) == (Get(KEYS.current),)
+    with pytest.raises(WriteOutcomeUnknown):
+        protocol.send((await store.get(KEYS.current),))
 
 
 async def test_the_operation_is_off_unless_the_setting_says_so() -> None:

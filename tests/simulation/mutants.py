@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from fhirstore.commit import abandoned, attempt, intents, outcome, purge, reading, single
 from fhirstore.commit.attempt import Attempt
+from fhirstore.commit.rules import Rules
+from fhirstore.history import counting, instance
 from fhirstore.record import Record
 from fhirstore.sweep import removal, run, standing
 from tests.simulation.bucket import Bucket
@@ -118,15 +120,15 @@ _COMMIT = (
     Mutant(
         "built upon taken for ours",
         outcome._verdict,
-        "decode(slot.body, attempt.slot).op == attempt.record.op",
-        "True",
+        "return op == attempt.record.op",
+        "return True",
         within=2_000,
     ),
     Mutant(
         "built upon taken for lost",
         outcome._verdict,
-        "decode(slot.body, attempt.slot).op == attempt.record.op",
-        "False",
+        "return op == attempt.record.op",
+        "return False",
     ),
 )
 
@@ -143,20 +145,21 @@ _READING = (
     Mutant(
         "vread never looks twice",
         reading.vread,
-        "if slot is None or current.t + rules.settled_for(current) >= slot_reply.date",
+        "if slot is None or rules.may_follow(current, slot_reply.date)",
         "if False",
         within=1_200,
         shape="watched",
     ),
     Mutant("vread forgets prior", reading.vread, " and current.prior == slot.op", "", within=1_200, shape="watched"),
     Mutant(
-        "vread without settling",
-        reading.vread,
-        "current.t + rules.settled_for(current)",
-        "current.t",
+        "nothing settles",
+        Rules.may_follow,
+        "record.t + self.settled_for(record)",
+        "record.t",
         within=2_300,
         shape="watched",
     ),
+    Mutant("any version names any other", reading.passed, "current.version == version + 1 and ", ""),
     Mutant("stubs are shown", getter(Record.exists), "self.version > self.floor", "True"),
 )
 
@@ -204,19 +207,43 @@ _UPKEEP = (
         shape="purged",
     ),
     Mutant(
-        "vread over a purge",
-        reading.vread,
-        "slot_reply.date > current_reply.date",
-        "False",
-        within=5_000,
+        "what follows a purge taken for the version",
+        reading.stands,
+        "decode(reply.body, keys.current).floor < slot.version",
+        "True",
+        within=500,
+        shape="purged",
+    ),
+    Mutant(
+        "what follows a purge taken for who won",
+        reading.passed,
+        "if (yield from stands(keys, slot, since=since, rules=rules)) else None",
+        "",
+        within=1_000,
+        shape="purged",
+    ),
+    Mutant(
+        "what follows a purge among a resource's versions",
+        instance._Versions._purged_since,
+        "if not any(",
+        "if True or not any(",
+        within=500,
+        shape="purged",
+    ),
+    Mutant(
+        "what follows a purge on a page of events",
+        counting.Counting._purged_since,
+        "if not _is_named(",
+        "if False and not _is_named(",
+        within=4_000,
         shape="purged",
     ),
     Mutant("floor forgotten", attempt.next_record, "base.record.floor if base.record is not None else 0", "0"),
     Mutant(
         "purged on the way taken for lost",
         outcome._verdict,
-        "raise WriteOutcomeUnknown(_PURGED)\n        return",
-        "return False\n        return",
+        "if op is None:\n            raise WriteOutcomeUnknown(_PURGED)",
+        "if op is None:\n            return False",
         within=6_700,
         shape="purged",
     ),

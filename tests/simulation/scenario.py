@@ -11,6 +11,7 @@ from random import Random
 
 from fhirstore.commit.rules import Rules
 from tests.simulation.identifying import IDENTIFYING, IDENTITY_FAVOURITES
+from tests.simulation.looking import Page, Versions
 from tests.simulation.machines import Machine, a_temper, think
 from tests.simulation.network import Rates, Weather
 from tests.simulation.operations import Read, VRead, Write
@@ -226,6 +227,8 @@ def _swept(chance: Random, rules: Rules) -> tuple[Machine, ...]:
 
 def _purged(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     """A resource is purged, twice perhaps, while others write and read it, one finds out late, and a sweeper passes."""
+    if chance.random() < 0.5:
+        return _emptied(chance, rules)
     window = rules.window
     upkeep: list[Plan] = [[(chance.random() * 300, Purge("a"))]]
     if chance.random() < 0.5:
@@ -247,11 +250,32 @@ def _purged(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     return administrators + clients
 
 
+def _emptied(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+    """A purge empties slots, and what others tried long before lands there: copies of requests, by a fast clock; or a
+    writer slept since it had looked. Those who read `current` before the purge, or wait for their answer, sleep on."""
+    window = rules.window
+    fast = [0.0, 0.0, *(chance.uniform(0.5, 3.0) * window for _ in range(chance.choice((0, 1, 2))))]
+    emptied = max(fast) + rules.settled + chance.uniform(1_000, 1_500)  # about then
+    plans: list[Plan] = [[(chance.random() * 100, _write(chance, "a")) for _ in range(2)] for _ in fast]
+    writers = tuple(Machine(Temper(skew=skew), (plan,)) for skew, plan in zip(fast, plans, strict=True))
+    patch, landing = Write("a", "patch"), emptied + chance.random() * window
+    waking = landing + chance.random() * window
+    late = Machine(Temper(stops={1: landing}), ([(chance.random() * 60, patch)],))
+    unheard = Machine(Temper(stops={5: waking}, sends_first=False, deaf_at=3), ([(chance.random() * 50, patch)],))
+    purge = Machine(Temper(), ([(chance.uniform(150, 1_000), Purge("a"))],))
+    looks: tuple[tuple[Operation, int], ...] = ((Versions("a"), 2), (Page(), 3), (VRead("a", 1), 2))
+    sleepers = tuple(
+        Machine(Temper(stops={stop: waking}, sends_first=False), ([(chance.uniform(100, 900), look)],))
+        for look, stop in looks
+    )
+    return (*writers, late, unheard, purge, *sleepers)
+
+
 _FAVOURITES: dict[str, dict[str, float]] = {
     "_zombie": {"late": 0.08},
     "_watched": {"slow": 0.3},
     "_swept": {"late": 0.12, "duplicate": 0.15},
-    "_purged": {"late": 0.06, "duplicate": 0.12, "lost_answer": 0.04},
+    "_purged": {"late": 0.06, "duplicate": 0.2, "lost_answer": 0.04},
     **FAVOURITES,
     **IDENTITY_FAVOURITES,
 }

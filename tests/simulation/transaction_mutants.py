@@ -101,7 +101,7 @@ _DECIDING = (
     Mutant(
         "record that is gone taken for aborted",
         transaction._commit,
-        "return (yield from _was_committed(changes[0]))",
+        "return (yield from _was_committed(changes[0], context))",
         "return False",
         within=500,
         shape="kept",
