@@ -50,7 +50,7 @@ class SystemIds:
     """ULIDs from the operating system's randomness, ascending, at a tenth of what `str(ULID())` takes, which is 3 µs.
 
     The first of a millisecond is all random but for its time; those that follow count its last four digits up. So they
-    keep the embedded store's B-tree dense: with ids at random within the millisecond a create costs it a fifth more.
+    keep the embedded store's B-tree dense: with ids at random within the millisecond a create takes a tenth more.
     """
 
     def __init__(self) -> None:
