@@ -12,7 +12,7 @@ import msgspec
 
 from fhirstore.commit.attempt import Attempt
 from fhirstore.commit.messages import NOT_SENT, Absent, Get, NotSent, Pause, Protocol, Reply
-from fhirstore.commit.reading import ask, passed
+from fhirstore.commit.reading import ask, reached
 from fhirstore.commit.rules import Context
 from fhirstore.errors import Unavailable, WriteOutcomeUnknown
 from fhirstore.objects.base import Written
@@ -64,11 +64,9 @@ def _verdict(attempt: Attempt, context: Context) -> Protocol[bool | None]:
     current = decode(reply.body, attempt.keys.current)
     if attempt.record.method == "PURGE":
         return current.floor >= attempt.record.floor  # a purge has no slot; somebody else's does as well
-    if current.floor >= attempt.record.version:
+    if current.version < attempt.record.version:
+        return False
+    op = yield from reached(attempt.keys, current, attempt.record.version, since=reply.date, rules=context.rules)
+    if op is None:
         raise WriteOutcomeUnknown(_PURGED)
-    if current.version > attempt.record.version:
-        op = yield from passed(attempt.keys, current, attempt.record.version, since=reply.date, rules=context.rules)
-        if op is None:
-            raise WriteOutcomeUnknown(_PURGED)
-        return op == attempt.record.op
-    return current.version == attempt.record.version and current.op == attempt.record.op
+    return op == attempt.record.op

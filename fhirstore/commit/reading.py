@@ -120,11 +120,15 @@ def vread(keys: ResourceKeys, version: int, *, rules: Rules) -> Protocol[Record 
     return None
 
 
-def passed(keys: ResourceKeys, current: Record, version: int, *, since: int, rules: Rules) -> Protocol[str | None]:
-    """The op token of a version that `current`, read at `since` (epoch ms), has passed; None: it was purged since then.
+def reached(keys: ResourceKeys, current: Record, version: int, *, since: int, rules: Rules) -> Protocol[str | None]:
+    """The op token of a version that `current`, read at `since` (epoch ms), has reached; None: it was purged.
 
     Raises Unavailable, CorruptRecord.
     """
+    if current.floor >= version:
+        return None
+    if current.version == version:
+        return current.op
     if current.version == version + 1 and current.prior is not None:
         return current.prior
     key = keys.version(version)
@@ -142,8 +146,8 @@ def stands(keys: ResourceKeys, slot: Record, *, since: int, rules: Rules) -> Pro
     """
     if not rules.may_follow(slot, since):
         return True
-    (reply,) = yield from ask(Get(keys.current))
-    return not isinstance(reply, Absent) and decode(reply.body, keys.current).floor < slot.version
+    now, _ = yield from glance(keys)
+    return now.record is not None and now.record.floor < slot.version
 
 
 def ask(*gets: Get) -> Protocol[tuple[StoredObject | Absent, ...]]:

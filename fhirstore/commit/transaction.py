@@ -29,7 +29,7 @@ from fhirstore.commit.decision import COMMITTED, Decision, decode_decision
 from fhirstore.commit.finishing import finish, roll_back
 from fhirstore.commit.intents import base_for
 from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
-from fhirstore.commit.reading import ask, glance, passed
+from fhirstore.commit.reading import ask, glance, reached
 from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.commit.single import Decide, Draft, Outcome
@@ -48,7 +48,6 @@ from fhirstore.slices import slices
 
 _SENDS = 6
 _LOOKS = 60
-_PURGED = "A resource was purged meanwhile; whether this version was there is not known"
 _OVERDUE = 3  # attempts that took longer than their window: others would not do better
 
 
@@ -218,11 +217,7 @@ def _was_committed(change: Change, context: Context) -> Protocol[bool]:
     version = change.record.version
     if base.record is None or base.etag == change.placed or base.version < version:
         return False
-    if base.record.floor >= version:
-        raise WriteOutcomeUnknown(_PURGED)
-    if base.version == version:
-        return base.record.op == change.plan.tx
-    op = yield from passed(change.keys, base.record, version, since=date, rules=context.rules)
+    op = yield from reached(change.keys, base.record, version, since=date, rules=context.rules)
     if op is None:
-        raise WriteOutcomeUnknown(_PURGED)
+        raise WriteOutcomeUnknown("A resource was purged meanwhile; whether this version was there is not known")
     return op == change.plan.tx

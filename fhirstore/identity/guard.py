@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.rules import Context
@@ -21,8 +20,6 @@ from fhirstore.record import Intent
 from fhirstore.search.candidates import find
 from fhirstore.search.criteria import Criteria
 from fhirstore.slices import slices
-
-_Item = TypeVar("_Item")
 
 
 class Matched(FhirStoreError):

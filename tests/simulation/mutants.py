@@ -114,8 +114,8 @@ _COMMIT = (
     Mutant(
         "current judged by version alone",
         outcome._verdict,
-        "current.version == attempt.record.version and current.op == attempt.record.op",
-        "current.version == attempt.record.version",
+        "return op == attempt.record.op",
+        "return current.version == attempt.record.version or op == attempt.record.op",
     ),
     Mutant(
         "built upon taken for ours",
@@ -159,7 +159,7 @@ _READING = (
         within=2_300,
         shape="watched",
     ),
-    Mutant("any version names any other", reading.passed, "current.version == version + 1 and ", ""),
+    Mutant("any version names any other", reading.reached, "current.version == version + 1 and ", ""),
     Mutant("stubs are shown", getter(Record.exists), "self.version > self.floor", "True"),
 )
 
@@ -209,14 +209,14 @@ _UPKEEP = (
     Mutant(
         "what follows a purge taken for the version",
         reading.stands,
-        "decode(reply.body, keys.current).floor < slot.version",
+        "now.record is not None and now.record.floor < slot.version",
         "True",
         within=500,
         shape="purged",
     ),
     Mutant(
         "what follows a purge taken for who won",
-        reading.passed,
+        reading.reached,
         "if (yield from stands(keys, slot, since=since, rules=rules)) else None",
         "",
         within=1_000,
@@ -242,15 +242,15 @@ _UPKEEP = (
     Mutant(
         "purged on the way taken for lost",
         outcome._verdict,
-        "if op is None:\n            raise WriteOutcomeUnknown(_PURGED)",
-        "if op is None:\n            return False",
+        "if op is None:\n        raise WriteOutcomeUnknown(_PURGED)",
+        "if op is None:\n        return False",
         within=6_700,
         shape="purged",
     ),
     Mutant(
         "purged taken for lost",
-        outcome._verdict,
-        "current.floor >= attempt.record.version",
+        reading.reached,
+        "current.floor >= version",
         "False",
         within=1_700,
         shape="purged",
