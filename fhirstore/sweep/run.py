@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TypeVar
 
 from fhirstore.commit.messages import Absent, Get, Protocol
 from fhirstore.commit.reading import ask
@@ -35,7 +34,6 @@ from fhirstore.sweep.transactions import clear_old, remove_transactions
 from fhirstore.sweep.walk import EventWalk, Window
 
 _WATERMARK = "watermark"
-_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from fhirstore.objects.metered import MeteredStore
 from fhirstore.record import decode
 from server.settings import Settings
 from tests.commit.hurried import HandClock, hurried, hurry
-from tests.commit.writing import KEYS, context, die_before, increment, run
+from tests.commit.writing import KEYS, context, die_before, increment, once, run
 from tests.server.serving import FHIR_JSON, serving
 
 SETTLED = Rules().settled + 1_000
@@ -247,10 +247,6 @@ async def test_the_slot_of_a_dead_attempt_is_not_taken_for_a_version() -> None:
     assert outcome.record.version == 3
 
 
-def _once(batch: Batch) -> Protocol[Replies]:
-    return (yield batch)
-
-
 async def _written_into_its_slot_after_a_purge(store: MemoryStore, clock: HandClock) -> None:
     """All is purged, and then a dead attempt's late PUT lands where version 1 was."""
     first = decode((await store.get(KEYS.version(1))).body, "k")
@@ -298,8 +294,8 @@ async def test_nobody_takes_a_committed_write_for_lost_because_of_what_appears_i
     clock = HandClock()
     store = MemoryStore(clock)
     protocol = write(KEYS, increment(), context=context(store))
-    puts = protocol.send(await drive(_once(next(protocol)), store))
-    replies = await drive(_once(puts), store)
+    puts = protocol.send(await drive(once(next(protocol)), store))
+    replies = await drive(once(puts), store)
     assert all(isinstance(reply, Written) for reply in replies)
     await _written(2, store, clock)
     assert protocol.send((*replies[:-1], Unknown())) == (Get(KEYS.current),)

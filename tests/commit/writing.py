@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fhirstore.clock import SystemIds
 from fhirstore.commit.drive import drive
-from fhirstore.commit.messages import Protocol, Put
+from fhirstore.commit.messages import Batch, Protocol, Put, Replies
 from fhirstore.commit.rules import Context, Rules
 from fhirstore.commit.single import Decide, Draft, Outcome, write
 from fhirstore.commit.stages import in_stages
@@ -50,6 +50,11 @@ def _until(protocol: Protocol[Outcome], key: str) -> Protocol[None]:
     while isinstance(batch, tuple) and not any(isinstance(request, Put) and request.key == key for request in batch):
         batch = protocol.send((yield batch))
     protocol.close()
+
+
+def once(batch: Batch) -> Protocol[Replies]:
+    """A protocol that is this batch alone."""
+    return (yield batch)
 
 
 async def versions(store: ObjectStore, upto: int) -> list[Record]:

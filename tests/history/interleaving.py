@@ -9,6 +9,7 @@ from fhirstore.commit.drive import drive
 from fhirstore.commit.messages import Batch, Pause, Protocol, Replies, Reply, Request, Result
 from fhirstore.objects.base import ObjectStore
 from tests.commit.hurried import HandClock
+from tests.commit.writing import once
 
 
 @dataclass(slots=True)
@@ -30,7 +31,7 @@ class Running(Generic[Result]):
             self._send(None)
         elif self._open:
             position, request = self._open.pop(choice % len(self._open))
-            (self._replies[position],) = await drive(_once((request,)), self.store)
+            (self._replies[position],) = await drive(once((request,)), self.store)
         if not self._open and not self.done:
             self._send(tuple(reply for _, reply in sorted(self._replies.items(), key=lambda item: item[0])))
 
@@ -50,7 +51,3 @@ class Running(Generic[Result]):
             self.result, self.done = end.value, True
         else:
             self._open, self._replies = list(enumerate(batch)), {}
-
-
-def _once(batch: Batch) -> Protocol[Replies]:
-    return (yield batch)

@@ -6,7 +6,6 @@ import pytest
 from msgspec.structs import replace
 
 from fhirstore.commit.drive import drive
-from fhirstore.commit.messages import Batch, Protocol, Replies
 from fhirstore.commit.purge import purge
 from fhirstore.commit.remembered import RememberedBases
 from fhirstore.commit.rules import Rules
@@ -18,7 +17,7 @@ from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.metered import MeteredStore
 from fhirstore.search.candidates import find_or_be_sure
 from fhirstore.search.criteria import parse_condition
-from tests.commit.writing import context, run
+from tests.commit.writing import context, once, run
 from tests.identity.carrying import carrying
 
 SPACE = Keyspace("")
@@ -105,7 +104,7 @@ async def test_an_identifier_that_moves_while_one_looks_is_found() -> None:
     moved = False
     with pytest.raises(StopIteration) as end:
         while True:
-            replies = await drive(_once(batch), store)
+            replies = await drive(once(batch), store)
             if not moved:  # after the LIST
                 await run(store, carrying("s|1"), keys=q)
                 await run(store, carrying(), keys=p)
@@ -131,7 +130,3 @@ async def test_a_second_look_finds_nothing_new_and_is_the_last() -> None:
     with store.measure() as coming:
         assert await drive(find_or_be_sure(SPACE, looking), store) == []
     assert coming.requests == {"LIST": 2, "GET": 2}
-
-
-def _once(batch: Batch) -> Protocol[Replies]:
-    return (yield batch)

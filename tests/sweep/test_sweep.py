@@ -27,6 +27,7 @@ from fhirstore.sweep.removal import remove_slot
 from fhirstore.sweep.run import Pace, SweepReport, read_watermark, sweep
 from server.cli import app
 from tests.commit.hurried import HandClock, hurried, hurry
+from tests.commit.writing import once
 from tests.sweep.attempts import KEYS, SETTLED, basic, context, die, keys_of, put
 
 TIGHT = Pace(page=3, at_once=2)
@@ -179,7 +180,7 @@ async def test_one_sweeper_at_a_time() -> None:
     slow = sweep(KEYS, context=context(store), pace=TIGHT)
     batch = next(slow)
     for _ in range(6):  # claims, lists, begins to check
-        batch = slow.send(await drive(_once(batch), store))
+        batch = slow.send(await drive(once(batch), store))
     assert (await _sweep(store, clock)).outcome == "held"
     clock.ms += TIGHT.lease + 1
     other = await _sweep(store, clock)
@@ -187,10 +188,6 @@ async def test_one_sweeper_at_a_time() -> None:
     report = await hurry(_rest(slow, batch), store, clock)
     assert report.outcome == "lost"
     assert await drive(read_watermark(KEYS), store) == other.watermark
-
-
-def _once(batch: Batch) -> Protocol[Replies]:
-    return (yield batch)
 
 
 def _rest(protocol: Protocol[SweepReport], batch: Batch) -> Protocol[SweepReport]:
@@ -215,16 +212,16 @@ async def test_a_writer_that_comes_during_a_removal_waits_out_the_hold_and_loses
     removal = remove_slot(keys, 2, op, context=context(store))
     batch = next(removal)
     while not (isinstance(batch, tuple) and isinstance(batch[0], Delete)):
-        batch = removal.send(await drive(_once(batch), store))
+        batch = removal.send(await drive(once(batch), store))
     held_from = clock.ms
     record = await put(store, clock, "a")
     assert clock.ms > held_from + Rules().window
     assert record.version == 2
-    late = await drive(_once(batch), store)  # the DELETE, late: refused by its window
+    late = await drive(once(batch), store)  # the DELETE, late: refused by its window
     with pytest.raises(StopIteration) as end:
         batch = removal.send(late)
         while True:
-            batch = removal.send(await drive(_once(batch), store) if isinstance(batch, tuple) else ())
+            batch = removal.send(await drive(once(batch), store) if isinstance(batch, tuple) else ())
     assert end.value.value is False
     assert decode((await store.get(keys.version(2))).body, "k").op == record.op
 
@@ -264,7 +261,7 @@ async def test_events_of_purged_versions_go_with_their_objects() -> None:
     replies: Replies = ()
     batch = next(protocol)
     for _ in range(3):
-        replies = await drive(_once(batch), store)
+        replies = await drive(once(batch), store)
         batch = protocol.send(replies)
     report = await _sweep(store, clock)
     assert (report.orphans, report.slots) == (2, 2)
