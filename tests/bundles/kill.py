@@ -263,7 +263,8 @@ async def kill(env: Mapping[str, str], *, runs: int, seed: int) -> Report:
     checked = await asyncio.to_thread(run_command, env, "fsck", "--deep", "--json")
     for said in (swept, checked):
         if said.returncode:
-            report.wrong.append(f"{' '.join(said.args[1:])}: {(said.stdout + said.stderr)[:2000]}")
+            told = f"{' '.join(said.args[1:])} ended with {said.returncode}"
+            report.wrong.append(f"{told}: {(said.stdout + said.stderr)[:2000]}")
     report.seconds = time.monotonic() - begin
     return report
 
