@@ -43,7 +43,8 @@ def run_fsck(settings: Settings, *, tenant: str | None, deep: bool, repair: bool
 def _shown(name: str, report: FsckReport) -> RenderableType:
     line = f"{name}: {report.resources} resources, {report.versions} versions, {report.events} events checked; "
     if not report.counts:
-        return line + "clean"
+        nothing = report.resources == report.versions == report.events == 0
+        return f"{name}: nothing is stored" if nothing else line + "clean"
     sweepable = sum(report.counts.values()) - report.damage
     line += f"{report.damage} damaged, {sweepable} left by dead attempts, {report.repaired} repaired"
     table = Table("severity", "kind", "key", "", "detail", box=None)
