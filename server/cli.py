@@ -102,11 +102,23 @@ def load(  # noqa: PLR0917 - a command's parameters are its options
     tenant: Annotated[str | None, typer.Option(help="Sent as X-Tenant-ID.")] = None,
     bundles: Annotated[str, typer.Option(help="Batches and transactions: process, entries or whole.")] = "process",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    progress_every: Annotated[
+        float, typer.Option(min=0, help="Seconds between lines of progress where there is no terminal; 0: none.")
+    ] = 5.0,
 ) -> None:
-    """Send resources to a FHIR server; exit code 1 if any failed."""
+    """Send resources to a FHIR server; exit code 1 if any failed, 130 or 143 if interrupted."""
     from server.load import run_load
 
-    raise typer.Exit(run_load(paths, url, concurrency=concurrency, tenant=tenant, bundles=bundles, as_json=as_json))
+    code = run_load(
+        paths,
+        url,
+        concurrency=concurrency,
+        tenant=tenant,
+        bundles=bundles,
+        as_json=as_json,
+        progress_every=progress_every,
+    )
+    raise typer.Exit(code)
 
 
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Only this one; default: all that are configured.")]

@@ -57,7 +57,7 @@ async def _tell_of_others(store: FhirStore, names: list[str]) -> None:
     others = await store.tenancy.not_configured()
     if others:
         sys.stderr.write(
-            f"fhirstore: left alone, since FHIRSTORE_TENANTS does not name them: tenants {_listed(others)}\n"
+            f"fhirstore: not looked at, since FHIRSTORE_TENANTS names no such tenants: {_listed(others)}\n"
         )
 
 

@@ -58,7 +58,7 @@ def test_tenants_that_are_stored_but_not_configured_are_told(tmp_path: Path) -> 
     asyncio.run(_store(location, "a", "b"))
     ended = run_command({}, "fsck", "--store", location)
     assert (ended.returncode, ended.stdout) == (0, "default: nothing is stored\n")
-    assert ended.stderr == "fhirstore: left alone, since FHIRSTORE_TENANTS does not name them: tenants a, b\n"
+    assert ended.stderr == "fhirstore: not looked at, since FHIRSTORE_TENANTS names no such tenants: a, b\n"
     env = {"FHIRSTORE_TENANTS": "*", "FHIRSTORE_TENANT_SOURCE": "header"}
     ended = run_command(env, "fsck", "--json", "--store", location)
     assert (list(json.loads(ended.stdout)), ended.stderr) == (["a", "b"], "")
