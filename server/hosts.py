@@ -21,6 +21,11 @@ from server.settings import Settings
 
 _HOST = re.compile(r"([A-Za-z0-9._~%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
 _LOOPBACK = "(loopback)"  # stands for all names and addresses that mean this machine; no host can be called so
+_REFUSALS = {
+    400: "The request needs one Host header, like example.org or example.org:8000",
+    421: "This server does not answer to the name in the Host header; its operator names those it has with "
+    "FHIRSTORE_ALLOWED_HOSTS or FHIRSTORE_BASE_URL",
+}
 _KEPT = 64  # different Host headers whose verdict is remembered
 
 
@@ -40,20 +45,11 @@ class AllowedHosts:
         """Raises Refused: 400 without a Host (RFC 9112, 3.2), with several or a malformed one; 421 for another name."""
         host = headers.get(b"host")
         if host is None:
-            if scope["http_version"] == "1.0":
-                return
-            status = 400
+            status = 200 if scope["http_version"] == "1.0" else 400
         else:
             status = self._verdict(host)
-        if status == 400:
-            raise Refused(400, "The request needs one Host header, like example.org or example.org:8000", code="value")
-        if status == 421:
-            raise Refused(
-                421,
-                "This server does not answer to the name in the Host header; its operator names those it has with "
-                "FHIRSTORE_ALLOWED_HOSTS or FHIRSTORE_BASE_URL",
-                code="value",
-            )
+        if status != 200:
+            raise Refused(status, _REFUSALS[status], code="value")
 
 
 def for_listener(settings: Settings) -> Settings:

@@ -26,7 +26,7 @@ class Interruption:
         self._sending = False
 
     def ends(self, task: asyncio.Task[object] | None) -> None:
-        """The load says in which task it runs."""
+        """The load says in which task it runs; None: it is done, and no signal ends it any more."""
         self._task = task
 
     def begins_to_send(self) -> None:

@@ -78,10 +78,13 @@ async def load(
         try:
             await _reach(client, base)
             await run.send()
+            await asyncio.sleep(0)  # where a signal that came with the last answer is heard
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or not interruption.given_up or task.uncancel() > 0:
                 raise
+        finally:
+            interruption.ends(None)
         return run.summary(base)
 
 

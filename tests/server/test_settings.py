@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from server import setting_values as values
 from server.commands.settings import as_markdown, as_text
 from server.settings import TABLE, BadSetting, Settings, from_environment
 from server.unknown_variables import READ_BY_TESTS
@@ -43,6 +44,27 @@ def test_a_variable_like_none_leads_to_the_list() -> None:
     assert _told({"FHIRSTORE_QQQQ": ""}) == (
         "FHIRSTORE_QQQQ: no such setting; `fhirstore settings` lists those that exist"
     )
+
+
+def test_seconds_are_a_number_above_zero() -> None:
+    """Whole or with a fraction; no sign, no exponent, no unit."""
+    assert (values.seconds("30"), values.seconds("0.25")) == (30.0, 0.25)
+    for wrong in ("0", "0.0", "-1", "1e3", "30s", "nan", "inf", "1.", "٣"):
+        with pytest.raises(ValueError, match="must be a positive number of seconds"):
+            values.seconds(wrong)
+
+
+def test_every_bucket_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
+    """In a `file:` store a tenant's bucket is a folder, named as tenants are; nothing is made before that is known."""
+    env = {
+        "FHIRSTORE_TENANCY": "bucket",
+        "FHIRSTORE_TENANT_BUCKETS": "a=ok,b=../x,c=C",
+        "FHIRSTORE_STORE": f"file:{tmp_path}",
+    }
+    ended = run_command({**env, "FHIRSTORE_TENANT_SOURCE": "header"}, "serve")
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert "'../x', 'C'" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
