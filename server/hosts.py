@@ -44,10 +44,8 @@ class AllowedHosts:
     def check(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
         """Raises Refused: 400 without a Host (RFC 9112, 3.2), with several or a malformed one; 421 for another name."""
         host = headers.get(b"host")
-        if host is None:
-            status = 200 if scope["http_version"] == "1.0" else 400
-        else:
-            status = self._verdict(host)
+        missing = 200 if scope["http_version"] == "1.0" else 400
+        status = missing if host is None else self._verdict(host)
         if status != 200:
             raise Refused(status, _REFUSALS[status], code="value")
 
