@@ -12,6 +12,7 @@ from fhirstore.fsck.finding import Finding
 from fhirstore.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.json import instant
+from fhirstore.keyspace import is_tenant_id
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
 from fhirstore.resources import Version
@@ -51,5 +52,6 @@ __all__ = [
     "VersionIds",
     "__version__",
     "instant",
+    "is_tenant_id",
     "open_objects",
 ]

@@ -55,24 +55,26 @@ class FhirStore:
         fhir_version: str = "4.0",
         validation: str = "structure",
         reference_integrity: bool = False,
+        create: bool = True,
     ) -> AsyncIterator[FhirStore]:
         """Open `file:DIR`, `memory:` or `s3://bucket/prefix`.
 
         `tenants`: the ids that exist (None: every well-formed one), each below its own prefix. `buckets`: tenant ->
         bucket instead, each with a bucket of its own. `fhir_version`: the release of all resources, "4.0", "4.3" or
         "5.0". `validation` of what is written: "off", "structure" or "full". `reference_integrity`: refuse what refers
-        to a resource of the tenant that is not there. Raises StoreMisconfigured with one line that says what to do;
-        ValueError for a release or level that is none.
+        to a resource of the tenant that is not there. `create`: make the directory of a `file:` store where there is
+        none; without it, what is not a store already is refused, and so is `memory:`. Raises StoreMisconfigured with
+        one line that says what to do; ValueError for a release or level that is none.
         """
         async with AsyncExitStack() as stack:
             if buckets:
                 stores: dict[str, ObjectStore] = {}
                 for tenant, place in bucket_locations(location, buckets).items():
-                    stores[tenant] = await open_objects(place, s3=s3)
+                    stores[tenant] = await open_objects(place, s3=s3, create=create)
                     stack.push_async_callback(stores[tenant].aclose)
                 tenancy: Tenancy = BucketTenancy(stores)
             else:
-                objects = await open_objects(location, s3=s3)
+                objects = await open_objects(location, s3=s3, create=create)
                 stack.push_async_callback(objects.aclose)
                 tenancy = PrefixTenancy(objects, None if tenants is None else frozenset(tenants))
             store = cls(

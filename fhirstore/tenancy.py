@@ -41,6 +41,10 @@ class Tenancy(Protocol):
         """Every tenant that is configured; where any well-formed id is one, those that have objects."""
         ...
 
+    async def not_configured(self) -> list[str]:
+        """Tenants that have objects here although they are not configured."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class PrefixTenancy:
@@ -62,6 +66,13 @@ class PrefixTenancy:
     async def names(self) -> list[str]:
         if self.tenants is not None:
             return sorted(self.tenants)
+        return await self._stored()
+
+    async def not_configured(self) -> list[str]:
+        return [] if self.tenants is None else sorted(set(await self._stored()) - self.tenants)
+
+    async def _stored(self) -> list[str]:
+        """Every tenant that has objects. 1 LIST for a thousand of them."""
         found: list[str] = []
         cursor: str | None = None
         while True:
@@ -91,6 +102,9 @@ class BucketTenancy:
     async def names(self) -> list[str]:
         return sorted(self.by_tenant)
 
+    async def not_configured(self) -> list[str]:
+        return []
+
 
 def bucket_locations(location: str, buckets: Mapping[str, str]) -> dict[str, str]:
     """The location of each tenant's own store: `location` with its bucket (or last folder) replaced.
@@ -106,8 +120,10 @@ def bucket_locations(location: str, buckets: Mapping[str, str]) -> dict[str, str
         _, _, prefix = rest.removeprefix("//").partition("/")
         return {tenant: f"s3://{bucket}/{prefix}".rstrip("/") for tenant, bucket in buckets.items()}
     if scheme in ("file", "memory"):
-        for bucket in buckets.values():
-            tenant_id(bucket)
+        wrong = [bucket for bucket in buckets.values() if not is_tenant_id(bucket)]
+        if wrong:
+            form = "1 to 63 of a-z, 0-9 and '-', without '-' at either end"
+            raise StoreMisconfigured(detail=f"{', '.join(map(repr, wrong))}: a tenant's folder is named by {form}")
         return {
             tenant: f"file:{rest.rstrip('/')}/{bucket}" if scheme == "file" else location
             for tenant, bucket in buckets.items()

@@ -6,9 +6,7 @@ request is matched once, by the route table, and not by regular expressions befo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -19,6 +17,7 @@ from server.call import FHIR_PATH, Call
 from server.content.binary import negotiable
 from server.content.compress import CompressedSend, coding_for
 from server.content.representation import AS_STORED, Representation, wanted
+from server.hosts import AllowedHosts
 from server.outcome import error_answer
 from server.paths import Endpoint, Paths
 from server.refusal import NO_ENDPOINT, Refused
@@ -28,7 +27,6 @@ from server.settings import Settings
 from server.tenant import RequestTenants
 
 _BELOW = f"{FHIR_PATH}/"
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
 
 
 class FhirApi:
@@ -38,6 +36,7 @@ class FhirApi:
         self._app = app
         self._tenants = RequestTenants(store, settings)
         self._settings = settings
+        self._hosts = AllowedHosts(settings.allowed_hosts)
         self._release = store.release
         self._table = table
         self._paths = Paths(table, base=("{tenant}",) if settings.tenant_source == "path" else ())
@@ -86,7 +85,7 @@ class FhirApi:
         endpoint: Endpoint,
         representation: Representation,
     ) -> Response:
-        _check_host(scope, headers)
+        self._hosts.check(scope, headers)
         handler = endpoint.handlers.get(scope["method"])
         if handler is None:
             return Response(None, 204, {"Allow": endpoint.allow})
@@ -105,18 +104,6 @@ class FhirApi:
                 self._release,
             )
         )
-
-
-def _check_host(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
-    """Raises Refused (400) where there is no Host, or several, or none that can be (RFC 9112, 3.2): links repeat it."""
-    host = headers.get(b"host")
-    if scope["http_version"] != "1.0" if host is None else not _is_host(host):
-        raise Refused(400, "The request needs one Host header, like example.org or example.org:8000", code="value")
-
-
-@lru_cache(maxsize=64)
-def _is_host(host: bytes) -> bool:
-    return _HOST.fullmatch(host) is not None
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:

@@ -41,8 +41,10 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 @app.command()
 def serve(
     store: Store = None,
-    host: Annotated[str, typer.Option(envvar="HOST", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="PORT", min=0, max=65535, help="0: any free one.")] = 8000,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: HOST, then 127.0.0.1.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="0: any free one; default: PORT, then 8000.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the store.")] = 1,
     unsafe_single_writer: Annotated[
         bool, typer.Option("--unsafe-single-writer", help="Serve from a store that fails the probe; one process only.")
@@ -52,12 +54,14 @@ def serve(
     from server.commands.serve import CannotStart
     from server.commands.serve import serve as run
 
-    if store is not None:
-        os.environ["FHIRSTORE_STORE"] = store  # worker processes read their settings from the environment
+    # Worker processes read their settings from the environment, so that is where the options go.
+    options = {"FHIRSTORE_STORE": store, "HOST": host, "PORT": None if port is None else str(port)}
+    os.environ.update({name: value for name, value in options.items() if value is not None})
     if unsafe_single_writer:
         os.environ["FHIRSTORE_UNSAFE_SINGLE_WRITER"] = "true"
+    settings = _settings()
     try:
-        run(_settings(), host=host, port=port, workers=workers)
+        run(settings, host=settings.host, port=settings.port, workers=workers)
     except CannotStart as error:
         _fail(str(error))
 
@@ -74,7 +78,8 @@ def probe(
     settings = _settings()
 
     async def go() -> ProbeReport:
-        objects = await open_objects(store or settings.store, s3=settings.s3)
+        location = store or settings.store
+        objects = await open_objects(location, s3=settings.s3, create=location == "memory:")
         try:
             await objects.check()
             return await run(objects, thorough=True)
@@ -97,11 +102,23 @@ def load(  # noqa: PLR0917 - a command's parameters are its options
     tenant: Annotated[str | None, typer.Option(help="Sent as X-Tenant-ID.")] = None,
     bundles: Annotated[str, typer.Option(help="Batches and transactions: process, entries or whole.")] = "process",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    progress_every: Annotated[
+        float, typer.Option(min=0, help="Seconds between lines of progress where there is no terminal; 0: none.")
+    ] = 5.0,
 ) -> None:
-    """Send resources to a FHIR server; exit code 1 if any failed."""
+    """Send resources to a FHIR server; exit code 1 if any failed, 130 or 143 if interrupted."""
     from server.load import run_load
 
-    raise typer.Exit(run_load(paths, url, concurrency=concurrency, tenant=tenant, bundles=bundles, as_json=as_json))
+    code = run_load(
+        paths,
+        url,
+        concurrency=concurrency,
+        tenant=tenant,
+        bundles=bundles,
+        as_json=as_json,
+        progress_every=progress_every,
+    )
+    raise typer.Exit(code)
 
 
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Only this one; default: all that are configured.")]
@@ -144,6 +161,17 @@ def fsck(
     from server.commands.fsck import run_fsck
 
     raise typer.Exit(run_fsck(_settings_for(store), tenant=tenant, deep=deep, repair=repair, as_json=as_json))
+
+
+@app.command()
+def settings(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False,
+) -> None:
+    """List the environment variables that a server reads, with default and meaning."""
+    from server.commands.settings import run_settings
+
+    run_settings("json" if as_json else "markdown" if markdown else "text")
 
 
 def main() -> None:

@@ -12,13 +12,19 @@ from fhirstore.objects.s3_options import S3Options
 __all__ = ["ObjectStore", "S3Options", "open_objects"]
 
 
-async def open_objects(location: str, *, s3: S3Options | None = None, clock: Clock | None = None) -> ObjectStore:
+async def open_objects(
+    location: str, *, s3: S3Options | None = None, clock: Clock | None = None, create: bool = True
+) -> ObjectStore:
     """The store at `memory:`, `file:DIR` or `s3://bucket/prefix`, checked; whoever opens it calls `aclose`.
 
-    Raises StoreMisconfigured with one line that says what to do. Each store is imported only when it is asked for:
-    a quarter of a second is saved where S3 is not used.
+    `create` False: only a store that exists already, so no `memory:` and no directory without our database; a bucket
+    is never made. Raises StoreMisconfigured with one line that says what to do. Each store is imported only when it is
+    asked for: a quarter of a second is saved where S3 is not used.
     """
     if location == "memory:":
+        if not create:
+            advice = "name the store itself, file:DIR or s3://bucket/prefix"
+            raise StoreMisconfigured(detail=f"no fhirstore at memory:; it lives and ends with one server; {advice}")
         from fhirstore.objects.memory import MemoryStore  # noqa: PLC0415 - see the docstring
 
         return MemoryStore(clock)
@@ -26,7 +32,7 @@ async def open_objects(location: str, *, s3: S3Options | None = None, clock: Clo
     if scheme == "file" and rest:
         from fhirstore.objects.embedded import EmbeddedStore  # noqa: PLC0415 - see the docstring
 
-        return await EmbeddedStore.open(Path(rest))
+        return await EmbeddedStore.open(Path(rest), create=create)
     if scheme == "s3" and separator:
         from fhirstore.objects.s3 import S3Store  # noqa: PLC0415 - see the docstring
 

@@ -31,6 +31,7 @@ from fhirstore.errors import (
 from fhirstore.objects.base import Condition, ObjectStream, Page, PutAnswer, PutRequest, StoredObject, Written
 from fhirstore.objects.body_streams import CHUNK, BytesStream, FileStream, gathered
 from fhirstore.objects.embedded_database import DATABASE, connect, is_busy, meaning, prepare
+from fhirstore.objects.embedded_existing import refuse_what_is_no_store
 from fhirstore.objects.embedded_listing import list_page
 from fhirstore.objects.embedded_statements import DeleteRows, PutRow
 from fhirstore.objects.embedded_turn import Turn
@@ -71,16 +72,20 @@ class EmbeddedStore:
         self._sweeper.submit(self._remove_orphans)
 
     @classmethod
-    async def open(cls, directory: Path, *, clock: Clock | None = None, large: int = LARGE) -> EmbeddedStore:
-        """Open the store in `directory`, making both where they do not exist.
+    async def open(
+        cls, directory: Path, *, clock: Clock | None = None, large: int = LARGE, create: bool = True
+    ) -> EmbeddedStore:
+        """Open the store in `directory`; with `create`, making both where they do not exist.
 
         Bodies over `large` bytes become files. Raises StoreMisconfigured with one line of advice.
         """
-        return await asyncio.to_thread(cls._open, directory, clock or SystemClock(), large)
+        return await asyncio.to_thread(cls._open, directory, clock or SystemClock(), large, create=create)
 
     @classmethod
-    def _open(cls, directory: Path, clock: Clock, large: int) -> EmbeddedStore:
+    def _open(cls, directory: Path, clock: Clock, large: int, *, create: bool) -> EmbeddedStore:
         directory = directory.absolute()
+        if not create:
+            refuse_what_is_no_store(directory)
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with ExitStack() as undo:

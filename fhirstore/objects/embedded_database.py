@@ -99,3 +99,8 @@ def prepare(directory: Path) -> None:
             )
     finally:
         connection.close()
+
+
+def is_ours(connection: sqlite3.Connection) -> bool:
+    """Whether the database says that fhirstore made it."""
+    return bool(connection.execute("PRAGMA application_id").fetchone() == (_OURS,))

@@ -10,13 +10,14 @@ from typing import TypeVar
 import msgspec
 
 from fhirstore import FhirStore, TenantStore
-from fhirstore.errors import FhirStoreError
+from fhirstore.errors import FhirStoreError, UnknownTenant
 from server.process.deployment import open_store
 from server.settings import Settings
 
 Report = TypeVar("Report")
 
 FAILED = 2
+_MOST_NAMES = 20  # in one line
 
 
 def for_each_tenant(
@@ -27,7 +28,10 @@ def for_each_tenant(
     async def go() -> dict[str, Report]:
         async with open_store(settings) as store:
             await store.check()
-            return {name: await work(name, store.tenant(name)) for name in await _names(store, tenant)}
+            names = await _names(store, tenant)
+            if tenant is None:
+                await _tell_of_others(store, names)
+            return {name: await work(name, store.tenant(name)) for name in names}
 
     try:
         return asyncio.run(go())
@@ -37,7 +41,29 @@ def for_each_tenant(
 
 
 async def _names(store: FhirStore, tenant: str | None) -> list[str]:
-    return [tenant] if tenant is not None else await store.tenancy.names()
+    """The tenants to work on. Raises UnknownTenant for one that is neither configured nor, with `*`, has any data."""
+    names = await store.tenancy.names()
+    if tenant is None:
+        return names
+    if tenant not in names:
+        raise UnknownTenant(f"no tenant {tenant!r} here; there is {_listed(names)} (FHIRSTORE_TENANTS)")
+    return [tenant]
+
+
+async def _tell_of_others(store: FhirStore, names: list[str]) -> None:
+    """What is not looked at must not pass for clean."""
+    if not names:
+        sys.stderr.write("fhirstore: no tenant has any data here\n")
+    others = await store.tenancy.not_configured()
+    if others:
+        sys.stderr.write(
+            f"fhirstore: not looked at, since FHIRSTORE_TENANTS names no such tenants: {_listed(others)}\n"
+        )
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return (", ".join(names[:_MOST_NAMES]) or "none") + more
 
 
 def print_json(reports: Mapping[str, Mapping[str, object]]) -> None:

@@ -9,6 +9,7 @@ from rich.table import Table
 from fhirstore import FsckReport, TenantStore, Thoroughness
 from fhirstore import Progress as FsckProgress
 from server.commands.each_tenant import FAILED, for_each_tenant, print_json
+from server.progress_lines import ProgressLines
 from server.settings import Settings
 
 
@@ -20,9 +21,14 @@ def run_fsck(settings: Settings, *, tenant: str | None, deep: bool, repair: bool
 
         async def work(name: str, store: TenantStore) -> FsckReport:
             task = bar.add_task(name, total=None)
+            text = name
+            lines = ProgressLines(lambda: text)
 
             def show(progress: FsckProgress) -> None:
+                nonlocal text
                 text = f"{name}: {progress.phase}, {progress.done} done, {progress.findings} findings"
+                if bar.disable:
+                    lines.poll()
                 bar.update(task, description=text, completed=progress.done, total=progress.total)
 
             report = await store.upkeep.fsck(Thoroughness(deep=deep, repair=repair), on_progress=show)
@@ -43,7 +49,8 @@ def run_fsck(settings: Settings, *, tenant: str | None, deep: bool, repair: bool
 def _shown(name: str, report: FsckReport) -> RenderableType:
     line = f"{name}: {report.resources} resources, {report.versions} versions, {report.events} events checked; "
     if not report.counts:
-        return line + "clean"
+        nothing = report.resources == report.versions == report.events == 0
+        return f"{name}: nothing is stored" if nothing else line + "clean"
     sweepable = sum(report.counts.values()) - report.damage
     line += f"{report.damage} damaged, {sweepable} left by dead attempts, {report.repaired} repaired"
     table = Table("severity", "kind", "key", "", "detail", box=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from contextlib import suppress
 
 import uvicorn
@@ -13,6 +14,7 @@ from fhirstore import __version__
 from fhirstore.errors import FhirStoreError, UnsafeStore
 from fhirstore.objects.probe import probe, render
 from server.call import FHIR_PATH
+from server.hosts import repeats_any_host
 from server.process.deployment import open_store
 from server.process.http_server import http_config
 from server.process.listening import bound, for_workers
@@ -26,7 +28,7 @@ class CannotStart(Exception):
 async def inspect_store(settings: Settings) -> list[str]:
     """Open and probe every store. Returns their locations; raises FhirStoreError, UnsafeStore."""
     locations = []
-    async with open_store(settings) as store:
+    async with open_store(settings, create=True) as store:
         await store.check()
         for objects in store.tenancy.stores:
             locations.append(objects.location)
@@ -56,6 +58,11 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
     lines += [f"  data      {location}" for location in locations]
     if workers > 1:
         lines.append(f"  workers   {workers}")
+    if repeats_any_host(settings):
+        sys.stderr.write(
+            "fhirstore: other machines can reach this server, and links in its answers repeat the Host that a client "
+            "sends: set FHIRSTORE_BASE_URL or FHIRSTORE_ALLOWED_HOSTS\n"
+        )
     print("\n".join(lines), flush=True)  # noqa: T201 - what a person starting the server wants to see
     config = http_config("server.process.deployment:from_env", factory=True, workers=workers)
     if workers > 1:

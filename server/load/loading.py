@@ -17,10 +17,12 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from fhirstore.clock import SystemClock, SystemIds
+from server.load.answers import Cause
+from server.load.interruption import Interruption
 from server.load.order import in_turns
 from server.load.reading import BUNDLE_MODES, Bundle, CannotLoad, Found, Reader, Resource, Unreadable, find_files
-from server.load.sending import NO_ANSWER, Retries, Sender
-from server.load.summary import LoadSummary, Tally
+from server.load.sending import NO_ANSWER, Outcome, Retries, Sender
+from server.load.summary import LoadSummary, Reach, Tally
 
 _FHIR_JSON = "application/fhir+json"
 _BATCH = 64  # what one trip to the reading thread brings at most, in resources …
@@ -29,6 +31,7 @@ _SECONDS = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=120)
 _BUNDLES = 4  # in flight at most: each is many writes at once
 # Shorter than servers keep a connection (uvicorn: 5 s), so that a POST does not run into its closing.
 _KEEP_ALIVE = 3.0
+_GIVEN_UP = Cause(0, "", "Interrupted before the answer came")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +53,17 @@ async def load(
     headers: Mapping[str, str] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     retries: Retries | None = None,
+    interruption: Interruption | None = None,
 ) -> LoadSummary:
     """Send what is in the files at `paths` to the FHIR server at the base `url`.
 
     `bundles`: "process" sends a batch or transaction to be processed, transactions last, and the resources in another
     container one by one; "entries" the resources in any container one by one; "whole" stores the Bundle itself, as a
-    document or a message always is. `headers` go with every request. Raises CannotLoad before anything is sent; what
-    fails later is in the summary.
+    document or a message always is. `headers` go with every request. An `interruption` ends it early. Raises
+    CannotLoad before anything is sent; what fails later is in the summary.
     """
+    interruption = interruption or Interruption()
+    interruption.ends(asyncio.current_task())
     if bundles not in BUNDLE_MODES:
         raise CannotLoad(f"Bundles are sent in one of these ways: {', '.join(BUNDLE_MODES)}")
     base = _base(url)
@@ -67,9 +73,19 @@ async def load(
     every = {"Content-Type": _FHIR_JSON, "Accept": _FHIR_JSON, "Prefer": "return=minimal", **(headers or {})}
     connector = aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=_KEEP_ALIVE)
     async with aiohttp.ClientSession(connector=connector, timeout=_SECONDS, headers=every, trust_env=True) as client:
-        await _reach(client, base)
         sender = Sender(client, base, retries=retries or Retries(), clock=SystemClock(), ids=SystemIds())
-        return await _Run(readers, sender, concurrency, on_progress).summary(base)
+        run = _Run(readers, sender, concurrency, on_progress, interruption=interruption)
+        try:
+            await _reach(client, base)
+            await run.send()
+            await asyncio.sleep(0)  # where a signal that came with the last answer is heard
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or not interruption.given_up or task.uncancel() > 0:
+                raise
+        finally:
+            interruption.ends(None)
+        return run.summary(base)
 
 
 class _Run:
@@ -81,6 +97,8 @@ class _Run:
         sender: Sender,
         concurrency: int,
         on_progress: Callable[[Progress], None] | None,
+        *,
+        interruption: Interruption,
     ) -> None:
         self._readers = readers
         self._sender = sender
@@ -89,14 +107,28 @@ class _Run:
         self._on_progress = on_progress
         self._tally = Tally()
         self._in_flight: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._interruption = interruption
+        self._began = time.perf_counter()
+        self._stopped: str | None = None
+        self._last: str | None = None  # the source of what was sent last
 
-    async def summary(self, base: str) -> LoadSummary:
-        began = time.perf_counter()
-        stopped: str | None = None
+    async def send(self) -> None:
+        """Send everything, to the last answer; or until something stops it."""
+        self._interruption.begins_to_send()
         for reader in self._readers:
-            if not stopped:
-                stopped = await self._load(reader)
-        return self._tally.summary(base, seconds=time.perf_counter() - began, stopped=stopped)
+            if self._stopped is None and not self._interruption.came():
+                self._stopped = await self._load(reader)
+
+    def summary(self, base: str) -> LoadSummary:
+        """What became of what was sent until now."""
+        by = self._interruption.by
+        position, total = self._position()
+        return self._tally.summary(
+            base,
+            seconds=time.perf_counter() - self._began,
+            stopped=f"interrupted by {by.name}" if by is not None else self._stopped,
+            reach=Reach(self._last, position, total),
+        )
 
     async def _load(self, reader: Reader) -> str | None:
         """Send what `reader` reads, to the last answer. Why it stopped early, if it did."""
@@ -104,11 +136,16 @@ class _Run:
         async with asyncio.TaskGroup() as requests:
             while batch := await asyncio.to_thread(_batch, items):
                 for found in batch:
+                    if self._interruption.came():
+                        return None
                     if isinstance(found, Resource):
                         await self._start(found, requests)
                     elif isinstance(found, Bundle):
                         await self._bundles.acquire()
                         await self._slots.acquire()
+                        if self._interruption.came():
+                            return None
+                        self._last = found.source
                         requests.create_task(self._process(found))
                     elif isinstance(found, Unreadable):
                         self._tally.add_unreadable(found)
@@ -124,6 +161,9 @@ class _Run:
         if key is not None and (earlier := self._in_flight.get(key)) is not None:
             await asyncio.wait([earlier])
         await self._slots.acquire()
+        if self._interruption.came():
+            return
+        self._last = resource.source
         task = requests.create_task(self._send(resource))
         if key is not None:
             self._in_flight[key] = task
@@ -136,6 +176,9 @@ class _Run:
     async def _send(self, resource: Resource) -> None:
         try:
             self._tally.add(await self._sender.send(resource))
+        except asyncio.CancelledError:
+            self._tally.add(Outcome(resource.source, resource.type, "unknown", len(resource.body), 0, _GIVEN_UP))
+            raise
         finally:
             self._slots.release()
         self._report()
@@ -144,6 +187,11 @@ class _Run:
         try:
             for outcome in await self._sender.process(bundle):
                 self._tally.add(outcome)
+        except asyncio.CancelledError:
+            for n, request in enumerate(bundle.requests):
+                source = f"{bundle.source} entry[{n}]"
+                self._tally.add(Outcome(source, request.type or "(unknown)", "unknown", 0, 0, _GIVEN_UP))
+            raise
         finally:
             self._slots.release()
             self._bundles.release()
@@ -151,10 +199,10 @@ class _Run:
 
     def _report(self) -> None:
         if self._on_progress is not None:
-            position, total = (
-                sum(counts) for counts in zip(*[(r.position, r.total) for r in self._readers], strict=True)
-            )
-            self._on_progress(Progress(position, total, self._tally.stored, self._tally.failed))
+            self._on_progress(Progress(*self._position(), self._tally.stored, self._tally.failed))
+
+    def _position(self) -> tuple[int, int]:
+        return sum(reader.position for reader in self._readers), sum(reader.total for reader in self._readers)
 
 
 def _batch(items: Iterator[Found]) -> list[Found]:

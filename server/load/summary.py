@@ -34,6 +34,15 @@ class FailureGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a load got: the source of what was `last` sent, and bytes of the files that were read, of all."""
+
+    last: str | None
+    position: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class LoadSummary:
     """The result of a load. `types`: type -> result -> count. `stopped` says why it ended early, if it did."""
 
@@ -45,6 +54,7 @@ class LoadSummary:
     bytes: int
     seconds: float
     stopped: str | None
+    reach: Reach
 
     def count(self, result: str) -> int:
         """Resources that ended as `result`: created, updated, existing, failed, unknown."""
@@ -79,6 +89,9 @@ class LoadSummary:
             "seconds": round(self.seconds, 3),
             "rate": round(self.rate, 1),
             "stopped": self.stopped,
+            "last_sent": self.reach.last,
+            "bytes_read": self.reach.position,
+            "bytes_of_files": self.reach.total,
             "types": {name: dict(results) for name, results in self.types.items()},
             "failures": [
                 {
@@ -113,8 +126,19 @@ class LoadSummary:
         line = f"{self.bytes / 1e6:.1f} MB in {self.seconds:.1f} s, {self.rate:.0f} resources/s"
         parts += ["", Text("; ".join([line, *extra]))]
         if self.stopped:
-            parts.append(Text(f"Stopped: {self.stopped}"))
+            parts += [Text(f"Stopped: {self.stopped}"), Text(self._going_on())]
         return Group(*parts)
+
+    def _going_on(self) -> str:
+        """What was not sent, and how to go on."""
+        if self.reach.last is None:
+            return "Nothing was sent."
+        return (
+            f"The last one sent is {self.reach.last}; what comes after it was not sent "
+            f"({self.reach.position / 1e6:.1f} of {self.reach.total / 1e6:.1f} MB of the files were read). To go on, "
+            "run the command again: what has an id is put to the same place. What has none, and a Bundle that is "
+            "processed, would be created again: leave out the files that are done."
+        )
 
 
 class Tally:
@@ -154,7 +178,7 @@ class Tally:
         if len(group.examples) < EXAMPLES:
             group.examples.append(source)
 
-    def summary(self, url: str, *, seconds: float, stopped: str | None) -> LoadSummary:
+    def summary(self, url: str, *, seconds: float, stopped: str | None, reach: Reach) -> LoadSummary:
         """What has been counted, the most frequent first."""
         return LoadSummary(
             url=url,
@@ -165,4 +189,5 @@ class Tally:
             bytes=self._bytes,
             seconds=seconds,
             stopped=stopped,
+            reach=reach,
         )

@@ -15,11 +15,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fhirstore import FhirStore
 from fhirstore.errors import FhirStoreError
 from server.app import create_app
+from server.hosts import for_listener
 from server.settings import Settings, from_environment
 
 
-def open_store(settings: Settings) -> AbstractAsyncContextManager[FhirStore]:
-    """The store that `settings` name. Raises StoreMisconfigured."""
+def open_store(settings: Settings, *, create: bool = False) -> AbstractAsyncContextManager[FhirStore]:
+    """The store that `settings` name; `create`: made where there is none, as only a server does.
+
+    Raises StoreMisconfigured.
+    """
     return FhirStore.open(
         settings.store,
         tenants=settings.tenants,
@@ -28,6 +32,7 @@ def open_store(settings: Settings) -> AbstractAsyncContextManager[FhirStore]:
         fhir_version=settings.fhir_version,
         validation=settings.validation,
         reference_integrity=settings.reference_integrity,
+        create=create,
     )
 
 
@@ -35,7 +40,7 @@ class Deployment:
     """The ASGI app of a server process: lifespan here, everything else in `create_app`'s."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._settings = for_listener(settings)
         self._app: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,7 +53,7 @@ class Deployment:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
         try:
-            async with open_store(self._settings) as store:
+            async with open_store(self._settings, create=True) as store:
                 self._app = create_app(store, self._settings)
                 _collect_less()
                 _take_turns_sooner()

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
+from fhirstore import FhirStore
 from fhirstore.commit.drive import drive
 from fhirstore.commit.purge import purge
 from fhirstore.commit.rules import Rules
@@ -369,6 +370,13 @@ def test_the_command_says_by_its_exit_code_what_it_found(tmp_path: Path) -> None
     """0: clean; 1: damage; 2: could not run. --json reports each tenant."""
     runner = CliRunner()
     where = ["--store", f"file:{tmp_path}"]
+
+    async def store_one() -> None:
+        async with FhirStore.open(f"file:{tmp_path}") as store:
+            await store.tenant("default").create({"resourceType": "Patient"})
+
+    asyncio.run(store_one())
+    assert "1 resources, 1 versions" in runner.invoke(app, ["fsck", *where]).stdout
     assert "clean" in runner.invoke(app, ["fsck", *where]).stdout
 
     async def damage() -> None:

@@ -373,8 +373,13 @@ async def test_the_state_is_readable_and_keeps_lease_and_watermark() -> None:
     }
 
 
+async def _made(folder: Path) -> None:
+    await (await open_objects(f"file:{folder}")).aclose()
+
+
 def test_the_command_sweeps_every_tenant(tmp_path: Path) -> None:
     """`fhirstore sweep --json` on an embedded store: a report per tenant, exit code 0; nonsense: 2."""
+    asyncio.run(_made(tmp_path))
     runner = CliRunner()
     env = {"FHIRSTORE_TENANTS": "a,b", "FHIRSTORE_TENANT_SOURCE": "header"}
     result = runner.invoke(app, ["sweep", "--store", f"file:{tmp_path}", "--json"], env=env)
