@@ -172,13 +172,15 @@ def patching(
 ) -> Decide:
     """PATCH: the current version, patched, if it is valid then and still the same resource.
 
+    A patch without operations leaves it as it is, and so does, with `skip_unchanged`, one whose result says the same.
+
     It decides by the content, so what it is given must be just read; asked again, it patches what is current then.
     """
 
     def decide(current: Record | None) -> Draft | None:
         stored = readable(current).resource
         check(current, if_match, if_none_match)
-        if not stored:  # a remembered record may lack its content
+        if not stored or patch.changes_nothing:  # a remembered record may lack its content
             return None
         before = json.parse(stored, max_values=None)
         after = patch.apply(before, validator.definitions)
