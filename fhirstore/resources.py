@@ -29,7 +29,8 @@ class Version(msgspec.Struct, frozen=True):
     """One version of a resource, as stored.
 
     `content`: the resource's JSON, UTF-8, with `id`, `meta.versionId` and `meta.lastUpdated` in it; empty when
-    `deleted`. `last_updated`: epoch ms. `created`: this interaction brought the resource into being, or back.
+    `deleted`. `last_updated`: epoch ms. `created`: this interaction brought the resource into being, or
+    back; told of what was just written, and in histories.
     """
 
     type: str

@@ -45,11 +45,15 @@ class Outlook(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
 
 class InstanceCursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="i"):
-    """One resource: the next page starts with `version` and the last one ends with `until`."""
+    """One resource: the next page starts with `version` and the last one ends with `until`.
+
+    `total`: of all pages, as the first one told it; None where it did not.
+    """
 
     version: _VersionId
     until: _VersionId
     as_of: _Ms
+    total: Annotated[int, msgspec.Meta(ge=0, lt=10**18)] | None = None
 
 
 class EventsCursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="e"):

@@ -44,7 +44,9 @@ def instance_page(
     if current is None:
         raise NotFound("No such resource")
     versions = _Versions(keys, current, read_at, context.rules)
-    total = current.version - current.floor if query.since is None and query.at is None else None
+    total: int | None = None
+    if query.since is None and query.at is None:
+        total = current.version - current.floor if cursor is None or cursor.total is None else cursor.total
     if not query.want:
         return HistoryPage((), None, as_of, total)
     if cursor is None:
@@ -56,7 +58,7 @@ def instance_page(
         numbers = numbers[::-1]
     shown, looked = yield from versions.read(numbers[: query.want], Budget(page_bytes))
     rest = numbers[looked:]
-    following = encode(InstanceCursor(rest[0], rest[-1], as_of)) if rest else None
+    following = encode(InstanceCursor(rest[0], rest[-1], as_of, total)) if rest else None
     return HistoryPage(tuple(shown), following, as_of, total)
 
 
@@ -108,7 +110,9 @@ class _Versions:
                 budget.spend(record)
                 found.append(record)
         purged = yield from self._purged_since(found)
-        return [version_of(self.keys.type, self.keys.id, record) for record in found if record.version > purged], looked
+        type_, id_ = self.keys.type, self.keys.id
+        shown = [version_of(type_, id_, one, created=one.created) for one in found if one.version > purged]
+        return shown, looked
 
     def _purged_since(self, found: Sequence[Record]) -> Protocol[int]:
         """Up to where the resource was purged since `current` was read; 0 where that does not matter to these."""

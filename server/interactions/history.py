@@ -83,7 +83,7 @@ def _entries(call: Call, versions: tuple[Version, ...]) -> Iterator[bytes]:
 
 
 def _status(version: Version) -> str:
-    """What the interaction was answered; an update that brought a deleted resource back counts as an update here."""
+    """What the interaction was answered."""
     if version.deleted:
         return "204"
-    return "201" if version.method == "POST" or version.version_id == 1 else "200"
+    return "201" if version.created else "200"
