@@ -81,7 +81,11 @@ def stored(call: Call, version: Version, *, status: int) -> Response:
 
 def _brief(call: Call, version: Version, status: int, where: str, *, told: bool) -> Response:
     """Where the version is, and no more; `told`: that it was stored, too."""
-    headers = {"ETag": etag(version.version_id), "Last-Modified": last_modified(version.last_updated), "Location": where}
+    headers = {
+        "ETag": etag(version.version_id),
+        "Last-Modified": last_modified(version.last_updated),
+        "Location": where,
+    }
     if not told:
         return Response(None, status, headers | {"Content-Location": where})
     text = f"Stored as version {version.version_id} of {version.type}/{version.id}"

@@ -34,14 +34,14 @@ _VersionId = Annotated[int, msgspec.Meta(ge=1, lt=10**18)]
 class Outlook(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What LISTs taught for the next ones: `known` events follow `start`; elsewhere there was one event per `pace` ms.
 
-    `reach`: a LIST from earlier was cut off there; `tried`: a place shortly ahead of it was tried.
+    `reach`: a LIST from earlier was cut off there; `tried`: which place ahead of it is next.
     """
 
     start: Place
     known: Annotated[int, msgspec.Meta(ge=0, le=1000)]
     pace: Annotated[float, msgspec.Meta(gt=0, lt=1e13)]
     reach: Place = ""
-    tried: bool = False
+    tried: Annotated[int, msgspec.Meta(ge=0, le=2)] = 0
 
 
 class InstanceCursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="i"):
