@@ -10,6 +10,8 @@ from fhirstore import S3Options
 TENANT_SOURCES = ("none", "header", "path")
 TENANCIES = ("prefix", "bucket")
 FHIR_VERSIONS = ("4.0", "4.3", "5.0")
+HANDLINGS = ("strict", "lenient")
+CONDITIONAL_DELETES = ("single", "multiple")
 VALIDATIONS = ("structure", "off", "full")
 
 
@@ -23,6 +25,8 @@ class Settings:
 
     `fhir_version`: the release of all resources. `validation`: how thoroughly what is written is checked.
     `reference_integrity`: what a written resource refers to on this server must be there.
+    `handling`: what happens to unknown parameters where the client does not say (`Prefer: handling=…`).
+    `conditional_delete`: whether a conditional delete that several resources match deletes them all, or none.
     `cors_origins`: web pages of these origins may use the API; `*`: of any.
     """
 
@@ -40,6 +44,8 @@ class Settings:
     unsafe_single_writer: bool = False
     enable_purge: bool = False
     skip_unchanged: bool = False
+    handling: str = "strict"
+    conditional_delete: str = "single"
     cors_origins: tuple[str, ...] = ()
 
     @property
@@ -80,6 +86,8 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         unsafe_single_writer=bool(_flag(env, "FHIRSTORE_UNSAFE_SINGLE_WRITER")),
         enable_purge=bool(_flag(env, "FHIRSTORE_ENABLE_PURGE")),
         skip_unchanged=bool(_flag(env, "FHIRSTORE_SKIP_UNCHANGED")),
+        handling=_choice(env, "FHIRSTORE_HANDLING", HANDLINGS),
+        conditional_delete=_choice(env, "FHIRSTORE_CONDITIONAL_DELETE", CONDITIONAL_DELETES),
         cors_origins=_origins(env.get("FHIRSTORE_CORS_ORIGINS", "")),
     )
     if settings.tenant_source == "none" and settings.only_tenant is None:

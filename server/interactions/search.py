@@ -1,8 +1,9 @@
 """search: https://hl7.org/fhir/R4/http.html#search.
 
-By `_id`, `_lastUpdated` and `identifier`; anything else is refused by name, or, with `Prefer: handling=lenient`,
-ignored, left out of the self link and named in an OperationOutcome among the entries. A `total` is told where it is
-known without reading everything; `_summary=count` and `_count=0` read up to a thousand resources for it.
+By `_id`, `_lastUpdated` and `identifier`; anything else is refused by name, or, with `Prefer: handling=lenient` or
+FHIRSTORE_HANDLING=lenient, ignored, left out of the self link and named in an OperationOutcome among the entries. A
+`total` is told where it is known without reading everything; `_summary=count` and `_count=0` read up to a thousand
+resources for it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from server.call import Call
 from server.content.body import form_body
 from server.content.representation import PARAMETERS, wanted_by
 from server.paging import CURSOR, count_of, page_url
-from server.prefer import applied, handling
+from server.prefer import applied, handling, is_lenient
 from server.search_parameters import Pairs, refuse_unheard
 
 _CONTROLS = ("_count", CURSOR, *PARAMETERS)
@@ -67,7 +68,7 @@ async def _posted(call: Call) -> tuple[Call, Pairs]:
 
 async def _search(call: Call, type_: str | None, pairs: Pairs) -> Response:
     controls = _controls(pairs)
-    lenient = handling(call) == "lenient"
+    lenient = is_lenient(call)
     asked = [(name, value) for name, value in pairs if name not in _CONTROLS]
     if not lenient:
         refuse_unheard(call, type_, asked)

@@ -147,7 +147,7 @@ def _package(folder: Path) -> Path:
 
 
 def test_a_package_becomes_its_facts(tmp_path: Path) -> None:
-    """Types with own elements, expanded codes, official parameters and operations, compartments, nothing of profiles."""
+    """Types with own elements, expanded codes, official parameters, compartments, operations, nothing of profiles."""
     facts = json.loads(gzip.decompress(facts_file(open_package(_package(tmp_path)))))
     assert facts == {
         "version": "4.0.1",
