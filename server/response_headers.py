@@ -25,6 +25,7 @@ EXPOSED = (
     "Location",
     "Content-Location",
     "Last-Modified",
+    "Link",
     "Preference-Applied",
     "Retry-After",
     "X-Request-Id",

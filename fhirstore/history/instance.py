@@ -58,8 +58,20 @@ def instance_page(
         numbers = numbers[::-1]
     shown, looked = yield from versions.read(numbers[: query.want], Budget(page_bytes))
     rest = numbers[looked:]
-    following = encode(InstanceCursor(rest[0], rest[-1], as_of, total)) if rest else None
-    return HistoryPage(tuple(shown), following, as_of, total)
+    if not numbers:
+        return HistoryPage((), None, as_of, total)
+    top = numbers[0] if cursor is None else cursor.top
+    following = encode(InstanceCursor(rest[0], rest[-1], as_of, total, top)) if rest else None
+    return HistoryPage(tuple(shown), following, as_of, total, _previous(numbers, query.want, as_of, total, top))
+
+
+def _previous(numbers: range, want: int, as_of: int, total: int | None, top: int) -> str | None:
+    """The cursor of the page before the one that starts with the first of these numbers; versions count one by one."""
+    first = numbers[0]
+    if first == top or not top:
+        return None
+    begin = min(top, first + want) if first < top else max(top, first - want)
+    return encode(InstanceCursor(begin, numbers[-1], as_of, total, top))
 
 
 @dataclass(slots=True)

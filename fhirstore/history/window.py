@@ -64,6 +64,13 @@ class Window:
         pace = (time_of(older[-1]) - time_of(begin)) / len(older)
         return _outlook(left, self.start, _MOST_KNOWN, pace)
 
+    def again(self, older: Outlook | None) -> Outlook:
+        """What to know when these very events are looked for again. `older`: what is known of those before them."""
+        if older is not None and older.known + len(self.names) <= _MOST_KNOWN:
+            return replace(older, known=older.known + len(self.names))
+        pace = (time_of(self.names[-1]) - time_of(self.names[0])) / len(self.names)
+        return _outlook(self.names, self.start, _MOST_KNOWN, pace)
+
     def newest(self, now: int) -> Outlook:
         """What to know for the next look at the newest events, when `names` end with them.
 

@@ -20,7 +20,7 @@ from server.bundles.searchset import searchset
 from server.call import Call
 from server.content.body import form_body
 from server.content.representation import PARAMETERS, wanted_by
-from server.paging import CURSOR, count_of, page_url
+from server.paging import CURSOR, count_of, linked, page_url
 from server.prefer import applied, handling, is_lenient
 from server.search_parameters import Pairs, refuse_unheard
 
@@ -80,9 +80,11 @@ async def _search(call: Call, type_: str | None, pairs: Pairs) -> Response:
     url = call.base_url if type_ is None else f"{call.base_url}/{type_}"
     used = (*criteria.used, *controls.pairs)
     links = {"self": page_url(url, used, controls.cursor)}
-    if page.next is not None:
-        links["next"] = page_url(url, used, page.next)
-    return applied(await page_answer(call, searchset(call, page, links)), "handling", handling(call))
+    for relation, cursor in (("previous", page.previous), ("next", page.next)):
+        if cursor is not None:
+            links[relation] = page_url(url, used, cursor)
+    answer = linked(await page_answer(call, searchset(call, page, links)), links)
+    return applied(answer, "handling", handling(call))
 
 
 def _controls(pairs: Pairs) -> _Controls:
