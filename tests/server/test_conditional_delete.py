@@ -6,6 +6,9 @@ import json
 
 import pytest
 
+from fhirstore.errors import StoreBusy
+from fhirstore.objects.base import Condition, Written
+from fhirstore.objects.memory import MemoryStore
 from server.settings import BadSetting, Settings, from_environment
 from tests.server.serving import FHIR_JSON, Served, serving
 
@@ -88,6 +91,33 @@ async def test_an_entry_of_a_batch_deletes_several_and_one_of_a_transaction_none
         (done,) = (await served.client.post("/fhir", content=bundle, headers=prefer)).json()["entry"]
         assert done["response"]["status"] == "204 No Content"
         assert done["response"]["outcome"]["issue"][0]["diagnostics"] == "2 resources deleted"
+        assert await _statuses(served, "a", "b") == [410, 410]
+
+
+class _Refusing(MemoryStore):
+    """Refuses every write below `refused`, if that is set."""
+
+    refused = ""
+
+    async def put(
+        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+    ) -> Written:
+        if self.refused and self.refused in key:
+            raise StoreBusy(key)
+        return await super().put(key, body, condition=condition, expires=expires)
+
+
+async def test_where_only_some_were_deleted_the_answer_says_so() -> None:
+    """504, not 503 which would say that nothing was written; asked again, the rest goes."""
+    objects = _Refusing()
+    async with serving(MULTIPLE, objects) as served:
+        await _put(served, "a", "b")
+        objects.refused = "/b/"
+        answer = await served.client.delete(URL)
+        assert (answer.status_code, "1 of 2" in answer.json()["issue"][0]["diagnostics"]) == (504, True)
+        assert await _statuses(served, "a", "b") == [410, 200]
+        objects.refused = ""
+        assert (await served.client.delete(URL)).status_code == 204
         assert await _statuses(served, "a", "b") == [410, 410]
 
 
