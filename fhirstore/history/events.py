@@ -71,7 +71,7 @@ class EventsHistory:
         for _ in range(_ROUNDS):
             window, listed = yield from self._window(cursor)
             page = self._joined(page, listed)
-            names = self._in_order(window, want)
+            names = self._in_order(window, want, first=cursor is None)
             start = start or (self._just_before(names[0]) if names else "")
             previous = previous or self._previous(asked, window, as_of)
             if read is None:
@@ -120,11 +120,11 @@ class EventsHistory:
             else replace(listed, below=page.below)
         )
 
-    def _in_order(self, window: Window, want: int) -> tuple[str, ...]:
+    def _in_order(self, window: Window, want: int, *, first: bool) -> tuple[str, ...]:
         """The events to look at."""
         if self.query.oldest_first:
             return window.names[:want]
-        return window.names[::-1][: window.take(want)]
+        return window.names[::-1][: window.take(want, first=first)]
 
     def _window(self, cursor: EventsCursor | None) -> Protocol[tuple[Window, Stretch]]:
         """Events to choose from, and the stretch of which they are all."""

@@ -47,9 +47,14 @@ class Window:
     whole: bool
     search: Search | None = None
 
-    def take(self, want: int) -> int:
-        """How many of the newest to use now: a few are kept for the next page, should others be hard to find."""
+    def take(self, want: int, *, first: bool = False) -> int:
+        """How many of the newest to use now: a few are kept for the next page, should others be hard to find.
+
+        Of the `first` page only one, if that makes it full.
+        """
         spare = 0 if self.whole else min(len(self.names) - 1, _SPARE)
+        if first and len(self.names) > want:
+            spare = min(spare, 1)
         return min(want, len(self.names) - spare)
 
     def outlook(self, used: int) -> Outlook:

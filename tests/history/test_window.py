@@ -78,7 +78,7 @@ def test_every_page_costs_two_lists_at_most(distribution: Callable[[], list[int]
     seen: list[str] = []
     pages = 0
     for _ in range(500):
-        used = window.take(want)
+        used = window.take(want, first=not seen)
         seen += window.names[::-1][:used]
         if window.whole and used == len(window.names):
             break
@@ -118,7 +118,7 @@ def test_nothing_is_missed_and_nothing_comes_twice(
     below: str | None = None
     for _ in range(80):
         window, _ = folder.run(ask(want, below, outlook, floor))
-        used = window.take(want)
+        used = window.take(want, first=not seen)
         seen += window.names[::-1][:used]
         if window.whole and used == len(window.names):
             break
@@ -177,7 +177,7 @@ def test_single_events_after_a_rush_do_not_hide_it_for_long(
         remembered.remember("t", PREFIX, window.newest(now), now)
         assert window.names[-1] == folder.names[-1]
         assert cost <= (2 if look else 7)  # 6, unless there is nothing to show yet
-        if window.take(50) == 50:
+        if window.take(50, first=True) == 50:
             break
     else:
         pytest.fail(f"no page was full in {looks} looks")
