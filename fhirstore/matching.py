@@ -5,17 +5,25 @@ https://hl7.org/fhir/R4/http.html#ccreate · https://hl7.org/fhir/R4/http.html#c
 
 from __future__ import annotations
 
+import asyncio
 from typing import TypeVar
 
 from fhirstore import resources
+from fhirstore.commit.drive import drive
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.single import Decide
+from fhirstore.commit.single import Decide, Draft
+from fhirstore.conditions import IfMatch, VersionIds
 from fhirstore.engine import Engine
+from fhirstore.errors import FhirStoreError, MultipleMatches, WriteOutcomeUnknown
 from fhirstore.identity.conditional import DecideFor, Done, change_matching, create_unless, update_matching
+from fhirstore.record import Record
 from fhirstore.resources import Version
+from fhirstore.search.candidates import Match, find_or_be_sure
 from fhirstore.search.criteria import Criteria, parse_condition
 from fhirstore.tenancy import Place
 
+MOST_DELETED = 250
+_AT_ONCE = 16
 _Result = TypeVar("_Result")
 
 
@@ -48,6 +56,43 @@ class Matching:
         protocol = change_matching(self._place.keys, condition, decide, context=self._engine.context(self._place))
         done = await self._run(condition, protocol)
         return None if done is None else _shown(done)
+
+    async def delete_all(
+        self, condition: Criteria, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None
+    ) -> tuple[Version, ...]:
+        """The tombstones of all that matches; each is committed on its own, if it still matches then.
+
+        1 LIST, then 2 GET + 4 PUT for each match. Raises MultipleMatches: more than `MOST_DELETED` match, or several do
+        and a condition on the version is given; nothing was deleted. WriteOutcomeUnknown: some were deleted.
+        """
+        looking = find_or_be_sure(self._place.keys, condition, most=MOST_DELETED + 1, with_base=False)
+        matches = await drive(looking, self._place.objects)
+        if len(matches) > MOST_DELETED:
+            raise MultipleMatches(f"More than {MOST_DELETED} resources match; nothing was deleted, be more selective")
+        if len(matches) > 1 and (if_match is not None or if_none_match is not None):
+            raise MultipleMatches("If-Match and the like are about one version, but several resources match")
+        delete = resources.deletion(if_match, if_none_match=if_none_match)
+        semaphore = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(match: Match) -> Version | None:
+            def decide(current: Record | None) -> Draft | None:
+                matching = condition.match(match.keys.type, match.keys.id, current)
+                return delete(current) if matching else None
+
+            async with semaphore:
+                outcome = await self._engine.commit(self._place, match.keys, decide, by_content=True)
+            done = outcome.record if outcome.applied else None
+            return None if done is None else resources.version_of(match.keys.type, match.keys.id, done)
+
+        results = await asyncio.gather(*map(one, matches), return_exceptions=True)
+        deleted = tuple([result for result in results if isinstance(result, Version)])
+        for error in results:
+            if isinstance(error, FhirStoreError) and deleted:
+                told = f"{len(deleted)} of {len(matches)} matches were deleted, of others it is not known; ask again"
+                raise WriteOutcomeUnknown(told) from error
+            if isinstance(error, BaseException):
+                raise error
+        return deleted
 
     async def _run(self, condition: Criteria, protocol: Protocol[_Result]) -> _Result:
         turns = [self._place.keys.identity_claim(condition.type or "", value) for value in condition.values]

@@ -15,10 +15,11 @@
 | `fence` | nonce of a writer that shut out an abandoned attempt; changes the body and so the ETag, nothing else |
 | `parts` | how many resources the transaction `op` changed; absent where the version was written by itself |
 | `intent` | in `current.json` alone: a transaction wants to make the next version (`Intent`); its record decides |
+| `back` | true where this version brought the resource back, after a deletion or a purge; absent otherwise |
 | `sha256` | of the resource's bytes, hex |
 | `resource` | exactly the bytes the API returns; absent in a DELETE, PURGE or STUB |
 
-The bytes `,"resource":` occur first where the resource begins: every member before it is a number, a string or an
+The bytes `,"resource":` occur first where the resource begins: every member before it is a number, a string, true or an
 intent, which has no such member, and inside a JSON string a quote is escaped. So a read is one find and a slice;
 nothing is parsed or encoded again.
 These facts stand in the body, not in user metadata, since an ETag is a hash of the body and If-Match must see them.
@@ -65,6 +66,7 @@ class _Head(msgspec.Struct, frozen=True, omit_defaults=True):
     fence: str | None = None
     parts: int = 0
     intent: Intent | None = None
+    back: bool = False
     sha256: str | None = None
 
 
@@ -88,6 +90,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     parts: int = 0
     intent: Intent | None = None
     sha256: str | None = None
+    back: bool = False
 
     @property
     def exists(self) -> bool:
@@ -98,6 +101,11 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     def deleted(self) -> bool:
         """A tombstone: the resource was deleted by this version."""
         return self.exists and self.resource is None
+
+    @property
+    def created(self) -> bool:
+        """This version brought the resource into being, or back."""
+        return self.resource is not None and (self.version == 1 or self.back or self.method == "POST")
 
     def encode(self) -> bytes:
         """The object's body."""
@@ -117,6 +125,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
                 self.fence,
                 self.parts,
                 self.intent,
+                self.back,
                 digest,
             )
         )
@@ -165,4 +174,5 @@ def decode(body: bytes, key: str) -> Record:
         head.parts,
         head.intent,
         head.sha256,
+        head.back,
     )

@@ -29,7 +29,8 @@ class Version(msgspec.Struct, frozen=True):
     """One version of a resource, as stored.
 
     `content`: the resource's JSON, UTF-8, with `id`, `meta.versionId` and `meta.lastUpdated` in it; empty when
-    `deleted`. `last_updated`: epoch ms. `created`: this interaction brought the resource into being, or back.
+    `deleted`. `last_updated`: epoch ms. `created`: this interaction brought the resource into being, or
+    back; told of what was just written, and in histories.
     """
 
     type: str
@@ -172,13 +173,15 @@ def patching(
 ) -> Decide:
     """PATCH: the current version, patched, if it is valid then and still the same resource.
 
+    A patch without operations leaves it as it is, and so does, with `skip_unchanged`, one whose result says the same.
+
     It decides by the content, so what it is given must be just read; asked again, it patches what is current then.
     """
 
     def decide(current: Record | None) -> Draft | None:
         stored = readable(current).resource
         check(current, if_match, if_none_match)
-        if not stored:  # a remembered record may lack its content
+        if not stored or patch.changes_nothing:  # a remembered record may lack its content
             return None
         before = json.parse(stored, max_values=None)
         after = patch.apply(before, validator.definitions)

@@ -253,6 +253,18 @@ class TenantStore:
         condition = self._matching.condition(self._admission.known_type(type), criteria)
         return await self._matching.change(condition, resources.deletion(if_match, if_none_match=if_none_match))
 
+    async def delete_matching(
+        self, type: str, criteria: str, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None
+    ) -> tuple[Version, ...]:
+        """Delete all that meets the criteria, 250 resources at most; returns the tombstones.
+
+        Each is deleted on its own, not all at one instant. Raises MultipleMatches (more than 250, or several and a
+        condition on the version: nothing was deleted), WriteOutcomeUnknown (only some were deleted: ask again),
+        Unsupported (criteria), and as `delete`.
+        """
+        condition = self._matching.condition(self._admission.known_type(type), criteria)
+        return await self._matching.delete_all(condition, if_match=if_match, if_none_match=if_none_match)
+
     async def history(
         self, type: str | None = None, id: str | None = None, *, query: HistoryQuery | None = None
     ) -> AsyncIterator[Version]:

@@ -13,7 +13,7 @@ from server.call import Call
 from server.content.binary import native_response
 from server.content.representation import AS_STORED, LARGE, Representation
 from server.fields import etag
-from server.http_dates import http_date
+from server.http_dates import last_modified
 from server.outcome import operation_outcome
 from server.preconditions import is_unchanged, refuse_unexpected
 from server.prefer import applied, returned
@@ -39,7 +39,7 @@ class VersionResponse(Response):
         self.background = None
         self.raw_headers = [
             (b"etag", b'W/"%d"' % version.version_id),
-            (b"last-modified", http_date(version.last_updated).encode("ascii")),
+            (b"last-modified", last_modified(version.last_updated).encode("ascii")),
             (b"content-type", representation.content_type),
             (b"content-length", b"%d" % len(self.body)),
         ]
@@ -81,7 +81,11 @@ def stored(call: Call, version: Version, *, status: int) -> Response:
 
 def _brief(call: Call, version: Version, status: int, where: str, *, told: bool) -> Response:
     """Where the version is, and no more; `told`: that it was stored, too."""
-    headers = {"ETag": etag(version.version_id), "Last-Modified": http_date(version.last_updated), "Location": where}
+    headers = {
+        "ETag": etag(version.version_id),
+        "Last-Modified": last_modified(version.last_updated),
+        "Location": where,
+    }
     if not told:
         return Response(None, status, headers | {"Content-Location": where})
     text = f"Stored as version {version.version_id} of {version.type}/{version.id}"
@@ -109,7 +113,7 @@ def not_modified(tag: str, last_updated: int | None = None) -> Response:
     """304 (https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5). `last_updated`: epoch ms."""
     response = Response(None, 304, {"ETag": tag})
     if last_updated is not None:
-        response.headers["Last-Modified"] = http_date(last_updated)
+        response.headers["Last-Modified"] = last_modified(last_updated)
     return response
 
 

@@ -39,7 +39,8 @@ class FhirApi:
         self._hosts = AllowedHosts(settings.allowed_hosts)
         self._release = store.release
         self._table = table
-        self._paths = Paths(table, base=("{tenant}",) if settings.tenant_source == "path" else ())
+        base = ("{tenant}",) if settings.tenant_source == "path" else ()
+        self._paths = Paths(table, base=base, release=store.release)
         self._headers = ResponseHeaders(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +72,8 @@ class FhirApi:
         raw = scope.get("raw_path", b"")
         if b"%" in raw and b"%2f" in raw.lower():  # a slash inside of a segment, which no segment of FHIR's has
             raise Refused(404, NO_ENDPOINT)
-        endpoint, method = self._paths.find(path[len(FHIR_PATH) :]), scope["method"]
+        method = scope["method"]
+        endpoint = self._paths.find(path[len(FHIR_PATH) :], method)
         if method not in endpoint.handlers and method != "OPTIONS":
             text = f"{method} is not possible here; allowed: {endpoint.allow}"
             raise Refused(405, text, headers={"Allow": endpoint.allow})

@@ -12,7 +12,7 @@ from server.api import FhirApi
 from server.health import health_routes
 from server.openapi import openapi_route
 from server.outcome import http_error
-from server.response_headers import EXPOSED
+from server.response_headers import EXPOSED, Dated
 from server.routes import TABLE
 from server.settings import Settings
 
@@ -28,16 +28,17 @@ def create_app(store: FhirStore, settings: Settings | None = None) -> ASGIApp:
         exception_handlers={HTTPException: http_error, Exception: http_error},
     )
     others.router.redirect_slashes = False
-    api = FhirApi(others, store=store, settings=settings, table=TABLE)
+    api = FhirApi(Dated(others), store=store, settings=settings, table=TABLE)
     return _with_cors(api, settings) if settings.cors_origins else api
 
 
 def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
     """Lets web pages of other origins use the API (https://hl7.org/fhir/R4/security.html#cors)."""
-    return CORSMiddleware(
+    cors = CORSMiddleware(
         app,
         allow_origins=settings.cors_origins,
         allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
         allow_headers=("*",),
         expose_headers=EXPOSED,
     )
+    return Dated(cors)

@@ -83,6 +83,8 @@ class Capabilities:
         elements = self._facts.types["CapabilityStatement.rest.resource"].elements  # conditionalPatch came with R5
         for route in self._table:
             shared.update({name: claim for name, claim in route.claims.items() if name in elements})
+        if "conditionalDelete" in elements and shared["conditionalDelete"] != "not-supported":
+            shared["conditionalDelete"] = self._settings.conditional_delete
         operations = self._operations(("/{type}", "/{type}/{id}"))
         if operations:
             shared["operation"] = operations

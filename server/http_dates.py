@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from time import gmtime
+from time import gmtime, time
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -15,6 +15,19 @@ _MOST = 64  # characters
 def http_date(ms: int) -> str:
     """Epoch ms as an HTTP date, in whole seconds (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7)."""
     return _date(ms // 1000)
+
+
+def last_modified(ms: int) -> str:
+    """The value of Last-Modified: never later than now, though the store's clock may be ahead of this one.
+
+    https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.1
+    """
+    return _date(min(ms // 1000, int(time())))
+
+
+def now_date() -> str:
+    """The value of Date."""
+    return _date(int(time()))
 
 
 @lru_cache(maxsize=1024)  # what is written in one second is often read together

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlencode
 
+from starlette.responses import Response
+
 from fhirstore import HistoryQuery
 from fhirstore.errors import InvalidResource
 from fhirstore.search.query import each_once
@@ -65,6 +67,18 @@ def page_url(url: str, parameters: Sequence[tuple[str, str]], cursor: str | None
     """The URL of one page of what `url` with these parameters gives."""
     every = [*parameters, *([(CURSOR, cursor)] if cursor is not None else [])]
     return f"{url}?{urlencode(every, safe=':')}" if every else url
+
+
+_MOST_IN_HEADER = 4_000  # characters; those of a long form stand in the Bundle alone
+_RELATIONS = {"previous": "prev"}  # as FHIR calls it -> as https://www.rfc-editor.org/rfc/rfc8288 does
+
+
+def linked(response: Response, links: Mapping[str, str]) -> Response:
+    """The page's answer, with its links (relation -> URL) in the header `Link`, too, unless they are too long."""
+    value = ", ".join(f'<{url}>; rel="{_RELATIONS.get(name, name)}"' for name, url in links.items())
+    if len(value) <= _MOST_IN_HEADER and value.isascii():
+        response.raw_headers.append((b"link", value.encode("ascii")))
+    return response
 
 
 def _read(values: Mapping[str, str], name: str, parse: Callable[[str], _Value], form: str) -> _Value | None:

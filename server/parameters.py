@@ -1,7 +1,8 @@
 """Parameters of the URL that an interaction does not have are refused by name, and not passed over.
 
 A misspelt `_elments` would show everything, `POST [type]?identifier=…` would create what is there already. Who prefers
-`handling=lenient` is spared. Searches and conditions have more to say on it: `server.search_parameters`.
+`handling=lenient` is spared, and with FHIRSTORE_HANDLING=lenient who does not prefer `strict`. Searches and conditions
+have more to say on it: `server.search_parameters`.
 
 https://hl7.org/fhir/R4/http.html#parameters
 """

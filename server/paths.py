@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from server.lacking import refuse_lacking
 from server.refusal import NO_ENDPOINT, Refused
 from server.route import Handler, Route
 
@@ -40,8 +41,10 @@ class Template(NamedTuple):
 class Paths:
     """The table, by number of segments."""
 
-    def __init__(self, table: Iterable[Route], *, base: tuple[str, ...] = ()) -> None:
-        """`base`: segments before each path of the table, such as `{tenant}`."""
+    def __init__(self, table: Iterable[Route], *, base: tuple[str, ...] = (), release: str = "4.0") -> None:
+        """`base`: segments before each path of the table, such as `{tenant}`. `release`: of FHIR."""
+        self._below = len(base)
+        self._release = release
         by_path: dict[tuple[str, ...], dict[str, Handler]] = {}
         for route in table:
             segments = base + tuple(filter(None, route.path.split("/")))
@@ -62,10 +65,10 @@ class Paths:
             text for same_length in templates.values() for each in same_length for _, text in each.literals
         }
 
-    def find(self, path: str) -> Endpoint:
+    def find(self, path: str, method: str = "GET") -> Endpoint:
         """What answers at `path`, which is empty or starts with a slash; one at its end is let pass.
 
-        Raises Refused (404).
+        Raises Refused: 404, and what FHIR has there and this server lacks: 501, or 405 for another `method`.
         """
         start, *segments = path.removesuffix("/").split("/")
         if start or "" in segments:
@@ -75,11 +78,10 @@ class Paths:
         for template in templates.get(len(segments), ()):
             parameters = template.match(segments)
             if parameters is not None:
-                if "$" in path:
-                    _refuse_operations(parameters)
+                if "$" in path and any(text.startswith("$") for text in parameters.values()):
+                    break  # no type and no id
                 return Endpoint(template.handlers, template.allow, parameters)
-        if "$" in path:
-            _refuse_operations(dict(enumerate(segments)))
+        refuse_lacking(segments[self._below :], method, self._release)
         raise Refused(404, NO_ENDPOINT)
 
 
@@ -87,11 +89,3 @@ def _template(segments: tuple[str, ...], handlers: Mapping[str, Handler]) -> Tem
     named = [(n, text[1:-1]) for n, text in enumerate(segments) if text.startswith("{")]
     literal = [(n, text) for n, text in enumerate(segments) if not text.startswith("{")]
     return Template(tuple(literal), tuple(named), handlers, ", ".join([*handlers, "OPTIONS"]))
-
-
-def _refuse_operations(segments: Mapping[str, str] | Mapping[int, str]) -> None:
-    """A segment that no line of the table names is no id, but an operation that this server does not have."""
-    if any(text.startswith("$") for text in segments.values()):
-        raise Refused(
-            404, "This server has no such operation here; see rest.operation in /fhir/metadata", code="not-supported"
-        )

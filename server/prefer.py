@@ -28,8 +28,8 @@ def handling(call: Call) -> str | None:
 
 
 def is_lenient(call: Call) -> bool:
-    """Does the client ask to ignore parameters that the server does not know?"""
-    return handling(call) == "lenient"
+    """Are parameters that the server does not know ignored? As the client prefers, else as the server is set."""
+    return (handling(call) or call.settings.handling) == "lenient"
 
 
 def applied(response: Response, name: str, value: str | None) -> Response:

@@ -3,6 +3,7 @@
 https://hl7.org/fhir/R4/http.html#custom: `X-Request-Id` is the client's, or made here; `X-Correlation-Id` is the
 client's. Both go back as they came if they are printable and short. `Cache-Control`: a proxy keeps nothing, and what a
 client keeps it must ask about before it shows it (304 if nothing changed), since rights end and resources are purged.
+`Date` is the time of the answer itself, not the last tick of a timer, so that no Last-Modified is later.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Mapping
 from itertools import count
 
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ulid import ULID
 
+from server.http_dates import now_date
 from server.settings import Settings
 from server.tenant import HEADER as TENANT_HEADER
 
@@ -22,6 +25,7 @@ EXPOSED = (
     "Location",
     "Content-Location",
     "Last-Modified",
+    "Link",
     "Preference-Applied",
     "Retry-After",
     "X-Request-Id",
@@ -52,8 +56,24 @@ class ResponseHeaders:
 
     def add(self, response: Response, headers: Mapping[bytes, bytes], request_id: bytes) -> None:
         """To the answer to that request."""
+        response.raw_headers.append((b"date", now_date().encode("ascii")))
         response.raw_headers.append((b"x-request-id", request_id))
         response.raw_headers.extend(self._always)
         correlation = headers.get(b"x-correlation-id")
         if correlation is not None and _ECHOED.fullmatch(correlation):
             response.raw_headers.append((b"x-correlation-id", correlation))
+
+
+class Dated:
+    """An app whose answers all carry a Date; those that have one keep it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start" and not any(key == b"date" for key, _ in message["headers"]):
+                message["headers"] = [*message["headers"], (b"date", now_date().encode("ascii"))]
+            await send(message)
+
+        await self._app(scope, receive, dated)

@@ -17,6 +17,8 @@ from server.unknown_variables import unknown_variables
 TENANT_SOURCES = ("none", "header", "path")
 TENANCIES = ("prefix", "bucket")
 FHIR_VERSIONS = ("4.0", "4.3", "5.0")
+HANDLINGS = ("strict", "lenient")
+CONDITIONAL_DELETES = ("single", "multiple")
 VALIDATIONS = ("structure", "off", "full")
 
 T = TypeVar("T")
@@ -173,6 +175,20 @@ class Settings:
         values.flag,
         False,
         "A PUT or PATCH that changes nothing makes no version; costs 1 GET before the write.",
+    )
+    handling: str = setting(
+        "FHIRSTORE_HANDLING",
+        values.choice(*HANDLINGS),
+        "strict",
+        "What happens to a parameter that is not supported, unless the client says it by `Prefer: handling=…`: "
+        "`strict` refuses the request, `lenient` ignores the parameter.",
+    )
+    conditional_delete: str = setting(
+        "FHIRSTORE_CONDITIONAL_DELETE",
+        values.choice(*CONDITIONAL_DELETES),
+        "single",
+        "How many resources `DELETE [type]?criteria` may delete: `single` refuses several matches with 412, "
+        "`multiple` deletes up to 250, one by one.",
     )
     cors_origins: tuple[str, ...] = setting(
         "FHIRSTORE_CORS_ORIGINS",

@@ -200,3 +200,39 @@ async def head_of_a_history(server: Server) -> None:
 @rule("http.html#delete", "A deleted resource keeps its version history.")
 async def history_of_the_deleted_is_200(server: Server) -> None:
     (await server.get(f"{await three_versions(server)}/_history")).expect(200)
+
+
+@rule(HISTORY, "entry.response: the result of the interaction, as it was answered; 201 for what was created anew, too.")
+async def history_statuses_are_those_that_were_answered(server: Server) -> None:
+    made = await server.created(patient())
+    answered = [201]
+    for _ in range(2):
+        answered.append((await server.put(made.path, patient(id=made.id))).status)
+        await server.delete(made.path)
+    answered.append((await server.put(made.path, patient(id=made.id))).status)
+    entries = (await server.get(f"{made.path}/_history")).bundle("history")
+    told = [str(member(entry, "response", "status"))[:3] for entry in entries]
+    kept = [int(status) for status, entry in zip(told, entries, strict=True) if "resource" in entry]
+    must(kept == answered[::-1], f"the history says {kept} of what was answered {answered[::-1]}")
+
+
+@rule("bundle.html#Bundle.total", "total: the number over all pages, which are those of one result.")
+async def the_total_is_the_same_on_all_pages(server: Server) -> None:
+    path = await three_versions(server)
+    first = await server.get(f"{path}/_history?_count=1")
+    total, following = first.at("total"), first.link("next")
+    must(first.bundle("history") and following, "there is no second page")
+    await server.put(path, patient(id=path.partition("/")[2]))
+    must((await server.get(str(following))).at("total") == total, "the total is another one on the second page")
+
+
+@rule(PAGING, "previous: the page before, which shows what it showed.")
+async def a_previous_link_leads_to_the_page_before(server: Server) -> None:
+    first = await server.get(f"{await three_versions(server)}/_history?_count=1")
+    second = await server.get(str(first.link("next")))
+    previous = second.link("previous") or second.link("prev")
+    shown = [member(entry, "response") for entry in first.bundle("history")]
+    must(len(shown) == 1 and second.bundle("history"), "the pages do not have one entry each")
+    if previous is not None:  # it may be left out
+        again = [member(entry, "response") for entry in (await server.get(previous)).bundle("history")]
+        must(again == shown, "the previous link does not lead to the page before")

@@ -269,3 +269,20 @@ async def a_patch_leaves_other_numbers_alone(server: Server) -> None:
     await server.patch(path, [{"op": "replace", "path": "/status", "value": "amended"}], JSON_PATCH)
     read = await server.get(path)
     must(read.at("status") == "amended" and b"7.00" in read.body, "7.00 did not stay 7.00")
+
+
+@rule(RFC6902 + "#section-3", "A JSON Patch document is an array of operations: without any, it changes nothing.")
+async def a_patch_without_operations_changes_nothing(server: Server) -> None:
+    made = await server.created(patient())
+    empty: Json = {"resourceType": "Parameters"}
+    for document, kind in (([], JSON_PATCH), (empty, FHIR_JSON)):
+        (await server.patch(made.path, document, kind)).expect(200)
+    must((await server.get(made.path)).version == made.version, "there is a new version of it")
+
+
+@rule("json.html", "An array is never empty: so a list without elements is absent, and appending to it makes it.")
+async def json_patch_appends_to_an_absent_list(server: Server) -> None:
+    made = await server.created(patient())
+    operation = {"op": "add", "path": "/telecom/-", "value": {"system": "phone", "value": "1"}}
+    (await server.patch(made.path, [operation], JSON_PATCH)).expect(200)
+    must((await server.get(made.path)).at("telecom", 0, "value") == "1", "the element was not added")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 
 from conformance.rest.check import rule
 from conformance.rest.server import FHIR_JSON, Server, http_date, must, patient
@@ -291,3 +291,14 @@ async def reads_do_not_mix(server: Server) -> None:
     answers = await asyncio.gather(*(server.get(each.path) for each in made * 3))
     for each, answer in zip(made * 3, answers, strict=True):
         must(answer.at("id") == each.id, "an answer belongs to another request")
+
+
+@rule(
+    "https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.1",
+    "An origin server MUST NOT generate a Last-Modified date that is later than the time of message origination.",
+)
+async def last_modified_is_not_later_than_date(server: Server) -> None:
+    made = await server.created(patient())
+    for answer in (await server.put(made.path, patient(id=made.id)), await server.get(made.path)):
+        date, modified = (parsedate_to_datetime(answer.header(name)) for name in ("Date", "Last-Modified"))
+        must(modified <= date, f"{answer.asked}: Last-Modified is later than Date")

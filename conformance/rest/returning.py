@@ -188,3 +188,14 @@ async def errors_have_no_stack_trace(server: Server) -> None:
 async def unknown_operations_are_refused(server: Server) -> None:
     answer = await server.post("Patient/$no-such-operation", {"resourceType": "Parameters"})
     answer.expect(400, 404, 405, 501).outcome()
+
+
+@rule("http.html#summary", "501 Not Implemented: what FHIR defines and the server does not have.")
+async def operations_of_fhir_that_are_lacking_are_501(server: Server) -> None:
+    made = await server.created(patient())
+    for path in (f"{made.path}/$everything", "ValueSet/$expand?url=http://hl7.org/fhir/ValueSet/administrative-gender"):
+        answer = await server.get(path)
+        if answer.expect(200, 501).status == 501:
+            answer.outcome()
+        else:
+            must(answer.at("resourceType") in ("Bundle", "ValueSet"), f"{path} was not answered as it should be")

@@ -20,7 +20,7 @@ class BundleOptions:
     answers searches and histories among the entries; without it they are refused. `idempotency_key`: a Bundle that is
     sent again with it does nothing again. `max_entries`: more are refused. `at_once`: entries of a batch under way
     together. `max_read`: bytes that a Bundle's reads, patches and matches may bring together. `skip_unchanged`: as of
-    an update.
+    an update. `delete_several`: an entry of a batch that deletes by criteria deletes all that meets them.
     """
 
     base_url: str | None = None
@@ -30,3 +30,4 @@ class BundleOptions:
     at_once: int = 16
     max_read: int = 64 * 1024 * 1024
     skip_unchanged: bool = False
+    delete_several: bool = False

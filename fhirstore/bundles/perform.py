@@ -61,6 +61,10 @@ class Interactions(Protocol):
         self, type: str, criteria: str, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None
     ) -> Version | None: ...
 
+    async def delete_matching(
+        self, type: str, criteria: str, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None
+    ) -> tuple[Version, ...]: ...
+
     async def patch(
         self,
         type: str,
@@ -100,6 +104,7 @@ class Performer:
         self._answer = options.answer
         self._key = options.idempotency_key
         self._skip = options.skip_unchanged
+        self._delete_several = options.delete_several
 
     async def __call__(self, entry: Entry) -> Result:
         """Raises FhirStoreError."""
@@ -112,6 +117,8 @@ class Performer:
             return await self.read(entry)
         if entry.id is not None:
             return Result(entry, await self._write(entry, entry.type, entry.id))
+        if entry.interaction == "delete" and self._delete_several:
+            return await self._delete_matching(entry, entry.type, entry.criteria or "")
         return Result(entry, await self._write_what_matches(entry, entry.type, entry.criteria or ""))
 
     async def read(self, entry: Entry) -> Result:
@@ -150,6 +157,11 @@ class Performer:
         return await store.update(
             _body(entry), type=type_, id=id_, if_match=expected, if_none_match=excluded, skip_unchanged=skip
         )
+
+    async def _delete_matching(self, entry: Entry, type_: str, criteria: str) -> Result:
+        expected, excluded = if_match(entry), if_none_match(entry)
+        gone = await self._store.delete_matching(type_, criteria, if_match=expected, if_none_match=excluded)
+        return Result(entry, gone[0]) if len(gone) == 1 else Result(entry, deleted=len(gone))
 
     async def _write_what_matches(self, entry: Entry, type_: str, criteria: str) -> Version | None:
         store, skip, expected, excluded = self._store, self._skip, if_match(entry), if_none_match(entry)

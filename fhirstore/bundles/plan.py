@@ -68,7 +68,10 @@ def plan_entry(
     assert entry.type is not None  # noqa: S101 - whatever writes has a type
     if len(matches) > 1:
         member = "ifNoneExist" if entry.interaction == "create" else "url"
-        raise MultipleMatches("Several resources match these criteria; be more selective", expression=entry.at(member))
+        text = "Several resources match these criteria; be more selective"
+        if entry.interaction == "delete":
+            text += ", or delete them by an entry each: an entry of a transaction is about one resource"
+        raise MultipleMatches(text, expression=entry.at(member))
     if matches:
         return _matching(entry, entry.type, matches[0], criteria)
     if entry.interaction == "create":

@@ -18,7 +18,8 @@ class Result:
 
     `version`: what the entry wrote, found or read; None after a delete of what was not there. `content`: the Bundle
     that a search or a history is answered with, or the part of `version` that a read asked for. `not_modified`: a read
-    whose condition says that the client has it already. `error`: nothing was done.
+    whose condition says that the client has it already. `error`: nothing was done. `deleted`: how many resources a
+    conditional delete deleted, where they are several.
     """
 
     entry: Entry | None
@@ -26,6 +27,7 @@ class Result:
     content: bytes | None = None
     not_modified: bool = False
     error: FhirStoreError | None = None
+    deleted: int = 0
 
     @property
     def brought(self) -> int:

@@ -68,6 +68,7 @@ def next_record(
         prior=base.record.op if base.record is not None and base.version else None,
         floor=base.record.floor if base.record is not None else 0,
         parts=parts,
+        back=build is not None and version > 1 and (base.shown is None or base.shown.deleted),
     )
 
 

@@ -86,6 +86,22 @@ class SearchParameter:
 
 
 @dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation, `$code`, of resources of `type`; of `Resource`: of any.
+
+    `system`, `on_type`, `on_instance`: where it can be invoked. `affects_state`: by POST only.
+    https://hl7.org/fhir/R4/operationdefinition.html
+    """
+
+    code: str
+    type: str
+    system: bool
+    on_type: bool
+    on_instance: bool
+    affects_state: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Definitions:
     """All facts of one release. `release`: "4.0", "4.3" or "5.0"; `version`: "4.0.1" …
 
@@ -93,6 +109,7 @@ class Definitions:
     `compartments`: compartment (`Patient`) -> resource type -> codes of the parameters that put a resource into it;
     a type without any is not in it. That a Patient is in its own compartment goes without saying.
     `value_sets`: url -> code system -> codes, of the required bindings whose codes can all be said.
+    `operations`: by code, one for each type that has it.
     """
 
     release: str
@@ -103,3 +120,4 @@ class Definitions:
     search_parameters: Mapping[str, Mapping[str, SearchParameter]]
     compartments: Mapping[str, Mapping[str, tuple[str, ...]]]
     value_sets: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+    operations: Mapping[str, tuple[Operation, ...]] = field(default_factory=dict)

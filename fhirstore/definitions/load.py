@@ -12,6 +12,7 @@ A file (`data/r4.json.gz` …) is gzipped JSON, written by `fhirstore/definition
 - `value_sets`: url -> code system -> codes
 - `search_parameters`: [code, type, bases, end of the url, expression, targets]
 - `compartments`: compartment -> resource type -> codes of parameters
+- `operations`: code -> resource type -> letters: s on the system, t on a type, i on an instance, p by POST only
 
 Types and parameters become values when they are first asked for: reading a release takes milliseconds.
 """
@@ -26,7 +27,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from fhirstore.definitions.facts import Definitions, Element, Invariant, Primitive, SearchParameter, Type
+from fhirstore.definitions.facts import Definitions, Element, Invariant, Operation, Primitive, SearchParameter, Type
 
 RELEASES: Mapping[str, str] = {"4.0": "4.0.1", "4.3": "4.3.0", "5.0": "5.0.0"}
 FILES: Mapping[str, str] = {"4.0": "r4.json.gz", "4.3": "r4b.json.gz", "5.0": "r5.json.gz"}
@@ -43,6 +44,7 @@ class _File(msgspec.Struct, frozen=True):
     value_sets: dict[str, dict[str, list[str]]]
     search_parameters: list[list[str]]
     compartments: dict[str, dict[str, tuple[str, ...]]]
+    operations: dict[str, dict[str, str]]
 
 
 class Lazy(Mapping[str, _T], Generic[_T]):
@@ -98,6 +100,7 @@ def definitions(release: str = "4.0") -> Definitions:
         search_parameters=Lazy(dict.fromkeys(sorted(resources)), lambda name: _parameters(file, name, by_base)),
         compartments=file.compartments,
         value_sets=value_sets,
+        operations=Lazy(file.operations, lambda code: _operations(file, code)),
     )
 
 
@@ -134,6 +137,13 @@ def _elements(row: list[str], codes: Mapping[str, frozenset[str]]) -> Iterator[E
 
 def _value_set(file: _File, url: str) -> Mapping[str, frozenset[str]]:
     return {system: frozenset(codes) for system, codes in file.value_sets[url].items()}
+
+
+def _operations(file: _File, code: str) -> tuple[Operation, ...]:
+    return tuple(
+        Operation(code, type, *("s" in letters, "t" in letters, "i" in letters, "p" in letters))
+        for type, letters in file.operations[code].items()
+    )
 
 
 def _parameter(row: list[str]) -> SearchParameter:

@@ -67,7 +67,12 @@ class Counting:
         left_out = yield from self._torn(found, events, names[:looked])
         if left_out is None:
             return None
-        return [version_of(event.type, event.id, record) for event, record in found if event.op not in left_out], looked
+        versions = [
+            version_of(event.type, event.id, record, created=record.created)
+            for event, record in found
+            if event.op not in left_out
+        ]
+        return versions, looked
 
     def _torn(
         self, found: Sequence[tuple[Event, Record]], events: Sequence[_Found], names: Sequence[str]

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.rules import Context
 from fhirstore.history.counting import Counting
-from fhirstore.history.cursor import EVENTS, EventsCursor, Outlook, decode
+from fhirstore.history.cursor import EVENTS, EventsCursor, Outlook, decode, the_last
 from fhirstore.history.page import PAGE_BYTES, HistoryPage, HistoryQuery, safe_time
 from fhirstore.history.records import Budget
 from fhirstore.history.remembered import RememberedHistories
@@ -58,7 +58,7 @@ class EventsHistory:
 
         Raises InvalidResource (cursor), Unavailable.
         """
-        cursor = decode(cursor_text, EVENTS)
+        cursor = asked = decode(cursor_text, EVENTS)
         as_of = safe_time(self.context) if cursor is None else cursor.as_of
         want = self.query.want
         if not want:
@@ -66,10 +66,14 @@ class EventsHistory:
         budget = Budget(self.page_bytes)
         versions: list[Version] = []
         page: Stretch | None = None
+        start = "" if asked is None else asked.name
+        previous: str | None = None
         for _ in range(_ROUNDS):
             window, listed = yield from self._window(cursor)
             page = self._joined(page, listed)
-            names = self._in_order(window, want)
+            names = self._in_order(window, want, first=cursor is None)
+            start = start or (self._just_before(names[0]) if names else "")
+            previous = previous or self._previous(asked, window, as_of)
             if read is None:
                 counting = yield from self._counting(names, window, page)
                 counted = yield from counting.versions(names, budget)
@@ -78,13 +82,33 @@ class EventsHistory:
                 versions, looked = counted
             else:
                 versions, looked = yield from read(names, budget)
+            before = the_last((*(() if asked is None else asked.before), start)) if start else ()
             if looked == len(window.names) and window.whole:
-                return HistoryPage(tuple(versions), None, as_of)
+                if asked is None or not asked.last:
+                    return HistoryPage(tuple(versions), None, as_of, previous=previous)
+                following = EventsCursor(asked.last, as_of, asked.outlook, before)
+                return HistoryPage(tuple(versions), encode(following), as_of, previous=previous)
             outlook = None if self.query.oldest_first else window.outlook(looked)
-            cursor = EventsCursor(names[looked - 1], as_of, outlook)
+            cursor = EventsCursor(names[looked - 1], as_of, outlook, before)
             if versions:
                 break
-        return HistoryPage(tuple(versions), None if cursor is None else encode(cursor), as_of)
+        return HistoryPage(tuple(versions), None if cursor is None else encode(cursor), as_of, previous=previous)
+
+    def _previous(self, asked: EventsCursor | None, window: Window, as_of: int) -> str | None:
+        """The cursor of the page before the one that `asked` names: what was shown there, and no more.
+
+        The `window` of this page is good for finding it again.
+        """
+        if asked is None or not asked.before:
+            return None
+        outlook: Outlook | None = None
+        if window.names and not self.query.oldest_first:
+            outlook = window.again(asked.outlook if asked.last else None)
+        return encode(EventsCursor(asked.before[-1], as_of, outlook, asked.before[:-1], asked.name))
+
+    def _just_before(self, name: str) -> str:
+        """A place from which this event is the next one: no other event's name lies between."""
+        return name[:-1] if self.query.oldest_first else f"{name}."
 
     def _joined(self, page: Stretch | None, listed: Stretch) -> Stretch:
         """What this page has looked at before, with nothing found, and what was listed now."""
@@ -96,11 +120,11 @@ class EventsHistory:
             else replace(listed, below=page.below)
         )
 
-    def _in_order(self, window: Window, want: int) -> tuple[str, ...]:
+    def _in_order(self, window: Window, want: int, *, first: bool) -> tuple[str, ...]:
         """The events to look at."""
         if self.query.oldest_first:
             return window.names[:want]
-        return window.names[::-1][: window.take(want)]
+        return window.names[::-1][: window.take(want, first=first)]
 
     def _window(self, cursor: EventsCursor | None) -> Protocol[tuple[Window, Stretch]]:
         """Events to choose from, and the stretch of which they are all."""
@@ -108,12 +132,16 @@ class EventsHistory:
         floor = "" if query.since is None else place(query.since)
         now = self.context.now()
         end = None if query.at is None or query.at.end > now else place(query.at.end)
+        last = "" if cursor is None else cursor.last
         if query.oldest_first:
             start = cursor.name if cursor is not None else floor
+            end = f"{last}." if last else end
             window = yield from oldest(self.prefix, after=start, below=end, want=query.want)
             return window, Stretch(self.type, after(start), end if window.whole else at(window.names[-1]))
         if cursor is not None:
             end, outlook = cursor.name, cursor.outlook
+            if last:
+                floor, outlook = max(floor, last[:-1]), None  # 1 LIST from there has the whole page
         else:
             outlook = self.remembered.outlook(self.tenant, self.prefix, now)
             if outlook is not None and end is not None:

@@ -44,7 +44,9 @@ def instance_page(
     if current is None:
         raise NotFound("No such resource")
     versions = _Versions(keys, current, read_at, context.rules)
-    total = current.version - current.floor if query.since is None and query.at is None else None
+    total: int | None = None
+    if query.since is None and query.at is None:
+        total = current.version - current.floor if cursor is None or cursor.total is None else cursor.total
     if not query.want:
         return HistoryPage((), None, as_of, total)
     if cursor is None:
@@ -56,8 +58,20 @@ def instance_page(
         numbers = numbers[::-1]
     shown, looked = yield from versions.read(numbers[: query.want], Budget(page_bytes))
     rest = numbers[looked:]
-    following = encode(InstanceCursor(rest[0], rest[-1], as_of)) if rest else None
-    return HistoryPage(tuple(shown), following, as_of, total)
+    if not numbers:
+        return HistoryPage((), None, as_of, total)
+    top = numbers[0] if cursor is None else cursor.top
+    following = encode(InstanceCursor(rest[0], rest[-1], as_of, total, top)) if rest else None
+    return HistoryPage(tuple(shown), following, as_of, total, _previous(numbers, query.want, as_of, total, top))
+
+
+def _previous(numbers: range, want: int, as_of: int, total: int | None, top: int) -> str | None:
+    """The cursor of the page before the one that starts with the first of these numbers; versions count one by one."""
+    first = numbers[0]
+    if first == top or not top:
+        return None
+    begin = min(top, first + want) if first < top else max(top, first - want)
+    return encode(InstanceCursor(begin, numbers[-1], as_of, total, top))
 
 
 @dataclass(slots=True)
@@ -108,7 +122,9 @@ class _Versions:
                 budget.spend(record)
                 found.append(record)
         purged = yield from self._purged_since(found)
-        return [version_of(self.keys.type, self.keys.id, record) for record in found if record.version > purged], looked
+        type_, id_ = self.keys.type, self.keys.id
+        shown = [version_of(type_, id_, one, created=one.created) for one in found if one.version > purged]
+        return shown, looked
 
     def _purged_since(self, found: Sequence[Record]) -> Protocol[int]:
         """Up to where the resource was purged since `current` was read; 0 where that does not matter to these."""

@@ -51,6 +51,7 @@ class HistoryQuery:
 class HistoryPage:
     """`next`: the cursor of the next page, None on the last one. `total`: of all pages, where it is known.
 
+    `previous`: the cursor of the page before, None on the first one and where it is not known any more.
     `as_of`: epoch ms; pass it as the next `since` to miss nothing (see above).
     """
 
@@ -58,6 +59,7 @@ class HistoryPage:
     next: str | None
     as_of: int
     total: int | None = None
+    previous: str | None = None
 
 
 def safe_time(context: Context) -> int:

@@ -3,8 +3,8 @@
 Known is a place where a LIST was cut off (`reach`: start after it) and one that nothing new follows (`empty`: start
 before it). Two guesses take turns between them, since nobody knows where the events crowd. Seen from the top: so far
 back that `aim` events are expected. Seen from `reach`: so far ahead that `aim` events are passed. At the second try,
-either goes to the geometric middle between that width and all that is left, which halves the *digits* in doubt. Where
-neither makes sense any more, the LIST goes on from `reach`.
+either goes to the geometric middle between that width and all that is left, which halves the *digits* in doubt; from
+`reach`, every other try goes to the middle itself. Where neither makes sense any more, the LIST goes on from `reach`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 _WIDEN = 16
 _FUTURE = 10**13
+_GEOMETRIC, _MIDDLE = 1, 2  # what `Search.tried` says to try next; 0: so far ahead that `aim` events are passed
 
 
 def place(t: float) -> str:
@@ -31,7 +32,7 @@ def time_of(place: str) -> int:
 class Search:
     """`top`: epoch ms, the upper end. `floor`: nothing before it is asked for. `aim`: events to expect in a window.
 
-    `pace`: ms per event where a LIST was cut off. `tried`: was a place shortly ahead of it tried?
+    `pace`: ms per event where a LIST was cut off. `tried`: which place ahead of `reach` is next.
     `reach` stays before `empty`, so there is always a guess that is admitted.
     """
 
@@ -40,7 +41,7 @@ class Search:
     aim: int
     reach: str
     pace: float | None = None
-    tried: bool = False
+    tried: int = 0
     empty: str | None = None
     _from_top: bool = False
 
@@ -76,9 +77,11 @@ class Search:
         width = self.aim * (self.pace or 0.0)
         if width < 1:
             return self.reach  # one ms holds more than a window does: only going on helps
-        if self.tried or width >= left:
+        if self.tried == _MIDDLE:
+            width = left / 2
+        elif self.tried or width >= left:
             width = math.sqrt(max(0.0, min(width, left) * left))
-        self.tried = True
+        self.tried = _GEOMETRIC if self.tried == _MIDDLE else self.tried + 1
         start = place(time_of(self.reach) + width)
         return start if self.reach < start and self.admits(start) and (before is None or start < before) else self.reach
 

@@ -6,9 +6,10 @@ at most 1,000 keys, is cut off before the end: it shows how dense the events are
 
 Where to start: where an earlier LIST knows of enough events (its `Outlook`; the page then costs 1 LIST); or so far
 back that some hundred events are expected at the pace seen last. When that window is cut off, the place that the
-earlier LIST knows still holds an event at least: a shorter page, 2 LIST, and the next page knows where it was cut off.
-A few events are always kept for that. Only while there is nothing to show at all, the search goes on (`search`): on
-the first page of a process, after a rush that it did not see, and where a lone event was all that could be kept.
+earlier LIST knows still holds an event at least: a shorter page, 2 LIST, and the next page, or the next look at the
+newest events, knows where it was cut off. A few events are always kept for that. Where no place is known that holds
+one (on the first page of a process, after a rush that it did not see), up to 6 LIST look for a full page; and only
+while there is nothing to show at all, the search goes on (`search`).
 
 The first look at a history by a process starts at its very beginning: up to 1,000 events are found at once.
 """
@@ -27,6 +28,9 @@ from fhirstore.history.search import Search, time_of
 
 _LIST = 1_000
 _SPARE = 16
+_AFTER_ALL = "~"
+_MOST_LISTS = 2
+_MOST_TO_LEARN = 6  # where nothing is known, or what was known is not true any more
 _MOST_KNOWN = 900  # events to leave for one LIST to find again, with room for some that appear meanwhile
 _MOST_REMEMBERED = 400  # the same, with room for as many new ones and more
 
@@ -43,9 +47,14 @@ class Window:
     whole: bool
     search: Search | None = None
 
-    def take(self, want: int) -> int:
-        """How many of the newest to use now: a few are kept for the next page, should others be hard to find."""
+    def take(self, want: int, *, first: bool = False) -> int:
+        """How many of the newest to use now: a few are kept for the next page, should others be hard to find.
+
+        Of the `first` page only one, if that makes it full.
+        """
         spare = 0 if self.whole else min(len(self.names) - 1, _SPARE)
+        if first and len(self.names) > want:
+            spare = min(spare, 1)
         return min(want, len(self.names) - spare)
 
     def outlook(self, used: int) -> Outlook:
@@ -60,8 +69,21 @@ class Window:
         pace = (time_of(older[-1]) - time_of(begin)) / len(older)
         return _outlook(left, self.start, _MOST_KNOWN, pace)
 
+    def again(self, older: Outlook | None) -> Outlook:
+        """What to know when these very events are looked for again. `older`: what is known of those before them."""
+        if older is not None and older.known + len(self.names) <= _MOST_KNOWN:
+            return replace(older, known=older.known + len(self.names))
+        pace = (time_of(self.names[-1]) - time_of(self.names[0])) / len(self.names)
+        return _outlook(self.names, self.start, _MOST_KNOWN, pace)
+
     def newest(self, now: int) -> Outlook:
-        """What to know for the next look at the newest events, when `names` end with them."""
+        """What to know for the next look at the newest events, when `names` end with them.
+
+        Where they are few, that includes where a LIST was cut off, so that the next look finds more.
+        """
+        if self.search is not None and self.search.pace is not None:
+            known = _outlook(self.names, self.start, _MOST_REMEMBERED, self.search.pace)
+            return replace(known, reach=self.search.reach, tried=self.search.tried)
         pace = (now - time_of(self.names[0])) / len(self.names)
         return _outlook(self.names, self.start, _MOST_REMEMBERED, pace)
 
@@ -71,31 +93,38 @@ def newest(
 ) -> Protocol[Window]:
     """The newest events below `below` (None: of all), and after `floor`; if there are any, at least one.
 
-    1 or 2 LIST; more only as long as there is nothing to show. Raises Unavailable.
+    1 or 2 LIST; up to 6 where the outlook is none or not true any more; more only as long as there is nothing to show.
+    Raises Unavailable.
     """
     aim = max(100, min(_LIST // 2, 4 * want))
-    search = Search(now if below is None else time_of(below), floor, aim, floor, tried=outlook is None)
+    search = Search(now if below is None else time_of(below), floor, aim, floor, tried=int(outlook is None))
     starts = _plan(search, outlook, want)
-    first = True
+    most, lists = _MOST_LISTS if outlook is not None else _MOST_TO_LEARN, 0
+    names: list[str] = []  # the most that were found up to the end, from `start` on
+    start = _AFTER_ALL
     while True:
-        start = starts.pop(0) if starts else search.guess()
-        if not search.admits(start):
+        if starts and not names:
+            tried = starts.pop(0)
+        elif names:
+            tried = search.lower(start, len(names))
+        else:
+            tried, most = search.guess(), _MOST_TO_LEARN
+        if tried >= start or not search.admits(tried):
+            if names:
+                break
             continue
-        names, complete = yield from _names(prefix, start, below)
+        lists += 1
+        found, complete = yield from _names(prefix, tried, below)
         if not complete:
-            search.cut_off(names)
-        elif names or start <= floor:
+            search.cut_off(found)
+        elif found or tried <= floor:
+            if not names and most == _MOST_TO_LEARN:
+                search.tried = 0  # what crowds there may well end shortly ahead of where a LIST was cut off
+            names, start = found, tried
+        else:
+            search.nothing_after(tried)
+        if (names or start <= floor) and (len(names) >= want + _SPARE or start <= floor or lists >= most):
             break
-        else:
-            search.nothing_after(start)
-        first = False
-    if first and names and len(names) < want + _SPARE and start > floor:
-        lower = search.lower(start, len(names))
-        more, complete = yield from _names(prefix, lower, below)
-        if complete:
-            names, start = more, lower
-        else:
-            search.cut_off(more)
     in_doubt = len(names) < want + _SPARE and search.reach > floor
     return Window(tuple(names), start, start <= floor, search if in_doubt else None)
 

@@ -63,12 +63,17 @@ class FhirPathPatch:
         """From a parsed Parameters resource."""
         if parameters.get("resourceType") != "Parameters":
             raise MalformedContent("A FHIRPath Patch is a Parameters resource", expression=("Parameters",))
-        operations = parameters.get("parameter")
-        if not isinstance(operations, list) or not operations:
-            raise MalformedContent("The patch has no operations", expression=("Parameters.parameter",))
+        operations = parameters.get("parameter", [])
+        if not isinstance(operations, list):
+            raise MalformedContent("The patch has no list of operations", expression=("Parameters.parameter",))
         if len(operations) > _MAX_OPERATIONS:
             raise ContentTooLarge(f"The patch has more than {_MAX_OPERATIONS:,} operations")
         return cls(tuple(_operation(at, each) for at, each in enumerate(operations)))
+
+    @property
+    def changes_nothing(self) -> bool:
+        """It has no operations."""
+        return not self.operations
 
     def apply(self, resource: JsonObject, definitions: Definitions) -> JsonObject:
         """The patched resource; `resource` stays as it is. Raises PatchFailed, ContentTooLarge."""

@@ -15,6 +15,7 @@ from fhirstore.errors import ContentTooLarge, MalformedContent, PatchFailed
 from fhirstore.json import JsonObject
 from fhirstore.patch.copying import Copier, check_depth, clone, clone_value
 from fhirstore.patch.equality import same
+from fhirstore.patch.lists import is_list
 from fhirstore.patch.pointer import Pointer, index, parse_pointer, value_at
 
 _HAS_VALUE = frozenset({"add", "replace", "test"})
@@ -57,12 +58,18 @@ class JsonPatch:
             raise ContentTooLarge(f"The patch has more than {_MAX_OPERATIONS:,} operations")
         return cls(tuple(_operation(number, each) for number, each in enumerate(document, 1)))
 
-    def apply(self, resource: JsonObject, _: Definitions | None = None) -> JsonObject:
+    @property
+    def changes_nothing(self) -> bool:
+        """It has no operations."""
+        return not self.operations
+
+    def apply(self, resource: JsonObject, definitions: Definitions | None = None) -> JsonObject:
         """The patched resource; `resource` stays as it is. Raises PatchFailed, ContentTooLarge.
 
-        FHIR has no empty arrays and objects: one that a removal leaves empty, and nothing fills again, goes too.
+        FHIR has no empty arrays and objects: one that a removal leaves empty, and nothing fills again, goes too; and
+        where the `definitions` are given, what is added to a list that is not there makes the list.
         """
-        work = _Work(clone(resource))
+        work = _Work(clone(resource), definitions)
         for number, operation in enumerate(self.operations, 1):
             try:
                 work.do(operation)
@@ -74,8 +81,9 @@ class JsonPatch:
 class _Work:
     """A document under operation."""
 
-    def __init__(self, document: JsonObject) -> None:
+    def __init__(self, document: JsonObject, definitions: Definitions | None) -> None:
         self._root: object = document
+        self._definitions = definitions
         self._copier = Copier()
         self._emptied: list[object] = []
 
@@ -110,11 +118,22 @@ class _Work:
         return self._root
 
     def _add(self, path: Pointer, value: object) -> None:
+        if self._is_absent_list(path):
+            self._put(path[:-1], [value])
+            return
         parent = value_at(self._root, path[:-1]) if path else None
         if isinstance(parent, list):
             parent.insert(index(path[-1], parent, end=True), value)
         else:
             self._put(path, value)
+
+    def _is_absent_list(self, path: Pointer) -> bool:
+        """Is it the first place of a list that is not there, and so is empty? What would hold the list must be."""
+        if len(path) < 2 or path[-1] not in ("-", "0") or self._definitions is None:
+            return False
+        holder, name = value_at(self._root, path[:-2]), path[-2]
+        absent = isinstance(holder, dict) and name not in holder
+        return absent and is_list(self._root, path[:-1], self._definitions)
 
     def _put(self, path: Pointer, value: object) -> None:
         """Set what is there, or a member of an object that is."""

@@ -24,6 +24,11 @@ class MergePatch:
         """From JSON, or from Python values. Raises MalformedContent."""
         return cls(json.parse(document if isinstance(document, bytes) else json.dump(document)))
 
+    @property
+    def changes_nothing(self) -> bool:
+        """It names no member."""
+        return not self.document
+
     def apply(self, resource: JsonObject, _: Definitions | None = None) -> JsonObject:
         """The patched resource; `resource` stays as it is.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fhirstore.commit.attempt import Base
+from fhirstore.commit.attempt import NOTHING, Base
 from fhirstore.commit.dead_entries import dead_entries
 from fhirstore.commit.messages import Delete, Protocol
 from fhirstore.commit.reading import look
@@ -101,15 +101,19 @@ def find(keys: Keyspace, criteria: Criteria, *, most: int = 2) -> Protocol[list[
     return found
 
 
-def find_or_be_sure(keys: Keyspace, criteria: Criteria, *, most: int = 2) -> Protocol[list[Match]]:
+def find_or_be_sure(
+    keys: Keyspace, criteria: Criteria, *, most: int = 2, with_base: bool = True
+) -> Protocol[list[Match]]:
     """Up to `most` matches; none only if there was a moment when nothing matched. Raises as `find`, Contention.
+
+    `with_base` False: only which resources they are, so that many of them take little memory.
 
     Where there were candidates, one looks again, until those that still are there have not changed since they were read
     the time before: then, at the LIST between, nothing matched. So 1 LIST more where one that matched lately does not.
     """
     before: dict[str, str | None] | None = None
     for _ in range(_LOOKS):
-        found, others = yield from _look(keys, criteria, most)
+        found, others = yield from _look(keys, criteria, most, with_base=with_base)
         unchanged = before is not None and others.items() <= before.items()
         if found or unchanged or not others or criteria.ids:
             return found
@@ -117,12 +121,15 @@ def find_or_be_sure(keys: Keyspace, criteria: Criteria, *, most: int = 2) -> Pro
     raise Contention("Others kept writing what the criteria might match; nothing was written, try again")
 
 
-def _look(keys: Keyspace, criteria: Criteria, most: int) -> Protocol[tuple[list[Match], dict[str, str | None]]]:
+def _look(
+    keys: Keyspace, criteria: Criteria, most: int, *, with_base: bool = True
+) -> Protocol[tuple[list[Match], dict[str, str | None]]]:
     """What matches, and what else there was: see `Candidates.others`."""
     some = candidates(keys, criteria)
     found: list[Match] = []
     count = max(4, most)
     while len(found) < most and (next_ones := (yield from some.next(count))):
-        found += yield from some.matching(next_ones)
+        matches = yield from some.matching(next_ones)
+        found += matches if with_base else [Match(match.keys, NOTHING) for match in matches]
         count = min(_AT_ONCE, 2 * count)
     return found, some.others

@@ -27,11 +27,13 @@ from fhirstore.opaque import decode, encode
 from fhirstore.resources import Version, version_of
 from fhirstore.search.candidates import Match, candidates
 from fhirstore.search.criteria import Criteria
+from fhirstore.search.entries import place
 from fhirstore.search.recent import Recent
 from fhirstore.search.span import hull
 from fhirstore.times import Period
 
 _ROUNDS = 4  # then the page is shorter than asked for
+_MOST_BEFORE = 8  # pages that a cursor leads back to
 _COUNTED = 4  # pages that are looked through for a total
 _LOOKED = _COUNTED * MAX_COUNT  # resources that the index leads to, and one page looks at
 
@@ -40,22 +42,38 @@ _LOOKED = _COUNTED * MAX_COUNT  # resources that the index leads to, and one pag
 class SearchPage:
     """`matches`: at most as many as asked for, sometimes fewer. `next`: the cursor of the next page, None on the last.
 
-    `total`: of all pages, where it is known. `criteria`: what was searched for, what was ignored.
+    `total`: of all pages, where it is known. `criteria`: what was searched for, what was ignored. `previous`: the
+    cursor of the page before, None on the first and where it is not known any more.
     """
 
     matches: tuple[Version, ...]
     next: str | None
     total: int | None
     criteria: Criteria
+    previous: str | None = None
+
+
+_Id = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9.-]{0,64}\Z")]
 
 
 class _AfterId(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="a"):
-    id: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9.-]{1,64}\Z")]
+    """What comes after `id`; "": all.
+
+    `before`: the same of the pages before, the last few. `last`: where a page ends that was shown before; "": where it
+    is full.
+    """
+
+    id: _Id
+    before: Annotated[tuple[_Id, ...], msgspec.Meta(max_length=_MOST_BEFORE)] = ()
+    last: _Id = ""
 
 
 class _Older(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="o"):
+    """A page of the history as it was when the search `began`. `back`: one that was shown before, and no more."""
+
     began: Annotated[int, msgspec.Meta(ge=0, lt=10**13)]
     history: Annotated[str, msgspec.Meta(max_length=LONGEST)]
+    back: bool = False
 
 
 _CURSORS: msgspec.json.Decoder[_AfterId | _Older] = msgspec.json.Decoder(_AfterId | _Older)
@@ -95,13 +113,16 @@ class Search:
         return None
 
     def _by_index(self, want: int, cursor: _AfterId | None) -> Protocol[SearchPage]:
-        after = None if cursor is None else cursor.id
+        after = None if cursor is None else cursor.id or None
+        last = "" if cursor is None else cursor.last
         found = candidates(self.keys, self.criteria, after=after, limit=2 * want + 1 if want else 1_000)
         budget = Budget(PAGE_BYTES)
         matches: list[Match] = []
         total = looked = 0
         while looked < _LOOKED and (not want or (len(matches) < want and budget.room > 0)):
             some = yield from found.next(min(budget.at_once, want - len(matches)) if want else budget.at_once)
+            ended = bool(last) and any(place(one.id) > place(last) for one in some)
+            some = [one for one in some if place(one.id) <= place(last)] if ended else some
             if not some:
                 break
             new = yield from found.matching(some)
@@ -112,10 +133,18 @@ class Search:
             matches += new if want else ()
             looked += len(some)
             after = some[-1].id
-        more = after is not None and (yield from found.more())
-        following = encode(_AfterId(after)) if more and want and after is not None else None
+            if ended or after == last:
+                break
+        after = last if ended else after
+        more = after is not None and (ended or (yield from found.more()))
+        start, before = ("", ()) if cursor is None else (cursor.id, cursor.before)
+        following = previous = None
+        if more and want and after is not None:
+            following = encode(_AfterId(after, (*before, start)[-_MOST_BEFORE:]))
+        if before:
+            previous = encode(_AfterId(before[-1], before[:-1], start))
         total_known = cursor is None and not more
-        return SearchPage(_versions(matches), following, total if total_known else None, self.criteria)
+        return SearchPage(_versions(matches), following, total if total_known else None, self.criteria, previous)
 
     def _recent(self, want: int, cursor: _Older | None) -> Protocol[SearchPage]:
         recent = Recent(
@@ -128,17 +157,27 @@ class Search:
         stretch = hull(self.criteria.updated)
         found: list[Version] = []
         following = None if cursor is None else cursor.history
+        previous: str | None = None
+        first = True
         for _ in range(_ROUNDS):
             query = HistoryQuery(want - len(found), since=stretch.start or None, at=Period(0, stretch.end))
             events = EventsHistory(self.tenant, self.keys, self.criteria.type, query, self.remembered, self.context)
             page = yield from events.page(following, read=recent.versions)
             found += page.versions
             following = page.next
-            if following is None or len(found) >= want or sum(len(one.content) for one in found) > PAGE_BYTES // 2:
+            previous = page.previous if first else previous
+            first = False
+            if (
+                following is None
+                or (cursor is not None and cursor.back)
+                or len(found) >= want
+                or sum(len(one.content) for one in found) > PAGE_BYTES // 2
+            ):
                 break
         total = len(found) if want and cursor is None and following is None else None
         following = None if following is None else encode(_Older(recent.began, following))
-        return SearchPage(tuple(found), following, total, self.criteria)
+        previous = None if previous is None else encode(_Older(recent.began, previous, back=True))
+        return SearchPage(tuple(found), following, total, self.criteria, previous)
 
 
 def _versions(matches: list[Match]) -> tuple[Version, ...]:

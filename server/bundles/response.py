@@ -100,7 +100,7 @@ def _entry(call: Call, one: EntryResult, wish: str | None, base_url: str) -> Ite
         yield b'{"response":'
     encoded = _encode(response)
     if wish == "OperationOutcome" and entry.writes:
-        yield encoded[:-1] + b',"outcome":' + operation_outcome((_told(version),)) + b"}"
+        yield encoded[:-1] + b',"outcome":' + operation_outcome((_told(version, one.deleted),)) + b"}"
     else:
         yield encoded
     yield b"}"
@@ -126,8 +126,10 @@ def _status(one: EntryResult) -> int:
     return 200
 
 
-def _told(version: Version | None) -> Issue:
-    if version is None:
+def _told(version: Version | None, deleted: int) -> Issue:
+    if deleted > 1:
+        text = f"{deleted} resources deleted"
+    elif version is None:
         text = "There was nothing to delete"
     elif version.deleted:
         text = f"Deleted by version {version.version_id} of {version.type}/{version.id}"

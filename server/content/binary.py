@@ -27,7 +27,7 @@ from server.content.body import as_json, raw_body, resource_body
 from server.content.media import FHIR_JSON, FHIR_XML, Range, negotiate, ranges
 from server.content.representation import AS_STORED
 from server.fields import etag, parameters
-from server.http_dates import http_date
+from server.http_dates import last_modified
 from server.refusal import Refused
 
 SECURITY_CONTEXT = "X-Security-Context"
@@ -104,7 +104,7 @@ def native_response(call: Call, version: Version) -> Response | None:
         return None  # what is no base64 cannot be given but as it is
     headers = {
         "ETag": etag(version.version_id),
-        "Last-Modified": http_date(version.last_updated),
+        "Last-Modified": last_modified(version.last_updated),
         "Content-Type": content_type,
         "Content-Length": str(len(data) // 4 * 3 - data.count("=")),
         "X-Content-Type-Options": "nosniff",  # it is what it says, not what a browser takes it for

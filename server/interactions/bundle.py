@@ -26,6 +26,7 @@ async def bundle(call: Call) -> Response:
         idempotency_key=idempotency_key(call),
         max_entries=call.settings.max_bundle_entries,
         skip_unchanged=call.settings.skip_unchanged,
+        delete_several=call.settings.conditional_delete == "multiple",
     )
     body = await resource_body(call)
     return await bundle_response(call, await call.tenant.process(body, options=options))

@@ -11,8 +11,13 @@ from server.preconditions import if_match, if_none_match
 
 
 async def conditional_delete(call: Call) -> Response:
-    """DELETE [base]/[type]?[criteria]: 204, whether one matches or none, as an ordinary delete; 412 for several."""
-    tombstone = await call.tenant.conditional_delete(
-        call.type, url_criteria(call), if_match=if_match(call), if_none_match=if_none_match(call)
-    )
+    """DELETE [base]/[type]?[criteria]: 204, whether one matches or none, as an ordinary delete; 412 for several.
+
+    With FHIRSTORE_CONDITIONAL_DELETE=multiple 204 for several, too: all were deleted, one by one.
+    """
+    criteria, expected, unexpected = url_criteria(call), if_match(call), if_none_match(call)
+    if call.settings.conditional_delete == "multiple":
+        gone = await call.tenant.delete_matching(call.type, criteria, if_match=expected, if_none_match=unexpected)
+        return deleted(call, gone[0] if len(gone) == 1 else None, count=len(gone))
+    tombstone = await call.tenant.conditional_delete(call.type, criteria, if_match=expected, if_none_match=unexpected)
     return deleted(call, tombstone)

@@ -25,11 +25,13 @@ async def delete(call: Call) -> Response:
     return deleted(call, await call.tenant.delete(call.type, call.id, if_match=expected, if_none_match=unexpected))
 
 
-def deleted(call: Call, tombstone: Version | None) -> Response:
-    """204, or an OperationOutcome if that is preferred. `tombstone`: what the delete came to."""
+def deleted(call: Call, tombstone: Version | None, *, count: int = 0) -> Response:
+    """204, or an OperationOutcome if that is preferred. `tombstone`: what the delete came to; `count`: of several."""
     headers = {} if tombstone is None else {"ETag": etag(tombstone.version_id)}
     if returned(call) != "OperationOutcome":
         return Response(None, 204, headers)
     text = "Nothing to delete" if tombstone is None else f"Deleted by version {tombstone.version_id}"
+    if count > 1:
+        text = f"{count} resources deleted"
     body = operation_outcome((Issue.information(text),))
     return applied(resource_answer(call, body, headers=headers), "return", "OperationOutcome")

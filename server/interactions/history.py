@@ -16,7 +16,7 @@ from fhirstore import HistoryPage, Version, instant
 from server.answers import page_answer
 from server.call import Call
 from server.fields import etag
-from server.paging import PageRequest, page_request
+from server.paging import PageRequest, linked, page_request
 from server.prefer import applied, handling
 
 _encode = msgspec.json.Encoder().encode
@@ -44,21 +44,23 @@ async def history_system(call: Call) -> Response:
 
 
 async def _bundle(call: Call, asked: PageRequest, page: HistoryPage, url: str) -> Response:
-    links = [{"relation": "self", "url": asked.link(url, asked.cursor)}]
-    if page.next is not None:
-        links.append({"relation": "next", "url": asked.link(url, page.next)})
+    links = {"self": asked.link(url, asked.cursor)}
+    for relation, cursor in (("previous", page.previous), ("next", page.next)):
+        if cursor is not None:
+            links[relation] = asked.link(url, cursor)
     head: dict[str, object] = {"resourceType": "Bundle", "meta": {"lastUpdated": instant(page.as_of)}}
     head["type"] = "history"
     if page.total is not None:
         head["total"] = page.total
-    head["link"] = links
+    head["link"] = [{"relation": relation, "url": link} for relation, link in links.items()]
     body = [_encode(head)[:-1]]
     if page.versions:
         body.append(b',"entry":[')
         body.extend(_entries(call, page.versions))
         body.append(b"]")
     body.append(b"}")
-    return applied(await page_answer(call, b"".join(body)), "handling", handling(call))
+    answer = linked(await page_answer(call, b"".join(body)), links)
+    return applied(answer, "handling", handling(call))
 
 
 def _entries(call: Call, versions: tuple[Version, ...]) -> Iterator[bytes]:
@@ -83,7 +85,7 @@ def _entries(call: Call, versions: tuple[Version, ...]) -> Iterator[bytes]:
 
 
 def _status(version: Version) -> str:
-    """What the interaction was answered; an update that brought a deleted resource back counts as an update here."""
+    """What the interaction was answered."""
     if version.deleted:
         return "204"
-    return "201" if version.method == "POST" or version.version_id == 1 else "200"
+    return "201" if version.created else "200"

@@ -1,8 +1,9 @@
 """search: https://hl7.org/fhir/R4/http.html#search.
 
-By `_id`, `_lastUpdated` and `identifier`; anything else is refused by name, or, with `Prefer: handling=lenient`,
-ignored, left out of the self link and named in an OperationOutcome among the entries. A `total` is told where it is
-known without reading everything; `_summary=count` and `_count=0` read up to a thousand resources for it.
+By `_id`, `_lastUpdated` and `identifier`; anything else is refused by name, or, with `Prefer: handling=lenient` or
+FHIRSTORE_HANDLING=lenient, ignored, left out of the self link and named in an OperationOutcome among the entries. A
+`total` is told where it is known without reading everything; `_summary=count` and `_count=0` read up to a thousand
+resources for it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from server.bundles.searchset import searchset
 from server.call import Call
 from server.content.body import form_body
 from server.content.representation import PARAMETERS, wanted_by
-from server.paging import CURSOR, count_of, page_url
-from server.prefer import applied, handling
+from server.paging import CURSOR, count_of, linked, page_url
+from server.prefer import applied, handling, is_lenient
 from server.search_parameters import Pairs, refuse_unheard
 
 _CONTROLS = ("_count", CURSOR, *PARAMETERS)
@@ -67,7 +68,7 @@ async def _posted(call: Call) -> tuple[Call, Pairs]:
 
 async def _search(call: Call, type_: str | None, pairs: Pairs) -> Response:
     controls = _controls(pairs)
-    lenient = handling(call) == "lenient"
+    lenient = is_lenient(call)
     asked = [(name, value) for name, value in pairs if name not in _CONTROLS]
     if not lenient:
         refuse_unheard(call, type_, asked)
@@ -79,9 +80,11 @@ async def _search(call: Call, type_: str | None, pairs: Pairs) -> Response:
     url = call.base_url if type_ is None else f"{call.base_url}/{type_}"
     used = (*criteria.used, *controls.pairs)
     links = {"self": page_url(url, used, controls.cursor)}
-    if page.next is not None:
-        links["next"] = page_url(url, used, page.next)
-    return applied(await page_answer(call, searchset(call, page, links)), "handling", handling(call))
+    for relation, cursor in (("previous", page.previous), ("next", page.next)):
+        if cursor is not None:
+            links[relation] = page_url(url, used, cursor)
+    answer = linked(await page_answer(call, searchset(call, page, links)), links)
+    return applied(answer, "handling", handling(call))
 
 
 def _controls(pairs: Pairs) -> _Controls:

@@ -22,6 +22,7 @@ def http_config(app: str, *, factory: bool = False, workers: int = 1) -> uvicorn
         access_log=False,
         log_level="warning",
         server_header=False,
+        date_header=False,  # uvicorn's is up to a second old: the app says it, see server/response_headers.py
         proxy_headers=False,  # behind a proxy, FHIRSTORE_BASE_URL says what URLs to hand out
         workers=workers,
         timeout_graceful_shutdown=10,

@@ -248,3 +248,16 @@ def test_there_are_five_compartments(release: str) -> None:
     assert set(compartments["Patient"]["Observation"]) == {"subject", "performer"}
     assert "Organization" not in compartments["Patient"]
     assert compartments["Patient"]["Patient"] == ("link",)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_release_defines_where_its_operations_can_be_invoked(release: str) -> None:
+    """On the system, a type or an instance, and by which methods; examples and named queries are none."""
+    operations = definitions(release).operations
+    everything = {one.type: (one.system, one.on_type, one.on_instance) for one in operations["everything"]}
+    assert everything["Patient"] == (False, True, True)
+    assert everything["Encounter"] == (False, False, True)
+    (meta,) = operations["meta"]
+    assert (meta.type, meta.system, meta.on_type, meta.on_instance) == ("Resource", True, True, True)
+    assert "populate" not in operations
+    assert release == "4.0" or operations["meta-add"][0].affects_state

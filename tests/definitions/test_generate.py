@@ -99,6 +99,41 @@ def _package(folder: Path) -> Path:
             "base": ["Tree"],
             "type": "token",
         },
+        "OperationDefinition-Tree-fell": {
+            "resourceType": "OperationDefinition",
+            "id": "Tree-fell",
+            "kind": "operation",
+            "code": "fell",
+            "affectsState": True,
+            "resource": ["Tree"],
+            "system": False,
+            "type": True,
+            "instance": True,
+        },
+        "OperationDefinition-CanonicalResource-now": {
+            "resourceType": "OperationDefinition",
+            "id": "CanonicalResource-now",
+            "kind": "operation",
+            "code": "now",
+            "resource": ["CanonicalResource"],
+            "system": True,
+        },
+        "OperationDefinition-example": {
+            "resourceType": "OperationDefinition",
+            "id": "example",
+            "kind": "operation",
+            "code": "other",
+            "resource": ["Tree"],
+            "type": True,
+        },
+        "OperationDefinition-Tree-query": {
+            "resourceType": "OperationDefinition",
+            "id": "Tree-query",
+            "kind": "query",
+            "code": "query",
+            "resource": ["Tree"],
+            "type": True,
+        },
         "CompartmentDefinition-forest": {
             "resourceType": "CompartmentDefinition",
             "url": f"{HL7}/CompartmentDefinition/forest",
@@ -112,7 +147,7 @@ def _package(folder: Path) -> Path:
 
 
 def test_a_package_becomes_its_facts(tmp_path: Path) -> None:
-    """Types with own elements, expanded codes, official parameters and compartments, and nothing of profiles."""
+    """Types with own elements, expanded codes, official parameters, compartments, operations, nothing of profiles."""
     facts = json.loads(gzip.decompress(facts_file(open_package(_package(tmp_path)))))
     assert facts == {
         "version": "4.0.1",
@@ -137,6 +172,7 @@ def test_a_package_becomes_its_facts(tmp_path: Path) -> None:
         "value_sets": {f"{HL7}/ValueSet/colour": {"urn:hue": ["red", "warm"], "urn:other": ["grey"]}},
         "search_parameters": [["colour", "token", "Tree", "Tree-colour", "Tree.node.colour"]],
         "compartments": {"Forest": {"Tree": ["colour"]}},
+        "operations": {"fell": {"Tree": "tip"}, "now": {"Resource": "s"}},
     }
 
 

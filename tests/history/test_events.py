@@ -182,6 +182,27 @@ async def test_a_history_is_the_same_for_a_process_that_remembers_and_one_that_d
             assert names(fresh.versions) == made[::-1][: query.count]
 
 
+@pytest.mark.parametrize("saw_it", [True, False])
+async def test_a_first_page_is_full_after_a_rush_and_three_single_writes(saw_it: bool) -> None:
+    """Within its bound: 2 LIST and 2 GET per entry; up to 6 LIST where the process learns how busy the history is."""
+    world = World()
+    made = [await world.put("before")]
+    if saw_it:
+        await world.read.page()
+    world.clock.ms += 60_000
+    made += [await world.put(f"x{n}") for n in range(1_500)]
+    for n in range(3):
+        world.clock.ms += 10_000
+        made.append(await world.put(f"y{n}"))
+    for most in (6, 2, 2):
+        world.clock.ms += 5_000
+        with world.meter.measure() as cost:
+            page = await world.read.page()
+        assert names(page.versions) == made[::-1][:50]
+        assert cost.requests["LIST"] <= most
+        assert cost.requests["GET"] <= 2 * 50 + 1  # and the sweeper's watermark
+
+
 @pytest.mark.parametrize(
     "cursor",
     ["", "x", "=", "W10", "bnVsbA", "ÿ", "WyJlIiwiIiwwLG51bGxd", "A" * 3000]

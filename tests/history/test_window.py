@@ -78,7 +78,7 @@ def test_every_page_costs_two_lists_at_most(distribution: Callable[[], list[int]
     seen: list[str] = []
     pages = 0
     for _ in range(500):
-        used = window.take(want)
+        used = window.take(want, first=not seen)
         seen += window.names[::-1][:used]
         if window.whole and used == len(window.names):
             break
@@ -111,14 +111,14 @@ def test_nothing_is_missed_and_nothing_comes_twice(
             st.integers(0, 1000),
             st.floats(1e-3, 1e9),
             st.sampled_from(["", *folder.names]),
-            st.booleans(),
+            st.integers(0, 2),
         )
     )
     seen: list[str] = []
     below: str | None = None
     for _ in range(80):
         window, _ = folder.run(ask(want, below, outlook, floor))
-        used = window.take(want)
+        used = window.take(want, first=not seen)
         seen += window.names[::-1][:used]
         if window.whole and used == len(window.names):
             break
@@ -152,3 +152,32 @@ def test_a_process_that_was_silent_for_long_still_finds_the_newest() -> None:
         assert cost <= 2 + (new > 1_000), (new, cost)
         at = bisect_left(folder.names, window.names[0])
         assert list(window.names) == folder.names[at:]
+
+
+@pytest.mark.parametrize("before", [0, 300])
+@pytest.mark.parametrize("warm", [True, False])
+@pytest.mark.parametrize("gap", [500, 10_000, 60_000])
+@pytest.mark.parametrize(("size", "looks"), [(1_100, 2), (1_500, 2), (3_000, 4), (20_000, 9)])
+def test_single_events_after_a_rush_do_not_hide_it_for_long(
+    size: int, looks: int, gap: int, warm: bool, before: int
+) -> None:
+    """However the first look ends, the later ones cost 2 LIST at most and learn from it, until a page is full."""
+    end = NOW - 4 * gap
+    rush = [end - 1_000 + n * 1_000 // size for n in range(size)]
+    earlier = [end - 60_000 - n * 1_000 for n in range(before)]
+    remembered = RememberedHistories()
+    if warm and earlier:
+        window, _ = Folder(earlier).run(newest(PREFIX, below=None, now=end - 50_000, floor="", want=50, outlook=None))
+        remembered.remember("t", PREFIX, window.newest(end - 50_000), end - 50_000)
+    folder = Folder(earlier + rush + [end + n * gap for n in range(1, 4)])
+    for look in range(looks):
+        now = NOW + 2_000 * look
+        outlook = remembered.outlook("t", PREFIX, now)
+        window, cost = folder.run(newest(PREFIX, below=None, now=now, floor="", want=50, outlook=outlook))
+        remembered.remember("t", PREFIX, window.newest(now), now)
+        assert window.names[-1] == folder.names[-1]
+        assert cost <= (2 if look else 7)  # 6, unless there is nothing to show yet
+        if window.take(50, first=True) == 50:
+            break
+    else:
+        pytest.fail(f"no page was full in {looks} looks")

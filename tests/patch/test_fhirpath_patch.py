@@ -349,8 +349,7 @@ def test_an_operation_that_does_not_fit_is_named(patch: Part, message: str) -> N
     ("patch", "message"),
     [
         ({"resourceType": "Patient"}, "is a Parameters resource"),
-        ({"resourceType": "Parameters"}, "no operations"),
-        ({"resourceType": "Parameters", "parameter": []}, "no operations"),
+        ({"resourceType": "Parameters", "parameter": {}}, "no list of operations"),
         ({"resourceType": "Parameters", "parameter": [{"name": "x", "part": []}]}, "is an operation with parts"),
         ({"resourceType": "Parameters", "parameter": [{"name": "operation"}]}, "is an operation with parts"),
         ({"resourceType": "Parameters", "parameter": [operation("spam", "a")]}, "type must be one of add, insert"),

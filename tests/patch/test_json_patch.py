@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fhirstore import json
+from fhirstore.definitions.load import definitions
 from fhirstore.errors import ContentTooLarge, MalformedContent, PatchFailed
 from fhirstore.json import NumberLiteral
 from fhirstore.patch import JsonPatch
@@ -258,3 +259,87 @@ def test_a_patch_can_be_given_as_python_values_and_applied_twice() -> None:
     first, second = patch.apply({}), patch.apply({})
     assert first == second == {"a": {"b": [NumberLiteral(b"1.5")]}}
     assert first["a"] is not second["a"]
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "value", "result"),
+    [
+        (b'"resourceType":"Patient"', "/name/-", {}, b'"name":[{}]'),
+        (b'"resourceType":"Patient"', "/name/0", {}, b'"name":[{}]'),
+        (b'"resourceType":"Patient","name":[{}]', "/name/0/given/-", "A", b'"name":[{"given":["A"]}]'),
+        (b'"resourceType":"Patient","name":[{}]', "/name/0/_given/-", {}, b'"name":[{"_given":[{}]}]'),
+        (b'"resourceType":"Patient","contact":[{}]', "/contact/0/telecom/-", {}, b'"contact":[{"telecom":[{}]}]'),
+        (b'"resourceType":"Patient","_active":{}', "/_active/extension/-", {}, b'"_active":{"extension":[{}]}'),
+        (
+            b'"resourceType":"Observation","valueCodeableConcept":{}',
+            "/valueCodeableConcept/coding/-",
+            {},
+            b'"valueCodeableConcept":{"coding":[{}]}',
+        ),
+        (
+            b'"resourceType":"Patient","contained":[{"resourceType":"Basic","code":{}}]',
+            "/contained/0/code/coding/-",
+            {},
+            b'"contained":[{"resourceType":"Basic","code":{"coding":[{}]}}]',
+        ),
+        (
+            b'"resourceType":"Questionnaire","item":[{"item":[{}]}]',
+            "/item/0/item/0/item/-",
+            {},
+            b'"item":[{"item":[{"item":[{}]}]}]',
+        ),
+    ],
+)
+def test_what_is_appended_to_a_list_that_is_not_there_makes_the_list(
+    document: bytes, path: str, value: object, result: bytes
+) -> None:
+    """FHIR has no empty arrays, so a client cannot know whether there is one to append to."""
+    resource = json.parse(b"{" + document + b"}")
+    patch = JsonPatch.parse([{"op": "add", "path": path, "value": value}])
+    assert result in json.encode(patch.apply(resource, definitions()))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/maritalStatus/-",
+        "/deceasedBoolean/-",
+        "/name/1",
+        "/nonsense/-",
+        "/maritalStatus/coding/-",
+        "/name/-/given/-",
+        "/active/extension/-",
+        "/_name/-",
+        "/text/div/-",
+        "/-",
+        "/photo/0/-",
+    ],
+)
+def test_only_a_list_by_definition_comes_to_be_by_appending_to_it(path: str) -> None:
+    """And only where what holds it is there; else nothing is made up."""
+    resource: dict[str, object] = {"resourceType": "Patient", "active": True}
+    patch = JsonPatch.parse([{"op": "add", "path": path, "value": "x"}])
+    if path == "/-":
+        assert patch.apply(resource, definitions())["-"] == "x"  # a member, which the validation refuses
+        return
+    with pytest.raises(PatchFailed, match=r"^Operation 1 \(add\): "):
+        patch.apply(resource, definitions())
+
+
+def test_every_operation_that_adds_makes_the_list_and_later_ones_find_it() -> None:
+    """copy and move add, too; and a second value is appended to the list that the first one made."""
+    patch = JsonPatch.parse(
+        [
+            {"op": "copy", "from": "/name/0", "path": "/contact/-"},
+            {"op": "move", "from": "/name/0", "path": "/contact/0/extension/-"},
+            {"op": "add", "path": "/address/-", "value": 1},
+            {"op": "add", "path": "/address/-", "value": 2},
+            {"op": "add", "path": "/address/0", "value": 0},
+        ]
+    )
+    result = patch.apply({"resourceType": "Patient", "name": [{"text": "A"}]}, definitions())
+    assert result == {
+        "resourceType": "Patient",
+        "contact": [{"text": "A", "extension": [{"text": "A"}]}],
+        "address": [0, 1, 2],
+    }

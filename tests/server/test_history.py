@@ -211,3 +211,70 @@ async def test_formats_are_kept_in_links(served: Served) -> None:
     bundle = await _bundle(served, "/fhir/_history?_format=json&_count=1")
     assert "_format=json" in (_link(bundle, "next") or "")
     assert json.dumps(bundle)
+
+
+async def test_the_status_of_an_entry_is_what_the_interaction_was_answered(served: Served) -> None:
+    """For every method, in the history of the instance, of the type and of everything."""
+    served_patient, patch = '{"resourceType":"Patient","id":"%s"}', b'[{"op":"add","path":"/active","value":true}]'
+    url, client = "/fhir/Patient/p", served.client
+
+    async def put() -> int:
+        return (await client.put(url, content=served_patient % "p", headers=FHIR_JSON)).status_code
+
+    posted = await client.post("/fhir/Patient", content=b'{"resourceType":"Patient"}', headers=FHIR_JSON)
+    answered = [await put(), await put(), (await client.delete(url)).status_code, await put(), await put()]
+    answered += [
+        (await client.patch(url, content=patch, headers={"Content-Type": "application/json-patch+json"})).status_code
+    ]
+    answered += [(await client.delete(url)).status_code]
+    entry = {"resource": json.loads(served_patient % "p"), "request": {"method": "PUT", "url": "Patient/p"}}
+    for kind in ("transaction", "batch"):
+        bundle = json.dumps({"resourceType": "Bundle", "type": kind, "entry": [entry]}).encode()
+        (done,) = (await client.post("/fhir", content=bundle, headers=FHIR_JSON)).json()["entry"]
+        answered += [int(done["response"]["status"][:3])]
+        answered += [(await client.delete(url)).status_code]
+    assert answered == [201, 200, 204, 201, 200, 200, 204, 201, 204, 201, 204]
+    assert posted.status_code == 201
+    for path in (url, "/fhir/Patient", "/fhir"):
+        for query in ("", "?_count=1", "?_sort=_lastUpdated"):
+            next_url: str | None = f"{path}/_history{query}"
+            told: list[int] = []
+            while next_url is not None:
+                bundle_ = await _bundle(served, next_url)
+                told += [
+                    int(one["response"]["status"])
+                    for one in bundle_.get("entry", [])
+                    if one["fullUrl"].endswith("Patient/p")
+                ]
+                next_url = _link(bundle_, "next")
+            assert (told if "_sort" in query else told[::-1]) == answered
+
+
+async def test_what_comes_back_after_a_purge_was_created() -> None:
+    """201, though it is not the first version; in the history as in the answer."""
+    async with serving(Settings(enable_purge=True)) as served:
+        await _put(served, "/fhir/Patient/p")
+        await served.client.post("/fhir/Patient/p/$purge")
+        answer = await served.client.put(
+            "/fhir/Patient/p", content=b'{"resourceType":"Patient","id":"p"}', headers=FHIR_JSON
+        )
+        assert (answer.status_code, answer.headers["etag"]) == (201, 'W/"2"')
+        (entry,) = (await _bundle(served, "/fhir/Patient/p/_history"))["entry"]
+        assert entry["response"]["status"] == "201"
+
+
+@pytest.mark.parametrize("sort", ["", "&_sort=_lastUpdated"])
+async def test_the_total_of_an_instance_stays_the_same_through_its_pages(served: Served, sort: str) -> None:
+    """Whatever is written meanwhile, since the pages do not show it; who asks anew gets the new total."""
+    for _ in range(5):
+        await _put(served, "/fhir/Patient/p")
+    url: str | None = f"/fhir/Patient/p/_history?_count=2{sort}"
+    totals, shown = [], 0
+    while url is not None:
+        bundle = await _bundle(served, url)
+        totals.append(bundle["total"])
+        shown += len(bundle["entry"])
+        await _put(served, "/fhir/Patient/p")
+        url = _link(bundle, "next")
+    assert (totals, shown) == ([5, 5, 5], 5)
+    assert (await _bundle(served, "/fhir/Patient/p/_history"))["total"] == 8

@@ -181,6 +181,58 @@ async def test_what_changes_nothing_makes_no_version_if_the_server_is_told_so() 
     assert cost.requests == {"GET": 1}
 
 
+@pytest.mark.parametrize(
+    ("headers", "content"),
+    [
+        (JSON_PATCH, b"[]"),
+        (MERGE_PATCH, b"{}"),
+        ({"Content-Type": "application/json"}, b"[]"),
+        ({"Content-Type": "application/json"}, b"{}"),
+        (FHIR_JSON, b'{"resourceType":"Parameters"}'),
+        (FHIR_XML, b'<Parameters xmlns="http://hl7.org/fhir"/>'),
+    ],
+)
+async def test_a_patch_without_operations_changes_nothing(
+    patient: Served, headers: Mapping[str, str], content: bytes
+) -> None:
+    """200 with the version that is there, for 1 GET; what guards a patch, guards this one, too."""
+    with patient.meter.measure() as cost:
+        answer = await patch(patient, content, headers)
+    assert (answer.status_code, answer.headers["etag"]) == (200, 'W/"1"'), answer.text
+    assert answer.content == (await patient.client.get("/fhir/Patient/p")).content
+    assert cost.requests == {"GET": 1}
+    assert (await patch(patient, content, {**headers, "If-Match": 'W/"7"'})).status_code == 412
+    assert (await patch(patient, content, headers, "/fhir/Patient/missing")).status_code == 404
+    conditional = await patch(patient, content, headers, "/fhir/Patient?identifier=http://s|1")
+    assert (conditional.status_code, conditional.headers["etag"]) == (200, 'W/"1"')
+    assert (await patient.client.get("/fhir/Patient/p/_history")).json()["total"] == 1
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+async def test_an_entry_that_patches_without_operations_changes_nothing(patient: Served, kind: str) -> None:
+    """200 and the ETag of the version that is there, alone or beside entries that write."""
+    binary = {"resourceType": "Binary", "contentType": "application/json-patch+json", "data": "W10="}
+    none = [{"request": {"method": "PATCH", "url": "Patient/p"}, "resource": binary}]
+    other = {"resourceType": "Patient"}
+    for more in ([], [{"request": {"method": "POST", "url": "Patient"}, "resource": other}]):
+        body = json.dumps({"resourceType": "Bundle", "type": kind, "entry": none + more}).encode()
+        answer = await patient.client.post("/fhir", content=body, headers=FHIR_JSON)
+        response = answer.json()["entry"][0]["response"]
+        assert (response["status"], response["etag"]) == ("200 OK", 'W/"1"')
+
+
+async def test_what_is_appended_to_an_absent_element_creates_it(patient: Served) -> None:
+    """The stored patient has neither a telecom nor a given name."""
+    content = b"""[{"op":"add","path":"/telecom/-","value":{"system":"phone","value":"1"}},
+        {"op":"add","path":"/name/0/given/-","value":"B"},{"op":"add","path":"/contact/-","value":{"gender":"other"}},
+        {"op":"add","path":"/contact/0/telecom/-","value":{"value":"2"}}]"""
+    answer = await patch(patient, content)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["telecom"] == [{"system": "phone", "value": "1"}]
+    assert answer.json()["name"] == [{"family": "A", "given": ["B"]}]
+    assert answer.json()["contact"] == [{"gender": "other", "telecom": [{"value": "2"}]}]
+
+
 @pytest.mark.parametrize("first", [True, False])
 async def test_a_patch_costs_one_get_and_four_puts(first: bool) -> None:
     """As an update, in 3 round trips; the GET also where this process knows the ETag, as it needs the content."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from email.utils import parsedate_to_datetime
 
 import pytest
 
+from fhirstore.clock import SystemClock
+from fhirstore.objects.memory import MemoryStore
 from server.settings import BadSetting, Settings, from_environment
 from tests.server.serving import FHIR_JSON, Served, serving
 
@@ -94,3 +97,38 @@ def test_origins_come_from_the_environment() -> None:
     assert given == ("https://a.example", "http://b")
     with pytest.raises(BadSetting, match=r"a\.example"):
         from_environment({"FHIRSTORE_CORS_ORIGINS": "a.example"})
+
+
+class _Ahead(SystemClock):
+    """A clock that is an hour ahead of the server's."""
+
+    def now(self) -> int:
+        return super().now() + 3_600_000
+
+
+async def test_no_last_modified_is_later_than_the_date_of_the_answer() -> None:
+    """The store's clock may be ahead of the server's (RFC 9110, 8.8.2.1): in every answer that shows a version."""
+    async with serving(objects=MemoryStore(_Ahead())) as served:
+        client, native = served.client, {"Accept": "text/plain"}
+        binary = await client.post("/fhir/Binary", content=b"x", headers={"Content-Type": "text/plain"})
+        answers = [
+            await client.put("/fhir/Patient/p", content=BODY, headers=FHIR_JSON),
+            await client.put("/fhir/Patient/p", content=BODY, headers={**FHIR_JSON, "Prefer": "return=minimal"}),
+            await client.get("/fhir/Patient/p"),
+            await client.get("/fhir/Patient/p/_history/1"),
+            await client.get("/fhir/Patient/p", headers={"If-None-Match": 'W/"2"'}),
+            await client.get(binary.headers["location"].partition("/_history")[0], headers=native),
+        ]
+    assert [answer.status_code for answer in answers] == [201, 200, 200, 200, 304, 200]
+    for answer in answers:
+        date, modified = (parsedate_to_datetime(answer.headers[name]) for name in ("date", "last-modified"))
+        assert modified <= date
+
+
+@pytest.mark.parametrize("path", ["/fhir/metadata", "/fhir/Patient/none", "/health/live", "/openapi.json", "/nothing"])
+async def test_every_answer_has_one_date(path: str) -> None:
+    """That of the answer itself, also where a web page of another origin asks what it may do."""
+    async with serving(Settings(cors_origins=("*",))) as served:
+        asks = {**ORIGIN, "Access-Control-Request-Method": "GET"}
+        for answer in (await served.client.get(path), await served.client.options(path, headers=asks)):
+            assert len(answer.headers.get_list("date")) == 1

@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+from fhirstore.definitions.generate.operations import operations
 from fhirstore.definitions.generate.package import Package, open_package
 from fhirstore.definitions.generate.parameters import compartments, parameters
 from fhirstore.definitions.generate.structure import Structures, TypeRow
@@ -32,6 +33,7 @@ def facts_file(package: Package) -> bytes:
         "value_sets": _value_sets(types, open_terminology(package)),
         "search_parameters": parameters(package),
         "compartments": compartments(package),
+        "operations": operations(package),
     }
     compact = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
     return gzip.compress(compact.encode(), compresslevel=9, mtime=0)
