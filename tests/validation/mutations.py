@@ -303,8 +303,9 @@ def _items(site: Site) -> Sequence[object]:
     return site.value if isinstance(site.value, list) else ()
 
 
-def _unknown(holder: Holder, random: Random) -> tuple[str, object]:
-    return random.choice(("bogus", "nameX", "value", "extensions", "fhir_comments")), random.choice(({"a": 1}, "x", 1))
+def _unknown(holder: Holder, random: Random) -> tuple[str, object] | None:
+    name = random.choice(("bogus", "nameX", "value", "extensions", "fhir_comments"))
+    return None if name in holder.type.elements else (name, random.choice(({"a": 1}, "x", 1)))
 
 
 def _type_in_a_datatype(holder: Holder, _: Random) -> tuple[str, object] | None:
@@ -386,10 +387,10 @@ KINDS: Mapping[str, Mutation] = {
         "urn:uuid:C757873D-EC9A-4326-A141-556F43239520",
         "urn:uuid:1",
     ),
-    "reference without an id": put(_reference, "Patient", "Patient/", "Patient/a/b", "example"),
-    "reference to no type": put(_reference, "Nonsense/1", "patient/1", "Resource/1"),
-    "reference with a bad id": put(_reference, "Patient/a b", "Patient/a_b", "Patient/" + "x" * 65, "#a b"),
-    "reference by a bad URN": put(_reference, "urn:uuid:1", "urn:oid:x", "/Patient/1", "Patient/1/_history/"),
+    "reference with a blank": put(_reference, "Patient/a b", "Patient /1", "a b", "http://example.org/a b", " "),
+    "reference by search": put(_reference, "Patient?identifier=1", "Nonsense?x=y", "Patient?"),
+    "reference to a bad fragment": put(_reference, "#a b", "#a/b", "#" + "x" * 65),
+    "reference by a bad URN": put(_reference, "urn:uuid:1", "urn:oid:x", "urn:uuid:", "http://", "https:/a"),
     "extension without url": broken_extension({"valueCode": "x"}, {"valueString": "x", "id": "a"}, at=".url"),
     "extension with value and extensions": broken_extension(
         {"url": "u", "valueCode": "x", "extension": [{"url": "v", "valueCode": "y"}]}
