@@ -62,7 +62,7 @@ def references_by_search(definitions: Definitions, resource: JsonObject) -> Iter
 
 
 def refuse_references_by_search(definitions: Definitions, resource: JsonObject, *, place: str = "") -> None:
-    """Raises InvalidResource for the first reference by search. `place`: of the resource, `Bundle.entry[3].resource`."""
+    """Raises InvalidResource for the first reference by search. `place`: where the resource is in its Bundle."""
     found = next(references_by_search(definitions, resource), None)
     if found is not None:
         where = f"{place}.{found.partition('.')[2]}" if place else found
