@@ -30,6 +30,11 @@ def from_xml(body: bytes, release: str) -> bytes:
     return json.encode(read(body, definitions(release)))
 
 
+def without_mark(body: bytes) -> bytes:
+    """JSON or XML without the byte order mark that some clients put before it."""
+    return body.removeprefix(json.BYTE_ORDER_MARK)
+
+
 def subset(content: bytes, release: str, *, summary: str, elements: tuple[str, ...]) -> bytes:
     """Only the elements asked for, marked as SUBSETTED. Raises InvalidResource."""
     part = subset_of(json.parse(content), definitions(release), summary=summary or None, elements=elements)
