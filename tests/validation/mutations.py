@@ -286,17 +286,14 @@ def alone(resource: JsonObject, facts: Definitions, random: Random) -> str | Non
 
 
 def padded(resource: JsonObject, facts: Definitions, random: Random) -> str | None:
-    """`_name` of an array is one shorter than the array."""
-    found = [
-        site
-        for site in sites(resource, facts)
-        if _without_sibling(_array(_extensible))(site, facts) and len(_items(site)) > 1
-    ]
+    """`_name` of an array has a null more than the array, which nothing stands beside."""
+    found = [site for site in sites(resource, facts) if _without_sibling(_array(_extensible))(site, facts)]
     if not found:
         return None
     site = random.choice(found)
-    site.holder[f"_{site.element.name}"] = [{"id": "x"}] * (len(_items(site)) - 1)
-    return site.place
+    count = len(_items(site))
+    site.holder[f"_{site.element.name}"] = [{"id": "x"}] + [None] * count
+    return f"{site.place}[{count}]"
 
 
 def _items(site: Site) -> Sequence[object]:
@@ -406,7 +403,7 @@ KINDS: Mapping[str, Mutation] = {
     "sibling that is an array": sibling(_single(_extensible), [None], [{"id": "x"}]),
     "sibling with an id alone": alone,
     "sibling of an array that is no array": sibling(_array(_extensible), {"id": "x"}, None),
-    "sibling of another length": padded,
+    "sibling with a null too many": padded,
     "contained of no type": contained({"resourceType": "Nonsense"}, {"id": "x"}, {}, {"resourceType": 1}),
     "contained that is none": contained("Patient/1", 1, None, [_RESOURCE]),
     "contained that contains": contained({**_RESOURCE, "contained": [_RESOURCE]}, at=".contained"),

@@ -59,7 +59,8 @@ WRONG = {
     '"_birthDate":{"id":"x"}': ("structure", "Patient.birthDate"),
     '"birthDate":null,"_birthDate":{"id":"x"}': ("structure", "Patient.birthDate"),
     '"_birthDate":[{"id":"x"}]': ("structure", "Patient.birthDate"),
-    '"name":[{"given":["a","b"],"_given":[{"id":"x"}]}]': ("structure", "Patient.name[0].given"),
+    '"name":[{"given":["a"],"_given":[{"id":"x"},null]}]': ("structure", "Patient.name[0].given[1]"),
+    '"name":[{"given":["a",null],"_given":[{"id":"x"}]}]': ("structure", "Patient.name[0].given[1]"),
     '"_name":[{"id":"x"}]': ("structure", "Patient.name"),
     '"__birthDate":{"id":"x"}': ("structure", "Patient._birthDate"),
     '"name":[{"modifierExtension":[{"url":"u","valueCode":"x"}]}]': (
