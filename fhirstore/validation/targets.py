@@ -1,7 +1,7 @@
 """References to types that their element does not allow, or that `Reference.type` denies; ids that name two things.
 
 A Patient as the author of a Provenance, say; `Patient/1` whose type is to be Group; two contained resources of one id,
-of which `#id` would be either. The type is told from the reference itself: `Patient/1`, what is contained, what an entry
+of which `#id` would be either. Types are told from the reference itself: `Patient/1`, what is contained, what an entry
 of the same Bundle is, else what Reference.type says. What none of these tells is left alone.
 
 https://hl7.org/fhir/R4/references.html
