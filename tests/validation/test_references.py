@@ -52,6 +52,18 @@ async def test_a_plain_write_refuses_a_reference_by_search() -> None:
         await tenant.update({**_observation("Patient/1"), "id": "o"})
 
 
+async def test_a_batch_refuses_what_only_a_transaction_resolves() -> None:
+    """The entry that has it, and no other."""
+    bundle = _bundle("batch", BY_SEARCH)
+    other = _bundle("batch", "Patient/1")["entry"]
+    async with FhirStore.open("memory:") as store:
+        result = await store.tenant("default").process({**bundle, "entry": [*bundle["entry"], *other]})  # type: ignore[misc]
+        refused, done = result.results
+        assert isinstance(refused.error, InvalidResource)
+        assert "in a transaction only" in str(refused.error)
+        assert done.version is not None
+
+
 @pytest.mark.parametrize("reference", RELATIVE)
 async def test_other_relative_references_are_stored_and_left_alone(reference: str) -> None:
     """Also where referred resources must be there: nothing tells which these would be."""
