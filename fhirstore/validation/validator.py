@@ -7,6 +7,7 @@ Three levels: `off` asks nothing; `structure` everything that can be told from t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
@@ -54,8 +55,11 @@ class Validator:
         """All errors and warnings; of more than 1,000 the first, and how many there are beyond. Pads, as `check`."""
         found = self._all(resource)
         issues = tuple(islice(found, MOST_ISSUES))
-        more = sum(1 for _ in found)
-        return (*issues, Issue("too-costly", f"{more} more issues were found")) if more else issues
+        more = Counter(issue.severity for issue in found)
+        if not more:
+            return issues
+        worst = "error" if more["error"] or more["fatal"] else "warning"  # a thousand warnings refuse nothing
+        return *issues, Issue("too-costly", f"{more.total()} more issues were found", severity=worst)
 
     def accepts_at_once(self, resource: JsonObject) -> bool:
         """Whether the fast pass sees that the structure is right; if not, it may be right all the same."""

@@ -75,6 +75,19 @@ def test_a_good_practice_is_a_warning() -> None:
     validator.check(resource)
 
 
+def test_more_warnings_than_are_listed_refuse_nothing() -> None:
+    """A Bundle of 1,100 patients without a narrative; one error beyond those that are listed does refuse."""
+    entry: json.JsonObject = {"fullUrl": "", "resource": {"resourceType": "Patient", "active": True}}
+    entries = [{**entry, "fullUrl": f"http://a/Patient/{number}"} for number in range(1100)]
+    bundle: json.JsonObject = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    validator = Validator(definitions(), "full")
+    validator.check(bundle)
+    assert [issue.severity for issue in validator.issues(bundle)] == ["warning"] * 1001
+    entries[-1]["resource"] = {"resourceType": "Patient", "contact": [{"gender": "male"}]}
+    with pytest.raises(InvalidResource):
+        validator.check(bundle)
+
+
 def test_an_error_refuses_a_write_in_full_validation_only() -> None:
     """The contact without anything passes `structure`."""
     resource = json.parse(b'{"resourceType":"Patient","contact":[{"gender":"male"}]}')
