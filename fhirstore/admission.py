@@ -79,8 +79,8 @@ class Admission:
         def admit() -> tuple[JsonObject, _Identity, Template]:
             content, compact = json.read(_as_bytes(resource))
             identity = identify(content)
-            self._validator.check(content)
-            return content, identity, Template(content, compact)
+            padded = self._validator.check(content)
+            return content, identity, Template(content, None if padded else compact)
 
         content, identity, template = await asyncio.to_thread(admit) if _is_large(resource) else admit()
         if self._exists is not None:

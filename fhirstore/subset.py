@@ -18,6 +18,7 @@ from fhirstore.json import JsonObject
 
 SUMMARIES = ("true", "text", "data", "count", "false")
 SUBSETTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
+_SYSTEMS = (SUBSETTED["system"], "http://hl7.org/fhir/v3/ObservationValue")  # before R4
 
 _ALWAYS = frozenset({"id", "meta"})
 _ANY_RESOURCE = frozenset({"Resource", "DomainResource"})
@@ -56,6 +57,13 @@ def subset(
         wanted = {name for for_type, name in names if for_type in ("", type_.name)}
         part = _filtered(resource, type_, lambda element: _is_wanted(element, wanted))
     return _marked(part)
+
+
+def is_subset(resource: JsonObject) -> bool:
+    """Whether a resource says that it is a part only, as what `subset` gives does, or what another server gave."""
+    meta = resource.get("meta")
+    tags = meta.get("tag") if isinstance(meta, dict) else None
+    return isinstance(tags, list) and any(map(_is_subsetted, tags))
 
 
 def check(summary: str | None, elements: Iterable[str]) -> tuple[tuple[str, str], ...]:
@@ -144,4 +152,4 @@ def _marked(resource: JsonObject) -> JsonObject:
 
 
 def _is_subsetted(tag: object) -> bool:
-    return isinstance(tag, dict) and tag.get("code") == "SUBSETTED" and tag.get("system") == SUBSETTED["system"]
+    return isinstance(tag, dict) and tag.get("code") == "SUBSETTED" and tag.get("system") in _SYSTEMS

@@ -13,7 +13,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fhirstore.errors import ContentTooLarge, InvalidResource, MalformedContent
-from fhirstore.json import NumberLiteral, Template, dump, encode, instant, parse, read, with_identity
+from fhirstore.json import (
+    BYTE_ORDER_MARK,
+    NumberLiteral,
+    Template,
+    dump,
+    encode,
+    instant,
+    parse,
+    parse_array,
+    read,
+    with_identity,
+)
 
 ODD_TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('"\\/:{}[],\n\u2028é😀\x7f\x00-0'))
 LITERALS = st.one_of(
@@ -125,7 +136,9 @@ def test_arbitrary_bytes_raise_nothing_but_malformed_content(body: bytes) -> Non
 REFUSED: dict[str, tuple[bytes, str, int]] = {
     "empty": (b"", "The body is empty", 0),
     "blank": (b" \r\n\t", "The body is empty", 0),
-    "byte order mark": (b"\xef\xbb\xbf{}", "byte order mark", 0),
+    "two byte order marks": (b"\xef\xbb\xbf\xef\xbb\xbf{}", "invalid character near byte 3", 3),
+    "byte order mark alone": (b"\xef\xbb\xbf", "The body is empty", 0),
+    "byte order mark in between": (b'{"a":\xef\xbb\xbf1}', "invalid character near byte 5", 5),
     "utf-16": ('{"a":1}'.encode("utf-16"), "UTF-16", 0),
     "utf-16 without a mark": ('{"a":1}'.encode("utf-16-le"), "UTF-16", 0),
     "latin-1": ('{"a":"é"}'.encode("latin-1"), "not UTF-8 at byte 6", 6),
@@ -168,6 +181,17 @@ def test_what_is_not_exact_json_is_refused_with_its_place(case: str) -> None:
     assert says in str(refused.value)
     assert refused.value.offset == offset
     assert f"byte {offset}" in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ['{"a":1.50}', ' {"a" : "\\u00e9\\/"}', '{"a":-0}', '{"a":"\ufeff"}'])
+def test_a_byte_order_mark_before_the_json_is_ignored(text: str) -> None:
+    """The value and the compact bytes are those of the same text without it; bytes are counted with it."""
+    marked = BYTE_ORDER_MARK + text.encode()
+    assert read(marked) == read(text.encode())
+    assert parse_array(BYTE_ORDER_MARK + b"[1]") == [1]
+    with pytest.raises(MalformedContent) as refused:
+        parse(marked[:-1])
+    assert refused.value.offset == len(marked) - 1
 
 
 @pytest.mark.parametrize("text", ["Jo Doe", "\\ud800 Jo Doe", 'Jo Doe", Jo Doe', "Jo Doe\x00", "Jo Doe\udcff"])

@@ -34,6 +34,11 @@ _PRECEDENCE = {
     )
     for operator in operators.split()
 }
+_CALENDAR_UNITS = frozenset(
+    f"{unit}{plural}"
+    for unit in ("year", "month", "week", "day", "hour", "minute", "second", "millisecond")
+    for plural in ("", "s")
+)
 _SIGNED = 11  # binds tighter than any operator, looser than a dot
 _TYPE_OPERATORS = ("is", "as")
 
@@ -131,7 +136,10 @@ class _Parser:
         if kind == "date":
             return Literal("date", self._next()[1:])
         if kind == "number":
-            return Literal("number", self._next())
+            number = self._next()
+            if self._kind() == "string" or self._word() in _CALENDAR_UNITS:
+                return Literal("quantity", f"{number} {self._next()}")
+            return Literal("number", number)
         if self._take("("):
             node = self.expression()
             self._expect(")")

@@ -11,9 +11,11 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """`'text'`, `true`, `@2020-01`, `1.50`. `kind`: string, boolean, date (with times), number, empty (`{}`).
+    """`'text'`, `true`, `@2020-01`, `1.50`, `4 'mg'`. `kind`: string, boolean, date (with times), number, quantity,
+    empty (`{}`).
 
-    `text` is the value: a string without quotes and escapes, a date without `@`, a number as it was written.
+    `text` is the value: a string without quotes and escapes, a date without `@`, a number or quantity as it was
+    written.
     """
 
     kind: str

@@ -25,6 +25,7 @@ _DECODER = msgspec.json.Decoder(float_hook=NumberLiteral)
 _ENCODER = msgspec.json.Encoder()
 
 _SPACE = b" \t\r\n"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b"[]{},"))
 _NOT_QUOTES_OR_BRACKETS = bytes(set(range(256)) - set(b'"[]{}'))
 _AS_PARENTHESES = bytes.maketrans(b"[]{}", b"()()")
@@ -55,7 +56,7 @@ def read(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int | None = MA
     if not isinstance(value, dict):
         raise not_an_object(body)
     if b"\\" in body and (b"\\u" in body or b"\\/" in body):
-        compact = msgspec.json.format(body, indent=-1)
+        compact = msgspec.json.format(_without_mark(body), indent=-1)
     return value, compact
 
 
@@ -78,9 +79,16 @@ def _parse(body: bytes, max_depth: int, max_values: int | None) -> tuple[object,
     try:
         return _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if body.startswith(BYTE_ORDER_MARK):  # looked for here, where it costs the bodies without one nothing
+            return _parse(_without_mark(body), max_depth, max_values)
         raise not_json(body, str(error)) from None  # its text and its `object` attribute may hold content
     except RecursionError:
         raise too_deep(body, max_depth) from None
+
+
+def _without_mark(body: bytes) -> bytes:
+    """`body` with blanks where its byte order mark was, so that every byte stays in its place."""
+    return b"   " + body[3:] if body.startswith(BYTE_ORDER_MARK) else body
 
 
 def _decode(body: bytes) -> tuple[object, bytes]:

@@ -85,8 +85,6 @@ def not_json(body: bytes, message: str) -> MalformedContent:
     """Why the decoder, which said `message`, could not read `body`."""
     if not body.strip(b" \t\r\n"):
         return MalformedContent("The body is empty (byte 0)", offset=0)
-    if body.startswith(b"\xef\xbb\xbf"):
-        return MalformedContent("The body starts (byte 0) with a byte order mark, which JSON must not have", offset=0)
     if body.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in body[:4]:
         return MalformedContent("The body is UTF-16 or UTF-32 from byte 0 on; JSON must be UTF-8", offset=0)
     try:

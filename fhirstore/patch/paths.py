@@ -66,7 +66,7 @@ class Paths:
                 return self._operation(node, focus)
             case Call(of, name, arguments):
                 return self._call(node, self._of(of, focus), name, arguments)
-            case Literal():
+            case Literal(kind, _) if kind != "quantity":
                 return _constant(node)
             case Variable("$this"):
                 return focus

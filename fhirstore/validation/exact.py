@@ -10,6 +10,7 @@ https://hl7.org/fhir/R4/json.html · https://hl7.org/fhir/R4/operationoutcome.ht
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 from fhirstore.definitions.facts import Element, Type
 from fhirstore.errors import Issue
@@ -51,7 +52,14 @@ class ExactPass:
             if not may_contain and "contained" in value:
                 yield _structure(f"{path}.contained", "a contained resource must not contain others")
                 value = {name: item for name, item in value.items() if name != "contained"}
-            yield from self._object(value, path or name, type_)
+            is_transaction = name == "Bundle" and value.get("type") == "transaction"
+            inner = self._in_transaction if is_transaction else self
+            yield from inner._object(value, path or name, type_)
+
+    @cached_property
+    def _in_transaction(self) -> ExactPass:
+        """For the content of a transaction that is stored as a Bundle."""
+        return ExactPass(Rules(self._rules.definitions, in_transaction=True))
 
     def _object(self, value: object, path: str, type_: Type) -> Iterator[Issue]:
         if not isinstance(value, dict):

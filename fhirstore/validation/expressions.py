@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import InvalidExpression
@@ -20,7 +20,7 @@ from fhirstore.fhirpath.parse import parse
 from fhirstore.json import JsonObject, NumberLiteral
 from fhirstore.validation.places import Place
 
-_Evaluate: TypeAlias = Callable[[Any, Mapping[str, Any] | None], list[Any]]
+_Evaluate: TypeAlias = Callable[[object, Mapping[str, object]], list[object]]
 _NEEDS_OTHERS = ("resolve(", "memberOf(", "conformsTo(", "subsumes(")
 _REGULAR = ("matches(", "matchesFull(", "replaceMatches(")
 # `answer is Boolean` means the FHIR type, whose name is lower case; fhirpathpy takes it at its word.
@@ -45,7 +45,6 @@ class Expressions:
 
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
-        self._model: dict[str, dict[str, object]] | None = None
         self._compiled: dict[str, _Evaluate | None] = {}
 
     @cached_property
@@ -66,6 +65,7 @@ class Expressions:
         if evaluate is None:
             return Verdict.UNDECIDED
         from fhirpathpy.engine.nodes import ResourceNode, TypeInfo  # noqa: PLC0415 - full validation only
+        from fhirpathpy.engine.util import get_data  # noqa: PLC0415
 
         # `ofType` reads the model there, and only `is` and `as` put it there.
         TypeInfo.model = self._model  # type: ignore[assignment] # declared as None, used as this
@@ -74,7 +74,8 @@ class Expressions:
             found = evaluate(focus, {"resource": place.resource, "rootResource": place.root})
         except Exception:  # noqa: BLE001 - fhirpathpy raises Exception itself, and whatever its parts raise
             return Verdict.UNDECIDED
-        return Verdict.BROKEN if found == [False] else Verdict.HOLDS
+        broken = len(found) == 1 and get_data(found[0]) is False  # type: ignore[no-untyped-call] # fhirpathpy's
+        return Verdict.BROKEN if broken else Verdict.HOLDS
 
     def compiles(self, expression: str) -> bool:
         """Whether it can be evaluated at all."""
@@ -92,17 +93,48 @@ class Expressions:
             parse(expression)
         except InvalidExpression:
             return None
-        import fhirpathpy  # noqa: PLC0415 - a twentieth of a second, for full validation only
+        # A twentieth of a second, for full validation only.
+        from fhirpathpy.parser import parse as parse_for_fhirpathpy  # noqa: PLC0415
 
-        if self._model is None:
-            self._model = _model(self._definitions)
-        options = {"traceFn": _say_nothing, "userInvocationTable": _FUNCTIONS}
+        lowered = _SYSTEM_TYPE.sub(lambda match: match[1] + match[2] + match[3].lower(), expression)
         try:
-            lowered = _SYSTEM_TYPE.sub(lambda match: match[1] + match[2] + match[3].lower(), expression)
-            compiled: _Evaluate = fhirpathpy.compile(lowered, self._model, options)
+            tree = parse_for_fhirpathpy(lowered)["children"][0]  # type: ignore[no-untyped-call] # fhirpathpy's
         except Exception:  # noqa: BLE001 - as above
             return None
-        return compiled
+        return self._evaluating(tree)
+
+    def _evaluating(self, tree: object) -> _Evaluate:
+        """What evaluates a parsed expression. fhirpathpy's own `compile` would hide the types from our functions."""
+        from fhirpathpy.engine import do_eval  # noqa: PLC0415
+        from fhirpathpy.engine.invocations.constants import constants  # noqa: PLC0415
+
+        functions, model = self._functions, self._model
+
+        def evaluate(focus: object, variables: Mapping[str, object]) -> list[object]:
+            constants.reset()  # type: ignore[no-untyped-call] # fhirpathpy's: it keeps what time it is
+            context = {
+                "dataRoot": [focus],
+                "vars": {"context": focus, "ucum": "http://unitsofmeasure.org", **variables},
+                "model": model,
+                "userInvocationTable": functions,
+                "traceFn": _say_nothing,
+            }
+            found: list[object] = do_eval(context, [focus], tree)  # type: ignore[no-untyped-call] # fhirpathpy's
+            return found
+
+        return evaluate
+
+    @cached_property
+    def _functions(self) -> Mapping[str, Mapping[str, object]]:
+        """Ours, instead of fhirpathpy's of the same names."""
+        from fhirstore.validation.operators import operators  # noqa: PLC0415 - it needs fhirpathpy
+
+        # The structure of a narrative is checked before.
+        return {**operators(self._definitions), "htmlChecks": {"fn": lambda *_: True, "arity": {0: []}}}
+
+    @cached_property
+    def _model(self) -> dict[str, dict[str, object]]:
+        return _model(self._definitions)
 
 
 def plain(value: object) -> object:
@@ -121,17 +153,6 @@ def plain_resource(resource: JsonObject) -> JsonObject:
 
 def _say_nothing(*_: object) -> None:
     """What trace() does: by default it prints the data."""
-
-
-def _has_value(items: list[object]) -> bool:
-    return len(items) == 1 and items[0] is not None and not isinstance(items[0], dict | list)
-
-
-_FUNCTIONS: Mapping[str, Mapping[str, object]] = {
-    "hasValue": {"fn": _has_value, "arity": {0: []}},
-    # The structure of a narrative is checked before.
-    "htmlChecks": {"fn": lambda _: True, "arity": {0: []}},
-}
 
 
 def _model(definitions: Definitions) -> dict[str, dict[str, object]]:

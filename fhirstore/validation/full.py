@@ -14,11 +14,11 @@ from fhirstore.validation.codings import unknown_bindings
 from fhirstore.validation.expressions import Expressions
 from fhirstore.validation.invariants import Findings, Invariants
 from fhirstore.validation.models_check import differing_opinions
-from fhirstore.validation.targets import wrong_targets
+from fhirstore.validation.targets import denied_types, repeated_ids, wrong_targets
 
 
 class FullPass:
-    """Invariants, targets of references, a second opinion: each from a file of its own."""
+    """Invariants, targets of references, ids, a second opinion: each from a file of its own."""
 
     def __init__(self, definitions: Definitions) -> None:
         self.definitions = definitions
@@ -27,12 +27,17 @@ class FullPass:
 
     def issues(self, resource: JsonObject) -> Iterator[Issue]:
         """Errors and warnings, in the order in which the parts find them."""
-        yield from wrong_targets(self.definitions, resource)
+        yield from self._told_without_invariants(resource)
         yield from self._invariants.check(resource).issues
 
     def findings(self, resource: JsonObject) -> Findings:
         """The same, with what fhir.resources thinks, and with what could not be checked."""
-        targets = Findings(tuple(wrong_targets(self.definitions, resource)))
+        targets = Findings(tuple(self._told_without_invariants(resource)))
         opinions = Findings(tuple(differing_opinions(self.definitions, resource)))
         bindings = Findings(unchecked=unknown_bindings(self.definitions, resource))
         return targets | self._invariants.check(resource) | bindings | opinions
+
+    def _told_without_invariants(self, resource: JsonObject) -> Iterator[Issue]:
+        yield from wrong_targets(self.definitions, resource)
+        yield from denied_types(self.definitions, resource)
+        yield from repeated_ids(self.definitions, resource)

@@ -89,13 +89,14 @@ class ReferencesToo(Validator):
         self._inner = validator
         self._verified: set[Target] = set()
 
-    def check(self, resource: JsonObject) -> None:
+    def check(self, resource: JsonObject) -> bool:
         """Raises RulesBroken, Unverified."""
-        self._inner.check(resource)
+        padded = self._inner.check(resource)
         found = relative_references(self.definitions, resource)
         fresh = {at: where for at, where in found.items() if at not in self._verified}
         if fresh:
             raise Unverified(fresh)
+        return padded
 
     async def following(self, attempt: Callable[[], Awaitable[_Answer]], exists: Exists) -> _Answer:
         """What `attempt`, which writes by way of this validator, gives. Raises RulesBroken for a dangling reference."""

@@ -7,8 +7,8 @@ https://hl7.org/fhir/R4/conformance-rules.html#constraints
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 from fhirstore.definitions.facts import Definitions, Invariant
 from fhirstore.errors import Issue
@@ -82,11 +82,21 @@ def broken(invariant: Invariant, path: str) -> Issue:
 _BY_STRUCTURE = frozenset({"ele-1", "ext-1", "txt-1"})
 
 
-# R5 says it with lowBoundary() and highBoundary(), which fhirpathpy lacks; this is how R4 says it.
-_INSTEAD = {"per-1": "start.hasValue().not() or end.hasValue().not() or (start <= end)"}
+# R5 says it with lowBoundary(), highBoundary() and comparable(), which fhirpathpy lacks; this is how R4 and R4B say it.
+# What is not known, for precision or for units, is empty, and so holds.
+_INSTEAD = {
+    "per-1": "start.hasValue().not() or end.hasValue().not() or (start <= end)",
+    "rng-2": "low.empty() or high.empty() or (low <= high)",
+    "ratrng-2": "lowNumerator.empty() or highNumerator.empty() or (lowNumerator <= highNumerator)",
+}
 
 # Their time grows with the square of the elements: 15 s for a profile of 250 KB.
 _TOO_SLOW = frozenset({"sdf-24", "sdf-25"})
+
+
+# `src="#id"` and the like in a narrative, `](#id)` in markdown, `#id|version` of a canonical.
+_ID = r"#([A-Za-z0-9.-]{1,64})"
+_LINK = re.compile(rf"""=\s*["']{_ID}["']|\]\(<?{_ID}[)>\s]|^{_ID}\|""")
 
 
 @dataclass(slots=True)
@@ -99,8 +109,6 @@ class _ByHand:
         """None where the key is none of these."""
         if key == "dom-3":
             return _contained_are_referred_to(place)
-        if key == "rng-2":
-            return _low_is_not_high(place)
         if key == "txt-2":
             return has_content(str(place.node.get("div")))
         return self._is_contained(place) if key == "ref-1" else None
@@ -120,26 +128,24 @@ class _ByHand:
 
 
 def _contained_are_referred_to(place: Place) -> bool:
-    """dom-3, whose expression casts collections, which fhirpathpy does not: all that is contained is referred to."""
+    """dom-3, whose expression casts collections, which fhirpathpy does not: all that is contained is referred to.
+
+    By a reference, uri or canonical anywhere, in other contained resources too, or by a link of a narrative or of
+    markdown, which the expression cannot see. Or it refers to what contains it.
+    """
     contained = place.node.get("contained")
     if not isinstance(contained, list) or not contained:
         return True
     said = _texts(place.node, set())
-    return all(
-        isinstance(each, dict) and (f"#{each.get('id')}" in said or "#" in _texts(each, set())) for each in contained
-    )
-
-
-def _low_is_not_high(place: Place) -> bool | None:
-    """rng-2: if present, low SHALL have a lower value than high. None where their units differ."""
-    low, high = place.node.get("low"), place.node.get("high")
-    if not isinstance(low, dict) or not isinstance(high, dict):
+    alone = [
+        each
+        for each in contained
+        if not isinstance(each, dict) or (f"#{each.get('id')}" not in said and "#" not in _texts(each, set()))
+    ]
+    if not alone:
         return True
-    least, most = low.get("value"), high.get("value")
-    if not isinstance(least, int | Decimal) or not isinstance(most, int | Decimal):
-        return True
-    same = all(low.get(name) == high.get(name) for name in ("system", "code", "unit"))
-    return least <= most if same else None
+    linked = {match[match.lastindex or 0] for text in said if "#" in text for match in _LINK.finditer(text)}
+    return all(isinstance(each, dict) and each.get("id") in linked for each in alone)
 
 
 def _texts(value: object, found: set[str]) -> set[str]:

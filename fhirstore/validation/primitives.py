@@ -9,6 +9,7 @@ https://hl7.org/fhir/R4/datatypes.html#primitive · https://hl7.org/fhir/R5/data
 from __future__ import annotations
 
 import binascii
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -78,8 +79,36 @@ def _whole(low: int, high: int) -> Predicate:
     return lambda value: type(value) is int and low <= value <= high
 
 
-def _is_number(value: object) -> bool:
-    return type(value) is int or type(value) is NumberLiteral
+MOST_OF_A_NUMBER = 1000  # characters
+_HELD = "0, or 4.9E-324 to 1.79E308 in size, which is what a double holds"
+_SHORT_NUMBER = 4  # characters, as 1e99 has: whatever they are, it is in range
+_is_usual = re.compile(rb"-?[0-9.]{1,300}+").fullmatch
+_EXPONENT = re.compile(rb"[eE][+-]?0*+([0-9]*+)")
+_NOT_ZERO = re.compile(rb"-?[0.]*+[1-9]")
+_MOST_OF_AN_EXPONENT = 3  # digits
+_WHOLE_BEYOND_A_DOUBLE = 2**1024 - 2**970  # the least that rounds to no double
+
+
+def _is_number(value: object) -> object:
+    if type(value) is NumberLiteral:
+        return len(value) <= _SHORT_NUMBER or _is_usual(value) or _is_held_by_a_double(bytes(value))
+    return type(value) is int and -_WHOLE_BEYOND_A_DOUBLE < value < _WHOLE_BEYOND_A_DOUBLE
+
+
+def _is_held_by_a_double(literal: bytes) -> bool:
+    """Whether clients can hold a number, be it with fewer digits.
+
+    JavaScript, Python and many more read it as a double: what is beyond becomes infinite, which JSON cannot say, or 0.
+    Jackson, and with it most of Java, refuses more than 1,000 characters; and a decimal type that takes any exponent
+    makes gigabytes of digits from 1e999999999, and of 0e999999999 too.
+    """
+    if len(literal) > MOST_OF_A_NUMBER:
+        return False
+    exponent = _EXPONENT.search(literal)
+    if exponent and len(exponent[1]) > _MOST_OF_AN_EXPONENT:
+        return False
+    number = abs(float(literal))
+    return number < math.inf and (number > 0 or not _NOT_ZERO.match(literal))
 
 
 _NO_SPACE = dict.fromkeys(map(ord, " \t\r\n"))
@@ -135,17 +164,17 @@ def _most_32_bits(low: int) -> Rule:
 
 
 def _decimal_rule(release: str) -> Rule:
-    """R5 bounds the digits; before, every JSON number is a decimal."""
+    """R5 bounds the digits, too; before, every JSON number that clients can hold is a decimal."""
     if release < "5":
-        return Rule("decimal", _is_number, "a number")
+        return Rule("decimal", _is_number, f"a number of at most {MOST_OF_A_NUMBER:,} characters: {_HELD}")
     bounded = re.compile(rb"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?(?:[eE][+-]?[0-9]{1,9})?").fullmatch
 
     def accepts(value: object) -> object:
         if type(value) is int:
             return -(10**18) < value < 10**18
-        return isinstance(value, NumberLiteral) and bounded(bytes(value))
+        return isinstance(value, NumberLiteral) and bounded(value) and _is_number(value)
 
-    return Rule("decimal", accepts, "a number of at most 18 digits before and 17 after the point")
+    return Rule("decimal", accepts, f"a number of at most 18 digits before and 17 after the point: {_HELD}")
 
 
 def primitive_rules(definitions: Definitions) -> Mapping[str, Rule]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from fhirstore.definitions.facts import Definitions, Element, Type
 from fhirstore.validation.codings import Codes
 from fhirstore.validation.primitives import Rule, primitive_rules
-from fhirstore.validation.references import EXPECTED, reference_pattern
+from fhirstore.validation.references import EXPECTED, REFERENCE, REFERENCE_IN_TRANSACTION
 
 _CODES_TO_LIST = 12
 
 
 class Rules:
-    """The rules of one release."""
+    """The rules of one release. `in_transaction`: with references by search, which a transaction resolves."""
 
-    def __init__(self, definitions: Definitions) -> None:
+    def __init__(self, definitions: Definitions, *, in_transaction: bool = False) -> None:
         self.definitions = definitions
         self.primitives = primitive_rules(definitions)
-        reference = reference_pattern(definitions.resources)
+        reference = REFERENCE_IN_TRANSACTION if in_transaction else REFERENCE
         self._reference = Rule("string", reference.fullmatch, EXPECTED)  # type: ignore[arg-type] # TypeError is allowed
 
     def rule(self, owner: Type, element: Element) -> Rule | None:

@@ -1,7 +1,10 @@
-"""References to types that their element does not allow: a Patient as the author of a Provenance, say.
+"""References to types that their element does not allow, or that `Reference.type` denies; ids that name two things.
 
-Told from the reference itself: `Patient/1`, what is contained, what an entry of the same Bundle is, else what
-Reference.type says. What none of these tells is left alone. https://hl7.org/fhir/R4/references.html
+A Patient as the author of a Provenance, say; `Patient/1` whose type is to be Group; two contained resources of one id,
+of which `#id` would be either. Types are told from the reference itself: `Patient/1`, what is contained, what an entry
+of the same Bundle is, else what Reference.type says. What none of these tells is left alone.
+
+https://hl7.org/fhir/R4/references.html
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from fhirstore.errors import Issue
 from fhirstore.json import JsonObject
 from fhirstore.search_parameters.references import literal, target_type
 from fhirstore.validation.places import Place, places
+
+_CORE = "http://hl7.org/fhir/StructureDefinition/"
 
 
 def wrong_targets(definitions: Definitions, resource: JsonObject) -> Iterator[Issue]:
@@ -28,6 +33,34 @@ def wrong_targets(definitions: Definitions, resource: JsonObject) -> Iterator[Is
         if type_ in definitions.resources and type_ not in targets:
             allowed = ", ".join(targets)
             yield Issue("structure", f"{path}: refers to {type_}; allowed here: {allowed}", (path,))
+
+
+def denied_types(definitions: Definitions, resource: JsonObject) -> Iterator[Issue]:
+    """An error for every reference whose `type` is another than the one that its `reference` points at."""
+    entries = entry_types(resource)
+    for place in places(definitions, resource):
+        said = place.node.get("type") if place.type == "Reference" else None
+        if not isinstance(said, str):
+            continue
+        said = said.removeprefix(_CORE)
+        found = referred_type({"reference": literal(place.node)}, place.root, entries)
+        if said != found and said in definitions.resources and found in definitions.resources:
+            where = f"{place.path}.type"
+            yield Issue("value", f"{where}: says {said}, but the reference is to {found}", (where,))
+
+
+def repeated_ids(definitions: Definitions, resource: JsonObject) -> Iterator[Issue]:
+    """An error for every contained resource whose id another before it has."""
+    for place in places(definitions, resource):
+        contained = place.node.get("contained") if place.node is place.resource else None
+        seen: set[object] = set()
+        for index, each in enumerate(contained if isinstance(contained, list) else ()):
+            id_ = each.get("id") if isinstance(each, dict) else None
+            if id_ in seen:
+                where = f"{place.path}.contained[{index}].id"
+                yield Issue("duplicate", f"{where}: another contained resource has this id", (where,))
+            elif id_ is not None:
+                seen.add(id_)
 
 
 def reference_of(place: Place) -> tuple[JsonObject, str]:

@@ -7,6 +7,7 @@ Three levels: `off` asks nothing; `structure` everything that can be told from t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
@@ -14,9 +15,11 @@ from itertools import islice
 from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import Issue, RulesBroken
 from fhirstore.json import JsonObject
+from fhirstore.subset import is_subset
 from fhirstore.validation.exact import ExactPass
 from fhirstore.validation.fast import FastPass
 from fhirstore.validation.full import FullPass
+from fhirstore.validation.padding import pad
 from fhirstore.validation.rules import Rules
 
 LEVELS = ("off", "structure", "full")
@@ -32,20 +35,31 @@ class Validator:
         self.definitions = definitions
         self.level = level
 
-    def check(self, resource: JsonObject) -> None:
-        """Raises RulesBroken, an InvalidResource, with all issues when there is an error among them."""
+    def check(self, resource: JsonObject) -> bool:
+        """Raises RulesBroken, an InvalidResource, with all issues when there is an error among them.
+
+        True: arrays were padded in place, so that the resource is no longer what the bytes say that it was read from.
+        A part of a resource, as `_summary` gives it, is refused at every level.
+        """
+        if "meta" in resource and is_subset(resource):
+            raise RulesBroken((_is_a_part(resource),))
         if self.level == "off" or (self.level == "structure" and self.accepts_at_once(resource)):
-            return
+            return False
+        padded = pad(resource)
         issues = self.issues(resource)
         if any(issue.severity in ("error", "fatal") for issue in issues):
             raise RulesBroken(issues)
+        return padded
 
     def issues(self, resource: JsonObject) -> tuple[Issue, ...]:
-        """All errors and warnings; of more than 1,000 the first, and how many there are beyond."""
+        """All errors and warnings; of more than 1,000 the first, and how many there are beyond. Pads, as `check`."""
         found = self._all(resource)
         issues = tuple(islice(found, MOST_ISSUES))
-        more = sum(1 for _ in found)
-        return (*issues, Issue("too-costly", f"{more} more issues were found")) if more else issues
+        more = Counter(issue.severity for issue in found)
+        if not more:
+            return issues
+        worst = "error" if more["error"] or more["fatal"] else "warning"  # a thousand warnings refuse nothing
+        return *issues, Issue("too-costly", f"{more.total()} more issues were found", severity=worst)
 
     def accepts_at_once(self, resource: JsonObject) -> bool:
         """Whether the fast pass sees that the structure is right; if not, it may be right all the same."""
@@ -58,7 +72,10 @@ class Validator:
     def _all(self, resource: JsonObject) -> Iterator[Issue]:
         if self.level == "off":
             return
+        if "meta" in resource and is_subset(resource):
+            yield _is_a_part(resource)
         if not self.accepts_at_once(resource):
+            pad(resource)
             wrong = False
             for issue in self.errors(resource):
                 wrong = True
@@ -83,3 +100,12 @@ class Validator:
     @cached_property
     def _full(self) -> FullPass:
         return FullPass(self.definitions)
+
+
+def _is_a_part(resource: JsonObject) -> Issue:
+    return Issue(
+        "business-rule",
+        "This is a part of a resource, as its tag SUBSETTED says, and would overwrite the whole: read it without "
+        "_summary and _elements. If it is the whole, leave the tag out",
+        (f"{resource.get('resourceType')}.meta.tag",),
+    )

@@ -24,6 +24,7 @@ from fhirstore import Version
 from fhirstore.errors import InvalidResource
 from server.call import Call
 from server.content.body import as_json, raw_body, resource_body
+from server.content.forms import without_mark
 from server.content.media import FHIR_JSON, FHIR_XML, Range, negotiate, ranges
 from server.content.representation import AS_STORED
 from server.fields import etag, parameters
@@ -173,7 +174,7 @@ def _is_binary(body: bytes, name: str) -> bool:
     if b"resourceType" not in body and name in _GENERIC:
         return False
     try:
-        resource = msgspec.json.decode(body)
+        resource = msgspec.json.decode(without_mark(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return name in _FHIR
     return isinstance(resource, dict) and resource.get("resourceType") == "Binary"

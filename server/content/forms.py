@@ -6,20 +6,35 @@ The one place where the server calls what the library has for that; every functi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fhirstore import json
 from fhirstore.definitions.load import definitions
 from fhirstore.errors import InvalidResource
 from fhirstore.pretty import indented as indented_json
 from fhirstore.subset import check
 from fhirstore.subset import subset as subset_of
-from fhirstore.xml import read, write
+from fhirstore.xml import read, write, write_page
 from server.refusal import Refused
+
+_DEPTH_OF_A_PAGE = 8  # levels above a resource: Bundle, entry and its place, twice in the answer to a batch
 
 
 def to_xml(content: bytes, release: str, *, pretty: bool = False) -> bytes:
-    """The resource as FHIR XML. Raises Refused (406) where XML cannot say what the JSON says."""
+    """A stored resource as FHIR XML. Raises Refused (406) where XML cannot say what the JSON says."""
+    return _in_xml(write, content, release, pretty)
+
+
+def page_to_xml(content: bytes, release: str, *, pretty: bool = False) -> bytes:
+    """The same for what was made for an answer; on a page an OperationOutcome stands for what has no XML."""
+    return _in_xml(write_page, content, release, pretty)
+
+
+def _in_xml(form: Callable[..., bytes], content: bytes, release: str, pretty: bool) -> bytes:
     try:
-        return write(json.parse(content), definitions(release), pretty=pretty)
+        # It was within the limits when it was stored; a page holds more of them, and each deeper inside.
+        resource = json.parse(content, max_depth=json.MAX_DEPTH + _DEPTH_OF_A_PAGE, max_values=None)
+        return form(resource, definitions(release), pretty=pretty)
     except InvalidResource as error:
         where = ", ".join(error.issues[0].expression)
         raise Refused(406, f"This resource has no XML form: {error} ({where}); ask for JSON") from error
@@ -28,6 +43,11 @@ def to_xml(content: bytes, release: str, *, pretty: bool = False) -> bytes:
 def from_xml(body: bytes, release: str) -> bytes:
     """The resource that the XML holds, as JSON. Raises MalformedContent, InvalidResource."""
     return json.encode(read(body, definitions(release)))
+
+
+def without_mark(body: bytes) -> bytes:
+    """JSON or XML without the byte order mark that some clients put before it."""
+    return body.removeprefix(json.BYTE_ORDER_MARK)
 
 
 def subset(content: bytes, release: str, *, summary: str, elements: tuple[str, ...]) -> bytes:

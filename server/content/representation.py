@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from fhirstore.errors import InvalidResource
 from fhirstore.search.query import each_once, parse_query
-from server.content.forms import check_subset, indented, subset, to_xml
+from server.content.forms import check_subset, indented, page_to_xml, subset, to_xml
 from server.content.media import FHIR_JSON, FHIR_XML, MediaType, named, negotiate
 from server.refusal import Refused
 
@@ -47,7 +47,8 @@ class Representation:
         """A resource's JSON, as the body of an answer."""
         if self is AS_STORED:
             return content
-        return self.whole(self.entry(content))
+        body = self.entry(content)
+        return to_xml(body, self.release, pretty=self.pretty) if self.media.xml else self.whole(body)
 
     def entry(self, content: bytes) -> bytes:
         """A resource's JSON, as it goes into a Bundle: the elements that are wanted, still JSON."""
@@ -58,7 +59,7 @@ class Representation:
     def whole(self, body: bytes) -> bytes:
         """A finished JSON body (a Bundle, an OperationOutcome …) in the form that is wanted, all of it."""
         if self.media.xml:
-            return to_xml(body, self.release, pretty=self.pretty)
+            return page_to_xml(body, self.release, pretty=self.pretty)
         return indented(body) if self.pretty else body
 
 

@@ -13,6 +13,7 @@ from fhirstore import FhirPathPatch, JsonPatch, MergePatch, Patch
 from server.answers import stored
 from server.call import Call
 from server.content.body import raw_body, resource_body
+from server.content.forms import without_mark
 from server.contract import PATCH_FORMATS
 from server.fields import parameters
 from server.parameters import refuse_unknown
@@ -59,7 +60,7 @@ async def patch_body(call: Call) -> Patch:
 
 
 def _told_by_content(body: bytes) -> Patch:
-    if body.lstrip().startswith(b"["):
+    if without_mark(body).lstrip().startswith(b"["):
         return JsonPatch.parse(body)
     merge = MergePatch.parse(body)
     return FhirPathPatch.of(merge.document) if merge.document.get("resourceType") == "Parameters" else merge

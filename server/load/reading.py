@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fhirstore.errors import MalformedContent
-from fhirstore.json import JsonObject, encode, parse
+from fhirstore.json import BYTE_ORDER_MARK, JsonObject, encode, parse
 
 SUFFIXES = (".json", ".json.gz", ".ndjson", ".ndjson.gz")
 
@@ -157,10 +157,10 @@ def _bodies(path: Path, stored: io.BufferedReader) -> Iterator[tuple[str, bytes]
     compressed = path.name.endswith(".gz")
     plain = io.BufferedReader(gzip.GzipFile(fileobj=stored)) if compressed else stored
     if not path.name.removesuffix(".gz").endswith(".ndjson"):
-        yield str(path), plain.read()
+        yield str(path), plain.read().removeprefix(BYTE_ORDER_MARK)
         return
     for number, line in enumerate(plain, 1):
-        body = line.strip()
+        body = line.removeprefix(BYTE_ORDER_MARK).strip()  # files that were joined have one in between, too
         if body:
             yield f"{path}:{number}", body
 

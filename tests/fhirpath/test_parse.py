@@ -44,6 +44,8 @@ def test_literals_lose_their_quotes_and_escapes() -> None:
     assert parse("1.50") == Literal("number", "1.50")
     assert parse("@2020-01-01T10:00:00.5+02:00") == Literal("date", "2020-01-01T10:00:00.5+02:00")
     assert parse("@T10:00") == Literal("date", "T10:00")
+    assert parse("4.0 'mg'") == Literal("quantity", "4.0 'mg'")
+    assert parse("now() - 18 years") == Operation("-", Call(None, "now", ()), Literal("quantity", "18 years"))
     assert parse("a.as(B)[2]") == Item(Call(Member(None, "a"), "as", (Member(None, "B"),)), Literal("number", "2"))
     assert parse("{}") == Literal("empty", "")
     assert parse("x = true") == Operation("=", Member(None, "x"), Literal("boolean", "true"))

@@ -488,3 +488,14 @@ def test_the_command_exits_2_with_one_line_when_it_cannot_start(
         told = capsys.readouterr()
         assert says in told.err
         assert (told.out, told.err.count("\n")) == ("", 1)
+
+
+def test_byte_order_marks_are_no_part_of_what_is_sent(tmp_path: Path) -> None:
+    """At the start of a file, and where files with one were joined; .ndjson, .json, compressed or not."""
+    mark, body = b"\xef\xbb\xbf", b'{"resourceType":"Patient"}'
+    (tmp_path / "a.ndjson").write_bytes(mark + body + b"\n" + mark + body + b"\r\n" + mark)
+    (tmp_path / "b.json").write_bytes(mark + body)
+    (tmp_path / "c.ndjson.gz").write_bytes(gzip.compress(mark + b"\n" + body))
+    found = list(Reader(find_files([tmp_path])))
+    assert [each.body for each in found if isinstance(each, Resource)] == [body] * 4
+    assert len(found) == 4

@@ -17,7 +17,7 @@ _REFERENCES = [
     '"#x"',
     '"urn:uuid:c757873d-ec9a-4326-a141-556f43239520"',
     '"http://a/b"',
-    '"Group?_id=1"',
+    '"Task/160.1/$accept?ac=abc"',
 ]
 _SPACES = ("", "", "", "", " ", "\n  ", "\t", "\r\n")
 

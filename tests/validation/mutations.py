@@ -286,25 +286,23 @@ def alone(resource: JsonObject, facts: Definitions, random: Random) -> str | Non
 
 
 def padded(resource: JsonObject, facts: Definitions, random: Random) -> str | None:
-    """`_name` of an array is one shorter than the array."""
-    found = [
-        site
-        for site in sites(resource, facts)
-        if _without_sibling(_array(_extensible))(site, facts) and len(_items(site)) > 1
-    ]
+    """`_name` of an array has a null more than the array, which nothing stands beside."""
+    found = [site for site in sites(resource, facts) if _without_sibling(_array(_extensible))(site, facts)]
     if not found:
         return None
     site = random.choice(found)
-    site.holder[f"_{site.element.name}"] = [{"id": "x"}] * (len(_items(site)) - 1)
-    return site.place
+    count = len(_items(site))
+    site.holder[f"_{site.element.name}"] = [{"id": "x"}] + [None] * count
+    return f"{site.place}[{count}]"
 
 
 def _items(site: Site) -> Sequence[object]:
     return site.value if isinstance(site.value, list) else ()
 
 
-def _unknown(holder: Holder, random: Random) -> tuple[str, object]:
-    return random.choice(("bogus", "nameX", "value", "extensions", "fhir_comments")), random.choice(({"a": 1}, "x", 1))
+def _unknown(holder: Holder, random: Random) -> tuple[str, object] | None:
+    name = random.choice(("bogus", "nameX", "value", "extensions", "fhir_comments"))
+    return None if name in holder.type.elements else (name, random.choice(({"a": 1}, "x", 1)))
 
 
 def _type_in_a_datatype(holder: Holder, _: Random) -> tuple[str, object] | None:
@@ -386,10 +384,10 @@ KINDS: Mapping[str, Mutation] = {
         "urn:uuid:C757873D-EC9A-4326-A141-556F43239520",
         "urn:uuid:1",
     ),
-    "reference without an id": put(_reference, "Patient", "Patient/", "Patient/a/b", "example"),
-    "reference to no type": put(_reference, "Nonsense/1", "patient/1", "Resource/1"),
-    "reference with a bad id": put(_reference, "Patient/a b", "Patient/a_b", "Patient/" + "x" * 65, "#a b"),
-    "reference by a bad URN": put(_reference, "urn:uuid:1", "urn:oid:x", "/Patient/1", "Patient/1/_history/"),
+    "reference with a blank": put(_reference, "Patient/a b", "Patient /1", "a b", "http://example.org/a b", " "),
+    "reference by search": put(_reference, "Patient?identifier=1", "Nonsense?x=y", "Patient?"),
+    "reference to a bad fragment": put(_reference, "#a b", "#a/b", "#" + "x" * 65),
+    "reference by a bad URN": put(_reference, "urn:uuid:1", "urn:oid:x", "urn:uuid:", "http://", "https:/a"),
     "extension without url": broken_extension({"valueCode": "x"}, {"valueString": "x", "id": "a"}, at=".url"),
     "extension with value and extensions": broken_extension(
         {"url": "u", "valueCode": "x", "extension": [{"url": "v", "valueCode": "y"}]}
@@ -405,7 +403,7 @@ KINDS: Mapping[str, Mutation] = {
     "sibling that is an array": sibling(_single(_extensible), [None], [{"id": "x"}]),
     "sibling with an id alone": alone,
     "sibling of an array that is no array": sibling(_array(_extensible), {"id": "x"}, None),
-    "sibling of another length": padded,
+    "sibling with a null too many": padded,
     "contained of no type": contained({"resourceType": "Nonsense"}, {"id": "x"}, {}, {"resourceType": 1}),
     "contained that is none": contained("Patient/1", 1, None, [_RESOURCE]),
     "contained that contains": contained({**_RESOURCE, "contained": [_RESOURCE]}, at=".contained"),

@@ -75,6 +75,19 @@ def test_a_good_practice_is_a_warning() -> None:
     validator.check(resource)
 
 
+def test_more_warnings_than_are_listed_refuse_nothing() -> None:
+    """A Bundle of 1,100 patients without a narrative; one error beyond those that are listed does refuse."""
+    entry: json.JsonObject = {"fullUrl": "", "resource": {"resourceType": "Patient", "active": True}}
+    entries = [{**entry, "fullUrl": f"http://a/Patient/{number}"} for number in range(1100)]
+    bundle: json.JsonObject = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    validator = Validator(definitions(), "full")
+    validator.check(bundle)
+    assert [issue.severity for issue in validator.issues(bundle)] == ["warning"] * 1001
+    entries[-1]["resource"] = {"resourceType": "Patient", "contact": [{"gender": "male"}]}
+    with pytest.raises(InvalidResource):
+        validator.check(bundle)
+
+
 def test_an_error_refuses_a_write_in_full_validation_only() -> None:
     """The contact without anything passes `structure`."""
     resource = json.parse(b'{"resourceType":"Patient","contact":[{"gender":"male"}]}')
@@ -84,17 +97,66 @@ def test_an_error_refuses_a_write_in_full_validation_only() -> None:
     assert ("invariant", ("Patient.contact[0]",)) in [(each.code, each.expression) for each in refusal.value.issues]
 
 
+_DIV = b'"text":{"status":"additional","div":"<div xmlns=\\"http://www.w3.org/1999/xhtml\\">%s</div>"}'
+_CONTAINS_IMAGE = b'"contained":[{"resourceType":"Binary","id":"x.1-a","contentType":"image/png","data":"AAAA"}]'
+_ABOUT_ITSELF = (
+    b'{"resourceType":"Provenance","id":"v","target":[{"reference":"#"}],"recorded":"2020-01-01T00:00:00Z","agent":'
+    b'[{"who":{"display":"a"}}]}'
+)
+_ORGANIZATION = b'{"resourceType":"Organization","id":"o","name":"a"%s}'
+_EXTENSION = b'"extension":[{"url":"urn:a","value%s":"%s"}]'
+
+
 @pytest.mark.parametrize(
-    "contained",
+    "members",
     [
-        b'"managingOrganization":{"reference":"#o"},"contained":[{"resourceType":"Organization","id":"o","name":"a"}]',
-        b'"contained":[{"resourceType":"Provenance","id":"v","target":[{"reference":"#"}],"recorded":'
-        b'"2020-01-01T00:00:00Z","agent":[{"who":{"display":"a"}}]}]',
+        b'"managingOrganization":{"reference":"#o"},"contained":[%s]' % (_ORGANIZATION % b""),
+        b'"contained":[%s]' % _ABOUT_ITSELF,
+        _DIV % b'<img src=\\"#x.1-a\\" alt=\\"a\\"/>' + b"," + _CONTAINS_IMAGE,
+        _DIV % b"<p>a <a href='#x.1-a'>a</a></p>" + b"," + _CONTAINS_IMAGE,
+        _DIV % b'a <a href =\\n\\"#x.1-a\\">a</a>' + b"," + _CONTAINS_IMAGE,
+        b"%s,%s" % (_EXTENSION % (b"Markdown", b"![a](#x.1-a)"), _CONTAINS_IMAGE),
+        b"%s,%s" % (_EXTENSION % (b"Canonical", b"#x.1-a|1.0"), _CONTAINS_IMAGE),
+        b"%s,%s" % (_EXTENSION % (b"Canonical", b"#x.1-a"), _CONTAINS_IMAGE),
+        b"%s,%s" % (_EXTENSION % (b"Uri", b"#x.1-a"), _CONTAINS_IMAGE),
+        b"%s,%s" % (_EXTENSION % (b"Url", b"#x.1-a"), _CONTAINS_IMAGE),
+        b'"contained":[%s,%s]'
+        % (
+            _ORGANIZATION % b',"partOf":{"reference":"#p"},"endpoint":[{"reference":"#"}]',
+            _ORGANIZATION.replace(b'"o"', b'"p"') % b"",
+        ),
     ],
 )
-def test_what_is_contained_may_be_referred_to_or_refer(contained: bytes) -> None:
-    """dom-3 and ref-1 hold for a contained organization that is referred to, and for a provenance of the patient."""
-    assert [each for each in _broken(b"{%s,%s}" % (_PERSON, contained)) if each[2] == "error"] == []
+def test_what_is_contained_may_be_referred_to_or_refer(members: bytes) -> None:
+    """dom-3 and ref-1: by references, links of a narrative or of markdown, uris and canonicals, from contained ones."""
+    found = _broken(b'{"resourceType":"Patient",%s}' % members)
+    assert [each for each in found if each[2] == "error"] == []
+
+
+def test_a_narrative_of_a_section_refers_too() -> None:
+    """An image that only Composition.section.text shows."""
+    composition = (
+        b'{"resourceType":"Composition","status":"final","type":{"text":"a"},"date":"2020","author":[{"display":"a"}],'
+        b'"title":"a","section":[{"section":[{%s}]}],%s}'
+    )
+    image = _DIV % b'<p>a <img src=\\"#x.1-a\\"/></p>'
+    assert [key for key, _, severity in _broken(composition % (image, _CONTAINS_IMAGE)) if severity == "error"] == []
+    assert ("dom-3", "Composition", "error") in _broken(composition % (_DIV % b"a", _CONTAINS_IMAGE))
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        _DIV % b'<img src=\\"#x.1-b\\"/>',
+        _DIV % b"<p>#x.1-a</p>",
+        _DIV % b'<a href=\\"http://example.org/#x.1-a\\">a</a>',
+        _EXTENSION % (b"String", b"# x.1-a"),
+    ],
+)
+def test_other_links_do_not_refer_to_what_is_contained(members: bytes) -> None:
+    """Another id, plain text, the fragment of another page."""
+    resource = b'{"resourceType":"Patient",%s,%s}' % (members, _CONTAINS_IMAGE)
+    assert ("dom-3", "Patient", "error") in _broken(resource)
 
 
 def test_decimals_are_compared_exactly() -> None:

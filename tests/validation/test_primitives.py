@@ -8,6 +8,7 @@ from fhirstore import json
 from fhirstore.definitions.load import definitions
 from fhirstore.errors import InvalidResource
 from fhirstore.validation import Validator
+from fhirstore.xml import read
 from tests.validation.literals import GOOD
 
 R4, R5 = Validator(definitions("4.0")), Validator(definitions("5.0"))
@@ -38,6 +39,20 @@ ALSO_WRONG: dict[str, tuple[str, ...]] = {
     ),
     "canonical": ('"a b"', '" a"', '"a\\u00a0b"', '"\\u0000"'),
     "code": ('" a"', '"a "', '"a  b"', '"a\\tb"', '"a\\nb"', '"a\\u00a0"', '" "'),
+    "decimal": (
+        "1e999999999",
+        "-1E+999999999",
+        "1e309",
+        "1.8e308",
+        "1e-325",
+        "1e-999999999",
+        "0e999999999",
+        "0.0E-1000",
+        f"1{'0' * 400}",
+        f"1{'0' * 400}.5",
+        f"0.{'0' * 400}1",
+        f"1.{'0' * 1000}",
+    ),
     "date": (
         '"0000"',
         '"2020-00"',
@@ -152,9 +167,23 @@ def test_integer64_is_a_string(literal: str, right: bool) -> None:
     assert issue.diagnostics == "Patient.extension[0].valueInteger64: valueInteger64 is not an element of Extension"
 
 
-@pytest.mark.parametrize("literal", ["1234567890123456789", "0.123456789012345678", "1e1234567890"])
+def test_a_decimal_beyond_what_clients_hold_is_refused_with_the_bound() -> None:
+    """The range of a double and a thousand characters, in JSON and in XML, wherever a number is."""
+    decimal = '<valueDecimal value="1e999999999"/>'
+    xml = f'<Patient xmlns="http://hl7.org/fhir"><extension url="u">{decimal}</extension></Patient>'
+    quantity = (
+        b'{"resourceType":"Observation","status":"final","code":{"text":"a"},"valueQuantity":{"value":1e999999999}}'
+    )
+    for resource in (_patient("decimal", "1e999999999"), read(xml.encode(), definitions()), json.parse(quantity)):
+        (issue,) = R4.issues(resource)
+        assert issue.code == "value"
+        assert "1,000 characters" in issue.diagnostics
+        assert "1.79E308" in issue.diagnostics
+
+
+@pytest.mark.parametrize("literal", ["1234567890123456789", "0.123456789012345678", f"1.{'1' * 998}"])
 def test_r5_bounds_the_digits_of_decimals(literal: str) -> None:
-    """18 before and 17 after the point; R4 has no bounds."""
+    """18 before and 17 after the point; R4 allows any that fit into 1,000 characters."""
     resource = _patient("decimal", literal)
     assert not R4.issues(resource)
     assert R5.issues(resource)

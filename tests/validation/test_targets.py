@@ -6,8 +6,9 @@ import pytest
 
 from fhirstore import json
 from fhirstore.definitions.load import definitions
+from fhirstore.validation import Validator
 from fhirstore.validation.models_check import differing_opinions
-from fhirstore.validation.targets import wrong_targets
+from fhirstore.validation.targets import denied_types, repeated_ids, wrong_targets
 
 
 def _wrong(resource: bytes, release: str = "4.0") -> list[str]:
@@ -70,3 +71,55 @@ def test_fhir_resources_gives_an_opinion_without_data() -> None:
         assert [(each.severity, each.expression) for each in opinions] == [("information", ("Patient.gender",))]
         assert "secret" not in str(opinions)
     assert list(differing_opinions(definitions("4.0"), resource)) == []
+
+
+@pytest.mark.parametrize(
+    ("reference", "denied"),
+    [
+        (b'{"reference":"Patient/1","type":"Group"}', True),
+        (b'{"reference":"Patient/1/_history/2","type":"Group"}', True),
+        (b'{"reference":"https://example.org/fhir/Patient/1","type":"Group"}', True),
+        (b'{"reference":"#p","type":"Group"}', True),
+        (b'{"reference":"Patient/1","type":"http://hl7.org/fhir/StructureDefinition/Group"}', True),
+        (b'{"reference":"Patient/1","type":"http://hl7.org/fhir/StructureDefinition/Patient"}', False),
+        (b'{"reference":"Patient/1","type":"Patient"}', False),
+        (b'{"reference":"#p","type":"Patient"}', False),
+        (b'{"reference":"urn:uuid:8f5e5c1a-2c5a-4a30-9f52-4b1bb3f0d0c1","type":"Group"}', False),
+        (b'{"reference":"Patient/1","type":"http://example.org/Thing"}', False),
+        (b'{"reference":"Nonsense/1","type":"Group"}', False),
+        (b'{"type":"Group"}', False),
+    ],
+)
+def test_the_type_of_a_reference_is_that_of_its_target(reference: bytes, denied: bool) -> None:
+    """Where the reference tells it, by a URL or by what is contained."""
+    contained = b'"contained":[{"resourceType":"Patient","id":"p"}]'
+    resource = json.parse(
+        b'{"resourceType":"Observation","status":"final","code":{"text":"a"},%s,"subject":%s}' % (contained, reference)
+    )
+    found = [issue.expression for issue in denied_types(definitions(), resource)]
+    assert found == ([("Observation.subject.type",)] if denied else [])
+
+
+def test_an_entry_denies_the_type_of_a_reference_to_it() -> None:
+    """The fullUrl is that of a Patient; `full` refuses it."""
+    bundle = json.parse(
+        b'{"resourceType":"Bundle","type":"collection","entry":[{"fullUrl":"urn:uuid:8f5e5c1a-2c5a-4a30-9f52-'
+        b'4b1bb3f0d0c1","resource":{"resourceType":"Patient"}},{"fullUrl":"http://a/Basic/1","resource":'
+        b'{"resourceType":"Basic","code":{"text":"a"},"subject":{"type":"Group","reference":'
+        b'"urn:uuid:8f5e5c1a-2c5a-4a30-9f52-4b1bb3f0d0c1"}}}]}'
+    )
+    errors = [each for each in Validator(definitions(), "full").issues(bundle) if each.severity == "error"]
+    assert [(each.code, each.expression) for each in errors] == [
+        ("value", ("Bundle.entry[1].resource.subject.type",)),
+    ]
+
+
+def test_two_contained_resources_have_two_ids() -> None:
+    """Each in its own resource: entries of a Bundle may contain the same ids."""
+    contained = '"contained":[{"resourceType":"Basic","id":"b"},{"resourceType":"Basic"},{"resourceType":"Basic"},%s]'
+    twice = contained % '{"resourceType":"Patient","id":"b"}'
+    once = contained % '{"resourceType":"Patient","id":"c"}'
+    bundle = f'{{"resourceType":"Bundle","entry":[{{"resource":{{"resourceType":"Patient",{once}}}}},'
+    bundle += f'{{"resource":{{"resourceType":"Patient",{twice}}}}}]}}'
+    found = [(issue.code, issue.expression) for issue in repeated_ids(definitions(), json.parse(bundle.encode()))]
+    assert found == [("duplicate", ("Bundle.entry[1].resource.contained[3].id",))]
