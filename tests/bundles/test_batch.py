@@ -101,7 +101,7 @@ async def test_the_conditions_of_an_entry_count(served: Served) -> None:
             entry("DELETE", "Patient/1", ifMatch='W/"2"'),
         ],
     )
-    assert statuses(answer) == [304, 200, 304, 200, 400, 412, 412]
+    assert statuses(answer) == [304, 200, 304, 200, 422, 412, 412]
     assert "resource" not in answer.json()["entry"][0]
     answer = await send(
         served,
