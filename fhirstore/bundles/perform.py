@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/http.html#brules: "each entry is treated as if an indivi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -12,10 +13,12 @@ from fhirstore import json
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.preconditions import if_match, if_none_match, not_modified
+from fhirstore.bundles.references import refuse_searches
 from fhirstore.bundles.results import Result
 from fhirstore.conditions import IfMatch, VersionIds
+from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import Unsupported
-from fhirstore.patch import Patch, patch_in
+from fhirstore.patch import Patch
 from fhirstore.resources import Version
 
 
@@ -95,8 +98,18 @@ class Performer:
     place: so it creates nothing again even where its receipt is missing (see `once`).
     """
 
-    def __init__(self, store: Interactions, options: BundleOptions) -> None:
+    def __init__(
+        self,
+        store: Interactions,
+        options: BundleOptions,
+        *,
+        definitions: Definitions,
+        patch: Callable[[Entry], Patch],
+    ) -> None:
+        """`patch`: what a PATCH entry carries."""
         self._store = store
+        self._definitions = definitions
+        self._patch = patch
         self._answer = options.answer
         self._key = options.idempotency_key
         self._skip = options.skip_unchanged
@@ -136,19 +149,20 @@ class Performer:
 
     async def _create(self, entry: Entry, type_: str) -> Result:
         if entry.if_none_exist is not None:
-            return Result(entry, await self._store.create(_body(entry), type=type_, if_none_exist=entry.if_none_exist))
+            body = self._body(entry)
+            return Result(entry, await self._store.create(body, type=type_, if_none_exist=entry.if_none_exist))
         key = None if self._key is None else f"{self._key}#{entry.index}"
-        return Result(entry, await self._store.create(_body(entry), type=type_, idempotency_key=key))
+        return Result(entry, await self._store.create(self._body(entry), type=type_, idempotency_key=key))
 
     async def _write(self, entry: Entry, type_: str, id_: str) -> Version | None:
         store, skip, expected, excluded = self._store, self._skip, if_match(entry), if_none_match(entry)
         if entry.interaction == "delete":
             return await store.delete(type_, id_, if_match=expected, if_none_match=excluded)
         if entry.interaction == "patch":
-            patch = patch_in(entry.resource or {})
+            patch = self._patch(entry)
             return await store.patch(type_, id_, patch, if_match=expected, if_none_match=excluded, skip_unchanged=skip)
         return await store.update(
-            _body(entry), type=type_, id=id_, if_match=expected, if_none_match=excluded, skip_unchanged=skip
+            self._body(entry), type=type_, id=id_, if_match=expected, if_none_match=excluded, skip_unchanged=skip
         )
 
     async def _write_what_matches(self, entry: Entry, type_: str, criteria: str) -> Version | None:
@@ -156,16 +170,18 @@ class Performer:
         if entry.interaction == "delete":
             return await store.conditional_delete(type_, criteria, if_match=expected, if_none_match=excluded)
         if entry.interaction == "patch":
-            patch = patch_in(entry.resource or {})
+            patch = self._patch(entry)
             return await store.conditional_patch(
                 type_, criteria, patch, if_match=expected, if_none_match=excluded, skip_unchanged=skip
             )
         return await store.conditional_update(
-            _body(entry), criteria, type=type_, if_match=expected, if_none_match=excluded, skip_unchanged=skip
+            self._body(entry), criteria, type=type_, if_match=expected, if_none_match=excluded, skip_unchanged=skip
         )
 
-
-def _body(entry: Entry) -> bytes:
-    """The entry's resource as a body of its own."""
-    assert entry.resource is not None  # noqa: S101 - entries that need one have one
-    return json.encode(entry.resource)
+    def _body(self, entry: Entry) -> bytes:
+        """The entry's resource as a body of its own. Raises InvalidResource where it has a reference by search."""
+        assert entry.resource is not None  # noqa: S101 - entries that need one have one
+        body = json.encode(entry.resource)
+        if b"?" in body:
+            refuse_searches(entry.resource, self._definitions)
+        return body

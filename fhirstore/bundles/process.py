@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-from fhirstore.bundles.batch import run_batch
+from fhirstore.bundles.batch import created_in, patch_of, run_batch
 from fhirstore.bundles.entries import Entry, entries_of, parse_entries
 from fhirstore.bundles.envelope import check_bundle, checked, fully_checked
 from fhirstore.bundles.once import Once
@@ -43,7 +43,8 @@ async def process(
     asked = (bundle, entries, engine, options)
     # in a thread where they are many, so that other requests go on meanwhile
     parsed = await asyncio.to_thread(_read, *asked) if len(entries) > _FEW else _read(*asked)
-    perform = Performer(store, options)
+    created = created_in(parsed)
+    perform = Performer(store, options, definitions=facts, patch=lambda entry: patch_of(entry, created, facts))
     key = options.idempotency_key
     once = None if key is None else Once(engine, place, key, digest(bundle))
     if bundle["type"] == "batch":

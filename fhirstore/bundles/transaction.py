@@ -90,7 +90,7 @@ class Transaction:
         reads = [entry for entry in entries if not entry.writes]
         results = await self._tried(reads, planned)
         if any(plan.writes for plan in planned) or self.once is not None:
-            results = await self._commit(entries, planned)
+            results = await self._commit(entries, planned, linking)
             results |= await self._read(reads)
         results |= {plan.entry.index: Result(plan.entry, plan.found) for plan in planned if not plan.writes}
         return tuple([results[entry.index] for entry in entries])
@@ -137,13 +137,15 @@ class Transaction:
 
     # --- writing --------------------------------------------------------------------------------------------
 
-    async def _commit(self, entries: Sequence[Entry], planned: Sequence[Planned]) -> dict[int, Result]:
+    async def _commit(
+        self, entries: Sequence[Entry], planned: Sequence[Planned], linking: Linking
+    ) -> dict[int, Result]:
         lines: list[Line] = [None] * len(entries)
         for plan in planned:
             if plan.found is not None:
                 lines[plan.entry.index] = (plan.type, plan.found.id, plan.found.version_id, False)
         writes = [plan for plan in planned if plan.writes]
-        parts = [self._part(plan, lines) for plan in writes]
+        parts = [self._part(plan, lines, linking) for plan in writes]
         if self.once is not None:
             keys = self.once.keys
             parts.append(Part(keys, writing(keys.id, self.once.body, lines), fresh=True))
@@ -154,9 +156,9 @@ class Transaction:
             outcomes = await self.engine.transact(self.place, parts)
         return {plan.entry.index: result_of(plan, outcome) for plan, outcome in zip(writes, outcomes, strict=False)}
 
-    def _part(self, plan: Planned, lines: list[Line]) -> Part:
+    def _part(self, plan: Planned, lines: list[Line], linking: Linking) -> Part:
         skip, validator = self.options.skip_unchanged, self.engine.validator
-        return part_of(plan, self.place.keys, lines, validator=validator, skip_unchanged=skip)
+        return part_of(plan, self.place.keys, lines, validator=validator, patch=linking.patch, skip_unchanged=skip)
 
     # --- reading --------------------------------------------------------------------------------------------
 

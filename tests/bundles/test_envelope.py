@@ -1,4 +1,4 @@
-"""A Bundle and its entries obey the definition of Bundle, as whatever is stored does: nothing in them is passed over."""
+"""A Bundle and its entries obey the definition of Bundle, as what is stored does: nothing in them is passed over."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_an_entry_with_a_member_that_it_cannot_have_fails_alone_in_a_batch
 
 @pytest.mark.parametrize("kind", ["batch", "transaction"])
 async def test_without_validation_names_are_looked_at_all_the_same(kind: str) -> None:
-    """With FHIRSTORE_VALIDATION=off an unknown member, in which data could be lost, is refused; a wrong value is not."""
+    """With FHIRSTORE_VALIDATION=off an unknown member, which may hold data, is refused; a wrong value is not."""
     async with serving(Settings(validation="off")) as served:
         bundle = {"resourceType": "Bundle", "type": kind, "total": "many", "entry": [PUT]}
         assert statuses(await served.client.post("/fhir", json=bundle, headers=FHIR_JSON)) == [201]
