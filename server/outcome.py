@@ -32,6 +32,7 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.UnknownTenant, 404),
     (errors.NotFound, 404),
     (errors.Gone, 410),
+    (errors.IdTaken, 409),
     (errors.VersionConflict, 412),
     (errors.MultipleMatches, 412),
     (errors.ContentTooLarge, 413),

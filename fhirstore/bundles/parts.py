@@ -16,7 +16,8 @@ from fhirstore.bundles.receipts import Line
 from fhirstore.bundles.results import Result, blame
 from fhirstore.commit.single import Decide, Draft, Outcome
 from fhirstore.commit.transaction import Part
-from fhirstore.errors import FhirError, VersionConflict
+from fhirstore.errors import FhirError
+from fhirstore.identity.conditional import taken
 from fhirstore.keyspace import Keyspace
 from fhirstore.patch import Patch
 from fhirstore.record import Record
@@ -89,7 +90,7 @@ def _noting(plan: Planned, decide: Decide, lines: list[Line]) -> Decide:
             raise Moved
         try:
             if plan.criteria is not None and not plan.matched and current is not None and not current.deleted:
-                raise VersionConflict("No resource matches, and this id is taken", current=current.version)
+                raise taken(current.version)
             draft = decide(current)
         except FhirError as error:
             raise blame(error, plan.entry.place) from None

@@ -20,7 +20,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from fhirstore.bundles.conditional import plan_all, questions, refuse_two_of_one, wanted
+from msgspec.structs import replace
+
+from fhirstore.bundles.conditional import created_once, plan_all, questions, refuse_two_of_one, wanted
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.linking import Linking
 from fhirstore.bundles.lookup import look_up
@@ -41,6 +43,7 @@ from fhirstore.commit.transaction import Part
 from fhirstore.engine import Engine
 from fhirstore.errors import Contention, FhirError, FhirStoreError, Gone
 from fhirstore.identity.guard import Exclusive, Matched
+from fhirstore.resources import Version
 from fhirstore.tenancy import Place
 from fhirstore.validation.integrity import not_there, refuse_dangling, relative_references
 
@@ -82,8 +85,11 @@ class Transaction:
         besides = Counter(entry.type for entry in writes if entry.type and entry.interaction in ("update", "delete"))
         answers = await look_up(self.place, asked, besides=besides, options=self.options, release=release)
         planned = plan_all(writes, answers, self.engine.ids.new)
-        refuse_overlaps((plan.entry, plan.type, plan.id) for plan in planned if plan.writes and plan.id is not None)
         written = Written(planned if asked else ())
+        planned = created_once(planned, written)
+        if any(plan.same_as is not None for plan in planned):
+            written = Written(planned)
+        refuse_overlaps((plan.entry, plan.type, plan.id) for plan in planned if plan.writes and plan.id is not None)
         refuse_two_of_one(planned, written)
         linking.resolve(planned, written, answers)
         await self._check(planned)
@@ -92,7 +98,11 @@ class Transaction:
         if any(plan.writes for plan in planned) or self.once is not None:
             results = await self._commit(entries, planned, linking)
             results |= await self._read(reads)
-        results |= {plan.entry.index: Result(plan.entry, plan.found) for plan in planned if not plan.writes}
+        for plan in planned:
+            if plan.same_as is not None:
+                results[plan.entry.index] = Result(plan.entry, _as_it_is(results[plan.same_as].version))
+            elif not plan.writes:
+                results[plan.entry.index] = Result(plan.entry, plan.found)
         return tuple([results[entry.index] for entry in entries])
 
     async def _check(self, planned: Sequence[Planned]) -> None:
@@ -144,6 +154,8 @@ class Transaction:
         for plan in planned:
             if plan.found is not None:
                 lines[plan.entry.index] = (plan.type, plan.found.id, plan.found.version_id, False)
+            elif plan.same_as is not None and plan.id is not None:
+                lines[plan.entry.index] = (plan.type, plan.id, 1, False)
         writes = [plan for plan in planned if plan.writes]
         parts = [self._part(plan, lines, linking) for plan in writes]
         if self.once is not None:
@@ -219,6 +231,11 @@ def _readable(parsed: Sequence[Entry | FhirError]) -> list[Entry]:
             wrong.append(error)
     _raise_together(wrong)
     return entries
+
+
+def _as_it_is(version: Version | None) -> Version | None:
+    """The version that another entry created, as this one finds it."""
+    return None if version is None else replace(version, created=False)
 
 
 def _raise_together(wrong: Sequence[FhirError]) -> None:
