@@ -9,7 +9,8 @@ from typing import TypeAlias
 from fhirstore.bundles.entries import MAX_ENTRIES, Entry
 
 Answer: TypeAlias = Callable[[Entry], Awaitable[bytes]]
-"""The Bundle that a search or a history is answered with, as JSON; or a read with parameters. Raises FhirError."""
+"""The Bundle that a search or a history is answered with, as JSON; a read with parameters; what an operation gives.
+Empty: the client has it already. Raises FhirError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +18,10 @@ class BundleOptions:
     """How to read and process a Bundle.
 
     `base_url`: ours, without a slash at the end: what is below it in an entry's url is relative to it. `answer`: who
-    answers searches and histories among the entries; without it they are refused. `idempotency_key`: a Bundle that is
-    sent again with it does nothing again. `max_entries`: more are refused. `at_once`: entries of a batch under way
-    together. `max_read`: bytes that a Bundle's reads, patches and matches may bring together. `skip_unchanged`: as of
-    an update.
+    answers searches, histories and operations among the entries; without it they are refused. `idempotency_key`: a
+    Bundle that is sent again with it does nothing again. `max_entries`: more are refused. `at_once`: entries of a batch
+    under way together. `max_read`: bytes that a Bundle's reads, patches and matches may bring together. `skip_unchanged`:
+    as of an update.
     """
 
     base_url: str | None = None

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from fhirstore import json
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.preconditions import if_match, if_none_match, not_modified
@@ -116,8 +115,9 @@ class Performer:
 
     async def __call__(self, entry: Entry) -> Result:
         """Raises FhirStoreError."""
-        if entry.interaction in ("search", "history"):
-            return Result(entry, content=await self._answered(entry))
+        if entry.interaction in ("search", "history", "operation"):
+            content = await self._answered(entry)
+            return Result(entry, content=content or None, not_modified=not content)
         assert entry.type is not None  # noqa: S101 - only searches and histories are about no type
         if entry.interaction == "create":
             return await self._create(entry, entry.type)
@@ -143,7 +143,8 @@ class Performer:
     async def _answered(self, entry: Entry) -> bytes:
         if self._answer is None:
             raise Unsupported(
-                "Search and history as entries need somebody who answers them", expression=entry.at("url")
+                "Searches, histories and operations as entries need somebody who answers them",
+                expression=entry.at("url"),
             )
         return await self._answer(entry)
 
@@ -181,7 +182,7 @@ class Performer:
     def _body(self, entry: Entry) -> bytes:
         """The entry's resource as a body of its own. Raises InvalidResource where it has a reference by search."""
         assert entry.resource is not None  # noqa: S101 - entries that need one have one
-        body = json.encode(entry.resource)
+        body = entry.body
         if b"?" in body:
             refuse_searches(entry.resource, self._definitions)
         return body

@@ -41,13 +41,14 @@ from fhirstore.commit.drive import drive
 from fhirstore.commit.reading import look
 from fhirstore.commit.transaction import Part
 from fhirstore.engine import Engine
-from fhirstore.errors import Contention, FhirError, FhirStoreError, Gone
+from fhirstore.errors import Contention, FhirError, FhirStoreError, Gone, Unsupported
 from fhirstore.identity.guard import Exclusive, Matched
 from fhirstore.resources import Version
 from fhirstore.tenancy import Place
 from fhirstore.validation.integrity import not_there, refuse_dangling, relative_references
 
 _ATTEMPTS = 8
+_READ_ONLY = frozenset({"metadata", "_search", "$validate"})
 _FEW = 32  # entries that are read or validated in no time
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -225,12 +226,21 @@ def _readable(parsed: Sequence[Entry | FhirError]) -> list[Entry]:
     entries = [entry for entry in parsed if isinstance(entry, Entry)]
     for entry in entries:
         try:
+            _refuse_operation(entry)
             if_match(entry)
             if_none_match(entry)
         except FhirError as error:
             wrong.append(error)
     _raise_together(wrong)
     return entries
+
+
+def _refuse_operation(entry: Entry) -> None:
+    """Raises Unsupported for an operation that might write: it would stay done where the transaction fails."""
+    if entry.interaction == "operation" and entry.path.rpartition("/")[2] not in _READ_ONLY:
+        raise Unsupported(
+            "This operation cannot be part of a transaction here; call it on its own", expression=entry.at("url")
+        )
 
 
 def _as_it_is(version: Version | None) -> Version | None:

@@ -86,7 +86,7 @@ def _entry(call: Call, one: EntryResult, wish: str | None, base_url: str) -> Ite
             response["location"] = f"{version.type}/{version.id}/_history/{version.version_id}"
         response["etag"] = etag(version.version_id)
         response["lastModified"] = instant(version.last_updated)
-    shown = wish == "representation" if entry.writes else entry.method == "GET" and not one.not_modified
+    shown = wish == "representation" if entry.writes else entry.method != "HEAD" and not one.not_modified
     if shown and version is not None and not version.deleted:
         url = _encode(f"{base_url}/{version.type}/{version.id}")
         yield b'{"fullUrl":%s,"resource":' % url
