@@ -27,6 +27,7 @@ from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.matching import Matching
+from fhirstore.objects.base import ObjectStore
 from fhirstore.patch import Patch
 from fhirstore.resources import Version
 from fhirstore.search.criteria import Criteria, parse_criteria
@@ -356,7 +357,19 @@ class TenantStore:
         self, bundle: bytes | Mapping[str, object], options: BundleOptions | None, *kinds: str
     ) -> BundleResult:
         content = await parsed_bundle(bundle)
-        return await process(content, self, engine=self._engine, place=self._place, options=options, kinds=kinds)
+        return await process(
+            content,
+            self,
+            engine=self._engine,
+            place=self._place,
+            reading=self._on,
+            options=options,
+            kinds=kinds,
+        )
+
+    def _on(self, objects: ObjectStore) -> TenantStore:
+        """The same tenant, its objects reached by way of these."""
+        return TenantStore(self._engine, Place(self._place.tenant, objects, self._place.keys))
 
     async def _find(self, type: str, id: str) -> dict[str, object] | None:
         """The current version of a resource, None where there is none."""

@@ -23,6 +23,7 @@ class Settings:
 
     `fhir_version`: the release of all resources. `validation`: how thoroughly what is written is checked.
     `reference_integrity`: what a written resource refers to on this server must be there.
+    `max_bundle_requests`: storage requests that the reads of one Bundle may take together.
     `cors_origins`: web pages of these origins may use the API; `*`: of any.
     """
 
@@ -37,6 +38,7 @@ class Settings:
     base_url: str | None = None
     max_body: int = 16 * 1024 * 1024
     max_bundle_entries: int = 5_000
+    max_bundle_requests: int = 25_000
     unsafe_single_writer: bool = False
     enable_purge: bool = False
     skip_unchanged: bool = False
@@ -77,6 +79,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         base_url=(env.get("FHIRSTORE_BASE_URL") or "").rstrip("/") or None,
         max_body=_positive(env, "FHIRSTORE_MAX_BODY_BYTES", 16 * 1024 * 1024),
         max_bundle_entries=_positive(env, "FHIRSTORE_MAX_BUNDLE_ENTRIES", 5_000),
+        max_bundle_requests=_positive(env, "FHIRSTORE_MAX_BUNDLE_REQUESTS", 25_000),
         unsafe_single_writer=bool(_flag(env, "FHIRSTORE_UNSAFE_SINGLE_WRITER")),
         enable_purge=bool(_flag(env, "FHIRSTORE_ENABLE_PURGE")),
         skip_unchanged=bool(_flag(env, "FHIRSTORE_SKIP_UNCHANGED")),

@@ -11,6 +11,7 @@ https://hl7.org/fhir/R4/http.html#brules
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 
 from fhirstore.bundles.entries import Entry
@@ -65,6 +66,7 @@ async def run_batch(
     async def one_after_another(line: list[Entry]) -> None:
         for entry in line:
             results[entry.index] = await result(entry)
+            await asyncio.sleep(0)  # a line may have all entries of a batch
 
     for phase in phases(entries):
         lines: dict[Hashable, list[Entry]] = {}

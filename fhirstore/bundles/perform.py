@@ -13,10 +13,12 @@ from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.preconditions import if_match, if_none_match, not_modified
 from fhirstore.bundles.references import refuse_searches
-from fhirstore.bundles.results import Result
+from fhirstore.bundles.results import Result, refuse_more_requests
 from fhirstore.conditions import IfMatch, VersionIds
 from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import Unsupported
+from fhirstore.objects.base import ObjectStore
+from fhirstore.objects.counted import CountedStore
 from fhirstore.patch import Patch
 from fhirstore.resources import Version
 
@@ -91,7 +93,7 @@ class Interactions(Protocol):
 
 
 class Performer:
-    """Does single entries on `store`.
+    """Does single entries on `store`; reads on what `reading` makes of `objects` that count what they take together.
 
     Where the batch has an Idempotency-Key, each of its creates has a key of its own, made of that one and the entry's
     place: so it creates nothing again even where its receipt is missing (see `once`).
@@ -104,14 +106,36 @@ class Performer:
         *,
         definitions: Definitions,
         patch: Callable[[Entry], Patch],
+        objects: ObjectStore,
+        reading: Callable[[ObjectStore], Interactions],
     ) -> None:
         """`patch`: what a PATCH entry carries."""
         self._store = store
+        self._objects = objects
+        self._reading = reading
+        self._counted: tuple[CountedStore, Interactions] | None = None
+        self._most = options.max_requests
         self._definitions = definitions
         self._patch = patch
         self._answer = options.answer
         self._key = options.idempotency_key
         self._skip = options.skip_unchanged
+
+    def read_anew(self) -> None:
+        """Count from nothing what is read from here on: a transaction tries its reads before it does them."""
+        self._counted = None
+
+    def _reads(self) -> Interactions:
+        """The store for one more read. Raises ContentTooLarge where those before it took too many requests.
+
+        Those under way are not cut off: each is bounded by itself.
+        """
+        if self._counted is None:
+            objects = CountedStore(self._objects)
+            self._counted = objects, self._reading(objects)
+        objects, store = self._counted
+        refuse_more_requests(objects.reads, self._most)
+        return store
 
     async def __call__(self, entry: Entry) -> Result:
         """Raises FhirStoreError."""
@@ -132,9 +156,9 @@ class Performer:
         assert entry.type is not None  # noqa: S101 - reads have both
         assert entry.id is not None  # noqa: S101
         if entry.version is not None:
-            version = await self._store.vread(entry.type, entry.id, entry.version)
+            version = await self._reads().vread(entry.type, entry.id, entry.version)
         else:
-            version = await self._store.read(entry.type, entry.id)
+            version = await self._reads().read(entry.type, entry.id)
         result = Result(entry, version, not_modified=not_modified(entry, version))
         if entry.criteria and not result.not_modified:
             return replace(result, content=await self._answered(entry))
@@ -146,7 +170,7 @@ class Performer:
                 "Searches, histories and operations as entries need somebody who answers them",
                 expression=entry.at("url"),
             )
-        return await self._answer(entry)
+        return await self._answer(entry, self._reads())
 
     async def _create(self, entry: Entry, type_: str) -> Result:
         if entry.if_none_exist is not None:

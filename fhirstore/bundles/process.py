@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 from fhirstore.bundles.batch import created_in, patch_of, run_batch
@@ -18,6 +18,7 @@ from fhirstore.bundles.transaction import Transaction
 from fhirstore.engine import Engine
 from fhirstore.errors import FhirError
 from fhirstore.json import JsonObject
+from fhirstore.objects.base import ObjectStore
 from fhirstore.tenancy import Place
 
 KINDS = ("batch", "transaction")
@@ -30,10 +31,11 @@ async def process(
     *,
     engine: Engine,
     place: Place,
+    reading: Callable[[ObjectStore], Interactions],
     options: BundleOptions | None = None,
     kinds: Sequence[str] = KINDS,
 ) -> BundleResult:
-    """Process `bundle`, whose type must be one of `kinds`.
+    """Process `bundle`, whose type must be one of `kinds`. `reading`: the same store on other objects.
 
     Raises InvalidResource, ContentTooLarge; for a transaction, what any of its entries raises.
     """
@@ -44,9 +46,19 @@ async def process(
     # in a thread where they are many, so that other requests go on meanwhile
     parsed = await asyncio.to_thread(_read, *asked) if len(entries) > _FEW else _read(*asked)
     created = created_in(parsed)
-    perform = Performer(store, options, definitions=facts, patch=lambda entry: patch_of(entry, created, facts))
+    perform = Performer(
+        store,
+        options,
+        definitions=facts,
+        patch=lambda entry: patch_of(entry, created, facts),
+        objects=place.objects,
+        reading=reading,
+    )
     key = options.idempotency_key
-    once = None if key is None else Once(engine, place, key, digest(bundle))
+    once = None
+    if key is not None:
+        many = len(entries) > _FEW
+        once = Once(engine, place, key, await asyncio.to_thread(digest, bundle) if many else digest(bundle))
     if bundle["type"] == "batch":
         async with nullcontext() if once is None else once.turn():
             done = await run_batch(parsed, perform, definitions=facts, options=options, once=once)

@@ -198,6 +198,7 @@ class Transaction:
         """The results of entries that read, errors included."""
         results: dict[int, Result] = {}
         size = 0
+        self.perform.read_anew()
 
         async def result(entry: Entry) -> None:
             nonlocal size

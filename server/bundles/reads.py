@@ -14,7 +14,7 @@ from msgspec import structs
 from starlette.exceptions import HTTPException
 from starlette.types import Message
 
-from fhirstore import BundleEntry
+from fhirstore import BundleEntry, TenantStore
 from server.call import FHIR_PATH, Call
 from server.content.representation import AS_STORED, wanted
 from server.outcome import issue_code
@@ -34,17 +34,18 @@ class Answers:
     def _paths(self) -> Paths:
         return Paths(self._call.table)
 
-    async def __call__(self, entry: BundleEntry) -> bytes:
-        """The answer's body; empty where it is 304. Raises FhirError."""
+    async def __call__(self, entry: BundleEntry, tenant: object) -> bytes:
+        """The answer's body; empty where it is 304. `tenant`: the store to ask. Raises FhirError."""
+        assert isinstance(tenant, TenantStore)  # noqa: S101 - one that counts what the Bundle reads
         try:
-            return await self._answer(entry)
+            return await self._answer(entry, tenant)
         except HTTPException as refused:
             code = issue_code(refused)
             raise RefusedEntry(
                 refused.detail, status=refused.status_code, code=code, expression=entry.at("url")
             ) from refused
 
-    async def _answer(self, entry: BundleEntry) -> bytes:
+    async def _answer(self, entry: BundleEntry, tenant: TenantStore) -> bytes:
         call, path = self._call, _path(entry)
         method = "GET" if entry.method == "HEAD" else entry.method
         endpoint = self._paths.find(path)
@@ -67,7 +68,13 @@ class Answers:
             return {"type": "http.request", "body": body, "more_body": False}
 
         asked = structs.replace(
-            call, scope=scope, receive=receive, headers=headers, parameters=parameters, representation=form
+            call,
+            scope=scope,
+            receive=receive,
+            headers=headers,
+            parameters=parameters,
+            tenant=tenant,
+            representation=form,
         )
         response = await handler(asked)
         return b"" if response.status_code == 304 else bytes(response.body)

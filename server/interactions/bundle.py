@@ -25,6 +25,7 @@ async def bundle(call: Call) -> Response:
         answer=Answers(call),
         idempotency_key=idempotency_key(call),
         max_entries=call.settings.max_bundle_entries,
+        max_requests=call.settings.max_bundle_requests,
         skip_unchanged=call.settings.skip_unchanged,
     )
     body = await resource_body(call)
