@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
 
-from fhirstore.errors import FhirError
+from fhirstore.errors import InvalidResource
 
 NO_ENDPOINT = "No such endpoint; the FHIR API is below /fhir, see /fhir/metadata"
 
@@ -21,7 +21,7 @@ class Refused(HTTPException):
         self.code = code
 
 
-class RefusedEntry(FhirError):
+class RefusedEntry(InvalidResource):
     """An entry of a Bundle refused as the request that it stands for is refused: with this `status`."""
 
     def __init__(self, diagnostics: str, *, status: int, code: str, expression: tuple[str, ...]) -> None:
