@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/http.html#brules: "each entry is treated as if an indivi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -21,6 +22,8 @@ from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.counted import CountedStore
 from fhirstore.patch import Patch
 from fhirstore.resources import Version
+
+_LARGE_AT_ONCE = 8  # searches and the like, each with many requests under way, which the event loop serves in turn
 
 
 class Interactions(Protocol):
@@ -115,6 +118,7 @@ class Performer:
         self._reading = reading
         self._counted: tuple[CountedStore, Interactions] | None = None
         self._most = options.max_requests
+        self._gate = asyncio.Semaphore(_LARGE_AT_ONCE)
         self._definitions = definitions
         self._patch = patch
         self._answer = options.answer
@@ -170,7 +174,8 @@ class Performer:
                 "Searches, histories and operations as entries need somebody who answers them",
                 expression=entry.at("url"),
             )
-        return await self._answer(entry, self._reads())
+        async with self._gate:
+            return await self._answer(entry, self._reads())
 
     async def _create(self, entry: Entry, type_: str) -> Result:
         if entry.if_none_exist is not None:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from fhirstore import BundleEntry, BundleOptions, FhirStore
 from fhirstore.bundles.side_by_side import side_by_side
 from fhirstore.objects.counted import CountedStore
 from fhirstore.objects.memory import MemoryStore
@@ -103,6 +104,25 @@ async def test_others_have_their_turn_between_entries(served: Served) -> None:
     await side_by_side(range(160), at_once, at_once=16)
     assert rounds >= 10
     ticker.cancel()
+
+
+async def test_few_of_the_entries_that_read_much_are_under_way_together() -> None:
+    """Each of them has many storage requests under way by itself."""
+    now = most = 0
+
+    async def answer(_entry: BundleEntry, _store: object) -> bytes:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0)
+        now -= 1
+        return b"{}"
+
+    async with FhirStore.open("memory:") as store:
+        bundle = {"resourceType": "Bundle", "type": "batch", "entry": [COUNT] * 100}
+        done = await store.tenant("default").batch(bundle, options=BundleOptions(answer=answer, at_once=16))
+    assert [result.error for result in done.results] == [None] * 100
+    assert most == 8
 
 
 async def test_a_counted_store_counts_what_is_read() -> None:
