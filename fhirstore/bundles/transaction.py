@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from fhirstore.bundles.conditional import created_once, plan_all, questions, refuse_two_of_one, wanted
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.linking import Linking
-from fhirstore.bundles.lookup import look_up
+from fhirstore.bundles.lookup import Answers, look_up
 from fhirstore.bundles.once import Once
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.order import refuse_overlaps, refuse_same_full_urls
@@ -85,14 +85,7 @@ class Transaction:
         release = self.engine.validator.definitions.release
         besides = Counter(entry.type for entry in writes if entry.type and entry.interaction in ("update", "delete"))
         answers = await look_up(self.place, asked, besides=besides, options=self.options, release=release)
-        planned = plan_all(writes, answers, self.engine.ids.new)
-        written = Written(planned if asked else ())
-        planned = created_once(planned, written)
-        if any(plan.same_as is not None for plan in planned):
-            written = Written(planned)
-        refuse_overlaps((plan.entry, plan.type, plan.id) for plan in planned if plan.writes and plan.id is not None)
-        refuse_two_of_one(planned, written)
-        linking.resolve(planned, written, answers)
+        planned = await _beside_the_loop(len(writes), self._plan, writes, linking, answers)
         await self._check(planned)
         reads = [entry for entry in entries if not entry.writes]
         results = await self._tried(reads, planned)
@@ -105,6 +98,18 @@ class Transaction:
             elif not plan.writes:
                 results[plan.entry.index] = Result(plan.entry, plan.found)
         return tuple([results[entry.index] for entry in entries])
+
+    def _plan(self, writes: Sequence[Entry], linking: Linking, answers: Answers) -> list[Planned]:
+        """Which resource each of these entries is about; the links of all are rewritten. Raises FhirError."""
+        planned = plan_all(writes, answers, self.engine.ids.new)
+        written = Written(planned if answers else ())
+        planned = created_once(planned, written)
+        if any(plan.same_as is not None for plan in planned):
+            written = Written(planned)
+        refuse_overlaps((plan.entry, plan.type, plan.id) for plan in planned if plan.writes and plan.id is not None)
+        refuse_two_of_one(planned, written)
+        linking.resolve(planned, written, answers)
+        return planned
 
     async def _check(self, planned: Sequence[Planned]) -> None:
         """Validate what is written; beside the event loop where it is much. Raises all that is wrong, together."""
