@@ -16,7 +16,8 @@ from server.preconditions import idempotency_key
 async def bundle(call: Call) -> Response:
     """POST [base]: 200 with a Bundle of one response per entry; a transaction that fails is one OperationOutcome.
 
-    With `Idempotency-Key` a Bundle that is sent again does nothing again (a batch: but what failed).
+    A Bundle whose own members are wrong is 422, whatever its entries are like. With `Idempotency-Key` a Bundle that is
+    sent again does nothing again (a batch: but what failed).
     """
     refuse_unknown(call)
     call.representation.check_resource()

@@ -68,6 +68,18 @@ async def test_what_conditional_interactions_cost(store: MeteredStore, clinic: T
     assert (by_id.requests, by_id.round_trips) == ({"GET": 2, "PUT": 6}, 4)
 
 
+async def test_what_does_not_meet_its_own_criteria_claims_nothing(store: MeteredStore, clinic: TenantStore) -> None:
+    """It is refused after one look, and whoever creates on the same condition next is not held up."""
+    with store.measure() as refused, pytest.raises(InvalidResource):
+        await clinic.create(patient("2"), if_none_exist=S1)
+    with store.measure() as update, pytest.raises(InvalidResource):
+        await clinic.conditional_update(patient("2", id="chosen"), S1)
+    with store.measure() as created:
+        await clinic.create(patient(), if_none_exist=S1)
+    assert refused.requests == update.requests == {"LIST": 1}
+    assert created.requests == {"LIST": 2, "PUT": 7}
+
+
 async def test_several_matches_are_refused(clinic: TenantStore) -> None:
     """Criteria that are not selective enough change nothing, whatever the interaction."""
     await clinic.create(patient())
