@@ -64,9 +64,10 @@ async def run_batch(
             return failed(entry, error)
 
     async def one_after_another(line: list[Entry]) -> None:
-        for entry in line:
+        for number, entry in enumerate(line):
+            if number:
+                await asyncio.sleep(0)  # a line may have all entries of a batch
             results[entry.index] = await result(entry)
-            await asyncio.sleep(0)  # a line may have all entries of a batch
 
     for phase in phases(entries):
         lines: dict[Hashable, list[Entry]] = {}

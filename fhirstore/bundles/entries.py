@@ -233,8 +233,10 @@ def _reading(type_: str | None, id_: str | None, rest: list[str], criteria: str 
 
 def _writing(method: str, type_: str, id_: str | None, query: str | None) -> _Address | None:
     """The query of a write are its criteria, but for what says how an answer should look: it goes into a Bundle."""
-    parts = (query or "").split("&")
-    criteria = "&".join(part for part in parts if part and part.partition("=")[0] not in _OF_THE_ANSWER)
+    criteria = query or ""
+    if "_" in criteria:
+        parts = criteria.split("&")
+        criteria = "&".join(part for part in parts if part and part.partition("=")[0] not in _OF_THE_ANSWER)
     if method == "POST":
         return ("create", type_, None, None, criteria or None) if id_ is None else None
     names: dict[str, Interaction] = {"PUT": "update", "PATCH": "patch", "DELETE": "delete"}

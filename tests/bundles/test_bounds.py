@@ -92,16 +92,16 @@ async def test_others_have_their_turn_between_entries(served: Served) -> None:
             await asyncio.sleep(0)
 
     ticker = asyncio.create_task(ticking())
-    for entries in ([entry("GET", "Patient/none")] * 320, [entry("PUT", "Patient/p", patient("p"))] * 20):
+    for entries in ([entry("GET", "Patient/none")] * 640, [entry("PUT", "Patient/p", patient("p"))] * 10):
         rounds = 0
         await send(served, "batch", entries)
-        assert rounds >= 20
+        assert rounds >= 10
     rounds = 0
 
     async def at_once(_: int) -> None:
         pass
 
-    await side_by_side(range(160), at_once, at_once=16)
+    await side_by_side(range(640), at_once, at_once=16)
     assert rounds >= 10
     ticker.cancel()
 
