@@ -204,6 +204,11 @@ class VersionConflict(FhirError):
         self.current = current
 
 
+class IdTaken(VersionConflict):
+    """Update that resource by its id, or leave the id out: nothing matches the criteria, and a resource, in version
+    `current`, has the id in the body."""
+
+
 class IdempotencyKeyReused(FhirError):
     """Use another key: this one already stands for a request with another body."""
 

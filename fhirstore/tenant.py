@@ -27,9 +27,11 @@ from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.matching import Matching
+from fhirstore.objects.base import ObjectStore
 from fhirstore.patch import Patch
 from fhirstore.resources import Version
 from fhirstore.search.criteria import Criteria, parse_criteria
+from fhirstore.search.own_criteria import how_read, refuse_unmet
 from fhirstore.search.page import Search, SearchPage
 from fhirstore.tenancy import Place
 from fhirstore.upkeep import Upkeep
@@ -62,15 +64,19 @@ class TenantStore:
         `resource`: JSON bytes, a dict, or a model of fhir.resources. `type`: what it must be. `idempotency_key`: the
         id is derived from it, so that asking again makes nothing new and returns the first version. `if_none_exist`:
         criteria like `identifier=system|value`; what meets them is returned as it is, with `created` False, and the
-        key does not matter. Raises MalformedContent, InvalidResource, MultipleMatches, Unsupported (criteria),
-        IdempotencyKeyReused (with another body), NotFound (what the key stands for was purged).
+        key does not matter; what is created must meet them. Raises MalformedContent, InvalidResource, MultipleMatches,
+        Unsupported (criteria), IdempotencyKeyReused (with another body), NotFound (what the key stands for was purged).
         """
         template, type_ = await self._admission.of_type(resource, type)
         if if_none_exist is not None:
             condition = self._matching.condition(type_, if_none_exist)
-            return await self._matching.create(
-                condition, lambda id_: resources.creation(resources.builder(template, id_))
-            )
+
+            def create(id: str) -> Decide:
+                build = resources.builder(template, id)
+                refuse_unmet(condition, type_, id, build(1, 0))
+                return resources.creation(build)
+
+            return await self._matching.create(condition, create)
         if idempotency_key is None:
             id_, creation = self._engine.ids.new(), resources.creation
         else:
@@ -204,7 +210,7 @@ class TenantStore:
             lambda decide: self._matching.change(condition, decide),
         )
         if version is None:
-            raise NotFound("No resource meets the criteria")
+            raise NotFound(f"No resource meets the criteria; {how_read(condition.identifiers)}")
         return version
 
     async def delete(
@@ -232,13 +238,15 @@ class TenantStore:
         """Update what meets the criteria, like `identifier=system|value`; create it where nothing does.
 
         An id in the resource must be that of what matches; where nothing does, it is created under it. Never makes two,
-        whoever tries at the same time. Raises MultipleMatches, Unsupported (criteria), and as `update`.
+        whoever tries at the same time, or how often: the resource must meet the criteria itself. Raises IdTaken
+        (nothing does, and the id has a resource), MultipleMatches, Unsupported (criteria), and as `update`.
         """
         template, (type_, id_) = await self._admission.with_id_if_any(resource, type)
         condition = self._matching.condition(type_, criteria)
 
         def update(id: str) -> Decide:
             build = resources.builder(template, id)
+            refuse_unmet(condition, type_, id, build(1, 0))
             return resources.update(build, if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged)
 
         return await self._matching.update(condition, update, id=id_)
@@ -361,7 +369,19 @@ class TenantStore:
         self, bundle: bytes | Mapping[str, object], options: BundleOptions | None, *kinds: str
     ) -> BundleResult:
         content = await parsed_bundle(bundle)
-        return await process(content, self, engine=self._engine, place=self._place, options=options, kinds=kinds)
+        return await process(
+            content,
+            self,
+            engine=self._engine,
+            place=self._place,
+            reading=self._on,
+            options=options,
+            kinds=kinds,
+        )
+
+    def _on(self, objects: ObjectStore) -> TenantStore:
+        """The same tenant, its objects reached by way of these."""
+        return TenantStore(self._engine, Place(self._place.tenant, objects, self._place.keys))
 
     async def _find(self, type: str, id: str) -> dict[str, object] | None:
         """The current version of a resource, None where there is none."""

@@ -19,7 +19,7 @@ from fhirstore import errors
 from fhirstore.errors import FhirError, Issue
 from server.content.representation import AS_STORED, Representation
 from server.fields import etag
-from server.refusal import NO_ENDPOINT, Refused
+from server.refusal import NO_ENDPOINT, Refused, RefusedEntry
 from server.unread import UnreadResponse
 
 STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
@@ -32,6 +32,7 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.UnknownTenant, 404),
     (errors.NotFound, 404),
     (errors.Gone, 410),
+    (errors.IdTaken, 409),
     (errors.VersionConflict, 412),
     (errors.MultipleMatches, 412),
     (errors.ContentTooLarge, 413),
@@ -82,9 +83,18 @@ def operation_outcome(issues: Iterable[Issue]) -> bytes:
 
 def status_of(error: errors.FhirStoreError) -> int:
     """The HTTP status for a library error."""
+    if isinstance(error, RefusedEntry):
+        return error.status
     if isinstance(error, errors.UnknownTenant) and error.issues[0].code == "value":
         return 400
     return next(status for kind, status in STATUS if isinstance(error, kind))
+
+
+def issue_code(refused: HTTPException) -> str:
+    """The issue code of a refusal."""
+    return (refused.code if isinstance(refused, Refused) else None) or _ISSUE_CODES.get(
+        refused.status_code, "processing"
+    )
 
 
 def error_answer(asked: str, error: Exception, representation: Representation = AS_STORED) -> Response:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
 
+from fhirstore.errors import InvalidResource
+
 NO_ENDPOINT = "No such endpoint; the FHIR API is below /fhir, see /fhir/metadata"
 
 
@@ -17,3 +19,11 @@ class Refused(HTTPException):
     ) -> None:
         super().__init__(status, diagnostics, dict(headers or {}))
         self.code = code
+
+
+class RefusedEntry(InvalidResource):
+    """An entry of a Bundle refused as the request that it stands for is refused: with this `status`."""
+
+    def __init__(self, diagnostics: str, *, status: int, code: str, expression: tuple[str, ...]) -> None:
+        super().__init__(diagnostics, code=code, expression=expression)
+        self.status = status

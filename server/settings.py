@@ -158,6 +158,13 @@ class Settings:
     max_bundle_entries: int = setting(
         "FHIRSTORE_MAX_BUNDLE_ENTRIES", values.positive, 5_000, "The most entries of one batch or transaction."
     )
+    max_bundle_requests: int = setting(
+        "FHIRSTORE_MAX_BUNDLE_REQUESTS",
+        values.positive,
+        25_000,
+        "The most storage requests (GET, LIST) that the reads of one batch or transaction, and the conditions of a "
+        "transaction, may take; then 413.",
+    )
     unsafe_single_writer: bool = setting(
         "FHIRSTORE_UNSAFE_SINGLE_WRITER",
         values.flag,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conformance.rest.check import rule
-from conformance.rest.server import Json, Server, member, must
+from conformance.rest.server import SYSTEM, Json, Server, identified, member, must
 
 CAPABILITIES = "http.html#capabilities"
 STATEMENT = "capabilitystatement.html"
@@ -95,7 +95,9 @@ async def update_create_is_declared_rightly(server: Server) -> None:
 
 @rule(STATEMENT, "conditionalCreate: If allows/uses conditional create.")
 async def conditional_create_is_declared_rightly(server: Server) -> None:
-    answer = await server.post("Patient", {"resourceType": "Patient"}, {"If-None-Exist": f"_id={server.fresh()}"})
+    value = server.fresh()
+    condition = {"If-None-Exist": f"identifier={SYSTEM}|{value}"}
+    answer = await server.post("Patient", identified(value), condition)
     says = (await patient_of(server)).get("conditionalCreate")
     must(bool(says) == (answer.status == 201), f"conditionalCreate is {says}, but POST answered {answer.status}")
 

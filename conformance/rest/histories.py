@@ -105,14 +105,14 @@ async def history_of_an_unknown_type_is_404(server: Server) -> None:
 @rule(HISTORY, "GET [base]/[type]/_history: all resources of a given type.")
 async def type_history_has_what_just_happened(server: Server) -> None:
     made = await server.created(patient())
-    entries = (await server.get("Patient/_history?_count=20")).expect(200).bundle("history")
+    entries = (await server.get("Patient/_history?_count=250")).expect(200).bundle("history")
     must(any(member(entry, "resource", "id") == made.id for entry in entries), "what was just created is not in it")
 
 
 @rule(HISTORY, "GET [base]/[type]/_history: of that type only.")
 async def type_history_has_one_type(server: Server) -> None:
     await server.created({"resourceType": "Basic", "code": {"text": "x"}})
-    entries = (await server.get("Patient/_history?_count=20")).bundle("history")
+    entries = (await server.get("Patient/_history?_count=250")).bundle("history")
     types = {member(entry, "resource", "resourceType") for entry in entries if "resource" in entry}
     must(types <= {"Patient"}, f"there are {types}")
 
@@ -121,7 +121,7 @@ async def type_history_has_one_type(server: Server) -> None:
 async def system_history_has_every_type(server: Server) -> None:
     one = await server.created(patient())
     other = await server.created({"resourceType": "Basic", "code": {"text": "x"}})
-    entries = (await server.get("_history?_count=50")).expect(200).bundle("history")
+    entries = (await server.get("_history?_count=250")).expect(200).bundle("history")
     ids = {member(entry, "resource", "id") for entry in entries}
     must({one.id, other.id} <= ids, "what was just created is not in it")
 

@@ -3,24 +3,28 @@
 Side by side, but in phases (DELETE, POST, PUT and PATCH, then reads), and entries about the same resource or the same
 criteria one after another, so that a batch that is none (entries that depend on each other) is at least no lottery.
 "References within a Bundle.entry.resource to another Bundle.entry.resource that is being created within the batch are
-considered to be non-conformant": the entry that has one is refused, for its reference would lead nowhere.
+considered to be non-conformant": the entry that has one is refused, for its reference would lead nowhere. So is one
+with a reference by search, which only a transaction resolves.
 
 https://hl7.org/fhir/R4/http.html#brules
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.once import Once
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.order import phases, target
-from fhirstore.bundles.references import find_links
+from fhirstore.bundles.references import find_links, is_search, only_in_a_transaction, path_of
 from fhirstore.bundles.results import Result, failed, refuse_more
 from fhirstore.bundles.side_by_side import side_by_side
 from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import FhirError, FhirStoreError, InvalidResource
+from fhirstore.json import JsonObject
+from fhirstore.patch import LinkedPatch, Patch, patch_in, texts
 
 Perform = Callable[[Entry], Awaitable[Result]]
 """Does what one entry asks. Raises FhirStoreError."""
@@ -41,12 +45,7 @@ async def run_batch(
     receipt = None if once is None else await once.receipt()
     results = {n: Result(None, error=wrong) for n, wrong in enumerate(parsed) if not isinstance(wrong, Entry)}
     entries = [entry for entry in parsed if isinstance(entry, Entry)]
-    created = frozenset(
-        entry.full_url
-        for entry in entries
-        if entry.interaction == "create" and entry.full_url and entry.full_url.startswith("urn:")
-    )
-
+    created = created_in(entries)
     brought = 0
 
     async def result(entry: Entry) -> Result:
@@ -65,7 +64,9 @@ async def run_batch(
             return failed(entry, error)
 
     async def one_after_another(line: list[Entry]) -> None:
-        for entry in line:
+        for number, entry in enumerate(line):
+            if number:
+                await asyncio.sleep(0)  # a line may have all entries of a batch
             results[entry.index] = await result(entry)
 
     for phase in phases(entries):
@@ -80,13 +81,48 @@ async def run_batch(
     return in_order
 
 
+def created_in(parsed: Iterable[Entry | FhirError]) -> frozenset[str]:
+    """The urns of entries that create: what others in a batch cannot refer to."""
+    return frozenset(
+        entry.full_url
+        for entry in parsed
+        if isinstance(entry, Entry)
+        and entry.interaction == "create"
+        and entry.full_url
+        and entry.full_url.startswith("urn:")
+    )
+
+
+def patch_of(entry: Entry, created: frozenset[str], definitions: Definitions) -> Patch:
+    """The patch that an entry carries; applied, it refuses to bring a link that only a transaction could resolve.
+
+    Raises MalformedContent.
+    """
+    patch = patch_in(entry.resource or {})
+    brought = texts(patch)
+    if not any(is_search(text) or text.partition("#")[0] in created for text in brought):
+        return patch
+
+    def settle(patched: JsonObject) -> None:
+        for link in find_links(patched, full_urls=created, base="", definitions=definitions):
+            if link.text in brought and not link.narrative:
+                path = f"{patched.get('resourceType')}.{path_of(patched, link)}"
+                raise only_in_a_transaction(path) if link.search else _refers(path)
+
+    return LinkedPatch(patch, settle)
+
+
 def _refuse_links(entry: Entry, created: frozenset[str], definitions: Definitions) -> None:
-    if entry.resource is None or not created:
-        return
+    if entry.resource is None or entry.interaction not in ("create", "update") or not created:
+        return  # of a patch the links are known when it is applied: see `patch_of`
     for link in find_links(entry.resource, full_urls=created, base="", definitions=definitions):
         if not link.search and not link.narrative:
-            raise InvalidResource(
-                "Entries of a batch cannot refer to each other by fullUrl; send a transaction",
-                code="not-supported",
-                expression=(f"{entry.place}.resource",),
-            )
+            raise _refers(f"{entry.place}.resource")
+
+
+def _refers(path: str) -> InvalidResource:
+    return InvalidResource(
+        "Entries of a batch cannot refer to each other by fullUrl; send a transaction",
+        code="not-supported",
+        expression=(path,),
+    )

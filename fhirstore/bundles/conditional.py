@@ -6,13 +6,14 @@ https://hl7.org/fhir/R4/http.html#ccreate · #cond-update
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.lookup import Answers, Found, Question
 from fhirstore.bundles.plan import Planned, criteria_of, plan_entry
 from fhirstore.bundles.results import blame
 from fhirstore.bundles.written import Written
-from fhirstore.errors import FhirError, FhirStoreError, InvalidResource
+from fhirstore.errors import FhirError, FhirStoreError, InvalidResource, MultipleMatches
 from fhirstore.identity.guard import Wanted
 from fhirstore.resources import Version
 from fhirstore.search.criteria import for_creation
@@ -59,6 +60,36 @@ def _left(entry: Entry, found: Found, deleted: Container[tuple[str | None, str |
     return [match for match in found.matches if (match.type, match.id) not in deleted]
 
 
+def created_once(planned: Sequence[Planned], written: Written) -> list[Planned]:
+    """The same entries, but a conditional create is answered with what another entry creates, if that meets its
+    criteria: with what is created in any case, or by a conditional create before it.
+
+    So two entries with one ifNoneExist make one resource, as they do where they come one after another. Raises
+    MultipleMatches.
+    """
+    answered: dict[int, Planned] = {}
+    for plan in planned:
+        if plan.criteria is None or not plan.fresh or plan.entry.interaction != "create":
+            continue
+        others = [
+            other
+            for other in written.matching(plan.criteria)
+            if other.entry is not plan.entry and other.entry.index not in answered
+        ]
+        if not others or any(other.entry.interaction != "create" for other in others):
+            continue  # `refuse_two_of_one` judges these
+        before = [other for other in others if other.criteria is None or other.entry.index < plan.entry.index]
+        if len(before) > 1:
+            raise MultipleMatches(
+                "Several entries make what these criteria match; be more selective",
+                expression=plan.entry.at("ifNoneExist"),
+            )
+        if before:
+            made = before[0]
+            answered[plan.entry.index] = replace(plan, id=made.id, fresh=False, same_as=made.entry.index)
+    return [answered.get(plan.entry.index, plan) for plan in planned]
+
+
 def wanted(planned: Iterable[Planned]) -> list[Wanted]:
     """What is created because nothing meets a condition."""
     deleted: dict[str, set[str]] = {}
@@ -66,14 +97,20 @@ def wanted(planned: Iterable[Planned]) -> list[Wanted]:
         if plan.entry.interaction == "delete" and plan.id is not None:
             deleted.setdefault(plan.type, set()).add(plan.id)
     return [
-        Wanted(plan.criteria, plan.id, frozenset(deleted.get(plan.type, ())), version=1 if plan.fresh else 0)
+        Wanted(
+            plan.criteria,
+            plan.id,
+            frozenset(deleted.get(plan.type, ())),
+            version=1 if plan.fresh or plan.same_as is not None else 0,
+        )
         for plan in planned
         if plan.criteria is not None and plan.id is not None and not plan.matched
     ]
 
 
 def refuse_two_of_one(planned: Iterable[Planned], written: Written) -> None:
-    """Two entries of which each would be the other's match, or that create on one condition: there shall be one."""
+    """Raises InvalidResource for two entries of which one makes what the other's criteria match, if there shall be one:
+    see `created_once` for those that can be."""
     first: dict[tuple[str, str], Entry] = {}
     for plan in planned:
         criteria = criteria_of(plan.entry)

@@ -16,9 +16,11 @@ from urllib.parse import urlsplit
 
 from fhirstore.definitions.ids import is_id
 from fhirstore.errors import FhirError, InvalidResource, TooManyEntries, UnknownType, Unsupported
-from fhirstore.json import JsonObject
+from fhirstore.json import JsonObject, encode
 
-Interaction: TypeAlias = Literal["create", "update", "patch", "delete", "read", "vread", "history", "search"]
+Interaction: TypeAlias = Literal[
+    "create", "update", "patch", "delete", "read", "vread", "history", "search", "operation"
+]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 MAX_ENTRIES = 5_000
@@ -26,6 +28,7 @@ MAX_ENTRIES = 5_000
 _NEEDS_RESOURCE = frozenset({"POST", "PUT", "PATCH"})
 _CONDITIONS = ("ifMatch", "ifNoneMatch", "ifNoneExist", "ifModifiedSince")
 _REQUEST = frozenset({"method", "url", "id", "extension", "modifierExtension", *_CONDITIONS})
+_OF_THE_ANSWER = frozenset({"_format", "_pretty", "_summary", "_elements"})
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -34,7 +37,8 @@ class Entry:
     """One request. `index`: its place in the Bundle.
 
     `type`, `id`, `version`: of the URL, None where it has none. `criteria`: its query, without the question mark; for
-    an update, patch or delete that makes it a conditional one. The conditions are as the client wrote them.
+    an update, patch or delete that makes it a conditional one. The conditions are as the client wrote them. `path`: of
+    an `operation`, which is what is answered elsewhere: `Patient/$validate`, `metadata`, `Patient/_search`.
     """
 
     index: int
@@ -50,6 +54,7 @@ class Entry:
     if_none_match: str | None = None
     if_none_exist: str | None = None
     if_modified_since: str | None = None
+    path: str = ""
 
     @property
     def writes(self) -> bool:
@@ -59,6 +64,11 @@ class Entry:
     def brings(self) -> bool:
         """May its result be larger than what came with it? Reads are, and writes that build on what is stored."""
         return not self.writes or self.interaction == "patch" or self.if_none_exist is not None
+
+    @property
+    def body(self) -> bytes:
+        """Its resource as JSON; empty without one."""
+        return b"" if self.resource is None else encode(self.resource)
 
     @property
     def place(self) -> str:
@@ -128,9 +138,18 @@ def _entry(index: int, value: object, base_url: str | None, types: Container[str
     resource = value.get("resource")
     if resource is not None and not isinstance(resource, dict):
         raise InvalidResource("The resource is not an object", code="structure", expression=(f"{place}.resource",))
-    interaction, type_, id_, version, criteria = _address(str(method), _relative(url, base_url), place, types)
-    if method in _NEEDS_RESOURCE and resource is None:
+    below = _relative(url, base_url)
+    interaction, type_, id_, version, criteria = _address(str(method), below, place, types)
+    if method in _NEEDS_RESOURCE and resource is None and interaction != "operation":
         raise InvalidResource(f"A {method} needs a resource", code="required", expression=(f"{place}.resource",))
+    if_none_exist = (conditions["ifNoneExist"] or "").removeprefix("?") or None
+    if interaction == "create" and criteria is not None:
+        if if_none_exist is not None:
+            where = (f"{place}.request.ifNoneExist",)
+            raise InvalidResource(
+                "ifNoneExist and criteria in the URL: have one of them", code="value", expression=where
+            )
+        if_none_exist, criteria = criteria, None
     return Entry(
         index=index,
         method=str(method),
@@ -143,8 +162,9 @@ def _entry(index: int, value: object, base_url: str | None, types: Container[str
         full_url=_text(value.get("fullUrl"), f"{place}.fullUrl"),
         if_match=conditions["ifMatch"],
         if_none_match=conditions["ifNoneMatch"],
-        if_none_exist=(conditions["ifNoneExist"] or "").removeprefix("?") or None,
+        if_none_exist=if_none_exist,
         if_modified_since=conditions["ifModifiedSince"],
+        path=below.partition("?")[0] if interaction == "operation" else "",
     )
 
 
@@ -172,15 +192,13 @@ def _address(method: str, url: str, place: str, types: Container[str]) -> _Addre
         raise InvalidResource(
             "request.url must be relative to the base of this server, like 'Patient/1'", code="value", expression=where
         )
-    if any(segment.startswith("$") for segment in segments):
-        raise Unsupported("Operations cannot be entries of a Bundle here; call them on their own", expression=where)
     if not segments and method == "POST":
         raise Unsupported(
             "A batch or transaction cannot be an entry of another one; send it on its own", expression=where
         )
     reading = method in ("GET", "HEAD")
-    if segments == ["metadata"] or segments[-1:] == ["_search"]:
-        raise Unsupported("This cannot be an entry of a Bundle here; use GET [type]?… to search", expression=where)
+    if segments == ["metadata"] or segments[-1:] == ["_search"] or any(one.startswith("$") for one in segments):
+        return "operation", *_about(segments, types), None, criteria
     type_ = segments[0] if segments and segments[0] != "_history" else None
     if type_ is not None and type_ not in types:
         raise UnknownType(
@@ -197,6 +215,12 @@ def _address(method: str, url: str, place: str, types: Container[str]) -> _Addre
     raise InvalidResource(f"{method} is not possible on this request.url", code="value", expression=where)
 
 
+def _about(segments: list[str], types: Container[str]) -> tuple[str | None, str | None]:
+    """Type and id of the resource that an operation is about, as far as its path names one."""
+    type_ = segments[0] if segments[0] in types else None
+    return type_, segments[1] if type_ is not None and len(segments) == 3 and is_id(segments[1]) else None
+
+
 def _reading(type_: str | None, id_: str | None, rest: list[str], criteria: str | None) -> _Address | None:
     if not rest:
         return ("search", type_, None, None, criteria or "") if id_ is None else ("read", type_, id_, None, criteria)
@@ -207,12 +231,17 @@ def _reading(type_: str | None, id_: str | None, rest: list[str], criteria: str 
     return None
 
 
-def _writing(method: str, type_: str, id_: str | None, criteria: str | None) -> _Address | None:
+def _writing(method: str, type_: str, id_: str | None, query: str | None) -> _Address | None:
+    """The query of a write are its criteria, but for what says how an answer should look: it goes into a Bundle."""
+    criteria = query or ""
+    if "_" in criteria:
+        parts = criteria.split("&")
+        criteria = "&".join(part for part in parts if part and part.partition("=")[0] not in _OF_THE_ANSWER)
     if method == "POST":
-        return ("create", type_, None, None, None) if id_ is None and not criteria else None
+        return ("create", type_, None, None, criteria or None) if id_ is None else None
     names: dict[str, Interaction] = {"PUT": "update", "PATCH": "patch", "DELETE": "delete"}
     if id_ is not None:
-        return names[method], type_, id_, None, None
+        return None if criteria else (names[method], type_, id_, None, None)
     return (names[method], type_, None, None, criteria) if criteria else None
 
 

@@ -3,60 +3,131 @@
 A reference by search means what matches after the transaction ("5. Resolve any conditional references"): what is
 stored and not written here, and what is written here and matches. What is only patched is taken to match what it
 matched before.
+
+What a PATCH brings is settled in the patched resource, when the patch is applied: there its links are where a resource
+has them, whatever the form of the patch. A reference that names an entry by its urn is never stored as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
 
 from fhirstore.bundles.entries import Entry
-from fhirstore.bundles.lookup import Answers, Question
+from fhirstore.bundles.lookup import Answers, Found, Question
 from fhirstore.bundles.plan import Planned
-from fhirstore.bundles.references import Link, Target, base_of, find_links, path_of, rewrite
+from fhirstore.bundles.references import (
+    Link,
+    Target,
+    base_of,
+    find_links,
+    is_search,
+    path_of,
+    rewrite,
+    unresolved,
+)
 from fhirstore.bundles.results import blame
 from fhirstore.bundles.written import Written
 from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import FhirError, FhirStoreError, MultipleMatches
+from fhirstore.json import JsonObject
+from fhirstore.patch import CarriedPatch, LinkedPatch, Patch, patch_in, texts
 
 _Found = tuple[Entry, str, list[Link]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Brought:
+    """A patch, the base of its entry's fullUrl, and the texts that it brings."""
+
+    patch: CarriedPatch
+    base: str
+    texts: frozenset[str]
 
 
 class Linking:
     """All links of these entries."""
 
     def __init__(self, entries: Sequence[Entry], definitions: Definitions) -> None:
-        full_urls = frozenset(entry.full_url for entry in entries if entry.full_url and entry.writes)
+        self._definitions = definitions
+        self._full_urls = frozenset(entry.full_url for entry in entries if entry.full_url and entry.writes)
         self._found: list[_Found] = []
+        self._brought: dict[int, _Brought] = {}
+        self._targets: dict[str, Target | FhirStoreError | None] = {}
         for entry in entries:
-            if entry.resource is not None:
-                base = base_of(entry.full_url)
-                links = find_links(entry.resource, full_urls=full_urls, base=base, definitions=definitions)
-                if some := list(links):
-                    self._found.append((entry, base, some))
+            if entry.resource is None or not entry.writes:
+                continue
+            base = base_of(entry.full_url)
+            if entry.interaction == "patch":
+                try:
+                    patch = patch_in(entry.resource)
+                except FhirError:  # it is told when its turn comes
+                    continue
+                self._brought[entry.index] = _Brought(patch, base, texts(patch))
+                continue
+            links = find_links(entry.resource, full_urls=self._full_urls, base=base, definitions=definitions)
+            if some := list(links):
+                self._found.append((entry, base, some))
 
     def questions(self) -> list[Question]:
         """What references by search ask for."""
-        return [_question(text) for text in self._searches()]
+        return [_question(text) for text in dict.fromkeys([*self._searches(), *self._brought_searches()])]
 
     def resolve(self, planned: Sequence[Planned], written: Written, answers: Answers) -> None:
         """Write into the entries' resources what their links stand for. Raises FhirError, with the place."""
-        targets = {plan.entry.full_url: plan.target for plan in planned if plan.entry.full_url}
+        targets: dict[str, Target | FhirStoreError | None] = {
+            plan.entry.full_url: plan.target for plan in planned if plan.entry.full_url
+        }
         touched = {(plan.type, plan.id) for plan in planned if plan.writes and plan.entry.interaction != "patch"}
         for text in self._searches():
-            found = answers[_question(text)]
-            if isinstance(found, FhirStoreError):
-                raise self._blamed(text, found)
-            references = [f"{one.type}/{one.id}" for one in found.matches if (one.type, one.id) not in touched]
-            references += [f"{plan.type}/{plan.id}" for plan in written.matching(found.criteria)]
-            if len(references) != 1:
-                raise self._blamed(text, _unclear(len(references)))
-            targets[text] = Target(references[0])
-        for _, base, links in self._found:
+            targets[text] = target = _searched(answers[_question(text)], written, touched)
+            if isinstance(target, FhirStoreError):
+                raise self._blamed(text, target)
+        for text in self._brought_searches():
+            targets.setdefault(text, _searched(answers[_question(text)], written, touched))
+        self._targets = targets
+        for entry, base, links in self._found:
             for link in links:
-                rewrite(link, targets.get, base=base)
+                rewrite(link, self._target, base=base)
+                if entry.resource is not None and link.names_one_of(self._full_urls):
+                    raise unresolved(f"{entry.place}.resource.{path_of(entry.resource, link)}")
+
+    def patch(self, entry: Entry) -> Patch:
+        """The patch that a PATCH entry carries, which settles the links of its result. Raises FhirError."""
+        brought = self._brought.get(entry.index)
+        if brought is None:
+            return patch_in(entry.resource or {})
+        if not self._full_urls and not any(is_search(text) for text in brought.texts):
+            return brought.patch
+        return LinkedPatch(brought.patch, lambda patched: self._settle(patched, brought))
+
+    def _settle(self, patched: JsonObject, brought: _Brought) -> None:
+        """What was there before is relative to this server, whatever the base of the entry's fullUrl is."""
+        links = list(find_links(patched, full_urls=self._full_urls, base=brought.base, definitions=self._definitions))
+        for link in links:
+            ours = link.text in brought.texts
+            if link.search and not ours:
+                continue
+            target = self._targets.get(link.text) if link.search else None
+            if isinstance(target, FhirError):
+                raise blame(target, f"{patched.get('resourceType')}.{path_of(patched, link)}")
+            if isinstance(target, FhirStoreError):
+                raise target
+            rewrite(link, self._target, base=brought.base if ours else "")
+            if link.names_one_of(self._full_urls):
+                raise unresolved(f"{patched.get('resourceType')}.{path_of(patched, link)}")
+
+    def _target(self, text: str) -> Target | None:
+        target = self._targets.get(text)
+        return None if isinstance(target, FhirStoreError) else target
 
     def _searches(self) -> list[str]:
         return list(dict.fromkeys(link.text for link in self._links() if link.search))
+
+    def _brought_searches(self) -> list[str]:
+        """Texts of patches that would be references by search, where a reference is made of them."""
+        found = (text for brought in self._brought.values() for text in brought.texts if is_search(text))
+        return list(dict.fromkeys(found))
 
     def _links(self) -> Iterable[Link]:
         return (link for _, _, links in self._found for link in links)
@@ -73,6 +144,17 @@ class Linking:
 def _question(text: str) -> Question:
     type_, _, criteria = text.partition("?")
     return type_, criteria
+
+
+def _searched(
+    answer: Found | FhirStoreError, written: Written, touched: Container[tuple[str, str | None]]
+) -> Target | FhirStoreError:
+    """What a reference by search stands for; or why it stands for nothing."""
+    if isinstance(answer, FhirStoreError):
+        return answer
+    references = [f"{one.type}/{one.id}" for one in answer.matches if (one.type, one.id) not in touched]
+    references += [f"{plan.type}/{plan.id}" for plan in written.matching(answer.criteria)]
+    return Target(references[0]) if len(references) == 1 else _unclear(len(references))
 
 
 def _unclear(count: int) -> MultipleMatches:

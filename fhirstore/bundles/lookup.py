@@ -8,11 +8,12 @@ from typing import TypeAlias
 
 from fhirstore import resources
 from fhirstore.bundles.options import BundleOptions
-from fhirstore.bundles.results import refuse_more
+from fhirstore.bundles.results import refuse_more, refuse_more_requests
 from fhirstore.bundles.side_by_side import side_by_side
 from fhirstore.commit.drive import drive
 from fhirstore.definitions.load import definitions
 from fhirstore.errors import FhirStoreError
+from fhirstore.objects.counted import CountedStore
 from fhirstore.resources import Version
 from fhirstore.search.candidates import find_or_be_sure
 from fhirstore.search.criteria import Criteria, parse_condition
@@ -45,6 +46,8 @@ async def look_up(
 
     Enough matches to tell several from one, even where so many as `besides`, by type, of them do not count.
     """
+    objects = CountedStore(place.objects)
+    place = Place(place.tenant, objects, place.keys)
     distinct = list(dict.fromkeys(questions))
     answers: Answers = {}
     brought = 0
@@ -53,6 +56,7 @@ async def look_up(
         nonlocal brought
         try:
             refuse_more(brought, options.max_read)
+            refuse_more_requests(objects.reads, options.max_requests)
             answers[question] = found = await _found(place, question, 2 + besides.get(question[0], 0), release)
             brought += sum(len(match.content) for match in found.matches)
         except FhirStoreError as error:

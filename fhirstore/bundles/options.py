@@ -8,8 +8,12 @@ from typing import TypeAlias
 
 from fhirstore.bundles.entries import MAX_ENTRIES, Entry
 
-Answer: TypeAlias = Callable[[Entry], Awaitable[bytes]]
-"""The Bundle that a search or a history is answered with, as JSON; or a read with parameters. Raises FhirError."""
+MAX_REQUESTS = 25_000
+
+Answer: TypeAlias = Callable[[Entry, object], Awaitable[bytes]]
+"""The Bundle that a search or a history is answered with, as JSON; a read with parameters; what an operation gives.
+Empty: the client has it already. Asked of a tenant's store (`fhirstore.TenantStore`) that counts what the reads of the
+Bundle take together. Raises FhirError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +21,11 @@ class BundleOptions:
     """How to read and process a Bundle.
 
     `base_url`: ours, without a slash at the end: what is below it in an entry's url is relative to it. `answer`: who
-    answers searches and histories among the entries; without it they are refused. `idempotency_key`: a Bundle that is
-    sent again with it does nothing again. `max_entries`: more are refused. `at_once`: entries of a batch under way
-    together. `max_read`: bytes that a Bundle's reads, patches and matches may bring together. `skip_unchanged`: as of
-    an update. `delete_several`: an entry of a batch that deletes by criteria deletes all that meets them.
+    answers searches, histories and operations among the entries; without it they are refused. `idempotency_key`: a
+    Bundle that is sent again with it does nothing again. `max_entries`: more are refused. `at_once`: entries of a batch
+    under way together. `max_read`: bytes that a Bundle's reads, patches and matches may bring together. `max_requests`:
+    storage requests that its reads, and the look-ups of a transaction, may take. `skip_unchanged`: as of an update.
+    `delete_several`: an entry of a batch that deletes by criteria deletes all that meets them.
     """
 
     base_url: str | None = None
@@ -29,5 +34,6 @@ class BundleOptions:
     max_entries: int = MAX_ENTRIES
     at_once: int = 16
     max_read: int = 64 * 1024 * 1024
+    max_requests: int = MAX_REQUESTS
     skip_unchanged: bool = False
     delete_several: bool = False

@@ -1,7 +1,8 @@
 """The order in which the entries of a Bundle are processed, and which of them may not stand in one transaction.
 
-DELETE, POST, PUT and PATCH, GET and HEAD: so that the outcome does not depend on the order of the entries. No resource
-may be written by two entries of a transaction, its conditional ones included once it is known what they match.
+DELETE, POST, PUT and PATCH, GET and HEAD, with the operations among the latter: so that the outcome does not depend on
+the order of the entries. No resource may be written by two entries of a transaction, its conditional ones included once
+it is known what they match.
 
 https://hl7.org/fhir/R4/http.html#trules
 """
@@ -13,14 +14,15 @@ from collections.abc import Hashable, Iterable, Sequence
 from fhirstore.bundles.entries import Entry
 from fhirstore.errors import InvalidResource, Issue
 
-_PHASE = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
+_READS = 3
+_PHASE = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": _READS, "HEAD": _READS}
 
 
 def phases(entries: Iterable[Entry]) -> list[list[Entry]]:
     """The entries of each phase that has any, in processing order; within a phase as in the Bundle."""
     by_phase: dict[int, list[Entry]] = {}
     for entry in entries:
-        by_phase.setdefault(_PHASE[entry.method], []).append(entry)
+        by_phase.setdefault(_PHASE[entry.method] if entry.writes else _READS, []).append(entry)
     return [by_phase[number] for number in sorted(by_phase)]
 
 

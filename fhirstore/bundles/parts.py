@@ -6,6 +6,8 @@ what a conditional entry matched still matches.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fhirstore import json, resources
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.plan import Planned
@@ -14,9 +16,10 @@ from fhirstore.bundles.receipts import Line
 from fhirstore.bundles.results import Result, blame
 from fhirstore.commit.single import Decide, Draft, Outcome
 from fhirstore.commit.transaction import Part
-from fhirstore.errors import FhirError, VersionConflict
+from fhirstore.errors import FhirError
+from fhirstore.identity.conditional import taken
 from fhirstore.keyspace import Keyspace
-from fhirstore.patch import patch_in
+from fhirstore.patch import Patch
 from fhirstore.record import Record
 from fhirstore.validation import Validator
 
@@ -26,12 +29,20 @@ class Moved(Exception):
 
 
 def part_of(
-    plan: Planned, keys: Keyspace, lines: list[Line], *, validator: Validator, skip_unchanged: bool = False
+    plan: Planned,
+    keys: Keyspace,
+    lines: list[Line],
+    *,
+    validator: Validator,
+    patch: Callable[[Entry], Patch],
+    skip_unchanged: bool = False,
 ) -> Part:
-    """`lines`: where is noted what the part comes to. It raises FhirError with the entry's place; Moved."""
+    """`lines`: where is noted what the part comes to. `patch`: what a PATCH entry carries.
+
+    It raises FhirError with the entry's place; Moved."""
     assert plan.id is not None  # noqa: S101 - it writes
     try:
-        decide = _decide(plan.entry, plan.id, validator, skip_unchanged)
+        decide = _decide(plan.entry, plan.id, validator, patch, skip_unchanged)
     except FhirError as error:
         raise blame(error, plan.entry.place) from None
     return Part(keys.resource(plan.type, plan.id), _noting(plan, decide, lines), fresh=plan.fresh)
@@ -45,7 +56,9 @@ def result_of(plan: Planned, outcome: Outcome) -> Result:
     return Result(plan.entry, version)
 
 
-def _decide(entry: Entry, id_: str, validator: Validator, skip_unchanged: bool) -> Decide:
+def _decide(
+    entry: Entry, id_: str, validator: Validator, patch: Callable[[Entry], Patch], skip_unchanged: bool
+) -> Decide:
     expected, excluded = if_match(entry), if_none_match(entry)
 
     def build(version: int, t: int) -> bytes:  # not a Template: a bundle's resources are held once, not twice
@@ -56,7 +69,7 @@ def _decide(entry: Entry, id_: str, validator: Validator, skip_unchanged: bool) 
             return resources.deletion(expected, if_none_match=excluded)
         case "patch":
             return resources.patching(
-                patch_in(entry.resource or {}),
+                patch(entry),
                 validator,
                 expected,
                 if_none_match=excluded,
@@ -77,7 +90,7 @@ def _noting(plan: Planned, decide: Decide, lines: list[Line]) -> Decide:
             raise Moved
         try:
             if plan.criteria is not None and not plan.matched and current is not None and not current.deleted:
-                raise VersionConflict("No resource matches, and this id is taken", current=current.version)
+                raise taken(current.version)
             draft = decide(current)
         except FhirError as error:
             raise blame(error, plan.entry.place) from None

@@ -5,18 +5,25 @@ https://hl7.org/fhir/R4/http.html#brules: "each entry is treated as if an indivi
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from fhirstore import json
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.preconditions import if_match, if_none_match, not_modified
-from fhirstore.bundles.results import Result
+from fhirstore.bundles.results import Result, refuse_more_requests
 from fhirstore.conditions import IfMatch, VersionIds
+from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import Unsupported
-from fhirstore.patch import Patch, patch_in
+from fhirstore.objects.base import ObjectStore
+from fhirstore.objects.counted import CountedStore
+from fhirstore.patch import Patch
 from fhirstore.resources import Version
+from fhirstore.validation.references import refuse_references_by_search
+
+_LARGE_AT_ONCE = 8  # searches and the like, each with many requests under way, which the event loop serves in turn
 
 
 class Interactions(Protocol):
@@ -93,23 +100,57 @@ class Interactions(Protocol):
 
 
 class Performer:
-    """Does single entries on `store`.
+    """Does single entries on `store`; reads on what `reading` makes of `objects` that count what they take together.
 
     Where the batch has an Idempotency-Key, each of its creates has a key of its own, made of that one and the entry's
     place: so it creates nothing again even where its receipt is missing (see `once`).
     """
 
-    def __init__(self, store: Interactions, options: BundleOptions) -> None:
+    def __init__(
+        self,
+        store: Interactions,
+        options: BundleOptions,
+        *,
+        definitions: Definitions,
+        patch: Callable[[Entry], Patch],
+        objects: ObjectStore,
+        reading: Callable[[ObjectStore], Interactions],
+    ) -> None:
+        """`patch`: what a PATCH entry carries."""
         self._store = store
+        self._objects = objects
+        self._reading = reading
+        self._counted: tuple[CountedStore, Interactions] | None = None
+        self._most = options.max_requests
+        self._gate = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._definitions = definitions
+        self._patch = patch
         self._answer = options.answer
         self._key = options.idempotency_key
         self._skip = options.skip_unchanged
         self._delete_several = options.delete_several
 
+    def read_anew(self) -> None:
+        """Count from nothing what is read from here on: a transaction tries its reads before it does them."""
+        self._counted = None
+
+    def _reads(self) -> Interactions:
+        """The store for one more read. Raises ContentTooLarge where those before it took too many requests.
+
+        Those under way are not cut off: each is bounded by itself.
+        """
+        if self._counted is None:
+            objects = CountedStore(self._objects)
+            self._counted = objects, self._reading(objects)
+        objects, store = self._counted
+        refuse_more_requests(objects.reads, self._most)
+        return store
+
     async def __call__(self, entry: Entry) -> Result:
         """Raises FhirStoreError."""
-        if entry.interaction in ("search", "history"):
-            return Result(entry, content=await self._answered(entry))
+        if entry.interaction in ("search", "history", "operation"):
+            content = await self._answered(entry)
+            return Result(entry, content=content or None, not_modified=not content)
         assert entry.type is not None  # noqa: S101 - only searches and histories are about no type
         if entry.interaction == "create":
             return await self._create(entry, entry.type)
@@ -126,9 +167,9 @@ class Performer:
         assert entry.type is not None  # noqa: S101 - reads have both
         assert entry.id is not None  # noqa: S101
         if entry.version is not None:
-            version = await self._store.vread(entry.type, entry.id, entry.version)
+            version = await self._reads().vread(entry.type, entry.id, entry.version)
         else:
-            version = await self._store.read(entry.type, entry.id)
+            version = await self._reads().read(entry.type, entry.id)
         result = Result(entry, version, not_modified=not_modified(entry, version))
         if entry.criteria and not result.not_modified:
             return replace(result, content=await self._answered(entry))
@@ -137,25 +178,28 @@ class Performer:
     async def _answered(self, entry: Entry) -> bytes:
         if self._answer is None:
             raise Unsupported(
-                "Search and history as entries need somebody who answers them", expression=entry.at("url")
+                "Searches, histories and operations as entries need somebody who answers them",
+                expression=entry.at("url"),
             )
-        return await self._answer(entry)
+        async with self._gate:
+            return await self._answer(entry, self._reads())
 
     async def _create(self, entry: Entry, type_: str) -> Result:
         if entry.if_none_exist is not None:
-            return Result(entry, await self._store.create(_body(entry), type=type_, if_none_exist=entry.if_none_exist))
+            body = self._body(entry)
+            return Result(entry, await self._store.create(body, type=type_, if_none_exist=entry.if_none_exist))
         key = None if self._key is None else f"{self._key}#{entry.index}"
-        return Result(entry, await self._store.create(_body(entry), type=type_, idempotency_key=key))
+        return Result(entry, await self._store.create(self._body(entry), type=type_, idempotency_key=key))
 
     async def _write(self, entry: Entry, type_: str, id_: str) -> Version | None:
         store, skip, expected, excluded = self._store, self._skip, if_match(entry), if_none_match(entry)
         if entry.interaction == "delete":
             return await store.delete(type_, id_, if_match=expected, if_none_match=excluded)
         if entry.interaction == "patch":
-            patch = patch_in(entry.resource or {})
+            patch = self._patch(entry)
             return await store.patch(type_, id_, patch, if_match=expected, if_none_match=excluded, skip_unchanged=skip)
         return await store.update(
-            _body(entry), type=type_, id=id_, if_match=expected, if_none_match=excluded, skip_unchanged=skip
+            self._body(entry), type=type_, id=id_, if_match=expected, if_none_match=excluded, skip_unchanged=skip
         )
 
     async def _delete_matching(self, entry: Entry, type_: str, criteria: str) -> Result:
@@ -168,16 +212,18 @@ class Performer:
         if entry.interaction == "delete":
             return await store.conditional_delete(type_, criteria, if_match=expected, if_none_match=excluded)
         if entry.interaction == "patch":
-            patch = patch_in(entry.resource or {})
+            patch = self._patch(entry)
             return await store.conditional_patch(
                 type_, criteria, patch, if_match=expected, if_none_match=excluded, skip_unchanged=skip
             )
         return await store.conditional_update(
-            _body(entry), criteria, type=type_, if_match=expected, if_none_match=excluded, skip_unchanged=skip
+            self._body(entry), criteria, type=type_, if_match=expected, if_none_match=excluded, skip_unchanged=skip
         )
 
-
-def _body(entry: Entry) -> bytes:
-    """The entry's resource as a body of its own."""
-    assert entry.resource is not None  # noqa: S101 - entries that need one have one
-    return json.encode(entry.resource)
+    def _body(self, entry: Entry) -> bytes:
+        """The entry's resource as a body of its own. Raises InvalidResource where it has a reference by search."""
+        assert entry.resource is not None  # noqa: S101 - entries that need one have one
+        body = entry.body
+        if b"?" in body:
+            refuse_references_by_search(self._definitions, entry.resource)
+        return body

@@ -2,10 +2,12 @@
 
 | entry | no match | one | several |
 |---|---|---|---|
-| POST with ifNoneExist | created | left as it is, 200 | refused |
+| POST with ifNoneExist | created, but for one that another entry's resource matches | left as it is, 200 | refused |
 | PUT [type]?criteria | created, under the id in the resource if there is one | updated | refused |
 | PATCH [type]?criteria | refused | patched | refused |
 | DELETE [type]?criteria | nothing to do | deleted | refused |
+
+What is created, or updated, on criteria must meet them itself.
 
 https://hl7.org/fhir/R4/http.html#ccreate, #cond-update, #3.1.0.7.1
 """
@@ -15,12 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fhirstore import resources
+from fhirstore import json, resources
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.references import Target
 from fhirstore.errors import InvalidResource, MultipleMatches, NotFound
 from fhirstore.resources import Version
 from fhirstore.search.criteria import Criteria
+from fhirstore.search.own_criteria import how_read, refuse_unmet
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,8 @@ class Planned:
 
     `id`: None where there is nothing to do (a delete that matches nothing). `fresh`: the id was made up here.
     `found`: what a conditional create found: it stays as it is. `criteria`: of a conditional entry; `matched`: they
-    were met by this very resource, else by none.
+    were met by this very resource, else by none. `same_as`: the index of the entry that makes the resource which a
+    conditional create is answered with.
     """
 
     entry: Entry
@@ -39,10 +43,11 @@ class Planned:
     found: Version | None = None
     criteria: Criteria | None = None
     matched: bool = False
+    same_as: int | None = None
 
     @property
     def writes(self) -> bool:
-        return self.id is not None and self.found is None
+        return self.id is not None and self.found is None and self.same_as is None
 
     @property
     def target(self) -> Target | None:
@@ -51,7 +56,7 @@ class Planned:
             return None
         if self.found is not None:
             return Target(f"{self.type}/{self.id}", self.found.version_id)
-        return Target(f"{self.type}/{self.id}", 1 if self.fresh else None)
+        return Target(f"{self.type}/{self.id}", 1 if self.fresh or self.same_as is not None else None)
 
 
 def criteria_of(entry: Entry) -> str | None:
@@ -76,14 +81,16 @@ def plan_entry(
         return _matching(entry, entry.type, matches[0], criteria)
     if entry.interaction == "create":
         _content(entry, entry.type)
-        return Planned(entry, entry.type, new_id(), fresh=True, criteria=criteria)
+        return _meeting(Planned(entry, entry.type, new_id(), fresh=True, criteria=criteria))
     if entry.interaction == "update":
         content = _content(entry, entry.type)
         if entry.id is None and content.get("id") is None:
-            return Planned(entry, entry.type, new_id(), fresh=True, criteria=criteria)
-        return Planned(entry, entry.type, resources.id_for_update(content, entry.type, entry.id), criteria=criteria)
+            return _meeting(Planned(entry, entry.type, new_id(), fresh=True, criteria=criteria))
+        id_ = resources.id_for_update(content, entry.type, entry.id)
+        return _meeting(Planned(entry, entry.type, id_, criteria=criteria))
     if entry.id is None and entry.interaction == "patch":
-        raise NotFound("No resource matches these criteria", expression=entry.at("url"))
+        read = "" if criteria is None else f"; {how_read(criteria.identifiers)}"
+        raise NotFound(f"No resource matches these criteria{read}", expression=entry.at("url"))
     return Planned(entry, entry.type, entry.id)
 
 
@@ -99,7 +106,15 @@ def _matching(entry: Entry, type_: str, match: Version, criteria: Criteria | Non
                 code="invalid",
                 expression=(f"{entry.place}.resource.id",),
             )
+        return _meeting(Planned(entry, type_, match.id, criteria=criteria, matched=True))
     return Planned(entry, type_, match.id, criteria=criteria, matched=True)
+
+
+def _meeting(plan: Planned) -> Planned:
+    """The same, if what it writes meets the criteria, if there are any. Raises InvalidResource."""
+    if plan.criteria is not None and plan.id is not None:
+        refuse_unmet(plan.criteria, plan.type, plan.id, json.encode(plan.entry.resource or {}))
+    return plan
 
 
 def _content(entry: Entry, type_: str) -> dict[str, object]:

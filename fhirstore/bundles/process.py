@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
-from fhirstore.bundles.batch import run_batch
-from fhirstore.bundles.entries import entries_of, parse_entries
+from fhirstore.bundles.batch import created_in, patch_of, run_batch
+from fhirstore.bundles.entries import Entry, entries_of, parse_entries
+from fhirstore.bundles.envelope import check_bundle, checked, fully_checked
 from fhirstore.bundles.once import Once
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.perform import Interactions, Performer
@@ -14,10 +16,13 @@ from fhirstore.bundles.receipts import digest
 from fhirstore.bundles.results import BundleResult
 from fhirstore.bundles.transaction import Transaction
 from fhirstore.engine import Engine
+from fhirstore.errors import FhirError
 from fhirstore.json import JsonObject
+from fhirstore.objects.base import ObjectStore
 from fhirstore.tenancy import Place
 
 KINDS = ("batch", "transaction")
+_FEW = 32  # entries that are read in no time
 
 
 async def process(
@@ -26,23 +31,48 @@ async def process(
     *,
     engine: Engine,
     place: Place,
+    reading: Callable[[ObjectStore], Interactions],
     options: BundleOptions | None = None,
     kinds: Sequence[str] = KINDS,
 ) -> BundleResult:
-    """Process `bundle`, whose type must be one of `kinds`.
+    """Process `bundle`, whose type must be one of `kinds`. `reading`: the same store on other objects.
 
     Raises InvalidResource, ContentTooLarge; for a transaction, what any of its entries raises.
     """
     options = options or BundleOptions()
     entries = entries_of(bundle, kinds=kinds, limit=options.max_entries)
     facts = engine.validator.definitions
-    parsed = parse_entries(entries, base_url=options.base_url, types=facts.resources)
-    perform = Performer(store, options)
+    asked = (bundle, entries, engine, options)
+    # in a thread where they are many, so that other requests go on meanwhile
+    parsed = await asyncio.to_thread(_read, *asked) if len(entries) > _FEW else _read(*asked)
+    created = created_in(parsed)
+    perform = Performer(
+        store,
+        options,
+        definitions=facts,
+        patch=lambda entry: patch_of(entry, created, facts),
+        objects=place.objects,
+        reading=reading,
+    )
     key = options.idempotency_key
-    once = None if key is None else Once(engine, place, key, digest(bundle))
+    once = None
+    if key is not None:
+        many = len(entries) > _FEW
+        once = Once(engine, place, key, await asyncio.to_thread(digest, bundle) if many else digest(bundle))
     if bundle["type"] == "batch":
         async with nullcontext() if once is None else once.turn():
             done = await run_batch(parsed, perform, definitions=facts, options=options, once=once)
         return BundleResult("batch", done)
     transaction = Transaction(engine, place, perform, options, once)
     return BundleResult("transaction", await transaction.run(parsed))
+
+
+def _read(
+    bundle: JsonObject, entries: Sequence[object], engine: Engine, options: BundleOptions
+) -> list[Entry | FhirError]:
+    """Each entry as a request, or what is wrong with it. Raises what is wrong with the Bundle itself."""
+    validator = engine.validator
+    check_bundle(bundle, validator)
+    parsed = parse_entries(entries, base_url=options.base_url, types=validator.definitions.resources)
+    parsed = checked(parsed, entries, validator)
+    return fully_checked(parsed, bundle, entries, validator) if validator.level == "full" else parsed

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from fhirstore.definitions.facts import Definitions, Type
+from fhirstore.errors import InvalidResource
 from fhirstore.json import JsonObject
 
 _SEARCH = re.compile(r"[A-Z][A-Za-z]+\?.+")
@@ -57,6 +58,11 @@ class Link:
         """Write another text there."""
         self.holder[self.key] = text  # type: ignore[index]  # a list's key is an int, an object's a str
 
+    def names_one_of(self, full_urls: Collection[str]) -> bool:
+        """Does it, as it is now, name an entry by its urn? No reference may be stored like that."""
+        text = self.holder[self.key]  # type: ignore[index]  # as above
+        return isinstance(text, str) and not self.narrative and text.startswith("urn:") and _parts(text)[0] in full_urls
+
 
 Resolve: TypeAlias = Callable[[str], Target | None]
 """What a fullUrl, or a search, stands for; None: nothing that this transaction knows."""
@@ -73,6 +79,29 @@ def find_links(
 ) -> Iterator[Link]:
     """The places of `resource` that `rewrite` may change. `base`: as `base_of` its entry's fullUrl."""
     return _Walk(full_urls, base, definitions).resource(resource)
+
+
+def is_search(text: str) -> bool:
+    """Is this text, as a reference, one by search (`Practitioner?identifier=…`)?"""
+    return _SEARCH.fullmatch(text) is not None
+
+
+def unresolved(path: str) -> InvalidResource:
+    """What is raised for a link that still names an entry by its urn. `path`: where it is."""
+    return InvalidResource(
+        "This refers to an entry of which nothing is left to refer to: it deletes, or there is nothing to delete",
+        code="not-found",
+        expression=(path,),
+    )
+
+
+def only_in_a_transaction(path: str) -> InvalidResource:
+    """What is raised for a reference by search that nothing resolves. `path`: where it is."""
+    return InvalidResource(
+        "A reference by search (Type?query) is resolved in a transaction only; send one, or refer to Type/id",
+        code="not-supported",
+        expression=(path,),
+    )
 
 
 def rewrite(link: Link, resolve: Resolve, *, base: str) -> None:

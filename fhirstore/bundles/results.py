@@ -54,6 +54,16 @@ def refuse_more(brought: int, limit: int) -> None:
         )
 
 
+def refuse_more_requests(asked: int, limit: int) -> None:
+    """Raises ContentTooLarge once what the entries of one Bundle read took so many storage requests."""
+    if asked >= limit:
+        raise ContentTooLarge(
+            f"What this Bundle reads takes more than {limit:,} storage requests (FHIRSTORE_MAX_BUNDLE_REQUESTS); send"
+            " fewer entries that search, count or look up",
+            code="too-costly",
+        )
+
+
 def blame(error: FhirError, place: str) -> FhirError:
     """The same error, its issues saying that it is of the entry at `place` (`Bundle.entry[3]`)."""
     error.issues = tuple([_placed(issue, place) for issue in error.issues])

@@ -20,10 +20,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from fhirstore.bundles.conditional import plan_all, questions, refuse_two_of_one, wanted
+from msgspec.structs import replace
+
+from fhirstore.bundles.conditional import created_once, plan_all, questions, refuse_two_of_one, wanted
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.linking import Linking
-from fhirstore.bundles.lookup import look_up
+from fhirstore.bundles.lookup import Answers, look_up
 from fhirstore.bundles.once import Once
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.order import refuse_overlaps, refuse_same_full_urls
@@ -39,12 +41,14 @@ from fhirstore.commit.drive import drive
 from fhirstore.commit.reading import look
 from fhirstore.commit.transaction import Part
 from fhirstore.engine import Engine
-from fhirstore.errors import Contention, FhirError, FhirStoreError, Gone
+from fhirstore.errors import Contention, FhirError, FhirStoreError, Gone, Unsupported
 from fhirstore.identity.guard import Exclusive, Matched
+from fhirstore.resources import Version
 from fhirstore.tenancy import Place
 from fhirstore.validation.integrity import not_there, refuse_dangling, relative_references
 
 _ATTEMPTS = 8
+_READ_ONLY = frozenset({"metadata", "_search", "$validate"})
 _FEW = 32  # entries that are read or validated in no time
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -81,19 +85,31 @@ class Transaction:
         release = self.engine.validator.definitions.release
         besides = Counter(entry.type for entry in writes if entry.type and entry.interaction in ("update", "delete"))
         answers = await look_up(self.place, asked, besides=besides, options=self.options, release=release)
-        planned = plan_all(writes, answers, self.engine.ids.new)
-        refuse_overlaps((plan.entry, plan.type, plan.id) for plan in planned if plan.writes and plan.id is not None)
-        written = Written(planned if asked else ())
-        refuse_two_of_one(planned, written)
-        linking.resolve(planned, written, answers)
+        planned = await _beside_the_loop(len(writes), self._plan, writes, linking, answers)
         await self._check(planned)
         reads = [entry for entry in entries if not entry.writes]
         results = await self._tried(reads, planned)
         if any(plan.writes for plan in planned) or self.once is not None:
-            results = await self._commit(entries, planned)
+            results = await self._commit(entries, planned, linking)
             results |= await self._read(reads)
-        results |= {plan.entry.index: Result(plan.entry, plan.found) for plan in planned if not plan.writes}
+        for plan in planned:
+            if plan.same_as is not None:
+                results[plan.entry.index] = Result(plan.entry, _as_it_is(results[plan.same_as].version))
+            elif not plan.writes:
+                results[plan.entry.index] = Result(plan.entry, plan.found)
         return tuple([results[entry.index] for entry in entries])
+
+    def _plan(self, writes: Sequence[Entry], linking: Linking, answers: Answers) -> list[Planned]:
+        """Which resource each of these entries is about; the links of all are rewritten. Raises FhirError."""
+        planned = plan_all(writes, answers, self.engine.ids.new)
+        written = Written(planned if answers else ())
+        planned = created_once(planned, written)
+        if any(plan.same_as is not None for plan in planned):
+            written = Written(planned)
+        refuse_overlaps((plan.entry, plan.type, plan.id) for plan in planned if plan.writes and plan.id is not None)
+        refuse_two_of_one(planned, written)
+        linking.resolve(planned, written, answers)
+        return planned
 
     async def _check(self, planned: Sequence[Planned]) -> None:
         """Validate what is written; beside the event loop where it is much. Raises all that is wrong, together."""
@@ -137,13 +153,17 @@ class Transaction:
 
     # --- writing --------------------------------------------------------------------------------------------
 
-    async def _commit(self, entries: Sequence[Entry], planned: Sequence[Planned]) -> dict[int, Result]:
+    async def _commit(
+        self, entries: Sequence[Entry], planned: Sequence[Planned], linking: Linking
+    ) -> dict[int, Result]:
         lines: list[Line] = [None] * len(entries)
         for plan in planned:
             if plan.found is not None:
                 lines[plan.entry.index] = (plan.type, plan.found.id, plan.found.version_id, False)
+            elif plan.same_as is not None and plan.id is not None:
+                lines[plan.entry.index] = (plan.type, plan.id, 1, False)
         writes = [plan for plan in planned if plan.writes]
-        parts = [self._part(plan, lines) for plan in writes]
+        parts = [self._part(plan, lines, linking) for plan in writes]
         if self.once is not None:
             keys = self.once.keys
             parts.append(Part(keys, writing(keys.id, self.once.body, lines), fresh=True))
@@ -154,9 +174,9 @@ class Transaction:
             outcomes = await self.engine.transact(self.place, parts)
         return {plan.entry.index: result_of(plan, outcome) for plan, outcome in zip(writes, outcomes, strict=False)}
 
-    def _part(self, plan: Planned, lines: list[Line]) -> Part:
+    def _part(self, plan: Planned, lines: list[Line], linking: Linking) -> Part:
         skip, validator = self.options.skip_unchanged, self.engine.validator
-        return part_of(plan, self.place.keys, lines, validator=validator, skip_unchanged=skip)
+        return part_of(plan, self.place.keys, lines, validator=validator, patch=linking.patch, skip_unchanged=skip)
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -183,6 +203,7 @@ class Transaction:
         """The results of entries that read, errors included."""
         results: dict[int, Result] = {}
         size = 0
+        self.perform.read_anew()
 
         async def result(entry: Entry) -> None:
             nonlocal size
@@ -211,12 +232,26 @@ def _readable(parsed: Sequence[Entry | FhirError]) -> list[Entry]:
     entries = [entry for entry in parsed if isinstance(entry, Entry)]
     for entry in entries:
         try:
+            _refuse_operation(entry)
             if_match(entry)
             if_none_match(entry)
         except FhirError as error:
             wrong.append(error)
     _raise_together(wrong)
     return entries
+
+
+def _refuse_operation(entry: Entry) -> None:
+    """Raises Unsupported for an operation that might write: it would stay done where the transaction fails."""
+    if entry.interaction == "operation" and entry.path.rpartition("/")[2] not in _READ_ONLY:
+        raise Unsupported(
+            "This operation cannot be part of a transaction here; call it on its own", expression=entry.at("url")
+        )
+
+
+def _as_it_is(version: Version | None) -> Version | None:
+    """The version that another entry created, as this one finds it."""
+    return None if version is None else replace(version, created=False)
 
 
 def _raise_together(wrong: Sequence[FhirError]) -> None:

@@ -26,7 +26,7 @@ from fhirstore.commit.intents import base_for
 from fhirstore.commit.messages import Pause, Protocol
 from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Draft, Outcome, write
-from fhirstore.errors import Contention, FhirStoreError, InvalidResource, MultipleMatches, VersionConflict
+from fhirstore.errors import Contention, FhirStoreError, IdTaken, InvalidResource, MultipleMatches
 from fhirstore.identity.claim import Claim, Held, release, take
 from fhirstore.keyspace import Keyspace, ResourceKeys
 from fhirstore.record import Record
@@ -34,7 +34,7 @@ from fhirstore.search.candidates import Match, find, find_or_be_sure
 from fhirstore.search.criteria import Criteria, for_creation
 
 DecideFor = Callable[[str], Decide]
-"""Given the id, what to do about a resource."""
+"""Given the id, what to do about a resource. What it raises is raised before anything is claimed or written."""
 
 
 class _Moved(FhirStoreError):
@@ -73,8 +73,10 @@ def update_matching(
 ) -> Protocol[Done]:
     """Make the next version of what matches; where nothing does, create, under `id` (that in the body) if there is one.
 
-    Raises InvalidResource (another id matches), VersionConflict (nothing matches, but `id` is taken), and as
-    `create_unless`.
+    Raises InvalidResource (another id matches), IdTaken (nothing matches, but `id` is taken), and as `create_unless`.
+    What is there under `id` does not meet the criteria, and the request does not show that its client knows it. So it
+    is not updated, in R4 either, where "the server treats the interaction as an Update as Create interaction (or
+    rejects it …)"; R5 says 409.
     """
     for_creation(criteria)
     for n in range(context.rules.attempts):
@@ -133,6 +135,7 @@ def _create(
     """Claim, look again, create by one attempt. None: others were there, or it failed; nothing was written."""
     type_ = criteria.type or ""
     resource = keys.resource(type_, id or context.ids.new())
+    decide = decide_for(resource.id)
     base = NOTHING if id is None else (yield from _vacant(resource, context))
     wanted = Claim(context.ids.new(), resource.id, base.etag, base.version + 1)
     held: list[Held] = []
@@ -147,7 +150,7 @@ def _create(
         return None
     once = replace(context, rules=replace(context.rules, attempts=1))
     try:
-        outcome = yield from write(resource, decide_for(resource.id), context=once, remembered=base)
+        outcome = yield from write(resource, decide, context=once, remembered=base)
     except Contention:
         yield from _release(held, context)
         return None
@@ -155,12 +158,21 @@ def _create(
 
 
 def _vacant(resource: ResourceKeys, context: Context) -> Protocol[Base]:
-    """What to create upon: nothing, or a tombstone. Raises VersionConflict where the id is taken."""
+    """What to create upon: nothing, or a tombstone. Raises IdTaken."""
     base = yield from base_for(resource, context)
     if base.shown is not None and not base.shown.deleted:
-        raise VersionConflict("Nothing matches, but the id in the body is taken", current=base.version)
+        raise taken(base.version)
     # A hold is over when `base_for` returns; without it, the attempt builds on exactly what the claim names.
     return base if base.record is None else replace(base, record=replace(base.record, hold=0))
+
+
+def taken(version: int) -> IdTaken:
+    """What is raised where nothing matches, and the id in the body has a resource, in this version."""
+    return IdTaken(
+        "Nothing matches the criteria, but a resource has the id in the body already; to update that one, PUT it to"
+        " [type]/[id], with If-Match",
+        current=version,
+    )
 
 
 def _release(held: Sequence[Held], context: Context) -> Protocol[None]:

@@ -12,8 +12,9 @@ from typing import TypeAlias
 from fhirstore.patch.carried import patch_in
 from fhirstore.patch.fhirpath_patch import FhirPathPatch
 from fhirstore.patch.json_patch import JsonPatch
+from fhirstore.patch.linked import CarriedPatch, LinkedPatch, texts
 from fhirstore.patch.merge_patch import MergePatch
 
-Patch: TypeAlias = JsonPatch | MergePatch | FhirPathPatch
+Patch: TypeAlias = CarriedPatch | LinkedPatch
 
-__all__ = ["FhirPathPatch", "JsonPatch", "MergePatch", "Patch", "patch_in"]
+__all__ = ["CarriedPatch", "FhirPathPatch", "JsonPatch", "LinkedPatch", "MergePatch", "Patch", "patch_in", "texts"]

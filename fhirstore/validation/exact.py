@@ -35,6 +35,10 @@ class ExactPass:
         """Everything wrong with a resource, in the order of its members."""
         return self._resource(resource, "", may_contain=True)
 
+    def errors_of_part(self, part: JsonObject, type: str, path: str) -> Iterator[Issue]:
+        """Everything wrong with an object of some type, which stands at `path`."""
+        return self._object(part, path, self._types[type])
+
     # --- resources and objects ------------------------------------------------------------------------------
 
     def _resource(self, value: object, path: str, *, may_contain: bool) -> Iterator[Issue]:

@@ -34,11 +34,28 @@ class FastPass:
         self._types: dict[str, Predicate] = {}
         self._resources = _ByType(self, may_contain=True)
         self._contained = _ByType(self, may_contain=False)
+        self._parts: dict[tuple[str, str], Predicate] = {}
 
     def accepts(self, resource: JsonObject) -> bool:
         """True: the resource is right. False: it may be wrong."""
         try:
             return bool(self._any_resource(resource))
+        except (KeyError, TypeError, AttributeError, RecursionError):
+            return False
+
+    def accepts_part(self, part: JsonObject, type: str, apart: str) -> bool:
+        """As `accepts`, of an object of some type, whatever its member `apart` is like."""
+        predicate = self._parts.get((type, apart))
+        if predicate is None:
+            type_ = self._rules.definitions.types[type]
+            members: dict[str, Predicate] = {}
+            if type_.kind == "resource":
+                members["resourceType"] = frozenset({type}).__contains__
+            self._fill(members, type_)
+            members[apart] = _anything
+            predicate = self._parts[type, apart] = _object(members, *_demands(type_))
+        try:
+            return bool(predicate(part))
         except (KeyError, TypeError, AttributeError, RecursionError):
             return False
 
@@ -121,6 +138,10 @@ class _ByType(dict[object, Predicate]):
             raise KeyError
         predicate = self[name] = self._fast.resource(name, may_contain=self._may_contain)
         return predicate
+
+
+def _anything(_: object) -> object:
+    return True
 
 
 def _demands(type_: Type) -> tuple[tuple[str, ...], _Choices]:

@@ -51,6 +51,16 @@ class Validator:
             raise RulesBroken(issues)
         return padded
 
+    def check_part(self, part: JsonObject, type: str, path: str, *, apart: str) -> None:
+        """The same for the structure of an object of some type (`Bundle.entry`) that stands at `path`, but for what its
+        member `apart` holds, which is checked on its own. Raises RulesBroken."""
+        if self.level == "off" or self._fast.accepts_part(part, type, apart):
+            return
+        rest = {name: value for name, value in part.items() if name != apart}
+        issues = tuple(islice(self._exact.errors_of_part(rest, type, path), MOST_ISSUES))
+        if issues:
+            raise RulesBroken(issues)
+
     def issues(self, resource: JsonObject) -> tuple[Issue, ...]:
         """All errors and warnings; of more than 1,000 the first, and how many there are beyond. Pads, as `check`."""
         found = self._all(resource)

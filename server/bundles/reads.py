@@ -1,20 +1,25 @@
-"""Searches and histories as entries of a Bundle: asked of the routes that answer them on their own.
+"""Searches, histories and operations as entries of a Bundle: asked of the routes that answer them on their own.
 
-So an entry `Patient?_id=1` gets the very Bundle that GET [base]/Patient?_id=1 gets, always as JSON, since it becomes
-part of one.
+So an entry `Patient?_id=1` gets the very Bundle that GET [base]/Patient?_id=1 gets, `metadata` the CapabilityStatement
+and `Patient/$validate` its OperationOutcome, always as JSON, since it becomes part of one; and what is refused on its
+own is refused with the same status.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 from msgspec import structs
 from starlette.exceptions import HTTPException
+from starlette.types import Message
 
-from fhirstore import BundleEntry
-from fhirstore.errors import InvalidResource, Unsupported
+from fhirstore import BundleEntry, TenantStore
 from server.call import FHIR_PATH, Call
 from server.content.representation import AS_STORED, wanted
+from server.outcome import issue_code
+from server.paths import Paths
+from server.refusal import Refused, RefusedEntry
 
 _KEPT = (b"host", b"prefer")
 
@@ -24,32 +29,62 @@ class Answers:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._handlers = {route.path: route.handler for route in call.table if route.method == "GET"}
 
-    async def __call__(self, entry: BundleEntry) -> bytes:
-        """The answer's body. Raises FhirError."""
-        call = self._call
-        template, path = "", ""
-        parameters = {name: value for name, value in call.parameters.items() if name == "tenant"}
-        for name, value in (("type", entry.type), ("id", entry.id)):
-            if value is not None:
-                template, path = f"{template}/{{{name}}}", f"{path}/{value}"
-                parameters[name] = value
-        if entry.interaction == "history":
-            template, path = f"{template}/_history", f"{path}/_history"
-        elif entry.version is not None:
-            template, path = f"{template}/_history/{{vid}}", f"{path}/_history/{entry.version}"
-            parameters["vid"] = str(entry.version)
+    @cached_property
+    def _paths(self) -> Paths:
+        return Paths(self._call.table, release=self._call.release)
+
+    async def __call__(self, entry: BundleEntry, tenant: object) -> bytes:
+        """The answer's body; empty where it is 304. `tenant`: the store to ask. Raises FhirError."""
+        assert isinstance(tenant, TenantStore)  # noqa: S101 - one that counts what the Bundle reads
+        try:
+            return await self._answer(entry, tenant)
+        except HTTPException as refused:
+            code = issue_code(refused)
+            raise RefusedEntry(
+                refused.detail, status=refused.status_code, code=code, expression=entry.at("url")
+            ) from refused
+
+    async def _answer(self, entry: BundleEntry, tenant: TenantStore) -> bytes:
+        call, path = self._call, _path(entry)
+        method = "GET" if entry.method == "HEAD" else entry.method
+        endpoint = self._paths.find(path, method)
+        handler = endpoint.handlers.get(method)
+        if handler is None:
+            raise Refused(405, f"{method} is not possible here; allowed: {endpoint.allow}")
+        parameters = {**call.parameters, **endpoint.parameters}
         query = (entry.criteria or "").encode()
         form = wanted(query, {}, call.release)
         if form.media != AS_STORED.media or form.pretty:
             form = replace(form, media=AS_STORED.media, content_type=AS_STORED.content_type, pretty=False)
-        scope = {**call.scope, "method": "GET", "path": f"{FHIR_PATH}{path}", "query_string": query}
+        scope = {**call.scope, "method": method, "path": f"{FHIR_PATH}{path}", "query_string": query}
         headers = {name: call.headers[name] for name in _KEPT if name in call.headers}
-        asked = structs.replace(call, scope=scope, headers=headers, parameters=parameters, representation=form)
-        try:
-            response = await self._handlers[template](asked)
-        except HTTPException as refused:
-            kind = Unsupported if refused.status_code == 501 else InvalidResource
-            raise kind(refused.detail, expression=entry.at("url")) from refused
-        return bytes(response.body)
+        body = entry.body
+        if entry.interaction == "operation":
+            headers |= {b"content-type": AS_STORED.content_type} if body else {}
+            headers |= {} if entry.if_none_match is None else {b"if-none-match": entry.if_none_match.encode()}
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        asked = structs.replace(
+            call,
+            scope=scope,
+            receive=receive,
+            headers=headers,
+            parameters=parameters,
+            tenant=tenant,
+            representation=form,
+        )
+        response = await handler(asked)
+        return b"" if response.status_code == 304 else bytes(response.body)
+
+
+def _path(entry: BundleEntry) -> str:
+    """Below the base, with a slash at its start, or empty."""
+    if entry.interaction == "operation":
+        return f"/{entry.path}"
+    path = "".join(f"/{part}" for part in (entry.type, entry.id) if part is not None)
+    if entry.interaction == "history":
+        return f"{path}/_history"
+    return path if entry.version is None else f"{path}/_history/{entry.version}"

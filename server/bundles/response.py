@@ -9,6 +9,7 @@ https://hl7.org/fhir/R4/http.html#transaction-response · https://hl7.org/fhir/R
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
 from http import HTTPStatus
@@ -28,12 +29,16 @@ from server.prefer import applied, returned
 from server.refusal import Refused
 
 _encode = msgspec.json.Encoder().encode
+_FEW = 256  # entries
 _PIECE = 1 << 16  # bytes that go out at once, at least, while there are more
 
 
 async def bundle_response(call: Call, result: BundleResult) -> Response:
     """The answer to the Bundle that `call` brought."""
-    pieces, wish = list(_bundle(call, result)), returned(call)
+    wish = returned(call)
+    # beside the event loop where there is much to write, which goes on meanwhile
+    many = len(result.results) > _FEW
+    pieces = await asyncio.to_thread(list, _bundle(call, result)) if many else list(_bundle(call, result))
     response: Response = PiecesResponse(pieces, AS_STORED.content_type)
     if call.representation is not AS_STORED:
         with suppress(Refused):  # it is done, so it is answered: as JSON where a resource in it has no XML
@@ -86,7 +91,7 @@ def _entry(call: Call, one: EntryResult, wish: str | None, base_url: str) -> Ite
             response["location"] = f"{version.type}/{version.id}/_history/{version.version_id}"
         response["etag"] = etag(version.version_id)
         response["lastModified"] = instant(version.last_updated)
-    shown = wish == "representation" if entry.writes else entry.method == "GET" and not one.not_modified
+    shown = wish == "representation" if entry.writes else entry.method != "HEAD" and not one.not_modified
     if shown and version is not None and not version.deleted:
         url = _encode(f"{base_url}/{version.type}/{version.id}")
         yield b'{"fullUrl":%s,"resource":' % url

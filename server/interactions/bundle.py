@@ -16,7 +16,8 @@ from server.preconditions import idempotency_key
 async def bundle(call: Call) -> Response:
     """POST [base]: 200 with a Bundle of one response per entry; a transaction that fails is one OperationOutcome.
 
-    With `Idempotency-Key` a Bundle that is sent again does nothing again (a batch: but what failed).
+    A Bundle whose own members are wrong is 422, whatever its entries are like. With `Idempotency-Key` a Bundle that is
+    sent again does nothing again (a batch: but what failed).
     """
     refuse_unknown(call)
     call.representation.check_resource()
@@ -25,6 +26,7 @@ async def bundle(call: Call) -> Response:
         answer=Answers(call),
         idempotency_key=idempotency_key(call),
         max_entries=call.settings.max_bundle_entries,
+        max_requests=call.settings.max_bundle_requests,
         skip_unchanged=call.settings.skip_unchanged,
         delete_several=call.settings.conditional_delete == "multiple",
     )

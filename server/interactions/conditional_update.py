@@ -14,7 +14,8 @@ from server.preconditions import if_match, if_none_match
 async def conditional_update(call: Call) -> Response:
     """PUT [base]/[type]?[criteria]: 200 with the next version of what matches, 201 where nothing did.
 
-    400 where the body's id is that of another resource, 412 where several match.
+    400 where the body's id is that of another resource than matches, or the body does not meet the criteria; 409 where
+    nothing matches and the body's id has a resource; 412 where several match.
     """
     expected, unexpected = if_match(call), if_none_match(call)
     body = await written(call)

@@ -101,7 +101,7 @@ async def test_the_conditions_of_an_entry_count(served: Served) -> None:
             entry("DELETE", "Patient/1", ifMatch='W/"2"'),
         ],
     )
-    assert statuses(answer) == [304, 200, 304, 200, 400, 412, 412]
+    assert statuses(answer) == [304, 200, 304, 200, 422, 412, 412]
     assert "resource" not in answer.json()["entry"][0]
     answer = await send(
         served,
@@ -196,11 +196,12 @@ async def test_an_idempotency_key_makes_it_happen_once(served: Served) -> None:
         entry("POST", "Patient", patient(active=True)),
         entry("PUT", "Patient/p", patient("p")),
         entry("DELETE", "Patient/later"),
-        entry("POST", "Patient", patient(active=True), ifNoneExist="_id=found"),
+        entry("POST", "Patient", patient(identifier=[{"value": "found"}]), ifNoneExist="identifier=found"),
     ]
     first = await send(served, "batch", asked, key)
     for id_ in ("p", "later", "found"):
-        await served.client.put(f"/fhir/Patient/{id_}", json=patient(id_, active=False), headers=FHIR_JSON)
+        body = patient(id_, active=False, identifier=[{"value": id_}])
+        await served.client.put(f"/fhir/Patient/{id_}", json=body, headers=FHIR_JSON)
     again = await send(served, "batch", asked, key)
     assert first.json() == again.json()
     assert statuses(first) == [201, 201, 201, 204, 201]
@@ -292,7 +293,7 @@ async def test_conditional_entries_are_done_as_on_their_own(served: Served) -> N
         [
             entry("POST", "Patient", patient(), ifNoneExist="identifier=v0"),
             entry("POST", "Patient", patient(identifier=[{"value": "v9"}]), ifNoneExist="identifier=v9"),
-            entry("PUT", "Patient?identifier=v1", patient()),
+            entry("PUT", "Patient?identifier=v1", patient(identifier=[{"value": "v1"}])),
             entry("DELETE", "Patient?identifier=v2"),
             entry("PATCH", "Patient?identifier=v0", binary(b'[{"op":"add","path":"/active","value":true}]')),
             entry("DELETE", "Patient?name=x"),

@@ -29,6 +29,14 @@ def one(method: object, url: object, **request: object) -> Entry | FhirError:
         ("PUT", "/fhir/Patient/p", ("update", "Patient", "p", None, None)),
         ("PUT", "/Patient/p", ("update", "Patient", "p", None, None)),
         ("PUT", "Patient?identifier=a|b", ("update", "Patient", None, None, "identifier=a|b")),
+        ("PUT", "Patient?_format=json&identifier=a", ("update", "Patient", None, None, "identifier=a")),
+        ("PUT", "Patient/p?_pretty=true", ("update", "Patient", "p", None, None)),
+        ("POST", "Patient?_format=json", ("create", "Patient", None, None, None)),
+        ("POST", "Patient/$match", ("operation", "Patient", None, None, None)),
+        ("GET", "Patient/p/$validate?mode=update", ("operation", "Patient", "p", None, "mode=update")),
+        ("POST", "$match", ("operation", None, None, None, None)),
+        ("POST", "Patient/_search?_id=p", ("operation", "Patient", None, None, "_id=p")),
+        ("GET", "metadata", ("operation", None, None, None, None)),
         ("PATCH", "Patient/p", ("patch", "Patient", "p", None, None)),
         ("DELETE", "Patient/p", ("delete", "Patient", "p", None, None)),
         ("DELETE", "Patient?_id=p", ("delete", "Patient", None, None, "_id=p")),
@@ -55,8 +63,9 @@ def test_a_url_means_an_interaction(method: str, url: str, meaning: tuple[object
     ("method", "url", "kind", "member"),
     [
         ("POST", "Patient/p", InvalidResource, "url"),
-        ("POST", "Patient?identifier=a", InvalidResource, "url"),
         ("PUT", "Patient", InvalidResource, "url"),
+        ("PUT", "Patient/p?identifier=a", InvalidResource, "url"),
+        ("PUT", "Patient?_format=json", InvalidResource, "url"),
         ("DELETE", "Patient", InvalidResource, "url"),
         ("PUT", "Patient/p/_history/1", InvalidResource, "url"),
         ("PUT", "Patient/a_b", InvalidResource, "url"),
@@ -66,9 +75,6 @@ def test_a_url_means_an_interaction(method: str, url: str, meaning: tuple[object
         ("GET", "patient/p", UnknownType, "url"),
         ("POST", "", Unsupported, "url"),
         ("POST", BASE, Unsupported, "url"),
-        ("POST", "Patient/$match", Unsupported, "url"),
-        ("POST", "Patient/_search", Unsupported, "url"),
-        ("GET", "metadata", Unsupported, "url"),
         ("GET", None, InvalidResource, "url"),
         ("GET", 1, InvalidResource, "url"),
         ("TRACE", "Patient/p", InvalidResource, "method"),
@@ -106,6 +112,16 @@ def test_the_conditions_are_kept_as_they_are() -> None:
     entry = one("POST", "Patient", ifNoneExist="?identifier=a|b", ifMatch='W/"1"', ifNoneMatch="*")
     assert isinstance(entry, Entry)
     assert (entry.if_none_exist, entry.if_match, entry.if_none_match) == ("identifier=a|b", 'W/"1"', "*")
+
+
+def test_the_criteria_of_a_create_may_be_in_its_url() -> None:
+    """As they may for a create on its own; not in both places."""
+    entry = one("POST", "Patient?identifier=a&_format=json")
+    assert isinstance(entry, Entry)
+    assert (entry.interaction, entry.if_none_exist, entry.criteria) == ("create", "identifier=a", None)
+    both = one("POST", "Patient?identifier=a", ifNoneExist="identifier=a")
+    assert isinstance(both, InvalidResource)
+    assert both.issues[0].expression == ("Bundle.entry[0].request.ifNoneExist",)
 
 
 def test_a_bundle_that_is_none_is_refused() -> None:

@@ -279,9 +279,9 @@ async def test_conditional_entries_act_on_what_they_match(served: Served) -> Non
         [
             entry("POST", "Patient", patient(), ifNoneExist="identifier=v0"),
             entry("POST", "Patient", patient(identifier=[{"value": "v9"}]), ifNoneExist="identifier=v9"),
-            entry("PUT", "Patient?identifier=v1", patient(active=True)),
-            entry("PUT", "Patient?identifier=v8", patient("chosen")),
-            entry("PUT", "Patient?identifier=v7", patient()),
+            entry("PUT", "Patient?identifier=v1", patient(identifier=[{"value": "v1"}], active=True)),
+            entry("PUT", "Patient?identifier=v8", patient("chosen", identifier=[{"value": "v8"}])),
+            entry("PUT", "Patient?identifier=v7", patient(identifier=[{"value": "v7"}])),
             entry("DELETE", "Patient?identifier=v2"),
             entry("DELETE", "Patient?identifier=v6"),
         ],
@@ -312,8 +312,13 @@ async def test_a_conditional_create_does_not_find_what_the_transaction_deletes(s
     "entries",
     [
         [entry("PUT", "Patient/1", patient("1")), entry("DELETE", "Patient?identifier=http://x|1")],
-        [entry("PUT", "Patient?_id=1", patient("1")), entry("PUT", "Patient?identifier=http://x|1", patient("1"))],
-        [entry("POST", "Patient", patient(), ifNoneExist="identifier=n")] * 2,
+        [entry("PUT", "Patient?_id=1", patient("1")),
+         entry("PUT", "Patient?identifier=http://x|1", patient("1", **IDENTIFIED))],
+        [entry("PUT", "Patient?identifier=n", patient(identifier=[{"value": "n"}]))] * 2,
+        [entry("PUT", "Patient?identifier=n", patient(identifier=[{"value": "n"}])),
+         entry("POST", "Patient", patient(identifier=[{"value": "n"}]), ifNoneExist="identifier=n")],
+        [entry("POST", "Patient", patient(identifier=[{"value": "n"}]), ifNoneExist="identifier=n"),
+         entry("POST", "Patient", patient(identifier=[{"value": "n"}, {"value": "m"}]), ifNoneExist="identifier=m")],
         [entry("POST", "Patient", patient(), full_url=URN)] * 2,
     ],
 )  # fmt: skip

@@ -60,12 +60,24 @@ async def test_what_conditional_interactions_cost(store: MeteredStore, clinic: T
     with store.measure() as next_update:
         await clinic.update(patient(id=(await clinic.create(patient(), if_none_exist=S1)).id))
     with store.measure() as by_id:
-        await clinic.create(patient("2"), if_none_exist="_id=none")
+        await clinic.conditional_update(patient("2", id="chosen"), "_id=chosen")
     assert (miss.requests, miss.round_trips) == ({"LIST": 2, "PUT": 7}, 5)
     assert (hit.requests, hit.round_trips) == ({"LIST": 1, "GET": 1}, 2)
     assert (update.requests, update.round_trips) == ({"LIST": 1, "GET": 1, "PUT": 4}, 4)
     assert next_update.requests == {"LIST": 1, "GET": 1, "PUT": 4}  # the update itself reads nothing
-    assert (by_id.requests, by_id.round_trips) == ({"GET": 1, "PUT": 6}, 3)
+    assert (by_id.requests, by_id.round_trips) == ({"GET": 2, "PUT": 6}, 4)
+
+
+async def test_what_does_not_meet_its_own_criteria_claims_nothing(store: MeteredStore, clinic: TenantStore) -> None:
+    """It is refused after one look, and whoever creates on the same condition next is not held up."""
+    with store.measure() as refused, pytest.raises(InvalidResource):
+        await clinic.create(patient("2"), if_none_exist=S1)
+    with store.measure() as update, pytest.raises(InvalidResource):
+        await clinic.conditional_update(patient("2", id="chosen"), S1)
+    with store.measure() as created:
+        await clinic.create(patient(), if_none_exist=S1)
+    assert refused.requests == update.requests == {"LIST": 1}
+    assert created.requests == {"LIST": 2, "PUT": 7}
 
 
 async def test_several_matches_are_refused(clinic: TenantStore) -> None:

@@ -174,8 +174,11 @@ async def test_the_release_says_where_identifiers_are() -> None:
             for token in ("s|q", "q", "s|"):
                 page = await clinic.search(clinic.criteria("Practitioner", [("identifier", token)]))
                 assert [version.id for version in page.matches] == found
-            created = await clinic.create(qualified, if_none_exist="identifier=s|q")
-            assert created.created is not bool(found)
+            if found:
+                assert not (await clinic.create(qualified, if_none_exist="identifier=s|q")).created
+            else:  # each time it would make another one
+                with pytest.raises(InvalidResource, match="does not meet the criteria"):
+                    await clinic.create(qualified, if_none_exist="identifier=s|q")
 
 
 async def test_pages_hold_each_match_once(clinic: TenantStore) -> None:

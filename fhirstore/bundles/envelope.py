@@ -1,0 +1,98 @@
+"""The Bundle and its entries as such, without the resources in them, which are validated when they are written.
+
+What is misspelt, or has the wrong type, would be passed over otherwise, and with it what the client wants to be stored:
+`entries`, `Entry`, an entry's `Resource`. Without validation (`off`) the names of members are looked at all the same.
+
+In a batch, what is wrong with an entry is the answer to that entry; what is wrong elsewhere refuses the Bundle.
+https://hl7.org/fhir/R4/bundle.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from fhirstore.bundles.entries import Entry
+from fhirstore.errors import FhirError, InvalidResource, Issue, RulesBroken
+from fhirstore.fhirpath.names import step
+from fhirstore.json import JsonObject, is_element_name
+from fhirstore.validation import Validator
+
+_BUNDLE, _ENTRY, _REQUEST = "Bundle", "Bundle.entry", "Bundle.entry.request"
+_INDEX = re.compile(r"Bundle\.entry\[([0-9]+)\]")
+
+
+def check_bundle(bundle: JsonObject, validator: Validator) -> None:
+    """Judge all members of the Bundle but its entries. Raises InvalidResource, RulesBroken."""
+    if validator.level == "off":
+        _refuse_unknown(bundle, _BUNDLE, _BUNDLE, validator)
+    validator.check_part(bundle, _BUNDLE, _BUNDLE, apart="entry")
+
+
+def checked(
+    parsed: Sequence[Entry | FhirError], entries: Sequence[object], validator: Validator
+) -> list[Entry | FhirError]:
+    """The same entries; in the place of one that is wrong, without a look at its resource, what is wrong with it."""
+    return [
+        one if isinstance(one, FhirError) else _wrong(entry, index, validator) or one
+        for index, (one, entry) in enumerate(zip(parsed, entries, strict=True))
+    ]
+
+
+def fully_checked(
+    parsed: Sequence[Entry | FhirError], bundle: JsonObject, entries: Sequence[object], validator: Validator
+) -> list[Entry | FhirError]:
+    """The same for what full validation asks besides: the invariants. Raises RulesBroken for those of the Bundle."""
+    seen: set[object] = set()
+    bare: list[JsonObject] = []
+    for entry in entries:
+        members = {name: value for name, value in _members(entry).items() if name != "resource"}
+        url = members.get("fullUrl")
+        if isinstance(url, str) and url in seen:  # a fullUrl may recur with another version of its resource
+            del members["fullUrl"]
+        seen.add(url if isinstance(url, str) else None)
+        bare.append(members)
+    judged = {**bundle, "entry": bare} if bare else {name: bundle[name] for name in bundle if name != "entry"}
+    if any(isinstance(one, FhirError) for one in parsed):  # what is built wrongly cannot be asked further questions
+        return list(parsed)
+    by_entry: dict[int | None, list[Issue]] = {}
+    for issue in validator.issues(judged):
+        if issue.severity in ("error", "fatal"):
+            found = _INDEX.match(issue.expression[0]) if issue.expression else None
+            by_entry.setdefault(int(found[1]) if found else None, []).append(issue)
+    if None in by_entry:
+        raise RulesBroken(tuple(by_entry[None]))
+    return [RulesBroken(tuple(by_entry[n])) if n in by_entry else one for n, one in enumerate(parsed)]
+
+
+def _wrong(entry: object, index: int, validator: Validator) -> FhirError | None:
+    members, place = _members(entry), f"{_ENTRY}[{index}]"
+    try:
+        if members.get("resource", members) is None:
+            raise InvalidResource(
+                "The resource is null; leave it out", code="structure", expression=(f"{place}.resource",)
+            )
+        if validator.level == "off":
+            _refuse_unknown(members, _ENTRY, place, validator)
+            _refuse_unknown(_members(members.get("request")), _REQUEST, f"{place}.request", validator)
+        else:
+            validator.check_part(members, _ENTRY, place, apart="resource")
+    except FhirError as error:
+        return error
+    return None
+
+
+def _refuse_unknown(members: Mapping[str, object], type: str, place: str, validator: Validator) -> None:
+    """Raises InvalidResource for a member that no element of the type has."""
+    definitions = validator.definitions
+    elements = definitions.types[type].elements
+    for name in members:
+        element = elements.get(name.removeprefix("_"))
+        known = element is not None and (not name.startswith("_") or element.type in definitions.primitives)
+        if not known and (name != "resourceType" or type != _BUNDLE):
+            shown, where = (name, f"{place}.{step(name)}") if is_element_name(name) else ("A member", place)
+            raise InvalidResource(f"{shown} is not an element of {type}", code="structure", expression=(where,))
+
+
+def _members(value: object) -> JsonObject:
+    return value if isinstance(value, dict) else {}
