@@ -57,19 +57,22 @@ Finish = Callable[[Coroutine[None, None, object]], None]
 async def drive(protocol: Protocol[Result], store: ObjectStore, *, finish: Finish | None = None) -> Result:
     """Run `protocol` to its end and return what it returns; what it raises is raised.
 
-    Where the caller is cancelled midway, the protocol ends there too, unless `finish` takes the rest of it over: then
-    the requests under way count as unanswered and it goes on from there, so that nobody leaves half a write.
+    Where the caller is cancelled midway, the protocol ends there too, unless it has begun to write and `finish` takes
+    the rest of it over: then the requests under way count as unanswered and it goes on from there, so that nobody
+    leaves half a write.
     """
     if not store.decides_together:
         protocol = in_stages(protocol)
     failed: list[str] = []  # requests without an answer since the last Pause
+    writes = False
     try:
         batch = next(protocol)
         while True:
+            writes = writes or (not isinstance(batch, Pause) and isinstance(batch[-1], Put))
             try:
                 replies = await _replies(batch, store, failed)
             except asyncio.CancelledError:
-                if finish is not None:
+                if finish is not None and writes:
                     finish(_go_on(protocol, store, () if isinstance(batch, Pause) else (_UNKNOWN,) * len(batch)))
                 raise
             except (StoreFull, Unavailable) as error:
