@@ -15,6 +15,7 @@ from fhirstore.json import instant
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
 from fhirstore.resources import Version
+from fhirstore.retries import RetryBudget, reset_retry_budget, set_retry_budget
 from fhirstore.search.page import SearchPage
 from fhirstore.store import FhirStore
 from fhirstore.sweep.run import SweepReport
@@ -40,6 +41,7 @@ __all__ = [
     "Patch",
     "Period",
     "Progress",
+    "RetryBudget",
     "S3Options",
     "SearchPage",
     "SweepReport",
@@ -52,4 +54,6 @@ __all__ = [
     "__version__",
     "instant",
     "open_objects",
+    "reset_retry_budget",
+    "set_retry_budget",
 ]

@@ -24,7 +24,6 @@ from fhirstore.tenancy import BucketTenancy, PrefixTenancy, Tenancy, bucket_loca
 from fhirstore.tenant import TenantStore
 from fhirstore.validation import Validator
 
-
 _GRACE = 10.0  # seconds that writes without a caller have when the store is closed
 
 

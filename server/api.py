@@ -6,6 +6,8 @@ request is matched once, by the route table, and not by regular expressions befo
 
 from __future__ import annotations
 
+import asyncio
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -14,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fhirstore import FhirStore
+from fhirstore import FhirStore, RetryBudget, reset_retry_budget, set_retry_budget
 from server.call import FHIR_PATH, Call
 from server.content.binary import negotiable
 from server.content.compress import CompressedSend, coding_for
@@ -26,8 +28,11 @@ from server.response_headers import ResponseHeaders
 from server.route import Route
 from server.settings import Settings
 from server.tenant import RequestTenants
+from server.watch import Watch
 
 _BELOW = f"{FHIR_PATH}/"
+_READS = ("/_search", "/$validate")  # POSTs that change nothing
+_AFTER_DEADLINE = 5  # seconds
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
 
 
@@ -42,6 +47,7 @@ class FhirApi:
         self._table = table
         self._paths = Paths(table, base=("{tenant}",) if settings.tenant_source == "path" else ())
         self._headers = ResponseHeaders(settings)
+        self._watch = Watch.of(settings, self._paths, base=FHIR_PATH)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
@@ -51,16 +57,30 @@ class FhirApi:
         headers = _headers(scope)
         request_id = self._headers.request_id(headers)
         representation = AS_STORED
+        task, budget = self._watch.deadlines.begin(), RetryBudget()
+        token = set_retry_budget(budget)
         try:
             try:
                 representation = wanted(scope["query_string"], negotiable(path, headers, self._release), self._release)
             finally:  # a path or method that is not there is told first, in the form that is wanted if there is one
                 endpoint = self._endpoint(path, scope)
-            response = await self._answer(scope, receive, headers, endpoint, representation)
+            response = await self._answer(scope, receive, headers, endpoint, representation, request_id=request_id)
         except ClientDisconnect:  # in the middle of its body: nothing was done, and nobody is left to tell
             return
+        except asyncio.CancelledError:
+            if not self._watch.deadlines.missed(task):
+                raise
+            response = error_answer(_too_late(scope, self._settings.request_timeout), representation)
+            self._watch.failed(scope, headers, request_id, 504, None)
         except Exception as error:  # noqa: BLE001 - the app's edge: whatever went wrong is answered, and logged
-            response = error_answer(f"{scope['method']} {request_id.decode('ascii')}", error, representation)
+            response = error_answer(error, representation)
+            if response.status_code >= 500:
+                self._watch.failed(scope, headers, request_id, response.status_code, error)
+                if budget.probe_in and "retry-after" in response.headers:
+                    response.headers["Retry-After"] = str(math.ceil(budget.probe_in))
+        finally:
+            self._watch.deadlines.end(task)
+            reset_retry_budget(token)
         self._headers.add(response, headers, request_id)
         if b"accept-encoding" in headers:
             coding = coding_for(headers[b"accept-encoding"].decode("latin-1"))
@@ -85,6 +105,8 @@ class FhirApi:
         headers: Mapping[bytes, bytes],
         endpoint: Endpoint,
         representation: Representation,
+        *,
+        request_id: bytes,
     ) -> Response:
         _check_host(scope, headers)
         handler = endpoint.handlers.get(scope["method"])
@@ -103,8 +125,20 @@ class FhirApi:
                 self._table,
                 representation,
                 self._release,
+                request_id,
+                self._watch,
             )
         )
+
+
+def _too_late(scope: Scope, seconds: int) -> Refused:
+    """What a request is told that missed its deadline."""
+    if scope["method"] in ("GET", "HEAD") or scope["path"].endswith(_READS):
+        text = "nothing was changed; try again later"
+    else:
+        text = "it may have been applied, or may still be; read back before you send it again"
+    headers = {"Retry-After": str(_AFTER_DEADLINE)}
+    return Refused(504, f"The request took longer than {seconds} s; {text}", headers=headers, code="timeout")
 
 
 def _check_host(scope: Scope, headers: Mapping[bytes, bytes]) -> None:

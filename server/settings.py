@@ -23,6 +23,7 @@ class Settings:
 
     `fhir_version`: the release of all resources. `validation`: how thoroughly what is written is checked.
     `reference_integrity`: what a written resource refers to on this server must be there.
+    `request_timeout`: seconds after which a request that has no answer yet is answered with 504.
     `cors_origins`: web pages of these origins may use the API; `*`: of any.
     """
 
@@ -40,6 +41,7 @@ class Settings:
     unsafe_single_writer: bool = False
     enable_purge: bool = False
     skip_unchanged: bool = False
+    request_timeout: int = 30
     cors_origins: tuple[str, ...] = ()
 
     @property
@@ -80,6 +82,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         unsafe_single_writer=bool(_flag(env, "FHIRSTORE_UNSAFE_SINGLE_WRITER")),
         enable_purge=bool(_flag(env, "FHIRSTORE_ENABLE_PURGE")),
         skip_unchanged=bool(_flag(env, "FHIRSTORE_SKIP_UNCHANGED")),
+        request_timeout=_positive(env, "FHIRSTORE_REQUEST_TIMEOUT", 30),
         cors_origins=_origins(env.get("FHIRSTORE_CORS_ORIGINS", "")),
     )
     if settings.tenant_source == "none" and settings.only_tenant is None:

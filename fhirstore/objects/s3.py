@@ -244,9 +244,7 @@ class S3Store:
             asked.append(("continuation-token", cursor))
         elif start_after is not None:
             asked.append(("start-after", self._root + start_after))
-        return await self._repeated(
-            f"LIST {prefix}", lambda: self._list(prefix, asked), (StoreBusy, StoreUnavailable)
-        )
+        return await self._repeated(f"LIST {prefix}", lambda: self._list(prefix, asked), (StoreBusy, StoreUnavailable))
 
     async def _list(self, prefix: str, asked: Sequence[tuple[str, str]]) -> Page:
         try:
