@@ -24,10 +24,12 @@ from fhirstore.errors import (
     ObjectError,
     OutcomeUnknown,
     StoreBusy,
+    StoreFull,
     StoreUnavailable,
 )
 from fhirstore.objects.base import Condition, IfAbsent, ObjectStream, Page, PutAnswer, PutRequest, StoredObject, Written
 from fhirstore.objects.circuit import Circuit
+from fhirstore.objects.fullness import Fullness
 from fhirstore.objects.in_parallel import put_each
 from fhirstore.objects.s3_answers import delete_request, read_page, undeleted
 from fhirstore.objects.s3_failures import Failure, Failures
@@ -56,6 +58,7 @@ class S3Store:
         self._clock = clock
         self._bucket = session.location.bucket
         self._root = session.location.root
+        self._fullness = Fullness()
         self._circuit = Circuit(clock, SystemIds())
         self._failures = Failures(session.location, session.addressing, self._circuit)
         self._signed = SignedRequests(session, options, clock)
@@ -88,6 +91,7 @@ class S3Store:
 
     async def check(self) -> None:
         await check_bucket(self._signed, self._session, self._failures, clock=self._clock)
+        await self._fullness.try_again(self)
 
     # --- one object --------------------------------------------------------------------------------------------
 
@@ -122,9 +126,13 @@ class S3Store:
                 return self._put(key, body, condition)
             return self._put_within(key, body, condition, expires)
 
-        if condition is not None:
-            return await write()
-        return await self._repeated(f"PUT {key}", write, (StoreBusy, OutcomeUnknown))
+        try:
+            if condition is not None:
+                return await write()
+            return await self._repeated(f"PUT {key}", write, (StoreBusy, OutcomeUnknown))
+        except StoreFull:
+            self._fullness.noted = True
+            raise
 
     async def _put(self, key: str, body: bytes, condition: Condition | None) -> Written:
         sent = self._admitted(key)
