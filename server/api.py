@@ -131,14 +131,14 @@ class FhirApi:
         )
 
 
-def _too_late(scope: Scope, seconds: int) -> Refused:
+def _too_late(scope: Scope, seconds: float) -> Refused:
     """What a request is told that missed its deadline."""
     if scope["method"] in ("GET", "HEAD") or scope["path"].endswith(_READS):
         text = "nothing was changed; try again later"
     else:
         text = "it may have been applied, or may still be; read back before you send it again"
     headers = {"Retry-After": str(_AFTER_DEADLINE)}
-    return Refused(504, f"The request took longer than {seconds} s; {text}", headers=headers, code="timeout")
+    return Refused(504, f"The request took longer than {seconds:g} s; {text}", headers=headers, code="timeout")
 
 
 def _check_host(scope: Scope, headers: Mapping[bytes, bytes]) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from fhirstore.errors import FhirStoreError
+from fhirstore.errors import FhirStoreError, StoreFull
 
 INTERVAL = 60.0
 """Seconds in which failures of one kind are counted rather than logged."""
@@ -57,7 +57,9 @@ class FailureLog:
         """A request was answered with this status because of `error`. The error's traceback tells where."""
         name = "no answer in time" if error is None else type(error).__name__
         kind, text = f"{status} {name}", ""
-        if isinstance(error, FhirStoreError):
+        if isinstance(error, StoreFull):
+            text = f": {error.detail}"  # which object it was does not matter
+        elif isinstance(error, FhirStoreError):
             text = f": {error}"
         elif error is not None:
             # Where it happened, but not its message, which may quote a patient.

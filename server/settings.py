@@ -41,7 +41,7 @@ class Settings:
     unsafe_single_writer: bool = False
     enable_purge: bool = False
     skip_unchanged: bool = False
-    request_timeout: int = 30
+    request_timeout: float = 30
     cors_origins: tuple[str, ...] = ()
 
     @property

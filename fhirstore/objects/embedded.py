@@ -275,7 +275,7 @@ class EmbeddedStore:
                 await _on_disk(key, body.append, piece)
             await _on_disk(key, body.finish)
         except StoreFull:
-            self._writer.fullness.noted = True
+            self._writer.fullness.note(body.size)
             self._sweeper.submit(body.abandon)
             raise
         except BaseException:

@@ -234,13 +234,13 @@ class GroupWriter:
                 None if is_busy(error) else await loop.run_in_executor(self._thread, why_sqlite, error, self._database)
             )
             if why is not None:
-                self.fullness.noted = True
+                self.fullness.note(_size(batch))
                 return _all_told(batch, StoreFull, why)
             kind = StoreBusy if is_busy(error) else OutcomeUnknown
             return _all_told(batch, kind, meaning(error))
         except OSError as error:
             if (why := why_os(error)) is not None:
-                self.fullness.noted = True
+                self.fullness.note(_size(batch))
                 return _all_told(batch, StoreFull, why)
             return _all_told(batch, OutcomeUnknown, f"lock files: {error.strerror}")
         self.commits += 1
@@ -317,6 +317,11 @@ class GroupWriter:
         for name in self._gone:
             self._let_go(name)
         self._gone.clear()
+
+
+def _size(batch: list[_Waiting]) -> int:
+    """Bytes of its bodies."""
+    return sum(put.size for waiting in batch for put in waiting.requests if isinstance(put, PutRow))
 
 
 def _all_told(batch: list[_Waiting], kind: type[ObjectError], detail: str) -> _Answers:

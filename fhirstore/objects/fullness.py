@@ -17,6 +17,7 @@ from fhirstore.objects.base import ObjectStore
 
 _TRIED = "_probe/full"  # below the folder of `objects.probe`, whose leftovers it removes
 _TRIED_BYTES = 64 * 1024
+_MOST_BYTES = 256 * 1024
 _WHY = {
     errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "the disk quota is used up; free some space or raise the quota",
@@ -32,11 +33,17 @@ class Fullness:
 
     def __init__(self) -> None:
         self.noted = False
+        self._size = _TRIED_BYTES
+
+    def note(self, size: int) -> None:
+        """A write of so many bytes was refused."""
+        self.noted = True
+        self._size = min(max(size, _TRIED_BYTES), _MOST_BYTES)
 
     async def try_again(self, store: ObjectStore) -> None:
-        """Writes and removes a small object where a write was refused before. Raises StoreFull, or as `put`."""
+        """Writes and removes an object of that size, where a write was refused. Raises StoreFull, or as `put`."""
         if self.noted:
-            await store.put(_TRIED, bytes(_TRIED_BYTES))
+            await store.put(_TRIED, os.urandom(self._size))  # what cannot be compressed
             self.noted = False
             await store.delete(_TRIED)
 

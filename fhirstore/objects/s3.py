@@ -131,7 +131,7 @@ class S3Store:
                 return await write()
             return await self._repeated(f"PUT {key}", write, (StoreBusy, OutcomeUnknown))
         except StoreFull:
-            self._fullness.noted = True
+            self._fullness.note(len(body))
             raise
 
     async def _put(self, key: str, body: bytes, condition: Condition | None) -> Written:
