@@ -12,7 +12,7 @@ import msgspec
 
 from fhirstore.commit.attempt import Attempt
 from fhirstore.commit.backoff import SENDS, UNSETTLED, settling
-from fhirstore.commit.messages import NOT_APPLIED, NOT_SENT, Absent, Get, NotSent, Protocol, Reply
+from fhirstore.commit.messages import NOT_APPLIED, NOT_SENT, Absent, Get, NotSent, Protocol, Put, Reply
 from fhirstore.commit.reading import ask, reached
 from fhirstore.commit.rules import Context
 from fhirstore.errors import StoreFull, Unavailable, WriteOutcomeUnknown
@@ -39,12 +39,7 @@ def commit(
     for n in range(UNSETTLED.tries):
         if n < SENDS and (again or n == 0):
             if n or isinstance(told, NotSent):
-                try:
-                    (told,) = yield (attempt.commit_put,)
-                except StoreFull:
-                    if n == 0:
-                        raise
-                    told = NOT_APPLIED  # an earlier one may have been, so "nothing was written" would be a guess
+                told = yield from send(attempt.commit_put, again=n > 0)
             if isinstance(told, Written):
                 return Committed(told.etag)
         try:
@@ -55,6 +50,20 @@ def commit(
             return Committed(None) if verdict else None
         yield settling(n)
     raise WriteOutcomeUnknown("The object store did not settle the commit; read back")
+
+
+def send(commit_put: Put, *, again: bool) -> Protocol[Reply]:
+    """PUT the commit point. Raises StoreFull, but not where it is sent `again`.
+
+    Then an earlier one may have been applied, or still be: the protocol has to find out, as after any other refusal.
+    """
+    try:
+        (reply,) = yield (commit_put,)
+    except StoreFull:
+        if not again:
+            raise
+        return NOT_APPLIED
+    return reply
 
 
 def _verdict(attempt: Attempt, context: Context) -> Protocol[bool | None]:

@@ -30,6 +30,7 @@ from fhirstore.commit.decision import COMMITTED, Decision, decode_decision
 from fhirstore.commit.finishing import finish, roll_back
 from fhirstore.commit.intents import base_for
 from fhirstore.commit.messages import Absent, Get, Protocol, Put
+from fhirstore.commit.outcome import send
 from fhirstore.commit.reading import ask, glance, reached
 from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
@@ -38,7 +39,6 @@ from fhirstore.errors import (
     Contention,
     ContentTooLarge,
     InvalidResource,
-    StoreFull,
     Unavailable,
     VersionConflict,
     WriteOutcomeUnknown,
@@ -196,13 +196,9 @@ def _commit(changes: Sequence[Change], context: Context) -> Protocol[bool]:
     put = Put(key, Decision(COMMITTED, plan.t, plan.age, parts).encode(), IF_ABSENT, plan.expires)
     for n in range(UNSETTLED.tries):
         if n < SENDS:
-            try:
-                (reply,) = yield (put,)
-                if isinstance(reply, Written):
-                    return True
-            except StoreFull:
-                if n == 0:
-                    raise  # nothing was committed; and an earlier PUT, which may have been, was not sent
+            reply = yield from send(put, again=n > 0)
+            if isinstance(reply, Written):
+                return True
         try:
             (found,) = yield from ask(Get(key))
             if not isinstance(found, Absent):

@@ -34,7 +34,7 @@ async def full(directory: Path) -> AsyncIterator[tuple[Served, EmbeddedStore]]:
 
 
 async def test_writes_are_refused_once_and_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing is tried again: a create is its PUTs, whatever came of them, and no more; the log has one line for all."""
+    """Nothing is tried again: a create is its PUTs, whatever came of them; the log has one line for all."""
     caplog.set_level(logging.ERROR, "fhirstore")
     async with full(tmp_path) as (served, _):
         for _ in range(5):
