@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from fhirstore.errors import FhirStoreError, StoreFull
+from fhirstore.errors import FhirStoreError, ObjectError, StoreFull
 
 INTERVAL = 60.0
 """Seconds in which failures of one kind are counted rather than logged."""
@@ -60,7 +60,7 @@ class FailureLog:
         if isinstance(error, StoreFull):
             text = f": {error.detail}"  # which object it was does not matter
         elif isinstance(error, FhirStoreError):
-            text = f": {error}"
+            text = f": {error}{_reason(error)}"
         elif error is not None:
             # Where it happened, but not its message, which may quote a patient.
             frames = traceback.extract_tb(error.__traceback__)
@@ -86,6 +86,14 @@ class FailureLog:
 
     def _stamp(self) -> str:
         return self._now().isoformat(timespec="milliseconds")
+
+
+def _reason(error: BaseException) -> str:
+    """What the object store said, where that is why."""
+    cause = error.__cause__
+    while cause is not None and not isinstance(cause, ObjectError):
+        cause = cause.__cause__
+    return f" [{cause.detail}]" if isinstance(cause, ObjectError) and cause.detail else ""
 
 
 def _by_loop(seconds: float, call: Callable[[], None]) -> object:

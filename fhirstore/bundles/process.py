@@ -15,6 +15,7 @@ from fhirstore.bundles.results import BundleResult
 from fhirstore.bundles.transaction import Transaction
 from fhirstore.engine import Engine
 from fhirstore.json import JsonObject
+from fhirstore.retries import retry_budget
 from fhirstore.tenancy import Place
 
 KINDS = ("batch", "transaction")
@@ -36,6 +37,8 @@ async def process(
     options = options or BundleOptions()
     entries = entries_of(bundle, kinds=kinds, limit=options.max_entries)
     facts = engine.validator.definitions
+    if (budget := retry_budget()) is not None:
+        budget.grant(len(entries))
     parsed = parse_entries(entries, base_url=options.base_url, types=facts.resources)
     perform = Performer(store, options)
     key = options.idempotency_key

@@ -54,6 +54,10 @@ Finish = Callable[[Coroutine[None, None, object]], None]
 """Takes over the rest of a protocol whose caller was cancelled, and sees it to its end."""
 
 
+_Failed = tuple[str, ObjectError]
+"""The verb of a request, and the error that it was answered with."""
+
+
 async def drive(protocol: Protocol[Result], store: ObjectStore, *, finish: Finish | None = None) -> Result:
     """Run `protocol` to its end and return what it returns; what it raises is raised.
 
@@ -63,7 +67,7 @@ async def drive(protocol: Protocol[Result], store: ObjectStore, *, finish: Finis
     """
     if not store.decides_together:
         protocol = in_stages(protocol)
-    failed: list[str] = []  # requests without an answer since the last Pause
+    failed: list[_Failed] = []  # requests without an answer since the last Pause
     writes = False
     try:
         batch = next(protocol)
@@ -85,7 +89,7 @@ async def drive(protocol: Protocol[Result], store: ObjectStore, *, finish: Finis
 
 
 async def _go_on(protocol: Protocol[Result], store: ObjectStore, replies: Replies) -> Result:
-    failed: list[str] = []
+    failed: list[_Failed] = []
     try:
         batch = protocol.send(replies)
         while True:
@@ -100,7 +104,7 @@ async def _go_on(protocol: Protocol[Result], store: ObjectStore, replies: Replie
         return result
 
 
-async def _replies(batch: Batch, store: ObjectStore, failed: list[str]) -> Replies:
+async def _replies(batch: Batch, store: ObjectStore, failed: list[_Failed]) -> Replies:
     """Raises StoreFull, Unavailable: see above."""
     if isinstance(batch, Pause):
         await _pause(batch, failed)
@@ -115,20 +119,20 @@ async def _replies(batch: Batch, store: ObjectStore, failed: list[str]) -> Repli
     return tuple(await asyncio.gather(*[_perform(store, request, failed) for request in batch]))
 
 
-async def _pause(pause: Pause, failed: list[str]) -> None:
+async def _pause(pause: Pause, failed: list[_Failed]) -> None:
     """Waits. Raises Unavailable where requests failed and the client's request may repeat nothing more."""
     seconds = pause.seconds
     if failed:
-        budget = retry_budget()
-        granted = budget is None or budget.take(failed)
+        budget, last = retry_budget(), failed[-1][1]
+        granted = budget is None or budget.take([f"{verb} {error.key}" for verb, error in failed])
         failed.clear()
         if not granted and not pause.settling:
-            raise Unavailable("The object store is overloaded or does not answer; try again later")
+            raise Unavailable("The object store is overloaded or does not answer; try again later") from last
         seconds *= random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
     await asyncio.sleep(seconds)
 
 
-async def _perform(store: ObjectStore, request: Request, failed: list[str]) -> Reply:
+async def _perform(store: ObjectStore, request: Request, failed: list[_Failed]) -> Reply:
     verb = "PUT"
     try:
         if isinstance(request, Put):
@@ -156,7 +160,7 @@ async def _perform(store: ObjectStore, request: Request, failed: list[str]) -> R
         return _reply(error, failed, verb)
 
 
-def _reply(answer: Written | ObjectError, failed: list[str], verb: str) -> Reply:
+def _reply(answer: Written | ObjectError, failed: list[_Failed], verb: str) -> Reply:
     """Raises what no protocol can go on with. Adds to `failed` what the store did not answer, or turned away."""
     match answer:
         case Written():
@@ -168,14 +172,14 @@ def _reply(answer: Written | ObjectError, failed: list[str], verb: str) -> Reply
         case ConditionalConflict():
             return NOT_APPLIED
         case StoreBusy():
-            failed.append(f"{verb} {answer.key}")
+            failed.append((verb, answer))
             return NOT_APPLIED
         case WriteWindowClosed():
             return _EXPIRED
         case NotFollowed():
             return NOT_SENT
         case OutcomeUnknown() | StoreUnavailable():
-            failed.append(f"{verb} {answer.key}")
+            failed.append((verb, answer))
             return _UNKNOWN
         case _:
             raise answer

@@ -28,7 +28,8 @@ TRANSACTION = (
     b'{"resourceType":"Bundle","type":"transaction","entry":[{"resource":{"resourceType":"Patient"},'
     b'"request":{"method":"POST","url":"Patient"}}]}'
 )
-READS = (
+Ask = tuple[str, str, dict[str, str], bytes | None]
+READS: tuple[Ask, ...] = (
     ("GET", "/fhir/Patient/p", {}, None),
     ("GET", "/fhir/Patient/p/_history/1", {}, None),
     ("GET", "/fhir/Patient/p/_history", {}, None),
@@ -37,7 +38,7 @@ READS = (
     ("POST", "/fhir/Patient/_search", FORM, b"_id=p,q"),
     ("POST", "/fhir/Patient/$validate", FHIR_JSON, PROFILED),
 )
-WRITES = (
+WRITES: tuple[Ask, ...] = (
     ("POST", "/fhir/Patient", FHIR_JSON, CREATION),
     ("PUT", "/fhir/Patient/p", FHIR_JSON, PATIENT),
     ("PUT", "/fhir/Patient?identifier=s|1", FHIR_JSON, b'{"resourceType":"Patient"}'),
@@ -46,7 +47,6 @@ WRITES = (
     ("POST", "/fhir", FHIR_JSON, BATCH),
     ("POST", "/fhir", FHIR_JSON, TRANSACTION),
 )
-Ask = tuple[str, str, dict[str, str], bytes | None]
 
 
 class Gate:

@@ -112,6 +112,7 @@ async def test_entries_of_a_batch_that_fail_leave_a_line(caplog: pytest.LogCaptu
         assert answer.status_code == 200
     (line,) = caplog.messages
     assert " 503 Unavailable POST " in line
+    assert line.endswith("[injected: no answer]"), "the reason that the store gave"
 
 
 async def test_a_missed_deadline_leaves_a_line(caplog: pytest.LogCaptureFixture) -> None:
