@@ -29,12 +29,10 @@ class RetryBudget:
     `probe_in`: seconds until a store that is known to be failing is tried again, where that is why nothing is repeated.
     """
 
-    __slots__ = ("_left", "_tries", "probe_in")
-
-    def __init__(self) -> None:
-        self._left = REPEATS
-        self._tries: dict[str, int] | None = None
-        self.probe_in = 0.0
+    # Defaults of the class, and neither slots nor __init__: each request makes one, and hardly any uses it.
+    _left = REPEATS
+    _tries: dict[str, int] | None = None
+    probe_in = 0.0
 
     def take(self, names: Sequence[str]) -> bool:
         """Returns whether the requests with these names, which failed, may be sent again; if so, they are charged.

@@ -48,6 +48,7 @@ class FhirApi:
         self._paths = Paths(table, base=("{tenant}",) if settings.tenant_source == "path" else ())
         self._headers = ResponseHeaders(settings)
         self._watch = Watch.of(settings, self._paths, base=FHIR_PATH)
+        self._deadlines = self._watch.deadlines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
@@ -57,7 +58,7 @@ class FhirApi:
         headers = _headers(scope)
         request_id = self._headers.request_id(headers)
         representation = AS_STORED
-        task, budget = self._watch.deadlines.begin(), RetryBudget()
+        task, budget = self._deadlines.begin(), RetryBudget()
         token = set_retry_budget(budget)
         try:
             try:
@@ -68,7 +69,7 @@ class FhirApi:
         except ClientDisconnect:  # in the middle of its body: nothing was done, and nobody is left to tell
             return
         except asyncio.CancelledError:
-            if not self._watch.deadlines.missed(task):
+            if not self._deadlines.missed(task):
                 raise
             response = error_answer(_too_late(scope, self._settings.request_timeout), representation)
             self._watch.failed(scope, headers, request_id, 504, None)
@@ -79,7 +80,7 @@ class FhirApi:
                 if budget.probe_in and "retry-after" in response.headers:
                     response.headers["Retry-After"] = str(math.ceil(budget.probe_in))
         finally:
-            self._watch.deadlines.end(task)
+            self._deadlines.end(task)
             reset_retry_budget(token)
         self._headers.add(response, headers, request_id)
         if b"accept-encoding" in headers:

@@ -8,6 +8,7 @@ deadlines. The timer runs only while there are requests.
 from __future__ import annotations
 
 import asyncio
+from asyncio import current_task
 
 _TICKS = 30
 """Ticks that a request has; it is cancelled at most one tick late."""
@@ -18,36 +19,37 @@ class Deadlines:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._began: dict[asyncio.Task[object], int] = {}  # the tick at which the request began
+        self._began: dict[asyncio.Task[object] | None, int] = {}  # the tick at which the request began
         self._missed: set[asyncio.Task[object]] = set()
         self._now = 0  # ticks
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # the timer's
 
-    def begin(self) -> asyncio.Task[object]:
+    def begin(self) -> asyncio.Task[object] | None:
         """The running task begins a request. Returns the task, for `end`."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - only coroutines call this
-        self._began[task] = self._now
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self.seconds / _TICKS, self.tick)
+            self._start()
+        task = current_task(self._loop)
+        if task is not None:  # as always
+            self._began[task] = self._now
         return task
 
     def extend(self) -> None:
         """The running task's request starts its time anew: so far it waited for its client."""
-        task = asyncio.current_task()
+        task = current_task()
         if task is not None and self._began.pop(task, None) is not None:
             self._began[task] = self._now
 
-    def missed(self, task: asyncio.Task[object]) -> bool:
+    def missed(self, task: asyncio.Task[object] | None) -> bool:
         """Returns whether it is the deadline that cancelled this task, and it alone; then the task may go on."""
-        if task not in self._missed:
+        if task is None or task not in self._missed:
             return False
         self._missed.discard(task)
         return task.uncancel() == 0
 
-    def end(self, task: asyncio.Task[object]) -> None:
+    def end(self, task: asyncio.Task[object] | None) -> None:
         """The task's request has its answer."""
-        if self._began.pop(task, None) is None:
+        if self._began.pop(task, None) is None and task is not None:
             self._missed.discard(task)
 
     def tick(self) -> None:
@@ -58,7 +60,7 @@ class Deadlines:
             if self._now - began <= _TICKS:
                 break
             over.append(task)
-        for task in over:
+        for task in filter(None, over):
             del self._began[task]
             self._missed.add(task)
             task.cancel()
@@ -66,4 +68,8 @@ class Deadlines:
             self._timer.cancel()
             self._timer = None
         if self._began:
-            self._timer = asyncio.get_running_loop().call_later(self.seconds / _TICKS, self.tick)
+            self._start()
+
+    def _start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(self.seconds / _TICKS, self.tick)

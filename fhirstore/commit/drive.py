@@ -72,7 +72,8 @@ async def drive(protocol: Protocol[Result], store: ObjectStore, *, finish: Finis
     try:
         batch = next(protocol)
         while True:
-            writes = writes or (not isinstance(batch, Pause) and isinstance(batch[-1], Put))
+            if finish is not None and not writes:
+                writes = not isinstance(batch, Pause) and isinstance(batch[-1], Put)
             try:
                 replies = await _replies(batch, store, failed)
             except asyncio.CancelledError:

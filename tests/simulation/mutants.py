@@ -243,7 +243,7 @@ _UPKEEP = (
         counting.Counting._purged_since,
         "if not _is_named(",
         "if False and not _is_named(",
-        within=4_000,
+        within=8_000,
         shape="purged",
     ),
     Mutant("floor forgotten", attempt.next_record, "base.record.floor if base.record is not None else 0", "0"),
