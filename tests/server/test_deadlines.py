@@ -195,7 +195,7 @@ async def test_the_time_that_a_client_takes_to_send_does_not_count() -> None:
         deadlines.tick()
         deadlines.extend()
     deadlines.end(task)
-    assert not task.cancelling()
+    assert task is not None and not task.cancelling()
     deadlines.tick()
 
 
