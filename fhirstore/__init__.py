@@ -16,6 +16,7 @@ from fhirstore.keyspace import is_tenant_id
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
 from fhirstore.resources import Version
+from fhirstore.retries import RetryBudget, reset_retry_budget, set_retry_budget
 from fhirstore.search.page import SearchPage
 from fhirstore.store import FhirStore
 from fhirstore.sweep.run import SweepReport
@@ -41,6 +42,7 @@ __all__ = [
     "Patch",
     "Period",
     "Progress",
+    "RetryBudget",
     "S3Options",
     "SearchPage",
     "SweepReport",
@@ -54,4 +56,6 @@ __all__ = [
     "instant",
     "is_tenant_id",
     "open_objects",
+    "reset_retry_budget",
+    "set_retry_budget",
 ]

@@ -18,6 +18,7 @@ from fhirstore.commit.turns import Turns
 from fhirstore.definitions.load import definitions
 from fhirstore.history.remembered import RememberedHistories
 from fhirstore.keyspace import ResourceKeys
+from fhirstore.retries import set_retry_budget, without_budget
 from fhirstore.tenancy import Place
 from fhirstore.validation import Validator
 from fhirstore.validation.operation import Examiner
@@ -44,10 +45,21 @@ class Engine:
         self._turns = Turns()
         self._rests: set[asyncio.Task[object]] = set()
 
-    async def settle(self) -> None:
-        """Wait for the writes whose callers went away."""
-        while self._rests:
-            await asyncio.wait(self._rests)
+    async def settle(self, *, within: float | None = None) -> int:
+        """Wait for the writes whose callers went away; returns how many were ended because they took longer.
+
+        `within`: seconds; None: until all are through. What is ended leaves orphans at worst, or a transaction that
+        anyone can decide: as a crash does.
+        """
+        loop = asyncio.get_running_loop()
+        until = None if within is None else loop.time() + within
+        while self._rests and (until is None or loop.time() < until):
+            await asyncio.wait(self._rests, timeout=None if until is None else until - loop.time())
+        left = list(self._rests)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        return len(left)
 
     def context(self, place: Place) -> Context:
         """What protocols on this place's objects work with."""
@@ -101,7 +113,7 @@ class Engine:
         further keys by which they line up. Raises as `transact`.
         """
         answer: asyncio.Future[tuple[Outcome, ...]] = asyncio.get_running_loop().create_future()
-        self._finish(self._transact(place, parts, guard, turns, answer))
+        self._own(asyncio.create_task(self._transact(place, parts, guard, turns, answer)))
         return await answer
 
     async def _transact(
@@ -128,6 +140,7 @@ class Engine:
             if not answer.done():
                 answer.set_result(done.outcomes)
             if done.finish is not None:
+                set_retry_budget(None)  # the caller has been answered
                 await self._make_final(place, parts, done.outcomes, done.finish)
 
     async def _make_final(
@@ -148,8 +161,10 @@ class Engine:
             self.remembered.forget(place.tenant, keys.current)
 
     def _finish(self, rest: Coroutine[None, None, object]) -> None:
-        """Own what a cancelled caller left under way."""
-        task = asyncio.create_task(rest)
+        """Own what a cancelled caller left under way. Nobody waits for it any more, so it may take its time."""
+        self._own(asyncio.create_task(rest, context=without_budget()))
+
+    def _own(self, task: asyncio.Task[object]) -> None:
         self._rests.add(task)
         task.add_done_callback(self._finished)
 

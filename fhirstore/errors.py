@@ -63,6 +63,13 @@ class StoreUnavailable(ObjectError):
     """A read that got no answer (timeout, refused connection, 500). Retrying is harmless."""
 
 
+class StoreFull(ObjectError):
+    """A write that was not applied, since the store takes no more: disk or quota full, read-only file system.
+
+    Free some space, then send it again; reads still work. `detail` says why, and is fit to be shown to anyone.
+    """
+
+
 class StoreMisconfigured(ObjectError):
     """Give up: bucket missing or forbidden, wrong credentials, bad URL. The message says what to do in one line."""
 

@@ -24,6 +24,8 @@ from fhirstore.tenancy import BucketTenancy, PrefixTenancy, Tenancy, bucket_loca
 from fhirstore.tenant import TenantStore
 from fhirstore.validation import Validator
 
+_GRACE = 10.0  # seconds that writes without a caller have when the store is closed
+
 
 class FhirStore:
     """All tenants of one deployment. Make it with `open`, or from a `Tenancy` of one's own stores."""
@@ -84,7 +86,7 @@ class FhirStore:
                 validation=validation,
                 reference_integrity=reference_integrity,
             )
-            stack.push_async_callback(store.settle)
+            stack.push_async_callback(store.settle, within=_GRACE)
             yield store
 
     @property
@@ -120,6 +122,6 @@ class FhirStore:
         for objects in self.tenancy.stores:
             await objects.check()
 
-    async def settle(self) -> None:
-        """Wait for the writes whose callers went away."""
-        await self._engine.settle()
+    async def settle(self, *, within: float | None = None) -> int:
+        """Wait for the writes whose callers went away; returns how many were ended after `within` seconds."""
+        return await self._engine.settle(within=within)

@@ -6,13 +6,15 @@ request is matched once, by the route table, and not by regular expressions befo
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Mapping, Sequence
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fhirstore import FhirStore
+from fhirstore import FhirStore, RetryBudget, reset_retry_budget, set_retry_budget
 from server.call import FHIR_PATH, Call
 from server.content.binary import negotiable
 from server.content.compress import CompressedSend, coding_for
@@ -25,8 +27,11 @@ from server.response_headers import ResponseHeaders
 from server.route import Route
 from server.settings import Settings
 from server.tenant import RequestTenants
+from server.watch import Watch
 
 _BELOW = f"{FHIR_PATH}/"
+_READS = ("/_search", "/$validate")  # POSTs that change nothing
+_AFTER_DEADLINE = 5  # seconds
 
 
 class FhirApi:
@@ -42,6 +47,8 @@ class FhirApi:
         base = ("{tenant}",) if settings.tenant_source == "path" else ()
         self._paths = Paths(table, base=base, release=store.release)
         self._headers = ResponseHeaders(settings)
+        self._watch = Watch.of(settings, self._paths, base=FHIR_PATH)
+        self._deadlines = self._watch.deadlines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
@@ -51,16 +58,30 @@ class FhirApi:
         headers = _headers(scope)
         request_id = self._headers.request_id(headers)
         representation = AS_STORED
+        task, budget = self._deadlines.begin(), RetryBudget()
+        token = set_retry_budget(budget)
         try:
             try:
                 representation = wanted(scope["query_string"], negotiable(path, headers, self._release), self._release)
             finally:  # a path or method that is not there is told first, in the form that is wanted if there is one
                 endpoint = self._endpoint(path, scope)
-            response = await self._answer(scope, receive, headers, endpoint, representation)
+            response = await self._answer(scope, receive, headers, endpoint, representation, request_id=request_id)
         except ClientDisconnect:  # in the middle of its body: nothing was done, and nobody is left to tell
             return
+        except asyncio.CancelledError:
+            if not self._deadlines.missed(task):
+                raise
+            response = error_answer(_too_late(scope, self._settings.request_timeout), representation)
+            self._watch.failed(scope, headers, request_id, 504, None)
         except Exception as error:  # noqa: BLE001 - the app's edge: whatever went wrong is answered, and logged
-            response = error_answer(f"{scope['method']} {request_id.decode('ascii')}", error, representation)
+            response = error_answer(error, representation)
+            if response.status_code >= 500:
+                self._watch.failed(scope, headers, request_id, response.status_code, error)
+                if budget.probe_in and "retry-after" in response.headers:
+                    response.headers["Retry-After"] = str(math.ceil(budget.probe_in))
+        finally:
+            self._deadlines.end(task)
+            reset_retry_budget(token)
         self._headers.add(response, headers, request_id)
         if b"accept-encoding" in headers:
             coding = coding_for(headers[b"accept-encoding"].decode("latin-1"))
@@ -86,6 +107,8 @@ class FhirApi:
         headers: Mapping[bytes, bytes],
         endpoint: Endpoint,
         representation: Representation,
+        *,
+        request_id: bytes,
     ) -> Response:
         self._hosts.check(scope, headers)
         handler = endpoint.handlers.get(scope["method"])
@@ -104,8 +127,20 @@ class FhirApi:
                 self._table,
                 representation,
                 self._release,
+                request_id,
+                self._watch,
             )
         )
+
+
+def _too_late(scope: Scope, seconds: float) -> Refused:
+    """What a request is told that missed its deadline."""
+    if scope["method"] in ("GET", "HEAD") or scope["path"].endswith(_READS):
+        text = "nothing was changed; try again later"
+    else:
+        text = "it may have been applied, or may still be; read back before you send it again"
+    headers = {"Retry-After": str(_AFTER_DEADLINE)}
+    return Refused(504, f"The request took longer than {seconds:g} s; {text}", headers=headers, code="timeout")
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:

@@ -16,6 +16,7 @@ from server.settings import Settings
 
 if TYPE_CHECKING:
     from server.route import Route
+    from server.watch import Watch
 
 FHIR_PATH = "/fhir"
 
@@ -24,7 +25,7 @@ class Call(msgspec.Struct, frozen=True):
     """A request, its tenant resolved.
 
     `parameters`: of the path; `headers`: names in lower case; `table`: the route table in force; `representation`: the
-    form that the answer should have.
+    form that the answer should have; `watch`: of the server process.
     """
 
     scope: Scope
@@ -36,6 +37,8 @@ class Call(msgspec.Struct, frozen=True):
     table: Sequence[Route]
     representation: Representation = AS_STORED
     release: str = "4.0"
+    request_id: bytes = b""
+    watch: Watch | None = None
 
     @property
     def request(self) -> Request:
@@ -65,6 +68,16 @@ class Call(msgspec.Struct, frozen=True):
             authority = self.header(b"host") or "{}:{}".format(*self.scope["server"])
             root = f"{self.scope['scheme']}://{authority}{FHIR_PATH}"
         return f"{root}/{self.parameters['tenant']}" if self.settings.tenant_source == "path" else root
+
+    def still_coming(self) -> None:
+        """The client is still sending its body: that is not time in which the server owes an answer."""
+        if self.watch is not None:
+            self.watch.deadlines.extend()
+
+    def failed(self, status: int, error: Exception) -> None:
+        """An entry of the Bundle failed with this status, 5xx: leaves a line in the log."""
+        if self.watch is not None:
+            self.watch.failed(self.scope, self.headers, self.request_id, status, error)
 
     def header(self, name: bytes) -> str | None:
         """A header's value; `name` in lower case."""

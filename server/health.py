@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fhirstore import FhirStore
-from fhirstore.errors import FhirStoreError
+from fhirstore.errors import FhirStoreError, StoreFull
 
 _PATIENCE = 5.0  # seconds until a store that does not answer counts as away
 
@@ -24,8 +24,15 @@ def health_routes(store: FhirStore) -> list[Route]:
         try:
             async with asyncio.timeout(_PATIENCE):
                 await store.check()
-        except (FhirStoreError, TimeoutError):
-            return JSONResponse({"status": "the object store does not answer as it should"}, 503)
+        except StoreFull as full:
+            return _not_ready(f"the object store takes no more: {full.detail}")
+        except TimeoutError:
+            return _not_ready(f"the object store does not answer within {_PATIENCE:.0f} s")
+        except FhirStoreError:
+            return _not_ready("the object store does not answer as it should")
         return JSONResponse({"status": "ready"})
+
+    def _not_ready(why: str) -> Response:
+        return JSONResponse({"status": why}, 503)
 
     return [Route("/health/live", live), Route("/health/ready", ready)]

@@ -6,8 +6,6 @@ caller what to do; they hold no stack trace and no patient data.
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections.abc import Iterable
 
 import msgspec
@@ -42,6 +40,7 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.Unavailable, 503),
     (errors.StoreBusy, 503),
     (errors.StoreUnavailable, 503),
+    (errors.StoreFull, 507),
     (errors.WriteOutcomeUnknown, 504),
     (errors.FhirStoreError, 500),
 )
@@ -58,8 +57,7 @@ _ISSUE_CODES = {
 }
 _MOST_ISSUES = 100
 _GRAVITY = {"fatal": 0, "error": 0, "warning": 1, "information": 2}
-_RETRY_AFTER = (429, 503)
-_LOG = logging.getLogger("fhirstore")
+_RETRY_AFTER = (429, 503, 504)
 
 
 def operation_outcome(issues: Iterable[Issue]) -> bytes:
@@ -97,8 +95,8 @@ def issue_code(refused: HTTPException) -> str:
     )
 
 
-def error_answer(asked: str, error: Exception, representation: Representation = AS_STORED) -> Response:
-    """The answer to anything that was raised, in the form that is wanted. `asked`: which request, for the log."""
+def error_answer(error: Exception, representation: Representation = AS_STORED) -> Response:
+    """The answer to anything that was raised, in the form that is wanted."""
     headers: dict[str, str] = {}
     if isinstance(error, HTTPException):
         status, headers = error.status_code, dict(error.headers or {})
@@ -113,13 +111,11 @@ def error_answer(asked: str, error: Exception, representation: Representation = 
             headers["ETag"] = etag(error.version)
         if isinstance(error, FhirError):
             issues = error.issues
+        elif isinstance(error, errors.StoreFull):
+            issues = (Issue("no-store", f"Nothing was written, since the store takes no more: {error.detail}"),)
         else:
-            _LOG.error("%s %s: %s", asked, type(error).__name__, error)
             issues = (Issue("exception", "The object store answered with an error; the server's log says more"),)
     else:
-        # Where it happened, but not its message, which may quote a patient.
-        where = "".join(traceback.format_tb(error.__traceback__))
-        _LOG.error("%s: unexpected %s\n%s", asked, type(error).__name__, where)
         status = 500
         issues = (Issue("exception", "Internal error; the server's log says more", severity="fatal"),)
     if status in _RETRY_AFTER:
@@ -135,4 +131,4 @@ def error_answer(asked: str, error: Exception, representation: Representation = 
 
 async def http_error(request: Request, error: Exception) -> Response:
     """Answers errors outside the FHIR API, in the same form."""
-    return error_answer(request.method, error)
+    return error_answer(error)

@@ -84,6 +84,16 @@ class Paths:
         refuse_lacking(segments[self._below :], method, self._release)
         raise Refused(404, NO_ENDPOINT)
 
+    def template_of(self, path: str) -> tuple[str, dict[str, str]]:
+        """The template of what answers at `path`, like `/{type}/{id}`, and its parameters; "-" where nothing does."""
+        segments = path.removesuffix("/").split("/")[1:]
+        for template in self._templates.get(len(segments), ()):
+            parameters = template.match(segments)
+            if parameters is not None:
+                parts = dict(template.literals) | {position: f"{{{name}}}" for position, name in template.names}
+                return "/" + "/".join([parts[position] for position in range(len(segments))]), parameters
+        return "-", {}
+
 
 def _template(segments: tuple[str, ...], handlers: Mapping[str, Handler]) -> Template:
     named = [(n, text[1:-1]) for n, text in enumerate(segments) if text.startswith("{")]

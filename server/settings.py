@@ -155,6 +155,13 @@ class Settings:
     max_body: int = setting(
         "FHIRSTORE_MAX_BODY_BYTES", values.positive, 16 * 1024 * 1024, "The largest request body, in bytes."
     )
+    request_timeout: float = setting(
+        "FHIRSTORE_REQUEST_TIMEOUT",
+        values.seconds,
+        30.0,
+        "Seconds after which a request that has no answer yet is answered 504; the time in which the body arrives does "
+        "not count.",
+    )
     max_bundle_entries: int = setting(
         "FHIRSTORE_MAX_BUNDLE_ENTRIES", values.positive, 5_000, "The most entries of one batch or transaction."
     )

@@ -16,6 +16,14 @@ HEADER = "X-Tenant-ID"
 _HEADER = HEADER.lower().encode()
 
 
+def tenant_named(source: str, parameters: Mapping[str, str], headers: Mapping[bytes, bytes]) -> str | None:
+    """The tenant that a request names, where requests name one; it need not exist."""
+    if source == "path":
+        return parameters.get("tenant")
+    value = headers.get(_HEADER) if source == "header" else None
+    return None if value is None else value.decode("latin-1")
+
+
 class RequestTenants:
     """Finds the tenant of a request, as the settings say."""
 

@@ -19,6 +19,7 @@ from fhirstore.engine import Engine
 from fhirstore.errors import FhirError
 from fhirstore.json import JsonObject
 from fhirstore.objects.base import ObjectStore
+from fhirstore.retries import retry_budget
 from fhirstore.tenancy import Place
 
 KINDS = ("batch", "transaction")
@@ -42,6 +43,8 @@ async def process(
     options = options or BundleOptions()
     entries = entries_of(bundle, kinds=kinds, limit=options.max_entries)
     facts = engine.validator.definitions
+    if (budget := retry_budget()) is not None:
+        budget.grant(len(entries))
     asked = (bundle, entries, engine, options)
     # in a thread where they are many, so that other requests go on meanwhile
     parsed = await asyncio.to_thread(_read, *asked) if len(entries) > _FEW else _read(*asked)

@@ -15,15 +15,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fhirstore.commit.attempt import Base
+from fhirstore.commit.backoff import CONTENDED, UNANSWERED
 from fhirstore.commit.change import Change, in_groups
 from fhirstore.commit.intents import clear
-from fhirstore.commit.messages import Absent, Expired, Get, Pause, Protocol, Put, Reply
+from fhirstore.commit.messages import Absent, Expired, Get, Protocol, Put, Reply
 from fhirstore.commit.reading import ask, glance
 from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, Written
-
-_TRIES = 6
 
 
 def announce(changes: Sequence[Change], context: Context) -> Protocol[bool]:
@@ -70,7 +69,7 @@ def _secure(change: Change, context: Context) -> Protocol[bool]:
 
 def _place(change: Change, context: Context) -> Protocol[bool]:
     """Our intent stands."""
-    for n in range(_TRIES):
+    for n in range(CONTENDED.tries):
         if change.placed is not None:
             return True
         base, date = yield from glance(change.keys)
@@ -93,7 +92,7 @@ def _place(change: Change, context: Context) -> Protocol[bool]:
         elif isinstance(reply, Expired):
             return False
         else:
-            yield Pause(context.ids.jitter(0.0, 0.05 * 2**n))
+            yield CONTENDED.jittered(n, context.ids)
     return False
 
 
@@ -111,7 +110,7 @@ def _same_version(now: Base, before: Base) -> bool:
 def _reserve(change: Change, context: Context) -> Protocol[bool]:
     """The slot is ours."""
     body = b"" if change.reserved else change.record.encode()
-    for n in range(_TRIES):
+    for n in range(CONTENDED.tries):
         if change.reserved:
             return True
         (found,) = yield from ask(Get(change.slot))
@@ -126,13 +125,13 @@ def _reserve(change: Change, context: Context) -> Protocol[bool]:
             return False
         change.reserved = isinstance(reply, Written)
         if not change.reserved:
-            yield Pause(context.ids.jitter(0.0, 0.05 * 2**n))
+            yield CONTENDED.jittered(n, context.ids)
     return change.reserved
 
 
 def _complete(change: Change) -> Protocol[bool]:
     """The events and index entries are there."""
-    for n in range(_TRIES):
+    for n in range(UNANSWERED.tries):
         if not change.missing:
             return True
         replies = yield change.missing_puts()
@@ -140,5 +139,5 @@ def _complete(change: Change) -> Protocol[bool]:
             return False
         change.missing = _still_missing(change, replies)
         if change.missing:
-            yield Pause(0.05 * 2**n)
+            yield UNANSWERED.pause(n)
     return not change.missing

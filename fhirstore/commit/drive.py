@@ -1,11 +1,18 @@
-"""Runs a protocol on an ObjectStore: each batch in parallel, each store error as the reply it stands for."""
+"""Runs a protocol on an ObjectStore: each batch in parallel, each store error as the reply it stands for.
+
+Two errors are raised into the protocol instead, at the request or the Pause where it stands. StoreFull: the PUT was not
+applied, and sending it again is pointless. Unavailable: requests failed, and the client's request may repeat nothing
+more (`fhirstore.retries`).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine
 
 from fhirstore.commit.messages import (
+    NOT_APPLIED,
     NOT_SENT,
     Absent,
     Batch,
@@ -13,7 +20,6 @@ from fhirstore.commit.messages import (
     Expired,
     Get,
     List,
-    NotApplied,
     Pause,
     Protocol,
     Put,
@@ -33,69 +39,110 @@ from fhirstore.errors import (
     OutcomeUnknown,
     PreconditionFailed,
     StoreBusy,
+    StoreFull,
     StoreUnavailable,
+    Unavailable,
     WriteWindowClosed,
 )
 from fhirstore.objects.base import ObjectStore, Written
+from fhirstore.retries import ONE_IN, retry_budget
 
-_DELETED, _REFUSED, _NOT_APPLIED, _EXPIRED, _UNKNOWN = Deleted(), Refused(), NotApplied(), Expired(), Unknown()
+_DELETED, _REFUSED, _EXPIRED, _UNKNOWN = Deleted(), Refused(), Expired(), Unknown()
 
 
 Finish = Callable[[Coroutine[None, None, object]], None]
 """Takes over the rest of a protocol whose caller was cancelled, and sees it to its end."""
 
 
+_Failed = tuple[str, ObjectError]
+"""The verb of a request, and the error that it was answered with."""
+
+
 async def drive(protocol: Protocol[Result], store: ObjectStore, *, finish: Finish | None = None) -> Result:
     """Run `protocol` to its end and return what it returns; what it raises is raised.
 
-    Where the caller is cancelled midway, the protocol ends there too, unless `finish` takes the rest of it over: then
-    the requests under way count as unanswered and it goes on from there, so that nobody leaves half a write.
+    Where the caller is cancelled midway, the protocol ends there too, unless it has begun to write and `finish` takes
+    the rest of it over: then the requests under way count as unanswered and it goes on from there, so that nobody
+    leaves half a write.
     """
     if not store.decides_together:
         protocol = in_stages(protocol)
+    failed: list[_Failed] = []  # requests without an answer since the last Pause
+    writes = False
     try:
         batch = next(protocol)
         while True:
+            if finish is not None and not writes:
+                writes = not isinstance(batch, Pause) and isinstance(batch[-1], Put)
             try:
-                replies = await _replies(batch, store)
+                replies = await _replies(batch, store, failed)
             except asyncio.CancelledError:
-                if finish is not None:
+                if finish is not None and writes:
                     finish(_go_on(protocol, store, () if isinstance(batch, Pause) else (_UNKNOWN,) * len(batch)))
                 raise
-            batch = protocol.send(replies)
+            except (StoreFull, Unavailable) as error:
+                batch = protocol.throw(error)
+            else:
+                batch = protocol.send(replies)
     except StopIteration as end:
         result: Result = end.value
         return result
 
 
 async def _go_on(protocol: Protocol[Result], store: ObjectStore, replies: Replies) -> Result:
+    failed: list[_Failed] = []
     try:
+        batch = protocol.send(replies)
         while True:
-            replies = await _replies(protocol.send(replies), store)
+            try:
+                replies = await _replies(batch, store, failed)
+            except (StoreFull, Unavailable) as error:
+                batch = protocol.throw(error)
+            else:
+                batch = protocol.send(replies)
     except StopIteration as end:
         result: Result = end.value
         return result
 
 
-async def _replies(batch: Batch, store: ObjectStore) -> Replies:
+async def _replies(batch: Batch, store: ObjectStore, failed: list[_Failed]) -> Replies:
+    """Raises StoreFull, Unavailable: see above."""
     if isinstance(batch, Pause):
-        await asyncio.sleep(batch.seconds)
+        await _pause(batch, failed)
         return ()
     if len(batch) == 1:
-        return (await _perform(store, batch[0]),)
+        return (await _perform(store, batch[0], failed),)
+    if len(batch) >= ONE_IN and (budget := retry_budget()) is not None:
+        budget.grant(len(batch))
     puts = [request for request in batch if isinstance(request, Put)]
     if len(puts) == len(batch):
-        return tuple([_reply(answer) for answer in await store.put_many(puts)])
-    return tuple(await asyncio.gather(*[_perform(store, request) for request in batch]))
+        return tuple([_reply(answer, failed, "PUT") for answer in await store.put_many(puts)])
+    return tuple(await asyncio.gather(*[_perform(store, request, failed) for request in batch]))
 
 
-async def _perform(store: ObjectStore, request: Request) -> Reply:
+async def _pause(pause: Pause, failed: list[_Failed]) -> None:
+    """Waits. Raises Unavailable where requests failed and the client's request may repeat nothing more."""
+    seconds = pause.seconds
+    if failed:
+        budget, last = retry_budget(), failed[-1][1]
+        granted = budget is None or budget.take([f"{verb} {error.key}" for verb, error in failed])
+        failed.clear()
+        if not granted and not pause.settling:
+            raise Unavailable("The object store is overloaded or does not answer; try again later") from last
+        seconds *= random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
+    await asyncio.sleep(seconds)
+
+
+async def _perform(store: ObjectStore, request: Request, failed: list[_Failed]) -> Reply:
+    verb = "PUT"
     try:
         if isinstance(request, Put):
             return await store.put(request.key, request.body, condition=request.condition, expires=request.expires)
         if isinstance(request, Get):
+            verb = "GET"
             return await store.get(request.key)
         if isinstance(request, List):
+            verb = "LIST"
             return await store.list(
                 request.prefix,
                 start_after=request.start_after,
@@ -103,6 +150,7 @@ async def _perform(store: ObjectStore, request: Request) -> Reply:
                 delimiter=request.delimiter,
                 limit=request.limit,
             )
+        verb = "DELETE"
         if request.expires is None:
             await store.delete_many(request.keys)
         else:
@@ -110,11 +158,11 @@ async def _perform(store: ObjectStore, request: Request) -> Reply:
             await store.delete(key, expires=request.expires)
         return _DELETED
     except ObjectError as error:
-        return _reply(error)
+        return _reply(error, failed, verb)
 
 
-def _reply(answer: Written | ObjectError) -> Reply:
-    """Raises what no protocol can go on with."""
+def _reply(answer: Written | ObjectError, failed: list[_Failed], verb: str) -> Reply:
+    """Raises what no protocol can go on with. Adds to `failed` what the store did not answer, or turned away."""
     match answer:
         case Written():
             return answer
@@ -122,13 +170,17 @@ def _reply(answer: Written | ObjectError) -> Reply:
             return Absent(answer.date)
         case PreconditionFailed():
             return _REFUSED
-        case ConditionalConflict() | StoreBusy():
-            return _NOT_APPLIED
+        case ConditionalConflict():
+            return NOT_APPLIED
+        case StoreBusy():
+            failed.append((verb, answer))
+            return NOT_APPLIED
         case WriteWindowClosed():
             return _EXPIRED
         case NotFollowed():
             return NOT_SENT
         case OutcomeUnknown() | StoreUnavailable():
+            failed.append((verb, answer))
             return _UNKNOWN
         case _:
             raise answer

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fhirstore.commit.backoff import UNANSWERED
 from fhirstore.commit.change import Change, in_groups
 from fhirstore.commit.intents import rolled_back
-from fhirstore.commit.messages import NotApplied, Pause, Protocol, Put, Reply, Unknown
+from fhirstore.commit.messages import NotApplied, Protocol, Put, Reply, Unknown
 from fhirstore.commit.reading import glance
 from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.objects.base import IfMatch, Written
 from fhirstore.slices import slices
-
-_TRIES = 4
 
 
 def finish(changes: Sequence[Change], context: Context) -> Protocol[dict[str, str]]:
@@ -21,7 +20,7 @@ def finish(changes: Sequence[Change], context: Context) -> Protocol[dict[str, st
     etags: dict[str, str] = {}
     for some in slices(changes, context.rules.at_once):
         left = list(some)
-        for n in range(_TRIES):
+        for n in range(UNANSWERED.tries):
             replies = yield tuple(_over_intent(change, change.record.encode()) for change in left)
             for change, reply in zip(left, replies, strict=True):
                 if isinstance(reply, Written):
@@ -29,7 +28,7 @@ def finish(changes: Sequence[Change], context: Context) -> Protocol[dict[str, st
             left = [change for change, reply in zip(left, replies, strict=True) if _again(reply)]
             if not left:
                 break
-            yield Pause(0.05 * 2**n)
+            yield UNANSWERED.pause(n)
     return etags
 
 
@@ -40,14 +39,14 @@ def roll_back(changes: Sequence[Change], context: Context) -> Protocol[None]:
 
 
 def _roll_back(change: Change, context: Context) -> Protocol[None]:
-    for n in range(_TRIES):
+    for n in range(UNANSWERED.tries):
         base, _ = yield from glance(change.keys)
         if base.record is None or base.intent is None or base.intent.tx != change.plan.tx:
             return
         (reply,) = yield (Put(change.keys.current, rolled_back(base.record, context).encode(), base.unchanged),)
         if not _again(reply):
             return
-        yield Pause(0.05 * 2**n)
+        yield UNANSWERED.pause(n)
 
 
 def _over_intent(change: Change, body: bytes) -> Put:

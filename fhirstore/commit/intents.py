@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fhirstore.commit.attempt import Base
+from fhirstore.commit.backoff import CONTENDED
 from fhirstore.commit.decision import ABORTED, Decision, decode_decision
 from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
 from fhirstore.commit.reading import ask, glance
@@ -25,7 +26,7 @@ from fhirstore.objects.base import IF_ABSENT, StoredObject, Written
 from fhirstore.record import Intent, Record, decode
 
 _GLANCE = 0.1  # seconds between looks at a clock that may tell whole seconds only
-_TRIES = 12
+_ABORTS = 12
 
 
 def base_for(keys: ResourceKeys, context: Context, *, age: str | None = None) -> Protocol[Base]:
@@ -101,7 +102,7 @@ def decided(intent: Intent, stands: Stands, context: Context, age: str | None) -
     patience = (rules.patience + rules.patience_per_part * intent.parts) / 1000
     older = age is not None and age < intent.age
     waited, tries = 0.0, 0
-    while tries < _TRIES:
+    while tries < _ABORTS:
         (found,) = yield from ask(Get(key))
         if isinstance(found, StoredObject):
             return decode_decision(found.body, key)
@@ -116,7 +117,7 @@ def decided(intent: Intent, stands: Stands, context: Context, age: str | None) -
             # this one cannot land when another has come and gone (see `Rules.keep_transactions`).
             (reply,) = yield (Put(key, aborted.encode(), IF_ABSENT, found.date + rules.window),)
             if not isinstance(reply, Written):
-                yield Pause(min(0.01 * 2**tries, 1.0))
+                yield CONTENDED.pause(tries - 1)
         else:
             pause = context.ids.jitter(0.5, 1.0) * min(0.03 + waited, 0.5)
             waited += pause

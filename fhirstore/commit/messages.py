@@ -56,9 +56,15 @@ class Delete(msgspec.Struct, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Wait for `seconds`, then go on with no replies."""
+    """Wait for `seconds`, then go on with no replies. `backoff` makes those that follow a failure or a conflict.
+
+    `settling`: the protocol waits to learn what became of its commit. Such a wait is never cut short for want of a
+    retry budget: the protocol could only say that it does not know. After any other Pause that follows requests which
+    failed, `drive` raises Unavailable into the protocol once the client's request may repeat nothing more.
+    """
 
     seconds: float
+    settling: bool = False
 
 
 class Absent(msgspec.Struct, frozen=True):
@@ -92,6 +98,7 @@ class Unknown(msgspec.Struct, frozen=True):
 
 
 NOT_SENT = NotSent()
+NOT_APPLIED = NotApplied()
 
 Request = Get | Put | List | Delete
 Reply = StoredObject | Absent | Written | Page | Deleted | Refused | NotApplied | Expired | NotSent | Unknown

@@ -11,15 +11,14 @@ from __future__ import annotations
 import msgspec
 
 from fhirstore.commit.attempt import Attempt
-from fhirstore.commit.messages import NOT_SENT, Absent, Get, NotSent, Pause, Protocol, Reply
+from fhirstore.commit.backoff import SENDS, UNSETTLED, settling
+from fhirstore.commit.messages import NOT_APPLIED, NOT_SENT, Absent, Get, NotSent, Protocol, Put, Reply
 from fhirstore.commit.reading import ask, reached
 from fhirstore.commit.rules import Context
-from fhirstore.errors import Unavailable, WriteOutcomeUnknown
+from fhirstore.errors import StoreFull, Unavailable, WriteOutcomeUnknown
 from fhirstore.objects.base import Written
 from fhirstore.record import decode
 
-_SENDS = 6
-_LOOKS = 60
 _PURGED = "The resource was purged meanwhile; whether this version was there is not known"
 
 
@@ -37,10 +36,10 @@ def commit(
     `told`: the answer to the commit, where it was sent along with what it follows. `again`: all of that is known to be
     there, so that the commit may be sent once more.
     """
-    for n in range(_LOOKS):
-        if n < _SENDS and (again or n == 0):
+    for n in range(UNSETTLED.tries):
+        if n < SENDS and (again or n == 0):
             if n or isinstance(told, NotSent):
-                (told,) = yield (attempt.commit_put,)
+                told = yield from send(attempt.commit_put, again=n > 0)
             if isinstance(told, Written):
                 return Committed(told.etag)
         try:
@@ -49,8 +48,22 @@ def commit(
             raise WriteOutcomeUnknown("The object store went away around the commit; read back") from silent
         if verdict is not None:
             return Committed(None) if verdict else None
-        yield Pause(min(0.05 * 2**n, 1.0))
+        yield settling(n)
     raise WriteOutcomeUnknown("The object store did not settle the commit; read back")
+
+
+def send(commit_put: Put, *, again: bool) -> Protocol[Reply]:
+    """PUT the commit point. Raises StoreFull, but not where it is sent `again`.
+
+    Then an earlier one may have been applied, or still be: the protocol has to find out, as after any other refusal.
+    """
+    try:
+        (reply,) = yield (commit_put,)
+    except StoreFull:
+        if not again:
+            raise
+        return NOT_APPLIED
+    return reply
 
 
 def _verdict(attempt: Attempt, context: Context) -> Protocol[bool | None]:

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import msgspec
 
 from fhirstore.commit.attempt import Attempt, Base
+from fhirstore.commit.backoff import CONTENDED
 from fhirstore.commit.intents import firm
 from fhirstore.commit.messages import Absent, Get, List, Pause, Protocol
 from fhirstore.commit.outcome import commit
@@ -74,7 +75,7 @@ def purge(keys: ResourceKeys, *, by: str, context: Context) -> Protocol[Purged]:
         if (yield from commit(attempt, context)) is not None:
             versions, floor = base.record.version - base.record.floor, base.record.version
             break
-        yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
+        yield CONTENDED.jittered(n, context.ids)
     else:
         raise Contention("Others kept writing this resource; nothing was purged, try again")
     if floor:

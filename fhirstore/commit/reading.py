@@ -19,15 +19,14 @@ if the intent still stands after that was seen: 1 GET more.
 from __future__ import annotations
 
 from fhirstore.commit.attempt import NOTHING, Base
+from fhirstore.commit.backoff import UNANSWERED
 from fhirstore.commit.decision import decode_decision
-from fhirstore.commit.messages import Absent, Get, Pause, Protocol
+from fhirstore.commit.messages import Absent, Get, Protocol
 from fhirstore.commit.rules import Rules
 from fhirstore.errors import CorruptRecord, Unavailable
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.objects.base import StoredObject
 from fhirstore.record import Intent, Record, decode
-
-_TRIES = 6
 
 
 def glance(keys: ResourceKeys) -> Protocol[tuple[Base, int]]:
@@ -154,7 +153,7 @@ def ask(*gets: Get) -> Protocol[tuple[StoredObject | Absent, ...]]:
     """GET in parallel, again with growing pauses where no answer comes. Raises Unavailable when none ever does."""
     answers: dict[str, StoredObject | Absent] = {}
     missing = gets
-    for n in range(_TRIES):
+    for n in range(UNANSWERED.tries):
         replies = yield missing
         if len(gets) == 1 and isinstance(replies[0], (StoredObject, Absent)):
             return (replies[0],)  # as nearly always
@@ -163,7 +162,7 @@ def ask(*gets: Get) -> Protocol[tuple[StoredObject | Absent, ...]]:
                 answers[get.key] = reply
         if len(answers) == len(gets):
             return tuple([answers[get.key] for get in gets])
-        yield Pause(0.05 * 2**n)
+        yield UNANSWERED.pause(n)
         missing = tuple(get for get in gets if get.key not in answers)
     raise Unavailable("The object store does not answer; try again later")
 

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from fhirstore.commit.messages import Delete, Deleted, List, Pause, Protocol, Put, Request
+from fhirstore.commit.backoff import UNANSWERED
+from fhirstore.commit.messages import Delete, Deleted, List, Protocol, Put, Request
 from fhirstore.errors import Unavailable
 from fhirstore.objects.base import Page, Written
-
-_TRIES = 6
-
 
 _SILENT = "The object store does not answer; try again later"
 _Answer = TypeVar("_Answer")
@@ -36,9 +34,9 @@ def removed(*keys: str) -> Protocol[None]:
 
 
 def _answered(request: Request, answer: type[_Answer], silent: str) -> Protocol[_Answer]:
-    for n in range(_TRIES):
+    for n in range(UNANSWERED.tries):
         (reply,) = yield (request,)
         if isinstance(reply, answer):
             return reply
-        yield Pause(0.05 * 2**n)
+        yield UNANSWERED.pause(n)
     raise Unavailable(silent)

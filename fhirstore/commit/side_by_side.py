@@ -35,7 +35,8 @@ def side_by_side(protocols: Sequence[Protocol[Result]]) -> Protocol[list[Result]
                 advance(n, replies[at : at + len(batch)])
                 at += len(batch)
         else:
-            yield Pause(max(batch.seconds for batch in waiting.values() if isinstance(batch, Pause)))
+            pauses = [batch for batch in waiting.values() if isinstance(batch, Pause)]
+            yield Pause(max(pause.seconds for pause in pauses), all(pause.settling for pause in pauses))
             for n in list(waiting):
                 advance(n, ())
     return [results[n] for n in range(len(protocols))]

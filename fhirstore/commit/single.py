@@ -21,16 +21,15 @@ import msgspec
 
 from fhirstore.commit.abandoned import take_over
 from fhirstore.commit.attempt import NOTHING_YET, Attempt, Base, keys_beside, next_record
+from fhirstore.commit.backoff import CONTENDED, UNANSWERED
 from fhirstore.commit.intents import base_for
-from fhirstore.commit.messages import Expired, NotSent, Pause, Protocol, Put, Reply
+from fhirstore.commit.messages import Expired, NotSent, Protocol, Put, Reply
 from fhirstore.commit.outcome import Committed, commit
 from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, VersionConflict
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.objects.base import IF_ABSENT, Written
 from fhirstore.record import Record
-
-_EVENT_TRIES = 6
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -98,7 +97,7 @@ def write(
         if committed is not None:
             return Outcome(attempt.record, before, applied=True, etag=committed.etag)
         if base.whole:
-            yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
+            yield CONTENDED.jittered(n, context.ids)
     raise Contention("Others kept writing this resource; nothing was written, try again")
 
 
@@ -128,12 +127,12 @@ def _carry_out(attempt: Attempt, context: Context) -> Protocol[Committed | None]
 def _completed(beside: tuple[Put, ...], rest: Sequence[Reply]) -> Protocol[bool]:
     """Are both events and the index entries there, if need be after some more tries?"""
     missing = tuple(put for put, reply in zip(beside, rest, strict=True) if not isinstance(reply, Written))
-    for n in range(_EVENT_TRIES):
+    for n in range(UNANSWERED.tries):
         if not missing:
             return True
         if any(isinstance(reply, Expired) for reply in rest):
             return False
-        yield Pause(0.05 * 2**n)
+        yield UNANSWERED.pause(n)
         rest = yield missing
         missing = tuple(put for put, reply in zip(missing, rest, strict=True) if not isinstance(reply, Written))
     return not missing

@@ -8,6 +8,7 @@ the first ones, and the last one when all of those were written, as if the proto
 from __future__ import annotations
 
 from fhirstore.commit.messages import NOT_SENT, Batch, Pause, Protocol, Put, Replies, Result
+from fhirstore.errors import FhirStoreError
 from fhirstore.objects.base import Written
 
 
@@ -17,12 +18,16 @@ def in_stages(protocol: Protocol[Result]) -> Protocol[Result]:
         batch: Batch = next(protocol)
         while True:
             replies: Replies = ()
-            if not isinstance(batch, Pause) and len(batch) > 1 and isinstance(batch[-1], Put) and batch[-1].follows:
-                replies = yield batch[:-1]
-                written = all(isinstance(reply, Written) for reply in replies)
-                replies += (yield batch[-1:]) if written else (NOT_SENT,)
-            else:
-                replies = yield batch
+            try:
+                if not isinstance(batch, Pause) and len(batch) > 1 and isinstance(batch[-1], Put) and batch[-1].follows:
+                    replies = yield batch[:-1]
+                    written = all(isinstance(reply, Written) for reply in replies)
+                    replies += (yield batch[-1:]) if written else (NOT_SENT,)
+                else:
+                    replies = yield batch
+            except FhirStoreError as error:  # raised into the protocol by whoever drives it
+                batch = protocol.throw(error)
+                continue
             batch = protocol.send(replies)
     except StopIteration as end:
         result: Result = end.value

@@ -24,11 +24,13 @@ from dataclasses import dataclass, field
 
 from fhirstore.commit.announcing import announce
 from fhirstore.commit.attempt import NOTHING_YET, Base, next_record
+from fhirstore.commit.backoff import CONTENDED, SENDS, UNSETTLED, settling
 from fhirstore.commit.change import Change, Plan
 from fhirstore.commit.decision import COMMITTED, Decision, decode_decision
 from fhirstore.commit.finishing import finish, roll_back
 from fhirstore.commit.intents import base_for
-from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
+from fhirstore.commit.messages import Absent, Get, Protocol, Put
+from fhirstore.commit.outcome import send
 from fhirstore.commit.reading import ask, glance, reached
 from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
@@ -46,8 +48,6 @@ from fhirstore.objects.base import IF_ABSENT, Written
 from fhirstore.record import Intent
 from fhirstore.slices import slices
 
-_SENDS = 6
-_LOOKS = 60
 _OVERDUE = 3  # attempts that took longer than their window: others would not do better
 
 
@@ -122,7 +122,7 @@ def transact(parts: Sequence[Part], *, context: Context, guard: Guard | None = N
             raise Unavailable(
                 "The transaction takes longer than its write window; nothing was written, send less at once"
             )
-        yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
+        yield CONTENDED.jittered(n, context.ids)
     raise Contention("Others kept writing these resources; nothing was written, try again")
 
 
@@ -194,9 +194,9 @@ def _commit(changes: Sequence[Change], context: Context) -> Protocol[bool]:
     key = changes[0].keys.transaction(plan.tx)
     parts = tuple((change.keys.type, change.keys.id, change.record.version) for change in changes)
     put = Put(key, Decision(COMMITTED, plan.t, plan.age, parts).encode(), IF_ABSENT, plan.expires)
-    for n in range(_LOOKS):
-        if n < _SENDS:
-            (reply,) = yield (put,)
+    for n in range(UNSETTLED.tries):
+        if n < SENDS:
+            reply = yield from send(put, again=n > 0)
             if isinstance(reply, Written):
                 return True
         try:
@@ -207,7 +207,7 @@ def _commit(changes: Sequence[Change], context: Context) -> Protocol[bool]:
                 return (yield from _was_committed(changes[0], context))
         except Unavailable as silent:
             raise WriteOutcomeUnknown("The object store went away around the commit; read back") from silent
-        yield Pause(min(0.05 * 2**n, 1.0))
+        yield settling(n)
     raise WriteOutcomeUnknown("The object store did not settle the commit; read back")
 
 

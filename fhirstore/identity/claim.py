@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from fhirstore.commit.backoff import CONTENDED
 from fhirstore.commit.intents import Stands, clear, decided
 from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
 from fhirstore.commit.reading import ask, glance
@@ -103,7 +104,7 @@ def take(
                 return None
             over = IfMatch(found.etag)
         if n:
-            yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
+            yield CONTENDED.jittered(n, context.ids)
     raise Contention("Others kept creating resources with this identifier; nothing was written, try again")
 
 

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from fhirstore.commit.attempt import NOTHING, Base
+from fhirstore.commit.backoff import CONTENDED
 from fhirstore.commit.intents import base_for
-from fhirstore.commit.messages import Pause, Protocol
+from fhirstore.commit.messages import Protocol
 from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Draft, Outcome, write
 from fhirstore.errors import Contention, FhirStoreError, IdTaken, InvalidResource, MultipleMatches
@@ -64,7 +65,7 @@ def create_unless(keys: Keyspace, criteria: Criteria, decide_for: DecideFor, *, 
         done = yield from _create(keys, criteria, decide_for, None, context, insist=n > 0)
         if done is not None:
             return done
-        yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
+        yield CONTENDED.jittered(n, context.ids)
     raise _contention()
 
 
@@ -89,7 +90,7 @@ def update_matching(
             done = yield from _change(match, criteria, decide_for(match.keys.id), context)
         if done is not None:
             return done
-        yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
+        yield CONTENDED.jittered(n, context.ids)
     raise _contention()
 
 
@@ -102,7 +103,7 @@ def change_matching(keys: Keyspace, criteria: Criteria, decide: Decide, *, conte
         done = yield from _change(match, criteria, decide, context)
         if done is not None:
             return done
-        yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
+        yield CONTENDED.jittered(n, context.ids)
     raise _contention()
 
 

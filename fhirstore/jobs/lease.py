@@ -14,14 +14,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
+from fhirstore.commit.backoff import CONTENDED, UNANSWERED
+from fhirstore.commit.messages import Absent, Get, Protocol, Put
 from fhirstore.commit.reading import ask
 from fhirstore.commit.rules import Context
 from fhirstore.errors import FhirStoreError, Unavailable
 from fhirstore.jobs.state import State, after, claimed, decode_state, renewed
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, Written
-
-_TRIES = 6
 
 
 class LeaseLost(FhirStoreError):
@@ -47,7 +46,7 @@ def claim(key: str, owner: str, *, context: Context, length: int) -> Protocol[tu
 
     Where there is no state yet, it begins as `State()`. Raises CorruptRecord, Unavailable.
     """
-    for n in range(_TRIES):
+    for n in range(CONTENDED.tries):
         (reply,) = yield from ask(Get(key))
         state = State() if isinstance(reply, Absent) else decode_state(reply.body, key)
         mine = claimed(state, owner, now=reply.date, length=length)
@@ -57,7 +56,7 @@ def claim(key: str, owner: str, *, context: Context, length: int) -> Protocol[tu
         etag = yield from _compare_and_set(key, mine, condition)
         if etag is not None:
             return Lease(key, mine, etag, length), reply.date
-        yield Pause(context.ids.jitter(0.0, 0.05 * 2**n))
+        yield CONTENDED.jittered(n, context.ids)
     raise Unavailable("Others keep claiming this job; try again later")
 
 
@@ -82,7 +81,7 @@ def _compare_and_set(key: str, state: State, condition: Condition) -> Protocol[s
     """The ETag of `state` once it is there; None: somebody else's is."""
     body = state.encode()
     before = condition.etag if isinstance(condition, IfMatch) else None
-    for n in range(_TRIES):
+    for n in range(UNANSWERED.tries):
         (reply,) = yield (Put(key, body, condition),)
         if isinstance(reply, Written):
             return reply.etag
@@ -91,5 +90,5 @@ def _compare_and_set(key: str, state: State, condition: Condition) -> Protocol[s
             return found.etag
         if (None if isinstance(found, Absent) else found.etag) != before:
             return None
-        yield Pause(0.05 * 2**n)
+        yield UNANSWERED.pause(n)
     raise Unavailable("The object store does not answer; try again later")

@@ -25,6 +25,7 @@ from fhirstore.errors import (
     ObjectNotFound,
     OutcomeUnknown,
     StoreBusy,
+    StoreFull,
     StoreMisconfigured,
     StoreUnavailable,
 )
@@ -37,6 +38,7 @@ from fhirstore.objects.embedded_statements import DeleteRows, PutRow
 from fhirstore.objects.embedded_turn import Turn
 from fhirstore.objects.embedded_writer import GroupWriter
 from fhirstore.objects.etag import etag_of
+from fhirstore.objects.fullness import why_os
 from fhirstore.objects.in_parallel import put_each
 from fhirstore.objects.large_bodies import IncomingBody, LargeBodies
 from fhirstore.slices import slices
@@ -133,9 +135,10 @@ class EmbeddedStore:
         if not same:
             raise StoreMisconfigured("", f"{self.location}: the database was replaced while in use; restart")
         if disk.f_flag & os.ST_RDONLY:
-            raise StoreMisconfigured("", f"{self.location}: the disk is read-only; make it writable")
+            raise StoreFull(self.location, "the disk is read-only; make it writable")
         if disk.f_bavail * disk.f_frsize < self._large:
-            raise StoreMisconfigured("", f"{self.location}: the disk is full; free some space")
+            raise StoreFull(self.location, "the disk is full; free some space")
+        await self._writer.fullness.try_again(self)
 
     async def get(self, key: str) -> StoredObject:
         date = self._clock.now()  # before the read: a process may be stopped between the two
@@ -276,6 +279,10 @@ class EmbeddedStore:
             async for piece in gathered(chunks, CHUNK):
                 await _on_disk(key, body.append, piece)
             await _on_disk(key, body.finish)
+        except StoreFull:
+            self._writer.fullness.note(body.size)
+            self._sweeper.submit(body.abandon)
+            raise
         except BaseException:
             self._sweeper.submit(body.abandon)
             raise
@@ -309,4 +316,6 @@ async def _on_disk(key: str, act: Callable[..., None], *chunk: bytes) -> None:
     try:
         await asyncio.to_thread(act, *chunk)
     except OSError as error:
+        if (why := why_os(error)) is not None:
+            raise StoreFull(key, why) from error
         raise OutcomeUnknown(key, f"its body file: {error.strerror}; nothing was written") from error

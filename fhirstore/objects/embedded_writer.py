@@ -23,16 +23,18 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import msgspec
 
 from fhirstore.clock import Clock
-from fhirstore.errors import NotFollowed, ObjectError, OutcomeUnknown, StoreBusy
+from fhirstore.errors import NotFollowed, ObjectError, OutcomeUnknown, StoreBusy, StoreFull
 from fhirstore.objects.base import PutAnswer, Written
 from fhirstore.objects.embedded_database import is_busy, meaning
 from fhirstore.objects.embedded_inbox import Inbox, Row, asking
 from fhirstore.objects.embedded_statements import DeleteRows, PutRow, Statements, key_of
 from fhirstore.objects.embedded_turn import Turn
+from fhirstore.objects.fullness import Fullness, why_os, why_sqlite
 
 _BATCH_ROWS = 256  # bounds the time a batch's statements keep the event loop: one or two ms
 _BATCH_BYTES = 2 * 1024 * 1024
@@ -86,6 +88,8 @@ class GroupWriter:
         self, connection: sqlite3.Connection, turn: Turn, *, clock: Clock, let_go: Callable[[str], None]
     ) -> None:
         self.commits = 0
+        self.fullness = Fullness()
+        self._database = Path(connection.execute("PRAGMA database_list").fetchone()[2])
         self._connection = connection
         self._cursor = connection.cursor()
         self._inbox = Inbox(connection)
@@ -226,9 +230,18 @@ class GroupWriter:
             await loop.run_in_executor(self._thread, self._end)
         except sqlite3.Error as error:
             self._gone.clear()
+            why = (
+                None if is_busy(error) else await loop.run_in_executor(self._thread, why_sqlite, error, self._database)
+            )
+            if why is not None:
+                self.fullness.note(_size(batch))
+                return _all_told(batch, StoreFull, why)
             kind = StoreBusy if is_busy(error) else OutcomeUnknown
             return _all_told(batch, kind, meaning(error))
         except OSError as error:
+            if (why := why_os(error)) is not None:
+                self.fullness.note(_size(batch))
+                return _all_told(batch, StoreFull, why)
             return _all_told(batch, OutcomeUnknown, f"lock files: {error.strerror}")
         self.commits += 1
         return answers
@@ -304,6 +317,11 @@ class GroupWriter:
         for name in self._gone:
             self._let_go(name)
         self._gone.clear()
+
+
+def _size(batch: list[_Waiting]) -> int:
+    """Bytes of its bodies."""
+    return sum(put.size for waiting in batch for put in waiting.requests if isinstance(put, PutRow))
 
 
 def _all_told(batch: list[_Waiting], kind: type[ObjectError], detail: str) -> _Answers:

@@ -11,22 +11,25 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError
 
-from fhirstore.clock import Clock, SystemClock
+from fhirstore.clock import Clock, SystemClock, SystemIds
 from fhirstore.errors import (
     FhirStoreError,
     ObjectError,
     OutcomeUnknown,
     StoreBusy,
+    StoreFull,
     StoreUnavailable,
 )
 from fhirstore.objects.base import Condition, IfAbsent, ObjectStream, Page, PutAnswer, PutRequest, StoredObject, Written
+from fhirstore.objects.circuit import Circuit
+from fhirstore.objects.fullness import Fullness
 from fhirstore.objects.in_parallel import put_each
 from fhirstore.objects.s3_answers import delete_request, read_page, undeleted
 from fhirstore.objects.s3_failures import Failure, Failures
@@ -35,6 +38,7 @@ from fhirstore.objects.s3_requests import Answer, NoAnswer, SignedRequests
 from fhirstore.objects.s3_session import S3Session
 from fhirstore.objects.s3_startup import check_bucket
 from fhirstore.objects.s3_streams import PART, Download, Upload, in_parts
+from fhirstore.retries import retry_budget
 from fhirstore.slices import slices
 
 if TYPE_CHECKING:
@@ -54,7 +58,9 @@ class S3Store:
         self._clock = clock
         self._bucket = session.location.bucket
         self._root = session.location.root
-        self._failures = Failures(session.location, session.addressing)
+        self._fullness = Fullness()
+        self._circuit = Circuit(clock, SystemIds())
+        self._failures = Failures(session.location, session.addressing, self._circuit)
         self._signed = SignedRequests(session, options, clock)
         self._small = session.obstore()
         self._large = session.obstore(streaming=True)
@@ -85,19 +91,25 @@ class S3Store:
 
     async def check(self) -> None:
         await check_bucket(self._signed, self._session, self._failures, clock=self._clock)
+        await self._fullness.try_again(self)
 
     # --- one object --------------------------------------------------------------------------------------------
 
     async def get(self, key: str) -> StoredObject:
-        return await self._repeated(lambda: self._get(key), (StoreBusy, StoreUnavailable))
+        return await self._repeated(f"GET {key}", lambda: self._get(key), (StoreBusy, StoreUnavailable))
 
     async def _get(self, key: str) -> StoredObject:
+        sent = self._admitted(key)
         date = self._signed.reached()
         try:
             result = await obstore.get_async(self._small, self._root + key)
             body = await result.bytes_async()
         except _OBSTORE as error:
             raise self._failures.reading(key, Failure.from_obstore(error), date=date) from error
+        except asyncio.CancelledError:
+            self._circuit.given_up(sent)
+            raise
+        self._circuit.answered()
         return StoredObject(bytes(body), result.meta["e_tag"] or "", date)
 
     async def put(
@@ -114,11 +126,16 @@ class S3Store:
                 return self._put(key, body, condition)
             return self._put_within(key, body, condition, expires)
 
-        if condition is not None:
-            return await write()
-        return await self._repeated(write, (StoreBusy, OutcomeUnknown))
+        try:
+            if condition is not None:
+                return await write()
+            return await self._repeated(f"PUT {key}", write, (StoreBusy, OutcomeUnknown))
+        except StoreFull:
+            self._fullness.note(len(body))
+            raise
 
     async def _put(self, key: str, body: bytes, condition: Condition | None) -> Written:
+        sent = self._admitted(key)
         date = self._signed.reached()
         mode: PutMode
         if condition is None:
@@ -131,6 +148,10 @@ class S3Store:
             result = await obstore.put_async(self._small, self._root + key, body, mode=mode, use_multipart=False)
         except _OBSTORE as error:
             raise self._failures.writing(key, Failure.from_obstore(error), condition=condition) from error
+        except asyncio.CancelledError:
+            self._circuit.given_up(sent)
+            raise
+        self._circuit.answered()
         return Written(result["e_tag"] or "", date)
 
     async def _put_within(self, key: str, body: bytes, condition: Condition | None, expires: int) -> Written:
@@ -141,7 +162,7 @@ class S3Store:
         elif condition is not None:
             headers["If-Match"] = condition.etag
         try:
-            answer = await self._signed.send("PUT", self._root + key, headers=headers, body=body, expires=expires)
+            answer = await self._send(key, "PUT", self._root + key, headers=headers, body=body, expires=expires)
         except NoAnswer as error:
             raise self._failures.writing(key, error.failure, condition=condition) from error
         if answer.status in (200, 201, 204):
@@ -154,22 +175,27 @@ class S3Store:
     async def delete(self, key: str, *, expires: int | None = None) -> None:
         """Repeated like an unconditional PUT; with a window sent once, for what it may remove depends on the time."""
         if expires is None:
-            await self._repeated(lambda: self._delete(key), (StoreBusy, OutcomeUnknown))
+            await self._repeated(f"DELETE {key}", lambda: self._delete(key), (StoreBusy, OutcomeUnknown))
         else:
             await self._delete_within(key, expires)
 
     async def _delete(self, key: str) -> None:
+        sent = self._admitted(key)
         try:
             await obstore.delete_async(self._small, self._root + key)
+        except asyncio.CancelledError:
+            self._circuit.given_up(sent)
+            raise
         except _OBSTORE as error:
             failure = Failure.from_obstore(error)
             if failure.status == 404 and failure.code != "NoSuchBucket":
                 return  # some stores tell; absent is fine
             raise self._failures.writing(key, failure) from error
+        self._circuit.answered()
 
     async def _delete_within(self, key: str, expires: int) -> None:
         try:
-            answer = await self._signed.send("DELETE", self._root + key, expires=expires)
+            answer = await self._send(key, "DELETE", self._root + key, expires=expires)
         except NoAnswer as error:
             raise self._failures.writing(key, error.failure) from error
         failure = answer.failure()
@@ -187,8 +213,8 @@ class S3Store:
             async def send(body: bytes = body) -> Answer:
                 return await self._delete_batch(body)
 
-            answer = await self._repeated(send, (StoreBusy, OutcomeUnknown))
-            for key, code in undeleted(answer.body):
+            answer = await self._repeated("DELETE ", send, (StoreBusy, OutcomeUnknown))
+            for key, code in undeleted(answer.body)[: 0 if problems else 1]:  # the first one is told
                 status = 503 if code == "SlowDown" else 403 if code == "AccessDenied" else 500
                 problems.append(self._failures.writing(key.removeprefix(self._root), Failure(status, code)))
         if problems:
@@ -197,7 +223,7 @@ class S3Store:
     async def _delete_batch(self, body: bytes) -> Answer:
         headers = {"Content-MD5": _md5(body), "Content-Type": "application/xml"}
         try:
-            answer = await self._signed.send("POST", parameters=[("delete", "")], headers=headers, body=body)
+            answer = await self._send("", "POST", parameters=[("delete", "")], headers=headers, body=body)
         except NoAnswer as error:
             raise self._failures.writing("", error.failure) from error
         if answer.status != 200:
@@ -226,15 +252,15 @@ class S3Store:
             asked.append(("continuation-token", cursor))
         elif start_after is not None:
             asked.append(("start-after", self._root + start_after))
-        return await self._repeated(lambda: self._list(asked), (StoreBusy, StoreUnavailable))
+        return await self._repeated(f"LIST {prefix}", lambda: self._list(prefix, asked), (StoreBusy, StoreUnavailable))
 
-    async def _list(self, asked: Sequence[tuple[str, str]]) -> Page:
+    async def _list(self, prefix: str, asked: Sequence[tuple[str, str]]) -> Page:
         try:
-            answer = await self._signed.send("GET", parameters=asked)
+            answer = await self._send(prefix, "GET", parameters=asked)
         except NoAnswer as error:
-            raise self._failures.reading("", error.failure, date=0) from error
+            raise self._failures.reading(prefix, error.failure, date=0) from error
         if answer.status != 200:
-            raise self._failures.reading("", answer.failure(), date=answer.date)
+            raise self._failures.reading(prefix, answer.failure(), date=answer.date)
         return read_page(answer.body, root=self._root)
 
     # --- large bodies ------------------------------------------------------------------------------------------
@@ -258,15 +284,18 @@ class S3Store:
         """Chunks of about 1 MiB. A broken connection is taken up where it broke, on the same ETag only."""
 
         async def open_at_start() -> Download:
+            self._admitted(key)
             date = self._signed.reached()
             try:
-                return await Download.open(
+                download = await Download.open(
                     self._large, self._root + key, key, options=self._options, start=start, end=end
                 )
             except _OBSTORE as error:
                 raise self._failures.reading(key, Failure.from_obstore(error), date=date) from error
+            self._circuit.answered()
+            return download
 
-        yield await self._repeated(open_at_start, (StoreBusy, StoreUnavailable))
+        yield await self._repeated(f"GET {key}", open_at_start, (StoreBusy, StoreUnavailable))
 
     # --- the rest ----------------------------------------------------------------------------------------------
 
@@ -275,18 +304,60 @@ class S3Store:
         await self._session.aclose()
 
     async def _repeated(
-        self, attempt: Callable[[], Awaitable[_T]], while_raising: tuple[type[FhirStoreError], ...]
+        self, name: str, attempt: Callable[[], Awaitable[_T]], while_raising: tuple[type[FhirStoreError], ...]
     ) -> _T:
-        """Try up to `attempts` times with growing, jittered pauses."""
+        """Try up to `attempts` times with growing, jittered pauses, and no more often than the client's request may.
+
+        What no client waits for is patient: while the circuit is open, it waits for the next probe. `name`: see
+        `RetryBudget.take`.
+        """
         failures = 0
         while True:
             try:
                 return await attempt()
             except while_raising:
                 failures += 1
-                if failures >= self._options.attempts:
+                budget = retry_budget()
+                if failures >= self._options.attempts or (budget is not None and not budget.take((name,))):
                     raise
-                await asyncio.sleep(self._options.pause(failures))
+                pause = self._options.pause(failures)
+                if budget is None:
+                    pause = max(pause, self._circuit.due_in)
+                await asyncio.sleep(pause)
+
+    def _admitted(self, key: str) -> int:
+        """Returns the time, epoch ms, where a request may be sent. Raises StoreBusy while the circuit is open."""
+        seconds = self._circuit.refused()
+        if seconds:
+            budget = retry_budget()
+            if budget is not None:
+                budget.refuse(seconds)
+            raise StoreBusy(key, f"not sent: the store keeps failing; the next try is in {seconds:.0f} s")
+        return self._clock.now()
+
+    async def _send(
+        self,
+        key: str,
+        method: str,
+        path: str = "",
+        *,
+        parameters: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        expires: int | None = None,
+    ) -> Answer:
+        """A signed request, if the circuit lets it pass. `key`: what it is about, for messages."""
+        sent = self._admitted(key)
+        try:
+            answer = await self._signed.send(
+                method, path, parameters=parameters, headers=headers, body=body, expires=expires
+            )
+        except asyncio.CancelledError:
+            self._circuit.given_up(sent)
+            raise
+        if answer.status < 400:
+            self._circuit.answered()
+        return answer
 
 
 def _over(expires: int, answer: Answer) -> bool:

@@ -17,20 +17,25 @@ from fhirstore.errors import (
     OutcomeUnknown,
     PreconditionFailed,
     StoreBusy,
+    StoreFull,
     StoreMisconfigured,
     StoreUnavailable,
     WriteWindowClosed,
 )
 from fhirstore.objects.base import Condition, IfMatch
+from fhirstore.objects.circuit import Circuit
 from fhirstore.objects.s3_options import Addressing, S3Location
 
 UNTRUSTED = "untrusted TLS certificate"  # code of a failure without an answer
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
+# What MinIO, Ceph and others say when a quota or their disks are full; AWS has no quotas.
+_FULL_CODES = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage"})
 _BUSY = frozenset({429, 503})
 _BUSY_CODES = frozenset({"SlowDown", "RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequests"})
 _WRONG_REGION = frozenset({"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"})
+_TROUBLE = frozenset({500, *range(502, 600)})  # 501: it works, and lacks what was asked for
 _AMBIGUOUS = frozenset({0, 400, 408, 499})  # 400 covers RequestTimeout and IncompleteBody
 
 
@@ -66,6 +71,18 @@ class Failure:
         return self.status in _BUSY or self.code in _BUSY_CODES
 
     @property
+    def full(self) -> bool:
+        """The store takes no more data: disks or quota are full."""
+        return self.status == 507 or (self.status >= 400 and self.code in _FULL_CODES)
+
+    @property
+    def troubled(self) -> bool:
+        """No answer, or one that says that the store is in trouble: overloaded, failing."""
+        if self.full:
+            return False
+        return self.busy or self.status in (0, 408) or self.code == "RequestTimeout" or self.status in _TROUBLE
+
+    @property
     def expired(self) -> bool:
         """The signature's window is over. AWS, MinIO: AccessDenied "Request has expired"; others have a code for it."""
         said = f"{self.code} {self.message}".lower()
@@ -83,13 +100,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """The table, for one bucket."""
+    """The table, for one bucket. `circuit`: told of every failure that goes through here."""
 
     location: S3Location
     addressing: Addressing
+    circuit: Circuit
 
     def reading(self, key: str, failure: Failure, *, date: int) -> ObjectError:
         """For GET and LIST. `date` goes into ObjectNotFound."""
+        self._tell(failure)
         if failure.status == 404 and failure.code != "NoSuchBucket":
             return ObjectNotFound(key, date=date)
         if failure.busy:
@@ -102,6 +121,7 @@ class Failures:
         self, key: str, failure: Failure, *, condition: Condition | None = None, late: bool = False
     ) -> ObjectError:
         """For PUT and DELETE. `late`: its window was over, so a bare AccessDenied needs no other reason."""
+        self._tell(failure)
         conditional = condition is not None
         if failure.status == 412:
             return PreconditionFailed(key)
@@ -111,6 +131,8 @@ class Failures:
             return ConditionalConflict(key, str(failure)) if conditional else StoreBusy(key, str(failure))
         if failure.expired or (late and failure.denied):
             return WriteWindowClosed(key, str(failure))
+        if failure.full:
+            return StoreFull(key, f"the bucket's quota or the store's disks are full ({failure}); free some space")
         if failure.busy or not failure.sent:
             return StoreBusy(key, str(failure))
         if failure.code == "NoSuchUpload":  # aborted meanwhile, or completed by a try whose answer was lost
@@ -120,6 +142,12 @@ class Failures:
         if failure.status in _AMBIGUOUS or failure.status >= 500:
             return OutcomeUnknown(key, str(failure))
         return self.misconfigured(failure)
+
+    def _tell(self, failure: Failure) -> None:
+        if failure.troubled:
+            self.circuit.failed()
+        else:
+            self.circuit.answered()
 
     def misconfigured(self, failure: Failure, *, bucket_region: str | None = None) -> StoreMisconfigured:
         """One line that says what is wrong and what to do."""

@@ -26,18 +26,19 @@ class S3Options:
     `force_path_style` None: path style exactly when there is an endpoint. `region` None: the provider chain's,
     then `us-east-1` when there is an endpoint. `attempts` counts the first try too and holds for what may be
     repeated blindly: reads, deletes and unconditional PUTs; waits grow from `backoff` to `backoff_cap`, with full
-    jitter. All times are seconds.
+    jitter. `request_timeout`: of a whole request; `silence`: without a byte of its answer. All times are seconds.
     """
 
     endpoint_url: str | None = None
     allow_http: bool = False
     force_path_style: bool | None = None
     region: str | None = None
-    attempts: int = 5
+    attempts: int = 3
     backoff: float = 0.1
     backoff_cap: float = 5.0
     connect_timeout: float = 5.0
     request_timeout: float = 30.0
+    silence: float = 10.0
     connections: int = 256
 
     def pause(self, failures: int) -> float:

@@ -57,7 +57,9 @@ class SignedRequests:
         connector = aiohttp.TCPConnector(
             limit=options.connections, ssl=session.tls() if place.endpoint_url.startswith("https") else False
         )
-        timeout = aiohttp.ClientTimeout(total=options.request_timeout, sock_connect=options.connect_timeout)
+        timeout = aiohttp.ClientTimeout(
+            total=options.request_timeout, sock_connect=options.connect_timeout, sock_read=options.silence
+        )
         self._http = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
         # aiohttp would repeat a PUT on its own when a kept-alive connection breaks, and turn our success into a 412.
         self._http._retry_connection = False  # no public switch; a test counts the requests

@@ -116,7 +116,7 @@ class S3Session:
             "allow_http": options.allow_http,
             "connect_timeout": timedelta(seconds=options.connect_timeout),
             "pool_max_idle_per_host": str(options.connections),
-            "read_timeout": limit,
+            "read_timeout": limit if streaming else min(limit, timedelta(seconds=options.silence)),
             "timeout": _ENDLESS if streaming else limit,
         }
         if self.ca_file:

@@ -20,6 +20,7 @@ from obstore.exceptions import BaseError
 from fhirstore.errors import ObjectError, StoreBusy, StoreUnavailable
 from fhirstore.objects.s3_failures import Failure
 from fhirstore.objects.s3_options import S3Options
+from fhirstore.retries import retry_budget
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult
@@ -143,7 +144,9 @@ class Download:
                 failure = Failure.from_obstore(error)
                 failures += 1
                 gone = failure.status in (404, 412)
-                if gone or failures >= self._options.attempts:
+                budget = retry_budget()
+                spent = budget is not None and not gone and not budget.take((f"GET {self._key}",))
+                if gone or spent or failures >= self._options.attempts:
                     detail = "the object was replaced while it was read" if gone else str(failure)
                     raise (StoreBusy if failure.busy else StoreUnavailable)(self._key, detail) from error
                 result = None

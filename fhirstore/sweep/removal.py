@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from fhirstore.commit.attempt import Base
+from fhirstore.commit.backoff import CONTENDED, UNANSWERED
 from fhirstore.commit.intents import clear
-from fhirstore.commit.messages import Absent, Delete, Deleted, Expired, Get, Pause, Protocol, Put
+from fhirstore.commit.messages import Absent, Delete, Deleted, Expired, Get, Protocol, Put
 from fhirstore.commit.reading import ask, glance
 from fhirstore.commit.repeating import removed
 from fhirstore.commit.rules import Context
@@ -32,8 +33,6 @@ from fhirstore.keyspace import Event, Keyspace, ResourceKeys
 from fhirstore.objects.base import Written
 from fhirstore.record import Record, decode
 from fhirstore.sweep.walk import events_keys
-
-_TRIES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ def remove_slot(keys: ResourceKeys, version: int, op: str | None, *, context: Co
             return None
         if (yield from _hold_and_delete(keys, base, version, date, context)):
             return True
-        yield Pause(context.ids.jitter(0.0, min(0.02 * 2**n, 1.0)))
+        yield CONTENDED.jittered(n, context.ids)
     raise Contention("Others kept writing this resource; its orphan slot stays for the next sweep")
 
 
@@ -106,11 +105,11 @@ def _hold_and_delete(keys: ResourceKeys, base: Base, version: int, date: int, co
         if now.record is None or now.record.fence != nonce:
             return False
     delete = Delete((keys.version(version),), expires=held.hold - context.rules.apply)
-    for n in range(_TRIES):
+    for n in range(UNANSWERED.tries):
         (reply,) = yield (delete,)
         if isinstance(reply, Deleted):
             return True
         if isinstance(reply, Expired):
             return False
-        yield Pause(0.05 * 2**n)
+        yield UNANSWERED.pause(n)
     raise Unavailable("The object store does not answer; an orphan slot stays for the next sweep")

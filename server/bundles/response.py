@@ -82,7 +82,7 @@ def _bundle(call: Call, result: BundleResult) -> Iterator[bytes]:
 def _entry(call: Call, one: EntryResult, wish: str | None, base_url: str) -> Iterator[bytes]:
     version, entry = one.version, one.entry
     if one.error is not None or entry is None:
-        yield from _failed(one)
+        yield from _failed(call, one)
         return
     status = _status(one)
     response: dict[str, object] = {"status": f"{status} {HTTPStatus(status).phrase}"}
@@ -111,9 +111,11 @@ def _entry(call: Call, one: EntryResult, wish: str | None, base_url: str) -> Ite
     yield b"}"
 
 
-def _failed(one: EntryResult) -> Iterator[bytes]:
+def _failed(call: Call, one: EntryResult) -> Iterator[bytes]:
     assert one.error is not None  # noqa: S101 - an entry that was not read is one that failed
-    answer = error_answer("entry", one.error)
+    answer = error_answer(one.error)
+    if answer.status_code >= 500:
+        call.failed(answer.status_code, one.error)
     head: dict[str, object] = {"status": f"{answer.status_code} {HTTPStatus(answer.status_code).phrase}"}
     if "etag" in answer.headers:
         head["etag"] = answer.headers["etag"]

@@ -88,6 +88,8 @@ async def raw_body(call: Call, *, required: bool = True) -> bytes:
                 raise _too_large(limit) from None
         chunks.append(chunk)
         more = message.get("more_body", False)
+        if more:
+            call.still_coming()
     if not size:
         if required:
             raise InvalidResource("The request has no body; send the resource", code="required")

@@ -6,7 +6,7 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from fhirstore.errors import OutcomeUnknown, PreconditionFailed
+from fhirstore.errors import PreconditionFailed, StoreFull
 from fhirstore.objects.base import IF_ABSENT, IfMatch
 from fhirstore.objects.embedded import EmbeddedStore
 
@@ -64,7 +64,7 @@ async def fill_the_disk(directory: Path) -> None:
     for number in range(10_000):
         try:
             await store.put(f"k/{number:05}", b"x" * 10_000, condition=IF_ABSENT)
-        except OutcomeUnknown as error:
+        except StoreFull as error:
             say(str(error))
             break
     else:

@@ -100,12 +100,12 @@ async def test_many_open_a_new_directory_at_once(tmp_path: Path) -> None:
 
 
 async def test_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
-    """When files can grow no more a write raises OutcomeUnknown with the cause; with room again writes go on."""
+    """When files can grow no more a write raises StoreFull with the cause; with room again writes go on."""
     child = await start("fill", tmp_path)
     assert child.stdout is not None
     refusal, counts, *_ = (await child.stdout.read()).decode().splitlines()
     assert await child.wait() == 0
-    assert "the disk" in refusal
+    assert "files may grow no more" in refusal
     number, listed = counts.split()
     assert int(listed) == int(number) + 1
 

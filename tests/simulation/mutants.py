@@ -7,7 +7,7 @@ are promised, and so without a mutant: the window of a fence, the nonce of a hol
 
 from __future__ import annotations
 
-from fhirstore.commit import abandoned, attempt, intents, outcome, purge, reading, single
+from fhirstore.commit import abandoned, attempt, backoff, intents, outcome, purge, reading, single
 from fhirstore.commit.attempt import Attempt
 from fhirstore.commit.rules import Rules
 from fhirstore.history import counting, instance
@@ -96,6 +96,14 @@ _COMMIT = (
         outcome.commit,
         "return Committed(told.etag)",
         "return Committed(told.etag)\n            if type(told).__name__ == 'Refused':\n                return None",
+    ),
+    Mutant("commit given up for want of a retry budget", backoff.settling, "settling=True", "settling=False"),
+    Mutant(
+        "full at a second try taken for nothing written",
+        outcome.send,
+        "if not again:",
+        "if True:",
+        within=2_000,
     ),
     Mutant(
         "still at the base taken for failure",
@@ -235,7 +243,7 @@ _UPKEEP = (
         counting.Counting._purged_since,
         "if not _is_named(",
         "if False and not _is_named(",
-        within=4_000,
+        within=8_000,
         shape="purged",
     ),
     Mutant("floor forgotten", attempt.next_record, "base.record.floor if base.record is not None else 0", "0"),

@@ -16,7 +16,13 @@ from tests.simulation.bucket import Bucket
 from tests.simulation.trace import show
 from tests.simulation.world import World
 
+
+class Full(NotApplied, frozen=True):
+    """The store takes no more: raised into the protocol, as `drive` does."""
+
+
 UNKNOWN = Unknown()
+FULL = Full()
 EXPIRED = Expired()
 _NOT_APPLIED = NotApplied()
 
@@ -129,8 +135,8 @@ class Network:
                 world.note(who, f"sends {show(request)}, at once" + (f"   [{fate}]" if fate else ""))
         arrives = world.time + self._way()
         applied, gives_up = arrives + 0.2 * self._way(), world.time + self._patience
-        if fate in ("busy", "conflict"):
-            replies[:] = [_NOT_APPLIED] * (len(batch) - 1) + [NOT_SENT]
+        if fate in ("busy", "conflict", "full"):
+            replies[:] = [FULL if fate == "full" else _NOT_APPLIED] * (len(batch) - 1) + [NOT_SENT]
             return applied + self._way()
         if fate in ("lost_request", "failed_before"):
             return gives_up
@@ -176,8 +182,8 @@ class Network:
         gives_up: float,
     ) -> float:
         chance = self._world.random
-        if fate in ("busy", "conflict"):
-            replies[index] = _NOT_APPLIED
+        if fate in ("busy", "conflict", "full"):
+            replies[index] = FULL if fate == "full" else _NOT_APPLIED
             return answered
         if fate == "failed_before":
             return answered
@@ -224,6 +230,8 @@ class Network:
         fate = next(name for bound, name in self._fates if roll < bound)
         if fate == "conflict" and not (isinstance(request, Put) and request.condition is not None):
             return "busy"
+        if fate == "busy" and isinstance(request, Put) and self._world.requests % 4 == 0:
+            return "full"
         return fate
 
     def _way(self) -> float:

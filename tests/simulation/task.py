@@ -6,15 +6,16 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fhirstore.commit.messages import Batch, Pause, Put, Replies, Request
+from fhirstore.commit.messages import Batch, NotApplied, Pause, Put, Replies, Request, Unknown
 from fhirstore.commit.rules import Context
 from fhirstore.commit.stages import in_stages
-from fhirstore.errors import FhirStoreError
-from tests.simulation.network import EXPIRED, UNKNOWN
+from fhirstore.errors import FhirStoreError, StoreFull, Unavailable
+from tests.simulation.network import EXPIRED, UNKNOWN, Full
 from tests.simulation.process import Process
 from tests.simulation.truth import Truth
 from tests.simulation.world import World
 
+_IMPATIENT = 5  # one in so many calls
 _GIVES_UP = 500.0  # ms that a process waits for answers it will never hear
 
 
@@ -73,7 +74,7 @@ class Task:
     """Works off a plan as far as its process lives. `calls` collects every call of the schedule; `done` is called
     when the plan is worked off."""
 
-    __slots__ = ("_call", "_calls", "_done", "_name", "_process", "_protocol", "plan")
+    __slots__ = ("_call", "_calls", "_done", "_failed", "_name", "_process", "_protocol", "plan")
 
     def __init__(self, process: Process, name: str, plan: Plan, calls: list[Call], done: Callable[[], None]) -> None:
         self.plan = plan
@@ -81,6 +82,7 @@ class Task:
         self._name = name
         self._calls = calls
         self._done = done
+        self._failed = False  # a request, since the last Pause
         self._call: Call | None = None
         self._protocol: Generator[Batch, Replies, object] | None = None
         self._wait()
@@ -98,6 +100,7 @@ class Task:
         if process.stopped:
             world.at(process.stopped_until, self._begin)
             return
+        self._failed = False
         operation = self.plan[0][1]
         self.plan = self.plan[1:]
         self._call = call = Call(len(self._calls), self._name, operation, world.time, skew=process.now() - world.time)
@@ -120,26 +123,42 @@ class Task:
             return
         if EXPIRED in replies:
             process.learn()
-        self._step(replies)
+        self._failed = self._failed or any(isinstance(reply, Unknown | NotApplied) for reply in replies)
+        full = any(isinstance(reply, Full) for reply in replies)
+        self._step(replies, StoreFull(detail="the disk is full") if full else None)
 
-    def _step(self, replies: Replies | None) -> None:
+    def _step(self, replies: Replies | None, error: FhirStoreError | None = None) -> None:
         call, protocol = self._call, self._protocol
         if call is None or protocol is None:
             return
         try:
-            batch = next(protocol) if replies is None else protocol.send(replies)
+            if error is not None:
+                batch = protocol.throw(error)
+            else:
+                batch = next(protocol) if replies is None else protocol.send(replies)
         except StopIteration as end:
             self._ended(call, end.value)
-        except FhirStoreError as error:
-            self._ended(call, error)
+        except StoreFull as refusal:
+            self._ended(call, Unavailable(str(refusal)))  # both say that nothing was written
+        except FhirStoreError as refusal:
+            self._ended(call, refusal)
         except AssertionError as untrue:
             self._process.world.violated(f"{self._name}: an assertion does not hold: {untrue}")
         else:
             if isinstance(batch, Pause):
-                world = self._process.world
-                world.at(world.time + 1000.0 * batch.seconds, self._received, ())
+                self._pause(batch, call)
             else:
                 self._send(batch, call)
+
+    def _pause(self, pause: Pause, call: Call) -> None:
+        """As `drive` does: the clients of some calls have no patience with requests that fail."""
+        world = self._process.world
+        failed, self._failed = self._failed, False
+        if failed and not pause.settling and call.number % _IMPATIENT == 0 and not isinstance(call.operation, Rest):
+            world.faults["impatience"] += 1
+            world.at(world.time, self._step, None, Unavailable("The client's request may repeat nothing more"))
+        else:
+            world.at(world.time + 1000.0 * pause.seconds, self._received, ())
 
     def _send(self, batch: tuple[Request, ...], call: Call) -> None:
         process, world = self._process, self._process.world

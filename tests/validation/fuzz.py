@@ -95,7 +95,7 @@ class Fuzzer:
             self._check_outcome(error)
 
     def _check_outcome(self, error: FhirError) -> None:
-        answer = error_answer("POST", error)
+        answer = error_answer(error)
         assert answer.status_code in (400, 413, 422)
         assert _MARK.encode() not in bytes(answer.body), "content in a message"
         outcome = json.parse(bytes(answer.body))

@@ -1,0 +1,75 @@
+"""Every request has a deadline: what takes longer is cancelled, and answered by the caller of `missed`.
+
+One coarse timer per process looks after all requests, since a timer of its own would cost each request more than its
+bookkeeping here, which is one entry in a dict. Requests all have the same time, so the dict is in the order of their
+deadlines. The timer runs only while there are requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import current_task
+
+_TICKS = 30
+"""Ticks that a request has; it is cancelled at most one tick late."""
+
+
+class Deadlines:
+    """The requests under way in one event loop, each the work of one task, the oldest first."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._began: dict[asyncio.Task[object] | None, int] = {}  # the tick at which the request began
+        self._missed: set[asyncio.Task[object]] = set()
+        self._now = 0  # ticks
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # the timer's
+
+    def begin(self) -> asyncio.Task[object] | None:
+        """The running task begins a request. Returns the task, for `end`."""
+        if self._timer is None:
+            self._start()
+        task = current_task(self._loop)
+        if task is not None:  # as always
+            self._began[task] = self._now
+        return task
+
+    def extend(self) -> None:
+        """The running task's request starts its time anew: so far it waited for its client."""
+        task = current_task()
+        if task is not None and self._began.pop(task, None) is not None:
+            self._began[task] = self._now
+
+    def missed(self, task: asyncio.Task[object] | None) -> bool:
+        """Returns whether it is the deadline that cancelled this task, and it alone; then the task may go on."""
+        if task is None or task not in self._missed:
+            return False
+        self._missed.discard(task)
+        return task.uncancel() == 0
+
+    def end(self, task: asyncio.Task[object] | None) -> None:
+        """The task's request has its answer."""
+        if self._began.pop(task, None) is None and task is not None:
+            self._missed.discard(task)
+
+    def tick(self) -> None:
+        """Cancels what has had its time. The timer calls it; a test may."""
+        self._now += 1
+        over = []
+        for task, began in self._began.items():
+            if self._now - began <= _TICKS:
+                break
+            over.append(task)
+        for task in filter(None, over):
+            del self._began[task]
+            self._missed.add(task)
+            task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._began:
+            self._start()
+
+    def _start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(self.seconds / _TICKS, self.tick)
