@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 
 from fhirstore import S3Options
 
@@ -24,6 +25,10 @@ class Settings:
     `fhir_version`: the release of all resources. `validation`: how thoroughly what is written is checked.
     `reference_integrity`: what a written resource refers to on this server must be there.
     `cors_origins`: web pages of these origins may use the API; `*`: of any.
+    `max_connections` of a process; None: as its file descriptors allow. `max_in_flight`: bytes of request bodies and
+    answers that a process holds at once. `io_timeout`: seconds that a client may take for the head of a request, or
+    pause in its body or in reading an answer; `keep_alive`: seconds between two requests of a connection.
+    `trusted_proxies`: addresses and networks whose `Forwarded` and `X-Forwarded-*` are heeded; `*`: of anybody.
     """
 
     store: str = "file:./data"
@@ -41,6 +46,11 @@ class Settings:
     enable_purge: bool = False
     skip_unchanged: bool = False
     cors_origins: tuple[str, ...] = ()
+    max_connections: int | None = None
+    max_in_flight: int = 256 * 1024 * 1024
+    io_timeout: float = 20.0
+    keep_alive: float = 75.0
+    trusted_proxies: tuple[str, ...] = ()
 
     @property
     def only_tenant(self) -> str | None:
@@ -81,6 +91,11 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         enable_purge=bool(_flag(env, "FHIRSTORE_ENABLE_PURGE")),
         skip_unchanged=bool(_flag(env, "FHIRSTORE_SKIP_UNCHANGED")),
         cors_origins=_origins(env.get("FHIRSTORE_CORS_ORIGINS", "")),
+        max_connections=_positive_if_any(env, "FHIRSTORE_MAX_CONNECTIONS"),
+        max_in_flight=_max_in_flight(env),
+        io_timeout=float(_positive(env, "FHIRSTORE_IO_TIMEOUT", 20)),
+        keep_alive=float(_positive(env, "FHIRSTORE_KEEP_ALIVE", 75)),
+        trusted_proxies=_proxies(env.get("FHIRSTORE_TRUSTED_PROXIES", "")),
     )
     if settings.tenant_source == "none" and settings.only_tenant is None:
         raise BadSetting(
@@ -109,6 +124,34 @@ def _positive(env: Mapping[str, str], name: str, default: int) -> int:
     if not value.isascii() or not value.isdigit() or int(value) == 0:
         raise BadSetting(f"{name}={value}: must be a positive whole number")
     return int(value)
+
+
+def _positive_if_any(env: Mapping[str, str], name: str) -> int | None:
+    return _positive(env, name, 1) if env.get(name) else None
+
+
+def _max_in_flight(env: Mapping[str, str]) -> int:
+    """At least two of the longest bodies, so that each that is allowed can be taken and given."""
+    longest = _positive(env, "FHIRSTORE_MAX_BODY_BYTES", 16 * 1024 * 1024)
+    value = _positive(env, "FHIRSTORE_MAX_IN_FLIGHT_BYTES", max(256 * 1024 * 1024, 4 * longest))
+    if value < 2 * longest:
+        raise BadSetting(
+            f"FHIRSTORE_MAX_IN_FLIGHT_BYTES={value}: must be at least twice FHIRSTORE_MAX_BODY_BYTES ({longest})"
+        )
+    return value
+
+
+def _proxies(text: str) -> tuple[str, ...]:
+    proxies = tuple(filter(None, (part.strip() for part in text.split(","))))
+    for proxy in proxies:
+        try:
+            if proxy != "*":
+                ip_network(proxy, strict=False)
+        except ValueError:
+            raise BadSetting(
+                f"FHIRSTORE_TRUSTED_PROXIES: '{proxy}' must be an address or a network, like 10.0.0.0/8, or * for any"
+            ) from None
+    return proxies
 
 
 def _tenants(text: str) -> frozenset[str] | None:
