@@ -42,12 +42,6 @@ class InFlight:
         self.used = 0
         self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    def take(self, size: int) -> None:
-        """Raises Crowded."""
-        if self.used + size > self.limit:
-            raise Crowded
-        self.used += size
-
     async def wait_and_take(self, size: int) -> None:
         """Take them in turn, as soon as there is room. Raises Crowded where that takes too long."""
         if not self._line and self.used + size <= self.limit:
@@ -90,9 +84,11 @@ class Share:
         self.held = 0
 
     def take(self, size: int) -> None:
-        """Hold that many more. Raises Crowded."""
-        self._whole.take(size)
-        self.held += size
+        """Hold that many more. Raises Crowded: then it holds nothing any more, since it is refused as a whole."""
+        if self._whole.used + size > self._whole.limit:
+            self.end()
+            raise Crowded
+        self.owe(size)
 
     def expect(self, size: int) -> None:
         """Raises Crowded where that many could not be held now, so that they need not even be sent."""

@@ -61,7 +61,7 @@ class Deployment:
             return
         try:
             self._app = create_app(store, self._settings)
-            connections = state["connections"] = _connections(self._settings)
+            connections = state["connections"] = connections_for(self._settings)
             watching = asyncio.create_task(connections.watch())
             _collect_less()
             _take_turns_sooner()
@@ -73,7 +73,8 @@ class Deployment:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _connections(settings: Settings) -> Connections:
+def connections_for(settings: Settings) -> Connections:
+    """What watches the connections of this process, within the limits of the settings."""
     return Connections(
         InFlight(settings.max_in_flight),
         most=settings.max_connections,

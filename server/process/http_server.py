@@ -8,14 +8,18 @@ from __future__ import annotations
 import math
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from server.process.connection import Connection
 from server.process.connections import backlog
 from server.process.ending import ANSWERED_IN
 
 
-def http_config(app: str, *, factory: bool = False, workers: int = 1) -> uvicorn.Config:
-    """Options for `app`, named as `module:attribute`; `factory`: the attribute makes the app when called."""
+def http_config(app: str | ASGIApp, *, factory: bool = False, workers: int = 1) -> uvicorn.Config:
+    """Options for `app`, or for what `module:attribute` names; `factory`: the attribute makes the app when called.
+
+    The app puts its `Connections` into the state of its lifespan, as "connections".
+    """
     return uvicorn.Config(
         app,
         factory=factory,
