@@ -89,6 +89,9 @@ class Connections:
         self._ending = False
         self._loop = asyncio.get_running_loop()
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def opened(self, connection: Connection) -> None:
         """A client has connected: it is kept, or told that there is no room."""
         connection.since = self._loop.time()
