@@ -1,4 +1,4 @@
-"""How a server process ends on SIGTERM: within ten seconds, with exit code 0 and without a traceback.
+"""How a server process ends on SIGTERM or SIGINT: within ten seconds, with exit code 0 and without a traceback.
 
 | seconds | what happens |
 |---|---|
@@ -17,9 +17,12 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
 from uvicorn.supervisors import Multiprocess
+
+Handler = Callable[[int, FrameType | None], None]
 
 ANSWERED_IN = 5.0  # seconds
 SETTLED_IN = 2.0
@@ -33,9 +36,12 @@ def end_quietly_on_sigterm() -> None:
 
 
 def end_in_time() -> None:
-    """Let SIGTERM also set an end to everything; who handled it before still does."""
-    handler = signal.getsignal(signal.SIGTERM)
+    """Let SIGTERM and SIGINT also set an end to everything; who handled them before still does."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _with_watchdog(signal.getsignal(number)))
 
+
+def _with_watchdog(handler: Callable[[int, FrameType | None], object] | int | None) -> Handler:
     def handle(number: int, frame: FrameType | None) -> None:
         watchdog = threading.Timer(ENDED_IN, end_now, ("something does not end",))
         watchdog.daemon = True
@@ -43,7 +49,7 @@ def end_in_time() -> None:
         if callable(handler):
             handler(number, frame)
 
-    signal.signal(signal.SIGTERM, handle)
+    return handle
 
 
 def end_now(why: str) -> None:
