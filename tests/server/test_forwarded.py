@@ -34,6 +34,8 @@ async def _base_of(headers: Mapping[str, str], *, peer: str = _PROXY, settings: 
         assert found["link"][0]["url"] == f"{base}/Patient?_id=x"
         statement = (await client.get("/fhir/metadata", headers=headers)).json()
         assert statement["implementation"]["url"] == base
+        document = (await client.get("/openapi.json", headers=headers)).json()
+        assert httpx.URL(base).join(document["servers"][0]["url"]) == base
     return str(base)
 
 
