@@ -14,7 +14,7 @@ from server.content.binary import made_room, native_response
 from server.content.representation import AS_STORED, LARGE, Representation
 from server.fields import etag
 from server.http_dates import http_date
-from server.in_flight import SMALL, share_of
+from server.in_flight import SMALL, end_work, share_of
 from server.outcome import operation_outcome
 from server.preconditions import is_unchanged, refuse_unexpected
 from server.prefer import applied, returned
@@ -71,6 +71,7 @@ def stored(call: Call, version: Version, *, status: int) -> Response:
 
     https://hl7.org/fhir/R4/http.html#return
     """
+    end_work(call.scope)
     where = version_url(call, version)
     wish = returned(call)
     response: Response | None = None

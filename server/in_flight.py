@@ -3,6 +3,9 @@
 A body counts from when it arrives, an answer from when it is in memory; both until the answer has left for the client.
 A request that would go over the limit is refused with 503 and Retry-After. Bodies and answers of up to 64 KiB do not
 count: there are never more of them than connections.
+
+A long body is in memory several times while it is read, checked and stored. So requests that have theirs do this in
+turn, only so many bytes of bodies at once.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from starlette.types import Scope
 from server.refusal import Refused
 
 SMALL = 64 * 1024  # bytes
-_PATIENCE = 10.0  # seconds that a read waits for others to have been given their answers
+_PATIENCE = 15.0  # seconds that a request waits for others to make room
+_COPIES = 4  # of a body while it is worked on
 HOLDER = "fhirstore.holder"
 
 
@@ -35,11 +39,15 @@ class Crowded(Refused):
 
 
 class InFlight:
-    """The bytes in flight of a process. `used` exceeds `limit` only by answers that must be given: see `Share.owe`."""
+    """The bytes in flight of a process. `used` exceeds `limit` only by answers that must be given: see `Share.owe`.
 
-    def __init__(self, limit: int) -> None:
+    `work`: the same for the copies that are made while bodies are worked on.
+    """
+
+    def __init__(self, limit: int, *, work: InFlight | None = None) -> None:
         self.limit = limit
         self.used = 0
+        self.work = work
         self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def wait_and_take(self, size: int) -> None:
@@ -81,6 +89,7 @@ class Share:
 
     def __init__(self, whole: InFlight) -> None:
         self._whole = whole
+        self._working = 0
         self.held = 0
 
     def take(self, size: int) -> None:
@@ -100,6 +109,25 @@ class Share:
         await self._whole.wait_and_take(size)
         self.held += size
 
+    async def begin_work(self) -> None:
+        """What it holds is worked on from now on. Raises Crowded where others did not come to an end in time."""
+        work = self._whole.work
+        if work is None:
+            return
+        size = min(self.held * _COPIES, work.limit)
+        try:
+            await work.wait_and_take(size)
+        except Crowded:
+            self.end()
+            raise
+        self._working = size
+
+    def end_work(self) -> None:
+        """It is answered, and its copies are gone."""
+        if self._working and self._whole.work is not None:
+            self._whole.work.give(self._working)
+        self._working = 0
+
     def owe(self, size: int) -> None:
         """Hold that many more, whether there is room or not: what was written is answered."""
         self._whole.used += size
@@ -112,6 +140,7 @@ class Share:
 
     def end(self) -> None:
         """Hold nothing any more."""
+        self.end_work()
         self.give(self.held)
 
 
@@ -130,3 +159,10 @@ def share_of(scope: Scope) -> Share:
     if holder.share is None:
         holder.share = Share(holder.in_flight)
     return holder.share
+
+
+def end_work(scope: Scope) -> None:
+    """What the request with this scope brought has been worked on, if it was long."""
+    holder: Holder | None = scope.get(HOLDER)
+    if holder is not None and holder.share is not None:
+        holder.share.end_work()

@@ -23,7 +23,7 @@ from server.answers import done_answer
 from server.call import Call
 from server.content.representation import AS_STORED
 from server.fields import etag
-from server.in_flight import SMALL, share_of
+from server.in_flight import SMALL, end_work, share_of
 from server.outcome import error_answer, operation_outcome
 from server.prefer import applied, returned
 from server.refusal import Refused
@@ -34,6 +34,7 @@ _PIECE = 1 << 16  # bytes that go out at once, at least, while there are more
 
 async def bundle_response(call: Call, result: BundleResult) -> Response:
     """The answer to the Bundle that `call` brought."""
+    end_work(call.scope)
     pieces, wish = list(_bundle(call, result)), returned(call)
     if (size := sum(map(len, pieces))) > SMALL:
         share_of(call.scope).owe(size)

@@ -104,6 +104,8 @@ async def raw_body(call: Call, *, required: bool = True) -> bytes:
         return b""
     if unpack is not None:
         unpack.end()
+    if held:
+        await share_of(call.scope).begin_work()
     return chunk if whole is None else whole.getvalue()
 
 

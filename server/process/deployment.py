@@ -76,7 +76,7 @@ class Deployment:
 def connections_for(settings: Settings) -> Connections:
     """What watches the connections of this process, within the limits of the settings."""
     return Connections(
-        InFlight(settings.max_in_flight),
+        InFlight(settings.max_in_flight, work=InFlight(settings.max_in_flight)),
         most=settings.max_connections,
         io_timeout=settings.io_timeout,
         keep_alive=settings.keep_alive,

@@ -339,6 +339,26 @@ async def test_of_many_parallel_downloads_of_a_binary_as_many_as_fit_are_in_memo
         assert in_flight.used == 0
 
 
+async def test_long_bodies_are_worked_on_in_turn() -> None:
+    """Eight at once, of which the copies of two may be in memory: all are stored, and nothing is held in the end."""
+    objects = HeldStore()
+    async with listening(objects, _SMALL_SERVER) as server:
+        work = server.connections.in_flight.work
+        assert work is not None
+        objects.free.clear()
+        body = b"x" * 1_500_000
+        head = b"PUT /fhir/Binary/b%d HTTP/1.1\r\nConnection: close\r\nContent-Type: text/plain\r\n" + _HOST
+        requests = [head % n + b"Content-Length: %d\r\n\r\n" % len(body) + body for n in range(8)]
+        answers = asyncio.gather(*[server.ask(request) for request in requests])
+        await until(lambda: server.connections.in_flight.used == 8 * len(body))
+        await until(lambda: objects.begun >= 2)
+        assert 0 < work.used <= work.limit
+        assert objects.begun < 8
+        objects.free.set()
+        assert [answer[:13] for answer in await answers] == [b"HTTP/1.1 201 "] * 8
+        assert (work.used, server.connections.in_flight.used) == (0, 0)
+
+
 async def test_unread_answers_hold_no_more_than_the_limit_and_the_next_is_refused() -> None:
     """Resources of 3 MB that nobody reads: some, then 503; once the readers are gone, it is read again."""
     async with listening(MemoryStore(), _SMALL_SERVER) as server:
