@@ -10,10 +10,11 @@ from starlette.responses import Response
 from fhirstore import Version
 from fhirstore.errors import InvalidResource, Issue
 from server.call import Call
-from server.content.binary import native_response
+from server.content.binary import made_room, native_response
 from server.content.representation import AS_STORED, LARGE, Representation
 from server.fields import etag
 from server.http_dates import last_modified
+from server.in_flight import SMALL, end_work, share_of
 from server.outcome import operation_outcome
 from server.preconditions import is_unchanged, refuse_unexpected
 from server.prefer import applied, returned
@@ -51,8 +52,12 @@ class VersionResponse(Response):
 def shown(call: Call, version: Version) -> Response:
     """What a read or vread answers: the version; 304 and no body where the client has it already, 412 on If-Match.
 
-    A Binary shows its content where the client does not ask for FHIR.
+    A Binary shows its content where the client does not ask for FHIR. Raises Crowded.
     """
+    if version.type == "Binary":
+        made_room(call, version)
+    elif len(version.content) > SMALL:
+        share_of(call.scope).take(len(version.content))
     refuse_unexpected(call, version)
     if is_unchanged(call, version):
         return not_modified(etag(version.version_id), version.last_updated)
@@ -66,6 +71,7 @@ def stored(call: Call, version: Version, *, status: int) -> Response:
 
     https://hl7.org/fhir/R4/http.html#return
     """
+    end_work(call.scope)
     where = version_url(call, version)
     wish = returned(call)
     response: Response | None = None
@@ -103,7 +109,17 @@ def resource_answer(
 
 
 async def page_answer(call: Call, content: bytes) -> Response:
-    """The same for a Bundle that may be large: then it is given its form beside the event loop, which goes on."""
+    """The same for a Bundle that may be large: then it is given its form beside the event loop, which goes on.
+
+    Raises Crowded.
+    """
+    if len(content) > SMALL:
+        share_of(call.scope).take(len(content))
+    return await done_answer(call, content)
+
+
+async def done_answer(call: Call, content: bytes) -> Response:
+    """The same for what was done, so that it must be answered."""
     if call.representation is AS_STORED or len(content) < LARGE:
         return resource_answer(call, content)
     return await asyncio.to_thread(resource_answer, call, content)

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from fhirstore import FhirStore
 from server.api import FhirApi
+from server.forwarded import ForwardedRequests
 from server.health import health_routes
 from server.openapi import openapi_route
 from server.outcome import http_error
@@ -28,8 +29,9 @@ def create_app(store: FhirStore, settings: Settings | None = None) -> ASGIApp:
         exception_handlers={HTTPException: http_error, Exception: http_error},
     )
     others.router.redirect_slashes = False
-    api = FhirApi(Dated(others), store=store, settings=settings, table=TABLE)
-    return _with_cors(api, settings) if settings.cors_origins else api
+    api: ASGIApp = FhirApi(Dated(others), store=store, settings=settings, table=TABLE)
+    app = _with_cors(api, settings) if settings.cors_origins else api
+    return ForwardedRequests(app, settings.trusted_proxies) if settings.trusted_proxies else app
 
 
 def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:

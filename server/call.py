@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope
 from fhirstore import TenantStore
 from fhirstore.search.query import parse_query
 from server.content.representation import AS_STORED, Representation
+from server.forwarded import PREFIX
 from server.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Call(msgspec.Struct, frozen=True):
         root = self.settings.base_url
         if root is None:
             authority = self.header(b"host") or "{}:{}".format(*self.scope["server"])
-            root = f"{self.scope['scheme']}://{authority}{FHIR_PATH}"
+            root = f"{self.scope['scheme']}://{authority}{self.scope.get(PREFIX, '')}{FHIR_PATH}"
         return f"{root}/{self.parameters['tenant']}" if self.settings.tenant_source == "path" else root
 
     def still_coming(self) -> None:

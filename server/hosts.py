@@ -53,9 +53,11 @@ class AllowedHosts:
 def for_listener(settings: Settings) -> Settings:
     """The settings of a server process: on a loopback address, with loopback names as the allowed ones.
 
-    Settings that name the server by a base URL or a list of hosts stay as they are.
+    Settings that name the server by a base URL or a list of hosts stay as they are; so do those of a server behind a
+    trusted proxy, which passes on the public name.
     """
-    if settings.allowed_hosts is not None or settings.base_url is not None or not is_loopback(settings.host):
+    named = settings.allowed_hosts is not None or settings.base_url is not None or bool(settings.trusted_proxies)
+    if named or not is_loopback(settings.host):
         return settings
     return replace(settings, allowed_hosts=(_LOOPBACK,))
 

@@ -19,6 +19,7 @@ from server.call import FHIR_PATH
 from server.content.media import FHIR_JSON, FHIR_XML
 from server.content.representation import PARAMETERS
 from server.contract import PATCH_FORMATS, Contract
+from server.forwarded import PREFIX
 from server.route import Route
 from server.settings import Settings
 from server.tenant import HEADER as TENANT_HEADER
@@ -57,14 +58,17 @@ _BODYLESS = (204, 304)
 def openapi_route(table: Sequence[Route], settings: Settings, release: str) -> HttpRoute:
     """GET /openapi.json."""
 
-    async def openapi(_: Request) -> Response:
-        return JSONResponse(openapi_document(table, settings, release))
+    async def openapi(request: Request) -> Response:
+        prefix = request.scope.get(PREFIX, "")
+        return JSONResponse(openapi_document(table, settings, release, prefix=prefix))
 
     return HttpRoute("/openapi.json", openapi)
 
 
-def openapi_document(table: Sequence[Route], settings: Settings, release: str) -> dict[str, object]:
-    """The document, as JSON values."""
+def openapi_document(
+    table: Sequence[Route], settings: Settings, release: str, *, prefix: str = ""
+) -> dict[str, object]:
+    """The document, as JSON values. `prefix`: of the path below which a proxy has this server."""
     types = sorted(definitions(release).resources)
     paths: dict[str, dict[str, object]] = {}
     for route in table:
@@ -77,7 +81,7 @@ def openapi_document(table: Sequence[Route], settings: Settings, release: str) -
             "version": __version__,
             "description": f"FHIR {definitions(release).version} on object storage; /metadata tells it in FHIR's words",
         },
-        "servers": [_server(settings)],
+        "servers": [_server(settings, prefix)],
         "paths": paths,
         "components": {
             "schemas": {
@@ -102,8 +106,8 @@ def openapi_document(table: Sequence[Route], settings: Settings, release: str) -
     }
 
 
-def _server(settings: Settings) -> dict[str, object]:
-    root = settings.base_url or FHIR_PATH
+def _server(settings: Settings, prefix: str) -> dict[str, object]:
+    root = settings.base_url or f"{prefix}{FHIR_PATH}"
     if settings.tenant_source != "path":
         return {"url": root}
     return {"url": f"{root}/{{tenant}}", "variables": {"tenant": {"default": settings.only_tenant or "default"}}}

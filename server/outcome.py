@@ -17,6 +17,7 @@ from fhirstore import errors
 from fhirstore.errors import FhirError, Issue
 from server.content.representation import AS_STORED, Representation
 from server.fields import etag
+from server.in_flight import Crowded
 from server.refusal import NO_ENDPOINT, Refused, RefusedEntry
 from server.unread import UnreadResponse
 
@@ -125,7 +126,8 @@ def error_answer(error: Exception, representation: Representation = AS_STORED) -
         body = representation.whole(body)
     except Refused:  # a character that XML does not have: better in the wrong form than not at all
         representation = AS_STORED
-    kind = UnreadResponse if status == 413 and not isinstance(error, errors.TooManyEntries) else Response
+    unread = isinstance(error, Crowded) or (status == 413 and not isinstance(error, errors.TooManyEntries))
+    kind = UnreadResponse if unread else Response
     return kind(body, status, headers, representation.content_type.decode("ascii"))
 
 

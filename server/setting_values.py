@@ -142,6 +142,16 @@ def origins(value: str) -> tuple[str, ...]:
     return found
 
 
+def networks(value: str) -> tuple[str, ...]:
+    """Addresses and networks, separated by commas, or `*`."""
+    found = tuple(_items(value))
+    wrong = [_quoted(one) for one in found if one != "*" and not _is_network(one)]
+    if wrong:
+        raise ValueError(f"must be * or addresses and networks like 10.0.0.0/8, not {', '.join(wrong)}")
+    _check_repeated(found)
+    return found
+
+
 def allowed_hosts(value: str) -> tuple[str, ...]:
     """Names that a Host header may hold, in lower case, separated by commas; `*.example.org`: all below it."""
     found = tuple(item.lower().rstrip(".") for item in _items(value))
@@ -168,6 +178,14 @@ def _url(value: str, form: str) -> SplitResult:
     if parts.username is not None or parts.query or parts.fragment or value.endswith(("?", "#")):
         raise ValueError(f"must be a URL without user name, query and fragment, {form}")
     return parts
+
+
+def _is_network(text_: str) -> bool:
+    try:
+        ipaddress.ip_network(text_, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_origin(text_: str) -> bool:

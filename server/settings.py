@@ -162,6 +162,38 @@ class Settings:
         "Seconds after which a request that has no answer yet is answered 504; the time in which the body arrives does "
         "not count.",
     )
+    max_connections: int | None = setting(
+        "FHIRSTORE_MAX_CONNECTIONS",
+        values.positive,
+        None,
+        "The most connections of a server process. One more takes the place of the one that has been idle for longest, "
+        "or is answered 503.",
+        unset="what `ulimit -n` allows, less a quarter or 64; 10,000 at most",
+    )
+    max_in_flight_bytes: int | None = setting(
+        "FHIRSTORE_MAX_IN_FLIGHT_BYTES",
+        values.positive,
+        None,
+        "The bytes of request bodies and answers that a server process holds at once, at least twice "
+        "`FHIRSTORE_MAX_BODY_BYTES`; beyond it 503.",
+        unset="256 MiB, or four times `FHIRSTORE_MAX_BODY_BYTES` if that is more",
+    )
+    io_timeout: float = setting(
+        "FHIRSTORE_IO_TIMEOUT",
+        values.seconds,
+        20.0,
+        "Seconds that a client may take for the head of a request, and for as many KiB of a body or of an answer.",
+    )
+    keep_alive: float = setting(
+        "FHIRSTORE_KEEP_ALIVE", values.seconds, 75.0, "Seconds that a connection may be idle between two requests."
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        "FHIRSTORE_TRUSTED_PROXIES",
+        values.networks,
+        (),
+        "Proxies whose `Forwarded` and `X-Forwarded-*` headers are believed: addresses and networks, separated by "
+        "commas, or `*`.",
+    )
     max_bundle_entries: int = setting(
         "FHIRSTORE_MAX_BUNDLE_ENTRIES", values.positive, 5_000, "The most entries of one batch or transaction."
     )
@@ -218,6 +250,11 @@ class Settings:
         return next(iter(names)) if names is not None and len(names) == 1 else None
 
     @property
+    def max_in_flight(self) -> int:
+        """Bytes of request bodies and answers that a server process holds at once."""
+        return self.max_in_flight_bytes or max(256 * 1024 * 1024, 4 * self.max_body)
+
+    @property
     def s3(self) -> S3Options:
         """How to reach the bucket."""
         return S3Options(
@@ -260,6 +297,8 @@ def _contradictions(settings: Settings, env: Mapping[str, str]) -> list[str]:
         wrong.append(
             "FHIRSTORE_TENANCY=bucket and FHIRSTORE_TENANT_BUCKETS=tenant=bucket,… go together; set both or neither"
         )
+    if settings.max_in_flight < 2 * settings.max_body:
+        wrong.append("FHIRSTORE_MAX_IN_FLIGHT_BYTES: must be at least twice FHIRSTORE_MAX_BODY_BYTES")
     if settings.tenant_buckets and "FHIRSTORE_TENANTS" in env:
         wrong.append("FHIRSTORE_TENANT_BUCKETS already says which tenants exist; unset FHIRSTORE_TENANTS")
     if not wrong and settings.tenant_source == "none" and settings.only_tenant is None:

@@ -20,10 +20,11 @@ from starlette.types import Receive, Scope, Send
 
 from fhirstore import BundleResult, EntryResult, Version, instant
 from fhirstore.errors import Issue
-from server.answers import page_answer
+from server.answers import done_answer
 from server.call import Call
 from server.content.representation import AS_STORED
 from server.fields import etag
+from server.in_flight import SMALL, end_work, share_of
 from server.outcome import error_answer, operation_outcome
 from server.prefer import applied, returned
 from server.refusal import Refused
@@ -35,14 +36,17 @@ _PIECE = 1 << 16  # bytes that go out at once, at least, while there are more
 
 async def bundle_response(call: Call, result: BundleResult) -> Response:
     """The answer to the Bundle that `call` brought."""
+    end_work(call.scope)
     wish = returned(call)
     # beside the event loop where there is much to write, which goes on meanwhile
     many = len(result.results) > _FEW
     pieces = await asyncio.to_thread(list, _bundle(call, result)) if many else list(_bundle(call, result))
+    if (size := sum(map(len, pieces))) > SMALL:
+        share_of(call.scope).owe(size)
     response: Response = PiecesResponse(pieces, AS_STORED.content_type)
     if call.representation is not AS_STORED:
         with suppress(Refused):  # it is done, so it is answered: as JSON where a resource in it has no XML
-            response = await page_answer(call, b"".join(pieces))
+            response = await done_answer(call, b"".join(pieces))
     return applied(response, "return", wish)
 
 

@@ -8,7 +8,6 @@ import sys
 from contextlib import suppress
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from fhirstore import __version__
 from fhirstore.errors import FhirStoreError, UnsafeStore
@@ -16,6 +15,7 @@ from fhirstore.objects.probe import probe, render
 from server.call import FHIR_PATH
 from server.hosts import repeats_any_host
 from server.process.deployment import open_store
+from server.process.ending import Workers, end_quietly_on_sigterm
 from server.process.http_server import http_config
 from server.process.listening import bound, for_workers
 from server.settings import Settings
@@ -47,6 +47,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
         raise CannotStart("--unsafe-single-writer means one process: leave --workers out")
     if workers > 1 and settings.store.startswith("memory:"):
         raise CannotStart("memory: lives inside one process: leave --workers out, or use file: or s3://")
+    end_quietly_on_sigterm()
     try:
         locations = asyncio.run(inspect_store(settings))
     except FhirStoreError as error:
@@ -66,7 +67,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
     print("\n".join(lines), flush=True)  # noqa: T201 - what a person starting the server wants to see
     config = http_config("server.process.deployment:from_env", factory=True, workers=workers)
     if workers > 1:
-        Multiprocess(config, sockets=[for_workers(listener)]).run()
+        Workers(config, sockets=[for_workers(listener)]).run()
         return
     server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):

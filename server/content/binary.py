@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import base64
 import re
+import string
 from collections.abc import AsyncIterator, Iterable, Mapping
+from io import BytesIO
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
@@ -29,6 +31,7 @@ from server.content.media import FHIR_JSON, FHIR_XML, Range, negotiate, ranges
 from server.content.representation import AS_STORED
 from server.fields import etag, parameters
 from server.http_dates import last_modified
+from server.in_flight import SMALL, share_of
 from server.refusal import Refused
 
 SECURITY_CONTEXT = "X-Security-Context"
@@ -43,8 +46,9 @@ _REFERENCE = re.compile(r"[!-~]{1,2000}")
 _ACTIVE = re.compile(r"html|svg|xml|javascript|ecmascript", re.IGNORECASE)
 _XML_BINARY = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s|<\?.*?\?>|<!--.*?-->)*+<(?:[\w.-]++:)?Binary[\s/>]", re.DOTALL)
 _BLANKS = re.compile(r"\s+")
-_BASE64 = re.compile(r"[A-Za-z0-9+/]*+={0,2}")
+_ALPHABET = string.ascii_letters.encode() + string.digits.encode() + b"+/"
 _PIECE = 256 * 1024  # characters of base64, a multiple of 4
+_OCTETS_PIECE = _PIECE // 4 * 3
 
 
 # --- what a client wants ------------------------------------------------------------------------------------
@@ -88,29 +92,46 @@ def _fhir_quality(found: Iterable[Range]) -> float:
 # --- out ----------------------------------------------------------------------------------------------------
 
 
+async def make_room(call: Call) -> None:
+    """Before a Binary is read, whose size nobody knows yet: wait until there is room for the longest. Raises Crowded.
+
+    Without a limit on how many are read at once, a few dozen would be in memory before the first is on its way.
+    """
+    await share_of(call.scope).wait_and_take(_longest(call))
+
+
+def made_room(call: Call, version: Version) -> None:
+    """It was read: the rest of the room is free again."""
+    share = share_of(call.scope)
+    share.give(max(0, share.held - len(version.content)))
+
+
+def _longest(call: Call) -> int:
+    return call.settings.max_body // 3 * 4 + SMALL
+
+
 def native_response(call: Call, version: Version) -> Response | None:
     """The content of a Binary; None where the client gets the resource."""
     form = call.representation
     if b"_format=" in call.scope["query_string"] or form.pretty or form.summary or form.elements:
         return None
-    resource = version.json()
-    content_type = resource.get("contentType")
+    resource = _decode(version.content)
+    content_type = resource.content_type
     if not isinstance(content_type, str) or not _MEDIA_TYPE.fullmatch(content_type):
         content_type = _OCTETS
     if not wants_native(call.header(b"accept"), content_type):
         return None
-    data = resource.get("data", "")
-    data = _BLANKS.sub("", data) if isinstance(data, str) else "?"
-    if len(data) % 4 or not _BASE64.fullmatch(data):
+    data = _base64(resource.data)
+    if data is None:
         return None  # what is no base64 cannot be given but as it is
     headers = {
         "ETag": etag(version.version_id),
         "Last-Modified": last_modified(version.last_updated),
         "Content-Type": content_type,
-        "Content-Length": str(len(data) // 4 * 3 - data.count("=")),
+        "Content-Length": str(len(data) // 4 * 3 - bytes(data[-2:]).count(b"=")),
         "X-Content-Type-Options": "nosniff",  # it is what it says, not what a browser takes it for
     }
-    context = resource.get("securityContext")
+    context = resource.security_context
     reference = context.get("reference") if isinstance(context, dict) else None
     if isinstance(reference, str) and _REFERENCE.fullmatch(reference):
         headers[SECURITY_CONTEXT] = reference
@@ -121,7 +142,38 @@ def native_response(call: Call, version: Version) -> Response | None:
     return StreamingResponse(_decoded(data), 200, headers)
 
 
-async def _decoded(data: str) -> AsyncIterator[bytes]:
+class _Binary(msgspec.Struct, rename="camel"):
+    """The elements of a stored Binary; `data` stays where it is, in the bytes of the resource."""
+
+    content_type: object = None
+    security_context: object = None
+    data: msgspec.Raw = msgspec.Raw(b'""')
+
+
+_decode = msgspec.json.Decoder(_Binary).decode
+
+
+def _base64(data: msgspec.Raw) -> memoryview | None:
+    """The base64 in a JSON string, without blanks, not copied if it has none; None where it is no base64."""
+    view = memoryview(data)[1:-1]
+    if not _is_base64(view):
+        text = msgspec.json.decode(data)
+        view = memoryview(_BLANKS.sub("", text).encode("ascii", "replace") if isinstance(text, str) else b"?")
+        if not _is_base64(view):
+            return None
+    return view
+
+
+def _is_base64(view: memoryview) -> bool:
+    if len(view) % 4:
+        return False
+    body = len(view) - bytes(view[-2:]).count(b"=")
+    return not any(
+        bytes(view[start : min(start + _PIECE, body)]).translate(None, _ALPHABET) for start in range(0, body, _PIECE)
+    )
+
+
+async def _decoded(data: memoryview) -> AsyncIterator[bytes]:
     for start in range(0, len(data), _PIECE):
         yield base64.b64decode(data[start : start + _PIECE])
 
@@ -164,7 +216,12 @@ def from_native(body: bytes, content_type: str, *, id: str | None = None, contex
     head["contentType"] = _BLANKS.sub(" ", content_type)
     if context is not None:
         head["securityContext"] = {"reference": context}
-    return msgspec.json.encode(head)[:-1] + b',"data":"' + base64.b64encode(body) + b'"}'
+    resource = BytesIO()  # grows, and gives its bytes away without a copy
+    resource.write(msgspec.json.encode(head)[:-1] + b',"data":"')
+    for start in range(0, len(body), _OCTETS_PIECE):
+        resource.write(base64.b64encode(memoryview(body)[start : start + _OCTETS_PIECE]))
+    resource.write(b'"}')
+    return resource.getvalue()
 
 
 def _is_binary(body: bytes, name: str) -> bool:

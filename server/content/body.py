@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/http.html#mime-type
 from __future__ import annotations
 
 import asyncio
+from io import BytesIO
 
 from starlette.requests import ClientDisconnect
 
@@ -13,10 +14,11 @@ from fhirstore.errors import ContentTooLarge, InvalidResource
 from fhirstore.search.query import parse_query
 from server.call import Call
 from server.content.forms import from_xml
-from server.content.inflate import TooMuch, inflater
+from server.content.inflate import Inflater, TooMuch, inflater
 from server.content.media import MediaType, announced, is_utf8
 from server.content.representation import LARGE
 from server.fields import parameters
+from server.in_flight import SMALL, share_of
 from server.refusal import Refused
 
 _PLAIN = frozenset(
@@ -63,15 +65,16 @@ async def form_body(call: Call) -> list[tuple[str, str]]:
 
 
 async def raw_body(call: Call, *, required: bool = True) -> bytes:
-    """The bytes of the body, unpacked. Raises ContentTooLarge, MalformedContent, Refused (415), InvalidResource."""
+    """The bytes of the body, unpacked; they count as bytes in flight as they arrive.
+
+    Raises ContentTooLarge, MalformedContent, Refused (415), Crowded, InvalidResource.
+    """
     limit = call.settings.max_body
     coding = call.headers.get(b"content-encoding")
     unpack = None if coding is None else inflater(coding.decode("latin-1"), limit)
-    length = call.headers.get(b"content-length")
-    if length is not None and length.isdigit() and int(length) > limit:
-        raise _too_large(limit)
-    chunks: list[bytes] = []
-    size = 0
+    _expect(call, call.headers.get(b"content-length", b""))
+    whole: BytesIO | None = None  # gives its bytes away without a copy
+    size = held = 0
     more = True
     while more:
         message = await call.receive()
@@ -82,21 +85,42 @@ async def raw_body(call: Call, *, required: bool = True) -> bytes:
         if size > limit:
             raise _too_large(limit)
         if unpack is not None:
-            try:
-                chunk = unpack.feed(chunk)
-            except TooMuch:
-                raise _too_large(limit) from None
-        chunks.append(chunk)
+            chunk = _unpacked(unpack, chunk, limit)
         more = message.get("more_body", False)
         if more:
             call.still_coming()
+            whole = whole or BytesIO()
+        if whole is not None:
+            whole.write(chunk)
+        arrived = len(chunk) if whole is None else whole.tell()
+        if arrived > SMALL:
+            share_of(call.scope).take(arrived - held)
+            held = arrived
     if not size:
         if required:
             raise InvalidResource("The request has no body; send the resource", code="required")
         return b""
     if unpack is not None:
         unpack.end()
-    return b"".join(chunks)
+    if held:
+        await share_of(call.scope).begin_work()
+    return chunk if whole is None else whole.getvalue()
+
+
+def _unpacked(unpack: Inflater, chunk: bytes, limit: int) -> bytes:
+    """The next piece of the body. Raises ContentTooLarge, MalformedContent."""
+    try:
+        return unpack.feed(chunk)
+    except TooMuch:
+        raise _too_large(limit) from None
+
+
+def _expect(call: Call, length: bytes) -> None:
+    """Raises ContentTooLarge, Crowded where a body of this Content-Length cannot be taken; it need not be sent then."""
+    if length.isdigit() and int(length) > SMALL:
+        if int(length) > call.settings.max_body:
+            raise _too_large(call.settings.max_body)
+        share_of(call.scope).expect(int(length))
 
 
 def _too_large(limit: int) -> ContentTooLarge:

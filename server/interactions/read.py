@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from server.answers import shown
 from server.call import Call
+from server.content.binary import make_room
 from server.parameters import refuse_unknown
 
 
@@ -15,4 +16,6 @@ async def read(call: Call) -> Response:
     304 where the client has that version (https://hl7.org/fhir/R4/http.html#cread).
     """
     refuse_unknown(call)
+    if call.type == "Binary":
+        await make_room(call)
     return shown(call, await call.tenant.read(call.type, call.id))

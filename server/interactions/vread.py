@@ -7,6 +7,7 @@ from starlette.responses import Response
 from fhirstore.errors import NotFound
 from server.answers import shown
 from server.call import Call
+from server.content.binary import make_room
 from server.parameters import refuse_unknown
 
 
@@ -16,4 +17,6 @@ async def vread(call: Call) -> Response:
     text = call.parameters["vid"]
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and not text.startswith("0")):
         raise NotFound("No such version: version ids of this server are 1, 2, 3 …")
+    if call.type == "Binary":
+        await make_room(call)
     return shown(call, await call.tenant.vread(call.type, call.id, int(text)))

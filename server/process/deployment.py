@@ -5,9 +5,11 @@ Every worker process runs its own; all it needs to know is in the environment, s
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import sys
+from collections.abc import MutableMapping
 from contextlib import AbstractAsyncContextManager
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,6 +18,9 @@ from fhirstore import FhirStore
 from fhirstore.errors import FhirStoreError
 from server.app import create_app
 from server.hosts import for_listener
+from server.in_flight import InFlight
+from server.process.connections import Connections
+from server.process.ending import ANSWERED_IN, SETTLED_IN, end_in_time, end_now
 from server.settings import Settings, from_environment
 
 
@@ -45,24 +50,55 @@ class Deployment:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._live(scope["state"], receive, send)
         else:
             assert self._app is not None  # noqa: S101 - the ASGI server starts the lifespan first
             await self._app(scope, receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _live(self, state: MutableMapping[str, object], receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
+        end_in_time()
+        opening = open_store(self._settings, create=True)
         try:
-            async with open_store(self._settings, create=True) as store:
-                self._app = create_app(store, self._settings)
-                _collect_less()
-                _take_turns_sooner()
-                await send({"type": "lifespan.startup.complete"})
-                await receive()  # lifespan.shutdown
+            store = await opening.__aenter__()
         except FhirStoreError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
+        try:
+            self._app = create_app(store, self._settings)
+            connections = state["connections"] = connections_for(self._settings)
+            watching = asyncio.create_task(connections.watch())
+            _collect_less()
+            _take_turns_sooner()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()  # lifespan.shutdown
+            watching.cancel()
+        finally:
+            await _close(opening)
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def connections_for(settings: Settings) -> Connections:
+    """What watches the connections of this process, within the limits of the settings."""
+    return Connections(
+        InFlight(settings.max_in_flight, work=InFlight(settings.max_in_flight)),
+        most=settings.max_connections,
+        io_timeout=settings.io_timeout,
+        keep_alive=settings.keep_alive,
+        grace=ANSWERED_IN,
+    )
+
+
+async def _close(opened: AbstractAsyncContextManager[FhirStore]) -> None:
+    """Wait for the writes whose callers went away, and close the store, if it answers.
+
+    Otherwise the process ends as it is: what was not acknowledged may be there or not, which a crash leaves open too.
+    """
+    try:
+        async with asyncio.timeout(SETTLED_IN):
+            await opened.__aexit__(None, None, None)
+    except (TimeoutError, FhirStoreError):
+        end_now("the store did not answer; writes that were under way may be there or not")
 
 
 def _collect_less() -> None:

@@ -1,16 +1,26 @@
-"""The HTTP protocol with a bound on heads: uvicorn's own keeps whatever header block it is sent, however long.
+"""The HTTP/1.1 parser of a connection: bounded heads, no upgrades, no trailers.
 
-Four clients that never finish their headers would cost 256 MB. Here a request line, its headers and its trailers may
-have 64 KiB together; then the answer is 431 (https://www.rfc-editor.org/rfc/rfc6585#section-5) and the connection
-ends. It ends gently: what the client is still sending is read and dropped for a moment, since closing a socket with
-unread bytes resets the connection, and a reset can overtake the answer.
+uvicorn's own protocol keeps whatever header block it is sent, however long. Here a request line, its headers and its
+trailers may have 64 KiB together; beyond that the answer is 431 (https://www.rfc-editor.org/rfc/rfc6585#section-5) and
+the connection ends. It ends gently: what the client is still sending is read and dropped for a moment, since closing a
+socket with unread bytes resets the connection, and a reset can overtake the answer.
+
+A server may ignore `Upgrade` and answer in HTTP/1.1 (https://www.rfc-editor.org/rfc/rfc9110#section-7.8), and this one
+always does. httptools takes what follows such a head for another protocol: it neither reads the request's body nor
+keeps it apart from the next request. So, behind such a head, the rest of the message is given to a parser that was told
+the message's framing only, `Content-Length` or `Transfer-Encoding`, as the first parser had accepted it.
+
+Trailers are dropped: a header that comes after the body must not change what the request says
+(https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1).
 """
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from http import HTTPStatus
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from server.process.one_write import OneWriteTransport
@@ -18,40 +28,91 @@ from server.process.one_write import OneWriteTransport
 MAX_HEAD = 64 * 1024  # bytes
 _LINGER_BYTES = 1024 * 1024
 _LINGER_SECONDS = 2.0
-_STATUS = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-_REFUSAL = f"HTTP/1.1 {_STATUS} {_STATUS.phrase}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".encode()
+_FRAMING = (b"content-length", b"transfer-encoding")
 
 
-class _HeadTooLarge(Exception):
-    """Stops the parser."""
+def closing_answer(status: HTTPStatus, *, code: str = "", text: str = "", retry_after: int = 0) -> bytes:
+    """A whole answer that ends the connection, for what no handler ever sees.
+
+    With `code`, its body is an OperationOutcome.
+    """
+    body = ""
+    lines = [f"HTTP/1.1 {status.value} {status.phrase}", "connection: close"]
+    if code:
+        issue = f'{{"severity":"error","code":"{code}","diagnostics":"{text}"}}'
+        body = f'{{"resourceType":"OperationOutcome","issue":[{issue}]}}'
+        lines.append("content-type: application/fhir+json; charset=utf-8")
+    if retry_after:
+        lines.append(f"retry-after: {retry_after}")
+    return "\r\n".join([*lines, f"content-length: {len(body)}", "", body]).encode("ascii")
 
 
-class BoundedHeadProtocol(HttpToolsProtocol):
+_TOO_LARGE = closing_answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+_NOT_HTTP = closing_answer(HTTPStatus.BAD_REQUEST, code="structure", text="This is no HTTP/1.1 request")
+_HTTP_2 = closing_answer(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, code="not-supported", text="Speak HTTP/1.1")
+
+
+class _Stop(Exception):
+    """Stops the parser: whatever else came is not for it."""
+
+
+class BoundedHeadProtocol(HttpToolsProtocol, ABC):
     """uvicorn's protocol on httptools, with an end to patience and answers that leave in one write."""
 
     _told = 0  # bytes of request line, headers and trailers that the parser has reported of this request
-    _kept = 0  # bytes it has taken since it last reported anything: an unfinished header, growing
-    _in_head = False  # between a request's first byte and the end of its headers: it has no answer yet
-    _dropped: int | None = None  # bytes that came after the refusal; None: not refused
+    kept = 0  # bytes it has taken since it last reported anything: an unfinished header, growing
+    in_head = False  # between a request's first byte and the end of its headers: it has no answer yet
+    in_message = False  # between a request's first byte and the end of its body
+    deaf = False  # nothing that comes is looked at any more; the connection ends after the answers under way
+    dropped: int | None = None  # bytes that came after a refusal; None: not refused
     _linger: asyncio.TimerHandle | None = None
+    _framing: bytes | None = None  # a head that says only how the body of the request that wants an upgrade is framed
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(OneWriteTransport(transport, self.loop))
 
     def data_received(self, data: bytes) -> None:
-        if self._dropped is not None:
-            self._dropped += len(data)
-            if self._dropped > _LINGER_BYTES:
+        if self.dropped is not None:
+            self.dropped += len(data)
+            if self.dropped > _LINGER_BYTES:
                 self.transport.close()
             return
-        self._kept += len(data)
-        super().data_received(data)
-        if self._kept > MAX_HEAD:
-            self._refuse()
+        if self.deaf:
+            return
+        self.kept += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as end:
+            self._ignore_upgrade(data, end.args[0])
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+            return
+        if self.kept > MAX_HEAD:
+            self.refuse(_TOO_LARGE)
+
+    def _ignore_upgrade(self, data: bytes, offset: int) -> None:
+        """Read on in HTTP/1.1 behind a head that ends at `offset` of `data` and wants another protocol."""
+        rest = memoryview(data)
+        while not self.deaf:
+            framing, self._framing = self._framing, None
+            try:
+                if framing is not None:
+                    self.parser = _parser(_RestOfMessage(self))
+                    self.parser.feed_data(framing)
+                self.parser.feed_data(rest[offset:])
+            except httptools.HttpParserUpgrade as end:
+                offset += end.args[0]
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+                return
+            else:
+                return
 
     def on_message_begin(self) -> None:
-        self._told = self._kept = 0
-        self._in_head = True
+        if self.deaf:
+            raise _Stop
+        self._told = self.kept = 0
+        self.in_head = self.in_message = True
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -60,43 +121,103 @@ class BoundedHeadProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._tell(len(name) + len(value) + 4)  # a colon, a space, a line's end
-        super().on_header(name, value)
+        if self.in_head:
+            super().on_header(name, value)
 
-    def on_headers_complete(self) -> None:
-        self._kept = 0
-        self._in_head = False
-        super().on_headers_complete()
+    def head_is_complete(self) -> None:
+        """Its bound is kept; what follows is the body."""
+        self.kept = 0
+        self.in_head = False
+        if self.parser.should_upgrade():
+            self._expect_no_upgrade()
 
-    def on_body(self, body: bytes) -> None:
-        self._kept = 0
-        super().on_body(body)
+    def on_message_complete(self) -> None:
+        if self._framing is None:  # else: the parser believes that another protocol begins, but it is the body
+            self.in_message = False
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """The parser stopped: at nonsense, or because it was told to."""
         if self._told > MAX_HEAD:
-            self._refuse()
-        else:
-            super().send_400_response(msg)
+            self.refuse(_TOO_LARGE)
+        elif not self.deaf:
+            self.refuse(_HTTP_2 if self.parser.get_method() == b"PRI" else _NOT_HTTP)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._linger is not None:
             self._linger.cancel()
         super().connection_lost(exc)
 
-    def _tell(self, size: int) -> None:
-        self._told += size
-        self._kept = 0
-        if self._told > MAX_HEAD:
-            raise _HeadTooLarge
-
-    def _refuse(self) -> None:
-        if self._dropped is not None or self.transport.is_closing():
+    def refuse(self, answer: bytes) -> None:
+        """Give this answer if none is under way or due, hear the client out for a moment, and close."""
+        if self.dropped is not None or self.transport.is_closing():
             return
-        self._dropped = 0
-        if not self._in_head or (self.cycle is not None and not self.cycle.response_complete):
-            self.transport.close()  # an answer was given, or one is on its way: ours must not get into its middle
+        if not self.may_refuse():  # ours must not get into the middle of another answer
+            self.end_after_answer()
             return
-        self.transport.write(_REFUSAL)
+        self.dropped = 0
+        self.abandon()
+        self.transport.write(answer)
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._linger = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+    @abstractmethod
+    def may_refuse(self) -> bool:
+        """Whether the next answer that the client awaits is for the request that is being parsed, and not begun."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Nobody waits for the answer of the app any more."""
+
+    @abstractmethod
+    def end_after_answer(self) -> None:
+        """Hear nothing more; close when the answer under way is given, or now where there is none."""
+
+    def _expect_no_upgrade(self) -> None:
+        """The head that just ended makes the parser stop here. CONNECT has no body, and what follows is no request."""
+        if self.parser.get_method() == b"CONNECT":
+            self.deaf = True
+            return
+        framing = [b"%s: %s\r\n" % (name, value) for name, value in self.headers if name in _FRAMING]
+        if framing:
+            self._framing = b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(framing)
+
+    def _tell(self, size: int) -> None:
+        self._told += size
+        self.kept = 0
+        if self._told > MAX_HEAD:
+            raise _Stop
+
+
+class _RestOfMessage:
+    """What a parser reports that begins in the middle of a message: of that message only its body and its end."""
+
+    def __init__(self, whole: BoundedHeadProtocol) -> None:
+        self._whole = whole
+        self._begun = False
+        self.on_body = whole.on_body
+        self.on_message_complete = whole.on_message_complete
+
+    def on_message_begin(self) -> None:
+        if self._begun:
+            self._whole.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if self._begun:
+            self._whole.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._begun:
+            self._whole.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._begun:
+            self._whole.on_headers_complete()
+        self._begun = True
+
+
+def _parser(protocol: object) -> httptools.HttpRequestParser:
+    parser = httptools.HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+    return parser

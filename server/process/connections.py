@@ -1,0 +1,169 @@
+"""All connections of a server process: how many there may be, and how long each may take.
+
+Once a second one pass looks at every connection; requests themselves set no timers. What a client must do in time, it
+must do at a rate: of a body, or of an answer that it reads, at least 1 KiB for each second of the limit, so that long
+ones may take long.
+
+A connection more than there may be takes the place of one that is idle, the one that has been so for longest; where
+none is, it is answered with 503 at once. File descriptors are left over for the store, so that what was accepted can
+be answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections import deque
+from enum import Enum
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from server.in_flight import InFlight
+from server.process.http_parser import closing_answer
+
+if TYPE_CHECKING:
+    from server.process.connection import Connection
+
+_PERIOD = 1.0  # seconds from one pass to the next
+_SLOWEST = 1024  # bytes a second
+_MOST = 10_000
+_FEWEST = 8
+_MOST_WAITING = 2048
+_MOST_REFUSED = 16  # connections that hear their 503 at the same time; one more is closed without
+_LOOK_AGAIN = 0.1  # seconds
+_SETTLED_IN = 1.0  # seconds in which a new connection is not idle, but about to send its request
+_FULL = closing_answer(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    code="throttled",
+    text="The server has as many connections as it may (FHIRSTORE_MAX_CONNECTIONS); try again later",
+    retry_after=1,
+)
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    NEW = "a first request"
+    IDLE = "another request"
+    HEAD = "the rest of a head"
+    BODY = "more of a body"
+    READER = "the client to read"
+    APP = "the app, or nothing that has a limit here"
+
+
+def descriptors_for_store(limit: int) -> int:
+    """How many of a process's file descriptors clients never get."""
+    return max(64, limit // 4)
+
+
+def most_connections() -> int:
+    """As many as the process has file descriptors for (`ulimit -n`), and leaves enough for its store."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit == resource.RLIM_INFINITY:
+        return _MOST
+    return max(_FEWEST, min(_MOST, limit - descriptors_for_store(limit)))
+
+
+def backlog() -> int:
+    """How many connections may wait to be accepted: accepted at once, they must not take the store's descriptors."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return _MOST_WAITING if limit == resource.RLIM_INFINITY else min(_MOST_WAITING, descriptors_for_store(limit) // 2)
+
+
+class Connections:
+    """Counts and watches them. `grace`: seconds that answers under way have when the server ends."""
+
+    def __init__(
+        self, in_flight: InFlight, *, most: int | None, io_timeout: float, keep_alive: float, grace: float
+    ) -> None:
+        self.in_flight = in_flight
+        self._most = most_connections() if most is None else most
+        self._io_timeout = io_timeout
+        self._keep_alive = keep_alive
+        self._grace = grace
+        self._least = int(io_timeout * _SLOWEST)
+        self._open: set[Connection] = set()
+        self._refused: set[Connection] = set()
+        self._idle: deque[Connection] = deque()
+        self._looked = 0.0
+        self._ending = False
+        self._loop = asyncio.get_running_loop()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def opened(self, connection: Connection) -> None:
+        """A client has connected: it is kept, or told that there is no room."""
+        connection.since = self._loop.time()
+        self._open.add(connection)
+        if len(self._open) <= self._most:
+            return
+        victim = self._longest_idle(connection)
+        if victim is not None:
+            self._open.discard(victim)
+            victim.transport.close()
+            return
+        self._open.discard(connection)
+        if len(self._refused) >= _MOST_REFUSED:
+            connection.transport.abort()
+            return
+        self._refused.add(connection)
+        connection.refuse(_FULL)
+
+    def closed(self, connection: Connection) -> None:
+        """It is gone."""
+        self._open.discard(connection)
+        self._refused.discard(connection)
+
+    def end_soon(self) -> None:
+        """The server ends: what is not answered within the grace is cancelled."""
+        if not self._ending:
+            self._ending = True
+            self._loop.call_later(self._grace, self._end)
+
+    async def watch(self) -> None:
+        """Look at all of them, over and over, until cancelled."""
+        while True:
+            await asyncio.sleep(_PERIOD)
+            self.look(self._loop.time())
+
+    def look(self, now: float) -> None:
+        """One pass: who has made no progress for longer than is allowed is ended."""
+        for connection in tuple(self._open):
+            phase, progress = connection.state()
+            watched = (phase, connection.requests)
+            if watched != connection.watched or progress - connection.progress >= self._least:
+                connection.watched, connection.progress, connection.since = watched, progress, now
+            elif now - connection.since > self._limit(phase):
+                connection.time_out(phase)
+
+    def _limit(self, phase: Phase) -> float:
+        if phase is Phase.APP:
+            return float("inf")
+        return self._keep_alive if phase is Phase.IDLE else self._io_timeout
+
+    def _end(self) -> None:
+        for connection in (*self._open, *self._refused):
+            connection.transport.abort()
+
+    def _longest_idle(self, newcomer: Connection) -> Connection | None:
+        """One that waits for a request, and has done so for longest."""
+        now = self._loop.time()
+        if not self._idle and now - self._looked > _LOOK_AGAIN:
+            self._looked = now
+            waiting = [(self._idle_since(one, now), one) for one in self._open if one is not newcomer]
+            idle = [(since, one) for since, one in waiting if since is not None]
+            self._idle.extend(one for _, one in sorted(idle, key=lambda pair: pair[0]))
+        while self._idle:
+            connection = self._idle.popleft()
+            if connection in self._open and self._idle_since(connection, now) is not None:
+                return connection
+        return None
+
+    def _idle_since(self, connection: Connection, now: float) -> float | None:
+        phase, _ = connection.state()
+        if phase is Phase.NEW:
+            return connection.since if now - connection.since > _SETTLED_IN else None
+        if phase is not Phase.IDLE:
+            return None
+        return connection.since if connection.watched == (phase, connection.requests) else now

@@ -1,0 +1,75 @@
+"""How a server process ends on SIGTERM or SIGINT: within ten seconds, with exit code 0 and without a traceback.
+
+| seconds | what happens |
+|---|---|
+| 0 | no connection is accepted any more; idle ones are closed; answers under way are given |
+| `ANSWERED_IN` | connections that are left are closed, their requests cancelled; writes that had begun go on |
+| + `SETTLED_IN` | those writes are given up, and the store is not waited for: it does not answer |
+| `ENDED_IN` | the process ends, whatever it is waiting for: a disk that hangs, a thread that does not return |
+
+What was acknowledged is durable at any of these moments.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from uvicorn.supervisors import Multiprocess
+
+Handler = Callable[[int, FrameType | None], None]
+
+ANSWERED_IN = 5.0  # seconds
+SETTLED_IN = 2.0
+ENDED_IN = 8.5
+_WORKERS_ENDED_IN = 9.0
+
+
+def end_quietly_on_sigterm() -> None:
+    """Let SIGTERM end the process at once with exit code 0, as long as nobody else handles it."""
+    signal.signal(signal.SIGTERM, _exit)
+
+
+def end_in_time() -> None:
+    """Let SIGTERM and SIGINT also set an end to everything; who handled them before still does."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _with_watchdog(signal.getsignal(number)))
+
+
+def _with_watchdog(handler: Callable[[int, FrameType | None], object] | int | None) -> Handler:
+    def handle(number: int, frame: FrameType | None) -> None:
+        watchdog = threading.Timer(ENDED_IN, end_now, ("something does not end",))
+        watchdog.daemon = True
+        watchdog.start()
+        if callable(handler):
+            handler(number, frame)
+
+    return handle
+
+
+def end_now(why: str) -> None:
+    """End the process without waiting for anything, and say why."""
+    sys.stderr.write(f"fhirstore: stopped at once: {why}\n")
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _exit(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+class Workers(Multiprocess):
+    """uvicorn's supervisor of worker processes, which waits for none of them for ever."""
+
+    def join_all(self) -> None:
+        deadline = time.monotonic() + _WORKERS_ENDED_IN
+        for process in self.processes:
+            process.process.join(max(0.0, deadline - time.monotonic()))
+            if process.process.is_alive():
+                process.kill()
+                process.join()
