@@ -12,7 +12,7 @@ from fhirstore.fsck.finding import Finding
 from fhirstore.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.json import instant
-from fhirstore.objects import S3Options, open_objects
+from fhirstore.objects import Compacted, S3Options, compact, open_objects
 from fhirstore.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
 from fhirstore.resources import Version
 from fhirstore.search.page import SearchPage
@@ -28,6 +28,7 @@ __all__ = [
     "BundleEntry",
     "BundleOptions",
     "BundleResult",
+    "Compacted",
     "EntryResult",
     "FhirPathPatch",
     "FhirStore",
@@ -50,6 +51,7 @@ __all__ = [
     "Version",
     "VersionIds",
     "__version__",
+    "compact",
     "instant",
     "open_objects",
 ]

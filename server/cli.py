@@ -146,6 +146,17 @@ def fsck(
     raise typer.Exit(run_fsck(_settings_for(store), tenant=tenant, deep=deep, repair=repair, as_json=as_json))
 
 
+@app.command()
+def compact(
+    store: Store = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the sizes as JSON.")] = False,
+) -> None:
+    """Give the disk back what was freed in an embedded store; safe beside live servers. Exit code 1: do it again."""
+    from server.commands.compact import run_compact
+
+    raise typer.Exit(run_compact(_settings_for(store), as_json=as_json))
+
+
 def main() -> None:
     """The `fhirstore` command."""
     app()

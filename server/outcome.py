@@ -41,6 +41,7 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.Unavailable, 503),
     (errors.StoreBusy, 503),
     (errors.StoreUnavailable, 503),
+    (errors.StoreGone, 503),
     (errors.WriteOutcomeUnknown, 504),
     (errors.FhirStoreError, 500),
 )
@@ -58,6 +59,7 @@ _ISSUE_CODES = {
 _MOST_ISSUES = 100
 _GRAVITY = {"fatal": 0, "error": 0, "warning": 1, "information": 2}
 _RETRY_AFTER = (429, 503)
+_LOG_SAYS_MORE = "The object store answered with an error; the server's log says more"
 _LOG = logging.getLogger("fhirstore")
 
 
@@ -105,7 +107,7 @@ def error_answer(asked: str, error: Exception, representation: Representation = 
             issues = error.issues
         else:
             _LOG.error("%s %s: %s", asked, type(error).__name__, error)
-            issues = (Issue("exception", "The object store answered with an error; the server's log says more"),)
+            issues = (Issue("exception", error.told or _LOG_SAYS_MORE),)
     else:
         # Where it happened, but not its message, which may quote a patient.
         where = "".join(traceback.format_tb(error.__traceback__))

@@ -23,20 +23,23 @@ from fhirstore.commit.messages import (
     Request,
     Result,
     Unknown,
+    Unreadable,
 )
 from fhirstore.commit.stages import in_stages
 from fhirstore.errors import (
     ConditionalConflict,
     NotFollowed,
+    ObjectDamaged,
     ObjectError,
     ObjectNotFound,
     OutcomeUnknown,
     PreconditionFailed,
     StoreBusy,
+    StoreDamaged,
     StoreUnavailable,
     WriteWindowClosed,
 )
-from fhirstore.objects.base import ObjectStore, Written
+from fhirstore.objects.base import ObjectStore, StoredObject, Written
 
 _DELETED, _REFUSED, _NOT_APPLIED, _EXPIRED, _UNKNOWN = Deleted(), Refused(), NotApplied(), Expired(), Unknown()
 
@@ -128,6 +131,10 @@ def _reply(answer: Written | ObjectError) -> Reply:
             return _EXPIRED
         case NotFollowed():
             return NOT_SENT
+        case ObjectDamaged():
+            return StoredObject(b"", answer.etag, answer.date)  # an object that is there and no record
+        case StoreDamaged():
+            return Unreadable(answer.resume, answer.detail)
         case OutcomeUnknown() | StoreUnavailable():
             return _UNKNOWN
         case _:

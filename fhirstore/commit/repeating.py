@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from fhirstore.commit.messages import Delete, Deleted, List, Pause, Protocol, Put, Request
-from fhirstore.errors import Unavailable
+from fhirstore.commit.messages import Delete, Deleted, List, Pause, Protocol, Put, Request, Unreadable
+from fhirstore.errors import StoreDamaged, Unavailable
 from fhirstore.objects.base import Page, Written
 
 _TRIES = 6
@@ -19,7 +19,7 @@ _Answer = TypeVar("_Answer")
 
 
 def listed(request: List) -> Protocol[Page]:
-    """One page of a listing. Raises Unavailable."""
+    """One page of a listing. Raises Unavailable, StoreDamaged."""
     return (yield from _answered(request, Page, _SILENT))
 
 
@@ -40,5 +40,7 @@ def _answered(request: Request, answer: type[_Answer], silent: str) -> Protocol[
         (reply,) = yield (request,)
         if isinstance(reply, answer):
             return reply
+        if isinstance(reply, Unreadable):
+            raise StoreDamaged(request.prefix if isinstance(request, List) else "", reply.detail, resume=reply.resume)
         yield Pause(0.05 * 2**n)
     raise Unavailable(silent)

@@ -1,9 +1,11 @@
-"""The embedded store's inbox: a batch of conditional PUTs as one SQL statement, which is its own transaction.
+"""The embedded store's inbox: conditional PUTs as one SQL statement, which does all of them or none.
 
 While SQLite runs a statement, Python lets go of the interpreter. So a batch that is one statement, sync included, runs
 beside the event loop from its begin to its end, where four statements a create would stand in its way or wait for it.
 The statement inserts into a view, whose triggers do what each row asks. Should one row's condition not hold, the
 statement fails as a whole and has done nothing: the writer then goes through the batch row by row, to tell who lost.
+
+A row may name a `twin`: a key that is thought to have the same body. Where it has, by its ETag, the body is shared.
 
 https://www.sqlite.org/lang_createtrigger.html#instead_of_trigger
 """
@@ -14,45 +16,64 @@ import sqlite3
 from collections.abc import Sequence
 
 from fhirstore.objects.base import Condition, IfMatch
+from fhirstore.objects.etag import OF_NOTHING
 
-Row = tuple[str, str, int, int, str | None, bytes | None, int, str | None]
-"""key, etag, size, modified, file, body; how, base: as `asking` says."""
+Row = tuple[str, int, int, str | None, int, str | None, bytes | None, str | None, int, str | None]
+"""key, modified, seal; etag, size, file, packed of a body that is not empty; twin; how, base: as `asking` says."""
 
-_PLAIN, _IF_ABSENT, _IF_MATCH = 0, 1, 2  # the values of `how`, in the triggers too
+_PLAIN, _IF_ABSENT, _IF_MATCH, _TIME = 0, 1, 2, 3  # the values of `how`, in the triggers too
 
+_TWIN = "SELECT o.body FROM objects o JOIN bodies b ON b.id = o.body WHERE o.key = new.twin AND b.etag = new.etag"
+_KEEP_BODY = f"""
+        INSERT INTO shares SELECT body, 1 FROM ({_TWIN}) WHERE true ON CONFLICT (body) DO UPDATE SET more = more + 1;
+        INSERT INTO bodies (etag, size, file, packed) SELECT new.etag, new.size, new.file, new.packed
+        WHERE new.etag IS NOT NULL AND (new.twin IS NULL OR NOT EXISTS ({_TWIN}));
+"""
+_BODY = f"""
+        CASE WHEN new.etag IS NULL THEN NULL WHEN new.twin IS NULL THEN last_insert_rowid()
+        ELSE coalesce(({_TWIN}), last_insert_rowid()) END
+"""
 _SETUP = (
     """
     CREATE TEMP VIEW inbox AS
-    SELECT key, etag, size, modified, file, body, 0 AS how, '' AS base FROM main.objects WHERE 0
+    SELECT key, modified, seal, '' AS etag, 0 AS size, '' AS file, x'' AS packed, '' AS twin, 0 AS how, '' AS base
+    FROM main.objects WHERE 0
     """,
-    """
-    CREATE TEMP TRIGGER put_plain INSTEAD OF INSERT ON inbox WHEN new.how = 0
+    f"""
+    CREATE TEMP TRIGGER put_plain INSTEAD OF INSERT ON inbox WHEN new.how = {_PLAIN}
     BEGIN
-        INSERT INTO objects (etag, size, modified, file, body, key)
-        VALUES (new.etag, new.size, new.modified, new.file, new.body, new.key)
-        ON CONFLICT (key) DO UPDATE SET
-            etag = excluded.etag, size = excluded.size, modified = excluded.modified,
-            file = excluded.file, body = excluded.body;
+        {_KEEP_BODY}
+        INSERT INTO objects (key, modified, seal, body) VALUES (new.key, new.modified, new.seal, {_BODY})
+        ON CONFLICT (key) DO UPDATE SET modified = excluded.modified, seal = excluded.seal, body = excluded.body;
     END
     """,
-    """
-    CREATE TEMP TRIGGER put_if_absent INSTEAD OF INSERT ON inbox WHEN new.how = 1
+    f"""
+    CREATE TEMP TRIGGER put_if_absent INSTEAD OF INSERT ON inbox WHEN new.how = {_IF_ABSENT}
     BEGIN
-        INSERT INTO objects (etag, size, modified, file, body, key)
-        VALUES (new.etag, new.size, new.modified, new.file, new.body, new.key);
+        {_KEEP_BODY}
+        INSERT INTO objects (key, modified, seal, body) VALUES (new.key, new.modified, new.seal, {_BODY});
     END
     """,
-    """
-    CREATE TEMP TRIGGER put_if_match INSTEAD OF INSERT ON inbox WHEN new.how = 2
+    f"""
+    CREATE TEMP TRIGGER put_if_match INSTEAD OF INSERT ON inbox WHEN new.how = {_IF_MATCH}
     BEGIN
-        UPDATE objects SET etag = new.etag, size = new.size, modified = new.modified, file = new.file, body = new.body
-        WHERE key = new.key AND etag = new.base;
+        {_KEEP_BODY}
+        UPDATE objects SET modified = new.modified, seal = new.seal, body = {_BODY}
+        WHERE key = new.key
+        AND coalesce((SELECT b.etag FROM bodies b WHERE b.id = objects.body), '{OF_NOTHING}') = new.base;
         SELECT RAISE (ABORT, 'condition') WHERE changes() = 0;
     END
     """,
+    f"""
+    CREATE TEMP TRIGGER put_time INSTEAD OF INSERT ON inbox WHEN new.how = {_TIME}
+    BEGIN
+        UPDATE clock SET high = new.modified WHERE high < new.modified;
+    END
+    """,
 )
-_INSERT = "INSERT INTO inbox (key, etag, size, modified, file, body, how, base) VALUES "
-_VALUES = "(?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO inbox (key, modified, seal, etag, size, file, packed, twin, how, base) VALUES "
+_VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_REFUSED = (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_TRIGGER)
 
 
 def asking(condition: Condition | None) -> tuple[int, str | None]:
@@ -60,6 +81,11 @@ def asking(condition: Condition | None) -> tuple[int, str | None]:
     if condition is None:
         return _PLAIN, None
     return (_IF_MATCH, condition.etag) if isinstance(condition, IfMatch) else (_IF_ABSENT, None)
+
+
+def time_row(now: int) -> Row:
+    """A row that keeps the time of its commit, epoch ms."""
+    return ("", now, 0, None, 0, None, None, None, _TIME, None)
 
 
 class Inbox:
@@ -75,9 +101,22 @@ class Inbox:
 
         Raises the other errors of sqlite3, also when something else holds the database's lock.
         """
-        values = [value for row in rows for value in row]
         try:
-            self._connection.execute(_INSERT + ", ".join([_VALUES] * len(rows)), values)
+            self._insert(rows)
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, ValueError, OverflowError):
             return False
         return True
+
+    def put(self, row: Row) -> bool:
+        """Write one row within a transaction; False: its condition does not hold. Raises the errors of sqlite3."""
+        try:
+            self._insert((row,))
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode in _REFUSED:
+                return False
+            raise
+        return True
+
+    def _insert(self, rows: Sequence[Row]) -> None:
+        values = [value for row in rows for value in row]
+        self._connection.execute(_INSERT + ", ".join([_VALUES] * len(rows)), values)
