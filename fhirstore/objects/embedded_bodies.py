@@ -8,13 +8,11 @@ reference never shows another object's body.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from zlib import crc32
 
 from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
 
 _LEVEL = -5
-_TOGETHER = 4  # bodies from which on one call for all is worth its own price
 
 
 def seal_of(key: str, etag: str) -> int:
@@ -31,13 +29,6 @@ class Packer:
     def pack(self, body: bytes) -> bytes:
         """The frame of one body."""
         return self._zstd.compress(body)
-
-    def pack_all(self, bodies: Sequence[bytes]) -> list[bytes]:
-        """The frames of several, in order; the interpreter is let go of once for all."""
-        if len(bodies) < _TOGETHER:
-            return [self._zstd.compress(body) for body in bodies]
-        frames = self._zstd.multi_compress_to_buffer(list(bodies))
-        return [frames[number].tobytes() for number in range(len(bodies))]
 
 
 class Unpacker:

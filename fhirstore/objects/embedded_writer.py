@@ -35,7 +35,7 @@ from fhirstore.errors import NotFollowed, ObjectError, OutcomeUnknown, StoreBusy
 from fhirstore.objects.base import PutAnswer, Written
 from fhirstore.objects.embedded_bodies import Packer
 from fhirstore.objects.embedded_database import StoreFiles, is_busy, meaning
-from fhirstore.objects.embedded_inbox import Inbox, time_row
+from fhirstore.objects.embedded_inbox import Inbox, Row, time_row
 from fhirstore.objects.embedded_statements import DeleteRows, PutRow, Statements, key_of, row_of
 from fhirstore.objects.embedded_turn import Turn
 
@@ -70,11 +70,12 @@ class _Waiting(msgspec.Struct):
 
 class _Begun(msgspec.Struct):
     """A batch under way since `now`, epoch ms. `accepted`: what the thread makes of it; None: it takes several
-    statements."""
+    statements. `gone`: why it is not begun at all."""
 
     batch: list[_Waiting]
     now: int
     accepted: Future[bool] | None = None
+    gone: StoreGone | None = None
 
 
 _Answers = list[list[PutAnswer]]  # of a batch
@@ -214,6 +215,10 @@ class GroupWriter:
         batch = self._next_batch()
         self._gone.clear()
         now = self._clock.now()
+        try:
+            self._files.check("nothing was written")
+        except StoreGone as gone:
+            return _Begun(batch, now, gone=gone)
         puts: list[PutRow] = []
         windows: set[int | None] = set()
         for waiting in batch:
@@ -223,14 +228,25 @@ class GroupWriter:
                 windows.add(put.expires)
                 puts.append(put)
         expires = min((end for end in windows if end is not None), default=None)
-        return _Begun(batch, now, self._thread.submit(self._take_in, puts, now, expires) if puts else None)
+        if not puts:
+            return _Begun(batch, now)
+        packed: dict[str, bytes] = {}  # by ETag
+        rows: list[Row] = []
+        for put in puts:
+            if put.body and put.etag not in packed:
+                packed[put.etag] = self._packer.pack(put.body)
+            rows.append(row_of(put, now, packed[put.etag] if put.body else None))
+        return _Begun(batch, now, self._thread.submit(self._take_in, rows, expires))
 
     async def _commit(self, begun: _Begun) -> _Answers:
         """See the batch through; the answers are final."""
         batch, loop = begun.batch, asyncio.get_running_loop()
         try:
+            if begun.gone is not None:
+                raise begun.gone
             if begun.accepted is not None:
                 if await asyncio.wrap_future(begun.accepted):
+                    self._files.check("what was being written may be lost")
                     self.commits += 1
                     return [
                         [Written(put.etag, begun.now) for put in waiting.requests if isinstance(put, PutRow)]
@@ -241,6 +257,7 @@ class GroupWriter:
                 return _all_told(batch, StoreBusy, "other processes keep the store busy")
             answers = self._apply_all(batch)
             await loop.run_in_executor(self._thread, self._end)
+            self._files.check("what was being written may be lost")
         except sqlite3.Error as error:
             self._gone.clear()
             kind = StoreBusy if is_busy(error) else OutcomeUnknown
@@ -252,21 +269,14 @@ class GroupWriter:
         self.commits += 1
         return answers
 
-    def _take_in(self, puts: list[PutRow], now: int, expires: int | None) -> bool:
+    def _take_in(self, rows: list[Row], expires: int | None) -> bool:
         """The commit point of most batches, in turn with other processes; by `expires`, epoch ms, or not at all."""
-        bodies = {put.etag: put.body for put in puts if put.body}
-        packed = dict(zip(bodies, self._packer.pack_all([*bodies.values()]), strict=True))
-        rows = [row_of(put, now, packed[put.etag] if put.body else None) for put in puts]
         if not self._turn.take(_PATIENCE):
             return False
         try:
-            self._files.check("nothing was written")
             at = self._clock.now()
             rows.append(time_row(at))
-            if (expires is not None and at > expires) or not self._inbox.accept(rows):
-                return False
-            self._files.check("what was being written may be lost")
-            return True
+            return (expires is None or at <= expires) and self._inbox.accept(rows)
         except sqlite3.OperationalError as error:
             if not is_busy(error):
                 raise
@@ -283,7 +293,6 @@ class GroupWriter:
         if not self._turn.take(patience):
             return False
         try:
-            self._files.check("nothing was written")
             while True:
                 try:
                     self._cursor.execute("BEGIN IMMEDIATE")
@@ -313,7 +322,6 @@ class GroupWriter:
         """The commit point."""
         try:
             self._cursor.execute("COMMIT")
-            self._files.check("what was being written may be lost")
         except sqlite3.Error:
             self._roll_back()
             raise

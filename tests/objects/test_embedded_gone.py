@@ -76,7 +76,7 @@ async def test_write_that_commits_while_the_files_go_is_not_acknowledged(tmp_pat
         removed(tmp_path / "store")
         return done
 
-    store._writer._inbox.accept = accept_then_lose  # type: ignore[method-assign,assignment]
+    store._writer._inbox.accept = accept_then_lose  # type: ignore[method-assign]
     with pytest.raises(StoreGone, match="may be lost"):
         await store.put("k", b"2")
     await store.aclose()
