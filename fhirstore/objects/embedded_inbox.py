@@ -19,68 +19,68 @@ from fhirstore.objects.base import Condition, IfMatch
 from fhirstore.objects.etag import OF_NOTHING
 
 Row = tuple[str, int, int, str | None, int, str | None, bytes | None, str | None, int, str | None]
-"""key, modified, seal; etag, size, file, packed of a body that is not empty; twin; how, base: as `asking` says."""
+"""key, modified, seal; etag, size, file, packed of a body that is not empty; twin; how; the ETag of IfMatch."""
 
-_PLAIN, _IF_ABSENT, _IF_MATCH, _TIME = 0, 1, 2, 3  # the values of `how`, in the triggers too
+# `how`, in the triggers too: what must hold, plus what the body is.
+_PLAIN, _IF_ABSENT, _IF_MATCH = 0, 10, 20
+_EMPTY, _BODY, _TWIN = 0, 1, 2
+_TIME = 90
 
-_TWIN = "SELECT o.body FROM objects o JOIN bodies b ON b.id = o.body WHERE o.key = new.twin AND b.etag = new.etag"
-_KEEP_BODY = f"""
-        INSERT INTO shares SELECT body, 1 FROM ({_TWIN}) WHERE true ON CONFLICT (body) DO UPDATE SET more = more + 1;
-        INSERT INTO bodies (etag, size, file, packed) SELECT new.etag, new.size, new.file, new.packed
-        WHERE new.etag IS NOT NULL AND (new.twin IS NULL OR NOT EXISTS ({_TWIN}));
-"""
-_BODY = f"""
-        CASE WHEN new.etag IS NULL THEN NULL WHEN new.twin IS NULL THEN last_insert_rowid()
-        ELSE coalesce(({_TWIN}), last_insert_rowid()) END
-"""
-_SETUP = (
-    """
+_VIEW = """
     CREATE TEMP VIEW inbox AS
     SELECT key, modified, seal, '' AS etag, 0 AS size, '' AS file, x'' AS packed, '' AS twin, 0 AS how, '' AS base
     FROM main.objects WHERE 0
+"""
+_KEEP = {
+    _EMPTY: "",
+    _BODY: "INSERT INTO bodies (etag, size, file, packed) VALUES (new.etag, new.size, new.file, new.packed);",
+    # Either of the two makes a row, whose number is that of the body: where there is no twin, the second.
+    _TWIN: """
+        REPLACE INTO shares SELECT o.body, 1 + coalesce((SELECT more FROM shares WHERE body = o.body), 0)
+        FROM objects o JOIN bodies b ON b.id = o.body WHERE o.key = new.twin AND b.etag = new.etag;
+        INSERT INTO bodies (etag, size, file, packed) SELECT new.etag, new.size, new.file, new.packed
+        WHERE changes() = 0;
     """,
-    f"""
-    CREATE TEMP TRIGGER put_plain INSTEAD OF INSERT ON inbox WHEN new.how = {_PLAIN}
-    BEGIN
-        {_KEEP_BODY}
-        INSERT INTO objects (key, modified, seal, body) VALUES (new.key, new.modified, new.seal, {_BODY})
+}
+_REFERENCE = {_EMPTY: "NULL", _BODY: "last_insert_rowid()", _TWIN: "last_insert_rowid()"}
+_INSERT_OBJECT = "INSERT INTO objects (key, modified, seal, body) VALUES (new.key, new.modified, new.seal, {body})"
+_WRITE = {
+    _PLAIN: f"""
+        {_INSERT_OBJECT}
         ON CONFLICT (key) DO UPDATE SET modified = excluded.modified, seal = excluded.seal, body = excluded.body;
-    END
     """,
-    f"""
-    CREATE TEMP TRIGGER put_if_absent INSTEAD OF INSERT ON inbox WHEN new.how = {_IF_ABSENT}
-    BEGIN
-        {_KEEP_BODY}
-        INSERT INTO objects (key, modified, seal, body) VALUES (new.key, new.modified, new.seal, {_BODY});
-    END
-    """,
-    f"""
-    CREATE TEMP TRIGGER put_if_match INSTEAD OF INSERT ON inbox WHEN new.how = {_IF_MATCH}
-    BEGIN
-        {_KEEP_BODY}
-        UPDATE objects SET modified = new.modified, seal = new.seal, body = {_BODY}
+    _IF_ABSENT: f"{_INSERT_OBJECT};",
+    _IF_MATCH: f"""
+        UPDATE objects SET modified = new.modified, seal = new.seal, body = {{body}}
         WHERE key = new.key
         AND coalesce((SELECT b.etag FROM bodies b WHERE b.id = objects.body), '{OF_NOTHING}') = new.base;
         SELECT RAISE (ABORT, 'condition') WHERE changes() = 0;
-    END
     """,
-    f"""
-    CREATE TEMP TRIGGER put_time INSTEAD OF INSERT ON inbox WHEN new.how = {_TIME}
-    BEGIN
-        UPDATE clock SET high = new.modified WHERE high < new.modified;
-    END
-    """,
+}
+_TRIGGERS = {
+    _TIME: "UPDATE clock SET high = new.modified WHERE high < new.modified;",
+    **{
+        condition + body: _KEEP[body] + write.format(body=_REFERENCE[body])
+        for condition, write in _WRITE.items()
+        for body in _KEEP
+    },
+}
+_SETUP = (
+    _VIEW,
+    *(
+        f"CREATE TEMP TRIGGER put_{how} INSTEAD OF INSERT ON inbox WHEN new.how = {how} BEGIN {what} END"
+        for how, what in _TRIGGERS.items()
+    ),
 )
 _INSERT = "INSERT INTO inbox (key, modified, seal, etag, size, file, packed, twin, how, base) VALUES "
 _VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _REFUSED = (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_TRIGGER)
 
 
-def asking(condition: Condition | None) -> tuple[int, str | None]:
-    """A row's last two columns: what must hold for it to be written."""
-    if condition is None:
-        return _PLAIN, None
-    return (_IF_MATCH, condition.etag) if isinstance(condition, IfMatch) else (_IF_ABSENT, None)
+def how(condition: Condition | None, *, empty: bool, twin: bool) -> int:
+    """What a row's trigger does."""
+    asked = _PLAIN if condition is None else _IF_MATCH if isinstance(condition, IfMatch) else _IF_ABSENT
+    return asked + (_EMPTY if empty else _TWIN if twin else _BODY)
 
 
 def time_row(now: int) -> Row:

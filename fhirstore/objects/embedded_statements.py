@@ -14,10 +14,10 @@ import msgspec
 
 from fhirstore.clock import Clock
 from fhirstore.errors import NotFollowed, OutcomeUnknown, PreconditionFailed, WriteWindowClosed
-from fhirstore.objects.base import Condition, IfAbsent, PutAnswer, Written
+from fhirstore.objects.base import Condition, IfAbsent, IfMatch, PutAnswer, Written
 from fhirstore.objects.embedded_bodies import Packer, seal_of
 from fhirstore.objects.embedded_database import meaning
-from fhirstore.objects.embedded_inbox import Inbox, Row, asking, time_row
+from fhirstore.objects.embedded_inbox import Inbox, Row, how, time_row
 
 _DELETE = "DELETE FROM objects WHERE key = ?"
 _DELETE_MANY = "DELETE FROM objects WHERE key IN (SELECT value FROM json_each(?))"
@@ -51,10 +51,12 @@ def key_of(request: PutRow | DeleteRows) -> str:
 
 def row_of(put: PutRow, now: int, packed: bytes | None) -> Row:
     """What the inbox is asked for it, at `now`; its body is `packed`, if it is here and not empty."""
-    seal = seal_of(put.key, put.etag)
+    condition, twin, seal = put.condition, put.twin, seal_of(put.key, put.etag)
+    base = condition.etag if isinstance(condition, IfMatch) else None
     if packed is None and put.file is None:
-        return (put.key, now, seal, None, 0, None, None, None, *asking(put.condition))
-    return (put.key, now, seal, put.etag, put.size, put.file, packed, put.twin, *asking(put.condition))
+        return (put.key, now, seal, None, 0, None, None, None, how(condition, empty=True, twin=False), base)
+    asked = how(condition, empty=False, twin=twin is not None)
+    return (put.key, now, seal, put.etag, put.size, put.file, packed, twin, asked, base)
 
 
 class Statements:
