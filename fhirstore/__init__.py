@@ -18,6 +18,7 @@ from fhirstore.resources import Version
 from fhirstore.search.page import SearchPage
 from fhirstore.store import FhirStore
 from fhirstore.sweep.run import SweepReport
+from fhirstore.tenancy import bucket_locations
 from fhirstore.tenant import TenantStore
 from fhirstore.times import Period
 from fhirstore.validation.operation import ValidateRequest
@@ -51,6 +52,7 @@ __all__ = [
     "Version",
     "VersionIds",
     "__version__",
+    "bucket_locations",
     "compact",
     "instant",
     "open_objects",

@@ -6,7 +6,7 @@ import sys
 
 import msgspec
 
-from fhirstore import Compacted, compact
+from fhirstore import Compacted, bucket_locations, compact
 from fhirstore.errors import FhirStoreError
 from server.settings import Settings
 
@@ -16,17 +16,16 @@ _FAILED = 2
 def run_compact(settings: Settings, *, as_json: bool) -> int:
     """Compact and print. 0: done. 1: a reader kept the file from being cut; do it again. 2: could not be done."""
     try:
-        done = [(place, compact(place)) for place in [settings.store, *dict(settings.tenant_buckets or {}).values()]]
+        places = list(bucket_locations(settings.store, settings.tenant_buckets).values()) or [settings.store]
+        reports = {place: compact(place) for place in places}
     except FhirStoreError as error:
         sys.stderr.write(f"fhirstore: {error}\n")
         return _FAILED
     if as_json:
-        sys.stdout.write(msgspec.json.encode({place: msgspec.to_builtins(report) for place, report in done}).decode())
-        sys.stdout.write("\n")
+        sys.stdout.write(msgspec.json.encode(reports).decode() + "\n")
     else:
-        for place, report in done:
-            sys.stdout.write(f"{place}: {_shown(report)}\n")
-    return 1 if any(report.held for _, report in done) else 0
+        sys.stdout.writelines(f"{place}: {_shown(report)}\n" for place, report in reports.items())
+    return 1 if any(report.held for report in reports.values()) else 0
 
 
 def _shown(report: Compacted) -> str:
