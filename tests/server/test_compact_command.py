@@ -34,7 +34,9 @@ async def test_compact_goes_through_the_directories_of_all_tenants(
     async with FhirStore.open(f"file:{tmp_path / 'any'}", buckets=buckets):
         pass
     assert run_compact(Settings(store=f"file:{tmp_path / 'any'}", tenant_buckets=buckets), as_json=True) == 0
-    assert sorted(json.loads(capsys.readouterr().out)) == [f"file:{tmp_path / name}" for name in ("first", "second")]
+    assert sorted(json.loads(capsys.readouterr().out)) == [
+        f"file:{tmp_path}/any/{name}" for name in ("first", "second")
+    ]
 
 
 def test_compact_of_what_is_no_embedded_store_ends_with_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
