@@ -13,13 +13,14 @@ from fhirstore.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.json import instant
 from fhirstore.keyspace import is_tenant_id
-from fhirstore.objects import S3Options, open_objects
+from fhirstore.objects import Compacted, S3Options, compact, open_objects
 from fhirstore.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
 from fhirstore.resources import Version
 from fhirstore.retries import RetryBudget, reset_retry_budget, set_retry_budget
 from fhirstore.search.page import SearchPage
 from fhirstore.store import FhirStore
 from fhirstore.sweep.run import SweepReport
+from fhirstore.tenancy import bucket_locations
 from fhirstore.tenant import TenantStore
 from fhirstore.times import Period
 from fhirstore.validation.operation import ValidateRequest
@@ -30,6 +31,7 @@ __all__ = [
     "BundleEntry",
     "BundleOptions",
     "BundleResult",
+    "Compacted",
     "EntryResult",
     "FhirPathPatch",
     "FhirStore",
@@ -53,6 +55,8 @@ __all__ = [
     "Version",
     "VersionIds",
     "__version__",
+    "bucket_locations",
+    "compact",
     "instant",
     "is_tenant_id",
     "open_objects",

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 
 class FhirStoreError(Exception):
-    """Root of everything this library raises on purpose."""
+    """Root of everything this library raises on purpose. `told`: what clients may know of it, where that helps them."""
+
+    told = ""
 
 
 # --- what an object store answers ---------------------------------------------------------------------------
@@ -70,8 +72,33 @@ class StoreFull(ObjectError):
     """
 
 
+class ObjectDamaged(ObjectError):
+    """A read found that the object is there, but not as it was written. Restore it, or run fsck. `etag`: "" if lost."""
+
+    def __init__(self, key: str = "", detail: str = "", *, etag: str = "", date: int = 0) -> None:
+        super().__init__(key, detail)
+        self.etag = etag
+        self.date = date
+        self.told = _damaged(key)
+
+
+class StoreDamaged(ObjectError):
+    """A LIST met a part of the store that cannot be read. `resume`: the first key behind it; None: there is none."""
+
+    def __init__(self, key: str = "", detail: str = "", *, resume: str | None = None) -> None:
+        super().__init__(key, detail)
+        self.resume = resume
+        self.told = "A part of the store is damaged; the operator should run fhirstore fsck, or restore a backup"
+
+
 class StoreMisconfigured(ObjectError):
     """Give up: bucket missing or forbidden, wrong credentials, bad URL. The message says what to do in one line."""
+
+
+class StoreGone(StoreMisconfigured):
+    """Give up and restart: the store's files were removed or replaced while in use. Nothing can be written."""
+
+    told = "The store's files were removed or replaced while the server was running, so nothing is written; restart it"
 
 
 class UnsafeStore(ObjectError):
@@ -82,8 +109,15 @@ class CorruptRecord(FhirStoreError):
     """Give up on this object and run fsck: what lies under `key` is not a record. Nothing was changed."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"{key}: not a fhirstore record")
+        super().__init__(f"{key}: damaged, or not a fhirstore record; run fhirstore fsck")
         self.key = key
+        self.told = _damaged(key)
+
+
+def _damaged(key: str) -> str:
+    kinds = {"/current.json": "the current version of a resource", "/_history/": "a version of a resource"}
+    what = next((kind for part, kind in kinds.items() if part in key), "an object of the server's own")
+    return f"What is stored of {what} is damaged; the operator should run fhirstore fsck"
 
 
 # --- what an interaction answers ----------------------------------------------------------------------------

@@ -174,6 +174,17 @@ def settings(
     run_settings("json" if as_json else "markdown" if markdown else "text")
 
 
+@app.command()
+def compact(
+    store: Store = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the sizes as JSON.")] = False,
+) -> None:
+    """Give the disk back what was freed in an embedded store; safe beside live servers. Exit code 1: do it again."""
+    from server.commands.compact import run_compact
+
+    raise typer.Exit(run_compact(_settings_for(store), as_json=as_json))
+
+
 def main() -> None:
     """The `fhirstore` command."""
     app()

@@ -42,6 +42,7 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.StoreBusy, 503),
     (errors.StoreUnavailable, 503),
     (errors.StoreFull, 507),
+    (errors.StoreGone, 503),
     (errors.WriteOutcomeUnknown, 504),
     (errors.FhirStoreError, 500),
 )
@@ -59,6 +60,7 @@ _ISSUE_CODES = {
 _MOST_ISSUES = 100
 _GRAVITY = {"fatal": 0, "error": 0, "warning": 1, "information": 2}
 _RETRY_AFTER = (429, 503, 504)
+_LOG_SAYS_MORE = "The object store answered with an error; the server's log says more"
 
 
 def operation_outcome(issues: Iterable[Issue]) -> bytes:
@@ -115,7 +117,7 @@ def error_answer(error: Exception, representation: Representation = AS_STORED) -
         elif isinstance(error, errors.StoreFull):
             issues = (Issue("no-store", f"Nothing was written, since the store takes no more: {error.detail}"),)
         else:
-            issues = (Issue("exception", "The object store answered with an error; the server's log says more"),)
+            issues = (Issue("exception", error.told or _LOG_SAYS_MORE),)
     else:
         status = 500
         issues = (Issue("exception", "Internal error; the server's log says more", severity="fatal"),)

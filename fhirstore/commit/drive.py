@@ -29,22 +29,25 @@ from fhirstore.commit.messages import (
     Request,
     Result,
     Unknown,
+    Unreadable,
 )
 from fhirstore.commit.stages import in_stages
 from fhirstore.errors import (
     ConditionalConflict,
     NotFollowed,
+    ObjectDamaged,
     ObjectError,
     ObjectNotFound,
     OutcomeUnknown,
     PreconditionFailed,
     StoreBusy,
+    StoreDamaged,
     StoreFull,
     StoreUnavailable,
     Unavailable,
     WriteWindowClosed,
 )
-from fhirstore.objects.base import ObjectStore, Written
+from fhirstore.objects.base import ObjectStore, StoredObject, Written
 from fhirstore.retries import ONE_IN, retry_budget
 
 _DELETED, _REFUSED, _EXPIRED, _UNKNOWN = Deleted(), Refused(), Expired(), Unknown()
@@ -179,6 +182,10 @@ def _reply(answer: Written | ObjectError, failed: list[_Failed], verb: str) -> R
             return _EXPIRED
         case NotFollowed():
             return NOT_SENT
+        case ObjectDamaged():
+            return StoredObject(b"", answer.etag, answer.date)  # an object that is there and no record
+        case StoreDamaged():
+            return Unreadable(answer.resume, answer.detail)
         case OutcomeUnknown() | StoreUnavailable():
             failed.append((verb, answer))
             return _UNKNOWN

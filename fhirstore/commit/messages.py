@@ -19,7 +19,7 @@ from fhirstore.objects.base import Condition, Page, StoredObject, Written
 
 
 class Get(msgspec.Struct, frozen=True):
-    """GET the object. Replies: StoredObject, Absent, Unknown."""
+    """GET the object. Replies: StoredObject, with an empty body where the object is damaged; Absent, Unknown."""
 
     key: str
 
@@ -38,7 +38,7 @@ class Put(msgspec.Struct, frozen=True):
 
 
 class List(msgspec.Struct, frozen=True):
-    """One LIST request. Replies: Page, Unknown. Fields as in `ObjectStore.list`."""
+    """One LIST request. Replies: Page, Unreadable, Unknown. Fields as in `ObjectStore.list`."""
 
     prefix: str
     start_after: str | None = None
@@ -93,6 +93,13 @@ class NotSent(msgspec.Struct, frozen=True):
     """What it follows was not all written, so this request was not made."""
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """What comes next in the listing is damaged. `resume`: a cursor to what is readable behind it; None: nothing is."""
+
+    resume: str | None
+    detail: str
+
+
 class Unknown(msgspec.Struct, frozen=True):
     """No answer, or one that tells nothing (timeout, reset, 500)."""
 
@@ -101,7 +108,9 @@ NOT_SENT = NotSent()
 NOT_APPLIED = NotApplied()
 
 Request = Get | Put | List | Delete
-Reply = StoredObject | Absent | Written | Page | Deleted | Refused | NotApplied | Expired | NotSent | Unknown
+Reply = (
+    StoredObject | Absent | Written | Page | Unreadable | Deleted | Refused | NotApplied | Expired | NotSent | Unknown
+)
 Batch = tuple[Request, ...] | Pause
 Replies = tuple[Reply, ...]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TypeVar
 
 from fhirstore.commit.backoff import UNANSWERED
-from fhirstore.commit.messages import Delete, Deleted, List, Protocol, Put, Request
-from fhirstore.errors import Unavailable
+from fhirstore.commit.messages import Delete, Deleted, List, Protocol, Put, Request, Unreadable
+from fhirstore.errors import StoreDamaged, Unavailable
 from fhirstore.objects.base import Page, Written
 
 _SILENT = "The object store does not answer; try again later"
@@ -17,7 +17,7 @@ _Answer = TypeVar("_Answer")
 
 
 def listed(request: List) -> Protocol[Page]:
-    """One page of a listing. Raises Unavailable."""
+    """One page of a listing. Raises Unavailable, StoreDamaged."""
     return (yield from _answered(request, Page, _SILENT))
 
 
@@ -38,5 +38,7 @@ def _answered(request: Request, answer: type[_Answer], silent: str) -> Protocol[
         (reply,) = yield (request,)
         if isinstance(reply, answer):
             return reply
+        if isinstance(reply, Unreadable):
+            raise StoreDamaged(request.prefix if isinstance(request, List) else "", reply.detail, resume=reply.resume)
         yield UNANSWERED.pause(n)
     raise Unavailable(silent)

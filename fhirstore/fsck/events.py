@@ -8,11 +8,13 @@ of the buckets concerned.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
+from functools import partial
 
 from fhirstore.commit.messages import Absent, Get, Protocol
 from fhirstore.commit.reading import ask
 from fhirstore.fsck.census import SYSTEM, TYPE, Census, bucket_of
-from fhirstore.fsck.finding import Finding
+from fhirstore.fsck.finding import Finding, unreadable
+from fhirstore.fsck.unreadable import listed_behind_damage
 from fhirstore.keyspace import Event, Keyspace
 from fhirstore.slices import slices
 from fhirstore.sweep.standing import Standing, standings
@@ -25,7 +27,8 @@ _BELONGS_TO_NONE = (Standing.PURGED, Standing.OVERTAKEN, Standing.ORPHAN)
 
 def take_census(keys: Keyspace, census: Census, *, page: int, seen: Callable[[int], None]) -> Protocol[list[Finding]]:
     """Add every event to the census; what is no event is a finding. Raises Unavailable."""
-    walk = EventWalk(keys, since=0, until=_END, page=page)
+    lost: list[str] = []
+    walk = EventWalk(keys, since=0, until=_END, page=page, lists=partial(listed_behind_damage, lost=lost))
     while (window := (yield from walk.next_window())) is not None:
         for event, where in window.events.items():
             if where & IN_SYSTEM:
@@ -33,7 +36,7 @@ def take_census(keys: Keyspace, census: Census, *, page: int, seen: Callable[[in
             if where & IN_TYPE:
                 census.add(event, TYPE)
         seen(len(window.events))
-    return [Finding("stray-key", key) for key in walk.strays]
+    return [*(Finding("stray-key", key) for key in walk.strays), *unreadable(lost)]
 
 
 def judge_events(
@@ -46,7 +49,7 @@ def judge_events(
     take: Callable[[list[Finding]], Protocol[None]],
 ) -> Protocol[None]:
     """Hand to `take` the events of these buckets, older than `before`, that belong to no committed version."""
-    walk = EventWalk(keys, since=0, until=before, page=page)
+    walk = EventWalk(keys, since=0, until=before, page=page, lists=partial(listed_behind_damage, lost=[]))
     while (window := (yield from walk.next_window())) is not None:
         events = [event for event in window.events if bucket_of(event.type, event.id) in buckets]
         for some in slices(events, _AT_ONCE):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fhirstore.keyspace import Event, ResourceKeys
@@ -31,6 +31,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "sweep-state": (DAMAGE, "the sweeper's state is unreadable or impossible"),
     "transaction-corrupt": (DAMAGE, "the record of a transaction is unreadable, so nobody can tell what it decided"),
     "transaction-torn": (DAMAGE, "a transaction is committed, but one of its versions is not there"),
+    "unreadable": (DAMAGE, "a part of the store is damaged; what lay there below this prefix is not checked"),
     "stray-key": (DAMAGE, "an object that fhirstore did not write"),
     "stuck-intent": (SWEEPABLE, "a transaction that is over left its intent in current.json"),
     "orphan-slot": (SWEEPABLE, "a version object that was never committed"),
@@ -79,3 +80,8 @@ class Finding:
             "repaired": self.repaired,
             "detail": self.detail or self.meaning,
         }
+
+
+def unreadable(prefixes: Iterable[str]) -> list[Finding]:
+    """A finding for each part of a listing that could not be read."""
+    return [Finding("unreadable", prefix) for prefix in prefixes]

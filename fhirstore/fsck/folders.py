@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from fhirstore.commit.messages import List, Protocol
 from fhirstore.commit.purge import version_of
-from fhirstore.commit.repeating import listed
 from fhirstore.errors import InvalidResource
+from fhirstore.fsck.unreadable import listed_behind_damage
 from fhirstore.keyspace import Keyspace, ResourceKeys
 from fhirstore.objects.base import Listed
 
@@ -40,10 +40,12 @@ class Folder:
 
 
 class FolderWalk:
-    """Walks the folders below `prefix` (all resources, or one's). `strays`: keys that are none of ours."""
+    """Walks the folders below `prefix` (all resources, or one's). `strays`: keys that are none of ours. `lost`:
+    the prefix, for each part of the listing that is damaged."""
 
     def __init__(self, keys: Keyspace, prefix: str, *, page: int = 1000) -> None:
         self.strays: list[str] = []
+        self.lost: list[str] = []
         self._keys = keys
         self._prefix = prefix
         self._page = page
@@ -55,7 +57,7 @@ class FolderWalk:
         """The folders that the next page completes; None: that was all. 1 LIST. Raises Unavailable."""
         if self._over:
             return None
-        page = yield from listed(List(self._prefix, cursor=self._cursor, limit=self._page))
+        page = yield from listed_behind_damage(List(self._prefix, cursor=self._cursor, limit=self._page), self.lost)
         done: list[Folder] = []
         for item in page.objects:
             place = self._parse(item.key)

@@ -26,7 +26,8 @@ from fhirstore.commit.reading import look
 from fhirstore.commit.repeating import listed
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import CorruptRecord
-from fhirstore.fsck.finding import Finding
+from fhirstore.fsck.finding import Finding, unreadable
+from fhirstore.fsck.unreadable import listed_behind_damage
 from fhirstore.identifiers import names
 from fhirstore.keyspace import IndexEntry, Keyspace, ResourceKeys, is_claim, parse_index_entry
 from fhirstore.record import Record
@@ -82,9 +83,10 @@ class Index:
 def walk_index(keys: Keyspace, index: Index, *, page: int, clean: bool) -> Protocol[list[Finding]]:
     """Mark all entries. `clean`: tell also which of them nobody needs. Raises Unavailable."""
     findings: list[Finding] = []
+    lost: list[str] = []
     cursor: str | None = None
     while True:
-        found = yield from listed(List(keys.identity(), cursor=cursor, limit=page))
+        found = yield from listed_behind_damage(List(keys.identity(), cursor=cursor, limit=page), lost)
         entries: list[IndexEntry] = []
         for item in found.objects:
             try:
@@ -99,7 +101,7 @@ def walk_index(keys: Keyspace, index: Index, *, page: int, clean: bool) -> Proto
             findings += yield from _dead(keys, entries)
         cursor = found.cursor
         if cursor is None:
-            return findings
+            return findings + unreadable(lost)
 
 
 def _dead(keys: Keyspace, entries: Sequence[IndexEntry]) -> Protocol[list[Finding]]:

@@ -25,7 +25,7 @@ from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.fsck.census import VERSIONS, Census, bucket_of
 from fhirstore.fsck.events import judge_events, still_there, take_census
-from fhirstore.fsck.finding import DAMAGE, KINDS, Finding
+from fhirstore.fsck.finding import DAMAGE, KINDS, Finding, unreadable
 from fhirstore.fsck.folders import Folder, FolderWalk, survey
 from fhirstore.fsck.index import Index, walk_index
 from fhirstore.fsck.repair import repair as put_right
@@ -204,7 +204,7 @@ class _Run:
         yield from self._look_again(suspects, look, kinds)
         if buckets is None:
             self.resources = done
-            yield from self.take([Finding("stray-key", key) for key in walk.strays])
+            yield from self.take([*(Finding("stray-key", key) for key in walk.strays), *unreadable(walk.lost)])
 
     def _look_again(
         self, suspects: Sequence[tuple[Folder, list[Finding]]], look: Look, kinds: Sequence[str] | None

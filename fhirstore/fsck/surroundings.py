@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from fhirstore.commit.messages import Absent, Get, List, Protocol
 from fhirstore.commit.reading import ask
-from fhirstore.commit.repeating import listed
 from fhirstore.commit.rules import Rules
 from fhirstore.errors import CorruptRecord
-from fhirstore.fsck.finding import Finding
+from fhirstore.fsck.finding import Finding, unreadable
+from fhirstore.fsck.unreadable import listed_behind_damage
 from fhirstore.jobs.state import State, decode_state
 from fhirstore.keyspace import Keyspace
 from fhirstore.sweep.run import watermark_of
@@ -60,6 +60,7 @@ def _wrong(state: State, settled: int) -> str | None:
 def strays_around(keys: Keyspace) -> Protocol[list[Finding]]:
     """What stands beside the folders of the format. Names with `_` at a bucket's root belong to no tenant."""
     findings: list[Finding] = []
+    lost: list[str] = []
     prefix = keys.prefix
     known = {
         prefix: {f"{prefix}{name}/" for name in FOLDERS},
@@ -69,7 +70,7 @@ def strays_around(keys: Keyspace) -> Protocol[list[Finding]]:
     for folder, expected in known.items():
         cursor: str | None = None
         while True:
-            page = yield from listed(List(folder, cursor=cursor, delimiter=True))
+            page = yield from listed_behind_damage(List(folder, cursor=cursor, delimiter=True), lost)
             names = [*page.prefixes, *(item.key for item in page.objects)]
             findings += [
                 Finding("stray-key", name)
@@ -79,4 +80,4 @@ def strays_around(keys: Keyspace) -> Protocol[list[Finding]]:
             cursor = page.cursor
             if cursor is None:
                 break
-    return findings
+    return findings + unreadable(lost)

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from fhirstore.commit.decision import Decision, decode_decision
 from fhirstore.commit.messages import Absent, Get, List, Protocol
 from fhirstore.commit.reading import ask
-from fhirstore.commit.repeating import listed
 from fhirstore.errors import CorruptRecord, InvalidResource
-from fhirstore.fsck.finding import Finding
+from fhirstore.fsck.finding import Finding, unreadable
 from fhirstore.fsck.record_checks import readable
+from fhirstore.fsck.unreadable import listed_behind_damage
 from fhirstore.keyspace import Keyspace, ResourceKeys
 from fhirstore.objects.base import StoredObject
 from fhirstore.slices import slices
@@ -27,9 +27,10 @@ _AT_ONCE = 64
 def walk_transactions(keys: Keyspace, *, page: int) -> Protocol[list[Finding]]:
     """What is wrong with them. Raises Unavailable."""
     findings: list[Finding] = []
+    lost: list[str] = []
     cursor: str | None = None
     while True:
-        found = yield from listed(List(keys.transactions(), cursor=cursor, limit=page))
+        found = yield from listed_behind_damage(List(keys.transactions(), cursor=cursor, limit=page), lost)
         for names in slices([item.key for item in found.objects], _AT_ONCE):
             replies = yield from ask(*map(Get, names))
             for name, reply in zip(names, replies, strict=True):
@@ -37,7 +38,7 @@ def walk_transactions(keys: Keyspace, *, page: int) -> Protocol[list[Finding]]:
                     findings += yield from _record(keys, name, reply)
         cursor = found.cursor
         if cursor is None:
-            return findings
+            return findings + unreadable(lost)
 
 
 def _record(keys: Keyspace, key: str, reply: StoredObject) -> Protocol[list[Finding]]:

@@ -7,9 +7,11 @@ from pathlib import Path
 from fhirstore.clock import Clock
 from fhirstore.errors import StoreMisconfigured
 from fhirstore.objects.base import ObjectStore
+from fhirstore.objects.embedded_compact import Compacted
+from fhirstore.objects.embedded_compact import compact as compact_directory
 from fhirstore.objects.s3_options import S3Options
 
-__all__ = ["ObjectStore", "S3Options", "open_objects"]
+__all__ = ["Compacted", "ObjectStore", "S3Options", "compact", "open_objects"]
 
 
 async def open_objects(
@@ -39,3 +41,14 @@ async def open_objects(
         return await S3Store.open(location, s3, clock=clock)
     forms = "memory:, file:DIR or s3://bucket/prefix"
     raise StoreMisconfigured(detail=f"{location!r} is no store location: use one of {forms}")
+
+
+def compact(location: str) -> Compacted:
+    """Give back to the disk what was freed in the embedded store at `location`, beside its users. Blocks.
+
+    Raises StoreMisconfigured: it is of another kind, or not there; StoreBusy.
+    """
+    scheme, _, rest = location.partition(":")
+    if scheme != "file" or not rest:
+        raise StoreMisconfigured(detail=f"{location}: there is nothing to compact but in a store of the form file:DIR")
+    return compact_directory(Path(rest))

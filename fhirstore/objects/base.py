@@ -125,7 +125,7 @@ class ObjectStore(Protocol):
         ...
 
     async def get(self, key: str) -> StoredObject:
-        """The whole object. Raises ObjectNotFound, StoreBusy, StoreUnavailable."""
+        """The whole object. Raises ObjectNotFound, ObjectDamaged, StoreBusy, StoreUnavailable."""
         ...
 
     async def put(
@@ -169,6 +169,7 @@ class ObjectStore(Protocol):
 
         In one flat folder that order is the bytes' order; across folders it need not be (SeaweedFS lists in tree
         order), so a listing goes on only with the `cursor` of the page before. `start_after` (exclusive) is a key.
+        Raises StoreDamaged where it cannot be read; StoreBusy, StoreUnavailable.
         With `delimiter`, keys with a further `/` after the prefix are rolled up into `prefixes`.
         """
         ...
@@ -184,7 +185,7 @@ class ObjectStore(Protocol):
     def get_stream(
         self, key: str, *, start: int = 0, end: int | None = None
     ) -> AbstractAsyncContextManager[ObjectStream]:
-        """Read bytes [start, end) of a body of any size. Raises ObjectNotFound on entering."""
+        """Read bytes [start, end) of a body of any size. Raises ObjectNotFound on entering; ObjectDamaged."""
         ...
 
     async def aclose(self) -> None:

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from fhirstore.errors import StoreUnavailable
+from fhirstore.errors import ObjectDamaged, StoreUnavailable
+from fhirstore.objects.etag import etag_hash
 from fhirstore.objects.large_bodies import OpenBody
 
 CHUNK = 1024 * 1024  # bytes; a hop to a thread per chunk is then lost in the noise of reading it
@@ -37,6 +38,8 @@ class FileStream:
     end: int
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        whole = self.start == 0 and self.end == self.size
+        hash_ = etag_hash() if whole else None
         for offset in range(self.start, self.end, CHUNK):
             length = min(CHUNK, self.end - offset)
             try:
@@ -44,7 +47,11 @@ class FileStream:
             except OSError as error:
                 raise StoreUnavailable(self.key, f"its body file: {error.strerror}") from error
             if len(chunk) < length:
-                raise StoreUnavailable(self.key, "its body file is cut short; restore it from a backup")
+                raise ObjectDamaged(self.key, "its body file is cut short; restore it from a backup", etag=self.etag)
+            if hash_ is not None:
+                await asyncio.to_thread(hash_.update, chunk)
+                if offset + length == self.end and hash_.hexdigest() != self.etag:
+                    raise ObjectDamaged(self.key, "its body file is damaged; restore it", etag=self.etag)
             yield chunk
 
 

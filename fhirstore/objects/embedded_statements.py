@@ -14,21 +14,11 @@ import msgspec
 
 from fhirstore.clock import Clock
 from fhirstore.errors import NotFollowed, OutcomeUnknown, PreconditionFailed, WriteWindowClosed
-from fhirstore.objects.base import Condition, IfAbsent, PutAnswer, Written
+from fhirstore.objects.base import Condition, IfAbsent, IfMatch, PutAnswer, Written
+from fhirstore.objects.embedded_bodies import Packer, seal_of
 from fhirstore.objects.embedded_database import meaning
+from fhirstore.objects.embedded_inbox import Inbox, Row, how, time_row
 
-_PUT = """
-INSERT INTO objects (etag, size, modified, file, body, key) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (key) DO UPDATE SET
-    etag = excluded.etag, size = excluded.size, modified = excluded.modified, file = excluded.file, body = excluded.body
-"""
-_PUT_IF_ABSENT = """
-INSERT INTO objects (etag, size, modified, file, body, key) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (key) DO NOTHING
-"""
-_PUT_IF_MATCH = """
-UPDATE objects SET etag = ?, size = ?, modified = ?, file = ?, body = ? WHERE key = ? AND etag = ?
-"""
 _DELETE = "DELETE FROM objects WHERE key = ?"
 _DELETE_MANY = "DELETE FROM objects WHERE key IN (SELECT value FROM json_each(?))"
 
@@ -44,6 +34,7 @@ class PutRow(msgspec.Struct):
     condition: Condition | None
     expires: int | None
     follows: bool = False  # the rows before it in its call
+    twin: str | None = None  # a key that is thought to have the same body
 
 
 class DeleteRows(msgspec.Struct):
@@ -58,12 +49,28 @@ def key_of(request: PutRow | DeleteRows) -> str:
     return request.key if isinstance(request, PutRow) else ""
 
 
+def row_of(put: PutRow, now: int, packed: bytes | None) -> Row:
+    """What the inbox is asked for it, at `now`; its body is `packed`, if it is here and not empty."""
+    condition, twin, seal = put.condition, put.twin, seal_of(put.key, put.etag)
+    base = condition.etag if isinstance(condition, IfMatch) else None
+    if packed is None and put.file is None:
+        return (put.key, now, seal, None, 0, None, None, None, how(condition, empty=True, twin=False), base)
+    asked = how(condition, empty=False, twin=twin is not None)
+    return (put.key, now, seal, put.etag, put.size, put.file, packed, twin, asked, base)
+
+
 class Statements:
     """Requests on the writing connection, whose transaction has begun."""
 
-    def __init__(self, cursor: sqlite3.Cursor, clock: Clock) -> None:
+    def __init__(self, cursor: sqlite3.Cursor, inbox: Inbox, clock: Clock, packer: Packer) -> None:
         self._cursor = cursor
+        self._inbox = inbox
         self._clock = clock
+        self._packer = packer
+
+    def keep_time(self) -> None:
+        """Have the commit keep its time. Raises the errors of sqlite3."""
+        self._inbox.put(time_row(self._clock.now()))
 
     def apply(self, requests: Sequence[PutRow | DeleteRows]) -> list[PutAnswer]:
         """The answers of one call's requests; a delete is answered with a Written without ETag.
@@ -90,14 +97,9 @@ class Statements:
         now = self._clock.now()
         if put.expires is not None and now > put.expires:
             return _late(put.key, now - put.expires)
-        row = (put.etag, put.size, now, put.file, put.body, put.key)
-        if put.condition is None:
-            self._cursor.execute(_PUT, row)
-        elif isinstance(put.condition, IfAbsent):
-            if self._cursor.execute(_PUT_IF_ABSENT, row).rowcount == 0:
-                return PreconditionFailed(put.key, "the key is taken")
-        elif self._cursor.execute(_PUT_IF_MATCH, (*row, put.condition.etag)).rowcount == 0:
-            return PreconditionFailed(put.key, "another version is there, or none")
+        if not self._inbox.put(row_of(put, now, self._packer.pack(put.body) if put.body else None)):
+            taken = isinstance(put.condition, IfAbsent)
+            return PreconditionFailed(put.key, "the key is taken" if taken else "another version is there, or none")
         return Written(put.etag, now)
 
     def _delete(self, delete: DeleteRows) -> PutAnswer:

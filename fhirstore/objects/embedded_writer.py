@@ -11,6 +11,9 @@ Other batches go statement by statement (`embedded_statements`) on the event loo
 more on taking turns with the loop at the interpreter than on the work. What may wait runs in the thread: COMMIT, which
 syncs, and the wait for other processes.
 
+Before and after each commit the writer looks whether the database is still in its directory: nobody shall hear that
+something was written which is gone when the process ends.
+
 An answer is final only when its batch has committed. Should the commit fail, every request of the batch hears
 OutcomeUnknown, refusals too, for they may rest on a row that never came to be.
 """
@@ -23,16 +26,18 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from fhirstore.clock import Clock
-from fhirstore.errors import NotFollowed, ObjectError, OutcomeUnknown, StoreBusy, StoreFull
+from fhirstore.errors import NotFollowed, ObjectError, OutcomeUnknown, StoreBusy, StoreFull, StoreGone
 from fhirstore.objects.base import PutAnswer, Written
-from fhirstore.objects.embedded_database import is_busy, meaning
-from fhirstore.objects.embedded_inbox import Inbox, Row, asking
-from fhirstore.objects.embedded_statements import DeleteRows, PutRow, Statements, key_of
+from fhirstore.objects.embedded_bodies import Packer
+from fhirstore.objects.embedded_database import StoreFiles, is_busy, meaning
+from fhirstore.objects.embedded_inbox import Inbox, Row, time_row
+from fhirstore.objects.embedded_statements import DeleteRows, PutRow, Statements, key_of, row_of
 from fhirstore.objects.embedded_turn import Turn
 from fhirstore.objects.fullness import Fullness, why_os, why_sqlite
 
@@ -43,13 +48,13 @@ _QUIET_ROUNDS = 4  # of the event loop; a request needs three from its socket to
 _PATIENCE = 30.0  # seconds to wait for other processes before the batch is told StoreBusy
 _NAP = 0.0005  # seconds between tries when something other than a fhirstore holds SQLite's lock
 
-# Which files the rows of a batch let go. Temporary triggers, so that they and the function are this connection's own.
+# Which files a batch let go. A temporary trigger, so that it and the function are this connection's own.
 _LET_GO = (
-    "CREATE TEMP TRIGGER replaced AFTER UPDATE OF file ON main.objects WHEN old.file IS NOT NULL"
-    " BEGIN SELECT let_go(old.file); END",
-    "CREATE TEMP TRIGGER deleted AFTER DELETE ON main.objects WHEN old.file IS NOT NULL"
-    " BEGIN SELECT let_go(old.file); END",
+    "CREATE TEMP TRIGGER let_go_of_file AFTER DELETE ON main.bodies WHEN old.file IS NOT NULL"
+    " BEGIN SELECT let_go(old.file); END"
 )
+_NAMED = "SELECT 1 FROM bodies WHERE file = ?"
+_KEEP_TIME = "UPDATE clock SET high = ? WHERE high < ?"
 
 
 class _Waiting(msgspec.Struct):
@@ -67,11 +72,12 @@ class _Waiting(msgspec.Struct):
 
 class _Begun(msgspec.Struct):
     """A batch under way since `now`, epoch ms. `accepted`: what the thread makes of it; None: it takes several
-    statements."""
+    statements. `gone`: why it is not begun at all."""
 
     batch: list[_Waiting]
     now: int
     accepted: Future[bool] | None = None
+    gone: StoreGone | None = None
 
 
 _Answers = list[list[PutAnswer]]  # of a batch
@@ -85,7 +91,13 @@ class GroupWriter:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, turn: Turn, *, clock: Clock, let_go: Callable[[str], None]
+        self,
+        connection: sqlite3.Connection,
+        turn: Turn,
+        *,
+        clock: Clock,
+        files: StoreFiles,
+        let_go: Callable[[str], None],
     ) -> None:
         self.commits = 0
         self.fullness = Fullness()
@@ -93,9 +105,11 @@ class GroupWriter:
         self._connection = connection
         self._cursor = connection.cursor()
         self._inbox = Inbox(connection)
-        self._statements = Statements(self._cursor, clock)
+        self._packer = Packer()
+        self._statements = Statements(self._cursor, self._inbox, clock, self._packer)
         self._turn = turn
         self._clock = clock
+        self._files = files
         self._let_go = let_go
         self._gone: list[str] = []  # files let go by the transaction under way
         self._queue: deque[_Waiting] = deque()
@@ -105,8 +119,7 @@ class GroupWriter:
         self._closed = False  # nothing is queued any more
         self._released = False  # the connection and the turn are no longer ours
         connection.create_function("let_go", 1, self._gone.append)
-        for trigger in _LET_GO:
-            connection.execute(trigger)
+        connection.execute(_LET_GO)
         connection.execute("PRAGMA busy_timeout = 0")  # the turn keeps order; see _begin
 
     def write(self, *requests: PutRow | DeleteRows) -> asyncio.Future[list[PutAnswer]]:
@@ -139,6 +152,11 @@ class GroupWriter:
         await asyncio.to_thread(self._thread.shutdown)
 
     def _release(self) -> None:
+        """Keep the time that readers may have been told since the last commit, then let go of all."""
+        now = self._clock.now()
+        with suppress(sqlite3.Error, OSError):  # it is kept for a clock that is set back before the next start
+            if self._turn.take(_PATIENCE):
+                self._connection.execute(_KEEP_TIME, (now, now))
         self._connection.close()
         self._turn.close()
 
@@ -201,23 +219,38 @@ class GroupWriter:
         batch = self._next_batch()
         self._gone.clear()
         now = self._clock.now()
-        rows: list[Row] = []
+        try:
+            self._files.check("nothing was written")
+        except StoreGone as gone:
+            return _Begun(batch, now, gone=gone)
+        puts: list[PutRow] = []
         windows: set[int | None] = set()
         for waiting in batch:
             for put in waiting.requests:
                 if isinstance(put, DeleteRows):
                     return _Begun(batch, now)
                 windows.add(put.expires)
-                rows.append((put.key, put.etag, put.size, now, put.file, put.body, *asking(put.condition)))
+                puts.append(put)
         expires = min((end for end in windows if end is not None), default=None)
-        return _Begun(batch, now, self._thread.submit(self._take_in, rows, expires) if rows else None)
+        if not puts:
+            return _Begun(batch, now)
+        packed: dict[str, bytes] = {}  # by ETag
+        rows: list[Row] = []
+        for put in puts:
+            if put.body and put.etag not in packed:
+                packed[put.etag] = self._packer.pack(put.body)
+            rows.append(row_of(put, now, packed[put.etag] if put.body else None))
+        return _Begun(batch, now, self._thread.submit(self._take_in, rows, expires))
 
     async def _commit(self, begun: _Begun) -> _Answers:
         """See the batch through; the answers are final."""
         batch, loop = begun.batch, asyncio.get_running_loop()
         try:
+            if begun.gone is not None:
+                raise begun.gone
             if begun.accepted is not None:
                 if await asyncio.wrap_future(begun.accepted):
+                    self._files.check("what was being written may be lost")
                     self.commits += 1
                     return [
                         [Written(put.etag, begun.now) for put in waiting.requests if isinstance(put, PutRow)]
@@ -228,6 +261,7 @@ class GroupWriter:
                 return _all_told(batch, StoreBusy, "other processes keep the store busy")
             answers = self._apply_all(batch)
             await loop.run_in_executor(self._thread, self._end)
+            self._files.check("what was being written may be lost")
         except sqlite3.Error as error:
             self._gone.clear()
             why = (
@@ -238,6 +272,8 @@ class GroupWriter:
                 return _all_told(batch, StoreFull, why)
             kind = StoreBusy if is_busy(error) else OutcomeUnknown
             return _all_told(batch, kind, meaning(error))
+        except StoreGone as gone:
+            return _all_told(batch, StoreGone, gone.detail)
         except OSError as error:
             if (why := why_os(error)) is not None:
                 self.fullness.note(_size(batch))
@@ -251,7 +287,9 @@ class GroupWriter:
         if not self._turn.take(_PATIENCE):
             return False
         try:
-            return (expires is None or self._clock.now() <= expires) and self._inbox.accept(rows)
+            at = self._clock.now()
+            rows.append(time_row(at))
+            return (expires is None or at <= expires) and self._inbox.accept(rows)
         except sqlite3.OperationalError as error:
             if not is_busy(error):
                 raise
@@ -285,7 +323,9 @@ class GroupWriter:
 
     def _apply_all(self, batch: list[_Waiting]) -> _Answers:
         try:
-            return [self._statements.apply(waiting.requests) for waiting in batch]
+            answers = [self._statements.apply(waiting.requests) for waiting in batch]
+            self._statements.keep_time()
+            return answers
         except BaseException:
             self._roll_back()
             self._turn.give_up()
@@ -311,12 +351,19 @@ class GroupWriter:
             if not waiting.answers.done():  # cancelled while its batch was under way
                 waiting.answers.set_result(told)
             for request, answer in zip(waiting.requests, told, strict=True):
-                refused = isinstance(answer, ObjectError) and not isinstance(answer, OutcomeUnknown)
-                if refused and isinstance(request, PutRow) and request.file is not None:
+                certain = not isinstance(answer, (OutcomeUnknown, StoreGone))
+                if certain and isinstance(request, PutRow) and request.file is not None:
                     self._gone.append(request.file)
-        for name in self._gone:
-            self._let_go(name)
+        for name in set(self._gone):
+            if not self._is_named(name):  # by another row of the batch, with the same body
+                self._let_go(name)
         self._gone.clear()
+
+    def _is_named(self, file: str) -> bool:
+        try:
+            return self._cursor.execute(_NAMED, (file,)).fetchone() is not None
+        except sqlite3.Error:
+            return True  # what nobody names is removed at a later start
 
 
 def _size(batch: list[_Waiting]) -> int:

@@ -13,7 +13,7 @@ from fhirstore.digest import feed
 def etag_of(body: bytes) -> str:
     """The ETag of a body that is at hand."""
     if not body:
-        return _OF_NOTHING
+        return OF_NOTHING
     hash_ = etag_hash()
     feed(hash_, body)
     return hash_.hexdigest()
@@ -24,4 +24,5 @@ def etag_hash() -> hashlib.blake2b:
     return hashlib.blake2b(digest_size=16, usedforsecurity=False)
 
 
-_OF_NOTHING = etag_hash().hexdigest()  # of every history event
+OF_NOTHING = etag_hash().hexdigest()
+"""Of every history event."""

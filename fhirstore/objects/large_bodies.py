@@ -21,6 +21,15 @@ _FOLDER = "bodies"
 _ORPHAN_AGE = 24 * 3600  # seconds since the last write to a file that no row names
 
 
+def has_bodies(directory: Path) -> bool:
+    """Does a store in this directory have body files?"""
+    try:
+        with os.scandir(directory / _FOLDER) as entries:
+            return next(entries, None) is not None
+    except FileNotFoundError:
+        return False
+
+
 class LargeBodies:
     """The folder of body files. Everything here blocks: call it off the event loop."""
 

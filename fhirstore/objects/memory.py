@@ -6,12 +6,11 @@ clock and sees write windows close. No verb awaits anything, hence each one is a
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from fhirstore.clock import Clock, SystemClock
+from fhirstore.clock import Clock
 from fhirstore.errors import ObjectNotFound, PreconditionFailed, WriteWindowClosed
 from fhirstore.objects.base import (
     Condition,
@@ -27,6 +26,8 @@ from fhirstore.objects.base import (
 from fhirstore.objects.body_streams import BytesStream
 from fhirstore.objects.etag import etag_of
 from fhirstore.objects.in_parallel import answered
+from fhirstore.objects.rising_clock import RisingClock
+from fhirstore.objects.sorted_keys import SortedKeys
 
 _AFTER_SLASH = chr(ord("/") + 1)  # "a/b" + this: the first text behind every key that starts with "a/b/"
 
@@ -42,9 +43,9 @@ class MemoryStore:
     """An `ObjectStore` in this process's memory."""
 
     def __init__(self, clock: Clock | None = None) -> None:
-        self._clock = clock or SystemClock()
+        self._clock = RisingClock(clock)
         self._objects: dict[str, _Kept] = {}
-        self._keys: list[str] = []  # sorted; code points sort as their UTF-8 bytes do
+        self._keys = SortedKeys()
 
     @property
     def location(self) -> str:
@@ -86,12 +87,12 @@ class MemoryStore:
     async def delete(self, key: str, *, expires: int | None = None) -> None:
         _refuse_late(key, self.now(), expires)
         if self._objects.pop(key, None) is not None:
-            del self._keys[bisect_left(self._keys, key)]
+            self._keys.remove(key)
 
     async def delete_many(self, keys: Sequence[str]) -> None:
-        gone = [key for key in keys if self._objects.pop(key, None) is not None]
-        if gone:
-            self._keys = sorted(self._objects)
+        for key in keys:
+            if self._objects.pop(key, None) is not None:
+                self._keys.remove(key)
 
     async def list(
         self,
@@ -102,28 +103,31 @@ class MemoryStore:
         delimiter: bool = False,
         limit: int = 1000,
     ) -> Page:
-        at = bisect_left(self._keys, prefix)
-        if start_after is not None:
-            at = max(at, bisect_right(self._keys, start_after))
-        if cursor is not None:
-            at = max(at, self._behind(cursor))
+        low, behind = prefix, False
+        if start_after is not None and start_after >= low:
+            low, behind = start_after, True
+        if cursor is not None and cursor >= low:
+            low, behind = (_past(cursor), False) if cursor.endswith("/") else (cursor, True)
         objects: list[Listed] = []
         prefixes: list[str] = []
         last = ""
-        while at < len(self._keys) and self._keys[at].startswith(prefix):
-            if len(objects) + len(prefixes) == limit:
-                return Page(tuple(objects), tuple(prefixes), last)
-            key = self._keys[at]
-            slash = key.find("/", len(prefix)) if delimiter else -1
-            if slash >= 0:
-                last = key[: slash + 1]
-                prefixes.append(last)
-                at = self._behind(last)
-            else:
+        found = True
+        while found:
+            found = False
+            for key in self._keys.starting(low, behind=behind):
+                if not key.startswith(prefix):
+                    break
+                if len(objects) + len(prefixes) == limit:
+                    return Page(tuple(objects), tuple(prefixes), last)
+                slash = key.find("/", len(prefix)) if delimiter else -1
+                if slash >= 0:
+                    last = key[: slash + 1]
+                    prefixes.append(last)
+                    low, behind, found = _past(last), False, True
+                    break
                 last = key
                 kept = self._objects[key]
                 objects.append(Listed(key, len(kept.body), kept.etag, kept.modified))
-                at += 1
         return Page(tuple(objects), tuple(prefixes), None)
 
     async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
@@ -147,15 +151,14 @@ class MemoryStore:
     def _keep(self, key: str, body: bytes, now: int) -> Written:
         etag = etag_of(body)
         if key not in self._objects:
-            insort(self._keys, key)
+            self._keys.add(key)
         self._objects[key] = _Kept(body, etag, now)
         return Written(etag, now)
 
-    def _behind(self, cursor: str) -> int:
-        """A cursor is the last key or rolled-up prefix that was given out; only prefixes end with `/`."""
-        if cursor.endswith("/"):
-            return bisect_left(self._keys, cursor[:-1] + _AFTER_SLASH)
-        return bisect_right(self._keys, cursor)
+
+def _past(folder: str) -> str:
+    """The first text behind every key in this folder; a cursor that is one ends with `/`, as no key does."""
+    return folder[:-1] + _AFTER_SLASH
 
 
 def _refuse_late(key: str, now: int, expires: int | None) -> None:

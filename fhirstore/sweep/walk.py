@@ -8,7 +8,7 @@ torn apart). Cost: 1 LIST for the types, then 1 LIST per folder and 1,000 events
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fhirstore.commit.messages import List, Protocol
@@ -42,15 +42,20 @@ class _Folder:
     ended: bool = False
 
 
+Lists = Callable[[List], Protocol[Page]]
+
+
 class EventWalk:
     """Walks the events with since <= t < until. `strays`: keys met in these folders that are no events."""
 
-    def __init__(self, keys: Keyspace, *, since: int, until: int, page: int = 1000) -> None:
+    def __init__(self, keys: Keyspace, *, since: int, until: int, page: int = 1000, lists: Lists = listed) -> None:
+        """`lists`: how a page is listed."""
         self.strays: list[str] = []
         self._keys = keys
         self._since = since
         self._until = until
         self._page = page
+        self._lists = lists
         self._folders: list[_Folder] | None = None
         self._over = False
 
@@ -77,7 +82,7 @@ class EventWalk:
         folders = [_Folder(self._keys.system_history(), IN_SYSTEM)]
         cursor: str | None = None
         while True:
-            page = yield from listed(List(self._keys.history_types(), cursor=cursor, delimiter=True))
+            page = yield from self._lists(List(self._keys.history_types(), cursor=cursor, delimiter=True))
             folders += [_Folder(prefix, IN_TYPE) for prefix in page.prefixes]
             self.strays += [item.key for item in page.objects]
             cursor = page.cursor
@@ -89,7 +94,7 @@ class EventWalk:
         missing = list(folders)
         while missing:
             now, later = missing[:_FOLDERS_AT_ONCE], missing[_FOLDERS_AT_ONCE:]
-            pages = yield from side_by_side([listed(self._request(folder)) for folder in now])
+            pages = yield from side_by_side([self._lists(self._request(folder)) for folder in now])
             again = [folder for folder, page in zip(now, pages, strict=True) if not self._take(folder, page)]
             missing = again + later
 

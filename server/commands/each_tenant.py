@@ -21,13 +21,21 @@ _MOST_NAMES = 20  # in one line
 
 
 def for_each_tenant(
-    settings: Settings, tenant: str | None, work: Callable[[str, TenantStore], Awaitable[Report]]
+    settings: Settings,
+    tenant: str | None,
+    work: Callable[[str, TenantStore], Awaitable[Report]],
+    *,
+    damaged_too: bool = False,
 ) -> dict[str, Report] | None:
-    """Do `work` on the tenants, one after the other. None: it could not be done; a line on stderr says why."""
+    """Do `work` on the tenants, one after the other. None: it could not be done; a line on stderr says why.
+
+    `damaged_too`: also where the store does not pass its own check.
+    """
 
     async def go() -> dict[str, Report]:
         async with open_store(settings) as store:
-            await store.check()
+            if not damaged_too:
+                await store.check()
             names = await _names(store, tenant)
             if tenant is None:
                 await _tell_of_others(store, names)

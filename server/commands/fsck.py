@@ -35,7 +35,7 @@ def run_fsck(settings: Settings, *, tenant: str | None, deep: bool, repair: bool
             bar.remove_task(task)
             return report
 
-        reports = for_each_tenant(settings, tenant, work)
+        reports = for_each_tenant(settings, tenant, work, damaged_too=True)
     if reports is None:
         return FAILED
     if as_json:

@@ -144,7 +144,7 @@ def test_every_kind_of_finding_has_a_test_that_makes_it() -> None:
             kinds |= set(await case.damage(store, clock))
         return kinds
 
-    assert asyncio.run(made()) == set(KINDS)
+    assert asyncio.run(made()) == set(KINDS) - {"unreadable"}  # see test_damaged_database
 
 
 async def test_a_repaired_current_is_what_it_was() -> None:

@@ -12,8 +12,10 @@ import pytest
 
 from fhirstore.errors import (
     NotFollowed,
+    ObjectDamaged,
     OutcomeUnknown,
     PreconditionFailed,
+    StoreDamaged,
     StoreMisconfigured,
     StoreUnavailable,
     WriteWindowClosed,
@@ -325,7 +327,7 @@ async def test_unknown_format_is_refused(tmp_path: Path) -> None:
     await (await EmbeddedStore.open(tmp_path)).aclose()
     with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
         database.execute("PRAGMA user_version = 99")
-    with pytest.raises(StoreMisconfigured, match="has format 99, this fhirstore knows 1"):
+    with pytest.raises(StoreMisconfigured, match="has format 99, this fhirstore knows 2"):
         await EmbeddedStore.open(tmp_path)
 
 
@@ -345,9 +347,9 @@ async def test_damage_met_later_is_reported_not_hidden(tmp_path: Path) -> None:
         file.seek(8192)
         file.write(b"\xff" * ((tmp_path / DATABASE).stat().st_size - 8192))
     store = await EmbeddedStore.open(tmp_path)
-    with pytest.raises(StoreUnavailable, match="damaged"):
+    with pytest.raises(ObjectDamaged, match="damaged"):
         await store.get("k/1")
-    with pytest.raises(StoreUnavailable, match="damaged"):
+    with pytest.raises(StoreDamaged, match="damaged"):
         await store.list("k/")
     with pytest.raises(OutcomeUnknown, match="damaged"):
         await store.put("k/1", b"x")

@@ -62,7 +62,7 @@ async def test_kill_9_loses_nothing_acknowledged(tmp_path: Path) -> None:
     await store.aclose()
     with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        named = {name for (name,) in database.execute("SELECT file FROM objects WHERE file IS NOT NULL")}
+        named = {name for (name,) in database.execute("SELECT file FROM bodies WHERE file IS NOT NULL")}
     assert named <= {path.name for path in (tmp_path / "bodies").iterdir()}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fhirstore.errors import ObjectNotFound, PreconditionFailed, StoreUnavailable
+from fhirstore.errors import ObjectDamaged, ObjectNotFound, PreconditionFailed
 from fhirstore.objects.base import IF_ABSENT, IfMatch
 from fhirstore.objects.embedded import EmbeddedStore
 from fhirstore.objects.etag import etag_of
@@ -131,15 +131,18 @@ async def test_readers_always_find_one_whole_body(tmp_path: Path) -> None:
 
 
 async def test_lost_file_is_reported(tmp_path: Path) -> None:
-    """A row whose file was removed or cut short by someone else raises StoreUnavailable, also after a retry."""
+    """A row whose file was removed, changed or cut short by someone else raises ObjectDamaged, also after a retry."""
     store = await EmbeddedStore.open(tmp_path, large=10)
     await store.put("k", b"a large body")
     (file,) = files(tmp_path)
+    file.write_bytes(b"A large body")
+    with pytest.raises(ObjectDamaged, match="damaged"):
+        await store.get("k")
     file.write_bytes(b"cut")
-    with pytest.raises(StoreUnavailable, match="cut short"):
+    with pytest.raises(ObjectDamaged, match="cut short"):
         await store.get("k")
     file.unlink()
-    with pytest.raises(StoreUnavailable, match="missing"):
+    with pytest.raises(ObjectDamaged, match="missing"):
         await store.get("k")
     await store.put("k", b"healed")
     assert (await store.get("k")).body == b"healed"

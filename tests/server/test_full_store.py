@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import random
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -18,7 +19,8 @@ from tests.server.processes import ServeProcess
 from tests.server.serving import FHIR_JSON, Served, serving
 
 PATIENT = b'{"resourceType":"Patient","id":"p"}'
-LARGE = json.dumps({"resourceType": "Patient", "name": [{"text": "x" * 100_000}]}).encode()
+NOISE = random.Random(7).randbytes(100_000).hex()  # compresses to no less than half
+LARGE = json.dumps({"resourceType": "Patient", "name": [{"text": NOISE}]}).encode()
 PUT_ENTRY = b'{"resource":%s,"request":{"method":"POST","url":"Patient"}}' % LARGE
 
 
@@ -28,7 +30,7 @@ async def full(directory: Path) -> AsyncIterator[tuple[Served, EmbeddedStore]]:
     objects = await EmbeddedStore.open(directory)
     async with serving(objects=objects) as served:
         assert (await served.client.put("/fhir/Patient/p", content=PATIENT, headers=FHIR_JSON)).status_code == 201
-        objects._writer._connection.execute("PRAGMA max_page_count = 12")
+        objects._writer._connection.execute("PRAGMA max_page_count = 20")
         yield served, objects
     await objects.aclose()
 

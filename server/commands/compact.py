@@ -1,0 +1,33 @@
+"""`fhirstore compact`: give what purges and sweeps freed back to the disk, beside running servers."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+
+from fhirstore import Compacted, bucket_locations, compact
+from fhirstore.errors import FhirStoreError
+from server.settings import Settings
+
+_FAILED = 2
+
+
+def run_compact(settings: Settings, *, as_json: bool) -> int:
+    """Compact and print. 0: done. 1: a reader kept the file from being cut; do it again. 2: could not be done."""
+    try:
+        places = list(bucket_locations(settings.store, settings.tenant_buckets).values()) or [settings.store]
+        reports = {place: compact(place) for place in places}
+    except FhirStoreError as error:
+        sys.stderr.write(f"fhirstore: {error}\n")
+        return _FAILED
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(reports).decode() + "\n")
+    else:
+        sys.stdout.writelines(f"{place}: {_shown(report)}\n" for place, report in reports.items())
+    return 1 if any(report.held for report in reports.values()) else 0
+
+
+def _shown(report: Compacted) -> str:
+    line = f"{report.before:,} bytes before, {report.after:,} after"
+    return f"{line}; a reader holds the rest for now, run it again" if report.held else line
