@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from fhirstore import json
+from fhirstore.beside import beside
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.preconditions import if_match, if_none_match, not_modified
@@ -145,7 +146,7 @@ class Performer:
         if entry.interaction == "delete":
             return await store.delete(type_, id_, if_match=expected, if_none_match=excluded)
         if entry.interaction == "patch":
-            patch = patch_in(entry.resource or {})
+            patch = await beside(patch_in, entry.resource or {})
             return await store.patch(type_, id_, patch, if_match=expected, if_none_match=excluded, skip_unchanged=skip)
         return await store.update(
             _body(entry), type=type_, id=id_, if_match=expected, if_none_match=excluded, skip_unchanged=skip
@@ -156,7 +157,7 @@ class Performer:
         if entry.interaction == "delete":
             return await store.conditional_delete(type_, criteria, if_match=expected, if_none_match=excluded)
         if entry.interaction == "patch":
-            patch = patch_in(entry.resource or {})
+            patch = await beside(patch_in, entry.resource or {})
             return await store.conditional_patch(
                 type_, criteria, patch, if_match=expected, if_none_match=excluded, skip_unchanged=skip
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from typing import Any
 
 from fhirstore.commit.messages import (
     NOT_SENT,
@@ -24,6 +25,7 @@ from fhirstore.commit.messages import (
     Result,
     Unknown,
 )
+from fhirstore.beside import beside
 from fhirstore.commit.stages import in_stages
 from fhirstore.errors import (
     ConditionalConflict,
@@ -36,8 +38,9 @@ from fhirstore.errors import (
     StoreUnavailable,
     WriteWindowClosed,
 )
-from fhirstore.objects.base import ObjectStore, Written
+from fhirstore.objects.base import ObjectStore, StoredObject, Written
 
+_LARGE = 1024 * 1024  # bytes of an object that take milliseconds to copy and to hash
 _DELETED, _REFUSED, _NOT_APPLIED, _EXPIRED, _UNKNOWN = Deleted(), Refused(), NotApplied(), Expired(), Unknown()
 
 
@@ -45,8 +48,13 @@ Finish = Callable[[Coroutine[None, None, object]], None]
 """Takes over the rest of a protocol whose caller was cancelled, and sees it to its end."""
 
 
-async def drive(protocol: Protocol[Result], store: ObjectStore, *, finish: Finish | None = None) -> Result:
+async def drive(
+    protocol: Protocol[Result], store: ObjectStore, *, finish: Finish | None = None, heavy: bool = False
+) -> Result:
     """Run `protocol` to its end and return what it returns; what it raises is raised.
+
+    `heavy`: what it thinks between requests takes long, so that it is done beside the event loop; also where an object
+    it has read is large.
 
     Where the caller is cancelled midway, the protocol ends there too, unless `finish` takes the rest of it over: then
     the requests under way count as unanswered and it goes on from there, so that nobody leaves half a write.
@@ -54,7 +62,7 @@ async def drive(protocol: Protocol[Result], store: ObjectStore, *, finish: Finis
     if not store.decides_together:
         protocol = in_stages(protocol)
     try:
-        batch = next(protocol)
+        batch = await _sent_beside(protocol, None) if heavy else next(protocol)
         while True:
             try:
                 replies = await _replies(batch, store)
@@ -62,9 +70,21 @@ async def drive(protocol: Protocol[Result], store: ObjectStore, *, finish: Finis
                 if finish is not None:
                     finish(_go_on(protocol, store, () if isinstance(batch, Pause) else (_UNKNOWN,) * len(batch)))
                 raise
-            batch = protocol.send(replies)
+            if not heavy and not _is_large(replies):
+                batch = protocol.send(replies)
+                continue
+            step = asyncio.ensure_future(_sent_beside(protocol, replies))
+            try:
+                batch = await asyncio.shield(step)
+            except asyncio.CancelledError:
+                if finish is not None:
+                    finish(_go_on_after(step, protocol, store))
+                raise
     except StopIteration as end:
         result: Result = end.value
+        return result
+    except _Ended as end:
+        result = end.value
         return result
 
 
@@ -75,6 +95,43 @@ async def _go_on(protocol: Protocol[Result], store: ObjectStore, replies: Replie
     except StopIteration as end:
         result: Result = end.value
         return result
+
+
+async def _go_on_after(step: asyncio.Future[Batch], protocol: Protocol[Result], store: ObjectStore) -> Result:
+    """`_go_on`, once the protocol, which thinks in a thread, has its next batch."""
+    try:
+        batch = await step
+    except _Ended as end:
+        result: Result = end.value
+        return result
+    return await _go_on(protocol, store, await _replies(batch, store))
+
+
+class _Ended(Exception):
+    """The protocol returned `value`. A StopIteration cannot leave a thread or a coroutine."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
+
+
+async def _sent_beside(protocol: Protocol[Result], replies: Replies | None) -> Batch:
+    """The next batch; what the protocol thinks until then is thought in a thread. Raises _Ended."""
+    return await beside(_sent, protocol, replies)
+
+
+def _sent(protocol: Protocol[Result], replies: Replies | None) -> Batch:
+    try:
+        return next(protocol) if replies is None else protocol.send(replies)
+    except StopIteration as end:
+        raise _Ended(end.value) from None
+
+
+def _is_large(replies: Replies) -> bool:
+    for reply in replies:
+        if type(reply) is StoredObject and len(reply.body) > _LARGE:
+            return True
+    return False
 
 
 async def _replies(batch: Batch, store: ObjectStore) -> Replies:

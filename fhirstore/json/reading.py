@@ -7,6 +7,8 @@
 So a body is fine when its value, written again, gives the body, white space aside: one swift comparison. Only where
 that fails, mostly because an escape could have been a plain character, is the body looked at more closely. All of this
 works at the speed of bytes methods: a Python loop over the members would cost more than decoding does.
+
+A call into the decoder holds up all other threads, so a large body is decoded in pieces (`_in_pieces`).
 """
 
 from __future__ import annotations
@@ -15,13 +17,26 @@ import re
 
 import msgspec
 
-from fhirstore.json.refusing import not_an_array, not_an_object, not_json, refuse_duplicates, refuse_too_many, too_deep
+from fhirstore.json.refusing import (
+    not_an_array,
+    not_an_object,
+    not_json,
+    refuse_duplicates,
+    refuse_too_many,
+    refuse_wide_object,
+    too_deep,
+)
 from fhirstore.json.values import LONG_INTEGER, JsonObject, NumberLiteral
 
 MAX_DEPTH = 64
 MAX_VALUES = 1_000_000
 
+_PIECE = 1024 * 1024  # bytes that one call of the decoder takes
+_RUN = 128 * 1024  # bytes of small items of an array that are decoded together
+
 _DECODER = msgspec.json.Decoder(float_hook=NumberLiteral)
+_ARRAY_DECODER = msgspec.json.Decoder(list[object], float_hook=NumberLiteral)
+_MEMBERS_OR_ITEMS = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
 
 _SPACE = b" \t\r\n"
@@ -85,7 +100,7 @@ def _parse(body: bytes, max_depth: int, max_values: int | None) -> tuple[object,
 
 def _decode(body: bytes) -> tuple[object, bytes]:
     try:
-        value = _DECODER.decode(body)
+        value = _DECODER.decode(body) if len(body) <= _PIECE else _in_pieces(body)
     except msgspec.ValidationError:
         value = _decode_marked(body)  # an integer is too long
     written = _ENCODER.encode(value)
@@ -97,6 +112,34 @@ def _decode(body: bytes) -> tuple[object, bytes]:
     if body.count(b":") != written.count(b":") or b"\\u003a" in body or b"\\u003A" in body:
         refuse_duplicates(body)  # or a string has an escaped colon, and the count proves nothing
     return value, written
+
+
+def _in_pieces(text: bytes | msgspec.Raw) -> object:
+    """What the decoder makes of `text`, by calls for a part of it each. Raises as the decoder, ContentTooLarge."""
+    if len(memoryview(text)) <= _PIECE:
+        return _DECODER.decode(text)
+    try:
+        outer = _MEMBERS_OR_ITEMS.decode(refuse_wide_object(text))
+    except msgspec.ValidationError:  # one long string or number
+        return _DECODER.decode(text)
+    if isinstance(outer, dict):
+        return {name: _in_pieces(part) for name, part in outer.items()}
+    items: list[object] = []
+    run: list[msgspec.Raw] = []
+    size = 0
+    for part in outer:
+        length = len(memoryview(part))
+        if size + length > _RUN and run:
+            items += _ARRAY_DECODER.decode(b"[%s]" % b",".join(run))
+            run, size = [], 0
+        if length > _RUN:
+            items.append(_in_pieces(part))
+        else:
+            run.append(part)
+            size += length + 1
+    if run:
+        items += _ARRAY_DECODER.decode(b"[%s]" % b",".join(run))
+    return items
 
 
 def _decode_marked(body: bytes) -> object:

@@ -20,6 +20,13 @@ _UP_TO_LONE_SURROGATE = re.compile(
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
 _SPACE = re.compile(rb"[ \t\r\n]*+")
+_SEPARATORS_AT_ONCE = 10_000  # what one call of a pattern goes past: it holds up all other threads
+_SEPARATOR = _OTHER_THAN % rb",\[{" + rb"[,\[{]"
+_SEPARATORS = re.compile(rb"(?:%s){%d}+" % (_SEPARATOR, _SEPARATORS_AT_ONCE), re.DOTALL)
+_MOST_MEMBERS = 1_000  # of one object; those of FHIR have some dozens
+_NAME = rb'[ \t\r\n]*+"(?:[^"\\]++|\\.)*+"[ \t\r\n]*+:[ \t\r\n]*+'
+_SMALL = rb'(?:"(?:[^"\\]++|\\.)*+"|[-+.0-9a-zA-Z]++|\[[^\[\]{}"]*+\]|\{[^\[\]{}"]*+\})[ \t\r\n]*+,'
+_WIDE_OBJECT = re.compile(rb"[ \t\r\n]*+\{(?:%s%s){%d}+" % (_NAME, _SMALL, _MOST_MEMBERS), re.DOTALL)
 _DECODER_MESSAGE = re.compile(r"JSON is malformed: (.*) \(byte (\d+)\)")
 _DECODER = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder()
@@ -27,10 +34,24 @@ _ENCODER = msgspec.json.Encoder()
 
 def refuse_too_many(body: bytes, limit: int) -> None:
     """ContentTooLarge at the first value past `limit`."""
-    past_limit = re.compile(rb"(?:" + _OTHER_THAN % rb",\[{" + rb"[,\[{]){%d}+" % (limit + 1), re.DOTALL).match(body)
-    if past_limit:
-        offset = past_limit.end() - 1
-        raise ContentTooLarge(f"The JSON has more than {limit} values, at byte {offset}; send it in parts")
+    whole, rest = divmod(limit + 1, _SEPARATORS_AT_ONCE)
+    end = 0
+    for pattern in [_SEPARATORS] * whole + [re.compile(rb"(?:%s){%d}+" % (_SEPARATOR, rest), re.DOTALL)]:
+        past = pattern.match(body, end)
+        if past is None:
+            return
+        end = past.end()
+    raise ContentTooLarge(f"The JSON has more than {limit} values, at byte {end - 1}; send it in parts")
+
+
+def refuse_wide_object(text: bytes | msgspec.Raw) -> bytes | msgspec.Raw:
+    """`text`, unless it is an object that begins with a thousand members of little content: ContentTooLarge.
+
+    Such an object cannot be decoded in pieces, and is none of FHIR's.
+    """
+    if _WIDE_OBJECT.match(text):
+        raise ContentTooLarge(f"An object in the JSON has more than {_MOST_MEMBERS:,} members; send it in parts")
+    return text
 
 
 def too_deep(body: bytes, limit: int) -> MalformedContent:

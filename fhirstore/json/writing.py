@@ -64,6 +64,11 @@ class Template:
             if "meta" in resource:
                 self._meta = {**_MEMBERS.decode(pieces["meta"])}
 
+    @property
+    def size(self) -> int:
+        """Bytes of the resource, without those members and what stands before them."""
+        return len(self._tail)
+
     def fill(self, *, id: str, version: int, last_updated: int) -> bytes:
         """Compact JSON with that id, `meta.versionId` and `meta.lastUpdated` (epoch ms).
 
