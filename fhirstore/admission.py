@@ -70,6 +70,10 @@ class Admission:
         decide = decision(watching)
         return await watching.following(lambda: write(decide), self._exists)
 
+    def _takes_long(self, resource: models.Resource) -> bool:
+        """Whether to read and validate it does; to evaluate invariants always does."""
+        return is_large(resource) or self._validator.level == "full"
+
     async def _admit(
         self, resource: models.Resource, identify: Callable[[JsonObject], _Identity]
     ) -> tuple[Template, _Identity]:
@@ -81,7 +85,7 @@ class Admission:
             self._validator.check(content)
             return content, identity, Template(content, compact)
 
-        content, identity, template = await beside_if(is_large(resource), admit)
+        content, identity, template = await beside_if(self._takes_long(resource), admit)
         if self._exists is not None:
             await check_references(self._validator.definitions, content, self._exists)
         return template, identity

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from fhirstore import models, resources
 from fhirstore.admission import Admission, is_large, parsed_resource
-from fhirstore.beside import LARGE
+from fhirstore.beside import LARGE, beside_if
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.process import process
 from fhirstore.bundles.results import BundleResult
@@ -359,7 +359,8 @@ class TenantStore:
     async def _find(self, type: str, id: str) -> dict[str, object] | None:
         """The current version of a resource, None where there is none."""
         try:
-            return (await self.read(type, id)).json()
+            version = await self.read(type, id)
+            return await beside_if(len(version.content) > LARGE, version.json)
         except (NotFound, Gone, InvalidResource):
             return None
 

@@ -11,8 +11,10 @@ from conformance.abuse.target import Target
 from conformance.abuse.ticking import Ticker, ticker
 from conformance.abuse.work import Abuse, prepared
 
-_QUIET = 1.0  # seconds
+_IDLE = 1.0  # seconds
 _BREATH = 0.2
+_SETTLED = 0.02  # seconds that a tick takes when nothing is going on
+_UNSETTLED = 60.0  # seconds that what goes on behind an answer is waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,30 @@ def run(
     say("storing what is asked for")
     prepared(target)
     with ticker(target.host, target.port) as ticking:
-        yield _measured(ticking, "(nothing)", lambda: time.sleep(_QUIET) or "", pid)
+        yield _measured(ticking, "(nothing)", _nothing, pid)
         for abuse in abuses:
             found: list[Measured] = []
             for _ in range(rounds):
                 say(abuse.name)
                 act = abuse.prepare(target)
+                _settle(ticking)
                 found.append(_measured(ticking, abuse.name, act, pid))
             yield min(found, key=lambda one: one.stall)
+
+
+def _nothing() -> str:
+    time.sleep(_IDLE)
+    return ""
+
+
+def _settle(ticking: Ticker) -> None:
+    """Wait until the abuse before is over for the server, too, so that each is measured alone."""
+    end = time.monotonic() + _UNSETTLED
+    while time.monotonic() < end:
+        ticking.begin()
+        time.sleep(_BREATH)
+        if ticking.end().longest < _SETTLED:
+            return
 
 
 def _measured(ticking: Ticker, name: str, act: Callable[[], str], pid: int | None) -> Measured:

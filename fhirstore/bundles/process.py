@@ -38,6 +38,7 @@ async def process(
     options = options or BundleOptions()
     entries = entries_of(bundle, kinds=kinds, limit=options.max_entries)
     facts = engine.validator.definitions
+    large = large or engine.validator.level == "full"  # which takes long for every entry
     parsed = await beside_if(large, parse_entries, entries, base_url=options.base_url, types=facts.resources)
     perform = Performer(store, options)
     key = options.idempotency_key

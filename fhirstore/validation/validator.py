@@ -21,6 +21,7 @@ from fhirstore.validation.rules import Rules
 
 LEVELS = ("off", "structure", "full")
 MOST_ISSUES = 1000
+_MOST_COUNTED = 10_000
 
 
 class Validator:
@@ -41,11 +42,14 @@ class Validator:
             raise RulesBroken(issues)
 
     def issues(self, resource: JsonObject) -> tuple[Issue, ...]:
-        """All errors and warnings; of more than 1,000 the first, and how many there are beyond."""
+        """All errors and warnings; of more than 1,000 the first, and how many there are beyond, up to 10,000."""
         found = self._all(resource)
         issues = tuple(islice(found, MOST_ISSUES))
-        more = sum(1 for _ in found)
-        return (*issues, Issue("too-costly", f"{more} more issues were found")) if more else issues
+        more = sum(1 for _ in islice(found, _MOST_COUNTED))
+        if not more:
+            return issues
+        text = f"{more} more issues were found" if more < _MOST_COUNTED else f"More than {more} more issues are there"
+        return (*issues, Issue("too-costly", text))
 
     def accepts_at_once(self, resource: JsonObject) -> bool:
         """Whether the fast pass sees that the structure is right; if not, it may be right all the same."""

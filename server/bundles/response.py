@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from fhirstore import BundleResult, EntryResult, Version, instant
+from fhirstore.beside import beside_if
 from fhirstore.errors import Issue
 from server.answers import page_answer
 from server.call import Call
@@ -28,12 +29,14 @@ from server.prefer import applied, returned
 from server.refusal import Refused
 
 _encode = msgspec.json.Encoder().encode
+_FEW = 32  # entries whose answers are written in no time
 _PIECE = 1 << 16  # bytes that go out at once, at least, while there are more
 
 
 async def bundle_response(call: Call, result: BundleResult) -> Response:
     """The answer to the Bundle that `call` brought."""
-    pieces, wish = list(_bundle(call, result)), returned(call)
+    long = len(result.results) > _FEW or call.representation is not AS_STORED
+    pieces, wish = await beside_if(long, lambda: list(_bundle(call, result))), returned(call)
     response: Response = PiecesResponse(pieces, AS_STORED.content_type)
     if call.representation is not AS_STORED:
         with suppress(Refused):  # it is done, so it is answered: as JSON where a resource in it has no XML

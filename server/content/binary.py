@@ -21,6 +21,7 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from fhirstore import Version
+from fhirstore.beside import LARGE, beside_if
 from fhirstore.errors import InvalidResource
 from server.call import Call
 from server.content.body import as_json, raw_body, resource_body
@@ -99,7 +100,7 @@ def native_response(call: Call, version: Version) -> Response | None:
     if not wants_native(call.header(b"accept"), content_type):
         return None
     data = resource.get("data", "")
-    data = _BLANKS.sub("", data) if isinstance(data, str) else "?"
+    data = "".join(data.split()) if isinstance(data, str) else "?"
     if len(data) % 4 or not _BASE64.fullmatch(data):
         return None  # what is no base64 cannot be given but as it is
     headers = {
@@ -140,13 +141,14 @@ async def written(call: Call) -> bytes:
     content_type = call.header(b"content-type") or _OCTETS
     name = parameters(content_type)[0].lower()
     context, body = _context(call), await raw_body(call)
-    if (name in _FHIR or name in _GENERIC) and _is_binary(body, name):
+    large = len(body) > LARGE
+    if (name in _FHIR or name in _GENERIC) and await beside_if(large, _is_binary, body, name):
         if context is not None:
             raise InvalidResource(
                 f"{SECURITY_CONTEXT} goes with raw content; a Binary resource has its securityContext"
             )
         return await as_json(call, body)
-    return from_native(body, content_type, id=call.parameters.get("id"), context=context)
+    return await beside_if(large, from_native, body, content_type, id=call.parameters.get("id"), context=context)
 
 
 def from_native(body: bytes, content_type: str, *, id: str | None = None, context: str | None = None) -> bytes:

@@ -35,7 +35,7 @@ async def patch(call: Call) -> Response:
         if_none_match=unexpected,
         skip_unchanged=call.settings.skip_unchanged,
     )
-    return stored(call, version, status=200)
+    return await stored(call, version, status=200)
 
 
 async def patch_body(call: Call) -> Patch:

@@ -15,4 +15,4 @@ async def read(call: Call) -> Response:
     304 where the client has that version (https://hl7.org/fhir/R4/http.html#cread).
     """
     refuse_unknown(call)
-    return shown(call, await call.tenant.read(call.type, call.id))
+    return await shown(call, await call.tenant.read(call.type, call.id))

@@ -13,12 +13,13 @@ from msgspec import structs
 from starlette.responses import Response
 
 from fhirstore import SearchPage
+from fhirstore.beside import LARGE, beside_if
 from fhirstore.search.query import each_once
 from server.answers import page_answer
 from server.bundles.searchset import searchset
 from server.call import Call
 from server.content.body import form_body
-from server.content.representation import PARAMETERS, wanted_by
+from server.content.representation import AS_STORED, PARAMETERS, wanted_by
 from server.paging import CURSOR, count_of, page_url
 from server.prefer import applied, handling
 from server.search_parameters import Pairs, refuse_unheard
@@ -81,7 +82,9 @@ async def _search(call: Call, type_: str | None, pairs: Pairs) -> Response:
     links = {"self": page_url(url, used, controls.cursor)}
     if page.next is not None:
         links["next"] = page_url(url, used, page.next)
-    return applied(await page_answer(call, searchset(call, page, links)), "handling", handling(call))
+    long = call.representation is not AS_STORED and sum(len(match.content) for match in page.matches) > LARGE
+    content = await beside_if(long, searchset, call, page, links)
+    return applied(await page_answer(call, content), "handling", handling(call))
 
 
 def _controls(pairs: Pairs) -> _Controls:

@@ -16,4 +16,4 @@ async def vread(call: Call) -> Response:
     text = call.parameters["vid"]
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and not text.startswith("0")):
         raise NotFound("No such version: version ids of this server are 1, 2, 3 …")
-    return shown(call, await call.tenant.vread(call.type, call.id, int(text)))
+    return await shown(call, await call.tenant.vread(call.type, call.id, int(text)))
