@@ -5,8 +5,8 @@ Python; a single call into C does not. So what is called here must be made of sh
 
 Two threads are enough: more would not be faster, and the event loop would have to wait for each of them. The collector
 looks at all objects there are, in one call, again and again while many are made: for a document of a million values
-that is longer than the work itself. So it rests while such work is done, and what has been made is then set aside
-(`gc.freeze`) until it is gone; what is set aside and garbage is collected some seconds later at the earliest.
+that is longer than the work itself. So it rests while such work is done (`beside`); afterwards what is there is set
+aside (`gc.freeze`), and looked at some seconds later, before other such work.
 """
 
 from __future__ import annotations
@@ -24,15 +24,19 @@ LARGE = 64 * 1024
 """Bytes of JSON or XML that are worth it: to read and validate them takes some milliseconds."""
 
 _THREADS = 2
-_ASIDE = 5.0  # seconds
+_SELDOM = 10.0  # seconds between collections while such work is done
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
+async def in_thread(do: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    """What `do` gives, done in one of the threads. It is done to its end even where the caller is cancelled."""
+    return await asyncio.get_running_loop().run_in_executor(_POOL, partial(do, *args, **kwargs))
+
+
 async def beside(do: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """What `do` gives, done in a thread. It is done to its end even where the caller is cancelled."""
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_POOL, partial(_COLLECTOR.at_rest, partial(do, *args, **kwargs)))
+    """The same, for what makes many objects: the collector rests."""
+    return await in_thread(_COLLECTOR.at_rest, partial(do, *args, **kwargs))
 
 
 async def beside_if(large: bool, do: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -47,37 +51,33 @@ class _Collector:
         self._lock = threading.Lock()
         self._asking = 0
         self._was_on = True
-        self._aside_since: float | None = None
+        self._collected = time.monotonic()
 
     def at_rest(self, do: Callable[[], _R]) -> _R:
         """What `do` gives, done while the collector rests."""
         with self._lock:
-            self._asking += 1
-            if self._asking == 1:
+            if not self._asking:
                 self._was_on = gc.isenabled()
+            self._asking += 1
+            if self._was_on:
                 self._rest()
         try:
             return do()
         finally:
             with self._lock:
                 self._asking -= 1
-                if not self._asking and self._was_on:
-                    self._go_on()
+                if self._was_on:
+                    gc.freeze()
+                    if not self._asking:
+                        gc.enable()
 
     def _rest(self) -> None:
-        if not self._was_on:
-            return
-        if self._aside_since is not None and time.monotonic() - self._aside_since > _ASIDE:
-            gc.unfreeze()
-            self._aside_since = None
-            gc.collect()
+        """Rest; now and then, collect before: what earlier work has made is gone by then."""
         gc.disable()
-
-    def _go_on(self) -> None:
-        gc.freeze()
-        if self._aside_since is None:
-            self._aside_since = time.monotonic()
-        gc.enable()
+        if time.monotonic() - self._collected > _SELDOM:
+            gc.unfreeze()
+            gc.collect()
+            self._collected = time.monotonic()
 
 
 _POOL = ThreadPoolExecutor(_THREADS, thread_name_prefix="beside")

@@ -26,10 +26,10 @@ from fhirstore.errors import Gone, IdempotencyKeyReused, InvalidResource, Issue,
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery
+from fhirstore.json import Template
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.matching import Matching
 from fhirstore.patch import Patch
-from fhirstore.json import Template
 from fhirstore.resources import Version
 from fhirstore.search.criteria import Criteria, parse_criteria
 from fhirstore.search.page import Search, SearchPage
@@ -373,9 +373,7 @@ class TenantStore:
     def _keys(self, type: str, id: str) -> ResourceKeys:
         return self._place.keys.resource(self._admission.known_type(type), id)
 
-    async def _commit(
-        self, type: str, id: str, decide: Decide, *, fresh: bool = False, heavy: bool = False
-    ) -> Outcome:
+    async def _commit(self, type: str, id: str, decide: Decide, *, fresh: bool = False, heavy: bool = False) -> Outcome:
         keys = self._place.keys.resource(type, id)
         return await self._engine.commit(self._place, keys, decide, fresh=fresh, heavy=heavy)
 

@@ -90,9 +90,7 @@ def large_bundle(limit: int = LIMIT) -> bytes:
 
 def transaction_of_observations(count: int, method: str = "POST") -> bytes:
     """A transaction or batch's usual content, as many entries as are allowed."""
-    resource = (
-        '{"resourceType":"Observation","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/1"}}'
-    )
+    resource = '{"resourceType":"Observation","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/1"}}'
     entry = f'{{"resource":{resource},"request":{{"method":"{method}","url":"Observation"}}}}'
     return bundle("transaction", iter([entry] * count))
 

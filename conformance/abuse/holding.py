@@ -136,7 +136,7 @@ def _or_error(one: Callable[[], str]) -> str:
 
 
 def _counted(answers: Iterable[str]) -> str:
-    return ", ".join(f"{count} × {answer}" for answer, count in Counter(answers).most_common())
+    return ", ".join(f"{count} x {answer}" for answer, count in Counter(answers).most_common())
 
 
 def _sent(connection: socket.socket, data: bytes) -> str:

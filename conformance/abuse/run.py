@@ -19,7 +19,10 @@ _UNSETTLED = 60.0  # seconds that what goes on behind an answer is waited for
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`stall`: longest wait of a tick, `seconds`: until all was answered; bytes held `before` and at most, 0: unknown."""
+    """`stall`: longest wait of a tick; `seconds`: until all was answered; bytes held `before` and at most, 0: unknown.
+
+    `failed_ticks`: those that were refused, or not answered in a minute.
+    """
 
     name: str
     answer: str

@@ -27,9 +27,7 @@ class Target:
     base: str
     patience: float
 
-    def send(
-        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> str:
+    def send(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> str:
         """One request below the FHIR base, its answer read to the end; the status, or what came instead of one."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=self.patience)
         try:

@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 INTERVAL = 0.005  # seconds between an answer and the next tick
-_PATIENCE = 120.0  # seconds for one answer
-_GRACE = _PATIENCE + 10
+_PATIENCE = 60.0  # seconds for one answer
+_GRACE = 2 * _PATIENCE + 10
 
 
 class TickerFailed(Exception):
@@ -125,7 +125,8 @@ class _Ticks:
         while b"\r\n\r\n" not in answer:
             answer += self._receive()
         head, _, body = answer.partition(b"\r\n\r\n")
-        length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
+        lines = head.lower().split(b"\r\n")
+        length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)
         while len(body) < length:
             body += self._receive()
         if not head.startswith(b"HTTP/1.1 200"):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from fhirstore.beside import in_thread
 from fhirstore.commit.messages import (
     NOT_SENT,
     Absent,
@@ -25,7 +26,6 @@ from fhirstore.commit.messages import (
     Result,
     Unknown,
 )
-from fhirstore.beside import beside
 from fhirstore.commit.stages import in_stages
 from fhirstore.errors import (
     ConditionalConflict,
@@ -80,11 +80,8 @@ async def drive(
                 if finish is not None:
                     finish(_go_on_after(step, protocol, store))
                 raise
-    except StopIteration as end:
+    except (StopIteration, _Ended) as end:
         result: Result = end.value
-        return result
-    except _Ended as end:
-        result = end.value
         return result
 
 
@@ -110,14 +107,14 @@ async def _go_on_after(step: asyncio.Future[Batch], protocol: Protocol[Result], 
 class _Ended(Exception):
     """The protocol returned `value`. A StopIteration cannot leave a thread or a coroutine."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: object) -> None:
         super().__init__()
-        self.value = value
+        self.value: Any = value
 
 
 async def _sent_beside(protocol: Protocol[Result], replies: Replies | None) -> Batch:
     """The next batch; what the protocol thinks until then is thought in a thread. Raises _Ended."""
-    return await beside(_sent, protocol, replies)
+    return await in_thread(_sent, protocol, replies)
 
 
 def _sent(protocol: Protocol[Result], replies: Replies | None) -> Batch:
@@ -128,7 +125,7 @@ def _sent(protocol: Protocol[Result], replies: Replies | None) -> Batch:
 
 
 def _is_large(replies: Replies) -> bool:
-    for reply in replies:
+    for reply in replies:  # noqa: SIM110 - any() would make a generator for every request
         if type(reply) is StoredObject and len(reply.body) > _LARGE:
             return True
     return False

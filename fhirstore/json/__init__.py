@@ -15,7 +15,7 @@ https://www.rfc-editor.org/rfc/rfc8259 · https://hl7.org/fhir/R4/json.html ("Pr
 from fhirstore.json.dumping import dump
 from fhirstore.json.reading import MAX_DEPTH, MAX_VALUES, parse, parse_array, read
 from fhirstore.json.values import JsonObject, NumberLiteral, is_element_name
-from fhirstore.json.writing import Template, encode, instant, with_identity
+from fhirstore.json.writing import Template, encode, encode_in_pieces, instant, with_identity
 
 __all__ = [
     "MAX_DEPTH",
@@ -25,6 +25,7 @@ __all__ = [
     "Template",
     "dump",
     "encode",
+    "encode_in_pieces",
     "instant",
     "is_element_name",
     "parse",

@@ -19,7 +19,6 @@ from fhirstore.validation.places import places
 from fhirstore.validation.steps import TooManySteps, within
 from fhirstore.validation.targets import wrong_targets
 
-
 MOST_STEPS = 20_000_000
 """Calls of functions that evaluating the rules of one resource may take."""
 

@@ -56,6 +56,7 @@ _ZONE = r"(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 _TEXT = r"[^\x00-\x08\x0b\x0c\x0e-\x1f]"
 MOST_CHARACTERS = 1024 * 1024
 _MOST_PARTS = 10_000  # of a code or an OID
+_WORD = rf"[^\s\x00-\x1f\x7f]{{1,{MOST_CHARACTERS}}}+"
 
 
 def _time(fraction: str) -> str:
@@ -147,7 +148,7 @@ def _text_rule(what: str) -> Rule:
 
 
 def _uri_rule(what: str) -> Rule:
-    return Rule("string", _matches_unicode(rf"[^\s\x00-\x1f\x7f]{{1,{MOST_CHARACTERS}}}+"), f"{what}: not empty, no blanks", recurs=True)
+    return Rule("string", _matches_unicode(_WORD), f"{what}: not empty, no blanks", recurs=True)
 
 
 def _most_32_bits(low: int) -> Rule:
@@ -179,9 +180,7 @@ def primitive_rules(definitions: Definitions) -> Mapping[str, Rule]:
         "canonical": _uri_rule("a canonical URL"),
         "code": Rule(
             "string",
-            _matches_unicode(
-                rf"[^\s\x00-\x1f\x7f]{{1,{MOST_CHARACTERS}}}+(?: [^\s\x00-\x1f\x7f]{{1,{MOST_CHARACTERS}}}+){{0,{_MOST_PARTS}}}+"
-            ),
+            _matches_unicode(rf"{_WORD}(?: {_WORD}){{0,{_MOST_PARTS}}}+"),
             "a code: no blanks but single ones inside",
             recurs=True,
         ),
@@ -206,7 +205,11 @@ def primitive_rules(definitions: Definitions) -> Mapping[str, Rule]:
         "integer": _most_32_bits(-(2**31)),
         "integer64": Rule("string", _is_integer64, "a whole number of 64 bits, as a string"),
         "markdown": _text_rule("markdown"),
-        "oid": Rule("string", _matches(rf"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]{{0,{_MOST_PARTS}}}+)){{1,{_MOST_PARTS}}}+"), "an OID: urn:oid:1.2.3"),
+        "oid": Rule(
+            "string",
+            _matches(rf"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]{{0,{_MOST_PARTS}}}+)){{1,{_MOST_PARTS}}}+"),
+            "an OID: urn:oid:1.2.3",
+        ),
         "positiveInt": _most_32_bits(1),
         "string": _text_rule("a string"),
         "time": Rule("string", _matches(time), "a time of day with seconds: hh:mm:ss"),

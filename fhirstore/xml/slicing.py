@@ -18,7 +18,7 @@ _CROWDED_TAG = re.compile(rb"<[^\s<>\"'=/]++(?:%s){%d}" % (_ATTRIBUTE, MOST_ATTR
 
 
 def parse(parser: XMLParserType, document: bytes) -> None:
-    """Parse all of the document. Raises ExpatError, ContentTooLarge (a tag of too many attributes), what handlers do."""
+    """Parse all of the document. Raises ExpatError, ContentTooLarge (too many attributes), what handlers raise."""
     fed, step = 0, _SLICE
     while fed + step < len(document):
         parser.Parse(document[fed : fed + step], False)

@@ -27,13 +27,13 @@ def to_xml(content: bytes, release: str, *, pretty: bool = False) -> bytes:
 
 def from_xml(body: bytes, release: str) -> bytes:
     """The resource that the XML holds, as JSON. Raises MalformedContent, InvalidResource."""
-    return json.encode(read(body, definitions(release)))
+    return json.encode_in_pieces(read(body, definitions(release)))
 
 
 def subset(content: bytes, release: str, *, summary: str, elements: tuple[str, ...]) -> bytes:
     """Only the elements asked for, marked as SUBSETTED. Raises InvalidResource."""
     part = subset_of(json.parse(content), definitions(release), summary=summary or None, elements=elements)
-    return json.encode(part)
+    return json.encode_in_pieces(part)
 
 
 def check_subset(summary: str | None, elements: tuple[str, ...]) -> None:

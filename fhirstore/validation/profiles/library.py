@@ -69,13 +69,17 @@ async def collect(canonicals: Iterable[str], find: Find, definitions: Definition
                 waiting.update(_mentioned(definitions, resource))
         waiting -= asked
     structures = found["StructureDefinition"]
-    profiles = await beside_if(bool(structures), lambda: {name: read_profile(each) for name, each in structures.items()})
+    profiles = await beside_if(bool(structures), _read_all, structures)
     return Library(
         definitions,
         profiles,
         Terminology(_by_url(found["ValueSet"]), _by_url(found["CodeSystem"]), definitions.value_sets),
         frozenset(missing),
     )
+
+
+def _read_all(structures: Mapping[str, JsonObject]) -> dict[str, Profile]:
+    return {canonical: read_profile(structure) for canonical, structure in structures.items()}
 
 
 async def _look_up(find: Find, type: str, canonical: str) -> JsonObject | None:
