@@ -38,9 +38,8 @@ from fhirstore.errors import (
     StoreUnavailable,
     WriteWindowClosed,
 )
-from fhirstore.objects.base import ObjectStore, StoredObject, Written
+from fhirstore.objects.base import ObjectStore, Written
 
-_LARGE = 1024 * 1024  # bytes of an object that take milliseconds to copy and to hash
 _DELETED, _REFUSED, _NOT_APPLIED, _EXPIRED, _UNKNOWN = Deleted(), Refused(), NotApplied(), Expired(), Unknown()
 
 
@@ -53,8 +52,7 @@ async def drive(
 ) -> Result:
     """Run `protocol` to its end and return what it returns; what it raises is raised.
 
-    `heavy`: what it thinks between requests takes long, so that it is done beside the event loop; also where an object
-    it has read is large.
+    `heavy`: what it thinks between requests takes long, so that it is done beside the event loop.
 
     Where the caller is cancelled midway, the protocol ends there too, unless `finish` takes the rest of it over: then
     the requests under way count as unanswered and it goes on from there, so that nobody leaves half a write.
@@ -70,7 +68,7 @@ async def drive(
                 if finish is not None:
                     finish(_go_on(protocol, store, () if isinstance(batch, Pause) else (_UNKNOWN,) * len(batch)))
                 raise
-            if not heavy and not _is_large(replies):
+            if not heavy:
                 batch = protocol.send(replies)
                 continue
             step = asyncio.ensure_future(_sent_beside(protocol, replies))
@@ -122,13 +120,6 @@ def _sent(protocol: Protocol[Result], replies: Replies | None) -> Batch:
         return next(protocol) if replies is None else protocol.send(replies)
     except StopIteration as end:
         raise _Ended(end.value) from None
-
-
-def _is_large(replies: Replies) -> bool:
-    for reply in replies:  # noqa: SIM110 - any() would make a generator for every request
-        if type(reply) is StoredObject and len(reply.body) > _LARGE:
-            return True
-    return False
 
 
 async def _replies(batch: Batch, store: ObjectStore) -> Replies:
