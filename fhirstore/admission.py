@@ -83,7 +83,10 @@ class Admission:
             content, compact = json.read(_as_bytes(resource))
             identity = identify(content)
             self._validator.check(content)
-            return content, identity, Template(content, compact)
+            template = Template(content, compact)
+            if self._exists is None and is_large(resource):
+                json.dismantle(content)
+            return content, identity, template
 
         content, identity, template = await beside_if(self._takes_long(resource), admit)
         if self._exists is not None:

@@ -48,7 +48,7 @@ def refuse_too_many(body: bytes, limit: int) -> None:
 
 
 def _without_escapes(body: bytes) -> bytes:
-    """`body`, its escapes overwritten where they are so many that patterns, to which each is a step, would take long."""
+    """`body`, its escapes overwritten where they are very many: each is a step to a pattern."""
     if body.count(b"\\") <= _MANY_ESCAPES:
         return body
     return body.replace(b"\\\\", b"__").replace(b'\\"', b"__").replace(b"\\", b"_")

@@ -19,7 +19,10 @@ from server.refusal import Refused
 def to_xml(content: bytes, release: str, *, pretty: bool = False) -> bytes:
     """The resource as FHIR XML. Raises Refused (406) where XML cannot say what the JSON says."""
     try:
-        return write(json.parse(content), definitions(release), pretty=pretty)
+        resource = json.parse(content)
+        written = write(resource, definitions(release), pretty=pretty)
+        json.dismantle(resource)
+        return written
     except InvalidResource as error:
         where = ", ".join(error.issues[0].expression)
         raise Refused(406, f"This resource has no XML form: {error} ({where}); ask for JSON") from error
@@ -27,13 +30,20 @@ def to_xml(content: bytes, release: str, *, pretty: bool = False) -> bytes:
 
 def from_xml(body: bytes, release: str) -> bytes:
     """The resource that the XML holds, as JSON. Raises MalformedContent, InvalidResource."""
-    return json.encode_in_pieces(read(body, definitions(release)))
+    resource = read(body, definitions(release))
+    written = json.encode_in_pieces(resource)
+    json.dismantle(resource)
+    return written
 
 
 def subset(content: bytes, release: str, *, summary: str, elements: tuple[str, ...]) -> bytes:
     """Only the elements asked for, marked as SUBSETTED. Raises InvalidResource."""
-    part = subset_of(json.parse(content), definitions(release), summary=summary or None, elements=elements)
-    return json.encode_in_pieces(part)
+    resource = json.parse(content)
+    part = subset_of(resource, definitions(release), summary=summary or None, elements=elements)
+    written = json.encode_in_pieces(part)
+    json.dismantle(part)
+    json.dismantle(resource)
+    return written
 
 
 def check_subset(summary: str | None, elements: tuple[str, ...]) -> None:

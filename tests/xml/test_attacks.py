@@ -88,7 +88,7 @@ def test_a_hundred_thousand_attributes_or_namespaces_do_no_harm() -> None:
     attributes = " ".join(f'a{n}="x"' for n in range(100_000))
     with pytest.raises(ContentTooLarge, match="256 attributes"):
         read(f'<Patient xmlns="http://hl7.org/fhir"><name {attributes}/></Patient>'.encode(), R4)
-    namespaces = " ".join(f'xmlns:a{n}="urn:{n}"' for n in range(20_000))
+    namespaces = " ".join(f'xmlns:a{n}="urn:{n}"' for n in range(2_000))
     with pytest.raises(MalformedContent, match="namespaces"):
         read(f'<Patient xmlns="http://hl7.org/fhir" {namespaces}/>'.encode(), R4)
 
