@@ -16,6 +16,7 @@ async def side_by_side(items: Iterable[_Item], do: Callable[[_Item], Awaitable[N
     async def one_after_another() -> None:
         for item in waiting:
             await do(item)
+            await asyncio.sleep(0)  # what waited for nothing lets others go on, too
 
     async with asyncio.TaskGroup() as workers:
         for _ in range(at_once):

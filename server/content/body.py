@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from starlette.requests import ClientDisconnect
 
-from fhirstore.beside import LARGE, beside_if
+from fhirstore.beside import LARGE, beside_if, in_thread
 from fhirstore.errors import ContentTooLarge, InvalidResource
 from fhirstore.search.query import parse_query
 from server.call import Call
@@ -83,7 +83,7 @@ async def raw_body(call: Call, *, required: bool = True, most: int | None = None
             raise _too_large(limit)
         if unpack is not None:
             try:
-                chunk = unpack.feed(chunk)
+                chunk = await in_thread(unpack.feed, chunk)  # a few bytes may be megabytes
             except TooMuch:
                 raise _too_large(limit) from None
         chunks.append(chunk)
