@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conformance.abuse.command import abuse
 from conformance.bench.command import app
 from conformance.bench.resources import bench_resources
 from conformance.openapi import openapi
@@ -10,4 +11,5 @@ from conformance.rest.command import rest
 app.command()(rest)
 app.command()(openapi)
 app.command()(bench_resources)
+app.command()(abuse)
 app()

@@ -5,11 +5,11 @@ https://hl7.org/fhir/R4/http.html#create · https://hl7.org/fhir/R4/http.html#in
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from fhirstore import json, models, resources
+from fhirstore.beside import LARGE, beside_if
 from fhirstore.commit.single import Decide
 from fhirstore.json import JsonObject, Template
 from fhirstore.validation import Validator
@@ -17,7 +17,6 @@ from fhirstore.validation.integrity import Exists, ReferencesToo, check_referenc
 
 _Identity = TypeVar("_Identity")
 _Result = TypeVar("_Result")
-_LARGE = 256 * 1024  # bytes; reading and validating them takes some milliseconds
 
 
 class Admission:
@@ -71,6 +70,10 @@ class Admission:
         decide = decision(watching)
         return await watching.following(lambda: write(decide), self._exists)
 
+    def _takes_long(self, resource: models.Resource) -> bool:
+        """Whether to read and validate it does; to evaluate invariants always does."""
+        return is_large(resource) or self._validator.level == "full"
+
     async def _admit(
         self, resource: models.Resource, identify: Callable[[JsonObject], _Identity]
     ) -> tuple[Template, _Identity]:
@@ -80,21 +83,28 @@ class Admission:
             content, compact = json.read(_as_bytes(resource))
             identity = identify(content)
             padded = self._validator.check(content)
-            return content, identity, Template(content, None if padded else compact)
+            template = Template(content, None if padded else compact)
+            if self._exists is None and is_large(resource):
+                json.dismantle(content)
+            return content, identity, template
 
-        content, identity, template = await asyncio.to_thread(admit) if _is_large(resource) else admit()
+        content, identity, template = await beside_if(self._takes_long(resource), admit)
         if self._exists is not None:
             await check_references(self._validator.definitions, content, self._exists)
         return template, identity
 
 
-async def parsed_bundle(bundle: bytes | Mapping[str, object]) -> JsonObject:
-    """A Bundle's JSON object; its entries are admitted one by one. Raises MalformedContent."""
-    return await asyncio.to_thread(parsed, bundle) if _is_large(bundle) else parsed(bundle)
+async def parsed_resource(resource: bytes | Mapping[str, object]) -> JsonObject:
+    """The JSON object of what is not admitted itself: a Bundle to process, whose entries are, or Parameters.
+
+    Raises MalformedContent.
+    """
+    return await beside_if(is_large(resource), parsed, resource)
 
 
-def _is_large(resource: models.Resource) -> bool:
-    return isinstance(resource, bytes) and len(resource) > _LARGE
+def is_large(resource: models.Resource) -> bool:
+    """Whether it takes long to read and validate it."""
+    return isinstance(resource, bytes) and len(resource) > LARGE
 
 
 def parsed(resource: models.Resource) -> JsonObject:

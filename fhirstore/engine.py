@@ -66,21 +66,28 @@ class Engine:
         return Context(place.objects.now, self.ids, self.rules)
 
     async def commit(
-        self, place: Place, keys: ResourceKeys, decide: Decide, *, fresh: bool = False, by_content: bool = False
+        self,
+        place: Place,
+        keys: ResourceKeys,
+        decide: Decide,
+        *,
+        fresh: bool = False,
+        by_content: bool = False,
+        heavy: bool = False,
     ) -> Outcome:
         """Run one write to its end, even if the caller is cancelled meanwhile: nobody leaves half a write.
 
-        `by_content`: `decide` looks at what is stored, so that nothing remembered will do.
+        `by_content`: `decide` looks at what is stored, so that nothing remembered will do. `heavy`: as of `drive`.
         """
         context = self.context(place)
         if fresh:
             protocol = write(keys, decide, context=context, fresh=True)
-            outcome = await drive(protocol, place.objects, finish=self._finish)
+            outcome = await drive(protocol, place.objects, finish=self._finish, heavy=heavy)
         else:
             async with self._turns.turn((place.tenant, keys.current)):
                 guess = None if by_content else self.remembered.get(place.tenant, keys.current)
                 protocol = write(keys, decide, context=context, remembered=guess)
-                outcome = await drive(protocol, place.objects, finish=self._finish)
+                outcome = await drive(protocol, place.objects, finish=self._finish, heavy=heavy)
         self.saw(place, keys, outcome)
         return outcome
 
@@ -95,16 +102,24 @@ class Engine:
         """Hold the turn for `name`, which is no key, for the length of the block: a courtesy, see `turns`."""
         return self._turns.turn((place.tenant, "", name))
 
-    async def run(self, place: Place, protocol: Protocol[Result], *, turns: Sequence[str] = ()) -> Result:
+    async def run(
+        self, place: Place, protocol: Protocol[Result], *, turns: Sequence[str] = (), heavy: bool = False
+    ) -> Result:
         """Run a protocol that writes to its end, as `commit` does. `turns`: keys, sorted, by which writers of this
         process line up."""
         async with AsyncExitStack() as stack:
             for key in turns:
                 await stack.enter_async_context(self._turns.turn((place.tenant, key)))
-            return await drive(protocol, place.objects, finish=self._finish)
+            return await drive(protocol, place.objects, finish=self._finish, heavy=heavy)
 
     async def transact(
-        self, place: Place, parts: Sequence[Part], *, guard: Guard | None = None, turns: Sequence[str] = ()
+        self,
+        place: Place,
+        parts: Sequence[Part],
+        *,
+        guard: Guard | None = None,
+        turns: Sequence[str] = (),
+        heavy: bool = False,
     ) -> tuple[Outcome, ...]:
         """Run a transaction; the outcomes, in the order of the parts, as soon as it is committed.
 
@@ -113,7 +128,7 @@ class Engine:
         further keys by which they line up. Raises as `transact`.
         """
         answer: asyncio.Future[tuple[Outcome, ...]] = asyncio.get_running_loop().create_future()
-        self._own(asyncio.create_task(self._transact(place, parts, guard, turns, answer)))
+        self._own(asyncio.create_task(self._transact(place, parts, guard, turns, answer, heavy=heavy)))
         return await answer
 
     async def _transact(
@@ -123,13 +138,16 @@ class Engine:
         guard: Guard | None,
         more_turns: Sequence[str],
         answer: asyncio.Future[tuple[Outcome, ...]],
+        *,
+        heavy: bool,
     ) -> None:
         keys = {part.keys.current for part in parts}
         async with AsyncExitStack() as turns:
             for key in sorted(keys.union(more_turns)):  # in one order, so that no two wait for each other
                 await turns.enter_async_context(self._turns.turn((place.tenant, key)))
             try:
-                done = await drive(transact(parts, context=self.context(place), guard=guard), place.objects)
+                protocol = transact(parts, context=self.context(place), guard=guard)
+                done = await drive(protocol, place.objects, heavy=heavy)
             except BaseException as error:
                 if not answer.done():
                     answer.set_exception(error)
@@ -141,12 +159,18 @@ class Engine:
                 answer.set_result(done.outcomes)
             if done.finish is not None:
                 set_retry_budget(None)  # the caller has been answered
-                await self._make_final(place, parts, done.outcomes, done.finish)
+                await self._make_final(place, parts, done.outcomes, done.finish, heavy=heavy)
 
     async def _make_final(
-        self, place: Place, parts: Sequence[Part], outcomes: Sequence[Outcome], finish: Protocol[dict[str, str]]
+        self,
+        place: Place,
+        parts: Sequence[Part],
+        outcomes: Sequence[Outcome],
+        finish: Protocol[dict[str, str]],
+        *,
+        heavy: bool,
     ) -> None:
-        etags = await drive(finish, place.objects)
+        etags = await drive(finish, place.objects, heavy=heavy)
         for part, outcome in zip(parts, outcomes, strict=True):
             etag = etags.get(part.keys.current)
             if etag is not None and outcome.record is not None:

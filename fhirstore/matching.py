@@ -38,23 +38,24 @@ class Matching:
         """Read `identifier=system|value` and the like. Raises InvalidResource, Unsupported."""
         return parse_condition(type, criteria, release=self._engine.validator.definitions.release)
 
-    async def create(self, condition: Criteria, decide_for: DecideFor) -> Version:
-        """What matches, as it is; where nothing does, what `decide_for` its new id makes."""
+    async def create(self, condition: Criteria, decide_for: DecideFor, *, heavy: bool = False) -> Version:
+        """What matches, as it is; where nothing does, what `decide_for` its new id makes. `heavy`: as of `drive`."""
         context = self._engine.context(self._place)
-        return _shown(
-            await self._run(condition, create_unless(self._place.keys, condition, decide_for, context=context))
-        )
+        protocol = create_unless(self._place.keys, condition, decide_for, context=context)
+        return _shown(await self._run(condition, protocol, heavy=heavy))
 
-    async def update(self, condition: Criteria, decide_for: DecideFor, *, id: str | None) -> Version:
+    async def update(
+        self, condition: Criteria, decide_for: DecideFor, *, id: str | None, heavy: bool = False
+    ) -> Version:
         """The next version of what matches; where nothing does, the first one under `id`, or under a new id."""
         context = self._engine.context(self._place)
         protocol = update_matching(self._place.keys, condition, decide_for, id=id, context=context)
-        return _shown(await self._run(condition, protocol))
+        return _shown(await self._run(condition, protocol, heavy=heavy))
 
-    async def change(self, condition: Criteria, decide: Decide) -> Version | None:
+    async def change(self, condition: Criteria, decide: Decide, *, heavy: bool = False) -> Version | None:
         """The next version of what matches; None where nothing does."""
         protocol = change_matching(self._place.keys, condition, decide, context=self._engine.context(self._place))
-        done = await self._run(condition, protocol)
+        done = await self._run(condition, protocol, heavy=heavy)
         return None if done is None else _shown(done)
 
     async def delete_all(
@@ -94,9 +95,9 @@ class Matching:
                 raise error
         return deleted
 
-    async def _run(self, condition: Criteria, protocol: Protocol[_Result]) -> _Result:
+    async def _run(self, condition: Criteria, protocol: Protocol[_Result], *, heavy: bool) -> _Result:
         turns = [self._place.keys.identity_claim(condition.type or "", value) for value in condition.values]
-        done = await self._engine.run(self._place, protocol, turns=turns)
+        done = await self._engine.run(self._place, protocol, turns=turns, heavy=heavy)
         if isinstance(done, Done):
             self._engine.saw(self._place, done.keys, done.outcome)
         return done

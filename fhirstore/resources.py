@@ -16,13 +16,16 @@ from fhirstore import json
 from fhirstore.commit.single import Decide, Draft
 from fhirstore.conditions import IfMatch, VersionIds, check
 from fhirstore.definitions.ids import is_id
-from fhirstore.errors import Gone, InvalidResource, NotFound, PatchFailed, UnknownType
+from fhirstore.errors import ContentTooLarge, Gone, InvalidResource, NotFound, PatchFailed, UnknownType
 from fhirstore.identifiers import is_whole
 from fhirstore.patch import Patch
 from fhirstore.patch.narrative import with_safe_narrative
 from fhirstore.record import Record
 from fhirstore.unchanged import says_the_same
 from fhirstore.validation import Validator
+
+MAX_PATCHED = 32 * 1024 * 1024
+"""Bytes of a resource that a patch may make: patches could let it grow without end."""
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -190,7 +193,10 @@ def patching(
                 raise PatchFailed(f"A patch cannot change the {name}", expression=(f"{before['resourceType']}.{name}",))
         after = with_safe_narrative(after, before)
         validator.check(after)
-        build = builder(json.Template(after), str(before["id"]))
+        template = json.Template(after)
+        if template.size > MAX_PATCHED:
+            raise ContentTooLarge(f"The patched resource would have more than {MAX_PATCHED:,} bytes")
+        build = builder(template, str(before["id"]))
         if (
             current is not None
             and skip_unchanged

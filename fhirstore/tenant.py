@@ -10,8 +10,9 @@ from typing import Literal, overload
 
 from msgspec.structs import replace
 
-from fhirstore import json, models, resources
-from fhirstore.admission import Admission, parsed_bundle
+from fhirstore import models, resources
+from fhirstore.admission import Admission, is_large, parsed_resource
+from fhirstore.beside import LARGE, beside_if
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.process import process
 from fhirstore.bundles.results import BundleResult
@@ -25,6 +26,7 @@ from fhirstore.errors import Gone, IdempotencyKeyReused, InvalidResource, Issue,
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery
+from fhirstore.json import Template
 from fhirstore.keyspace import ResourceKeys
 from fhirstore.matching import Matching
 from fhirstore.objects.base import ObjectStore
@@ -76,13 +78,13 @@ class TenantStore:
                 refuse_unmet(condition, type_, id, build(1, 0))
                 return resources.creation(build)
 
-            return await self._matching.create(condition, create)
+            return await self._matching.create(condition, create, heavy=_is_heavy(template))
         if idempotency_key is None:
             id_, creation = self._engine.ids.new(), resources.creation
         else:
             id_, creation = resources.id_for_key(self._place.tenant, type_, idempotency_key), resources.creation_once
         build = resources.builder(template, id_)
-        outcome = await self._commit(type_, id_, creation(build), fresh=True)
+        outcome = await self._commit(type_, id_, creation(build), fresh=True, heavy=_is_heavy(template))
         if outcome.record is None or not outcome.applied:
             return await self._first_answer(type_, id_, build)
         return resources.version_of(type_, id_, outcome.record, created=True)
@@ -158,7 +160,7 @@ class TenantStore:
         decide = resources.update(
             resources.builder(template, id_), if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
         )
-        outcome = await self._commit(type_, id_, decide)
+        outcome = await self._commit(type_, id_, decide, heavy=_is_heavy(template))
         assert outcome.record is not None  # noqa: S101 - an update makes a record, or leaves one as it is
         return resources.version_of(type_, id_, outcome.record, created=outcome.created)
 
@@ -183,7 +185,7 @@ class TenantStore:
             lambda validator: resources.patching(
                 patch, validator, if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
             ),
-            lambda decide: self._engine.commit(self._place, keys, decide, by_content=True),
+            lambda decide: self._engine.commit(self._place, keys, decide, by_content=True, heavy=True),
         )
         assert outcome.record is not None  # noqa: S101 - a patch makes a record, or leaves one as it is
         return resources.version_of(type, id, outcome.record)
@@ -207,7 +209,7 @@ class TenantStore:
             lambda validator: resources.patching(
                 patch, validator, if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
             ),
-            lambda decide: self._matching.change(condition, decide),
+            lambda decide: self._matching.change(condition, decide, heavy=True),
         )
         if version is None:
             raise NotFound(f"No resource meets the criteria; {how_read(condition.identifiers)}")
@@ -249,7 +251,7 @@ class TenantStore:
             refuse_unmet(condition, type_, id, build(1, 0))
             return resources.update(build, if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged)
 
-        return await self._matching.update(condition, update, id=id_)
+        return await self._matching.update(condition, update, id=id_, heavy=_is_heavy(template))
 
     async def conditional_delete(
         self, type: str, criteria: str, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None
@@ -362,13 +364,14 @@ class TenantStore:
         and value set. Raises MalformedContent, UnknownType, NotFound, InvalidResource (no resource, mode or profile).
         """
         self._admission.known_type(request.type)
-        asked = with_body(request, json.parse(body)) if body else request
+        content = await parsed_resource(body) if body else None
+        asked = request if content is None else with_body(request, content)
         return await self._engine.examiner.examine(asked, self._find)
 
     async def _process(
         self, bundle: bytes | Mapping[str, object], options: BundleOptions | None, *kinds: str
     ) -> BundleResult:
-        content = await parsed_bundle(bundle)
+        content = await parsed_resource(bundle)
         return await process(
             content,
             self,
@@ -377,6 +380,7 @@ class TenantStore:
             reading=self._on,
             options=options,
             kinds=kinds,
+            large=is_large(bundle),
         )
 
     def _on(self, objects: ObjectStore) -> TenantStore:
@@ -386,7 +390,8 @@ class TenantStore:
     async def _find(self, type: str, id: str) -> dict[str, object] | None:
         """The current version of a resource, None where there is none."""
         try:
-            return (await self.read(type, id)).json()
+            version = await self.read(type, id)
+            return await beside_if(len(version.content) > LARGE, version.json)
         except (NotFound, Gone, InvalidResource):
             return None
 
@@ -399,6 +404,11 @@ class TenantStore:
     def _keys(self, type: str, id: str) -> ResourceKeys:
         return self._place.keys.resource(self._admission.known_type(type), id)
 
-    async def _commit(self, type: str, id: str, decide: Decide, *, fresh: bool = False) -> Outcome:
+    async def _commit(self, type: str, id: str, decide: Decide, *, fresh: bool = False, heavy: bool = False) -> Outcome:
         keys = self._place.keys.resource(type, id)
-        return await self._engine.commit(self._place, keys, decide, fresh=fresh)
+        return await self._engine.commit(self._place, keys, decide, fresh=fresh, heavy=heavy)
+
+
+def _is_heavy(template: Template) -> bool:
+    """Whether it takes long to make a version of it: to put it together, to hash it, to compare it."""
+    return template.size > LARGE

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 from starlette.responses import Response
 
 from fhirstore import Version
+from fhirstore.beside import LARGE, beside, beside_if
 from fhirstore.errors import InvalidResource, Issue
 from server.call import Call
 from server.content.binary import made_room, native_response
-from server.content.representation import AS_STORED, LARGE, Representation
+from server.content.representation import AS_STORED, Representation
 from server.fields import etag
 from server.http_dates import last_modified
 from server.in_flight import SMALL, end_work, share_of
@@ -49,7 +49,7 @@ class VersionResponse(Response):
             self.raw_headers += ((b"location", where), (b"content-location", where))
 
 
-def shown(call: Call, version: Version) -> Response:
+async def shown(call: Call, version: Version) -> Response:
     """What a read or vread answers: the version; 304 and no body where the client has it already, 412 on If-Match.
 
     A Binary shows its content where the client does not ask for FHIR. Raises Crowded.
@@ -61,12 +61,21 @@ def shown(call: Call, version: Version) -> Response:
     refuse_unexpected(call, version)
     if is_unchanged(call, version):
         return not_modified(etag(version.version_id), version.last_updated)
-    if version.type == "Binary" and (native := native_response(call, version)) is not None:
-        return native
-    return VersionResponse(version, call.representation)
+    if version.type == "Binary":
+        native = await beside_if(len(version.content) > LARGE, native_response, call, version)
+        if native is not None:
+            return native
+    return await _in_form(call, version)
 
 
-def stored(call: Call, version: Version, *, status: int) -> Response:
+async def _in_form(call: Call, version: Version, *, status: int = 200, location: str | None = None) -> VersionResponse:
+    """The version in the form that is wanted, made beside the event loop where that takes long."""
+    form = call.representation
+    long = form is not AS_STORED and len(version.content) > LARGE
+    return await beside_if(long, VersionResponse, version, form, status=status, location=location)
+
+
+async def stored(call: Call, version: Version, *, status: int) -> Response:
     """What a write answers: where the version is, and as much of it as `Prefer: return=…` asks for.
 
     https://hl7.org/fhir/R4/http.html#return
@@ -77,7 +86,7 @@ def stored(call: Call, version: Version, *, status: int) -> Response:
     response: Response | None = None
     if wish in (None, "representation"):
         try:
-            response = VersionResponse(version, call.representation, status=status, location=where)
+            response = await _in_form(call, version, status=status, location=where)
         except (Refused, InvalidResource):
             wish = "minimal"  # it is stored, so this is no failure, though it has no such form
     if response is None:
@@ -122,7 +131,7 @@ async def done_answer(call: Call, content: bytes) -> Response:
     """The same for what was done, so that it must be answered."""
     if call.representation is AS_STORED or len(content) < LARGE:
         return resource_answer(call, content)
-    return await asyncio.to_thread(resource_answer, call, content)
+    return await beside(resource_answer, call, content)
 
 
 def not_modified(tag: str, last_updated: int | None = None) -> Response:

@@ -429,3 +429,17 @@ def test_escapes_come_back_where_the_identity_is_set() -> None:
         rb'{"resourceType":"Patient","id":"new","meta":{"source":"a\/b","versionId":"1",'
         rb'"lastUpdated":"1970-01-01T00:00:00.000Z"},"x":["\u003c",1.0]}'
     )
+
+
+def test_a_large_body_is_read_in_pieces_with_the_same_result() -> None:
+    """Literals, order and white space as in a small one, at every level that is cut; duplicates are found, too."""
+    item = b'{"a": 1.00, "b": -0, "c": "\\u00e9", "d": [1E2, {"e": null}]}'
+    body = b'{"x":' + b"[" * 10 + b" ,".join([item] * 50_000) + b"]" * 10 + b', "long":"' + b"y" * 2_000_000 + b'"}'
+    value, compact = read(body)
+    assert compact == body.replace(b'": ', b'":').replace(b', "', b',"').replace(b", {", b",{").replace(b" ,", b",")
+    assert encode(value) == compact.replace(b"\\u00e9", "é".encode())
+    for twice in (body[:-1] + b',"x":1}', body.replace(b'"b": -0', b'"a": -0', 1)):
+        with pytest.raises(MalformedContent, match="twice"):
+            read(twice)
+    with pytest.raises(MalformedContent, match="64 levels"):
+        read(body.replace(b"null", b"[" * 60 + b"]" * 60, 1))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from fhirstore.beside import beside
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.preconditions import if_match, if_none_match, not_modified
@@ -196,7 +197,7 @@ class Performer:
         if entry.interaction == "delete":
             return await store.delete(type_, id_, if_match=expected, if_none_match=excluded)
         if entry.interaction == "patch":
-            patch = self._patch(entry)
+            patch = await beside(self._patch, entry)
             return await store.patch(type_, id_, patch, if_match=expected, if_none_match=excluded, skip_unchanged=skip)
         return await store.update(
             self._body(entry), type=type_, id=id_, if_match=expected, if_none_match=excluded, skip_unchanged=skip
@@ -212,7 +213,7 @@ class Performer:
         if entry.interaction == "delete":
             return await store.conditional_delete(type_, criteria, if_match=expected, if_none_match=excluded)
         if entry.interaction == "patch":
-            patch = self._patch(entry)
+            patch = await beside(self._patch, entry)
             return await store.conditional_patch(
                 type_, criteria, patch, if_match=expected, if_none_match=excluded, skip_unchanged=skip
             )

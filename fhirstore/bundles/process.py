@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
+from fhirstore.beside import beside_if
 from fhirstore.bundles.batch import created_in, patch_of, run_batch
 from fhirstore.bundles.entries import Entry, entries_of, parse_entries
 from fhirstore.bundles.envelope import check_bundle, checked, fully_checked
@@ -35,8 +35,11 @@ async def process(
     reading: Callable[[ObjectStore], Interactions],
     options: BundleOptions | None = None,
     kinds: Sequence[str] = KINDS,
+    large: bool = False,
 ) -> BundleResult:
     """Process `bundle`, whose type must be one of `kinds`. `reading`: the same store on other objects.
+
+    `large`: to walk through it takes long.
 
     Raises InvalidResource, ContentTooLarge; for a transaction, what any of its entries raises.
     """
@@ -45,9 +48,8 @@ async def process(
     facts = engine.validator.definitions
     if (budget := retry_budget()) is not None:
         budget.grant(len(entries))
-    asked = (bundle, entries, engine, options)
-    # in a thread where they are many, so that other requests go on meanwhile
-    parsed = await asyncio.to_thread(_read, *asked) if len(entries) > _FEW else _read(*asked)
+    large = large or len(entries) > _FEW or engine.validator.level == "full"  # which takes long for every entry
+    parsed = await beside_if(large, _read, bundle, entries, engine, options)
     created = created_in(parsed)
     perform = Performer(
         store,
@@ -58,15 +60,12 @@ async def process(
         reading=reading,
     )
     key = options.idempotency_key
-    once = None
-    if key is not None:
-        many = len(entries) > _FEW
-        once = Once(engine, place, key, await asyncio.to_thread(digest, bundle) if many else digest(bundle))
+    once = None if key is None else Once(engine, place, key, await beside_if(large, digest, bundle))
     if bundle["type"] == "batch":
         async with nullcontext() if once is None else once.turn():
             done = await run_batch(parsed, perform, definitions=facts, options=options, once=once)
         return BundleResult("batch", done)
-    transaction = Transaction(engine, place, perform, options, once)
+    transaction = Transaction(engine, place, perform, options, once, large)
     return BundleResult("transaction", await transaction.run(parsed))
 
 

@@ -14,7 +14,6 @@ https://hl7.org/fhir/R4/http.html#trules
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import ParamSpec, TypeVar
 
 from msgspec.structs import replace
 
+from fhirstore.beside import beside_if
 from fhirstore.bundles.conditional import created_once, plan_all, questions, refuse_two_of_one, wanted
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.linking import Linking
@@ -63,13 +63,14 @@ class Transaction:
     perform: Performer
     options: BundleOptions
     once: Once | None = None
+    large: bool = False
 
     async def run(self, parsed: Sequence[Entry | FhirError]) -> tuple[Result, ...]:
         """The results of all entries, in their order. Raises what any of them raises, with its place."""
         entries = _readable(parsed)
         refuse_same_full_urls(entries)
         definitions = self.engine.validator.definitions
-        linking = await _beside_the_loop(len(entries), Linking, entries, definitions)
+        linking = await self._beside_the_loop(len(entries), Linking, entries, definitions)
         for _ in range(_ATTEMPTS):
             if self.once is not None and (receipt := await self.once.receipt()) is not None:
                 return await self._replayed(entries, receipt, self.once)
@@ -85,7 +86,7 @@ class Transaction:
         release = self.engine.validator.definitions.release
         besides = Counter(entry.type for entry in writes if entry.type and entry.interaction in ("update", "delete"))
         answers = await look_up(self.place, asked, besides=besides, options=self.options, release=release)
-        planned = await _beside_the_loop(len(writes), self._plan, writes, linking, answers)
+        planned = await self._beside_the_loop(len(entries), self._plan, writes, linking, answers)
         await self._check(planned)
         reads = [entry for entry in entries if not entry.writes]
         results = await self._tried(reads, planned)
@@ -114,7 +115,7 @@ class Transaction:
     async def _check(self, planned: Sequence[Planned]) -> None:
         """Validate what is written; beside the event loop where it is much. Raises all that is wrong, together."""
         to_check = [plan.entry for plan in planned if plan.entry.interaction in ("create", "update")]
-        await _beside_the_loop(len(to_check), self._check_all, to_check)
+        await self._beside_the_loop(len(to_check), self._check_all, to_check)
         if self.engine.reference_integrity:
             await self._check_references(planned)
 
@@ -163,20 +164,27 @@ class Transaction:
             elif plan.same_as is not None and plan.id is not None:
                 lines[plan.entry.index] = (plan.type, plan.id, 1, False)
         writes = [plan for plan in planned if plan.writes]
-        parts = [self._part(plan, lines, linking) for plan in writes]
+        parts = await self._beside_the_loop(len(writes), self._parts, writes, lines, linking)
         if self.once is not None:
             keys = self.once.keys
             parts.append(Part(keys, writing(keys.id, self.once.body, lines), fresh=True))
+        heavy = self.large or len(parts) > _FEW or any(plan.entry.interaction == "patch" for plan in writes)
         guard = Exclusive(self.place.keys, wanted(planned), self.engine.context(self.place))
         if guard.wanted:
-            outcomes = await self.engine.transact(self.place, parts, guard=guard, turns=guard.names)
+            outcomes = await self.engine.transact(self.place, parts, guard=guard, turns=guard.names, heavy=heavy)
         else:
-            outcomes = await self.engine.transact(self.place, parts)
+            outcomes = await self.engine.transact(self.place, parts, heavy=heavy)
         return {plan.entry.index: result_of(plan, outcome) for plan, outcome in zip(writes, outcomes, strict=False)}
 
-    def _part(self, plan: Planned, lines: list[Line], linking: Linking) -> Part:
-        skip, validator = self.options.skip_unchanged, self.engine.validator
-        return part_of(plan, self.place.keys, lines, validator=validator, patch=linking.patch, skip_unchanged=skip)
+    def _parts(self, writes: Sequence[Planned], lines: list[Line], linking: Linking) -> list[Part]:
+        skip, validator, keys = self.options.skip_unchanged, self.engine.validator, self.place.keys
+        return [
+            part_of(plan, keys, lines, validator=validator, patch=linking.patch, skip_unchanged=skip) for plan in writes
+        ]
+
+    async def _beside_the_loop(self, count: int, do: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Returns what `do` returns; in a thread where it concerns many entries or large ones."""
+        return await beside_if(self.large or count > _FEW, do, *args, **kwargs)
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -259,8 +267,3 @@ def _raise_together(wrong: Sequence[FhirError]) -> None:
     if wrong:
         wrong[0].issues = tuple([issue for error in wrong for issue in error.issues])
         raise wrong[0]
-
-
-async def _beside_the_loop(count: int, do: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """`do` it, in a thread where it concerns many entries, so that other requests go on meanwhile."""
-    return await asyncio.to_thread(do, *args, **kwargs) if count > _FEW else do(*args, **kwargs)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
+from typing import Any
 
+from fhirstore.beside import in_thread
 from fhirstore.commit.messages import (
     NOT_APPLIED,
     NOT_SENT,
@@ -34,6 +36,7 @@ from fhirstore.commit.messages import (
 from fhirstore.commit.stages import in_stages
 from fhirstore.errors import (
     ConditionalConflict,
+    FhirStoreError,
     NotFollowed,
     ObjectDamaged,
     ObjectError,
@@ -61,8 +64,12 @@ _Failed = tuple[str, ObjectError]
 """The verb of a request, and the error that it was answered with."""
 
 
-async def drive(protocol: Protocol[Result], store: ObjectStore, *, finish: Finish | None = None) -> Result:
+async def drive(
+    protocol: Protocol[Result], store: ObjectStore, *, finish: Finish | None = None, heavy: bool = False
+) -> Result:
     """Run `protocol` to its end and return what it returns; what it raises is raised.
+
+    `heavy`: the protocol's own work between requests takes long, so it is done in a thread beside the event loop.
 
     Where the caller is cancelled midway, the protocol ends there too, unless it has begun to write and `finish` takes
     the rest of it over: then the requests under way count as unanswered and it goes on from there, so that nobody
@@ -72,8 +79,9 @@ async def drive(protocol: Protocol[Result], store: ObjectStore, *, finish: Finis
         protocol = in_stages(protocol)
     failed: list[_Failed] = []  # requests without an answer since the last Pause
     writes = False
+    replies: Replies | FhirStoreError
     try:
-        batch = next(protocol)
+        batch = await _step_beside(protocol, None) if heavy else next(protocol)
         while True:
             if finish is not None and not writes:
                 writes = not isinstance(batch, Pause) and isinstance(batch[-1], Put)
@@ -84,18 +92,46 @@ async def drive(protocol: Protocol[Result], store: ObjectStore, *, finish: Finis
                     finish(_go_on(protocol, store, () if isinstance(batch, Pause) else (_UNKNOWN,) * len(batch)))
                 raise
             except (StoreFull, Unavailable) as error:
-                batch = protocol.throw(error)
-            else:
-                batch = protocol.send(replies)
-    except StopIteration as end:
+                replies = error
+            if not heavy:
+                batch = protocol.send(replies) if isinstance(replies, tuple) else protocol.throw(replies)
+                continue
+            step = asyncio.ensure_future(_step_beside(protocol, replies))
+            try:
+                batch = await asyncio.shield(step)
+            except asyncio.CancelledError:
+                if finish is not None and writes:
+                    finish(_go_on_after(step, protocol, store))
+                else:
+                    step.add_done_callback(_retrieved)
+                raise
+    except (StopIteration, _Ended) as end:
         result: Result = end.value
         return result
 
 
 async def _go_on(protocol: Protocol[Result], store: ObjectStore, replies: Replies) -> Result:
-    failed: list[_Failed] = []
     try:
         batch = protocol.send(replies)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+    return await _go_on_from(batch, protocol, store)
+
+
+async def _go_on_after(step: asyncio.Future[Batch], protocol: Protocol[Result], store: ObjectStore) -> Result:
+    """Goes on once the protocol, which is at work in a thread, has its next batch."""
+    try:
+        batch = await step
+    except _Ended as end:
+        result: Result = end.value
+        return result
+    return await _go_on_from(batch, protocol, store)
+
+
+async def _go_on_from(batch: Batch, protocol: Protocol[Result], store: ObjectStore) -> Result:
+    failed: list[_Failed] = []
+    try:
         while True:
             try:
                 replies = await _replies(batch, store, failed)
@@ -106,6 +142,34 @@ async def _go_on(protocol: Protocol[Result], store: ObjectStore, replies: Replie
     except StopIteration as end:
         result: Result = end.value
         return result
+
+
+class _Ended(Exception):
+    """The protocol returned `value`. A StopIteration cannot leave a thread or a coroutine."""
+
+    def __init__(self, value: object) -> None:
+        super().__init__()
+        self.value: Any = value
+
+
+async def _step_beside(protocol: Protocol[Result], replies: Replies | FhirStoreError | None) -> Batch:
+    """Returns the next batch, which the protocol makes in a thread. Raises _Ended, and what the protocol raises."""
+    return await in_thread(_step, protocol, replies)
+
+
+def _step(protocol: Protocol[Result], replies: Replies | FhirStoreError | None) -> Batch:
+    try:
+        if replies is None:
+            return next(protocol)
+        return protocol.throw(replies) if isinstance(replies, FhirStoreError) else protocol.send(replies)
+    except StopIteration as end:
+        raise _Ended(end.value) from None
+
+
+def _retrieved(step: asyncio.Future[Batch]) -> None:
+    """Takes note of what a step came to whose caller is gone."""
+    if not step.cancelled():
+        step.exception()
 
 
 async def _replies(batch: Batch, store: ObjectStore, failed: list[_Failed]) -> Replies:

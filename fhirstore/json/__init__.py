@@ -14,8 +14,8 @@ https://www.rfc-editor.org/rfc/rfc8259 · https://hl7.org/fhir/R4/json.html ("Pr
 
 from fhirstore.json.dumping import dump
 from fhirstore.json.reading import BYTE_ORDER_MARK, MAX_DEPTH, MAX_VALUES, parse, parse_array, read
-from fhirstore.json.values import JsonObject, NumberLiteral, is_element_name
-from fhirstore.json.writing import Template, encode, instant, with_identity
+from fhirstore.json.values import JsonObject, NumberLiteral, dismantle, is_element_name
+from fhirstore.json.writing import Template, encode, encode_in_pieces, instant, with_identity
 
 __all__ = [
     "BYTE_ORDER_MARK",
@@ -24,8 +24,10 @@ __all__ = [
     "JsonObject",
     "NumberLiteral",
     "Template",
+    "dismantle",
     "dump",
     "encode",
+    "encode_in_pieces",
     "instant",
     "is_element_name",
     "parse",

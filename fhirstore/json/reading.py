@@ -7,21 +7,37 @@
 So a body is fine when its value, written again, gives the body, white space aside: one swift comparison. Only where
 that fails, mostly because an escape could have been a plain character, is the body looked at more closely. All of this
 works at the speed of bytes methods: a Python loop over the members would cost more than decoding does.
+
+A call into the decoder holds up all other threads, so a large body is decoded in pieces (`_in_pieces`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import cast
 
 import msgspec
 
-from fhirstore.json.refusing import not_an_array, not_an_object, not_json, refuse_duplicates, refuse_too_many, too_deep
+from fhirstore.json.refusing import (
+    not_an_array,
+    not_an_object,
+    not_json,
+    refuse_duplicates,
+    refuse_too_many,
+    refuse_wide_object,
+    too_deep,
+)
 from fhirstore.json.values import LONG_INTEGER, JsonObject, NumberLiteral
 
 MAX_DEPTH = 64
 MAX_VALUES = 1_000_000
 
+_PIECE = 1024 * 1024  # bytes that one call of the decoder takes
+_RUN = 128 * 1024  # bytes of small items of an array that are decoded together
+
 _DECODER = msgspec.json.Decoder(float_hook=NumberLiteral)
+_MEMBERS_OR_ITEMS = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
 
 _SPACE = b" \t\r\n"
@@ -77,13 +93,14 @@ def _parse(body: bytes, max_depth: int, max_values: int | None) -> tuple[object,
     if openings > max_depth and _is_deeper_than(max_depth, body):
         raise too_deep(body, max_depth)
     try:
-        return _decode(body)
+        value, written = _decode(body, max_depth)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if body.startswith(BYTE_ORDER_MARK):  # looked for here, where it costs the bodies without one nothing
             return _parse(_without_mark(body), max_depth, max_values)
         raise not_json(body, str(error)) from None  # its text and its `object` attribute may hold content
     except RecursionError:
         raise too_deep(body, max_depth) from None
+    return value, written
 
 
 def _without_mark(body: bytes) -> bytes:
@@ -91,20 +108,87 @@ def _without_mark(body: bytes) -> bytes:
     return b"   " + body[3:] if body.startswith(BYTE_ORDER_MARK) else body
 
 
-def _decode(body: bytes) -> tuple[object, bytes]:
-    try:
-        value = _DECODER.decode(body)
-    except msgspec.ValidationError:
-        value = _decode_marked(body)  # an integer is too long
-    written = _ENCODER.encode(value)
+def _decode(body: bytes, max_depth: int) -> tuple[object, bytes]:
+    if len(body) <= _PIECE:
+        value, written = _exact(body)
+    else:
+        try:
+            value, written = _in_pieces(body, max_depth)
+        except (msgspec.DecodeError, UnicodeDecodeError):  # which says at which byte of a piece
+            _DECODER.decode(body)
+            raise
     if written == body or written.translate(None, _SPACE) == body.translate(None, _SPACE):
         return value, written
-    if _PERHAPS_MINUS_ZERO.search(body + b" "):
-        value = _decode_marked(body)
-        written = _ENCODER.encode(value)
     if body.count(b":") != written.count(b":") or b"\\u003a" in body or b"\\u003A" in body:
         refuse_duplicates(body)  # or a string has an escaped colon, and the count proves nothing
     return value, written
+
+
+def _exact(text: bytes | msgspec.Raw) -> tuple[object, bytes]:
+    """The value, with all literals, but perhaps not all members; and how that is written."""
+    try:
+        value = _DECODER.decode(text)
+    except msgspec.ValidationError:
+        value = _decode_marked(bytes(text))  # an integer is too long
+    written = _ENCODER.encode(value)
+    if written != text and _PERHAPS_MINUS_ZERO.search(bytes(text) + b" "):
+        value = _decode_marked(bytes(text))
+        written = _ENCODER.encode(value)
+    return value, written
+
+
+def _in_pieces(text: bytes | msgspec.Raw, levels: int) -> tuple[object, bytes]:
+    """`_exact`, by calls of the decoder for a part of `text` each, which may nest so many levels.
+
+    Raises as the decoder, RecursionError (deeper), ContentTooLarge.
+    """
+    if len(memoryview(text)) <= _PIECE:
+        if _outweighs(levels, bytes(text)):
+            raise RecursionError
+        return _exact(text)
+    try:
+        outer = _MEMBERS_OR_ITEMS.decode(refuse_wide_object(text))
+    except msgspec.ValidationError:  # one long string or number
+        return _exact(text)
+    if not levels:
+        raise RecursionError
+    if isinstance(outer, dict):
+        members: JsonObject = {}
+        parts: list[bytes] = []
+        for name, part in outer.items():
+            members[name], written = _in_pieces(part, levels - 1)
+            parts.append(b"%s:%s" % (_ENCODER.encode(name), written))
+        return members, b"{%s}" % b",".join(parts)
+    items: list[object] = []
+    parts = []
+    for run in _runs(outer):
+        if isinstance(run, list):
+            value, written = _in_pieces(b"[%s]" % b",".join(run), levels)
+            items += cast("list[object]", value)
+            parts.append(written[1:-1])
+        else:
+            value, written = _in_pieces(run, levels - 1)
+            items.append(value)
+            parts.append(written)
+    return items, b"[%s]" % b",".join(parts)
+
+
+def _runs(parts: list[msgspec.Raw]) -> Iterator[msgspec.Raw | list[msgspec.Raw]]:
+    """Long parts as they are; short ones together, as many as are decoded in one call."""
+    run: list[msgspec.Raw] = []
+    size = 0
+    for part in parts:
+        length = len(memoryview(part))
+        if run and size + length > _RUN:
+            yield run
+            run, size = [], 0
+        if length > _RUN:
+            yield part
+        else:
+            run.append(part)
+            size += length + 1
+    if run:
+        yield run
 
 
 def _decode_marked(body: bytes) -> object:
@@ -134,10 +218,13 @@ _MARKED_DECODER = msgspec.json.Decoder(float_hook=_unmark)
 
 
 def _is_deeper_than(limit: int, body: bytes) -> bool:
-    """Whether brackets nest deeper than `limit`. In text that is not JSON the answer may be wrong, but is swift."""
+    """Whether brackets nest deeper than `limit`. In text that is not JSON the answer may be wrong, but is swift.
+
+    Of a body that is decoded in pieces only the beginning is looked at; the pieces tell.
+    """
     if len(body) > _DEPTH_PREFIX and _outweighs(limit, body[:_DEPTH_PREFIX]):
         return True  # answers the usual attack without reading it all
-    return _outweighs(limit, body)
+    return len(body) <= _PIECE and _outweighs(limit, body)
 
 
 def _outweighs(limit: int, text: bytes) -> bool:

@@ -14,12 +14,21 @@ _OTHER_THAN = rb'(?:[^"%s]++|"(?:[^"\\]++|\\.)*+")*+'  # strings, too
 _BRACKET = re.compile(_OTHER_THAN % rb"\[\]{}" + rb"([\[\]{}])", re.DOTALL)
 _NAMES_AND_BRACES = re.compile(rb'("(?:[^"\\]++|\\.)*+")([ \t\r\n]*+:)?|([{}])', re.DOTALL)
 _UP_TO_LONE_SURROGATE = re.compile(
-    rb"(?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})*+",
+    rb"(?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}){0,100000}+",
     re.DOTALL,
 )
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
 _SPACE = re.compile(rb"[ \t\r\n]*+")
+_SEPARATORS_AT_ONCE = 10_000  # what one call of a pattern goes past: it holds up all other threads
+_MANY_ESCAPES = 100_000
+_SEPARATOR = _OTHER_THAN % rb",\[{" + rb"[,\[{]"
+_SEPARATORS = re.compile(rb"(?:%s){%d}+" % (_SEPARATOR, _SEPARATORS_AT_ONCE), re.DOTALL)
+_MOST_MEMBERS = 1_000  # of one object; those of FHIR have some dozens
+_SHORT = rb'"(?:[^"\\]++|\\.){0,64}+"'
+_NAME = rb"[ \t\r\n]*+" + _SHORT + rb"[ \t\r\n]*+:[ \t\r\n]*+"
+_SMALL = rb"(?:" + _SHORT + rb'|[-+.0-9a-zA-Z]++|\[[^\[\]{}"]*+\]|\{[^\[\]{}"]*+\})[ \t\r\n]*+,'
+_WIDE_OBJECT = re.compile(rb"[ \t\r\n]*+\{(?:%s%s){%d}+" % (_NAME, _SMALL, _MOST_MEMBERS), re.DOTALL)
 _DECODER_MESSAGE = re.compile(r"JSON is malformed: (.*) \(byte (\d+)\)")
 _DECODER = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder()
@@ -27,16 +36,38 @@ _ENCODER = msgspec.json.Encoder()
 
 def refuse_too_many(body: bytes, limit: int) -> None:
     """ContentTooLarge at the first value past `limit`."""
-    past_limit = re.compile(rb"(?:" + _OTHER_THAN % rb",\[{" + rb"[,\[{]){%d}+" % (limit + 1), re.DOTALL).match(body)
-    if past_limit:
-        offset = past_limit.end() - 1
-        raise ContentTooLarge(f"The JSON has more than {limit} values, at byte {offset}; send it in parts")
+    body = _without_escapes(body)
+    whole, rest = divmod(limit + 1, _SEPARATORS_AT_ONCE)
+    end = 0
+    for pattern in [_SEPARATORS] * whole + [re.compile(rb"(?:%s){%d}+" % (_SEPARATOR, rest), re.DOTALL)]:
+        past = pattern.match(body, end)
+        if past is None:
+            return
+        end = past.end()
+    raise ContentTooLarge(f"The JSON has more than {limit} values, at byte {end - 1}; send it in parts")
+
+
+def _without_escapes(body: bytes) -> bytes:
+    """`body`, its escapes overwritten where they are very many: each is a step to a pattern."""
+    if body.count(b"\\") <= _MANY_ESCAPES:
+        return body
+    return body.replace(b"\\\\", b"__").replace(b'\\"', b"__").replace(b"\\", b"_")
+
+
+def refuse_wide_object(text: bytes | msgspec.Raw) -> bytes | msgspec.Raw:
+    """`text`, unless it is an object that begins with a thousand members of little content: ContentTooLarge.
+
+    Such an object cannot be decoded in pieces, and is none of FHIR's.
+    """
+    if _WIDE_OBJECT.match(text):
+        raise ContentTooLarge(f"An object in the JSON has more than {_MOST_MEMBERS:,} members; send it in parts")
+    return text
 
 
 def too_deep(body: bytes, limit: int) -> MalformedContent:
     """The refusal of a body that nests deeper than `limit`, with the first bracket too many."""
     depth = 0
-    for bracket in _BRACKET.finditer(body):
+    for bracket in _BRACKET.finditer(_without_escapes(body)):
         depth += 1 if bracket[1] in b"[{" else -1
         if depth > limit:
             at = bracket.end() - 1
@@ -61,8 +92,10 @@ def not_an_object(body: bytes) -> MalformedContent:
 def refuse_duplicates(body: bytes) -> None:
     """MalformedContent at the first member (of well-formed JSON) whose name its object has had before."""
     names: list[set[bytes]] = []
-    for match in _NAMES_AND_BRACES.finditer(body):
+    for match in _NAMES_AND_BRACES.finditer(_without_escapes(body)):
         name, colon, brace = match.groups()
+        if colon:
+            name = body[match.start(1) : match.end(1)]
         if brace == b"{":
             names.append(set())
         elif brace:
@@ -93,9 +126,11 @@ def not_json(body: bytes, message: str) -> MalformedContent:
         return MalformedContent(f"The body is not UTF-8 at byte {error.start}", offset=error.start)
     at = _DECODER_MESSAGE.match(message)
     offset = min(int(at[2]), len(body)) if at else len(body)
-    healthy = _UP_TO_LONE_SURROGATE.match(body)
-    if healthy and healthy.end() < offset and _SURROGATE.match(body, healthy.end()):
-        offset = healthy.end()
+    healthy, before = 0, -1  # bytes; some at a time
+    while before < healthy < offset and (found := _UP_TO_LONE_SURROGATE.match(body, healthy)):
+        before, healthy = healthy, found.end()
+    if healthy < offset and _SURROGATE.match(body, healthy):
+        offset = healthy
         return MalformedContent(f"Not JSON: half of a surrogate pair at byte {offset}", offset=offset)
     if not at:
         return MalformedContent(f"Not JSON: it ends too early, at byte {offset}", offset=offset)

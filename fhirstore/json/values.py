@@ -29,3 +29,13 @@ def type_name(resource: Mapping[str, object]) -> str:
     """Where an expression about this resource starts: `Patient`, or `Resource` if it has no type."""
     name = resource.get("resourceType")
     return name if isinstance(name, str) and is_element_name(name) else "Resource"
+
+
+def dismantle(document: JsonObject) -> None:
+    """Empty the long arrays of a document that is not needed any more, little by little.
+
+    To free a million values in one go lets no other thread go on meanwhile.
+    """
+    for item in document.values():
+        while isinstance(item, list) and item:
+            del item[-1_000:]

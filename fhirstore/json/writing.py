@@ -16,12 +16,29 @@ from fhirstore.json.values import JsonObject, type_name
 _ENCODER = msgspec.json.Encoder()
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _EPOCH = datetime(1970, 1, 1)  # naive: only added to, and printed with a Z
+_ITEMS = 1_000  # of an array, written in one call
 _NO_META: JsonObject = {}
 _ENDS = (b",", b"}")  # what follows a member
 
 
 def encode(value: JsonObject) -> bytes:
     """Compact JSON of what `parse` gave: UTF-8, order of members and number literals kept."""
+    return _ENCODER.encode(value)
+
+
+def encode_in_pieces(value: JsonObject) -> bytes:
+    """The same, for what may be large: by calls of the encoder for a part of it each, as it lets no other thread go on.
+
+    Long arrays among the members are written some items at a time.
+    """
+    parts = [b"%s:%s" % (_ENCODER.encode(name), _encoded(item)) for name, item in value.items()]
+    return b"{%s}" % b",".join(parts)
+
+
+def _encoded(value: object) -> bytes:
+    if isinstance(value, list) and len(value) > _ITEMS:
+        runs = [_ENCODER.encode(value[start : start + _ITEMS])[1:-1] for start in range(0, len(value), _ITEMS)]
+        return b"[%s]" % b",".join(runs)
     return _ENCODER.encode(value)
 
 
@@ -63,6 +80,11 @@ class Template:
                 self._members["resourceType"] = resource["resourceType"]
             if "meta" in resource:
                 self._meta = {**_MEMBERS.decode(pieces["meta"])}
+
+    @property
+    def size(self) -> int:
+        """Bytes of the resource, without those members and what stands before them."""
+        return len(self._tail)
 
     def fill(self, *, id: str, version: int, last_updated: int) -> bytes:
         """Compact JSON with that id, `meta.versionId` and `meta.lastUpdated` (epoch ms).

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from fhirstore.errors import ContentTooLarge, PatchFailed
 from fhirstore.json import MAX_DEPTH, JsonObject
 
-_MAX_COPIED = 10_000_000  # characters that the operations of one patch may copy
+_MAX_COPIED = 16_000_000  # bytes, about, that the operations of one patch may copy
+_VALUE = 64  # bytes that a value counts besides its characters: what it takes in memory, and not in JSON
 
 
 def clone(resource: JsonObject) -> JsonObject:
@@ -35,7 +36,7 @@ class Copier:
 
     def copy(self, value: object, room: int = MAX_DEPTH) -> object:
         """A copy of `value`, which may nest `room` levels. Raises PatchFailed, ContentTooLarge."""
-        self._spend(1)
+        self._spend(_VALUE)
         if isinstance(value, dict | list) and not room:
             raise too_deep()
         if isinstance(value, dict):
@@ -48,10 +49,10 @@ class Copier:
             self._spend(len(value))
         return value
 
-    def _spend(self, characters: int) -> None:
-        self.left -= characters
+    def _spend(self, size: int) -> None:
+        self.left -= size
         if self.left < 0:
-            raise ContentTooLarge(f"The patch copies more than {_MAX_COPIED:,} characters")
+            raise ContentTooLarge(f"The patch copies more than {_MAX_COPIED:,} bytes ({_VALUE} for each value)")
 
 
 def check_depth(value: object, room: int = MAX_DEPTH) -> None:

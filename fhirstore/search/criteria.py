@@ -23,6 +23,7 @@ from fhirstore.search.token import Token, split, token, unescaped
 from fhirstore.times import Period
 
 _KNOWN = ("_id", "_lastUpdated", "identifier")
+_MOST_VALUES = 1_000  # of all parameters together: each may cost a request to the store
 
 Pairs = Iterable[tuple[str, str]]
 """Names and values of parameters, unquoted, in the order given."""
@@ -97,6 +98,7 @@ class _Reading:
     identifiers: list[tuple[Token, ...]] = field(default_factory=list)
     updated: list[tuple[Period, ...]] = field(default_factory=list)
     types: list[frozenset[str]] = field(default_factory=list)
+    values: int = 0
 
     def take(self, name: str, value: str) -> bool:
         """Read one parameter. False: nothing is known of it. Raises InvalidResource, Unsupported."""
@@ -106,6 +108,10 @@ class _Reading:
         if colon:
             raise Unsupported(f"The modifier ':{_shown(modifier)}' of '{code}' is not supported")
         values = split(value, ",")
+        self.values += len(values)
+        if self.values > _MOST_VALUES:
+            text = f"The search has more than {_MOST_VALUES:,} values; ask for some at a time"
+            raise InvalidResource(text, code="too-costly")
         try:
             if not all(values):
                 raise ValueError("it has no value")

@@ -58,6 +58,8 @@ def token(text: str) -> Token:
 
 def split(text: str, separator: str) -> list[str]:
     """Cut at each separator that has no backslash before it; the parts are still escaped."""
+    if "\\" not in text:
+        return text.split(separator)
     parts, begin, at = [], 0, 0
     while at < len(text):
         if text[at] == "\\":
@@ -72,6 +74,8 @@ def split(text: str, separator: str) -> list[str]:
 
 def unescaped(text: str) -> str:
     """https://hl7.org/fhir/R4/search.html#escaping: a backslash before `\\ | , $` means that character itself."""
+    if "\\" not in text:
+        return text
     parts, at = [], 0
     while at < len(text):
         if text[at] == "\\" and text[at + 1 : at + 2] in ("\\", "|", ",", "$"):

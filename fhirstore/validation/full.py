@@ -6,6 +6,7 @@ Invariants that cannot be evaluated are no errors: `findings` names them, a writ
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import Issue
@@ -14,7 +15,21 @@ from fhirstore.validation.codings import unknown_bindings
 from fhirstore.validation.expressions import Expressions
 from fhirstore.validation.invariants import Findings, Invariants
 from fhirstore.validation.models_check import differing_opinions
+from fhirstore.validation.places import places
+from fhirstore.validation.steps import TooManySteps, within
 from fhirstore.validation.targets import denied_types, repeated_ids, wrong_targets
+
+MOST_STEPS = 20_000_000
+"""Calls of functions that evaluating the rules of one resource may take."""
+
+TOO_COSTLY = Issue("too-costly", "Invariants and profiles were not checked: it would take too long", (), "warning")
+
+_FEW_PLACES = 500  # at which even what grows with their square is soon done
+
+
+def is_much(definitions: Definitions, resource: JsonObject) -> bool:
+    """Whether the resource has so many places that evaluating rules has to be bounded."""
+    return next(islice(places(definitions, resource), _FEW_PLACES, None), None) is not None
 
 
 class FullPass:
@@ -26,9 +41,17 @@ class FullPass:
         self._invariants = Invariants(definitions, self.expressions)
 
     def issues(self, resource: JsonObject) -> Iterator[Issue]:
-        """Errors and warnings, in the order in which the parts find them."""
+        """Errors and warnings, in the order in which the parts find them; of much, a warning where it is too much."""
         yield from self._told_without_invariants(resource)
-        yield from self._invariants.check(resource).issues
+        if not is_much(self.definitions, resource):
+            yield from self._invariants.check(resource).issues
+            return
+        try:
+            found = within(MOST_STEPS, lambda: self._invariants.check(resource))
+        except TooManySteps:
+            yield TOO_COSTLY
+        else:
+            yield from found.issues
 
     def findings(self, resource: JsonObject) -> Findings:
         """The same, with what fhir.resources thinks, and with what could not be checked."""

@@ -15,6 +15,9 @@ import re
 from dataclasses import dataclass, field
 from pyexpat import ExpatError, ParserCreate
 
+from fhirstore.errors import ContentTooLarge
+from fhirstore.xml.slicing import parse
+
 NAMESPACE = "http://www.w3.org/1999/xhtml"
 
 
@@ -44,6 +47,7 @@ _WORTH_NAMING = _words(
 # so that an end tag is that of its element. Repeats of what holds such a group are not possessive, for which CPython's
 # `re` has a bug; a wrong end tag fails at once wherever it is tried, so the time is linear all the same. Paragraphs and
 # rows of tables, without attributes, are spelled out where they mostly are: without groups they take a third of it.
+_AT_A_GLANCE = 128 * 1024  # characters; a match lets no other thread go on, a parser does
 _DEPTH = 6
 _NAME = (
     "[abipqsu]|t[dhr]|h[1-6]|[dou]l|li|d[dt]|div|span|table|tbody|thead|pre|em|strong|code|blockquote|caption|small"
@@ -81,7 +85,10 @@ _CONTENT = re.compile(r">[^<]*?[^\s<]|<img", re.ASCII)
 
 def is_narrative(value: object) -> bool:
     """Whether `value` is a narrative's div."""
-    return isinstance(value, str) and (bool(_PLAIN.fullmatch(value) and _is_xml_text(value)) or not faults(value))
+    if not isinstance(value, str):
+        return False
+    at_a_glance = len(value) <= _AT_A_GLANCE and bool(_PLAIN.fullmatch(value) and _is_xml_text(value))
+    return at_a_glance or not faults(value)
 
 
 def _is_xml_text(text: str) -> bool:
@@ -106,11 +113,13 @@ def faults(text: str) -> tuple[str, ...]:
     if "<!D" in text or "<?" in text or "<![" in text:
         return ("the narrative must not have DOCTYPE, CDATA or processing instructions",)
     reading = _Reading()
-    parser = ParserCreate(namespace_separator=" ")
+    parser = ParserCreate("utf-8", namespace_separator=" ")
     parser.StartElementHandler = reading.start
     parser.CommentHandler = reading.comment
     try:
-        parser.Parse(text, True)
+        parse(parser, text.encode())
+    except ContentTooLarge as crowded:
+        reading.found[str(crowded)] = None
     except ExpatError:
         reading.found[f"the narrative is not well-formed XML near its byte {parser.ErrorByteIndex}"] = None
     return tuple(reading.found)

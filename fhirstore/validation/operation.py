@@ -8,18 +8,19 @@ https://hl7.org/fhir/R4/resource-operation-validate.html
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fhirstore.beside import beside
 from fhirstore.definitions.nodes import Node, node_of, nodes, text, texts
 from fhirstore.errors import InvalidResource, Issue, NotFound
 from fhirstore.json import JsonObject
-from fhirstore.validation.full import FullPass
+from fhirstore.validation.full import MOST_STEPS, TOO_COSTLY, FullPass
 from fhirstore.validation.invariants import Findings
 from fhirstore.validation.profiles.conformance import conformance
 from fhirstore.validation.profiles.library import Find, Library, collect, core_type
+from fhirstore.validation.steps import TooManySteps, within
 from fhirstore.validation.validator import Validator
 
 _MOST_UNCHECKED = 50
@@ -91,7 +92,7 @@ class Examiner:
             raise InvalidResource("mode=profile needs a profile to check against", code="required")
         library = await collect(_profiles(request, resource), find, self.definitions)
         self._refuse_unknown(request.profiles, library)
-        return await asyncio.to_thread(self._issues, request, resource, library)
+        return await beside(self._issues, request, resource, library)
 
     def _issues(self, request: ValidateRequest, resource: JsonObject, library: Library) -> tuple[Issue, ...]:
         wrong = (*_mismatches(request, resource), *self._structure.issues(resource))
@@ -100,14 +101,21 @@ class Examiner:
                 *wrong,
                 Issue.information("Invariants and profiles were not checked: first the structure must be right"),
             )
-        found = Findings(wrong) | self._full.findings(resource)
+        try:
+            found = Findings(wrong) | within(MOST_STEPS, lambda: self._findings(request, resource, library))
+        except TooManySteps:
+            found = Findings((*wrong, TOO_COSTLY))
+        return _answer(found)
+
+    def _findings(self, request: ValidateRequest, resource: JsonObject, library: Library) -> Findings:
+        found = self._full.findings(resource)
         for profile in _profiles(request, resource):
             core = core_type(self.definitions, profile)
             if core and core not in self._bases(str(resource["resourceType"])):
                 found |= Findings((Issue("structure", f"This is no {core}, as the profile asks"),))
             elif not core:
                 found |= conformance(resource, profile, library, self._full.expressions)
-        return _answer(found)
+        return found
 
     def _bases(self, type: str) -> Iterator[str]:
         while type in self.definitions.types:

@@ -56,6 +56,8 @@ _PARTIAL_DATE = rf"{_YEAR}(?:-(?:0[1-9]|1[0-2]))?"
 _ZONE = r"(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 _TEXT = r"[^\x00-\x08\x0b\x0c\x0e-\x1f]"
 MOST_CHARACTERS = 1024 * 1024
+_MOST_PARTS = 10_000  # of a code or an OID
+_WORD = rf"[^\s\x00-\x1f\x7f]{{1,{MOST_CHARACTERS}}}+"
 
 
 def _time(fraction: str) -> str:
@@ -114,16 +116,35 @@ def _is_held_by_a_double(literal: bytes) -> bool:
 _NO_SPACE = dict.fromkeys(map(ord, " \t\r\n"))
 
 
+_BASE64_SLICE = 1024 * 1024  # characters, a multiple of 4; a call to decode lets no other thread go on
+
+
 def _is_base64(value: object) -> bool:
     """RFC 4648 with padding; white space between is for readers to ignore."""
     if not isinstance(value, str):
         return False
+    if len(value) > _BASE64_SLICE:
+        return _is_long_base64(value)
     try:
         return bool(binascii.a2b_base64(value, strict_mode=True))
     except ValueError:
         pass
     try:
         return bool(binascii.a2b_base64(value.translate(_NO_SPACE), strict_mode=True))
+    except ValueError:  # also: not ASCII
+        return False
+
+
+def _is_long_base64(value: str) -> bool:
+    """The same, slice by slice; only the last may be padded."""
+    slices = [value[start : start + _BASE64_SLICE] for start in range(0, len(value), _BASE64_SLICE)]
+    if any(character in each for each in slices for character in " \t\r\n"):
+        plain = "".join([each.translate(_NO_SPACE) for each in slices])
+        slices = [plain[start : start + _BASE64_SLICE] for start in range(0, len(plain), _BASE64_SLICE)]
+    try:
+        return all(binascii.a2b_base64(each, strict_mode=True) for each in slices) and not any(
+            each.endswith("=") for each in slices[:-1]
+        )
     except ValueError:  # also: not ASCII
         return False
 
@@ -141,9 +162,10 @@ _is_text_with_breaks = _matches(rf"{_TEXT}{{1,{MOST_CHARACTERS}}}+")
 def is_text(value: object) -> object:
     if type(value) is not str:
         return False
-    if value.isprintable():  # so it has no control characters; a quarter of the pattern's time
-        return 0 < len(value) <= MOST_CHARACTERS
-    return _is_text_with_breaks(value)
+    if not 0 < len(value) <= MOST_CHARACTERS:
+        return False
+    # What is printable has no control characters; a quarter of the pattern's time.
+    return value.isprintable() or _is_text_with_breaks(value)
 
 
 def _text_rule(what: str) -> Rule:
@@ -155,7 +177,7 @@ def _text_rule(what: str) -> Rule:
 
 
 def _uri_rule(what: str) -> Rule:
-    return Rule("string", _matches_unicode(r"[^\s\x00-\x1f\x7f]++"), f"{what}: not empty, no blanks", recurs=True)
+    return Rule("string", _matches_unicode(_WORD), f"{what}: not empty, no blanks", recurs=True)
 
 
 def _most_32_bits(low: int) -> Rule:
@@ -187,7 +209,7 @@ def primitive_rules(definitions: Definitions) -> Mapping[str, Rule]:
         "canonical": _uri_rule("a canonical URL"),
         "code": Rule(
             "string",
-            _matches_unicode(r"[^\s\x00-\x1f\x7f]++(?: [^\s\x00-\x1f\x7f]++)*+"),
+            _matches_unicode(rf"{_WORD}(?: {_WORD}){{0,{_MOST_PARTS}}}+"),
             "a code: no blanks but single ones inside",
             recurs=True,
         ),
@@ -212,7 +234,11 @@ def primitive_rules(definitions: Definitions) -> Mapping[str, Rule]:
         "integer": _most_32_bits(-(2**31)),
         "integer64": Rule("string", _is_integer64, "a whole number of 64 bits, as a string"),
         "markdown": _text_rule("markdown"),
-        "oid": Rule("string", _matches(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*+))++"), "an OID: urn:oid:1.2.3"),
+        "oid": Rule(
+            "string",
+            _matches(rf"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]{{0,{_MOST_PARTS}}}+)){{1,{_MOST_PARTS}}}+"),
+            "an OID: urn:oid:1.2.3",
+        ),
         "positiveInt": _most_32_bits(1),
         "string": _text_rule("a string"),
         "time": Rule("string", _matches(time), "a time of day with seconds: hh:mm:ss"),

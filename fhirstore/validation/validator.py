@@ -24,6 +24,7 @@ from fhirstore.validation.rules import Rules
 
 LEVELS = ("off", "structure", "full")
 MOST_ISSUES = 1000
+_MOST_COUNTED = 10_000
 
 
 class Validator:
@@ -62,14 +63,19 @@ class Validator:
             raise RulesBroken(issues)
 
     def issues(self, resource: JsonObject) -> tuple[Issue, ...]:
-        """All errors and warnings; of more than 1,000 the first, and how many there are beyond. Pads, as `check`."""
+        """All errors and warnings; of more than 1,000 the first, and how many there are beyond, up to 10,000. Pads, as
+        `check`."""
         found = self._all(resource)
         issues = tuple(islice(found, MOST_ISSUES))
-        more = Counter(issue.severity for issue in found)
+        more = Counter(issue.severity for issue in islice(found, _MOST_COUNTED))
         if not more:
             return issues
         worst = "error" if more["error"] or more["fatal"] else "warning"  # a thousand warnings refuse nothing
-        return *issues, Issue("too-costly", f"{more.total()} more issues were found", severity=worst)
+        total = more.total()
+        text = (
+            f"{total} more issues were found" if total < _MOST_COUNTED else f"More than {total} more issues are there"
+        )
+        return *issues, Issue("too-costly", text, severity=worst)
 
     def accepts_at_once(self, resource: JsonObject) -> bool:
         """Whether the fast pass sees that the structure is right; if not, it may be right all the same."""

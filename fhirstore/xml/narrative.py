@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from html.entities import html5
 from xml.parsers import expat
 
-from fhirstore.errors import InvalidResource
+from fhirstore.errors import ContentTooLarge, InvalidResource
+from fhirstore.xml.slicing import parse
 from fhirstore.xml.values import escape
 
 XHTML = "http://www.w3.org/1999/xhtml"
@@ -75,8 +76,8 @@ def is_div(text: str) -> bool:
     parser.StartDoctypeDeclHandler = _refuse
     parser.XmlDeclHandler = _refuse
     try:
-        parser.Parse(text.encode(), True)
-    except (expat.ExpatError, _NotNarrative):
+        parse(parser, text.encode())
+    except (expat.ExpatError, _NotNarrative, ContentTooLarge):
         return False
     return roots == [DIV]
 
@@ -101,7 +102,7 @@ def _rewritten(div: str, scope: Iterable[tuple[str | None, str]]) -> str:
     parser.EndElementHandler = writer.end
     parser.CharacterDataHandler = writer.text
     parser.CommentHandler = lambda data: writer.out.append(f"<!--{data}-->")
-    parser.Parse(f"<around{declared}>{div}</around>".encode(), True)
+    parse(parser, f"<around{declared}>{div}</around>".encode())
     return "".join(writer.out)
 
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from xml.parsers import expat
 
 from fhirstore.definitions.facts import Definitions, Element, Type
-from fhirstore.errors import InvalidResource, MalformedContent
+from fhirstore.errors import ContentTooLarge, InvalidResource, MalformedContent
 from fhirstore.fhirpath.names import step
-from fhirstore.json import MAX_DEPTH, JsonObject
+from fhirstore.json import MAX_DEPTH, MAX_VALUES, JsonObject
 from fhirstore.xml.narrative import DIV, XHTML, as_json, cut
+from fhirstore.xml.slicing import parse
 from fhirstore.xml.values import json_value
 
 FHIR = "http://hl7.org/fhir"
@@ -31,13 +32,14 @@ _MOST_NAMESPACES = 64
 _UTF_8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 
-def read(body: bytes, definitions: Definitions) -> JsonObject:
+def read(body: bytes, definitions: Definitions, *, max_values: int = MAX_VALUES) -> JsonObject:
     """The resource that `body` holds, as `fhirstore.json.parse` would have given it.
 
     Raises MalformedContent (not well-formed, not UTF-8, a DTD, nested too deep), InvalidResource (an element or
-    attribute that the definitions do not have, or not there).
+    attribute that the definitions do not have, or not there), ContentTooLarge (more than `max_values` elements and
+    attributes, a tag of too many attributes).
     """
-    return _Reader(body, definitions).resource()
+    return _Reader(body, definitions, max_values).resource()
 
 
 @dataclass(slots=True)
@@ -63,8 +65,9 @@ class _Open:
 class _Reader:
     """One body. Methods that start with `_on` are called by expat, in the order of the document."""
 
-    def __init__(self, body: bytes, definitions: Definitions) -> None:
+    def __init__(self, body: bytes, definitions: Definitions, max_values: int) -> None:
         self._body = body
+        self._max_values = self._left = max_values
         self._definitions = definitions
         self._stack: list[_Open] = []
         self._result: JsonObject = {}
@@ -85,7 +88,7 @@ class _Reader:
         if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
             raise MalformedContent("The body is UTF-16 or UTF-32; FHIR XML must be UTF-8", offset=0)
         try:
-            self._parser.Parse(self._body, True)
+            parse(self._parser, self._body)
         except expat.ExpatError as error:
             reason, at = expat.ErrorString(error.code), self._parser.ErrorByteIndex
             where = f"line {error.lineno}, column {error.offset + 1}"
@@ -118,6 +121,11 @@ class _Reader:
     # --- elements -------------------------------------------------------------------------------------------
 
     def _on_start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._left -= 1 + len(attributes)
+        if self._left < 0:
+            raise ContentTooLarge(
+                f"The XML has more than {self._max_values:,} elements and attributes; send it in parts"
+            )
         namespace, _, name = tag.rpartition(" ")
         parent = self._stack[-1] if self._stack else None
         if tag == DIV and parent is not None and not parent.holder:

@@ -15,6 +15,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?")
 _INTEGER = re.compile(r"-?[0-9]++")
 _PLUS = re.compile(r"\+(?=[0-9])")
 _LONG_INTEGER = 4000  # characters, beyond which fhirstore.json keeps the literal, too
+_SLICE = 1024 * 1024  # characters
 _XML_SPACE = " \t\r\n"
 _BOOLEANS = {"true": True, "false": False}
 # "SHOULD trim leading and trailing whitespace when reading": not where white space may be content.
@@ -57,14 +58,21 @@ def xml_text(value: object) -> str | None:
     return None
 
 
+def _has(character: re.Pattern[str], text: str) -> bool:
+    """Whether one of these characters is in the text; looked for in slices, as a search lets no other thread go on."""
+    if len(text) <= _SLICE:
+        return character.search(text) is not None
+    return any(character.search(text, start, start + _SLICE) for start in range(0, len(text), _SLICE))
+
+
 def is_writable(text: str) -> bool:
     """Whether XML 1.0 can hold these characters, be it escaped: most control characters it cannot."""
-    return not _FORBIDDEN.search(text)
+    return not _has(_FORBIDDEN, text)
 
 
 def escape(text: str) -> str:
     """`text` as it stands between the quotes of an attribute, safe from the normalization of white space."""
-    if not _SPECIAL.search(text):
+    if not _has(_SPECIAL, text):
         return text
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
     return text.replace("\t", "&#9;").replace("\n", "&#10;").replace("\r", "&#13;")

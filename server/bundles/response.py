@@ -9,7 +9,6 @@ https://hl7.org/fhir/R4/http.html#transaction-response · https://hl7.org/fhir/R
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
 from http import HTTPStatus
@@ -19,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from fhirstore import BundleResult, EntryResult, Version, instant
+from fhirstore.beside import beside_if
 from fhirstore.errors import Issue
 from server.answers import done_answer
 from server.call import Call
@@ -30,17 +30,15 @@ from server.prefer import applied, returned
 from server.refusal import Refused
 
 _encode = msgspec.json.Encoder().encode
-_FEW = 256  # entries
+_FEW = 32  # entries whose answers are written in no time
 _PIECE = 1 << 16  # bytes that go out at once, at least, while there are more
 
 
 async def bundle_response(call: Call, result: BundleResult) -> Response:
     """The answer to the Bundle that `call` brought."""
     end_work(call.scope)
-    wish = returned(call)
-    # beside the event loop where there is much to write, which goes on meanwhile
-    many = len(result.results) > _FEW
-    pieces = await asyncio.to_thread(list, _bundle(call, result)) if many else list(_bundle(call, result))
+    long = len(result.results) > _FEW or call.representation is not AS_STORED
+    pieces, wish = await beside_if(long, lambda: list(_bundle(call, result))), returned(call)
     if (size := sum(map(len, pieces))) > SMALL:
         share_of(call.scope).owe(size)
     response: Response = PiecesResponse(pieces, AS_STORED.content_type)

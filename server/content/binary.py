@@ -23,6 +23,7 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from fhirstore import Version
+from fhirstore.beside import LARGE, beside_if
 from fhirstore.errors import InvalidResource
 from server.call import Call
 from server.content.body import as_json, raw_body, resource_body
@@ -193,13 +194,14 @@ async def written(call: Call) -> bytes:
     content_type = call.header(b"content-type") or _OCTETS
     name = parameters(content_type)[0].lower()
     context, body = _context(call), await raw_body(call)
-    if (name in _FHIR or name in _GENERIC) and _is_binary(body, name):
+    large = len(body) > LARGE
+    if (name in _FHIR or name in _GENERIC) and await beside_if(large, _is_binary, body, name):
         if context is not None:
             raise InvalidResource(
                 f"{SECURITY_CONTEXT} goes with raw content; a Binary resource has its securityContext"
             )
         return await as_json(call, body)
-    return from_native(body, content_type, id=call.parameters.get("id"), context=context)
+    return await beside_if(large, from_native, body, content_type, id=call.parameters.get("id"), context=context)
 
 
 def from_native(body: bytes, content_type: str, *, id: str | None = None, context: str | None = None) -> bytes:

@@ -5,18 +5,17 @@ https://hl7.org/fhir/R4/http.html#mime-type
 
 from __future__ import annotations
 
-import asyncio
 from io import BytesIO
 
 from starlette.requests import ClientDisconnect
 
+from fhirstore.beside import LARGE, beside_if, in_thread
 from fhirstore.errors import ContentTooLarge, InvalidResource
 from fhirstore.search.query import parse_query
 from server.call import Call
 from server.content.forms import from_xml
 from server.content.inflate import Inflater, TooMuch, inflater
 from server.content.media import MediaType, announced, is_utf8
-from server.content.representation import LARGE
 from server.fields import parameters
 from server.in_flight import SMALL, share_of
 from server.refusal import Refused
@@ -25,6 +24,7 @@ _PLAIN = frozenset(
     {b"application/fhir+json", b"application/json", b"application/fhir+json; charset=utf-8", b"text/json"}
 )
 _FORM = "application/x-www-form-urlencoded"
+_MOST_FORM = 64 * 1024  # bytes: as a URL may have
 
 
 async def resource_body(call: Call) -> bytes:
@@ -41,9 +41,7 @@ async def as_json(call: Call, body: bytes) -> bytes:
     """A resource's bytes, of the form that the Content-Type announces, as JSON. Raises as `resource_body`."""
     if call.headers.get(b"content-type", b"") in _PLAIN or not _announced(call).xml:
         return body
-    if len(body) < LARGE:
-        return from_xml(body, call.release)
-    return await asyncio.to_thread(from_xml, body, call.release)  # the event loop goes on meanwhile
+    return await beside_if(len(body) > LARGE, from_xml, body, call.release)
 
 
 def _announced(call: Call) -> MediaType:
@@ -56,7 +54,7 @@ def _announced(call: Call) -> MediaType:
 async def form_body(call: Call) -> list[tuple[str, str]]:
     """The fields of an HTML form, in order; none where there is no body. Raises as `resource_body`."""
     name, given = parameters(call.header(b"content-type") or "")
-    body = await raw_body(call, required=False)
+    body = await raw_body(call, required=False, most=_MOST_FORM)
     if not body:
         return []
     if name.lower() != _FORM or not is_utf8(given):
@@ -64,12 +62,13 @@ async def form_body(call: Call) -> list[tuple[str, str]]:
     return parse_query(body)
 
 
-async def raw_body(call: Call, *, required: bool = True) -> bytes:
-    """The bytes of the body, unpacked; they count as bytes in flight as they arrive.
+async def raw_body(call: Call, *, required: bool = True, most: int | None = None) -> bytes:
+    """The bytes of the body, unpacked; they count as bytes in flight as they arrive. `most`: where less is enough than
+    any body may have.
 
     Raises ContentTooLarge, MalformedContent, Refused (415), Crowded, InvalidResource.
     """
-    limit = call.settings.max_body
+    limit = min(call.settings.max_body, most or call.settings.max_body)
     coding = call.headers.get(b"content-encoding")
     unpack = None if coding is None else inflater(coding.decode("latin-1"), limit)
     _expect(call, call.headers.get(b"content-length", b""))
@@ -85,7 +84,7 @@ async def raw_body(call: Call, *, required: bool = True) -> bytes:
         if size > limit:
             raise _too_large(limit)
         if unpack is not None:
-            chunk = _unpacked(unpack, chunk, limit)
+            chunk = await in_thread(_unpacked, unpack, chunk, limit)  # a few bytes may be megabytes
         more = message.get("more_body", False)
         if more:
             call.still_coming()
@@ -124,4 +123,6 @@ def _expect(call: Call, length: bytes) -> None:
 
 
 def _too_large(limit: int) -> ContentTooLarge:
+    if limit == _MOST_FORM:
+        return ContentTooLarge(f"A form of a search may have {limit:,} bytes; ask for less at a time")
     return ContentTooLarge(f"The body is over the limit of {limit:,} bytes (FHIRSTORE_MAX_BODY_BYTES)")

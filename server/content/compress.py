@@ -90,8 +90,11 @@ class CompressedSend:
 
     async def _next(self, message: Message) -> None:
         if self._compressor is not None:
-            packed = self._compressor.take(message.get("body", b""))
-            packed += self._compressor.finish() if not message.get("more_body", False) else b""
+            body, more = message.get("body", b""), message.get("more_body", False)
+            if len(body) > _LONG:
+                packed = await asyncio.to_thread(_packed, self._compressor, body, more=more)
+            else:
+                packed = _packed(self._compressor, body, more=more)
             message = {**message, "body": packed}
         await self._send(message)
 
@@ -107,8 +110,9 @@ def _is_worth_it(headers: Iterable[tuple[bytes, bytes]], size: int, more: bool) 
     return more or size >= _WORTH_IT
 
 
-def _packed(compressor: _Compressor, body: bytes) -> bytes:
-    return compressor.take(body) + compressor.finish()
+def _packed(compressor: _Compressor, body: bytes, *, more: bool = False) -> bytes:
+    packed = compressor.take(body)
+    return packed if more else packed + compressor.finish()
 
 
 class _Gzip:

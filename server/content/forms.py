@@ -34,7 +34,9 @@ def _in_xml(form: Callable[..., bytes], content: bytes, release: str, pretty: bo
     try:
         # It was within the limits when it was stored; a page holds more of them, and each deeper inside.
         resource = json.parse(content, max_depth=json.MAX_DEPTH + _DEPTH_OF_A_PAGE, max_values=None)
-        return form(resource, definitions(release), pretty=pretty)
+        written = form(resource, definitions(release), pretty=pretty)
+        json.dismantle(resource)
+        return written
     except InvalidResource as error:
         where = ", ".join(error.issues[0].expression)
         raise Refused(406, f"This resource has no XML form: {error} ({where}); ask for JSON") from error
@@ -42,7 +44,10 @@ def _in_xml(form: Callable[..., bytes], content: bytes, release: str, pretty: bo
 
 def from_xml(body: bytes, release: str) -> bytes:
     """The resource that the XML holds, as JSON. Raises MalformedContent, InvalidResource."""
-    return json.encode(read(body, definitions(release)))
+    resource = read(body, definitions(release))
+    written = json.encode_in_pieces(resource)
+    json.dismantle(resource)
+    return written
 
 
 def without_mark(body: bytes) -> bytes:
@@ -52,8 +57,12 @@ def without_mark(body: bytes) -> bytes:
 
 def subset(content: bytes, release: str, *, summary: str, elements: tuple[str, ...]) -> bytes:
     """Only the elements asked for, marked as SUBSETTED. Raises InvalidResource."""
-    part = subset_of(json.parse(content), definitions(release), summary=summary or None, elements=elements)
-    return json.encode(part)
+    resource = json.parse(content)
+    part = subset_of(resource, definitions(release), summary=summary or None, elements=elements)
+    written = json.encode_in_pieces(part)
+    json.dismantle(part)
+    json.dismantle(resource)
+    return written
 
 
 def check_subset(summary: str | None, elements: tuple[str, ...]) -> None:

@@ -16,7 +16,6 @@ from server.content.forms import check_subset, indented, page_to_xml, subset, to
 from server.content.media import FHIR_JSON, FHIR_XML, MediaType, named, negotiate
 from server.refusal import Refused
 
-LARGE = 256 * 1024  # bytes; to read or write them as XML takes tens of milliseconds
 PARAMETERS = ("_format", "_pretty", "_summary", "_elements")
 _FORMS = f"This server speaks {FHIR_JSON} and {FHIR_XML}"
 _USUAL = frozenset(

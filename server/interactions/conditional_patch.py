@@ -22,4 +22,4 @@ async def conditional_patch(call: Call) -> Response:
         if_none_match=unexpected,
         skip_unchanged=call.settings.skip_unchanged,
     )
-    return stored(call, version, status=200)
+    return await stored(call, version, status=200)

@@ -27,4 +27,4 @@ async def conditional_update(call: Call) -> Response:
         if_none_match=unexpected,
         skip_unchanged=call.settings.skip_unchanged,
     )
-    return stored(call, version, status=201 if version.created else 200)
+    return await stored(call, version, status=201 if version.created else 200)

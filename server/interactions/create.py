@@ -23,7 +23,7 @@ async def create(call: Call) -> Response:
     key, criteria = idempotency_key(call), _criteria(call)
     body = await written(call)
     version = await call.tenant.create(body, type=call.type, idempotency_key=key, if_none_exist=criteria)
-    return stored(call, version, status=201 if version.created else 200)
+    return await stored(call, version, status=201 if version.created else 200)
 
 
 def _criteria(call: Call) -> str | None:

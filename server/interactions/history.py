@@ -13,8 +13,10 @@ import msgspec
 from starlette.responses import Response
 
 from fhirstore import HistoryPage, Version, instant
+from fhirstore.beside import LARGE, beside_if
 from server.answers import page_answer
 from server.call import Call
+from server.content.representation import AS_STORED
 from server.fields import etag
 from server.paging import PageRequest, linked, page_request
 from server.prefer import applied, handling
@@ -56,7 +58,8 @@ async def _bundle(call: Call, asked: PageRequest, page: HistoryPage, url: str) -
     body = [_encode(head)[:-1]]
     if page.versions:
         body.append(b',"entry":[')
-        body.extend(_entries(call, page.versions))
+        long = call.representation is not AS_STORED and sum(len(each.content) for each in page.versions) > LARGE
+        body += await beside_if(long, lambda: list(_entries(call, page.versions)))
         body.append(b"]")
     body.append(b"}")
     answer = linked(await page_answer(call, b"".join(body)), links)

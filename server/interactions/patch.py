@@ -7,9 +7,12 @@ patch that is not read is 415 with `Accept-Patch`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.responses import Response
 
 from fhirstore import FhirPathPatch, JsonPatch, MergePatch, Patch
+from fhirstore.beside import LARGE, beside_if
 from server.answers import stored
 from server.call import Call
 from server.content.body import raw_body, resource_body
@@ -33,7 +36,7 @@ async def patch(call: Call) -> Response:
         if_none_match=unexpected,
         skip_unchanged=call.settings.skip_unchanged,
     )
-    return stored(call, version, status=200)
+    return await stored(call, version, status=200)
 
 
 async def patch_body(call: Call) -> Patch:
@@ -47,16 +50,20 @@ async def patch_body(call: Call) -> Patch:
     name = parameters(call.header(b"content-type") or "")[0].lower()
     for kind in (JsonPatch, MergePatch):
         if name == kind.media_type:
-            return kind.parse(await raw_body(call))
+            return await _read(kind.parse, await raw_body(call))
     if name in ("application/json", "text/json"):
-        return _told_by_content(await raw_body(call))
+        return await _read(_told_by_content, await raw_body(call))
     try:
-        return FhirPathPatch.parse(await resource_body(call))
+        return await _read(FhirPathPatch.parse, await resource_body(call))
     except Refused as refused:
         if refused.status_code != 415:
             raise
         formats = ", ".join(PATCH_FORMATS)
         raise Refused(415, f"A patch is one of {formats} (Parameters)", headers={"Accept-Patch": formats}) from None
+
+
+async def _read(parse: Callable[[bytes], Patch], body: bytes) -> Patch:
+    return await beside_if(len(body) > LARGE, parse, body)
 
 
 def _told_by_content(body: bytes) -> Patch:

@@ -18,4 +18,4 @@ async def read(call: Call) -> Response:
     refuse_unknown(call)
     if call.type == "Binary":
         await make_room(call)
-    return shown(call, await call.tenant.read(call.type, call.id))
+    return await shown(call, await call.tenant.read(call.type, call.id))

@@ -14,12 +14,13 @@ from msgspec import structs
 from starlette.responses import Response
 
 from fhirstore import SearchPage
+from fhirstore.beside import LARGE, beside_if
 from fhirstore.search.query import each_once
 from server.answers import page_answer
 from server.bundles.searchset import searchset
 from server.call import Call
 from server.content.body import form_body
-from server.content.representation import PARAMETERS, wanted_by
+from server.content.representation import AS_STORED, PARAMETERS, wanted_by
 from server.paging import CURSOR, count_of, linked, page_url
 from server.prefer import applied, handling, is_lenient
 from server.search_parameters import Pairs, refuse_unheard
@@ -83,8 +84,9 @@ async def _search(call: Call, type_: str | None, pairs: Pairs) -> Response:
     for relation, cursor in (("previous", page.previous), ("next", page.next)):
         if cursor is not None:
             links[relation] = page_url(url, used, cursor)
-    answer = linked(await page_answer(call, searchset(call, page, links)), links)
-    return applied(answer, "handling", handling(call))
+    long = call.representation is not AS_STORED and sum(len(match.content) for match in page.matches) > LARGE
+    content = await beside_if(long, searchset, call, page, links)
+    return applied(linked(await page_answer(call, content), links), "handling", handling(call))
 
 
 def _controls(pairs: Pairs) -> _Controls:

@@ -19,4 +19,4 @@ async def vread(call: Call) -> Response:
         raise NotFound("No such version: version ids of this server are 1, 2, 3 …")
     if call.type == "Binary":
         await make_room(call)
-    return shown(call, await call.tenant.vread(call.type, call.id, int(text)))
+    return await shown(call, await call.tenant.vread(call.type, call.id, int(text)))

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from fhirstore.beside import beside_if
 from fhirstore.definitions.facts import Definitions
 from fhirstore.definitions.ids import is_id
 from fhirstore.definitions.nodes import Node, name_of, node_of, nodes, text, texts
@@ -23,6 +24,7 @@ Find = Callable[[str, str], Awaitable[JsonObject | None]]
 """The current resource of a type with an id, or None."""
 
 MOST_LOOKUPS = 200
+MOST_ELEMENTS = 3_000  # of a profile: the time to read one grows with their square
 _CORE = "http://hl7.org/fhir/StructureDefinition/"
 
 
@@ -66,21 +68,32 @@ async def collect(canonicals: Iterable[str], find: Find, definitions: Definition
                 found[type_][canonical] = resource
                 waiting.update(_mentioned(definitions, resource))
         waiting -= asked
+    structures = found["StructureDefinition"]
+    profiles = await beside_if(bool(structures), _read_all, structures)
     return Library(
         definitions,
-        {canonical: read_profile(resource) for canonical, resource in found["StructureDefinition"].items()},
+        profiles,
         Terminology(_by_url(found["ValueSet"]), _by_url(found["CodeSystem"]), definitions.value_sets),
         frozenset(missing),
     )
+
+
+def _read_all(structures: Mapping[str, JsonObject]) -> dict[str, Profile]:
+    return {canonical: read_profile(structure) for canonical, structure in structures.items()}
 
 
 async def _look_up(find: Find, type: str, canonical: str) -> JsonObject | None:
     url, _, version = canonical.partition("|")
     id_ = name_of(url)
     resource = await find(type, id_) if is_id(id_) else None
-    if resource is None or resource.get("url") != url:
+    if resource is None or resource.get("url") != url or _has_too_many_elements(resource):
         return None
     return resource if not version or resource.get("version") == version else None
+
+
+def _has_too_many_elements(structure: Node) -> bool:
+    views = (node_of(structure, name).get("element") for name in ("snapshot", "differential"))
+    return any(isinstance(elements, list) and len(elements) > MOST_ELEMENTS for elements in views)
 
 
 def _mentioned(definitions: Definitions, resource: Node) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,33 @@
+"""A document fed to expat a slice at a time: between two calls other threads go on.
+
+What expat reads in one call, however long, is a start tag. So a tag must not have attributes without end, which it is
+asked about when it is not complete after a slice, and before expat has all of it.
+"""
+
+from __future__ import annotations
+
+import re
+from xml.parsers.expat import XMLParserType
+
+from fhirstore.errors import ContentTooLarge
+
+MOST_ATTRIBUTES = 256
+_SLICE = 64 * 1024  # bytes
+_ATTRIBUTE = rb"\s++[^\s<>\"'=]++\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+')"
+_CROWDED_TAG = re.compile(rb"<[^\s<>\"'=/]++(?:%s){%d}" % (_ATTRIBUTE, MOST_ATTRIBUTES + 1))
+
+
+def parse(parser: XMLParserType, document: bytes) -> None:
+    """Parse all of the document. Raises ExpatError, ContentTooLarge (too many attributes), what handlers raise."""
+    fed, step = 0, _SLICE
+    while fed + step < len(document):
+        parser.Parse(document[fed : fed + step], False)
+        fed += step
+        begun = parser.CurrentByteIndex  # of what is not complete, if anything is not
+        if 0 <= begun < fed - _SLICE // 2:
+            if _CROWDED_TAG.match(document, begun):
+                raise ContentTooLarge(f"An element in the XML has more than {MOST_ATTRIBUTES} attributes")
+            step = max(fed - begun, _SLICE)  # expat begins such a thing anew each time
+        else:
+            step = _SLICE
+    parser.Parse(document[fed:], True)
