@@ -58,7 +58,7 @@ definitions: $(VENV)/dev.stamp ## the facts of each FHIR release again, from the
 	  archive=$$(npm pack --silent --pack-destination "$$into" "$$package"); \
 	  tar -xzf "$$into/$$archive" -C "$$into/$$package"; \
 	done; \
-	$(BIN)/python -m fhirstore.definitions.generate $(foreach package,$(PACKAGES),"$$into/$(package)")
+	$(BIN)/python -m fhirstore.fhir.definitions.generate $(foreach package,$(PACKAGES),"$$into/$(package)")
 
 lock: ## pin the newest allowed versions, with hashes, for every supported Python
 	$(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/python -m pip install --quiet uv

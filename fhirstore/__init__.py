@@ -7,23 +7,23 @@ from fhirstore.bundles.entries import Entry as BundleEntry
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.results import BundleResult
 from fhirstore.bundles.results import Result as EntryResult
-from fhirstore.conditions import UnmodifiedSince, VersionIds
-from fhirstore.fsck.finding import Finding
-from fhirstore.fsck.run import FsckReport, Progress, Thoroughness
+from fhirstore.fhir.json import instant
+from fhirstore.fhir.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
+from fhirstore.fhir.times import Period
+from fhirstore.fhir.validation.operation import ValidateRequest
+from fhirstore.format.keyspace import is_tenant_id
 from fhirstore.history.page import HistoryPage, HistoryQuery
-from fhirstore.json import instant
-from fhirstore.keyspace import is_tenant_id
+from fhirstore.interactions.conditions import UnmodifiedSince, VersionIds
 from fhirstore.objects import Compacted, S3Options, compact, open_objects
-from fhirstore.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
-from fhirstore.resources import Version
-from fhirstore.retries import RetryBudget, reset_retry_budget, set_retry_budget
+from fhirstore.objects.retries import RetryBudget, reset_retry_budget, set_retry_budget
 from fhirstore.search.page import SearchPage
 from fhirstore.store import FhirStore
-from fhirstore.sweep.run import SweepReport
 from fhirstore.tenancy import bucket_locations
 from fhirstore.tenant import TenantStore
-from fhirstore.times import Period
-from fhirstore.validation.operation import ValidateRequest
+from fhirstore.upkeep.fsck.finding import Finding
+from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness
+from fhirstore.upkeep.sweep.run import SweepReport
+from fhirstore.version import Version
 
 __version__ = "0.1.0"
 

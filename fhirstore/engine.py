@@ -15,13 +15,13 @@ from fhirstore.commit.rules import Context, Rules
 from fhirstore.commit.single import Decide, Outcome, write
 from fhirstore.commit.transaction import Guard, Part, transact
 from fhirstore.commit.turns import Turns
-from fhirstore.definitions.load import definitions
+from fhirstore.fhir.definitions.load import definitions
+from fhirstore.fhir.validation import Validator
+from fhirstore.fhir.validation.operation import Examiner
+from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.history.remembered import RememberedHistories
-from fhirstore.keyspace import ResourceKeys
-from fhirstore.retries import set_retry_budget, without_budget
+from fhirstore.objects.retries import set_retry_budget, without_budget
 from fhirstore.tenancy import Place
-from fhirstore.validation import Validator
-from fhirstore.validation.operation import Examiner
 
 
 class Engine:

@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from fhirstore import json, models, xml
-from fhirstore.admission import parsed
 from fhirstore.clock import Ids
 from fhirstore.commit.rules import Rules
-from fhirstore.definitions.load import definitions
 from fhirstore.engine import Engine
-from fhirstore.json import JsonObject
+from fhirstore.fhir import json, models, xml
+from fhirstore.fhir.definitions.load import definitions
+from fhirstore.fhir.json import JsonObject
+from fhirstore.fhir.subset import subset
+from fhirstore.fhir.validation import Validator
+from fhirstore.interactions.admission import parsed
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.objects.base import ObjectStore
-from fhirstore.subset import subset
 from fhirstore.tenancy import BucketTenancy, PrefixTenancy, Tenancy, bucket_locations
 from fhirstore.tenant import TenantStore
-from fhirstore.validation import Validator
 
 _GRACE = 10.0  # seconds that writes without a caller have when the store is closed
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fhirstore.errors import StoreMisconfigured, UnknownTenant
-from fhirstore.keyspace import Keyspace, is_tenant_id, tenant_id
+from fhirstore.format.keyspace import Keyspace, is_tenant_id, tenant_id
 from fhirstore.objects.base import ObjectStore
 
 

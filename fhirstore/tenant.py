@@ -10,9 +10,6 @@ from typing import Literal, overload
 
 from msgspec.structs import replace
 
-from fhirstore import models, resources
-from fhirstore.admission import Admission, is_large, parsed_resource
-from fhirstore.beside import LARGE, beside_if
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.process import process
 from fhirstore.bundles.results import BundleResult
@@ -20,24 +17,28 @@ from fhirstore.commit.drive import drive
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Outcome
-from fhirstore.conditions import IfMatch, VersionIds
 from fhirstore.engine import Engine
 from fhirstore.errors import Gone, IdempotencyKeyReused, InvalidResource, Issue, NotFound
+from fhirstore.fhir import models
+from fhirstore.fhir.json import Template
+from fhirstore.fhir.patch import Patch
+from fhirstore.fhir.validation.operation import ValidateRequest, with_body
+from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery
-from fhirstore.json import Template
-from fhirstore.keyspace import ResourceKeys
-from fhirstore.matching import Matching
+from fhirstore.interactions import resources
+from fhirstore.interactions.admission import Admission, is_large, parsed_resource
+from fhirstore.interactions.conditions import IfMatch, VersionIds
+from fhirstore.interactions.matching import Matching
 from fhirstore.objects.base import ObjectStore
-from fhirstore.patch import Patch
-from fhirstore.resources import Version
 from fhirstore.search.criteria import Criteria, parse_criteria
 from fhirstore.search.own_criteria import how_read, refuse_unmet
 from fhirstore.search.page import Search, SearchPage
 from fhirstore.tenancy import Place
-from fhirstore.upkeep import Upkeep
-from fhirstore.validation.operation import ValidateRequest, with_body
+from fhirstore.threads import LARGE, offload_if
+from fhirstore.upkeep.tenant_upkeep import Upkeep
+from fhirstore.version import Version, version_of
 
 
 class TenantStore:
@@ -87,7 +88,7 @@ class TenantStore:
         outcome = await self._commit(type_, id_, creation(build), fresh=True, heavy=_is_heavy(template))
         if outcome.record is None or not outcome.applied:
             return await self._first_answer(type_, id_, build)
-        return resources.version_of(type_, id_, outcome.record, created=True)
+        return version_of(type_, id_, outcome.record, created=True)
 
     async def _first_answer(self, type: str, id: str, build: Callable[[int, int], bytes]) -> Version:
         """What the first request with this Idempotency-Key was answered."""
@@ -108,14 +109,14 @@ class TenantStore:
     ) -> Version | models.AnyModel:
         """The current version. 1 GET. Raises NotFound, Gone, UnknownType, InvalidResource (malformed id).
 
-        `as_model`: as a model of fhir.resources, of this class if it is one (see `fhirstore.models` for which class it
-        is by itself); Unsupported where there is none, or it refuses the resource.
+        `as_model`: as a model of fhir.resources, of this class if it is one (else as `fhirstore.fhir.models` says);
+        Unsupported if there is none, or it refuses the resource.
         """
         keys = self._keys(type, id)
         base, _ = await drive(look(keys), self._place.objects)
         if base.record is not None and base.etag is not None:
             self._engine.remembered.remember(self._place.tenant, keys.current, base.record, base.etag)
-        return self._shown(resources.version_of(type, id, resources.readable(base.shown)), as_model)
+        return self._shown(version_of(type, id, resources.readable(base.shown)), as_model)
 
     @overload
     async def vread(self, type: str, id: str, version_id: int, *, as_model: Literal[False] = False) -> Version: ...
@@ -130,7 +131,7 @@ class TenantStore:
         """That version. 2 GET, 1 round trip. Raises NotFound, Gone (that version is a deletion). See `read`."""
         keys = self._keys(type, id)
         record = await drive(vread(keys, version_id, rules=self._engine.rules), self._place.objects)
-        return self._shown(resources.version_of(type, id, resources.readable(record)), as_model)
+        return self._shown(version_of(type, id, resources.readable(record)), as_model)
 
     def _shown(self, version: Version, as_model: bool | type[models.Model]) -> Version | models.AnyModel:
         return (
@@ -162,7 +163,7 @@ class TenantStore:
         )
         outcome = await self._commit(type_, id_, decide, heavy=_is_heavy(template))
         assert outcome.record is not None  # noqa: S101 - an update makes a record, or leaves one as it is
-        return resources.version_of(type_, id_, outcome.record, created=outcome.created)
+        return version_of(type_, id_, outcome.record, created=outcome.created)
 
     async def patch(
         self,
@@ -188,7 +189,7 @@ class TenantStore:
             lambda decide: self._engine.commit(self._place, keys, decide, by_content=True, heavy=True),
         )
         assert outcome.record is not None  # noqa: S101 - a patch makes a record, or leaves one as it is
-        return resources.version_of(type, id, outcome.record)
+        return version_of(type, id, outcome.record)
 
     async def conditional_patch(
         self,
@@ -225,7 +226,7 @@ class TenantStore:
         self._admission.known_type(type)
         resources.well_formed_id(id)
         outcome = await self._commit(type, id, resources.deletion(if_match, if_none_match=if_none_match))
-        return None if outcome.record is None else resources.version_of(type, id, outcome.record)
+        return None if outcome.record is None else version_of(type, id, outcome.record)
 
     async def conditional_update(
         self,
@@ -391,7 +392,7 @@ class TenantStore:
         """The current version of a resource, None where there is none."""
         try:
             version = await self.read(type, id)
-            return await beside_if(len(version.content) > LARGE, version.json)
+            return await offload_if(len(version.content) > LARGE, version.json)
         except (NotFound, Gone, InvalidResource):
             return None
 

@@ -8,12 +8,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from fhirstore import FhirStore
-from server.api import FhirApi
-from server.forwarded import ForwardedRequests
-from server.health import health_routes
-from server.openapi import openapi_route
-from server.outcome import http_error
-from server.response_headers import EXPOSED, Dated
+from server.access.forwarded import ForwardedRequests
+from server.documents.openapi import openapi_route
+from server.http.api import FhirApi
+from server.http.health import health_routes
+from server.http.outcome import http_error
+from server.http.response_headers import EXPOSED, Dated
 from server.routes import TABLE
 from server.settings import Settings
 

@@ -107,7 +107,7 @@ def load(  # noqa: PLR0917 - a command's parameters are its options
     ] = 5.0,
 ) -> None:
     """Send resources to a FHIR server; exit code 1 if any failed, 130 or 143 if interrupted."""
-    from server.load import run_load
+    from server.commands.load import run_load
 
     code = run_load(
         paths,

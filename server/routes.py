@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from server import contract
+from server.documents import contract
+from server.http.route import Route
 from server.interactions.bundle import bundle
 from server.interactions.capabilities import capabilities
 from server.interactions.conditional_delete import conditional_delete
@@ -18,7 +19,6 @@ from server.interactions.update import update
 from server.interactions.vread import vread
 from server.operations.purge import purge
 from server.operations.validate import validate, validate_instance
-from server.route import Route
 
 _HISTORY = contract.HISTORY
 _READ = {"conditionalRead": "full-support"}

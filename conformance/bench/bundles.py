@@ -22,9 +22,9 @@ from conformance.bench.run import environment
 from conformance.bench.servers import fhirstore
 from conformance.s3servers import running as s3_running
 from conformance.s3servers import seaweedfs
-from fhirstore.json import encode, parse
-from server.load import LoadSummary, load
-from server.load.reading import Bundle, Reader, find_files
+from fhirstore.fhir.json import encode, parse
+from server.commands.load import LoadSummary, load
+from server.commands.load.reading import Bundle, Reader, find_files
 
 Say = Callable[[str], None]
 

@@ -17,7 +17,7 @@ from conformance.bench.report import as_json, bundles_as_json, print_bundles, pr
 from conformance.bench.run import STORES, Plan, run
 from conformance.bench.sampling import Effort
 from conformance.processes import ServerFailed
-from server.load import CannotLoad
+from server.commands.load import CannotLoad
 
 app = typer.Typer(name="conformance", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 

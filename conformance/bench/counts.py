@@ -14,8 +14,8 @@ import httpx
 from conformance.bench.workload import CREATE, INTERACTIONS, Call, Stored
 from fhirstore import FhirStore
 from fhirstore.objects.base import ObjectStore
-from fhirstore.objects.faulty import FaultRates, FaultyStore
-from fhirstore.objects.metered import MeteredStore
+from fhirstore.objects.wrappers.faulty import FaultRates, FaultyStore
+from fhirstore.objects.wrappers.metered import MeteredStore
 from fhirstore.tenancy import PrefixTenancy
 from server.app import create_app
 

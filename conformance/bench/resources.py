@@ -24,9 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from conformance.bench.patients import registered_patients
-from fhirstore import json
-from fhirstore.definitions.load import definitions
-from fhirstore.validation import Validator
+from fhirstore.fhir import json
+from fhirstore.fhir.definitions.load import definitions
+from fhirstore.fhir.validation import Validator
 
 EXAMPLES = Path(__file__).parent / "examples.ndjson"
 _BUNDLE = 300_000  # bytes, about

@@ -21,10 +21,10 @@ from fhirstore.bundles.order import phases, target
 from fhirstore.bundles.references import find_links, is_search, only_in_a_transaction, path_of
 from fhirstore.bundles.results import Result, failed, refuse_more
 from fhirstore.bundles.side_by_side import side_by_side
-from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import FhirError, FhirStoreError, InvalidResource
-from fhirstore.json import JsonObject
-from fhirstore.patch import LinkedPatch, Patch, patch_in, texts
+from fhirstore.fhir.definitions.facts import Definitions
+from fhirstore.fhir.json import JsonObject
+from fhirstore.fhir.patch import LinkedPatch, Patch, patch_in, texts
 
 Perform = Callable[[Entry], Awaitable[Result]]
 """Does what one entry asks. Raises FhirStoreError."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from fhirstore.definitions.ids import is_id
 from fhirstore.errors import FhirError, InvalidResource, TooManyEntries, UnknownType, Unsupported
-from fhirstore.json import JsonObject, encode
+from fhirstore.fhir.definitions.ids import is_id
+from fhirstore.fhir.json import JsonObject, encode
 
 Interaction: TypeAlias = Literal[
     "create", "update", "patch", "delete", "read", "vread", "history", "search", "operation"

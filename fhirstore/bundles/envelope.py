@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 
 from fhirstore.bundles.entries import Entry
 from fhirstore.errors import FhirError, InvalidResource, Issue, RulesBroken
-from fhirstore.fhirpath.names import step
-from fhirstore.json import JsonObject, is_element_name
-from fhirstore.validation import Validator
+from fhirstore.fhir.fhirpath.names import step
+from fhirstore.fhir.json import JsonObject, is_element_name
+from fhirstore.fhir.validation import Validator
 
 _BUNDLE, _ENTRY, _REQUEST = "Bundle", "Bundle.entry", "Bundle.entry.request"
 _INDEX = re.compile(r"Bundle\.entry\[([0-9]+)\]")

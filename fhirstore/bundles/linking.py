@@ -28,10 +28,10 @@ from fhirstore.bundles.references import (
 )
 from fhirstore.bundles.results import blame
 from fhirstore.bundles.written import Written
-from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import FhirError, FhirStoreError, MultipleMatches
-from fhirstore.json import JsonObject
-from fhirstore.patch import CarriedPatch, LinkedPatch, Patch, patch_in, texts
+from fhirstore.fhir.definitions.facts import Definitions
+from fhirstore.fhir.json import JsonObject
+from fhirstore.fhir.patch import CarriedPatch, LinkedPatch, Patch, patch_in, texts
 
 _Found = tuple[Entry, str, list[Link]]
 

@@ -6,18 +6,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from fhirstore import resources
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.results import refuse_more, refuse_more_requests
 from fhirstore.bundles.side_by_side import side_by_side
 from fhirstore.commit.drive import drive
-from fhirstore.definitions.load import definitions
 from fhirstore.errors import FhirStoreError
-from fhirstore.objects.counted import CountedStore
-from fhirstore.resources import Version
+from fhirstore.fhir.definitions.load import definitions
+from fhirstore.interactions import resources
+from fhirstore.objects.wrappers.counted import CountedStore
 from fhirstore.search.candidates import find_or_be_sure
 from fhirstore.search.criteria import Criteria, parse_condition
 from fhirstore.tenancy import Place
+from fhirstore.version import Version, version_of
 
 Question: TypeAlias = tuple[str, str]
 """A resource type, and criteria as in a URL."""
@@ -71,7 +71,7 @@ async def _found(place: Place, question: Question, most: int, release: str) -> F
     criteria = parse_condition(resources.known_type(type_, definitions(release).resources), text, release=release)
     matches = await drive(find_or_be_sure(place.keys, criteria, most=most), place.objects)
     versions = [
-        resources.version_of(match.keys.type, match.keys.id, match.base.record)
+        version_of(match.keys.type, match.keys.id, match.base.record)
         for match in matches
         if match.base.record is not None
     ]

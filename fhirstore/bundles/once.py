@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 
-from fhirstore import resources
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.receipts import Line, Receipt, adding, read_receipt, receipt_keys
 from fhirstore.bundles.results import Result
@@ -20,8 +19,9 @@ from fhirstore.commit.drive import drive
 from fhirstore.commit.reading import look, vread
 from fhirstore.engine import Engine
 from fhirstore.errors import FhirStoreError, NotFound
-from fhirstore.keyspace import ResourceKeys
+from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.tenancy import Place
+from fhirstore.version import version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Once:
         record = await drive(protocol, self.place.objects)
         if record is None:
             return Result(entry, error=NotFound("What this entry wrote was purged", expression=(entry.place,)))
-        return Result(entry, resources.version_of(type_, id_, record, created=created))
+        return Result(entry, version_of(type_, id_, record, created=created))
 
     async def note(self, results: Sequence[Result]) -> None:
         """Write down what a batch came to. It is done, so that it is answered even where this fails."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fhirstore import json, resources
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.plan import Planned
 from fhirstore.bundles.preconditions import if_match, if_none_match
@@ -17,11 +16,14 @@ from fhirstore.bundles.results import Result, blame
 from fhirstore.commit.single import Decide, Draft, Outcome
 from fhirstore.commit.transaction import Part
 from fhirstore.errors import FhirError
-from fhirstore.identity.conditional import taken
-from fhirstore.keyspace import Keyspace
-from fhirstore.patch import Patch
-from fhirstore.record import Record
-from fhirstore.validation import Validator
+from fhirstore.fhir import json
+from fhirstore.fhir.patch import Patch
+from fhirstore.fhir.validation import Validator
+from fhirstore.format.keyspace import Keyspace
+from fhirstore.format.record import Record
+from fhirstore.interactions import resources
+from fhirstore.interactions.conditional import taken
+from fhirstore.version import version_of
 
 
 class Moved(Exception):
@@ -52,7 +54,7 @@ def result_of(plan: Planned, outcome: Outcome) -> Result:
     """What the entry came to."""
     if outcome.record is None:
         return Result(plan.entry)
-    version = resources.version_of(plan.type, plan.id or "", outcome.record, created=outcome.created)
+    version = version_of(plan.type, plan.id or "", outcome.record, created=outcome.created)
     return Result(plan.entry, version)
 
 

@@ -10,19 +10,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from fhirstore.beside import beside
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.preconditions import if_match, if_none_match, not_modified
 from fhirstore.bundles.results import Result, refuse_more_requests
-from fhirstore.conditions import IfMatch, VersionIds
-from fhirstore.definitions.facts import Definitions
 from fhirstore.errors import Unsupported
+from fhirstore.fhir.definitions.facts import Definitions
+from fhirstore.fhir.patch import Patch
+from fhirstore.fhir.validation.references import refuse_references_by_search
+from fhirstore.interactions.conditions import IfMatch, VersionIds
 from fhirstore.objects.base import ObjectStore
-from fhirstore.objects.counted import CountedStore
-from fhirstore.patch import Patch
-from fhirstore.resources import Version
-from fhirstore.validation.references import refuse_references_by_search
+from fhirstore.objects.wrappers.counted import CountedStore
+from fhirstore.threads import offload
+from fhirstore.version import Version
 
 _LARGE_AT_ONCE = 8  # searches and the like, each with many requests under way, which the event loop serves in turn
 
@@ -197,7 +197,7 @@ class Performer:
         if entry.interaction == "delete":
             return await store.delete(type_, id_, if_match=expected, if_none_match=excluded)
         if entry.interaction == "patch":
-            patch = await beside(self._patch, entry)
+            patch = await offload(self._patch, entry)
             return await store.patch(type_, id_, patch, if_match=expected, if_none_match=excluded, skip_unchanged=skip)
         return await store.update(
             self._body(entry), type=type_, id=id_, if_match=expected, if_none_match=excluded, skip_unchanged=skip
@@ -213,7 +213,7 @@ class Performer:
         if entry.interaction == "delete":
             return await store.conditional_delete(type_, criteria, if_match=expected, if_none_match=excluded)
         if entry.interaction == "patch":
-            patch = await beside(self._patch, entry)
+            patch = await offload(self._patch, entry)
             return await store.conditional_patch(
                 type_, criteria, patch, if_match=expected, if_none_match=excluded, skip_unchanged=skip
             )

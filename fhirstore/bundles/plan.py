@@ -17,13 +17,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fhirstore import json, resources
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.references import Target
 from fhirstore.errors import InvalidResource, MultipleMatches, NotFound
-from fhirstore.resources import Version
+from fhirstore.fhir import json
+from fhirstore.interactions import resources
 from fhirstore.search.criteria import Criteria
 from fhirstore.search.own_criteria import how_read, refuse_unmet
+from fhirstore.version import Version
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import re
 from datetime import UTC, datetime
 
 from fhirstore.bundles.entries import Entry
-from fhirstore.conditions import VersionIds
 from fhirstore.errors import InvalidResource
-from fhirstore.resources import Version
+from fhirstore.interactions.conditions import VersionIds
+from fhirstore.version import Version
 
 _TAGS = re.compile(r'\s*(?:W/)?"[^"]*"\s*(?:,\s*(?:W/)?"[^"]*"\s*)*')
 _TAG = re.compile(r'"([^"]*)"')

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
-from fhirstore.beside import beside_if
 from fhirstore.bundles.batch import created_in, patch_of, run_batch
 from fhirstore.bundles.entries import Entry, entries_of, parse_entries
 from fhirstore.bundles.envelope import check_bundle, checked, fully_checked
@@ -17,10 +16,11 @@ from fhirstore.bundles.results import BundleResult
 from fhirstore.bundles.transaction import Transaction
 from fhirstore.engine import Engine
 from fhirstore.errors import FhirError
-from fhirstore.json import JsonObject
+from fhirstore.fhir.json import JsonObject
 from fhirstore.objects.base import ObjectStore
-from fhirstore.retries import retry_budget
+from fhirstore.objects.retries import retry_budget
 from fhirstore.tenancy import Place
+from fhirstore.threads import offload_if
 
 KINDS = ("batch", "transaction")
 _FEW = 32  # entries that are read in no time
@@ -49,7 +49,7 @@ async def process(
     if (budget := retry_budget()) is not None:
         budget.grant(len(entries))
     large = large or len(entries) > _FEW or engine.validator.level == "full"  # which takes long for every entry
-    parsed = await beside_if(large, _read, bundle, entries, engine, options)
+    parsed = await offload_if(large, _read, bundle, entries, engine, options)
     created = created_in(parsed)
     perform = Performer(
         store,
@@ -60,7 +60,7 @@ async def process(
         reading=reading,
     )
     key = options.idempotency_key
-    once = None if key is None else Once(engine, place, key, await beside_if(large, digest, bundle))
+    once = None if key is None else Once(engine, place, key, await offload_if(large, digest, bundle))
     if bundle["type"] == "batch":
         async with nullcontext() if once is None else once.turn():
             done = await run_batch(parsed, perform, definitions=facts, options=options, once=once)

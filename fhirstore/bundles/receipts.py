@@ -24,11 +24,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from fhirstore import json, resources
 from fhirstore.commit.single import Decide, Draft
 from fhirstore.errors import CorruptRecord, IdempotencyKeyReused
-from fhirstore.keyspace import RECEIPT, Keyspace, ResourceKeys
-from fhirstore.record import Record
+from fhirstore.fhir import json
+from fhirstore.format.keyspace import RECEIPT, Keyspace, ResourceKeys
+from fhirstore.format.record import Record
+from fhirstore.interactions import resources
 
 Line = tuple[str, str, int, bool] | None
 """What one entry came to: type, id, version id, brought into being."""

@@ -25,9 +25,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from fhirstore.definitions.facts import Definitions, Type
 from fhirstore.errors import InvalidResource
-from fhirstore.json import JsonObject
+from fhirstore.fhir.definitions.facts import Definitions, Type
+from fhirstore.fhir.json import JsonObject
 
 _SEARCH = re.compile(r"[A-Z][A-Za-z]+\?.+")
 _NARRATIVE_LINK = re.compile(r"""((?:href|src)\s*=\s*)("[^"]*"|'[^']*')""")

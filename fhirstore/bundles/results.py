@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from fhirstore.bundles.entries import Entry
 from fhirstore.errors import ContentTooLarge, FhirError, FhirStoreError, Issue
-from fhirstore.resources import Version
+from fhirstore.version import Version
 
 
 @dataclass(frozen=True, slots=True)

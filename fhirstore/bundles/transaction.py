@@ -21,9 +21,9 @@ from typing import ParamSpec, TypeVar
 
 from msgspec.structs import replace
 
-from fhirstore.beside import beside_if
 from fhirstore.bundles.conditional import created_once, plan_all, questions, refuse_two_of_one, wanted
 from fhirstore.bundles.entries import Entry
+from fhirstore.bundles.guard import Exclusive, Matched
 from fhirstore.bundles.linking import Linking
 from fhirstore.bundles.lookup import Answers, look_up
 from fhirstore.bundles.once import Once
@@ -42,10 +42,10 @@ from fhirstore.commit.reading import look
 from fhirstore.commit.transaction import Part
 from fhirstore.engine import Engine
 from fhirstore.errors import Contention, FhirError, FhirStoreError, Gone, Unsupported
-from fhirstore.identity.guard import Exclusive, Matched
-from fhirstore.resources import Version
+from fhirstore.fhir.validation.integrity import not_there, refuse_dangling, relative_references
 from fhirstore.tenancy import Place
-from fhirstore.validation.integrity import not_there, refuse_dangling, relative_references
+from fhirstore.threads import offload_if
+from fhirstore.version import Version
 
 _ATTEMPTS = 8
 _READ_ONLY = frozenset({"metadata", "_search", "$validate"})
@@ -184,7 +184,7 @@ class Transaction:
 
     async def _beside_the_loop(self, count: int, do: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Returns what `do` returns; in a thread where it concerns many entries or large ones."""
-        return await beside_if(self.large or count > _FEW, do, *args, **kwargs)
+        return await offload_if(self.large or count > _FEW, do, *args, **kwargs)
 
     # --- reading --------------------------------------------------------------------------------------------
 

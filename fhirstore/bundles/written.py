@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fhirstore import json
 from fhirstore.bundles.plan import Planned
-from fhirstore.identifiers import names
-from fhirstore.record import Record
+from fhirstore.fhir import json
+from fhirstore.format.record import Record
+from fhirstore.index.names import names
 from fhirstore.search.criteria import Criteria
 
 

@@ -14,8 +14,8 @@ from fhirstore.commit.attempt import Attempt
 from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
 from fhirstore.commit.reading import ask
 from fhirstore.commit.rules import Context
+from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import IfMatch, StoredObject, Written
-from fhirstore.record import Record, decode
 
 _PATIENCE = (0.03, 0.06, 0.12, 0.24, 0.48)
 """Seconds between looks at a writer that may be alive: about one second in all, many times what a commit takes."""

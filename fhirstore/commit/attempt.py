@@ -7,10 +7,10 @@ from collections.abc import Callable
 import msgspec
 
 from fhirstore.commit.messages import Put
-from fhirstore.identifiers import new_names
-from fhirstore.keyspace import ResourceKeys
+from fhirstore.format.keyspace import ResourceKeys
+from fhirstore.format.record import Intent, Record
+from fhirstore.index.names import new_names
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch
-from fhirstore.record import Intent, Record
 
 
 class Base(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ def keys_beside(keys: ResourceKeys, base: Base, record: Record) -> tuple[str, ..
 class Attempt(msgspec.Struct, frozen=True):
     """The record that would be the next version, and its encoded `body`, the same in the slot and in current.
 
-    `beside`: keys of the empty objects that must be there before it is committed; see `keys_beside`.
+    `offload`: keys of the empty objects that must be there before it is committed; see `keys_beside`.
     """
 
     keys: ResourceKeys

@@ -6,7 +6,7 @@
 * `UNSETTLED`: a commit was sent and nobody knows what became of it. The protocol looks until that is certain.
 
 `tries` bounds what work without a client waiting for it may do. For a client's request the budget in
-`fhirstore.retries` ends it sooner: `drive` asks it at each Pause, and spreads pauses that follow a failure.
+`fhirstore.objects.retries` ends it sooner: `drive` asks it at each Pause, and spreads pauses that follow a failure.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from fhirstore.commit.attempt import Base, keys_beside
 from fhirstore.commit.messages import Put
-from fhirstore.keyspace import ResourceKeys
+from fhirstore.format.keyspace import ResourceKeys
+from fhirstore.format.record import Intent, Record
 from fhirstore.objects.base import IF_ABSENT
-from fhirstore.record import Intent, Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 Two errors are raised into the protocol instead, at the request or the Pause where it stands. StoreFull: the PUT was not
 applied, and sending it again is pointless. Unavailable: requests failed, and the client's request may repeat nothing
-more (`fhirstore.retries`).
+more (`fhirstore.objects.retries`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fhirstore.beside import in_thread
 from fhirstore.commit.messages import (
     NOT_APPLIED,
     NOT_SENT,
@@ -51,7 +50,8 @@ from fhirstore.errors import (
     WriteWindowClosed,
 )
 from fhirstore.objects.base import ObjectStore, StoredObject, Written
-from fhirstore.retries import ONE_IN, retry_budget
+from fhirstore.objects.retries import ONE_IN, retry_budget
+from fhirstore.threads import in_thread
 
 _DELETED, _REFUSED, _EXPIRED, _UNKNOWN = Deleted(), Refused(), Expired(), Unknown()
 

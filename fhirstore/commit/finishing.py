@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fhirstore.batched import batched
 from fhirstore.commit.backoff import UNANSWERED
 from fhirstore.commit.change import Change, in_groups
 from fhirstore.commit.intents import rolled_back
@@ -12,13 +13,12 @@ from fhirstore.commit.reading import glance
 from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.objects.base import IfMatch, Written
-from fhirstore.slices import slices
 
 
 def finish(changes: Sequence[Change], context: Context) -> Protocol[dict[str, str]]:
     """It is committed: the new versions become current. The ETags by key of `current.json`, where they are known."""
     etags: dict[str, str] = {}
-    for some in slices(changes, context.rules.at_once):
+    for some in batched(changes, context.rules.at_once):
         left = list(some)
         for n in range(UNANSWERED.tries):
             replies = yield tuple(_over_intent(change, change.record.encode()) for change in left)

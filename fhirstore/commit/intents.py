@@ -16,14 +16,14 @@ from dataclasses import dataclass
 
 from fhirstore.commit.attempt import Base
 from fhirstore.commit.backoff import CONTENDED
-from fhirstore.commit.decision import ABORTED, Decision, decode_decision
 from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
 from fhirstore.commit.reading import ask, glance
 from fhirstore.commit.rules import Context
 from fhirstore.errors import CorruptRecord, Unavailable
-from fhirstore.keyspace import ResourceKeys
+from fhirstore.format.decision import ABORTED, Decision, decode_decision
+from fhirstore.format.keyspace import ResourceKeys
+from fhirstore.format.record import Intent, Record, decode
 from fhirstore.objects.base import IF_ABSENT, StoredObject, Written
-from fhirstore.record import Intent, Record, decode
 
 _GLANCE = 0.1  # seconds between looks at a clock that may tell whole seconds only
 _ABORTS = 12

@@ -16,8 +16,8 @@ from fhirstore.commit.messages import NOT_APPLIED, NOT_SENT, Absent, Get, NotSen
 from fhirstore.commit.reading import ask, reached
 from fhirstore.commit.rules import Context
 from fhirstore.errors import StoreFull, Unavailable, WriteOutcomeUnknown
+from fhirstore.format.record import decode
 from fhirstore.objects.base import Written
-from fhirstore.record import decode
 
 _PURGED = "The resource was purged meanwhile; whether this version was there is not known"
 

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from fhirstore.batched import batched
 from fhirstore.commit.attempt import Attempt, Base
 from fhirstore.commit.backoff import CONTENDED
 from fhirstore.commit.intents import firm
@@ -35,11 +36,10 @@ from fhirstore.commit.reading import ask, look
 from fhirstore.commit.repeating import listed, removed, stored
 from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, CorruptRecord
-from fhirstore.identifiers import names
-from fhirstore.keyspace import Keyspace, ResourceKeys
+from fhirstore.format.keyspace import Keyspace, ResourceKeys
+from fhirstore.format.record import Record, decode
+from fhirstore.index.names import names
 from fhirstore.objects.base import Listed, StoredObject
-from fhirstore.record import Record, decode
-from fhirstore.slices import slices
 
 _BATCH = 50
 _DELETE = 1_000  # keys in one request
@@ -150,7 +150,7 @@ def _remove(keys: ResourceKeys, versions: Sequence[str], context: Context) -> Pr
     beside = [key for record in sound for key in _beside(keys, record)]
     # An older version may have longer to wait than the newest, as a transaction's window is longer.
     yield from _let_settle(keys, sound, min(reply.date for reply in found), context)
-    for some in slices(beside, _DELETE):
+    for some in batched(beside, _DELETE):
         yield from removed(*some)
     yield from removed(*versions)
 

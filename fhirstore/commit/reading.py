@@ -20,13 +20,13 @@ from __future__ import annotations
 
 from fhirstore.commit.attempt import NOTHING, Base
 from fhirstore.commit.backoff import UNANSWERED
-from fhirstore.commit.decision import decode_decision
 from fhirstore.commit.messages import Absent, Get, Protocol
 from fhirstore.commit.rules import Rules
 from fhirstore.errors import CorruptRecord, Unavailable
-from fhirstore.keyspace import ResourceKeys
+from fhirstore.format.decision import decode_decision
+from fhirstore.format.keyspace import ResourceKeys
+from fhirstore.format.record import Intent, Record, decode
 from fhirstore.objects.base import StoredObject
-from fhirstore.record import Intent, Record, decode
 
 
 def glance(keys: ResourceKeys) -> Protocol[tuple[Base, int]]:

@@ -16,8 +16,8 @@ import msgspec
 from msgspec.structs import replace
 
 from fhirstore.commit.attempt import Base
-from fhirstore.identifiers import without_the_rest
-from fhirstore.record import Record
+from fhirstore.format.record import Record
+from fhirstore.index.names import without_the_rest
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Record).decode

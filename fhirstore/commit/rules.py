@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from fhirstore.clock import Ids
-from fhirstore.record import Record
+from fhirstore.format.record import Record
 
 
 class Rules(msgspec.Struct, frozen=True):

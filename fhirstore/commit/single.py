@@ -27,9 +27,9 @@ from fhirstore.commit.messages import Expired, NotSent, Protocol, Put, Reply
 from fhirstore.commit.outcome import Committed, commit
 from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, VersionConflict
-from fhirstore.keyspace import ResourceKeys
+from fhirstore.format.keyspace import ResourceKeys
+from fhirstore.format.record import Record
 from fhirstore.objects.base import IF_ABSENT, Written
-from fhirstore.record import Record
 
 
 class Draft(msgspec.Struct, frozen=True):

@@ -22,11 +22,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from fhirstore.batched import batched
 from fhirstore.commit.announcing import announce
 from fhirstore.commit.attempt import NOTHING_YET, Base, next_record
 from fhirstore.commit.backoff import CONTENDED, SENDS, UNSETTLED, settling
 from fhirstore.commit.change import Change, Plan
-from fhirstore.commit.decision import COMMITTED, Decision, decode_decision
 from fhirstore.commit.finishing import finish, roll_back
 from fhirstore.commit.intents import base_for
 from fhirstore.commit.messages import Absent, Get, Protocol, Put
@@ -43,10 +43,10 @@ from fhirstore.errors import (
     VersionConflict,
     WriteOutcomeUnknown,
 )
-from fhirstore.keyspace import ResourceKeys
+from fhirstore.format.decision import COMMITTED, Decision, decode_decision
+from fhirstore.format.keyspace import ResourceKeys
+from fhirstore.format.record import Intent
 from fhirstore.objects.base import IF_ABSENT, Written
-from fhirstore.record import Intent
-from fhirstore.slices import slices
 
 _OVERDUE = 3  # attempts that took longer than their window: others would not do better
 
@@ -160,7 +160,7 @@ def _read(
     all_keys: Sequence[ResourceKeys], found: dict[ResourceKeys, Base], age: str, context: Context
 ) -> Protocol[None]:
     at_once, held = context.rules.at_once, 0
-    for some in slices(all_keys, at_once):
+    for some in batched(all_keys, at_once):
         bases = yield from side_by_side([base_for(keys, context, age=age) for keys in some])
         held += sum(len(base.record.resource or b"") for base in bases if base.record is not None)
         if held > context.rules.held:

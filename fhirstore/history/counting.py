@@ -22,12 +22,12 @@ from msgspec import structs
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.rules import Rules
 from fhirstore.errors import InvalidResource
+from fhirstore.fhir.times import Period
+from fhirstore.format.keyspace import RECEIPT, Event, Keyspace, ResourceKeys, parse_event
+from fhirstore.format.record import Record
 from fhirstore.history.records import Budget, Seen, currents_at, records_at
 from fhirstore.history.together import Looks, Stretch, after, at, torn
-from fhirstore.keyspace import RECEIPT, Event, Keyspace, ResourceKeys, parse_event
-from fhirstore.record import Record
-from fhirstore.resources import Version, version_of
-from fhirstore.times import Period
+from fhirstore.version import Version, version_of
 
 _Found = tuple[Event, ResourceKeys]
 

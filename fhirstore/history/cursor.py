@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from fhirstore import opaque
+from fhirstore import paging as opaque
 from fhirstore.errors import InvalidResource
 
 _PLACE = r"\A(?:[0-9]{13}(?:_[A-Za-z0-9._-]{1,250})?)?\Z"

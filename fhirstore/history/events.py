@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.rules import Context
+from fhirstore.format.keyspace import Keyspace
 from fhirstore.history.counting import Counting
 from fhirstore.history.cursor import EVENTS, EventsCursor, Outlook, decode, the_last
 from fhirstore.history.page import PAGE_BYTES, HistoryPage, HistoryQuery, safe_time
@@ -26,9 +27,8 @@ from fhirstore.history.remembered import RememberedHistories
 from fhirstore.history.search import place, time_of
 from fhirstore.history.together import Stretch, after, at
 from fhirstore.history.window import Window, newest, oldest
-from fhirstore.keyspace import Keyspace
-from fhirstore.opaque import encode
-from fhirstore.resources import Version
+from fhirstore.paging import encode
+from fhirstore.version import Version
 
 _ROUNDS = 20  # then the page is empty, and its `next` goes on: no request runs for ever
 

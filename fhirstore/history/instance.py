@@ -18,13 +18,13 @@ from fhirstore.commit.messages import Protocol
 from fhirstore.commit.reading import glance, look
 from fhirstore.commit.rules import Context, Rules
 from fhirstore.errors import NotFound
+from fhirstore.format.keyspace import ResourceKeys
+from fhirstore.format.record import Record
 from fhirstore.history.cursor import INSTANCE, InstanceCursor, decode
 from fhirstore.history.page import PAGE_BYTES, HistoryPage, HistoryQuery, safe_time
 from fhirstore.history.records import Budget, records_at
-from fhirstore.keyspace import ResourceKeys
-from fhirstore.opaque import encode
-from fhirstore.record import Record
-from fhirstore.resources import Version, version_of
+from fhirstore.paging import encode
+from fhirstore.version import Version, version_of
 
 _PROBES = 8
 _WORTH_KEEPING = 64 * 1024  # bytes: smaller versions that were probed are not read again

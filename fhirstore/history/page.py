@@ -19,8 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fhirstore.commit.rules import Context
-from fhirstore.resources import Version
-from fhirstore.times import Period
+from fhirstore.fhir.times import Period
+from fhirstore.version import Version
 
 DEFAULT_COUNT = 50
 MAX_COUNT = 250

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from fhirstore.batched import batched
 from fhirstore.commit.messages import Absent, Get, Protocol
 from fhirstore.commit.reading import ask, seen
 from fhirstore.commit.side_by_side import side_by_side
-from fhirstore.keyspace import ResourceKeys
-from fhirstore.record import Record, decode
-from fhirstore.slices import slices
+from fhirstore.format.keyspace import ResourceKeys
+from fhirstore.format.record import Record, decode
 
 IN_FLIGHT = 64
 _FIRST = 16  # as long as nobody knows how large the versions are
@@ -52,7 +52,7 @@ def currents_at(resources: Sequence[ResourceKeys]) -> Protocol[dict[str, Seen]]:
     Raises Unavailable, CorruptRecord.
     """
     records: dict[str, Seen] = {}
-    for batch in slices(resources, IN_FLIGHT):
+    for batch in batched(resources, IN_FLIGHT):
         replies = yield from ask(*(Get(keys.current) for keys in batch))
         found = yield from side_by_side([seen(keys, reply) for keys, reply in zip(batch, replies, strict=True)])
         records |= {
@@ -66,7 +66,7 @@ def currents_at(resources: Sequence[ResourceKeys]) -> Protocol[dict[str, Seen]]:
 def records_at(keys: Sequence[str]) -> Protocol[dict[str, Record]]:
     """The records that are there, by key, in the order of `keys`. Raises Unavailable, CorruptRecord."""
     records: dict[str, Record] = {}
-    for batch in slices(keys, IN_FLIGHT):
+    for batch in batched(keys, IN_FLIGHT):
         replies = yield from ask(*map(Get, batch))
         records |= {
             key: decode(reply.body, key)

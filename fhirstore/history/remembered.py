@@ -12,9 +12,9 @@ from typing import TypeVar
 import msgspec
 
 from fhirstore.commit.messages import Protocol
+from fhirstore.format.keyspace import Keyspace
 from fhirstore.history.cursor import Outlook
-from fhirstore.keyspace import Keyspace
-from fhirstore.sweep.run import read_watermark
+from fhirstore.history.watermark import read_watermark
 
 _WATERMARK_AGE = 60_000  # ms
 _Key = TypeVar("_Key")

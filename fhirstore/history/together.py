@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from fhirstore.commit.decision import decode_decision
+from fhirstore.batched import batched
 from fhirstore.commit.messages import Absent, Get, Protocol
 from fhirstore.commit.reading import ask
+from fhirstore.format.decision import decode_decision
+from fhirstore.format.keyspace import RECEIPT, Event, Keyspace
 from fhirstore.history.records import IN_FLIGHT, currents_at
-from fhirstore.keyspace import RECEIPT, Event, Keyspace
-from fhirstore.slices import slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def torn(keys: Keyspace, transactions: Mapping[str, int], looks: Looks, *, kept:
     missing: dict[str, list[tuple[str, str, int]]] = {}
     looked, unseen, later = map(_parts, (looks.looked, looks.unseen, looks.later))
     names = list(transactions)
-    for some in slices(names, IN_FLIGHT):
+    for some in batched(names, IN_FLIGHT):
         replies = yield from ask(*(Get(keys.transaction(tx)) for tx in some))
         for tx, reply in zip(some, replies, strict=True):
             if isinstance(reply, Absent):

@@ -7,9 +7,9 @@ from pathlib import Path
 from fhirstore.clock import Clock
 from fhirstore.errors import StoreMisconfigured
 from fhirstore.objects.base import ObjectStore
-from fhirstore.objects.embedded_compact import Compacted
-from fhirstore.objects.embedded_compact import compact as compact_directory
-from fhirstore.objects.s3_options import S3Options
+from fhirstore.objects.embedded.compact import Compacted
+from fhirstore.objects.embedded.compact import compact as compact_directory
+from fhirstore.objects.s3.options import S3Options
 
 __all__ = ["Compacted", "ObjectStore", "S3Options", "compact", "open_objects"]
 
@@ -32,11 +32,11 @@ async def open_objects(
         return MemoryStore(clock)
     scheme, separator, rest = location.partition(":")
     if scheme == "file" and rest:
-        from fhirstore.objects.embedded import EmbeddedStore  # noqa: PLC0415 - see the docstring
+        from fhirstore.objects.embedded.store import EmbeddedStore  # noqa: PLC0415 - see the docstring
 
         return await EmbeddedStore.open(Path(rest), create=create)
     if scheme == "s3" and separator:
-        from fhirstore.objects.s3 import S3Store  # noqa: PLC0415 - see the docstring
+        from fhirstore.objects.s3.store import S3Store  # noqa: PLC0415 - see the docstring
 
         return await S3Store.open(location, s3, clock=clock)
     forms = "memory:, file:DIR or s3://bucket/prefix"

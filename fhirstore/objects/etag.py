@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from fhirstore.digest import feed
+from fhirstore.format.digest import feed
 
 
 def etag_of(body: bytes) -> str:

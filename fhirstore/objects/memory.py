@@ -23,7 +23,7 @@ from fhirstore.objects.base import (
     StoredObject,
     Written,
 )
-from fhirstore.objects.body_streams import BytesStream
+from fhirstore.objects.embedded.body_streams import BytesStream
 from fhirstore.objects.etag import etag_of
 from fhirstore.objects.in_parallel import answered
 from fhirstore.objects.rising_clock import RisingClock

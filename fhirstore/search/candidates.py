@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from fhirstore.batched import batched
 from fhirstore.commit.attempt import NOTHING, Base
-from fhirstore.commit.dead_entries import dead_entries
 from fhirstore.commit.messages import Delete, Protocol
 from fhirstore.commit.reading import look
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import Contention
-from fhirstore.keyspace import Keyspace, ResourceKeys
+from fhirstore.format.keyspace import Keyspace, ResourceKeys
+from fhirstore.index.dead import dead_entries
 from fhirstore.search.criteria import Criteria
 from fhirstore.search.entries import AllOf, AnyOf, Candidate, Entries, Given, Source
-from fhirstore.slices import slices
 
 _AT_ONCE = 32
 _MOST_REMOVED = 1_000
@@ -63,7 +63,7 @@ class Candidates:
         type_ = self.criteria.type or ""
         matches: list[Match] = []
         dead: list[str] = []
-        for group in slices(some, _AT_ONCE):
+        for group in batched(some, _AT_ONCE):
             resources = [self.keys.resource(type_, one.id) for one in group]
             looks = yield from side_by_side([look(keys) for keys in resources])
             for one, keys, (base, _) in zip(group, resources, looks, strict=True):
@@ -71,7 +71,10 @@ class Candidates:
                     matches.append(Match(keys, base))
                 else:
                     self.others[keys.id] = None if base.shown is None else base.shown.op
-                dead += [keys.index_entry(old.name, old.version) for old in dead_entries(one.entries, base, type_)]
+                dead += [
+                    keys.index_entry(old.name, old.version)
+                    for old in dead_entries(one.entries, base.shown, version=base.version, type=type_)
+                ]
         if dead:
             yield (Delete(tuple(dead[:_MOST_REMOVED])),)
         return matches

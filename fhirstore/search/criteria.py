@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from fhirstore.definitions.ids import is_id
-from fhirstore.definitions.load import definitions
 from fhirstore.errors import InvalidResource, Unsupported
-from fhirstore.identifiers import identifiers
-from fhirstore.record import Record
+from fhirstore.fhir.definitions.ids import is_id
+from fhirstore.fhir.definitions.load import definitions
+from fhirstore.fhir.times import Period
+from fhirstore.format.record import Record
+from fhirstore.index.names import identifiers
 from fhirstore.search.query import parse_condition_query
 from fhirstore.search.span import spans
 from fhirstore.search.token import Token, split, token, unescaped
-from fhirstore.times import Period
 
 _KNOWN = ("_id", "_lastUpdated", "identifier")
 _MOST_VALUES = 1_000  # of all parameters together: each may cost a request to the store

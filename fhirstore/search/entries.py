@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol as Shape
 
+from fhirstore.batched import batched
 from fhirstore.commit.messages import List, Protocol
 from fhirstore.commit.repeating import listed
 from fhirstore.commit.side_by_side import side_by_side
-from fhirstore.keyspace import IndexEntry, Keyspace, parse_index_entry
+from fhirstore.format.keyspace import IndexEntry, Keyspace, parse_index_entry
 from fhirstore.objects.base import Listed
-from fhirstore.slices import slices
 
 _AT_ONCE = 32
 
@@ -129,7 +129,7 @@ class AnyOf:
 
     def _read_on(self) -> Protocol[None]:
         short = [name for name in self.names if name.short]
-        for some in slices(short, _AT_ONCE):
+        for some in batched(short, _AT_ONCE):
             yield from side_by_side([name.read_on() for name in some])
 
 

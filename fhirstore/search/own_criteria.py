@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fhirstore.errors import InvalidResource
-from fhirstore.identifiers import identifiers
+from fhirstore.index.names import identifiers
 from fhirstore.search.criteria import Criteria
 from fhirstore.search.token import Token
 

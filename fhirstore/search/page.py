@@ -17,20 +17,20 @@ import msgspec
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.rules import Context
 from fhirstore.errors import InvalidResource
+from fhirstore.fhir.times import Period
+from fhirstore.format.keyspace import Keyspace
 from fhirstore.history.cursor import LONGEST
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.page import DEFAULT_COUNT, MAX_COUNT, PAGE_BYTES, HistoryQuery
 from fhirstore.history.records import Budget
 from fhirstore.history.remembered import RememberedHistories
-from fhirstore.keyspace import Keyspace
-from fhirstore.opaque import decode, encode
-from fhirstore.resources import Version, version_of
+from fhirstore.paging import decode, encode
 from fhirstore.search.candidates import Match, candidates
 from fhirstore.search.criteria import Criteria
 from fhirstore.search.entries import place
 from fhirstore.search.recent import Recent
 from fhirstore.search.span import hull
-from fhirstore.times import Period
+from fhirstore.version import Version, version_of
 
 _ROUNDS = 4  # then the page is shorter than asked for
 _MOST_BEFORE = 8  # pages that a cursor leads back to

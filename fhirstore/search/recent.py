@@ -18,11 +18,11 @@ from fhirstore.commit.messages import Protocol
 from fhirstore.commit.reading import look
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import InvalidResource
+from fhirstore.format.keyspace import Event, Keyspace, ResourceKeys, parse_event
 from fhirstore.history.records import Budget, records_at
 from fhirstore.history.search import time_of
-from fhirstore.keyspace import Event, Keyspace, ResourceKeys, parse_event
-from fhirstore.resources import Version, version_of
 from fhirstore.search.criteria import Criteria
+from fhirstore.version import Version, version_of
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fhirstore.times import Period, period
+from fhirstore.fhir.times import Period, period
 
 _BEGIN, _END = 0, 10**13  # no `t` is outside
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fhirstore.identifiers import Identifier, system_hash, system_name, value_hash
+from fhirstore.index.names import Identifier, system_hash, system_name, value_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Token:
     any_system: bool = False
 
     def matches(self, identifier: Identifier) -> bool:
-        """Is it one of those? Compared as it is: identifiers are case-sensitive (see `fhirstore.identifiers`)."""
+        """Is it one of those? Compared as it is: identifiers are case-sensitive (see `fhirstore.index.names`)."""
         if self.value is not None and self.value != identifier.value:
             return False
         return self.any_system or self.system == identifier.system

@@ -15,11 +15,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from fhirstore import BundleEntry, TenantStore
-from server.call import FHIR_PATH, Call
 from server.content.representation import AS_STORED, wanted
-from server.outcome import issue_code
-from server.paths import Paths
-from server.refusal import Refused, RefusedEntry
+from server.http.call import FHIR_PATH, Call
+from server.http.outcome import issue_code
+from server.http.paths import Paths
+from server.http.refusal import Refused, RefusedEntry
 
 _KEPT = (b"host", b"prefer")
 

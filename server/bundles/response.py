@@ -18,16 +18,16 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from fhirstore import BundleResult, EntryResult, Version, instant
-from fhirstore.beside import beside_if
 from fhirstore.errors import Issue
-from server.answers import done_answer
-from server.call import Call
+from fhirstore.threads import offload_if
 from server.content.representation import AS_STORED
-from server.fields import etag
-from server.in_flight import SMALL, end_work, share_of
-from server.outcome import error_answer, operation_outcome
-from server.prefer import applied, returned
-from server.refusal import Refused
+from server.http.answers import done_answer
+from server.http.call import Call
+from server.http.fields import etag
+from server.http.in_flight import SMALL, end_work, share_of
+from server.http.outcome import error_answer, operation_outcome
+from server.http.prefer import applied, returned
+from server.http.refusal import Refused
 
 _encode = msgspec.json.Encoder().encode
 _FEW = 32  # entries whose answers are written in no time
@@ -38,7 +38,7 @@ async def bundle_response(call: Call, result: BundleResult) -> Response:
     """The answer to the Bundle that `call` brought."""
     end_work(call.scope)
     long = len(result.results) > _FEW or call.representation is not AS_STORED
-    pieces, wish = await beside_if(long, lambda: list(_bundle(call, result))), returned(call)
+    pieces, wish = await offload_if(long, lambda: list(_bundle(call, result))), returned(call)
     if (size := sum(map(len, pieces))) > SMALL:
         share_of(call.scope).owe(size)
     response: Response = PiecesResponse(pieces, AS_STORED.content_type)

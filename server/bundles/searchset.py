@@ -12,8 +12,8 @@ import msgspec
 
 from fhirstore import SearchPage
 from fhirstore.errors import Issue
-from server.call import Call
-from server.outcome import operation_outcome
+from server.http.call import Call
+from server.http.outcome import operation_outcome
 
 _encode = msgspec.json.Encoder().encode
 _NAME = re.compile(r"[A-Za-z0-9_:.-]{1,64}")

@@ -9,7 +9,7 @@ from rich.table import Table
 from fhirstore import FsckReport, TenantStore, Thoroughness
 from fhirstore import Progress as FsckProgress
 from server.commands.each_tenant import FAILED, for_each_tenant, print_json
-from server.progress_lines import ProgressLines
+from server.commands.progress_lines import ProgressLines
 from server.settings import Settings
 
 

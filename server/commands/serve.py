@@ -12,8 +12,8 @@ import uvicorn
 from fhirstore import __version__
 from fhirstore.errors import FhirStoreError, UnsafeStore
 from fhirstore.objects.probe import probe, render
-from server.call import FHIR_PATH
-from server.hosts import repeats_any_host
+from server.access.hosts import repeats_any_host
+from server.http.call import FHIR_PATH
 from server.process.deployment import open_store
 from server.process.ending import Workers, end_quietly_on_sigterm
 from server.process.http_server import http_config

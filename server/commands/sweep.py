@@ -7,7 +7,7 @@ from rich.table import Table
 
 from fhirstore import SweepReport, TenantStore
 from server.commands.each_tenant import FAILED, for_each_tenant, print_json
-from server.http_dates import http_date
+from server.http.http_dates import http_date
 from server.settings import Settings
 
 

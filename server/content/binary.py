@@ -23,17 +23,17 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from fhirstore import Version
-from fhirstore.beside import LARGE, beside_if
 from fhirstore.errors import InvalidResource
-from server.call import Call
+from fhirstore.threads import LARGE, offload_if
 from server.content.body import as_json, raw_body, resource_body
 from server.content.forms import without_mark
 from server.content.media import FHIR_JSON, FHIR_XML, Range, negotiate, ranges
 from server.content.representation import AS_STORED
-from server.fields import etag, parameters
-from server.http_dates import last_modified
-from server.in_flight import SMALL, share_of
-from server.refusal import Refused
+from server.http.call import Call
+from server.http.fields import etag, parameters
+from server.http.http_dates import last_modified
+from server.http.in_flight import SMALL, share_of
+from server.http.refusal import Refused
 
 SECURITY_CONTEXT = "X-Security-Context"
 
@@ -195,13 +195,13 @@ async def written(call: Call) -> bytes:
     name = parameters(content_type)[0].lower()
     context, body = _context(call), await raw_body(call)
     large = len(body) > LARGE
-    if (name in _FHIR or name in _GENERIC) and await beside_if(large, _is_binary, body, name):
+    if (name in _FHIR or name in _GENERIC) and await offload_if(large, _is_binary, body, name):
         if context is not None:
             raise InvalidResource(
                 f"{SECURITY_CONTEXT} goes with raw content; a Binary resource has its securityContext"
             )
         return await as_json(call, body)
-    return await beside_if(large, from_native, body, content_type, id=call.parameters.get("id"), context=context)
+    return await offload_if(large, from_native, body, content_type, id=call.parameters.get("id"), context=context)
 
 
 def from_native(body: bytes, content_type: str, *, id: str | None = None, context: str | None = None) -> bytes:

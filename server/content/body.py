@@ -9,16 +9,16 @@ from io import BytesIO
 
 from starlette.requests import ClientDisconnect
 
-from fhirstore.beside import LARGE, beside_if, in_thread
 from fhirstore.errors import ContentTooLarge, InvalidResource
 from fhirstore.search.query import parse_query
-from server.call import Call
+from fhirstore.threads import LARGE, in_thread, offload_if
 from server.content.forms import from_xml
 from server.content.inflate import Inflater, TooMuch, inflater
 from server.content.media import MediaType, announced, is_utf8
-from server.fields import parameters
-from server.in_flight import SMALL, share_of
-from server.refusal import Refused
+from server.http.call import Call
+from server.http.fields import parameters
+from server.http.in_flight import SMALL, share_of
+from server.http.refusal import Refused
 
 _PLAIN = frozenset(
     {b"application/fhir+json", b"application/json", b"application/fhir+json; charset=utf-8", b"text/json"}
@@ -41,7 +41,7 @@ async def as_json(call: Call, body: bytes) -> bytes:
     """A resource's bytes, of the form that the Content-Type announces, as JSON. Raises as `resource_body`."""
     if call.headers.get(b"content-type", b"") in _PLAIN or not _announced(call).xml:
         return body
-    return await beside_if(len(body) > LARGE, from_xml, body, call.release)
+    return await offload_if(len(body) > LARGE, from_xml, body, call.release)
 
 
 def _announced(call: Call) -> MediaType:

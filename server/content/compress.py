@@ -16,7 +16,7 @@ from typing import Protocol
 import brotli
 from starlette.types import Message, Send
 
-from server.fields import listed, parameters, quality
+from server.http.fields import listed, parameters, quality
 
 _WORTH_IT = 1024  # bytes; what fits into one packet anyway gains nothing
 _GZIP_LEVEL = 5

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fhirstore import json
-from fhirstore.definitions.load import definitions
 from fhirstore.errors import InvalidResource
-from fhirstore.pretty import indented as indented_json
-from fhirstore.subset import check
-from fhirstore.subset import subset as subset_of
-from fhirstore.xml import read, write, write_page
-from server.refusal import Refused
+from fhirstore.fhir import json
+from fhirstore.fhir.definitions.load import definitions
+from fhirstore.fhir.pretty import indented as indented_json
+from fhirstore.fhir.subset import check
+from fhirstore.fhir.subset import subset as subset_of
+from fhirstore.fhir.xml import read, write, write_page
+from server.http.refusal import Refused
 
 _DEPTH_OF_A_PAGE = 8  # levels above a resource: Bundle, entry and its place, twice in the answer to a batch
 

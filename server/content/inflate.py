@@ -11,7 +11,7 @@ from typing import Protocol
 import brotli
 
 from fhirstore.errors import MalformedContent
-from server.refusal import Refused
+from server.http.refusal import Refused
 
 CODINGS = ("gzip", "deflate", "br")
 _STEP = 64 * 1024  # bytes that one call may give

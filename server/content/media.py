@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from server.fields import listed, parameters, quality
+from server.http.fields import listed, parameters, quality
 
 FHIR_JSON = "application/fhir+json"
 FHIR_XML = "application/fhir+xml"

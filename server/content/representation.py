@@ -14,7 +14,7 @@ from fhirstore.errors import InvalidResource
 from fhirstore.search.query import each_once, parse_query
 from server.content.forms import check_subset, indented, page_to_xml, subset, to_xml
 from server.content.media import FHIR_JSON, FHIR_XML, MediaType, named, negotiate
-from server.refusal import Refused
+from server.http.refusal import Refused
 
 PARAMETERS = ("_format", "_pretty", "_summary", "_elements")
 _FORMS = f"This server speaks {FHIR_JSON} and {FHIR_XML}"

@@ -7,10 +7,10 @@ from starlette.responses import Response
 from fhirstore import BundleOptions
 from server.bundles.reads import Answers
 from server.bundles.response import bundle_response
-from server.call import Call
 from server.content.body import resource_body
-from server.parameters import refuse_unknown
-from server.preconditions import idempotency_key
+from server.http.call import Call
+from server.http.parameters import refuse_unknown
+from server.http.preconditions import idempotency_key
 
 
 async def bundle(call: Call) -> Response:

@@ -8,11 +8,11 @@ import msgspec
 from starlette.responses import Response
 
 from fhirstore.errors import InvalidResource
-from server.answers import not_modified, resource_answer
-from server.call import Call
-from server.capabilities import MODES, Capabilities
-from server.parameters import refuse_unknown
-from server.preconditions import has_tag
+from server.documents.capabilities import MODES, Capabilities
+from server.http.answers import not_modified, resource_answer
+from server.http.call import Call
+from server.http.parameters import refuse_unknown
+from server.http.preconditions import has_tag
 
 
 async def capabilities(call: Call) -> Response:

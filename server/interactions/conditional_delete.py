@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from server.call import Call
-from server.criteria import url_criteria
+from server.http.call import Call
+from server.http.criteria import url_criteria
+from server.http.preconditions import if_match, if_none_match
 from server.interactions.delete import deleted
-from server.preconditions import if_match, if_none_match
 
 
 async def conditional_delete(call: Call) -> Response:

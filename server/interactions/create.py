@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from server.answers import stored
-from server.call import Call
 from server.content.binary import written
-from server.criteria import header_criteria, url_criteria
-from server.preconditions import idempotency_key
-from server.refusal import Refused
+from server.http.answers import stored
+from server.http.call import Call
+from server.http.criteria import header_criteria, url_criteria
+from server.http.preconditions import idempotency_key
+from server.http.refusal import Refused
 
 
 async def create(call: Call) -> Response:

@@ -6,13 +6,13 @@ from starlette.responses import Response
 
 from fhirstore import Version
 from fhirstore.errors import Issue
-from server.answers import resource_answer
-from server.call import Call
-from server.fields import etag
-from server.outcome import operation_outcome
-from server.parameters import refuse_unknown
-from server.preconditions import if_match, if_none_match
-from server.prefer import applied, returned
+from server.http.answers import resource_answer
+from server.http.call import Call
+from server.http.fields import etag
+from server.http.outcome import operation_outcome
+from server.http.parameters import refuse_unknown
+from server.http.preconditions import if_match, if_none_match
+from server.http.prefer import applied, returned
 
 
 async def delete(call: Call) -> Response:

@@ -13,13 +13,13 @@ import msgspec
 from starlette.responses import Response
 
 from fhirstore import HistoryPage, Version, instant
-from fhirstore.beside import LARGE, beside_if
-from server.answers import page_answer
-from server.call import Call
+from fhirstore.threads import LARGE, offload_if
 from server.content.representation import AS_STORED
-from server.fields import etag
-from server.paging import PageRequest, linked, page_request
-from server.prefer import applied, handling
+from server.http.answers import page_answer
+from server.http.call import Call
+from server.http.fields import etag
+from server.http.paging import PageRequest, linked, page_request
+from server.http.prefer import applied, handling
 
 _encode = msgspec.json.Encoder().encode
 
@@ -59,7 +59,7 @@ async def _bundle(call: Call, asked: PageRequest, page: HistoryPage, url: str) -
     if page.versions:
         body.append(b',"entry":[')
         long = call.representation is not AS_STORED and sum(len(each.content) for each in page.versions) > LARGE
-        body += await beside_if(long, lambda: list(_entries(call, page.versions)))
+        body += await offload_if(long, lambda: list(_entries(call, page.versions)))
         body.append(b"]")
     body.append(b"}")
     answer = linked(await page_answer(call, b"".join(body)), links)

@@ -12,16 +12,16 @@ from collections.abc import Callable
 from starlette.responses import Response
 
 from fhirstore import FhirPathPatch, JsonPatch, MergePatch, Patch
-from fhirstore.beside import LARGE, beside_if
-from server.answers import stored
-from server.call import Call
+from fhirstore.threads import LARGE, offload_if
 from server.content.body import raw_body, resource_body
 from server.content.forms import without_mark
-from server.contract import PATCH_FORMATS
-from server.fields import parameters
-from server.parameters import refuse_unknown
-from server.preconditions import if_match, if_none_match
-from server.refusal import Refused
+from server.documents.contract import PATCH_FORMATS
+from server.http.answers import stored
+from server.http.call import Call
+from server.http.fields import parameters
+from server.http.parameters import refuse_unknown
+from server.http.preconditions import if_match, if_none_match
+from server.http.refusal import Refused
 
 
 async def patch(call: Call) -> Response:
@@ -63,7 +63,7 @@ async def patch_body(call: Call) -> Patch:
 
 
 async def _read(parse: Callable[[bytes], Patch], body: bytes) -> Patch:
-    return await beside_if(len(body) > LARGE, parse, body)
+    return await offload_if(len(body) > LARGE, parse, body)
 
 
 def _told_by_content(body: bytes) -> Patch:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from server.answers import shown
-from server.call import Call
 from server.content.binary import make_room
-from server.parameters import refuse_unknown
+from server.http.answers import shown
+from server.http.call import Call
+from server.http.parameters import refuse_unknown
 
 
 async def read(call: Call) -> Response:

@@ -14,16 +14,16 @@ from msgspec import structs
 from starlette.responses import Response
 
 from fhirstore import SearchPage
-from fhirstore.beside import LARGE, beside_if
 from fhirstore.search.query import each_once
-from server.answers import page_answer
+from fhirstore.threads import LARGE, offload_if
 from server.bundles.searchset import searchset
-from server.call import Call
 from server.content.body import form_body
 from server.content.representation import AS_STORED, PARAMETERS, wanted_by
-from server.paging import CURSOR, count_of, linked, page_url
-from server.prefer import applied, handling, is_lenient
-from server.search_parameters import Pairs, refuse_unheard
+from server.http.answers import page_answer
+from server.http.call import Call
+from server.http.paging import CURSOR, count_of, linked, page_url
+from server.http.prefer import applied, handling, is_lenient
+from server.http.search_parameters import Pairs, refuse_unheard
 
 _CONTROLS = ("_count", CURSOR, *PARAMETERS)
 
@@ -85,7 +85,7 @@ async def _search(call: Call, type_: str | None, pairs: Pairs) -> Response:
         if cursor is not None:
             links[relation] = page_url(url, used, cursor)
     long = call.representation is not AS_STORED and sum(len(match.content) for match in page.matches) > LARGE
-    content = await beside_if(long, searchset, call, page, links)
+    content = await offload_if(long, searchset, call, page, links)
     return applied(linked(await page_answer(call, content), links), "handling", handling(call))
 
 

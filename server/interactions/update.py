@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from server.answers import stored
-from server.call import Call
 from server.content.binary import written
-from server.parameters import refuse_unknown
-from server.preconditions import if_match, if_none_match
+from server.http.answers import stored
+from server.http.call import Call
+from server.http.parameters import refuse_unknown
+from server.http.preconditions import if_match, if_none_match
 
 
 async def update(call: Call) -> Response:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from fhirstore.errors import Issue
-from server.answers import resource_answer
-from server.call import Call
-from server.outcome import operation_outcome
-from server.parameters import refuse_unknown
-from server.refusal import Refused
+from server.http.answers import resource_answer
+from server.http.call import Call
+from server.http.outcome import operation_outcome
+from server.http.parameters import refuse_unknown
+from server.http.refusal import Refused
 
 
 async def purge(call: Call) -> Response:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from fhirstore import ValidateRequest
-from server.answers import resource_answer
-from server.call import Call
 from server.content.body import as_json, raw_body, resource_body
-from server.outcome import operation_outcome
-from server.parameters import refuse_unknown
+from server.http.answers import resource_answer
+from server.http.call import Call
+from server.http.outcome import operation_outcome
+from server.http.parameters import refuse_unknown
 
 
 async def validate(call: Call) -> Response:

@@ -16,7 +16,7 @@ from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from server.in_flight import HOLDER, SMALL, InFlight, Share
+from server.http.in_flight import HOLDER, SMALL, InFlight, Share
 from server.process.connections import Connections, Phase
 from server.process.exchange import Exchange
 from server.process.http_parser import BoundedHeadProtocol, closing_answer
@@ -28,7 +28,7 @@ _TIMEOUT = closing_answer(HTTPStatus.REQUEST_TIMEOUT, code="timeout", text="The 
 class Connection(BoundedHeadProtocol):
     """Parses requests, runs the app on one after another, cancels it where the client is gone.
 
-    It holds for the app what the request under way has of the bytes in flight (`server.in_flight.Holder`).
+    It holds for the app what the request under way has of the bytes in flight (`server.http.in_flight.Holder`).
     """
 
     share: Share | None = None

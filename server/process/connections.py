@@ -18,7 +18,7 @@ from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from server.in_flight import InFlight
+from server.http.in_flight import InFlight
 from server.process.http_parser import closing_answer
 
 if TYPE_CHECKING:

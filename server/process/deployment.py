@@ -16,9 +16,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhirstore import FhirStore
 from fhirstore.errors import FhirStoreError
+from server.access.hosts import for_listener
 from server.app import create_app
-from server.hosts import for_listener
-from server.in_flight import InFlight
+from server.http.in_flight import InFlight
 from server.process.connections import Connections
 from server.process.ending import ANSWERED_IN, SETTLED_IN, end_in_time, end_now
 from server.settings import Settings, from_environment

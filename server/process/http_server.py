@@ -30,8 +30,8 @@ def http_config(app: str | ASGIApp, *, factory: bool = False, workers: int = 1) 
         access_log=False,
         log_level="warning",
         server_header=False,
-        date_header=False,  # uvicorn's is up to a second old: the app says it, see server/response_headers.py
-        proxy_headers=False,  # `server.forwarded` reads them, where FHIRSTORE_TRUSTED_PROXIES says so
+        date_header=False,  # uvicorn's is up to a second old: the app says it, see server/http/response_headers.py
+        proxy_headers=False,  # `server.access.forwarded` reads them, where FHIRSTORE_TRUSTED_PROXIES says so
         workers=workers,
         backlog=backlog(),
         timeout_graceful_shutdown=math.ceil(ANSWERED_IN) + 1,  # `Connections` ends what is under way before that

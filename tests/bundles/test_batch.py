@@ -10,7 +10,7 @@ from fhirstore import BundleOptions
 from fhirstore.bundles.batch import run_batch
 from fhirstore.bundles.entries import Entry, parse_entries
 from fhirstore.bundles.results import Result
-from fhirstore.definitions.load import definitions
+from fhirstore.fhir.definitions.load import definitions
 from server.settings import Settings
 from tests.bundles.asking import binary, entry, issue, patient, send, statuses
 from tests.server.serving import FHIR_JSON, Served, serving

@@ -8,8 +8,8 @@ import pytest
 
 from fhirstore import BundleEntry, BundleOptions, FhirStore
 from fhirstore.bundles.side_by_side import side_by_side
-from fhirstore.objects.counted import CountedStore
 from fhirstore.objects.memory import MemoryStore
+from fhirstore.objects.wrappers.counted import CountedStore
 from server.settings import BadSetting, Settings, from_environment
 from tests.bundles.asking import entry, issue, patient, send, statuses
 from tests.server.serving import FHIR_JSON, Served, serving

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fhirstore.bundles.entries import Entry, entries_of, parse_entries
-from fhirstore.definitions.load import definitions
 from fhirstore.errors import ContentTooLarge, FhirError, InvalidResource, UnknownType, Unsupported
+from fhirstore.fhir.definitions.load import definitions
 
 TYPES = definitions().resources
 

@@ -8,8 +8,8 @@ import pytest
 
 from fhirstore.bundles.entries import parse_entries
 from fhirstore.bundles.envelope import checked
-from fhirstore.definitions.load import definitions
-from fhirstore.validation import Validator
+from fhirstore.fhir.definitions.load import definitions
+from fhirstore.fhir.validation import Validator
 from server.settings import Settings
 from tests.bundles.asking import entry, issue, patient, send, statuses
 from tests.server.serving import FHIR_JSON, Served, serving

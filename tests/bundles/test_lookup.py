@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fhirstore.bundles.lookup import Found, look_up
 from fhirstore.bundles.options import BundleOptions
-from fhirstore.keyspace import Keyspace
+from fhirstore.format.keyspace import Keyspace
 from fhirstore.objects.base import Page
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.tenancy import Place
 from tests.commit.writing import run
-from tests.identity.carrying import carrying
+from tests.interactions.carrying import carrying
 
 SPACE = Keyspace("")
 

@@ -6,8 +6,8 @@ import pytest
 
 from fhirstore.bundles.entries import Entry, parse_entries
 from fhirstore.bundles.order import phases, refuse_overlaps, refuse_same_full_urls, target
-from fhirstore.definitions.load import definitions
 from fhirstore.errors import InvalidResource
+from fhirstore.fhir.definitions.load import definitions
 
 TYPES = definitions().resources
 

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from fhirstore.bundles.references import Target, base_of, find_links, rewrite
-from fhirstore.definitions.load import definitions
-from fhirstore.json import JsonObject, encode, parse
+from fhirstore.fhir.definitions.load import definitions
+from fhirstore.fhir.json import JsonObject, encode, parse
 
 URN = "urn:uuid:05efabf0-4be2-4561-91ce-51548425acb9"
 OID = "urn:oid:1.2.3.4"

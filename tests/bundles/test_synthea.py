@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server.load import load
-from server.load.order import in_turns
-from server.load.reading import find_files
+from server.commands.load import load
+from server.commands.load.order import in_turns
+from server.commands.load.reading import find_files
 from tests.server.processes import served
 
 SYNTHEA = Path(__file__).parent.parent / "data" / "synthea"

@@ -8,8 +8,8 @@ import random
 import pytest
 
 from fhirstore.objects.base import Condition, Written
-from fhirstore.objects.faulty import FaultRates, FaultyStore
 from fhirstore.objects.memory import MemoryStore
+from fhirstore.objects.wrappers.faulty import FaultRates, FaultyStore
 from tests.bundles.asking import binary, entry, issue, patient, send, statuses
 from tests.server.serving import FHIR_JSON, Served, serving
 

@@ -9,7 +9,7 @@ from fhirstore.commit.messages import Batch, Protocol, Put, Replies
 from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Outcome
 from fhirstore.commit.transaction import Part, Transacted, transact
-from fhirstore.keyspace import Keyspace, ResourceKeys
+from fhirstore.format.keyspace import Keyspace, ResourceKeys
 from fhirstore.objects.base import ObjectStore
 
 Wanted = Sequence[tuple[ResourceKeys, Decide]]

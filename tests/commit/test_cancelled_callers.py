@@ -10,7 +10,7 @@ import pytest
 
 from fhirstore.errors import NotFound
 from fhirstore.objects.base import ObjectStore, PutAnswer, PutRequest, StoredObject, Written
-from fhirstore.objects.embedded import EmbeddedStore
+from fhirstore.objects.embedded.store import EmbeddedStore
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.store import FhirStore
 from fhirstore.tenancy import PrefixTenancy

@@ -23,12 +23,12 @@ from fhirstore.errors import (
     StoreBusy,
     WriteOutcomeUnknown,
 )
+from fhirstore.format.record import decode
 from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryQuery
 from fhirstore.objects.base import Condition, Written
 from fhirstore.objects.memory import MemoryStore
-from fhirstore.objects.metered import MeteredStore
-from fhirstore.record import decode
+from fhirstore.objects.wrappers.metered import MeteredStore
 from server.settings import Settings
 from tests.commit.hurried import HandClock, hurried, hurry
 from tests.commit.writing import KEYS, context, die_before, increment, once, run

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 import pytest
 from msgspec.structs import replace
 
-from fhirstore.commit.decision import decode_decision
 from fhirstore.commit.drive import drive
 from fhirstore.commit.purge import purge
 from fhirstore.commit.reading import read, vread
@@ -25,13 +24,14 @@ from fhirstore.errors import (
     VersionConflict,
     WriteWindowClosed,
 )
-from fhirstore.keyspace import Keyspace, ResourceKeys
+from fhirstore.format.decision import decode_decision
+from fhirstore.format.keyspace import Keyspace, ResourceKeys
+from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import Condition, PutAnswer, PutRequest, StoredObject, Written
 from fhirstore.objects.in_parallel import put_each
 from fhirstore.objects.memory import MemoryStore
-from fhirstore.objects.metered import MeteredStore
-from fhirstore.record import Record, decode
-from fhirstore.sweep.run import sweep
+from fhirstore.objects.wrappers.metered import MeteredStore
+from fhirstore.upkeep.sweep.run import sweep
 from tests.commit.bundling import committed, die_before_record, finished
 from tests.commit.hurried import HandClock, hurried, hurry
 from tests.commit.writing import context, increment

@@ -13,11 +13,11 @@ from fhirstore.commit.rules import Rules
 from fhirstore.commit.transaction import Part
 from fhirstore.engine import Engine
 from fhirstore.errors import VersionConflict
-from fhirstore.keyspace import ResourceKeys
+from fhirstore.format.keyspace import ResourceKeys
+from fhirstore.format.record import decode
 from fhirstore.objects.base import PutAnswer, PutRequest, StoredObject
 from fhirstore.objects.memory import MemoryStore
-from fhirstore.objects.metered import MeteredStore
-from fhirstore.record import decode
+from fhirstore.objects.wrappers.metered import MeteredStore
 from fhirstore.tenancy import Place, PrefixTenancy
 from tests.commit.writing import increment
 

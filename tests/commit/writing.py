@@ -9,9 +9,9 @@ from fhirstore.commit.rules import Context, Rules
 from fhirstore.commit.single import Decide, Draft, Outcome, write
 from fhirstore.commit.stages import in_stages
 from fhirstore.errors import VersionConflict
-from fhirstore.keyspace import Keyspace, ResourceKeys
+from fhirstore.format.keyspace import Keyspace, ResourceKeys
+from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import ObjectStore
-from fhirstore.record import Record, decode
 
 KEYS = Keyspace("").resource("Basic", "counter")
 

@@ -13,10 +13,10 @@ from fhirstore.history.page import PAGE_BYTES, HistoryPage, HistoryQuery
 from fhirstore.history.remembered import RememberedHistories
 from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.memory import MemoryStore
-from fhirstore.objects.metered import MeteredStore
-from fhirstore.resources import Version
+from fhirstore.objects.wrappers.metered import MeteredStore
+from fhirstore.version import Version
 from tests.commit.hurried import HandClock, hurry
-from tests.sweep.attempts import KEYS, die, put
+from tests.upkeep.sweep.attempts import KEYS, die, put
 
 ALL = HistoryQuery()
 Name = tuple[str, str, int]

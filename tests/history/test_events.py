@@ -10,14 +10,14 @@ import pytest
 from fhirstore.commit.drive import drive
 from fhirstore.commit.purge import purge
 from fhirstore.errors import InvalidResource
+from fhirstore.format.keyspace import Keyspace
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.page import HistoryQuery
 from fhirstore.history.remembered import RememberedHistories
-from fhirstore.keyspace import Keyspace
-from fhirstore.sweep.run import sweep
+from fhirstore.upkeep.sweep.run import sweep
 from tests.commit.hurried import hurry
 from tests.history.reading import Histories, Name, World, names
-from tests.sweep.attempts import KEYS, SETTLED, context
+from tests.upkeep.sweep.attempts import KEYS, SETTLED, context
 
 
 async def test_a_first_page_of_new_resources_costs_one_list_and_one_get_each() -> None:

@@ -6,11 +6,11 @@ import pytest
 
 from fhirstore.commit.purge import purge
 from fhirstore.errors import InvalidResource, NotFound
+from fhirstore.fhir.times import Period
 from fhirstore.history.page import HistoryQuery
-from fhirstore.times import Period
 from tests.commit.hurried import hurry
 from tests.history.reading import World, names
-from tests.sweep.attempts import KEYS, context
+from tests.upkeep.sweep.attempts import KEYS, context
 
 
 async def test_it_costs_one_get_per_version_in_two_round_trips() -> None:

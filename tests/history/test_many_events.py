@@ -13,16 +13,16 @@ from conformance.s3servers import S3Server
 from fhirstore.clock import SystemIds
 from fhirstore.commit.drive import drive
 from fhirstore.commit.rules import Context, Rules
+from fhirstore.format.keyspace import Keyspace
+from fhirstore.format.record import Record
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.history.remembered import RememberedHistories
-from fhirstore.keyspace import Keyspace
 from fhirstore.objects.base import ObjectStore
-from fhirstore.objects.embedded import EmbeddedStore
-from fhirstore.objects.metered import Measurement, MeteredStore
-from fhirstore.objects.s3 import S3Store
-from fhirstore.objects.s3_options import S3Options
-from fhirstore.record import Record
+from fhirstore.objects.embedded.store import EmbeddedStore
+from fhirstore.objects.s3.options import S3Options
+from fhirstore.objects.s3.store import S3Store
+from fhirstore.objects.wrappers.metered import Measurement, MeteredStore
 from tests.history.distributions import MANY, NOW, bursts, steady
 
 KEYS = Keyspace("t/")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fhirstore.fhir.times import Period
 from fhirstore.history.page import HistoryQuery
-from fhirstore.times import Period
 from tests.history.reading import Name, World
 
 IDS = [("Basic", "a"), ("Basic", "b"), ("Patient", "a")]

@@ -16,7 +16,7 @@ from fhirstore.commit.stages import in_stages
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from tests.history.interleaving import Running
 from tests.history.reading import Name, World, names
-from tests.sweep.attempts import KEYS, basic
+from tests.upkeep.sweep.attempts import KEYS, basic
 
 IDS = ["a", "b", "c"]
 STEPS = st.lists(st.tuples(st.integers(0, 15), st.integers(0, 6), st.integers(0, 400)), min_size=60, max_size=240)

@@ -13,11 +13,11 @@ import pytest
 
 from fhirstore.errors import ObjectError, OutcomeUnknown, StoreFull
 from fhirstore.objects.base import IF_ABSENT, ObjectStore
-from fhirstore.objects.embedded import EmbeddedStore
+from fhirstore.objects.embedded.store import EmbeddedStore
 from fhirstore.objects.fullness import why_os, why_sqlite
-from fhirstore.objects.s3 import S3Store
-from fhirstore.objects.s3_options import S3Options
-from tests.objects.scripted_http import Asked, ScriptedServer, Told, error
+from fhirstore.objects.s3.options import S3Options
+from fhirstore.objects.s3.store import S3Store
+from tests.objects.s3.scripted_http import Asked, ScriptedServer, Told, error
 
 MIB = 1024 * 1024
 

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from fhirstore.errors import ObjectNotFound, PreconditionFailed
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, ObjectStore
-from fhirstore.objects.embedded import EmbeddedStore
+from fhirstore.objects.embedded.store import EmbeddedStore
 from fhirstore.objects.memory import MemoryStore
 from tests.objects.store_under_test import chunks_of
 

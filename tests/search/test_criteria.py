@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fhirstore.errors import FhirError, InvalidResource, Unsupported
-from fhirstore.record import Record
+from fhirstore.fhir.times import period
+from fhirstore.format.record import Record
 from fhirstore.search.criteria import Criteria, for_creation, parse_condition, parse_criteria
-from fhirstore.times import period
 
 NOW = period("2024-06-01T00:00:00Z").start
 

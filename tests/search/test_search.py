@@ -10,7 +10,7 @@ from conformance.s3servers import S3Server
 from fhirstore import FhirStore, S3Options, TenantStore
 from fhirstore.errors import InvalidResource, UnknownType, Unsupported
 from fhirstore.objects.memory import MemoryStore
-from fhirstore.objects.metered import MeteredStore
+from fhirstore.objects.wrappers.metered import MeteredStore
 from fhirstore.search.page import SearchPage
 from fhirstore.tenancy import PrefixTenancy
 

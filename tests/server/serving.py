@@ -11,7 +11,7 @@ import httpx
 from fhirstore import FhirStore
 from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.memory import MemoryStore
-from fhirstore.objects.metered import MeteredStore
+from fhirstore.objects.wrappers.metered import MeteredStore
 from fhirstore.tenancy import PrefixTenancy
 from server.app import create_app
 from server.settings import Settings

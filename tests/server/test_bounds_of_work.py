@@ -8,7 +8,7 @@ import json
 import pytest
 
 from conformance.abuse import bodies
-from fhirstore.validation import operation
+from fhirstore.fhir.validation import operation
 from tests.server.serving import FHIR_JSON, Served
 
 FHIR_XML = {"Content-Type": "application/fhir+xml"}

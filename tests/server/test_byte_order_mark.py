@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fhirstore.json import BYTE_ORDER_MARK
+from fhirstore.fhir.json import BYTE_ORDER_MARK
 from tests.server.serving import FHIR_JSON, Served
 
 PATIENT = b'{"resourceType":"Patient","id":"p","active":true,"name":[{"family":"\\u00e9"}]}'

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from fhirstore import json
-from fhirstore.definitions.load import definitions
-from fhirstore.validation import Validator
-from server.capabilities import MODES, Capabilities
-from server.contract import Contract
+from fhirstore.fhir import json
+from fhirstore.fhir.definitions.load import definitions
+from fhirstore.fhir.validation import Validator
+from server.documents.capabilities import MODES, Capabilities
+from server.documents.contract import Contract
 from server.routes import TABLE
 from server.settings import Settings
 from tests.server.serving import Served, serving

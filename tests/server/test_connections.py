@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from fhirstore.objects.memory import MemoryStore
-from server.in_flight import Crowded, InFlight, Share
+from server.http.in_flight import Crowded, InFlight, Share
 from server.process.connections import most_connections
 from server.settings import BadSetting, Settings, from_environment
 from tests.server.listening import HeldStore, Listening, listening, until

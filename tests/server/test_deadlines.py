@@ -10,11 +10,11 @@ import pytest
 from starlette.types import Message, Scope
 
 from fhirstore import FhirStore
-from fhirstore.objects.faulty import FaultRates, FaultyStore
 from fhirstore.objects.memory import MemoryStore
+from fhirstore.objects.wrappers.faulty import FaultRates, FaultyStore
 from fhirstore.tenancy import PrefixTenancy
 from server.app import create_app
-from server.deadlines import Deadlines
+from server.http.deadlines import Deadlines
 from server.settings import BadSetting, Settings, from_environment
 from tests.server.serving import FHIR_JSON, Served, serving
 

@@ -11,9 +11,9 @@ import pytest
 
 from fhirstore.errors import Unavailable, WriteOutcomeUnknown
 from fhirstore.objects.base import StoredObject
-from fhirstore.objects.faulty import FaultRates, FaultyStore
 from fhirstore.objects.memory import MemoryStore
-from server.failure_log import INTERVAL, Asked, FailureLog
+from fhirstore.objects.wrappers.faulty import FaultRates, FaultyStore
+from server.http.failure_log import INTERVAL, Asked, FailureLog
 from server.settings import Settings
 from tests.server.serving import FHIR_JSON, serving
 

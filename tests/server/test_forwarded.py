@@ -11,8 +11,8 @@ from starlette.types import Receive, Scope, Send
 from fhirstore import FhirStore
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.tenancy import PrefixTenancy
+from server.access.forwarded import ForwardedRequests
 from server.app import create_app
-from server.forwarded import ForwardedRequests
 from server.settings import BadSetting, Settings, from_environment
 
 _PROXY = "10.1.2.3"

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fhirstore.objects.embedded import EmbeddedStore
+from fhirstore.objects.embedded.store import EmbeddedStore
 from tests.server.processes import ServeProcess
 from tests.server.serving import FHIR_JSON, Served, serving
 

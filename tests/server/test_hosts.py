@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from fhirstore.errors import NotFound
-from server.hosts import for_listener, repeats_any_host
+from server.access.hosts import for_listener, repeats_any_host
 from server.settings import Settings, from_environment
 from tests.server.processes import served
 from tests.server.serving import FHIR_JSON, serving

@@ -21,9 +21,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fhirstore.clock import SystemIds
-from server.load import LoadSummary, Progress, Retries, load, run_load
-from server.load.reading import Reader, Resource, Skipped, Unreadable, find_files
-from server.load.sending import seconds_asked
+from server.commands.load import LoadSummary, Progress, Retries, load, run_load
+from server.commands.load.reading import Reader, Resource, Skipped, Unreadable, find_files
+from server.commands.load.sending import seconds_asked
 
 SWIFT = Retries(attempts=4, first=0.001, longest=0.01, patience=0.01)
 

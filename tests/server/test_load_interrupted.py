@@ -20,8 +20,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from server.load import LoadSummary, load
-from server.load.interruption import Interruption
+from server.commands.load import LoadSummary, load
+from server.commands.load.interruption import Interruption
 
 _PATIENCE = 60.0  # seconds for a process on a busy machine
 

@@ -14,8 +14,8 @@ from fhirstore.objects.base import StoredObject
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.tenancy import PrefixTenancy
 from server.app import create_app
-from server.outcome import STATUS, error_answer, operation_outcome, status_of
-from server.refusal import Refused
+from server.http.outcome import STATUS, error_answer, operation_outcome, status_of
+from server.http.refusal import Refused
 from tests.server.serving import FHIR_JSON, Served, serving
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import server.commands.fsck
 from fhirstore import FhirStore
 from server.cli import app
-from server.progress_lines import ProgressLines
+from server.commands.progress_lines import ProgressLines
 
 
 def test_a_line_is_printed_when_it_is_due_and_never_for_0(capsys: pytest.CaptureFixture[str]) -> None:

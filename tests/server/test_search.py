@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from fhirstore.definitions.load import definitions
+from fhirstore.fhir.definitions.load import definitions
 from tests.server.serving import FHIR_JSON, Served
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from server import setting_values as values
 from server.commands.settings import as_markdown, as_text
-from server.settings import TABLE, BadSetting, Settings, from_environment
-from server.unknown_variables import READ_BY_TESTS
+from server.settings import TABLE, BadSetting, Settings, from_environment, values
+from server.settings.unknown import READ_BY_TESTS
 from tests.server.processes import run_command
 
 _ROOT = Path(__file__).parents[2]

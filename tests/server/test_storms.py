@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from fhirstore.objects.circuit import FAILURES
-from fhirstore.objects.faulty import FaultRates, FaultyStore
 from fhirstore.objects.memory import MemoryStore
-from fhirstore.objects.s3 import S3Store
-from fhirstore.objects.s3_options import S3Options
-from fhirstore.retries import REPEATS, TRIES
+from fhirstore.objects.retries import REPEATS, TRIES
+from fhirstore.objects.s3.circuit import FAILURES
+from fhirstore.objects.s3.options import S3Options
+from fhirstore.objects.s3.store import S3Store
+from fhirstore.objects.wrappers.faulty import FaultRates, FaultyStore
 from server.settings import Settings
-from tests.objects.scripted_http import HANG_UP, Asked, ScriptedServer, Told, error
+from tests.objects.s3.scripted_http import HANG_UP, Asked, ScriptedServer, Told, error
 from tests.server.serving import FHIR_JSON, serving
 
 SLOW_DOWN = error(503, "SlowDown")

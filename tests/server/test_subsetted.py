@@ -6,7 +6,7 @@ import pytest
 
 from fhirstore import FhirStore
 from fhirstore.errors import RulesBroken
-from fhirstore.subset import SUBSETTED
+from fhirstore.fhir.subset import SUBSETTED
 from tests.server.serving import FHIR_JSON, Served
 
 PATIENT = b'{"resourceType":"Patient","id":"p","active":true,"name":[{"family":"a"}],"photo":[{"title":"a"}]}'

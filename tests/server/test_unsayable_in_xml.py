@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fhirstore import json
-from fhirstore.definitions.load import definitions
-from fhirstore.xml import read
+from fhirstore.fhir import json
+from fhirstore.fhir.definitions.load import definitions
+from fhirstore.fhir.xml import read
 from server.settings import Settings
 from tests.server.serving import FHIR_JSON, Served, serving
 

@@ -8,8 +8,8 @@ from typing import TypeAlias
 import httpx
 import pytest
 
+from tests.fhir.validation.profiles.examples import CANONICAL, profile
 from tests.server.serving import FHIR_JSON, Served
-from tests.validation.profiles.examples import CANONICAL, profile
 
 Issues: TypeAlias = list[tuple[str, str]]
 

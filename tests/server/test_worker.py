@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fhirstore.errors import ObjectNotFound
-from fhirstore.keyspace import Keyspace
+from fhirstore.format.keyspace import Keyspace
 from fhirstore.objects import open_objects
 
 _PATIENCE = 60.0  # seconds for a process to start and make a few passes on a busy machine

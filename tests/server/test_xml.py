@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from fhirstore import json
-from fhirstore.definitions.load import definitions
-from fhirstore.xml import read, write
+from fhirstore.fhir import json
+from fhirstore.fhir.definitions.load import definitions
+from fhirstore.fhir.xml import read, write
+from tests.fhir.xml.examples import DATA, canonical
 from tests.server.serving import FHIR_JSON, Served
-from tests.xml.examples import DATA, canonical
 
 R4 = definitions("4.0")
 FHIR_XML = {"Content-Type": "application/fhir+xml"}

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fhirstore.commit.decision import Decision, decode_decision
-from fhirstore.record import Intent, Record, decode
+from fhirstore.format.decision import Decision, decode_decision
+from fhirstore.format.record import Intent, Record, decode
 
 if TYPE_CHECKING:
     from tests.simulation.truth import History, Truth

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fhirstore.bundles.guard import Exclusive, Matched, Wanted
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Draft, Outcome, write
@@ -17,10 +18,9 @@ from fhirstore.errors import (
     WriteOutcomeUnknown,
 )
 from fhirstore.history.remembered import RememberedHistories
-from fhirstore.identifiers import Identifier, identifiers
-from fhirstore.identity.conditional import Done, change_matching, create_unless, update_matching
-from fhirstore.identity.guard import Exclusive, Matched, Wanted
-from fhirstore.resources import creation, deletion, update
+from fhirstore.index.names import Identifier, identifiers
+from fhirstore.interactions.conditional import Done, change_matching, create_unless, update_matching
+from fhirstore.interactions.resources import creation, deletion, update
 from fhirstore.search.candidates import Match, find
 from fhirstore.search.criteria import Criteria, parse_condition, parse_criteria
 from fhirstore.search.page import Search

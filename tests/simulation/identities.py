@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fhirstore.identifiers import Identifier, identifiers, system_name
-from fhirstore.identity.claim import decode_claim
-from fhirstore.keyspace import Keyspace, parse_index_entry
-from fhirstore.record import Record
+from fhirstore.commit.claim import decode_claim
+from fhirstore.format.keyspace import Keyspace, parse_index_entry
+from fhirstore.format.record import Record
+from fhirstore.index.names import Identifier, identifiers, system_name
 
 if TYPE_CHECKING:
     from tests.simulation.truth import History, Truth

@@ -6,11 +6,12 @@ would wait for a second), the second look of whoever found a claim held.
 
 from __future__ import annotations
 
-from fhirstore import identifiers
-from fhirstore.commit import attempt, dead_entries, transaction
-from fhirstore.identity import claim, conditional
-from fhirstore.identity.guard import Exclusive
-from fhirstore.keyspace import Keyspace
+from fhirstore.bundles.guard import Exclusive
+from fhirstore.commit import attempt, claim, transaction
+from fhirstore.format.keyspace import Keyspace
+from fhirstore.index import dead as dead_entries
+from fhirstore.index import names as identifiers
+from fhirstore.interactions import conditional
 from fhirstore.search.candidates import Candidates, find_or_be_sure
 from tests.simulation.mutation import Mutant
 

@@ -11,7 +11,7 @@ from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.history.remembered import RememberedHistories
-from fhirstore.resources import Version
+from fhirstore.version import Version
 from tests.simulation.process import Process
 from tests.simulation.task import Call
 from tests.simulation.truth import KEYS, TYPE, History, Truth

@@ -10,9 +10,9 @@ from __future__ import annotations
 from fhirstore.commit import abandoned, attempt, backoff, intents, outcome, purge, reading, single
 from fhirstore.commit.attempt import Attempt
 from fhirstore.commit.rules import Rules
+from fhirstore.format.record import Record
 from fhirstore.history import counting, instance
-from fhirstore.record import Record
-from fhirstore.sweep import removal, run, standing
+from fhirstore.upkeep.sweep import removal, run, standing
 from tests.simulation.bucket import Bucket
 from tests.simulation.identity_mutants import IDENTITY_MUTANTS
 from tests.simulation.mutation import Mutant, getter

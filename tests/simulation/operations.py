@@ -17,8 +17,8 @@ from fhirstore.commit.remembered import RememberedBases
 from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Draft, Outcome, write
 from fhirstore.errors import Contention, Unavailable, VersionConflict, WriteOutcomeUnknown
-from fhirstore.record import Record
-from fhirstore.resources import creation_once, deletion, update
+from fhirstore.format.record import Record
+from fhirstore.interactions.resources import creation_once, deletion, update
 from tests.simulation.process import Process
 from tests.simulation.task import Call
 from tests.simulation.truth import KEYS, TYPE, Committed, History, Truth

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fhirstore.commit.messages import Delete, Get, List, Put, Reply, Request
 from fhirstore.errors import CorruptRecord
+from fhirstore.format.record import decode
 from fhirstore.objects.base import IfMatch, Page, StoredObject, Written
-from fhirstore.record import decode
 from tests.simulation.world import BEGINNING
 
 

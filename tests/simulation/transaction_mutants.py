@@ -13,7 +13,7 @@ from fhirstore.commit.change import Change
 from fhirstore.commit.rules import Rules
 from fhirstore.history import records
 from fhirstore.history.counting import Counting
-from fhirstore.sweep import removal, transactions
+from fhirstore.upkeep.sweep import removal, transactions
 from tests.simulation.mutation import Mutant, getter
 
 _ANNOUNCING = (

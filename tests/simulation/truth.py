@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from fhirstore.commit.rules import Rules
 from fhirstore.errors import CorruptRecord
+from fhirstore.format.keyspace import Event, Keyspace, ResourceKeys, parse_event
+from fhirstore.format.record import Record, decode
+from fhirstore.history.watermark import watermark_of
 from fhirstore.jobs.state import decode_state
-from fhirstore.keyspace import Event, Keyspace, ResourceKeys, parse_event
-from fhirstore.record import Record, decode
-from fhirstore.sweep.run import watermark_of
 from tests.simulation.bucket import Bucket
 from tests.simulation.decisions import Transactions
 from tests.simulation.identities import Identities

@@ -8,7 +8,7 @@ from fhirstore.commit.messages import Protocol
 from fhirstore.commit.purge import Purged, purge
 from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, Unavailable, WriteOutcomeUnknown
-from fhirstore.sweep.run import Pace, SweepReport, sweep
+from fhirstore.upkeep.sweep.run import Pace, SweepReport, sweep
 from tests.simulation.process import Process
 from tests.simulation.task import Call
 from tests.simulation.truth import KEYS, TYPE, Truth

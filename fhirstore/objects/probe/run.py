@@ -15,11 +15,11 @@ from functools import partial
 from fhirstore.clock import Clock, Ids, SystemClock, SystemIds
 from fhirstore.errors import ObjectError, StoreMisconfigured
 from fhirstore.objects.base import ObjectStore
-from fhirstore.objects.metered import MeteredStore
 from fhirstore.objects.probe import races, rules
 from fhirstore.objects.probe.clock import Sight, look, store_clock
 from fhirstore.objects.probe.ground import SHORT, THOROUGH, Broken, Effort, Ground, Inconclusive
 from fhirstore.objects.probe.report import Check, Outcome, ProbeReport
+from fhirstore.objects.wrappers.metered import MeteredStore
 
 ROOT = "_probe/"
 LEFTOVER_AGE = 3_600_000  # ms; far longer than any probe takes

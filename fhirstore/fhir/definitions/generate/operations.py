@@ -1,0 +1,25 @@
+"""Operations of a package, its examples and named queries left out.
+
+https://hl7.org/fhir/R4/operations.html
+"""
+
+from __future__ import annotations
+
+from fhirstore.fhir.definitions.generate.package import Package
+from fhirstore.fhir.definitions.nodes import text, texts
+
+_LEVELS = {"system": "s", "type": "t", "instance": "i"}
+_ABSTRACT = {"CanonicalResource": "Resource"}  # an interface: which types have it is not said
+
+
+def operations(package: Package) -> dict[str, dict[str, str]]:
+    """Code -> resource type -> letters of the levels it has there, and p where only POST may invoke it."""
+    found: dict[str, dict[str, str]] = {}
+    for node in package.resources("OperationDefinition"):
+        if text(node, "kind") != "operation" or text(node, "id").startswith("example"):
+            continue
+        letters = "".join(letter for level, letter in _LEVELS.items() if node.get(level) is True)
+        letters += "p" if node.get("affectsState") is True else ""
+        for type in texts(node, "resource"):
+            found.setdefault(text(node, "code"), {})[_ABSTRACT.get(type, type)] = letters
+    return {code: dict(sorted(types.items())) for code, types in sorted(found.items())}

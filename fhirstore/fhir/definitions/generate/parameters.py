@@ -1,0 +1,55 @@
+"""Search parameters and compartments of a package, the package's examples of them left out.
+
+https://hl7.org/fhir/R4/searchparameter-registry.html · https://hl7.org/fhir/R4/compartmentdefinition.html
+"""
+
+from __future__ import annotations
+
+from fhirstore.fhir.definitions.generate.package import Package
+from fhirstore.fhir.definitions.nodes import Node, nodes, text, texts
+
+ParameterRow = list[str]  # code, type, bases, url, expression, targets
+_OFFICIAL = "http://hl7.org/fhir/SearchParameter/"
+_REFERENCE_TO_SELF = "{def}"
+
+
+def parameters(package: Package) -> list[ParameterRow]:
+    """The official search parameters, by url; of two with one code for one type the first."""
+    rows: list[ParameterRow] = []
+    taken: set[tuple[str, str]] = set()
+    for node in sorted(package.resources("SearchParameter"), key=lambda node: text(node, "url")):
+        code, bases = text(node, "code"), texts(node, "base")
+        fresh = [base for base in bases if (base, code) not in taken]
+        if not _is_official(node) or not fresh:
+            continue
+        taken.update((base, code) for base in fresh)
+        row = [code, text(node, "type"), " ".join(fresh), text(node, "url").removeprefix(_OFFICIAL)]
+        row += [text(node, "expression"), " ".join(texts(node, "target"))]
+        while row[-1] == "":
+            row.pop()
+        rows.append(row)
+    return rows
+
+
+def _is_official(node: Node) -> bool:
+    """Whether the parameter is of the base specification and not about an extension, or an example of one."""
+    id_ = text(node, "id")
+    of_extension = "-extensions-" in id_ or "-genetic-" in id_
+    return text(node, "url").startswith(_OFFICIAL) and not id_.startswith("example") and not of_extension
+
+
+def compartments(package: Package) -> dict[str, dict[str, list[str]]]:
+    """Compartment -> resource type -> codes of the parameters that put a resource into it.
+
+    That a patient is in their own compartment, which R5 says with `{def}`, holds of every compartment and is not said.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for node in package.resources("CompartmentDefinition"):
+        if text(node, "url").endswith("/example"):
+            continue
+        members = {
+            text(each, "code"): [code for code in texts(each, "param") if code != _REFERENCE_TO_SELF]
+            for each in nodes(node, "resource")
+        }
+        found[text(node, "code")] = {type: codes for type, codes in sorted(members.items()) if codes}
+    return dict(sorted(found.items()))

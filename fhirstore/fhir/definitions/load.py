@@ -1,0 +1,170 @@
+"""Reads the facts of a FHIR release from the package's own data: lazily, once per process.
+
+A file (`data/r4.json.gz` …) is gzipped JSON, written by `fhirstore/definitions/generate`:
+
+- `version`: "4.0.1"
+- `primitives`: name -> [how JSON writes it, pattern]
+- `types`: name -> [kind, base, abstract, own elements, own invariants]
+  - an element: [name, types, cardinality, flags, url of the value set of a required binding], empty ends left off.
+    Types are separated by blanks, targets follow in brackets: `value[x]`, `dateTime Reference(Group,Patient)`.
+    Flags: s in summaries, m modifier, a XML attribute.
+  - an invariant: [key, severity, human, expression]
+- `value_sets`: url -> code system -> codes
+- `search_parameters`: [code, type, bases, end of the url, expression, targets]
+- `compartments`: compartment -> resource type -> codes of parameters
+- `operations`: code -> resource type -> letters: s on the system, t on a type, i on an instance, p by POST only
+
+Types and parameters become values when they are first asked for: reading a release takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from fhirstore.fhir.definitions.facts import (
+    Definitions,
+    Element,
+    Invariant,
+    Operation,
+    Primitive,
+    SearchParameter,
+    Type,
+)
+
+RELEASES: Mapping[str, str] = {"4.0": "4.0.1", "4.3": "4.3.0", "5.0": "5.0.0"}
+FILES: Mapping[str, str] = {"4.0": "r4.json.gz", "4.3": "r4b.json.gz", "5.0": "r5.json.gz"}
+DATA = Path(__file__).parent / "data"
+
+_T = TypeVar("_T")
+_TypeRow = tuple[str, str, bool, list[list[str]], list[tuple[str, str, str, str]]]
+
+
+class _File(msgspec.Struct, frozen=True):
+    version: str
+    primitives: dict[str, tuple[str, str]]
+    types: dict[str, _TypeRow]
+    value_sets: dict[str, dict[str, list[str]]]
+    search_parameters: list[list[str]]
+    compartments: dict[str, dict[str, tuple[str, ...]]]
+    operations: dict[str, dict[str, str]]
+
+
+class Lazy(Mapping[str, _T], Generic[_T]):
+    """A mapping whose values are made when first asked for."""
+
+    __slots__ = ("_made", "_make", "_names")
+
+    def __init__(self, names: Mapping[str, object], make: Callable[[str], _T]) -> None:
+        self._names = names
+        self._make = make
+        self._made: dict[str, _T] = {}
+
+    def __getitem__(self, name: str) -> _T:
+        try:
+            return self._made[name]
+        except KeyError:
+            if name not in self._names:
+                raise
+        made = self._made[name] = self._make(name)
+        return made
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+@lru_cache(maxsize=len(RELEASES))
+def definitions(release: str = "4.0") -> Definitions:
+    """The facts of a release: "4.0", "4.3" or "5.0". ValueError for any other."""
+    if release not in RELEASES:
+        raise ValueError(f"FHIR {release} is not known; use one of {', '.join(RELEASES)}")
+    file = msgspec.json.decode(gzip.decompress((DATA / FILES[release]).read_bytes()), type=_File)
+    value_sets = Lazy(file.value_sets, lambda url: _value_set(file, url))
+    codes = Lazy(file.value_sets, lambda url: frozenset().union(*value_sets[url].values()))
+    types: Lazy[Type] = Lazy(file.types, lambda name: _type(file, name, types, codes))
+    by_base: dict[str, list[SearchParameter]] = {}
+    for row in file.search_parameters:
+        parameter = _parameter(row)
+        for base in parameter.base:
+            by_base.setdefault(base, []).append(parameter)
+    resources = frozenset(name for name, row in file.types.items() if row[0] == "resource" and not row[2])
+    return Definitions(
+        release=release,
+        version=file.version,
+        types=types,
+        primitives={name: Primitive(name, *row) for name, row in file.primitives.items()},
+        resources=resources,
+        search_parameters=Lazy(dict.fromkeys(sorted(resources)), lambda name: _parameters(file, name, by_base)),
+        compartments=file.compartments,
+        value_sets=value_sets,
+        operations=Lazy(file.operations, lambda code: _operations(file, code)),
+    )
+
+
+def _type(file: _File, name: str, types: Mapping[str, Type], codes: Mapping[str, frozenset[str]]) -> Type:
+    kind, base, abstract, rows, invariants = file.types[name]
+    elements = dict(types[base].elements) if base in file.types else {}
+    for row in rows:
+        elements.update((element.name, element) for element in _elements(row, codes))
+    return Type(name, kind, base, abstract, elements, tuple(Invariant(*row) for row in invariants))
+
+
+def _elements(row: list[str], codes: Mapping[str, frozenset[str]]) -> Iterator[Element]:
+    """One element, or one for each type of a choice."""
+    name, types, cardinality, flags, binding = row + [""] * (5 - len(row))
+    low, _, high = cardinality.partition("..")
+    choice = name.removesuffix("[x]") if name.endswith("[x]") else ""
+    for type in types.split(" "):
+        code, _, targets = type.removesuffix(")").partition("(")
+        yield Element(
+            name=choice + code[0].upper() + code[1:] if choice else name,
+            type=code,
+            min=int(low),
+            max=None if high == "*" else int(high),
+            repeats=high != "1",
+            choice=choice,
+            targets=tuple(targets.split(",")) if targets else (),
+            codes=codes.get(binding) if code == "code" else None,
+            summary="s" in flags,
+            modifier="m" in flags,
+            attribute="a" in flags,
+            binding=binding,
+        )
+
+
+def _value_set(file: _File, url: str) -> Mapping[str, frozenset[str]]:
+    return {system: frozenset(codes) for system, codes in file.value_sets[url].items()}
+
+
+def _operations(file: _File, code: str) -> tuple[Operation, ...]:
+    return tuple(
+        Operation(code, type, *("s" in letters, "t" in letters, "i" in letters, "p" in letters))
+        for type, letters in file.operations[code].items()
+    )
+
+
+def _parameter(row: list[str]) -> SearchParameter:
+    code, type, bases, end, expression, targets = row + [""] * (6 - len(row))
+    url = f"http://hl7.org/fhir/SearchParameter/{end}"
+    return SearchParameter(code, url, type, tuple(bases.split(" ")), expression, tuple(targets.split()))
+
+
+def _parameters(file: _File, name: str, by_base: Mapping[str, list[SearchParameter]]) -> Mapping[str, SearchParameter]:
+    """Those of the type and of what it is based on; a type's own wins over an inherited one of the same code."""
+    bases: list[str] = []
+    while name in file.types:
+        bases.append(name)
+        name = file.types[name][1]
+    found = {each.code: each for base in reversed(bases) for each in by_base.get(base, ())}
+    return dict(sorted(found.items()))

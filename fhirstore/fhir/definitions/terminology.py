@@ -1,0 +1,166 @@
+"""The codes that a value set allows, as far as the value sets and code systems at hand say them all.
+
+Value sets made of languages, media types, UCUM or anything else that nobody here enumerates are not guessed at.
+
+https://hl7.org/fhir/R4/valueset.html#compositions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from fhirstore.fhir.definitions.nodes import Node, node_of, nodes, text, texts
+
+Codes = Mapping[str, frozenset[str]]  # code system -> codes
+
+
+class NotEnumerable(Exception):
+    """What is at hand does not say all codes of this value set."""
+
+
+@dataclass(frozen=True, slots=True)
+class _CodeSystem:
+    """`ancestors`: code -> codes above it. `complete`: these are all of its concepts."""
+
+    complete: bool
+    ancestors: Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Terminology:
+    """Value sets and code systems by url. `known`: value sets whose codes are known already."""
+
+    value_sets: Mapping[str, Node]
+    code_systems: Mapping[str, Node]
+    known: Mapping[str, Codes] = field(default_factory=dict)
+    _read: dict[str, _CodeSystem] = field(default_factory=dict)
+    _found: dict[str, Codes | None] = field(default_factory=dict)
+
+    def codes(self, canonical: str) -> Codes:
+        """What the value set allows. NotEnumerable when that cannot be said, or when it includes itself."""
+        url = canonical.partition("|")[0]
+        if url not in self._found:
+            self._found[url] = None  # while it is being found out
+            self._found[url] = self._codes(url)
+        found = self._found[url]
+        if found is None:
+            raise NotEnumerable(url)
+        return found
+
+    def _codes(self, url: str) -> Codes | None:
+        value_set = self.value_sets.get(url)
+        if value_set is None:
+            return self.known.get(url)
+        compose = node_of(value_set, "compose")
+        try:
+            return self._composed(compose) if nodes(compose, "include") else _expanded(value_set)
+        except NotEnumerable:
+            return _expanded(value_set)
+
+    def _composed(self, compose: Node) -> Codes:
+        included: dict[str, frozenset[str]] = {}
+        for part in nodes(compose, "include"):
+            for system, codes in self._part(part).items():
+                included[system] = included.get(system, frozenset()) | codes
+        for part in nodes(compose, "exclude"):
+            for system, codes in self._part(part).items():
+                included[system] = included.get(system, frozenset()) - codes
+        return {system: codes for system, codes in included.items() if codes}
+
+    def _part(self, part: Node) -> Codes:
+        """One include or exclude: its system's codes and its value sets intersect."""
+        system = text(part, "system")
+        found = [self.codes(url) for url in texts(part, "valueSet")]
+        if system:
+            found.append({system: self._of_system(system, part)})
+        if not found:
+            raise NotEnumerable("an include without system and valueSet")
+        both, *rest = found
+        for other in rest:
+            both = {name: codes & other.get(name, frozenset()) for name, codes in both.items()}
+        return both
+
+    def _of_system(self, system: str, part: Node) -> frozenset[str]:
+        listed = nodes(part, "concept")
+        if listed:
+            return frozenset(text(concept, "code") for concept in listed)
+        known = self._system(system)
+        if not known.complete:
+            raise NotEnumerable(system)
+        codes = frozenset(known.ancestors)
+        for condition in nodes(part, "filter"):
+            codes &= _filtered(known, condition)
+        return codes
+
+    def _system(self, url: str) -> _CodeSystem:
+        if url not in self._read:
+            node = self.code_systems.get(url)
+            if node is None:
+                raise NotEnumerable(url)
+            ancestors: dict[str, frozenset[str]] = {}
+            _walk(nodes(node, "concept"), frozenset(), ancestors)
+            self._read[url] = _CodeSystem(text(node, "content") == "complete" and bool(ancestors), ancestors)
+        return self._read[url]
+
+
+def _expanded(value_set: Node) -> Codes | None:
+    """The codes of the value set's own expansion, if that is whole."""
+    expansion = node_of(value_set, "expansion")
+    found: dict[str, set[str]] = {}
+    count = _collect(nodes(expansion, "contains"), found)
+    total = expansion.get("total")
+    if not count or (isinstance(total, int) and total > count):
+        return None
+    return {system: frozenset(codes) for system, codes in found.items()}
+
+
+def _collect(contains: Iterable[Node], found: dict[str, set[str]]) -> int:
+    count = 0
+    for each in contains:
+        count += 1
+        if each.get("abstract") is not True and text(each, "code"):
+            found.setdefault(text(each, "system"), set()).add(text(each, "code"))
+        count += _collect(nodes(each, "contains"), found)
+    return count
+
+
+def _walk(concepts: Iterable[Node], above: frozenset[str], found: dict[str, frozenset[str]]) -> None:
+    """Adds the concepts and, below them, their children, nested or named by a parent property."""
+    for concept in concepts:
+        code = text(concept, "code")
+        parents = {text(each, "valueCode") for each in nodes(concept, "property") if text(each, "code") == "subsumedBy"}
+        found[code] = above | parents
+        _walk(nodes(concept, "concept"), found[code] | {code}, found)
+
+
+def _filtered(system: _CodeSystem, condition: Node) -> frozenset[str]:
+    """The codes that a filter on the concept hierarchy lets pass."""
+    op, value = text(condition, "op"), text(condition, "value")
+    if text(condition, "property") not in {"concept", "code"} or value not in system.ancestors:
+        raise NotEnumerable(op)
+    below = _below(system.ancestors, value)
+    match op:
+        case "is-a":
+            return below | {value}
+        case "descendent-of":
+            return below
+        case "is-not-a":
+            return frozenset(system.ancestors) - below - {value}
+        case _:
+            raise NotEnumerable(op)
+
+
+def _below(ancestors: Mapping[str, frozenset[str]], value: str) -> frozenset[str]:
+    """The codes below `value`, however deep; property parents are given one level at a time."""
+    children: dict[str, list[str]] = {}
+    for code, above in ancestors.items():
+        for each in above:
+            children.setdefault(each, []).append(code)
+    found: set[str] = set()
+    waiting = [value]
+    while waiting:
+        fresh = [code for code in children.get(waiting.pop(), ()) if code not in found]
+        found.update(fresh)
+        waiting += fresh
+    return frozenset(found - {value})

@@ -1,0 +1,70 @@
+"""Ordinary Python values as exact JSON, for callers of the library who have no bytes."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+
+from fhirstore.errors import InvalidResource
+from fhirstore.fhir.json.reading import MAX_DEPTH
+from fhirstore.fhir.json.values import LONG_INTEGER, JsonObject, NumberLiteral, type_name
+from fhirstore.fhir.json.writing import encode
+
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?", re.ASCII)
+
+
+def dump(value: Mapping[str, object]) -> bytes:
+    """Compact JSON of ordinary Python values: mappings, lists, tuples, str, bool, None, int, float, Decimal.
+
+    A Decimal is written with its digits (`Decimal("1.00")` as 1.00). What JSON cannot say (NaN, a set, a date, a
+    name that is not text, a lone surrogate, a value that holds itself) is InvalidResource with its expression.
+    """
+    return encode(_members(value, type_name(value), MAX_DEPTH - 1))
+
+
+def _members(value: Mapping[str, object], path: str, levels: int) -> JsonObject:
+    return {_text(name, path): _plain(item, f"{path}.{name}", levels) for name, item in value.items()}
+
+
+def _plain(value: object, path: str, levels: int) -> object:
+    """`value` in terms of what `parse` gives."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _text(value, path)
+    if isinstance(value, int):
+        # str() of an int has a limit of digits, a Decimal's has none.
+        return int(value) if value.bit_length() < LONG_INTEGER else _literal(str(Decimal(value)), path)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidResource("NaN and infinity are not JSON", expression=(path,), code="value")
+        return float(value)
+    if isinstance(value, Decimal):
+        return _literal(str(value), path)
+    if isinstance(value, NumberLiteral):
+        return _literal(bytes(value).decode("latin-1"), path)
+    if not levels:
+        raise InvalidResource(f"Nests deeper than {MAX_DEPTH} levels", expression=(path,), code="structure")
+    if isinstance(value, Mapping):
+        return _members(value, path, levels - 1)
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{path}[{index}]", levels - 1) for index, item in enumerate(value)]
+    raise InvalidResource(f"A Python {type(value).__name__} is not JSON", expression=(path,), code="structure")
+
+
+def _text(value: object, path: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidResource("A member's name is not text", expression=(path,), code="structure")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidResource("Half of a surrogate pair is not text", expression=(path,), code="value") from None
+    return str.__str__(value)  # a str subclass is written as the text it is
+
+
+def _literal(text: str, path: str) -> NumberLiteral:
+    if not _NUMBER.fullmatch(text):
+        raise InvalidResource("Not a JSON number", expression=(path,), code="value")
+    return NumberLiteral(text)

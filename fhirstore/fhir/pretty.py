@@ -1,0 +1,13 @@
+"""`_pretty`: JSON for human eyes. Only white space is added: literals, escapes and the order of members stay.
+
+XML is indented by fhirstore.fhir.xml.write. https://hl7.org/fhir/R4/http.html#pretty
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+def indented(body: bytes) -> bytes:
+    """JSON bytes, a member a line, two spaces a level; numbers and strings are not read."""
+    return msgspec.json.format(body, indent=2)

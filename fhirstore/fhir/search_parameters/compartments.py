@@ -1,0 +1,52 @@
+"""Which compartments a resource is in: what its references say, by the definitions of the compartments.
+
+https://hl7.org/fhir/R4/compartmentdefinition.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from fhirstore.fhir.definitions.facts import Definitions
+from fhirstore.fhir.json import JsonObject
+from fhirstore.fhir.search_parameters.getters import Getter, getter
+from fhirstore.fhir.search_parameters.references import literal, target
+
+_ITSELF = "{def}"
+
+
+@dataclass(frozen=True, slots=True)
+class Compartments:
+    """The compartments of a FHIR release. `bases`: base URLs, with a slash at the end, that mean this server."""
+
+    definitions: Definitions
+    bases: Collection[str] = ()
+    _getters: dict[tuple[str, str], tuple[Getter, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    def members(self, resource: JsonObject) -> frozenset[tuple[str, str]]:
+        """The compartments that hold `resource`, as (type, id): `("Patient", "p")`.
+
+        A resource is in its own compartment. Contained and logical references, which name no resource of this
+        server, put it into none.
+        """
+        type_, id_ = resource.get("resourceType"), resource.get("id")
+        found: set[tuple[str, str]] = set()
+        for compartment in self.definitions.compartments:
+            if compartment == type_ and isinstance(id_, str):
+                found.add((compartment, id_))
+            for get in self._of(compartment, str(type_)):
+                for value in get(resource):
+                    at = target(literal(value))
+                    if at and at[1] == compartment and (not at[0] or at[0] in self.bases):
+                        found.add((compartment, at[2]))
+        return frozenset(found)
+
+    def _of(self, compartment: str, type: str) -> tuple[Getter, ...]:
+        known = self._getters.get((compartment, type))
+        if known is None:
+            codes = self.definitions.compartments[compartment].get(type, ())
+            parameters = self.definitions.search_parameters.get(type, {})
+            known = tuple(getter(self.definitions, type, c) for c in codes if c != _ITSELF and c in parameters)
+            self._getters[compartment, type] = known
+        return known

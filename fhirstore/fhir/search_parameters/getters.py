@@ -1,0 +1,59 @@
+"""What a search parameter sees of a resource: its expression, compiled for one resource type.
+
+https://hl7.org/fhir/R4/search.html · https://hl7.org/fhir/R4/searchparameter.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from fhirstore.errors import InvalidExpression
+from fhirstore.fhir.definitions.facts import Definitions, SearchParameter
+from fhirstore.fhir.fhirpath.parse import parse
+from fhirstore.fhir.fhirpath.tree import Node, Operation
+from fhirstore.fhir.json import JsonObject
+from fhirstore.fhir.search_parameters.compiler import Compiler
+from fhirstore.fhir.search_parameters.paths import Path, union
+
+Getter: TypeAlias = Callable[[JsonObject], list[object]]
+"""The values in a resource, as parsed JSON, in the order of the expression; one that two paths lead to comes twice."""
+
+
+def getter(definitions: Definitions, type: str, code: str) -> Getter:
+    """The values of `type`'s parameter `code`. Raises KeyError where there is none, else as `compiled`."""
+    return compiled(definitions, type, definitions.search_parameters[type][code])
+
+
+def compiled(definitions: Definitions, type: str, parameter: SearchParameter) -> Getter:
+    """The values of `parameter` in resources of this `type`; it may be one of the user's own.
+
+    Raises InvalidExpression, which names the expression: it has none, it is not FHIRPath, it names an element that
+    does not exist, or it uses more of FHIRPath than is compiled (code not-supported).
+    """
+    if not parameter.expression:
+        raise InvalidExpression(f"The search parameter {parameter.code} has no expression", code="not-supported")
+    compiler = Compiler(definitions, type, parameter.base)
+    try:
+        branches = [compiler.compile(branch) for branch in _branches(parse(parameter.expression))]
+    except InvalidExpression as error:
+        raise InvalidExpression(
+            f"The search parameter {parameter.code}, {parameter.expression}: {error}", code=error.issues[0].code
+        ) from None
+    return _getter([branch for branch in branches if branch.types])
+
+
+def _branches(node: Node) -> list[Node]:
+    """The sides of a union, of which there may be dozens."""
+    found: list[Node] = []
+    while isinstance(node, Operation) and node.operator == "|":
+        found.append(node.right)
+        node = node.left
+    return [node, *reversed(found)]
+
+
+def _getter(branches: list[Path]) -> Getter:
+    if not branches:
+        return lambda _: []
+    run = branches[0].run if len(branches) == 1 else union(branch.run for branch in branches)
+    return lambda resource: run([resource], resource)

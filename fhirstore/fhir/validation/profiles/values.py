@@ -1,0 +1,54 @@
+"""Comparing with what a profile fixes: `fixed[x]` is the whole value, `pattern[x]` the least of it.
+
+Both sides come as `fhirstore.fhir.validation.expressions.plain` makes them.
+https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.fixed_x_
+"""
+
+from __future__ import annotations
+
+from fhirstore.fhir import json
+
+_SHOWN = 120  # characters
+
+
+def equals(value: object, fixed: object) -> bool:
+    """Whether the value is the fixed one, nothing less, nothing more; members in any order."""
+    if isinstance(fixed, dict):
+        return (
+            isinstance(value, dict)
+            and value.keys() == fixed.keys()
+            and all(equals(value[name], item) for name, item in fixed.items())
+        )
+    if isinstance(fixed, list):
+        return (
+            isinstance(value, list)
+            and len(value) == len(fixed)
+            and all(equals(one, other) for one, other in zip(value, fixed, strict=True))
+        )
+    return isinstance(value, bool) == isinstance(fixed, bool) and value == fixed
+
+
+def fits(value: object, pattern: object) -> bool:
+    """Whether the value has at least what the pattern has; each item of an array somewhere."""
+    if isinstance(pattern, dict):
+        return isinstance(value, dict) and all(
+            name in value and fits(value[name], item) for name, item in pattern.items()
+        )
+    if isinstance(pattern, list):
+        return isinstance(value, list) and all(any(fits(one, item) for one in value) for item in pattern)
+    return equals(value, pattern)
+
+
+def within(value: object, steps: tuple[str, ...]) -> list[object]:
+    """The parts of a fixed or pattern value that element names lead to."""
+    found = [value]
+    for step in steps:
+        inner = [each.get(step) for each in found if isinstance(each, dict)]
+        found = [item for each in inner for item in (each if isinstance(each, list) else [each]) if item is not None]
+    return found
+
+
+def shown(value: object) -> str:
+    """A profile's own value, for a message; long ones are cut."""
+    text = json.dump({"": value}).decode()[4:-1]
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

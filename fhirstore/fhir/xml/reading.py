@@ -1,0 +1,309 @@
+"""FHIR XML into the JSON object it stands for, in one pass over the parser's events, guided by the facts.
+
+The parser is expat: it tells at which byte an element starts and ends, which keeps a narrative to the letter
+(narrative.py). A document type declaration ends the reading where it starts, so there are no entities to expand or
+to fetch. What is in the XML and has no place in the JSON (an unknown element or attribute, text, a wrong order) is
+refused; what has a place but breaks a rule is left to validation, as with JSON.
+
+https://hl7.org/fhir/R4/xml.html · https://hl7.org/fhir/R4/json.html#primitive
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from xml.parsers import expat
+
+from fhirstore.errors import ContentTooLarge, InvalidResource, MalformedContent
+from fhirstore.fhir.definitions.facts import Definitions, Element, Type
+from fhirstore.fhir.fhirpath.names import step
+from fhirstore.fhir.json import MAX_DEPTH, MAX_VALUES, JsonObject
+from fhirstore.fhir.xml.narrative import DIV, XHTML, as_json, cut
+from fhirstore.fhir.xml.slicing import parse
+from fhirstore.fhir.xml.values import json_value
+
+FHIR = "http://hl7.org/fhir"
+
+_XSI = "http://www.w3.org/2001/XMLSchema-instance "
+_ANY_RESOURCE = frozenset({"Resource", "DomainResource"})
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_MOST_NAMESPACES = 64
+_UTF_8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
+
+
+def read(body: bytes, definitions: Definitions, *, max_values: int = MAX_VALUES) -> JsonObject:
+    """The resource that `body` holds, as `fhirstore.fhir.json.parse` would have given it.
+
+    Raises MalformedContent (not well-formed, not UTF-8, a DTD, nested too deep), InvalidResource (an element or
+    attribute that the definitions do not have, or not there), ContentTooLarge (more than `max_values` elements and
+    attributes, a tag of too many attributes).
+    """
+    return _Reader(body, definitions, max_values).resource()
+
+
+@dataclass(slots=True)
+class _Open:
+    """An element whose end tag is still to come.
+
+    `element`: None for a resource. `type`: of its children; for a primitive, Element, which has id and extension.
+    `ahead`: the names that may still come, in their order; `last`: the one that came. `value`: of a primitive.
+    """
+
+    element: Element | None
+    type: Type
+    depth: int
+    ahead: Iterator[str]
+    members: JsonObject = field(default_factory=dict)
+    last: str = ""
+    primitive: bool = False
+    holder: bool = False
+    value: object = None
+    lists: dict[str, list[tuple[object, JsonObject]]] = field(default_factory=dict)
+
+
+class _Reader:
+    """One body. Methods that start with `_on` are called by expat, in the order of the document."""
+
+    def __init__(self, body: bytes, definitions: Definitions, max_values: int) -> None:
+        self._body = body
+        self._max_values = self._left = max_values
+        self._definitions = definitions
+        self._stack: list[_Open] = []
+        self._result: JsonObject = {}
+        self._scope: list[tuple[str | None, str]] = []
+        self._div_start = self._div_depth = 0
+        self._parser = parser = expat.ParserCreate("utf-8", namespace_separator=" ")
+        parser.buffer_text = True
+        parser.XmlDeclHandler = self._on_declaration
+        parser.StartDoctypeDeclHandler = self._on_doctype
+        parser.StartNamespaceDeclHandler = self._on_namespace
+        parser.EndNamespaceDeclHandler = self._on_namespace_end
+        self._listen()
+
+    def resource(self) -> JsonObject:
+        head = self._body[:4]
+        if not self._body.strip():
+            raise MalformedContent("The body is empty", offset=0)
+        if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
+            raise MalformedContent("The body is UTF-16 or UTF-32; FHIR XML must be UTF-8", offset=0)
+        try:
+            parse(self._parser, self._body)
+        except expat.ExpatError as error:
+            reason, at = expat.ErrorString(error.code), self._parser.ErrorByteIndex
+            where = f"line {error.lineno}, column {error.offset + 1}"
+            raise MalformedContent(f"Not well-formed XML: {reason} at {where}", offset=at) from None
+        return self._result
+
+    def _listen(self) -> None:
+        self._parser.StartElementHandler = self._on_start
+        self._parser.EndElementHandler = self._on_end
+        self._parser.CharacterDataHandler = self._on_text
+
+    # --- before the root ------------------------------------------------------------------------------------
+
+    def _on_declaration(self, version: str, encoding: str | None, standalone: int) -> None:
+        if encoding is not None and encoding.lower() not in _UTF_8:
+            raise MalformedContent("The XML declares an encoding that is not UTF-8; FHIR XML must be UTF-8", offset=0)
+
+    def _on_doctype(self, *_: object) -> None:
+        at = self._parser.CurrentByteIndex
+        raise MalformedContent("FHIR XML must not have a document type declaration (<!DOCTYPE …>)", offset=at)
+
+    def _on_namespace(self, prefix: str | None, uri: str) -> None:
+        self._scope.append((prefix, uri or ""))
+        if len(self._scope) > _MOST_NAMESPACES:  # each is looked at again for every narrative that has a prefix
+            raise MalformedContent(f"More than {_MOST_NAMESPACES} namespaces are declared at one place of the XML")
+
+    def _on_namespace_end(self, prefix: str | None) -> None:
+        self._scope.pop()
+
+    # --- elements -------------------------------------------------------------------------------------------
+
+    def _on_start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._left -= 1 + len(attributes)
+        if self._left < 0:
+            raise ContentTooLarge(
+                f"The XML has more than {self._max_values:,} elements and attributes; send it in parts"
+            )
+        namespace, _, name = tag.rpartition(" ")
+        parent = self._stack[-1] if self._stack else None
+        if tag == DIV and parent is not None and not parent.holder:
+            self._start_div(self._place(parent, name), attributes)
+            return
+        if namespace != FHIR:
+            said = "no namespace" if not namespace else "another namespace"
+            raise self._refused(f"{_named(name)} is in {said}; FHIR elements are in {FHIR}")
+        if parent is None or parent.holder:
+            self._start_resource(parent, name, attributes)
+        else:
+            self._start_element(parent, self._place(parent, name), attributes)
+
+    def _start_resource(self, holder: _Open | None, name: str, attributes: dict[str, str]) -> None:
+        if name not in self._definitions.resources:
+            raise self._refused(f"{_named(name)} is not a resource type", code="value")
+        if holder is not None and holder.members:
+            raise self._refused("A second resource, where there can be one only")
+        type_ = self._definitions.types[name]
+        depth = 1 if holder is None else holder.depth
+        self._push(_Open(None, type_, depth, iter(type_.elements), {"resourceType": name}))
+        for attribute in attributes:
+            if not attribute.startswith(_XSI) or len(self._stack) > 1:  # a hint for schema processors says nothing
+                raise self._refused(f"{_named(attribute, 'attribute')} is not known here")
+
+    def _start_element(self, parent: _Open, element: Element, attributes: dict[str, str]) -> None:
+        if element.type == "xhtml":
+            raise self._refused(f"The narrative's div is not in the namespace {XHTML}", element)
+        depth = parent.depth + (2 if element.repeats else 1)  # as in JSON, an array is a level
+        if element.type in _ANY_RESOURCE:
+            opened = _Open(element, self._definitions.types["Element"], depth, iter(()), holder=True)
+        elif element.type in self._definitions.primitives:
+            type_ = self._definitions.types["Element"]
+            opened = _Open(element, type_, depth, iter(type_.elements), primitive=True)
+        else:
+            type_ = self._definitions.types[element.type]
+            opened = _Open(element, type_, depth, iter(type_.elements))
+        self._push(opened)
+        for name, value in attributes.items():
+            known = opened.type.elements.get(name)
+            if opened.primitive and name == "value":
+                opened.value = json_value(value, self._definitions.primitives[element.type])
+            elif known is not None and known.attribute and not opened.holder:
+                opened.members[name] = value
+            else:
+                raise self._refused(f"{_named(name, 'attribute')} is not known here")
+
+    def _place(self, parent: _Open, name: str) -> Element:
+        """The definition of the child `name`, if it may come next."""
+        element = parent.type.elements.get(name)
+        if element is None or element.attribute:
+            raise self._refused(f"{_named(name)} is not known here", unknown=name)
+        if name == parent.last:
+            if not element.repeats:
+                raise self._refused(f"{_named(name)} occurs twice, and may occur once", element)
+        elif name not in parent.ahead:  # which moves `ahead` on, up to this name
+            after = f" after {parent.last}" if parent.last else ""
+            raise self._refused(f"{_named(name)} is out of order{after}; FHIR XML has one order of elements", element)
+        parent.last = name
+        return element
+
+    def _push(self, opened: _Open) -> None:
+        if opened.depth > MAX_DEPTH:
+            raise MalformedContent(f"The XML nests deeper than {MAX_DEPTH} levels", expression=(self._expression(),))
+        self._stack.append(opened)
+
+    def _on_end(self, tag: str) -> None:
+        opened = self._stack[-1]
+        element = opened.element
+        if element is None:
+            self._end_resource(opened)
+            return
+        for name, values in opened.lists.items():
+            _pad(opened.members, name, values)
+        if opened.value is None and not opened.members:
+            what = "holds no resource" if opened.holder else "has neither a value nor content"
+            raise self._refused(f"{_named(element.name)} {what}")
+        self._stack.pop()
+        parent = self._stack[-1]
+        if not opened.primitive:
+            _add(parent, element, opened.members)
+        elif element.repeats:
+            parent.lists.setdefault(element.name, []).append((opened.value, opened.members))
+            parent.members.setdefault(element.name, [])  # its place among the members
+        else:
+            if opened.value is not None:
+                parent.members[element.name] = opened.value
+            if opened.members:
+                parent.members[f"_{element.name}"] = opened.members
+
+    def _end_resource(self, opened: _Open) -> None:
+        for name, values in opened.lists.items():
+            _pad(opened.members, name, values)
+        self._stack.pop()
+        if self._stack:
+            self._stack[-1].members = opened.members
+        else:
+            self._result = opened.members
+
+    def _on_text(self, text: str) -> None:
+        if not text.isspace():
+            raise self._refused("Text between elements; values are in the attribute 'value'")
+
+    # --- the narrative --------------------------------------------------------------------------------------
+
+    def _start_div(self, element: Element, attributes: dict[str, str]) -> None:
+        if element.type != "xhtml":
+            raise self._refused(f"{_named(element.name)} is in the namespace of XHTML", element)
+        self._div_start = self._parser.CurrentByteIndex
+        self._div_depth = 0
+        self._parser.StartElementHandler = self._on_div_start
+        self._parser.EndElementHandler = self._on_div_end
+        self._parser.CharacterDataHandler = None
+
+    def _on_div_start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._div_depth += 1
+
+    def _on_div_end(self, tag: str) -> None:
+        if self._div_depth:
+            self._div_depth -= 1
+            return
+        div = cut(self._body, self._div_start, self._parser.CurrentByteIndex)
+        self._stack[-1].members["div"] = as_json(div, self._scope)
+        self._listen()
+
+    # --- what is wrong --------------------------------------------------------------------------------------
+
+    def _refused(
+        self, diagnostics: str, element: Element | None = None, *, unknown: str = "", code: str = "structure"
+    ) -> InvalidResource:
+        expression = self._expression()
+        name = (element.choice or element.name) if element is not None else unknown
+        if name and _NAME.fullmatch(name):
+            expression = f"{expression}.{step(name)}" if expression else name
+        at = f"line {self._parser.CurrentLineNumber}"
+        return InvalidResource(f"{diagnostics} ({at})", expression=(expression,) if expression else (), code=code)
+
+    def _expression(self) -> str:
+        """The FHIRPath of the innermost open element."""
+        path: list[str] = []
+        parent: _Open | None = None
+        for opened in self._stack:
+            element = opened.element
+            if element is None:
+                path += () if path else (opened.type.name,)
+            else:
+                name = step(element.choice or element.name)
+                path.append(f"{name}[{_count(parent, element.name)}]" if element.repeats and parent else name)
+            parent = opened
+        return ".".join(path)
+
+
+def _add(parent: _Open, element: Element, value: object) -> None:
+    if not element.repeats:
+        parent.members[element.name] = value
+        return
+    values = parent.members.setdefault(element.name, [])
+    assert isinstance(values, list)  # noqa: S101 - made on the line above
+    values.append(value)
+
+
+def _count(parent: _Open, name: str) -> int:
+    values = parent.lists.get(name) or parent.members.get(name)
+    return len(values) if isinstance(values, list) else 0
+
+
+def _pad(members: JsonObject, name: str, pairs: list[tuple[object, JsonObject]]) -> None:
+    """A repeating primitive: an array of values and one of ids and extensions, each padded with null, or left out."""
+    values: list[object] = [value for value, _ in pairs]
+    extras: list[object] = [extra or None for _, extra in pairs]
+    if any(extra is not None for extra in extras):
+        members[f"_{name}"] = extras
+    if any(value is not None for value in values):
+        members[name] = values
+    else:
+        del members[name]
+
+
+def _named(name: str, kind: str = "element") -> str:
+    """A name worth saying: that of an element or attribute; anything else may be somebody's data."""
+    return f"The {kind} '{name}'" if _NAME.fullmatch(name) else f"An {kind}"

@@ -1,0 +1,1 @@
+"""What each FHIR interaction decides, before the commit protocol writes it."""

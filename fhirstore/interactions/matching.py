@@ -1,0 +1,108 @@
+"""Runs conditional interactions on one tenant: what `identity.conditional` decides, to its end and remembered.
+
+https://hl7.org/fhir/R4/http.html#ccreate · https://hl7.org/fhir/R4/http.html#cond-update
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+
+from fhirstore.commit.drive import drive
+from fhirstore.commit.messages import Protocol
+from fhirstore.commit.single import Decide, Draft
+from fhirstore.engine import Engine
+from fhirstore.errors import FhirStoreError, MultipleMatches, WriteOutcomeUnknown
+from fhirstore.format.record import Record
+from fhirstore.interactions import resources
+from fhirstore.interactions.conditional import DecideFor, Done, change_matching, create_unless, update_matching
+from fhirstore.interactions.conditions import IfMatch, VersionIds
+from fhirstore.search.candidates import Match, find_or_be_sure
+from fhirstore.search.criteria import Criteria, parse_condition
+from fhirstore.tenancy import Place
+from fhirstore.version import Version, version_of
+
+MOST_DELETED = 250
+_AT_ONCE = 16
+_Result = TypeVar("_Result")
+
+
+class Matching:
+    """Writes to what meets a condition, or creates it. Each raises MultipleMatches, and as the write itself."""
+
+    def __init__(self, engine: Engine, place: Place) -> None:
+        self._engine = engine
+        self._place = place
+
+    def condition(self, type: str, criteria: str) -> Criteria:
+        """Read `identifier=system|value` and the like. Raises InvalidResource, Unsupported."""
+        return parse_condition(type, criteria, release=self._engine.validator.definitions.release)
+
+    async def create(self, condition: Criteria, decide_for: DecideFor, *, heavy: bool = False) -> Version:
+        """What matches, as it is; where nothing does, what `decide_for` its new id makes. `heavy`: as of `drive`."""
+        context = self._engine.context(self._place)
+        protocol = create_unless(self._place.keys, condition, decide_for, context=context)
+        return _shown(await self._run(condition, protocol, heavy=heavy))
+
+    async def update(
+        self, condition: Criteria, decide_for: DecideFor, *, id: str | None, heavy: bool = False
+    ) -> Version:
+        """The next version of what matches; where nothing does, the first one under `id`, or under a new id."""
+        context = self._engine.context(self._place)
+        protocol = update_matching(self._place.keys, condition, decide_for, id=id, context=context)
+        return _shown(await self._run(condition, protocol, heavy=heavy))
+
+    async def change(self, condition: Criteria, decide: Decide, *, heavy: bool = False) -> Version | None:
+        """The next version of what matches; None where nothing does."""
+        protocol = change_matching(self._place.keys, condition, decide, context=self._engine.context(self._place))
+        done = await self._run(condition, protocol, heavy=heavy)
+        return None if done is None else _shown(done)
+
+    async def delete_all(
+        self, condition: Criteria, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None
+    ) -> tuple[Version, ...]:
+        """The tombstones of all that matches; each is committed on its own, if it still matches then.
+
+        1 LIST, then 2 GET + 4 PUT for each match. Raises MultipleMatches: more than `MOST_DELETED` match, or several do
+        and a condition on the version is given; nothing was deleted. WriteOutcomeUnknown: some were deleted.
+        """
+        looking = find_or_be_sure(self._place.keys, condition, most=MOST_DELETED + 1, with_base=False)
+        matches = await drive(looking, self._place.objects)
+        if len(matches) > MOST_DELETED:
+            raise MultipleMatches(f"More than {MOST_DELETED} resources match; nothing was deleted, be more selective")
+        if len(matches) > 1 and (if_match is not None or if_none_match is not None):
+            raise MultipleMatches("If-Match and the like are about one version, but several resources match")
+        delete = resources.deletion(if_match, if_none_match=if_none_match)
+        semaphore = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(match: Match) -> Version | None:
+            def decide(current: Record | None) -> Draft | None:
+                matching = condition.match(match.keys.type, match.keys.id, current)
+                return delete(current) if matching else None
+
+            async with semaphore:
+                outcome = await self._engine.commit(self._place, match.keys, decide, by_content=True)
+            done = outcome.record if outcome.applied else None
+            return None if done is None else version_of(match.keys.type, match.keys.id, done)
+
+        results = await asyncio.gather(*map(one, matches), return_exceptions=True)
+        deleted = tuple([result for result in results if isinstance(result, Version)])
+        for error in results:
+            if isinstance(error, FhirStoreError) and deleted:
+                told = f"{len(deleted)} of {len(matches)} matches were deleted, of others it is not known; ask again"
+                raise WriteOutcomeUnknown(told) from error
+            if isinstance(error, BaseException):
+                raise error
+        return deleted
+
+    async def _run(self, condition: Criteria, protocol: Protocol[_Result], *, heavy: bool) -> _Result:
+        turns = [self._place.keys.identity_claim(condition.type or "", value) for value in condition.values]
+        done = await self._engine.run(self._place, protocol, turns=turns, heavy=heavy)
+        if isinstance(done, Done):
+            self._engine.saw(self._place, done.keys, done.outcome)
+        return done
+
+
+def _shown(done: Done) -> Version:
+    assert done.outcome.record is not None  # noqa: S101 - what was found, or made
+    return version_of(done.keys.type, done.keys.id, done.outcome.record, created=done.outcome.created)

@@ -1,0 +1,86 @@
+"""Gives back to the disk what was freed in an embedded store, beside the processes that use it.
+
+SQLite keeps the pages of what was deleted and writes over them later. Here the pages at the end of the file move into
+the free ones, some megabytes per transaction and turn, so that nobody who writes waits long; then the file is cut.
+https://www.sqlite.org/pragma.html#pragma_incremental_vacuum
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from fhirstore.errors import StoreBusy, StoreMisconfigured
+from fhirstore.objects.embedded.database import DATABASE, WAL, connect, meaning, prepare
+from fhirstore.objects.embedded.turn import Turn
+
+_STEP = 256  # pages
+_PATIENCE = 30.0  # seconds to wait for a turn
+_INCREMENTAL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """Bytes of the database and its log, before and after. `held`: a reader kept the file from being cut yet."""
+
+    before: int
+    after: int
+    held: bool
+
+
+def compact(directory: Path) -> Compacted:
+    """Give back what is free. Blocks. Raises StoreMisconfigured where there is no store, StoreBusy."""
+    if not (directory / DATABASE).is_file():
+        raise StoreMisconfigured("", f"{directory} holds no fhirstore database; name the directory of a store")
+    turn = Turn(directory)
+    try:
+        _take(turn)
+        prepare(directory)
+        turn.give_up()
+        before = _size(directory)
+        with closing(connect(directory, patience=_PATIENCE)) as connection:
+            if connection.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
+                _rebuild(connection, turn)
+            while _step(connection, turn):
+                pass
+            held, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return Compacted(before, _size(directory), bool(held))
+    except sqlite3.Error as error:
+        raise StoreMisconfigured("", f"{directory}: {meaning(error)}") from error
+    finally:
+        turn.close()
+
+
+def _step(connection: sqlite3.Connection, turn: Turn) -> bool:
+    """Move some pages; False: there is nothing left to do."""
+    _take(turn)
+    try:
+        (before,) = connection.execute("PRAGMA freelist_count").fetchone()
+        if before == 0:
+            return False
+        connection.execute(f"PRAGMA incremental_vacuum({_STEP})").fetchall()
+        (after,) = connection.execute("PRAGMA freelist_count").fetchone()
+        return bool(0 < after < before)
+    finally:
+        turn.give_up()
+
+
+def _rebuild(connection: sqlite3.Connection, turn: Turn) -> None:
+    """Of a database that was made without a map of its pages: once, in one go, while writers wait."""
+    _take(turn)
+    try:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("VACUUM")
+    finally:
+        turn.give_up()
+
+
+def _take(turn: Turn) -> None:
+    if not turn.take(_PATIENCE):
+        raise StoreBusy("", "other processes keep the write lock; try again")
+
+
+def _size(directory: Path) -> int:
+    return sum(path.stat().st_size for path in (directory / DATABASE, directory / WAL) if path.exists())

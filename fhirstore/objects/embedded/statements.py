@@ -1,0 +1,117 @@
+"""What the embedded store's writer is asked for, and how that is done request by request: a statement each.
+
+So goes a batch that is no single statement (`embedded_inbox`): one with a delete, or with a condition that does not
+hold. Conditions and windows are decided in the order of arrival, so each request sees the ones before it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from fhirstore.clock import Clock
+from fhirstore.errors import NotFollowed, OutcomeUnknown, PreconditionFailed, WriteWindowClosed
+from fhirstore.objects.base import Condition, IfAbsent, IfMatch, PutAnswer, Written
+from fhirstore.objects.embedded.bodies import Packer, seal_of
+from fhirstore.objects.embedded.database import meaning
+from fhirstore.objects.embedded.inbox import Inbox, Row, how, time_row
+
+_DELETE = "DELETE FROM objects WHERE key = ?"
+_DELETE_MANY = "DELETE FROM objects WHERE key IN (SELECT value FROM json_each(?))"
+
+
+class PutRow(msgspec.Struct):
+    """Write one object, whose body is either here or already durable in `file`, which the writer owns from now on."""
+
+    key: str
+    etag: str
+    size: int
+    body: bytes | None
+    file: str | None
+    condition: Condition | None
+    expires: int | None
+    follows: bool = False  # the rows before it in its call
+    twin: str | None = None  # a key that is thought to have the same body
+
+
+class DeleteRows(msgspec.Struct):
+    """Remove these objects, absent ones included."""
+
+    keys: tuple[str, ...]
+    expires: int | None = None
+
+
+def key_of(request: PutRow | DeleteRows) -> str:
+    """For errors: the key that it is about, "" for a delete."""
+    return request.key if isinstance(request, PutRow) else ""
+
+
+def row_of(put: PutRow, now: int, packed: bytes | None) -> Row:
+    """What the inbox is asked for it, at `now`; its body is `packed`, if it is here and not empty."""
+    condition, twin, seal = put.condition, put.twin, seal_of(put.key, put.etag)
+    base = condition.etag if isinstance(condition, IfMatch) else None
+    if packed is None and put.file is None:
+        return (put.key, now, seal, None, 0, None, None, None, how(condition, empty=True, twin=False), base)
+    asked = how(condition, empty=False, twin=twin is not None)
+    return (put.key, now, seal, put.etag, put.size, put.file, packed, twin, asked, base)
+
+
+class Statements:
+    """Requests on the writing connection, whose transaction has begun."""
+
+    def __init__(self, cursor: sqlite3.Cursor, inbox: Inbox, clock: Clock, packer: Packer) -> None:
+        self._cursor = cursor
+        self._inbox = inbox
+        self._clock = clock
+        self._packer = packer
+
+    def keep_time(self) -> None:
+        """Have the commit keep its time. Raises the errors of sqlite3."""
+        self._inbox.put(time_row(self._clock.now()))
+
+    def apply(self, requests: Sequence[PutRow | DeleteRows]) -> list[PutAnswer]:
+        """The answers of one call's requests; a delete is answered with a Written without ETag.
+
+        Raises the errors of sqlite3 that end the transaction as a whole.
+        """
+        answers: list[PutAnswer] = []
+        for request in requests:
+            last = isinstance(request, PutRow) and request.follows
+            missed = last and not all(isinstance(answer, Written) for answer in answers)
+            answers.append(NotFollowed(key_of(request)) if missed else self._apply(request))
+        return answers
+
+    def _apply(self, request: PutRow | DeleteRows) -> PutAnswer:
+        try:
+            return self._put(request) if isinstance(request, PutRow) else self._delete(request)
+        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError) as error:
+            # This statement alone was undone. Errors of the disk end the whole transaction instead.
+            return OutcomeUnknown(key_of(request), meaning(error))
+        except (ValueError, OverflowError) as error:
+            return OutcomeUnknown("", f"the row cannot be bound: {type(error).__name__}")
+
+    def _put(self, put: PutRow) -> PutAnswer:
+        now = self._clock.now()
+        if put.expires is not None and now > put.expires:
+            return _late(put.key, now - put.expires)
+        if not self._inbox.put(row_of(put, now, self._packer.pack(put.body) if put.body else None)):
+            taken = isinstance(put.condition, IfAbsent)
+            return PreconditionFailed(put.key, "the key is taken" if taken else "another version is there, or none")
+        return Written(put.etag, now)
+
+    def _delete(self, delete: DeleteRows) -> PutAnswer:
+        now = self._clock.now()
+        if delete.expires is not None and now > delete.expires:
+            return _late(delete.keys[0], now - delete.expires)
+        if len(delete.keys) == 1:
+            self._cursor.execute(_DELETE, delete.keys)
+        else:
+            self._cursor.execute(_DELETE_MANY, (json.dumps(delete.keys),))
+        return Written("", now)
+
+
+def _late(key: str, ago: int) -> WriteWindowClosed:
+    return WriteWindowClosed(key, f"the window closed {ago} ms ago")

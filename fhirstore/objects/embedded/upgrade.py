@@ -1,0 +1,90 @@
+"""Brings a database of an earlier format to this one, where it lies, a few hundred objects at a time.
+
+Each step moves rows from the old table to the new ones in one transaction. So a process that dies leaves a database
+that the next one goes on with; the format's number is the new one from the first step on, so that no earlier fhirstore
+opens what is half moved, and one that is running fails on the old table, which is not there any more.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+
+from fhirstore.errors import StoreMisconfigured
+from fhirstore.objects.embedded.bodies import Packer, seal_of
+from fhirstore.objects.etag import etag_of
+
+OLDEST = 1
+"""The earliest format that is still brought up."""
+
+_STEP = 200  # objects; with bodies below a file's size some MB of log
+_OLD = "objects_of_format_1"
+_NEXT = f"SELECT id, key, etag, size, modified, file, body FROM {_OLD} ORDER BY key LIMIT ?"
+_Body = tuple[str, int, str | None, bytes | None]  # ETag, size, file, content
+_SHARE = "INSERT INTO shares VALUES (?, 1) ON CONFLICT (body) DO UPDATE SET more = more + 1"
+
+
+def upgrade(connection: sqlite3.Connection, tables: str, *, version: int) -> None:
+    """Begin or go on, and finish. `tables`: statements that make the new ones. The caller holds the turn to write.
+
+    Raises StoreMisconfigured, and has changed nothing, where the old tables are damaged.
+    """
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found == OLDEST:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise StoreMisconfigured("", f"the database is damaged ({verdict}); restore the directory from a backup")
+        connection.executescript(
+            f"BEGIN IMMEDIATE; ALTER TABLE objects RENAME TO {_OLD}; {tables}"
+            f" UPDATE clock SET high = coalesce((SELECT max(modified) FROM {_OLD}), 0);"
+            f" PRAGMA user_version = {version}; COMMIT;"
+        )
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_OLD,)).fetchone() is None:
+        return
+    connection.text_factory = lambda text: text.decode(errors="replace")  # damaged text: a stray key, told by fsck
+    packer = Packer()
+    while _moved(connection, packer):
+        pass
+    connection.execute(f"DROP TABLE {_OLD}")
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts from the next VACUUM on
+    with suppress(sqlite3.OperationalError):  # a full disk, or a reader: then `fhirstore compact` does it some day
+        connection.execute("VACUUM")
+
+
+def _moved(connection: sqlite3.Connection, packer: Packer) -> bool:
+    """Move some objects; False: there are none left."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        rows = connection.execute(_NEXT, (_STEP,)).fetchall()
+        known: dict[str, int | None] = {}  # versions and `current.json` lie side by side
+        for _, key, etag, size, modified, file, body in rows:
+            connection.execute(
+                "INSERT INTO objects VALUES (?, ?, ?, ?)",
+                (key, modified, seal_of(key, etag), _kept(connection, packer, known, (etag, size, file, body))),
+            )
+        connection.executemany(f"DELETE FROM {_OLD} WHERE id = ?", [row[:1] for row in rows])
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return bool(rows)
+
+
+def _kept(connection: sqlite3.Connection, packer: Packer, known: dict[str, int | None], body_of: _Body) -> int | None:
+    """The body's id, where it is not empty. One that is damaged keeps its ETag, and is told when it is read."""
+    etag, size, file, body = body_of
+    if file is None and not body:
+        return None
+    if file is None and etag in known:
+        connection.execute(_SHARE, (known[etag],))
+        return known[etag]
+    packed = None if body is None else packer.pack(body)
+    if body is not None and etag_of(body) != etag:
+        packed = b""  # nobody shall take it for what was written
+    cursor = connection.execute(
+        "INSERT INTO bodies (etag, size, file, packed) VALUES (?, ?, ?, ?)", (etag, size, file, packed)
+    )
+    if file is None and packed:
+        known[etag] = cursor.lastrowid
+    return cursor.lastrowid

@@ -1,0 +1,189 @@
+"""What a failed S3 request means to the caller: from status and error code to the `ObjectError` family.
+
+One table for every way a request may travel (obstore, our signed requests, aiobotocore):
+https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html. Above all it tells "surely not applied" from
+"who knows", because the commit protocol reads back in the second case only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fhirstore.errors import (
+    ConditionalConflict,
+    ObjectError,
+    ObjectNotFound,
+    OutcomeUnknown,
+    PreconditionFailed,
+    StoreBusy,
+    StoreFull,
+    StoreMisconfigured,
+    StoreUnavailable,
+    WriteWindowClosed,
+)
+from fhirstore.objects.base import Condition, IfMatch
+from fhirstore.objects.s3.circuit import Circuit
+from fhirstore.objects.s3.options import Addressing, S3Location
+
+UNTRUSTED = "untrusted TLS certificate"  # code of a failure without an answer
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
+_MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
+# What MinIO, Ceph and others say when a quota or their disks are full; AWS has no quotas.
+_FULL_CODES = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage"})
+_BUSY = frozenset({429, 503})
+_BUSY_CODES = frozenset({"SlowDown", "RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequests"})
+_WRONG_REGION = frozenset({"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"})
+_TROUBLE = frozenset({500, *range(502, 600)})  # 501: it works, and lacks what was asked for
+_AMBIGUOUS = frozenset({0, 400, 408, 499})  # 400 covers RequestTimeout and IncompleteBody
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An answer that is no success. Status 0: there was none; `sent` False: the request surely never left."""
+
+    status: int
+    code: str = ""
+    message: str = ""
+    sent: bool = True
+
+    @classmethod
+    def from_answer(cls, status: int, body: bytes) -> Failure:
+        """Read S3's error document, leniently: proxies answer with anything."""
+        text = body[:4096].decode("utf-8", "replace")
+        code, message = _CODE.search(text), _MESSAGE.search(text)
+        return cls(status, code[1] if code else "", message[1] if message else "")
+
+    @classmethod
+    def from_obstore(cls, error: Exception) -> Failure:
+        """obstore hides the status in its text, with the error document behind it."""
+        text, _, debug = str(error).partition("Debug source:")
+        status = _STATUS.search(text)
+        if status:
+            return cls.from_answer(int(status[1]), text[status.end() :].encode())
+        if "Received redirect without LOCATION" in text:
+            return cls(301, "PermanentRedirect")
+        return cls(0, sent="kind: Connect" not in debug)
+
+    @property
+    def busy(self) -> bool:
+        return self.status in _BUSY or self.code in _BUSY_CODES
+
+    @property
+    def full(self) -> bool:
+        """The store takes no more data: disks or quota are full."""
+        return self.status == 507 or (self.status >= 400 and self.code in _FULL_CODES)
+
+    @property
+    def troubled(self) -> bool:
+        """No answer, or one that says that the store is in trouble: overloaded, failing."""
+        if self.full:
+            return False
+        return self.busy or self.status in (0, 408) or self.code == "RequestTimeout" or self.status in _TROUBLE
+
+    @property
+    def expired(self) -> bool:
+        """The signature's window is over. AWS, MinIO: AccessDenied "Request has expired"; others have a code for it."""
+        said = f"{self.code} {self.message}".lower()
+        return self.status in (400, 403) and "expired" in said and "token" not in said
+
+    @property
+    def denied(self) -> bool:
+        return self.status in (400, 403) and self.code == "AccessDenied"
+
+    def __str__(self) -> str:
+        if not self.status:
+            return self.code or ("no answer" if self.sent else "no connection")
+        return f"{self.status} {self.code}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """The table, for one bucket. `circuit`: told of every failure that goes through here."""
+
+    location: S3Location
+    addressing: Addressing
+    circuit: Circuit
+
+    def reading(self, key: str, failure: Failure, *, date: int) -> ObjectError:
+        """For GET and LIST. `date` goes into ObjectNotFound."""
+        self._tell(failure)
+        if failure.status == 404 and failure.code != "NoSuchBucket":
+            return ObjectNotFound(key, date=date)
+        if failure.busy:
+            return StoreBusy(key, str(failure))
+        if failure.status in (0, 408) or failure.status >= 500 or failure.code == "RequestTimeout":
+            return StoreUnavailable(key, str(failure))
+        return self.misconfigured(failure)
+
+    def writing(
+        self, key: str, failure: Failure, *, condition: Condition | None = None, late: bool = False
+    ) -> ObjectError:
+        """For PUT and DELETE. `late`: its window was over, so a bare AccessDenied needs no other reason."""
+        self._tell(failure)
+        conditional = condition is not None
+        if failure.status == 412:
+            return PreconditionFailed(key)
+        if failure.status == 404 and isinstance(condition, IfMatch) and failure.code != "NoSuchBucket":
+            return PreconditionFailed(key, "no such object")
+        if failure.status == 409:
+            return ConditionalConflict(key, str(failure)) if conditional else StoreBusy(key, str(failure))
+        if failure.expired or (late and failure.denied):
+            return WriteWindowClosed(key, str(failure))
+        if failure.full:
+            return StoreFull(key, f"the bucket's quota or the store's disks are full ({failure}); free some space")
+        if failure.busy or not failure.sent:
+            return StoreBusy(key, str(failure))
+        if failure.code == "NoSuchUpload":  # aborted meanwhile, or completed by a try whose answer was lost
+            return OutcomeUnknown(key, str(failure))
+        if failure.status == 501 or (failure.status in (400, 403) and failure.code in _ADVICE):
+            return self.misconfigured(failure)
+        if failure.status in _AMBIGUOUS or failure.status >= 500:
+            return OutcomeUnknown(key, str(failure))
+        return self.misconfigured(failure)
+
+    def _tell(self, failure: Failure) -> None:
+        if failure.troubled:
+            self.circuit.failed()
+        else:
+            self.circuit.answered()
+
+    def misconfigured(self, failure: Failure, *, bucket_region: str | None = None) -> StoreMisconfigured:
+        """One line that says what is wrong and what to do."""
+        advice = _ADVICE.get(failure.code) or _ADVICE_BY_STATUS.get(failure.status)
+        where = f"{self.location} at {self.addressing.endpoint_url}"
+        if failure.code in _WRONG_REGION or failure.status in (301, 307):
+            region = f" (it is {bucket_region})" if bucket_region else ""
+            advice = f"the bucket lies in another region{region}: set AWS_REGION to it, or mend the endpoint"
+        if not advice:
+            return StoreMisconfigured(detail=f"{where}: refused with {failure}")
+        command = (
+            f"aws s3api create-bucket --bucket {self.location.bucket} --endpoint-url {self.addressing.endpoint_url}"
+        )
+        text = advice.format(bucket=self.location.bucket, endpoint=self.addressing.endpoint_url, create=command)
+        return StoreMisconfigured(detail=f"{where}: {text} [{failure}]")
+
+
+_NO_BUCKET = "bucket {bucket} does not exist, and the server never creates buckets: create it, e.g. {create}"
+_DENIED = (
+    "these credentials may not use bucket {bucket}: allow them s3:ListBucket on it, and s3:GetObject, s3:PutObject,"
+    " s3:DeleteObject on its objects"
+)
+_ADVICE = {
+    "NoSuchBucket": _NO_BUCKET,
+    "AccessDenied": _DENIED,
+    "AllAccessDisabled": _DENIED,
+    "InvalidAccessKeyId": "the access key id is unknown there: check AWS_ACCESS_KEY_ID (or the profile)",
+    "SignatureDoesNotMatch": "the secret key does not belong to the access key id: check AWS_SECRET_ACCESS_KEY",
+    "InvalidToken": "the session token is not valid there: check AWS_SESSION_TOKEN",
+    "ExpiredToken": "the session token has expired: renew the credentials",
+    "RequestTimeTooSkewed": "this machine's clock is too far from the store's: set it (NTP)",
+    "InvalidBucketName": "{bucket} is not a valid bucket name: mend the location",
+    "NotImplemented": "the store lacks what this needs (conditional PUT): use another one, or a newer version",
+}
+_ADVICE_BY_STATUS = {
+    401: "wrong credentials: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    403: _DENIED,
+    404: _NO_BUCKET,
+}

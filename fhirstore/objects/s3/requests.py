@@ -1,0 +1,129 @@
+"""Sends query-signed requests to one bucket: those that need a write window, a Date header or a raw answer.
+
+HEAD bucket, LIST, batch delete, PUT and DELETE with a window go this way; plain GET, PUT and DELETE go through obstore,
+which is cheaper still but shows neither status nor Date. Every answer here tells `StoreTime` what time the store has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import aiohttp
+from yarl import URL
+
+from fhirstore.clock import Clock
+from fhirstore.objects.s3.failures import UNTRUSTED, Failure
+from fhirstore.objects.s3.options import S3Options
+from fhirstore.objects.s3.session import S3Session
+from fhirstore.objects.s3.signing import Keys, QuerySigner, encode
+from fhirstore.objects.s3.store_time import StoreTime, parse_date
+
+_VALID_SECONDS = 300  # of requests without a window of their own
+_SILENT = frozenset({"Content-Type", "Accept", "Accept-Encoding", "User-Agent"})  # aiohttp's own headers, not needed
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer. `date` (epoch ms): the store's clock had reached this when it answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    date: int
+
+    def failure(self) -> Failure:
+        return Failure.from_answer(self.status, self.body)
+
+
+class NoAnswer(Exception):
+    """The request got no answer; `failure.sent` tells whether it may have been applied."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+
+class SignedRequests:
+    """Sends each request exactly once; whether to repeat it is the caller's decision."""
+
+    def __init__(self, session: S3Session, options: S3Options, clock: Clock) -> None:
+        self._session = session
+        self._clock = clock
+        self._time = StoreTime()
+        self._signer: QuerySigner | None = None
+        place = session.addressing
+        connector = aiohttp.TCPConnector(
+            limit=options.connections, ssl=session.tls() if place.endpoint_url.startswith("https") else False
+        )
+        timeout = aiohttp.ClientTimeout(
+            total=options.request_timeout, sock_connect=options.connect_timeout, sock_read=options.silence
+        )
+        self._http = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
+        # aiohttp would repeat a PUT on its own when a kept-alive connection breaks, and turn our success into a 412.
+        self._http._retry_connection = False  # no public switch; a test counts the requests
+
+    def now(self) -> int:
+        """The store's clock as best known, epoch ms; this machine's until the first answer."""
+        return self._time.estimate(_monotonic()) if self._time.known else self._clock.now()
+
+    def reached(self) -> int:
+        """The store's clock has surely reached this by now; 0 before the first answer."""
+        return self._time.lower_bound(_monotonic()) if self._time.known else 0
+
+    async def send(
+        self,
+        method: str,
+        key: str = "",
+        *,
+        parameters: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        expires: int | None = None,
+    ) -> Answer:
+        """One request; any status is an answer. `key` is the whole key in the bucket. Raises NoAnswer.
+
+        With `expires` (epoch ms) the store refuses it from then on: also where that is past, the store decides.
+        """
+        place = self._session.addressing
+        known = self._time.known
+        sent = _monotonic()
+        reached = self._time.lower_bound(sent) if known else self._clock.now()
+        at = reached // 1000  # never in the store's future, once its time is known
+        seconds = _VALID_SECONDS
+        if expires is not None:
+            seconds = expires // 1000 - at
+            if seconds < 1:
+                at, seconds = expires // 1000 - 1, 1  # the shortest signature, to end just then
+        path = f"{place.bucket_path}/{encode(key, keep='/')}" if key else place.bucket_path or "/"
+        query = self._signed_by(await self._session.keys()).query(method, path, parameters, at=at, seconds=seconds)
+        url = URL(f"{place.origin}{path}?{query}", encoded=True)
+        try:
+            async with self._http.request(
+                method, url, data=body, headers=headers, allow_redirects=False, skip_auto_headers=_SILENT
+            ) as response:
+                content = await response.read()
+                received = _monotonic()
+        except aiohttp.ClientConnectorError as error:
+            untrusted = isinstance(error, aiohttp.ClientSSLError)
+            raise NoAnswer(Failure(0, UNTRUSTED if untrusted else "", sent=False)) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise NoAnswer(Failure(0)) from error
+        stated = parse_date(response.headers.get("Date"))
+        if stated is not None:
+            self._time.observe(stated, sent=sent, received=received)
+        date = max(stated or 0, reached if known else 0)
+        return Answer(response.status, response.headers, content, date)
+
+    def _signed_by(self, keys: Keys) -> QuerySigner:
+        if self._signer is None or self._signer.keys != keys:
+            self._signer = QuerySigner(keys, region=self._session.region, host=self._session.addressing.host)
+        return self._signer
+
+    async def aclose(self) -> None:
+        await self._http.close()
+
+
+def _monotonic() -> float:
+    return time.monotonic() * 1000

@@ -1,0 +1,155 @@
+"""The session behind an S3 store: credentials, region and endpoint, and the clients that share them.
+
+Hot requests do not pass through aiobotocore (they would cost ten times the CPU), but the credential chain is its
+alone: https://docs.aws.amazon.com/boto3/latest/guide/credentials.html. Whoever signs asks `keys()` each time, so
+that temporary credentials are renewed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiobotocore.config import AioConfig
+from aiobotocore.credentials import AioCredentials, AioRefreshableCredentials
+from aiobotocore.session import AioSession, get_session
+from botocore.exceptions import BotoCoreError
+from obstore.store import S3Store
+
+from fhirstore.errors import StoreMisconfigured
+from fhirstore.objects.s3.options import Addressing, S3Location, S3Options
+from fhirstore.objects.s3.signing import Keys
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, S3Credential
+    from types_aiobotocore_s3 import S3Client
+
+# botocore renews temporary credentials at least ten minutes before they end; obstore asks again after this.
+_RENEW = timedelta(minutes=5)
+_ENDLESS = timedelta(days=1)
+_DEFAULT_REGION = "us-east-1"
+_NO_CREDENTIALS = (
+    "no S3 credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile (AWS_PROFILE), or a role"
+)
+
+
+class S3Session:
+    """One bucket's session. `ca_file` is a private certificate authority (AWS_CA_BUNDLE), when there is one."""
+
+    def __init__(
+        self, location: S3Location, options: S3Options, *, region: str, session: AioSession, credentials: AioCredentials
+    ) -> None:
+        self.location = location
+        self.region = region
+        ca_file = session.get_config_variable("ca_bundle")
+        self.ca_file = Path(ca_file) if ca_file else None
+        self.addressing: Addressing  # set by `open`: on AWS botocore knows the endpoint
+        self._options = options
+        self._session = session
+        self._credentials = credentials
+        self._owned = AsyncExitStack()
+        self._client: S3Client | None = None
+        self._creating = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, location: S3Location, options: S3Options) -> S3Session:
+        """Resolve everything that needs no request to the store; raises StoreMisconfigured."""
+        session = get_session()
+        region = options.region or session.get_config_variable("region")
+        region = region or (_DEFAULT_REGION if options.endpoint_url else None)
+        if not region:
+            raise StoreMisconfigured(detail=f"no region known for {location}: set AWS_REGION to the bucket's region")
+        addressing = Addressing.of(location, options, options.endpoint_url) if options.endpoint_url else None
+        try:
+            credentials = await session.get_credentials()
+        except BotoCoreError as error:
+            raise StoreMisconfigured(detail=f"S3 credentials: {error}") from error
+        if credentials is None:
+            raise StoreMisconfigured(detail=_NO_CREDENTIALS)
+        opened = cls(location, options, region=region, session=session, credentials=credentials)
+        opened.addressing = addressing or Addressing.of(location, options, (await opened.client()).meta.endpoint_url)
+        return opened
+
+    async def client(self) -> S3Client:
+        """aiobotocore's client, made when it is first wanted: it costs 50 ms of CPU."""
+        async with self._creating:
+            if self._client is None:
+                self._client = await self._owned.enter_async_context(self._new_client())
+            return self._client
+
+    def _new_client(self) -> AbstractAsyncContextManager[S3Client]:
+        options = self._options
+        style = {None: "path" if options.endpoint_url else "auto", True: "path", False: "virtual"}
+        config = AioConfig(
+            connect_timeout=options.connect_timeout,
+            read_timeout=options.request_timeout,
+            retries={"mode": "standard", "total_max_attempts": options.attempts},
+            s3={"addressing_style": style[options.force_path_style], "us_east_1_regional_endpoint": "regional"},
+            request_checksum_calculation="when_required",  # third parties stumble over botocore's default
+            response_checksum_validation="when_required",
+        )
+        client: AbstractAsyncContextManager[S3Client] = self._session.create_client(
+            "s3", region_name=self.region, endpoint_url=options.endpoint_url or None, config=config
+        )
+        return client
+
+    async def keys(self) -> Keys:
+        """The credentials as of now, renewed when they are about to end."""
+        try:
+            frozen = await self._credentials.get_frozen_credentials()
+        except BotoCoreError as error:
+            raise StoreMisconfigured(detail=f"S3 credentials could not be renewed: {error}") from error
+        return Keys(frozen.access_key, frozen.secret_key, frozen.token)
+
+    def obstore(self, *, streaming: bool = False) -> S3Store:
+        """An obstore on this session's credentials. Without retries: it repeats what must not be repeated.
+
+        A request ends after `request_timeout`; when `streaming`, after that long without a byte.
+        """
+        options = self._options
+        limit = timedelta(seconds=options.request_timeout)
+        client: ClientConfig = {
+            "allow_http": options.allow_http,
+            "connect_timeout": timedelta(seconds=options.connect_timeout),
+            "pool_max_idle_per_host": str(options.connections),
+            "read_timeout": limit if streaming else min(limit, timedelta(seconds=options.silence)),
+            "timeout": _ENDLESS if streaming else limit,
+        }
+        if self.ca_file:
+            client["root_certificate"] = self.ca_file.read_bytes()
+        place = self.addressing
+        return S3Store(
+            self.location.bucket,
+            endpoint=place.endpoint_url if place.path_style else f"{place.origin}{place.bucket_path}",
+            virtual_hosted_style_request=not place.path_style,
+            region=self.region,
+            disable_bulk_delete=True,
+            client_options=client,
+            retry_config={"max_retries": 0},
+            credential_provider=self._obstore_credentials,
+        )
+
+    async def _obstore_credentials(self) -> S3Credential:
+        """The same for obstore, which keeps them until `expires_at`."""
+        keys = await self.keys()
+        lasting = not isinstance(self._credentials, AioRefreshableCredentials)
+        return {
+            "access_key_id": keys.access_key,
+            "secret_access_key": keys.secret_key,
+            "token": keys.token,
+            "expires_at": None if lasting else datetime.now(UTC) + _RENEW,
+        }
+
+    def tls(self) -> ssl.SSLContext:
+        """Certificates are always verified, against the private authority too when there is one."""
+        context = ssl.create_default_context()
+        if self.ca_file:
+            context.load_verify_locations(cafile=self.ca_file)
+        return context
+
+    async def aclose(self) -> None:
+        await self._owned.aclose()

@@ -1,0 +1,370 @@
+"""The store that is a bucket: `S3Store` speaks the object verbs to any S3 that decides conditional PUTs in a race.
+
+Three ways to the same bucket, chosen by cost (figures in README, Performance): obstore for GET, PUT and DELETE of
+small objects; `SignedRequests` where the answer's status, Date or cursor counts, or the store itself must refuse a
+late write; aiobotocore for multipart uploads. https://docs.aws.amazon.com/AmazonS3/latest/API/Welcome.html,
+conditional writes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import obstore
+from obstore.exceptions import BaseError
+
+from fhirstore.batched import batched
+from fhirstore.clock import Clock, SystemClock, SystemIds
+from fhirstore.errors import (
+    FhirStoreError,
+    ObjectError,
+    OutcomeUnknown,
+    StoreBusy,
+    StoreFull,
+    StoreUnavailable,
+)
+from fhirstore.objects.base import Condition, IfAbsent, ObjectStream, Page, PutAnswer, PutRequest, StoredObject, Written
+from fhirstore.objects.fullness import Fullness
+from fhirstore.objects.in_parallel import put_each
+from fhirstore.objects.retries import retry_budget
+from fhirstore.objects.s3.answers import delete_request, read_page, undeleted
+from fhirstore.objects.s3.circuit import Circuit
+from fhirstore.objects.s3.failures import Failure, Failures
+from fhirstore.objects.s3.options import S3Location, S3Options
+from fhirstore.objects.s3.requests import Answer, NoAnswer, SignedRequests
+from fhirstore.objects.s3.session import S3Session
+from fhirstore.objects.s3.startup import check_bucket
+from fhirstore.objects.s3.streams import PART, Download, Upload, in_parts
+
+if TYPE_CHECKING:
+    from obstore import PutMode
+
+_T = TypeVar("_T")
+_OBSTORE = (BaseError, FileNotFoundError)  # what obstore raises: its own family, and a builtin for 404
+_BATCH = 1000  # keys a DeleteObjects request takes
+
+
+class S3Store:
+    """An `ObjectStore` in a bucket, below a prefix. Open it with `S3Store.open`; safe to share between tasks."""
+
+    def __init__(self, session: S3Session, options: S3Options, clock: Clock) -> None:
+        self._session = session
+        self._options = options
+        self._clock = clock
+        self._bucket = session.location.bucket
+        self._root = session.location.root
+        self._fullness = Fullness()
+        self._circuit = Circuit(clock, SystemIds())
+        self._failures = Failures(session.location, session.addressing, self._circuit)
+        self._signed = SignedRequests(session, options, clock)
+        self._small = session.obstore()
+        self._large = session.obstore(streaming=True)
+
+    @classmethod
+    async def open(cls, location: str, options: S3Options | None = None, *, clock: Clock | None = None) -> S3Store:
+        """Connect and `check()`. Raises StoreMisconfigured with one line of advice, or StoreUnavailable."""
+        options = options or S3Options()
+        session = await S3Session.open(S3Location.parse(location), options)
+        store = cls(session, options, clock or SystemClock())
+        try:
+            await store.check()
+        except BaseException:
+            await store.aclose()
+            raise
+        return store
+
+    @property
+    def location(self) -> str:
+        return str(self._session.location)
+
+    @property
+    def decides_together(self) -> bool:
+        return False
+
+    def now(self) -> int:
+        return self._signed.now()
+
+    async def check(self) -> None:
+        await check_bucket(self._signed, self._session, self._failures, clock=self._clock)
+        await self._fullness.try_again(self)
+
+    # --- one object --------------------------------------------------------------------------------------------
+
+    async def get(self, key: str) -> StoredObject:
+        return await self._repeated(f"GET {key}", lambda: self._get(key), (StoreBusy, StoreUnavailable))
+
+    async def _get(self, key: str) -> StoredObject:
+        sent = self._admitted(key)
+        date = self._signed.reached()
+        try:
+            result = await obstore.get_async(self._small, self._root + key)
+            body = await result.bytes_async()
+        except _OBSTORE as error:
+            raise self._failures.reading(key, Failure.from_obstore(error), date=date) from error
+        except asyncio.CancelledError:
+            self._circuit.given_up(sent)
+            raise
+        self._circuit.answered()
+        return StoredObject(bytes(body), result.meta["e_tag"] or "", date)
+
+    async def put(
+        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+    ) -> Written:
+        """The commit point is the store's: one PUT request.
+
+        Conditional, it is sent exactly once. Unconditional, it is repeated while the store is busy or silent: the
+        same bytes again change nothing. A window costs a query signature instead of obstore's header signature.
+        """
+
+        def write() -> Awaitable[Written]:
+            if expires is None:
+                return self._put(key, body, condition)
+            return self._put_within(key, body, condition, expires)
+
+        try:
+            if condition is not None:
+                return await write()
+            return await self._repeated(f"PUT {key}", write, (StoreBusy, OutcomeUnknown))
+        except StoreFull:
+            self._fullness.note(len(body))
+            raise
+
+    async def _put(self, key: str, body: bytes, condition: Condition | None) -> Written:
+        sent = self._admitted(key)
+        date = self._signed.reached()
+        mode: PutMode
+        if condition is None:
+            mode = "overwrite"
+        elif isinstance(condition, IfAbsent):
+            mode = "create"
+        else:
+            mode = {"e_tag": condition.etag}
+        try:
+            result = await obstore.put_async(self._small, self._root + key, body, mode=mode, use_multipart=False)
+        except _OBSTORE as error:
+            raise self._failures.writing(key, Failure.from_obstore(error), condition=condition) from error
+        except asyncio.CancelledError:
+            self._circuit.given_up(sent)
+            raise
+        self._circuit.answered()
+        return Written(result["e_tag"] or "", date)
+
+    async def _put_within(self, key: str, body: bytes, condition: Condition | None, expires: int) -> Written:
+        # Only the host is signed, so the checksum that a signature would give travels as Content-MD5.
+        headers = {"Content-MD5": _md5(body)}
+        if isinstance(condition, IfAbsent):
+            headers["If-None-Match"] = "*"
+        elif condition is not None:
+            headers["If-Match"] = condition.etag
+        try:
+            answer = await self._send(key, "PUT", self._root + key, headers=headers, body=body, expires=expires)
+        except NoAnswer as error:
+            raise self._failures.writing(key, error.failure, condition=condition) from error
+        if answer.status in (200, 201, 204):
+            return Written(answer.headers.get("ETag", ""), answer.date)
+        raise self._failures.writing(key, answer.failure(), condition=condition, late=_over(expires, answer))
+
+    async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
+        return await put_each(self, puts)
+
+    async def delete(self, key: str, *, expires: int | None = None) -> None:
+        """Repeated like an unconditional PUT; with a window sent once, for what it may remove depends on the time."""
+        if expires is None:
+            await self._repeated(f"DELETE {key}", lambda: self._delete(key), (StoreBusy, OutcomeUnknown))
+        else:
+            await self._delete_within(key, expires)
+
+    async def _delete(self, key: str) -> None:
+        sent = self._admitted(key)
+        try:
+            await obstore.delete_async(self._small, self._root + key)
+        except asyncio.CancelledError:
+            self._circuit.given_up(sent)
+            raise
+        except _OBSTORE as error:
+            failure = Failure.from_obstore(error)
+            if failure.status == 404 and failure.code != "NoSuchBucket":
+                return  # some stores tell; absent is fine
+            raise self._failures.writing(key, failure) from error
+        self._circuit.answered()
+
+    async def _delete_within(self, key: str, expires: int) -> None:
+        try:
+            answer = await self._send(key, "DELETE", self._root + key, expires=expires)
+        except NoAnswer as error:
+            raise self._failures.writing(key, error.failure) from error
+        failure = answer.failure()
+        if answer.status not in (200, 204) and (answer.status != 404 or failure.code == "NoSuchBucket"):
+            raise self._failures.writing(key, failure, late=_over(expires, answer))
+
+    # --- many objects ------------------------------------------------------------------------------------------
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        """DeleteObjects, 1,000 keys a request. Raises what the first key that was not removed met, after the rest."""
+        problems: list[ObjectError] = []
+        for some in batched(keys, _BATCH):
+            body = delete_request(self._root + key for key in some)
+
+            async def send(body: bytes = body) -> Answer:
+                return await self._delete_batch(body)
+
+            answer = await self._repeated("DELETE ", send, (StoreBusy, OutcomeUnknown))
+            for key, code in undeleted(answer.body)[: 0 if problems else 1]:  # the first one is told
+                status = 503 if code == "SlowDown" else 403 if code == "AccessDenied" else 500
+                problems.append(self._failures.writing(key.removeprefix(self._root), Failure(status, code)))
+        if problems:
+            raise problems[0]
+
+    async def _delete_batch(self, body: bytes) -> Answer:
+        headers = {"Content-MD5": _md5(body), "Content-Type": "application/xml"}
+        try:
+            answer = await self._send("", "POST", parameters=[("delete", "")], headers=headers, body=body)
+        except NoAnswer as error:
+            raise self._failures.writing("", error.failure) from error
+        if answer.status != 200:
+            raise self._failures.writing("", answer.failure())
+        return answer
+
+    async def list(
+        self,
+        prefix: str,
+        *,
+        start_after: str | None = None,
+        cursor: str | None = None,
+        delimiter: bool = False,
+        limit: int = 1000,
+    ) -> Page:
+        """ListObjectsV2, one request. The cursor is the store's continuation token."""
+        asked = [
+            ("list-type", "2"),
+            ("encoding-type", "url"),
+            ("max-keys", str(limit)),
+            ("prefix", self._root + prefix),
+        ]
+        if delimiter:
+            asked.append(("delimiter", "/"))
+        if cursor is not None:
+            asked.append(("continuation-token", cursor))
+        elif start_after is not None:
+            asked.append(("start-after", self._root + start_after))
+        return await self._repeated(f"LIST {prefix}", lambda: self._list(prefix, asked), (StoreBusy, StoreUnavailable))
+
+    async def _list(self, prefix: str, asked: Sequence[tuple[str, str]]) -> Page:
+        try:
+            answer = await self._send(prefix, "GET", parameters=asked)
+        except NoAnswer as error:
+            raise self._failures.reading(prefix, error.failure, date=0) from error
+        if answer.status != 200:
+            raise self._failures.reading(prefix, answer.failure(), date=answer.date)
+        return read_page(answer.body, root=self._root)
+
+    # --- large bodies ------------------------------------------------------------------------------------------
+
+    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
+        """A multipart upload of 8 MiB parts, or one plain PUT below that; aborted when anything goes wrong."""
+
+        def failed(failure: Failure) -> ObjectError:
+            return self._failures.writing(key, failure)
+
+        async with aclosing(in_parts(chunks)) as parts:
+            first = await anext(parts, b"")
+            if len(first) < PART:
+                return await self.put(key, first)
+            upload = Upload(await self._session.client(), self._bucket, self._root + key, failed)
+            etag = await upload.run(first, parts)
+        return Written(etag, self._signed.reached())
+
+    @asynccontextmanager
+    async def get_stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[ObjectStream]:
+        """Chunks of about 1 MiB. A broken connection is taken up where it broke, on the same ETag only."""
+
+        async def open_at_start() -> Download:
+            self._admitted(key)
+            date = self._signed.reached()
+            try:
+                download = await Download.open(
+                    self._large, self._root + key, key, options=self._options, start=start, end=end
+                )
+            except _OBSTORE as error:
+                raise self._failures.reading(key, Failure.from_obstore(error), date=date) from error
+            self._circuit.answered()
+            return download
+
+        yield await self._repeated(f"GET {key}", open_at_start, (StoreBusy, StoreUnavailable))
+
+    # --- the rest ----------------------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        await self._signed.aclose()
+        await self._session.aclose()
+
+    async def _repeated(
+        self, name: str, attempt: Callable[[], Awaitable[_T]], while_raising: tuple[type[FhirStoreError], ...]
+    ) -> _T:
+        """Try up to `attempts` times with growing, jittered pauses, and no more often than the client's request may.
+
+        What no client waits for is patient: while the circuit is open, it waits for the next probe. `name`: see
+        `RetryBudget.take`.
+        """
+        failures = 0
+        while True:
+            try:
+                return await attempt()
+            except while_raising:
+                failures += 1
+                budget = retry_budget()
+                if failures >= self._options.attempts or (budget is not None and not budget.take((name,))):
+                    raise
+                pause = self._options.pause(failures)
+                if budget is None:
+                    pause = max(pause, self._circuit.due_in)
+                await asyncio.sleep(pause)
+
+    def _admitted(self, key: str) -> int:
+        """Returns the time, epoch ms, where a request may be sent. Raises StoreBusy while the circuit is open."""
+        seconds = self._circuit.refused()
+        if seconds:
+            budget = retry_budget()
+            if budget is not None:
+                budget.refuse(seconds)
+            raise StoreBusy(key, f"not sent: the store keeps failing; the next try is in {seconds:.0f} s")
+        return self._clock.now()
+
+    async def _send(
+        self,
+        key: str,
+        method: str,
+        path: str = "",
+        *,
+        parameters: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        expires: int | None = None,
+    ) -> Answer:
+        """A signed request, if the circuit lets it pass. `key`: what it is about, for messages."""
+        sent = self._admitted(key)
+        try:
+            answer = await self._signed.send(
+                method, path, parameters=parameters, headers=headers, body=body, expires=expires
+            )
+        except asyncio.CancelledError:
+            self._circuit.given_up(sent)
+            raise
+        if answer.status < 400:
+            self._circuit.answered()
+        return answer
+
+
+def _over(expires: int, answer: Answer) -> bool:
+    """Was the signature over when the store answered? It ends with the last whole second before `expires`."""
+    return answer.date >= expires // 1000 * 1000
+
+
+def _md5(body: bytes) -> str:
+    """Content-MD5, a checksum against bit flips: https://www.rfc-editor.org/rfc/rfc1864."""
+    return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()

@@ -1,0 +1,1 @@
+"""What keeps a tenant in order: the sweeper, the checker and purge."""

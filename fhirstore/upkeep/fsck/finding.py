@@ -1,0 +1,87 @@
+"""Every kind of thing that fsck can find, as one table, and a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from fhirstore.format.keyspace import Event, ResourceKeys
+
+DAMAGE = "damage"  # a promise of the format is broken
+SWEEPABLE = "sweepable"  # what a dead attempt left: no reader believes it, the sweeper removes it
+
+KINDS: Mapping[str, tuple[str, str]] = {
+    "current-missing": (DAMAGE, "versions are there, but no current.json"),
+    "current-corrupt": (DAMAGE, "current.json is no record"),
+    "current-behind": (DAMAGE, "versions are there that only a later current.json can have made"),
+    "current-differs": (DAMAGE, "current.json and the object of its version say different things"),
+    "version-missing": (DAMAGE, "a committed version has no object"),
+    "version-corrupt": (DAMAGE, "a version object is no record"),
+    "version-number": (DAMAGE, "a record's version is not its key's"),
+    "time-order": (DAMAGE, "a version is not later than the one before"),
+    "prior-broken": (DAMAGE, "a version does not name the one before as its prior"),
+    "checksum": (DAMAGE, "the resource's bytes are not those that were written"),
+    "identity": (DAMAGE, "the resource's type or id is not its key's"),
+    "meta": (DAMAGE, "meta.versionId or meta.lastUpdated are not the record's version and time"),
+    "system-event-missing": (DAMAGE, "a committed version has no event in history/system"),
+    "type-event-missing": (DAMAGE, "a committed version has no event in history/type"),
+    "index-entry-missing": (DAMAGE, "a search by this identifier does not find the resource that carries it"),
+    "purge-remnant": (DAMAGE, "an object or event of a purged version is still there"),
+    "orphan-below-watermark": (DAMAGE, "an event that readers trust unseen belongs to no committed version"),
+    "sweep-state": (DAMAGE, "the sweeper's state is unreadable or impossible"),
+    "transaction-corrupt": (DAMAGE, "the record of a transaction is unreadable, so nobody can tell what it decided"),
+    "transaction-torn": (DAMAGE, "a transaction is committed, but one of its versions is not there"),
+    "unreadable": (DAMAGE, "a part of the store is damaged; what lay there below this prefix is not checked"),
+    "stray-key": (DAMAGE, "an object that fhirstore did not write"),
+    "stuck-intent": (SWEEPABLE, "a transaction that is over left its intent in current.json"),
+    "orphan-slot": (SWEEPABLE, "a version object that was never committed"),
+    "index-entry-dead": (
+        SWEEPABLE,
+        "the identity index names an identifier that the resource does not carry (any more)",
+    ),
+    "orphan-event": (SWEEPABLE, "an event whose version was never committed"),
+}
+"""kind -> severity, meaning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found at `key`. `detail` holds no patient data.
+
+    `repairable`: `--repair` knows what is right. `repaired`: None where it was not tried. The other fields say what
+    it is about, where that applies.
+    """
+
+    kind: str
+    key: str
+    detail: str = ""
+    repairable: bool = False
+    repaired: bool | None = None
+    resource: ResourceKeys | None = None
+    version: int = 0
+    event: Event | None = None
+    op: str | None = None
+
+    @property
+    def severity(self) -> str:
+        return KINDS[self.kind][0]
+
+    @property
+    def meaning(self) -> str:
+        return KINDS[self.kind][1]
+
+    def as_json(self) -> dict[str, object]:
+        """Plain JSON values."""
+        return {
+            "kind": self.kind,
+            "key": self.key,
+            "severity": self.severity,
+            "repairable": self.repairable,
+            "repaired": self.repaired,
+            "detail": self.detail or self.meaning,
+        }
+
+
+def unreadable(prefixes: Iterable[str]) -> list[Finding]:
+    """A finding for each part of a listing that could not be read."""
+    return [Finding("unreadable", prefix) for prefix in prefixes]

@@ -1,0 +1,83 @@
+"""What lies below the tenant's prefix and is neither resource nor event: is it ours, is the sweeper's state sane?
+
+Cost: 1 GET + 3 LIST.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fhirstore.commit.messages import Absent, Get, List, Protocol
+from fhirstore.commit.reading import ask
+from fhirstore.commit.rules import Rules
+from fhirstore.errors import CorruptRecord
+from fhirstore.format.keyspace import Keyspace
+from fhirstore.history.watermark import watermark_of
+from fhirstore.jobs.state import State, decode_state
+from fhirstore.upkeep.fsck.finding import Finding, unreadable
+from fhirstore.upkeep.fsck.unreadable import listed_behind_damage
+
+FOLDERS = ("resources", "history", "sweep", "audit", "bulk", "identity", "tx")
+"""What the format has below a tenant's prefix."""
+
+_LONGEST_LEASE = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeper:
+    """What the sweeper's state says. `date`: the store's clock then; `watermark` 0 where it is not to be trusted."""
+
+    watermark: int
+    date: int
+    findings: tuple[Finding, ...]
+
+
+def read_sweeper(keys: Keyspace, rules: Rules) -> Protocol[Sweeper]:
+    """Read and judge `sweep/state.json`. 1 GET. Raises Unavailable."""
+    (reply,) = yield from ask(Get(keys.sweep_state))
+    if isinstance(reply, Absent):
+        return Sweeper(0, reply.date, ())
+    try:
+        detail = _wrong(decode_state(reply.body, keys.sweep_state), reply.date - rules.settled)
+    except CorruptRecord:
+        detail = "not readable"
+    if detail is None:
+        return Sweeper(watermark_of(decode_state(reply.body, keys.sweep_state)), reply.date, ())
+    return Sweeper(0, reply.date, (Finding("sweep-state", keys.sweep_state, detail, repairable=True),))
+
+
+def _wrong(state: State, settled: int) -> str | None:
+    watermark = state.work.get("watermark", 0)
+    if not isinstance(watermark, int) or watermark < 0:
+        return "the watermark is no time"
+    if watermark > settled:
+        return "the watermark is ahead of what can be known"
+    if state.expires > settled + _LONGEST_LEASE:
+        return "the lease runs longer than any lease"
+    return None
+
+
+def strays_around(keys: Keyspace) -> Protocol[list[Finding]]:
+    """What stands beside the folders of the format. Names with `_` at a bucket's root belong to no tenant."""
+    findings: list[Finding] = []
+    lost: list[str] = []
+    prefix = keys.prefix
+    known = {
+        prefix: {f"{prefix}{name}/" for name in FOLDERS},
+        f"{prefix}history/": {keys.history_types(), keys.system_history()},
+        keys.sweep_state.rpartition("/")[0] + "/": {keys.sweep_state},
+    }
+    for folder, expected in known.items():
+        cursor: str | None = None
+        while True:
+            page = yield from listed_behind_damage(List(folder, cursor=cursor, delimiter=True), lost)
+            names = [*page.prefixes, *(item.key for item in page.objects)]
+            findings += [
+                Finding("stray-key", name)
+                for name in names
+                if name not in expected and not (folder == "" and name.startswith("_"))
+            ]
+            cursor = page.cursor
+            if cursor is None:
+                break
+    return findings + unreadable(lost)

@@ -1,0 +1,115 @@
+"""Taking an orphan away: first the slot of an attempt that can never commit, then its two events, which point to it.
+
+DELETE knows no condition, so the slot of version v + 1 may only go while nobody can reserve it:
+
+| step | requests |
+|---|---|
+| 1 | GET current, GET the slot: is it still this attempt's, and still above `current`? An intent that is as old is cleared first |
+| 2 | PUT current If-Match, the same record with a fresh nonce and `hold` = store's date + window; where there is no current, PUT a stub If-None-Match:* |
+| 3 | DELETE the slot, with a window that ends `apply` before the hold does |
+
+From step 2 on every attempt on the old ETag is dead, and new ones wait until the hold is over; by then no copy of the
+DELETE can still be applied. The hold simply runs out. The events need no such care: after their attempt's window they
+can neither be committed nor appear again.
+
+Cost: 2 GET + 1 DELETE for an orphan without a slot of its own; 1 PUT + 1 DELETE more with one.
+"""  # noqa: E501 - a table row is one line
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from fhirstore.commit.attempt import Base
+from fhirstore.commit.backoff import CONTENDED, UNANSWERED
+from fhirstore.commit.intents import clear
+from fhirstore.commit.messages import Absent, Delete, Deleted, Expired, Get, Protocol, Put
+from fhirstore.commit.reading import ask, glance
+from fhirstore.commit.repeating import removed
+from fhirstore.commit.rules import Context
+from fhirstore.errors import Contention, CorruptRecord, Unavailable
+from fhirstore.format.keyspace import Event, Keyspace, ResourceKeys
+from fhirstore.format.record import Record, decode
+from fhirstore.objects.base import Written
+from fhirstore.upkeep.sweep.walk import events_keys
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What went: the slot, the events."""
+
+    slot: bool
+    events: bool
+
+
+def remove_orphan(keys: Keyspace, event: Event, *, context: Context) -> Protocol[Removed]:
+    """Remove what is left of the attempt behind `event`, unless it turns out to be committed or to be too young.
+
+    Raises Contention: writers kept coming; Unavailable: do it again. Either way the events are still there.
+    """
+    slot = yield from remove_slot(keys.resource(event.type, event.id), event.version, event.op, context=context)
+    if slot is None:
+        return Removed(slot=False, events=False)
+    yield from removed(*events_keys(keys, event))
+    return Removed(slot=slot, events=True)
+
+
+def remove_slot(keys: ResourceKeys, version: int, op: str | None, *, context: Context) -> Protocol[bool | None]:
+    """Remove the slot of the attempt `op` (None: of one that nobody can read) at `version`. True: removed; False: it
+    has none (any more).
+
+    None: the attempt may have committed or be alive, or its slot is damaged; nothing was touched.
+    Raises Contention, Unavailable, CorruptRecord (current).
+    """
+    for n in range(context.rules.attempts):
+        base, date = yield from glance(keys)
+        if base.intent is not None:
+            if base.intent.t + context.rules.settled >= date:
+                return None  # of a transaction that may be alive, and decides about this slot too
+            yield from clear(keys, base, context)
+            continue
+        (reply,) = yield from ask(Get(keys.version(version)))
+        if isinstance(reply, Absent):
+            return False
+        slot = _slot(reply.body)
+        if slot is None and op is not None:
+            return None
+        if slot is not None and slot.op != op:
+            return False
+        if base.record is not None and version <= base.record.floor:
+            yield from removed(keys.version(version))  # purged: this number is never used again
+            return True
+        if base.version >= version or (slot is not None and slot.t + context.rules.settled >= date):
+            return None
+        if (yield from _hold_and_delete(keys, base, version, date, context)):
+            return True
+        yield CONTENDED.jittered(n, context.ids)
+    raise Contention("Others kept writing this resource; its orphan slot stays for the next sweep")
+
+
+def _slot(body: bytes) -> Record | None:
+    try:
+        return decode(body, "")
+    except CorruptRecord:
+        return None
+
+
+def _hold_and_delete(keys: ResourceKeys, base: Base, version: int, date: int, context: Context) -> Protocol[bool]:
+    nonce = context.ids.new()
+    record = base.record or Record(version=0, t=0, op=nonce, method="STUB")
+    held = replace(record, hold=max(record.hold, date + context.rules.window), fence=nonce)
+    (reply,) = yield (Put(keys.current, held.encode(), base.unchanged, date + context.rules.window),)
+    if not isinstance(reply, Written):
+        now, _ = yield from glance(keys)
+        if now.record is None or now.record.fence != nonce:
+            return False
+    delete = Delete((keys.version(version),), expires=held.hold - context.rules.apply)
+    for n in range(UNANSWERED.tries):
+        (reply,) = yield (delete,)
+        if isinstance(reply, Deleted):
+            return True
+        if isinstance(reply, Expired):
+            return False
+        yield UNANSWERED.pause(n)
+    raise Unavailable("The object store does not answer; an orphan slot stays for the next sweep")

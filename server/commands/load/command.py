@@ -1,0 +1,113 @@
+"""The command around a load: a progress bar on a terminal, else lines; the summary on standard output; an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from server.commands.load.interruption import Interruption
+from server.commands.load.loading import Progress, load
+from server.commands.load.reading import CannotLoad
+from server.commands.load.summary import LoadSummary
+from server.commands.progress_lines import EVERY, ProgressLines
+
+
+def run_load(
+    paths: Sequence[Path],
+    url: str,
+    *,
+    concurrency: int = 16,
+    tenant: str | None = None,
+    bundles: str = "process",
+    as_json: bool = False,
+    progress_every: float = EVERY,
+) -> int:
+    """Load and print. 0: all is stored. 1: something failed or is unknown. 2: could not start.
+
+    128 and the signal's number, as shells have it: interrupted; 130 by SIGINT, 143 by SIGTERM.
+    """
+    if tenant is not None and not (tenant.isascii() and tenant.isprintable()):
+        sys.stderr.write("fhirstore: --tenant: must be printable ASCII, as the value of a header\n")
+        return 2
+    headers = {} if tenant is None else {"X-Tenant-ID": tenant}
+
+    async def go() -> tuple[LoadSummary, Interruption]:
+        interruption = Interruption()
+        showing = _bar if Console(stderr=True).is_terminal else _lines
+        with interruption.listening():
+            async with showing(progress_every) as show:
+                summary = await load(
+                    paths,
+                    url,
+                    concurrency=concurrency,
+                    bundles=bundles,
+                    headers=headers,
+                    on_progress=show,
+                    interruption=interruption,
+                )
+        return summary, interruption
+
+    try:
+        summary, interruption = asyncio.run(go())
+    except CannotLoad as error:
+        sys.stderr.write(f"fhirstore: {error}\n")
+        return 2
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary.as_json())).decode() + "\n")
+    else:
+        Console(soft_wrap=True).print(summary.render())
+    if interruption.by is not None:
+        return 128 + interruption.by
+    return 0 if summary.ok else 1
+
+
+@asynccontextmanager
+async def _bar(_: float) -> AsyncIterator[Callable[[Progress], None]]:
+    """On a terminal."""
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(progress: Progress) -> None:
+            failed = f", [red]{progress.failed} failed[/]" if progress.failed else ""
+            text = f"{progress.stored} stored{failed}"
+            bar.update(task, total=progress.total, completed=progress.position, description=text)
+
+        yield show
+
+
+@asynccontextmanager
+async def _lines(every: float) -> AsyncIterator[Callable[[Progress], None]]:
+    """Everywhere else. The rate is that of the time since the last line, so that a stall shows."""
+    progress: Progress | None = None
+    before = (time.monotonic(), 0)
+
+    def show(now: Progress) -> None:
+        nonlocal progress
+        progress = now
+
+    def line() -> str:
+        nonlocal before
+        if progress is None:
+            return "no answer yet"
+        earlier, at = before, time.monotonic()
+        done = progress.stored + progress.failed
+        before = at, done
+        part = progress.position / progress.total if progress.total else 1.0
+        rate = (done - earlier[1]) / (at - earlier[0])
+        return (
+            f"{progress.position / 1e6:.1f} of {progress.total / 1e6:.1f} MB read ({part:.0%}), {progress.stored:,} "
+            f"stored, {progress.failed:,} failed, {rate:,.0f} resources/s"
+        )
+
+    async with ProgressLines(line, every=every).ticking():
+        yield show

@@ -1,0 +1,156 @@
+"""Sends one resource: PUT where it has an id, POST where it has none; or a Bundle, by POST; again where that is safe.
+
+Again: on 429, 502, 503 and 504, and when the connection fails. A PUT may be repeated whatever happened to it. A POST
+is repeated only if it certainly did nothing (no connection came about, or 429, or 503); else its outcome is unknown,
+and repeating it might create the resource twice.
+
+https://hl7.org/fhir/R4/http.html#update · https://hl7.org/fhir/R4/http.html#create
+· https://www.rfc-editor.org/rfc/rfc9110#name-retry-after
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from dataclasses import dataclass, replace
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote
+
+import aiohttp
+
+from fhirstore.clock import Clock, Ids
+from server.commands.load.answers import Cause, Result, cause_of, fates
+from server.commands.load.reading import Bundle, Resource
+
+NO_ANSWER = (aiohttp.ClientError, TimeoutError)
+_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_BUSY = frozenset({429, 502, 503, 504})
+_DID_NOTHING = frozenset({429, 503})
+_AT_ONCE = 1 << 19  # bytes that are handed to the socket in one go; a longer body goes in pieces
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often a request is sent at most, and the seconds between: doubled from `first` to `longest`, jittered.
+
+    A Retry-After of the server counts if it is longer, up to `patience`.
+    """
+
+    attempts: int = 8
+    first: float = 0.25
+    longest: float = 10.0
+    patience: float = 60.0
+
+    def pause(self, attempt: int, *, asked: float, ids: Ids) -> float:
+        """Seconds to wait after the `attempt`-th request, when the server `asked` for so many."""
+        ours = min(self.longest, self.first * 2 ** (attempt - 1))
+        least = min(max(asked, ours / 2), self.patience)
+        return ids.jitter(least, max(least * 1.25, ours))
+
+
+def seconds_asked(retry_after: str, *, now: int) -> float:
+    """The seconds that a Retry-After header means at `now` (epoch ms): a number of them, or a date."""
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after)
+    try:
+        date = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return 0.0
+    aware = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return max(0.0, aware.timestamp() - now / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a resource, after `retries` further requests. `cause` is None when it is stored."""
+
+    source: str
+    type: str
+    result: Result
+    size: int
+    retries: int
+    cause: Cause | None = None
+
+
+class Sender:
+    """Sends resources below `base`. `lost` once no connection came about for all the attempts of a request."""
+
+    def __init__(self, client: aiohttp.ClientSession, base: str, *, retries: Retries, clock: Clock, ids: Ids) -> None:
+        self.lost = False
+        self._client = client
+        self._base = base
+        self._retries = retries
+        self._clock = clock
+        self._ids = ids
+
+    async def send(self, resource: Resource) -> Outcome:
+        """Send until there is a final answer; never raises for what a server or a network does."""
+        method, url = "POST", f"{self._base}/{resource.type}"
+        if resource.id is not None:
+            method, url = "PUT", f"{url}/{quote(resource.id, safe='')}"
+        answer, retries = await self._send(method, url, resource.body)
+        return Outcome(resource.source, resource.type, answer.result, len(resource.body), retries, answer.cause)
+
+    async def process(self, bundle: Bundle) -> list[Outcome]:
+        """Send a Bundle to be processed, as `send`: an outcome per entry."""
+        answer, retries = await self._send("POST", self._base, bundle.body)
+        found = fates(answer.content, bundle.requests) if answer.cause is None else None
+        if found is None:
+            cause = answer.cause or Cause(
+                200, "incomplete", "The answer does not have one entry for each that was sent"
+            )
+            result: Result = answer.result if answer.cause else "unknown"
+            found = [(result, cause) for _ in bundle.requests]
+        outcomes = [
+            Outcome(f"{bundle.source} entry[{n}]", request.type or "(unknown)", result, 0, 0, cause)
+            for n, (request, (result, cause)) in enumerate(zip(bundle.requests, found, strict=True))
+        ]
+        if outcomes:
+            outcomes[0] = replace(outcomes[0], size=len(bundle.body), retries=retries)
+        return outcomes
+
+    async def _send(self, method: str, url: str, content: bytes) -> tuple[_Answer, int]:
+        """The final answer, and how often the request was repeated."""
+        attempt = 0
+        while True:
+            attempt += 1
+            answer = await self._request(method, url, content)
+            last = attempt >= self._retries.attempts
+            if answer.repeat and not last:
+                await asyncio.sleep(self._retries.pause(attempt, asked=answer.asked, ids=self._ids))
+                continue
+            self.lost = self.lost or (answer.no_server and last)
+            return answer, attempt - 1
+
+    async def _request(self, method: str, url: str, content: bytes) -> _Answer:
+        body = content if len(content) <= _AT_ONCE else io.BytesIO(content)
+        try:
+            async with self._client.request(method, url, data=body, allow_redirects=False) as response:
+                content = await response.read()
+        except NO_ANSWER as error:
+            cause = Cause(0, "transient", f"No answer: {type(error).__name__}")
+            if isinstance(error, _NEVER_SENT):
+                return _Answer("failed", cause, repeat=True, no_server=True)
+            return _Answer("unknown", cause, repeat=method == "PUT")
+        status = response.status
+        if 200 <= status < 300:
+            return _Answer("created" if status == 201 else "updated", content=content)
+        return _Answer(
+            "unknown" if status in _BUSY - _DID_NOTHING else "failed",
+            cause_of(status, response.reason or "", content),
+            repeat=status in _DID_NOTHING or (status in _BUSY and method == "PUT"),
+            asked=seconds_asked(response.headers.get("Retry-After", "").strip(), now=self._clock.now()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came of one request: the result if it was the last one, and whether it may be repeated."""
+
+    result: Result
+    cause: Cause | None = None
+    repeat: bool = False
+    asked: float = 0.0
+    no_server: bool = False
+    content: bytes = b""

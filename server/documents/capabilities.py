@@ -1,0 +1,124 @@
+"""The CapabilityStatement, computed from the route table: what is not in the table is not claimed.
+
+https://hl7.org/fhir/R4/capabilitystatement.html · https://hl7.org/fhir/R4/terminologycapabilities.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fhirstore import __version__
+from fhirstore.fhir.definitions.load import definitions
+from server.content.media import FHIR_JSON, FHIR_XML
+from server.documents.contract import CAPABILITIES, PATCH_FORMATS, SEARCH_PARAMETERS
+from server.http.route import Route
+from server.settings import Settings
+
+MODES = CAPABILITIES.modes
+_SYSTEM_CODES = frozenset({"transaction", "batch", "search-system", "history-system"})
+# https://hl7.org/fhir/R4/resourcelist.html
+_NORMATIVE = frozenset(
+    (
+        *("Binary", "Bundle", "CapabilityStatement", "CodeSystem", "Observation", "OperationDefinition"),
+        *("OperationOutcome", "Parameters", "Patient", "StructureDefinition", "ValueSet"),
+    )
+)
+_NOT_CLAIMED: dict[str, object] = {
+    "conditionalCreate": False,
+    "conditionalRead": "not-supported",
+    "conditionalUpdate": False,
+    "conditionalDelete": "not-supported",
+}
+# When this software was put in place: the same in every process, and another with another version.
+_DATE = datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC).isoformat(timespec="seconds")
+_DESCRIPTION = "No authentication: whoever reaches this server may do everything. Put it behind something that asks."
+
+
+class Capabilities:
+    """What one server can do, in each of the `mode`s of the capabilities interaction."""
+
+    def __init__(self, table: Sequence[Route], settings: Settings, release: str) -> None:
+        self._table = [route for route in table if route.advertised(settings)]
+        self._settings = settings
+        self._facts = definitions(release)
+
+    def statement(self, base_url: str, *, mode: str = "full") -> dict[str, object]:
+        """The resource, for the API at `base_url`. `mode`: one of MODES."""
+        if mode == "terminology":
+            return self._head("TerminologyCapabilities", base_url)  # no terminology service here
+        codes = {code: None for route in self._table for code in route.codes}  # each once, in the table's order
+        rest = {
+            "mode": "server",
+            "security": {"cors": bool(self._settings.cors_origins), "description": _DESCRIPTION},
+            "resource": self._resources(list(codes), _NORMATIVE if mode == "normative" else self._facts.resources),
+            "interaction": [{"code": code} for code in codes if code in _SYSTEM_CODES],
+            "searchParam": self._system_search_parameters() if "search-system" in codes else [],
+            "operation": self._operations(("",)),
+        }
+        return self._head("CapabilityStatement", base_url) | {
+            "fhirVersion": self._facts.version,
+            "format": [FHIR_JSON, "json", FHIR_XML, "xml"],
+            **self._patch_formats(),
+            "rest": [{name: value for name, value in rest.items() if value != []}],
+        }
+
+    def _head(self, type_: str, base_url: str) -> dict[str, object]:
+        return {
+            "resourceType": type_,
+            "status": "active",
+            "date": _DATE,
+            "kind": "instance",
+            "software": {"name": "fhirstore", "version": __version__},
+            "implementation": {"description": "FHIR on object storage", "url": base_url},
+        }
+
+    def _resources(self, codes: list[str], types: frozenset[str]) -> list[dict[str, object]]:
+        shared: dict[str, object] = {
+            "interaction": [{"code": code} for code in codes if code not in _SYSTEM_CODES],
+            **_NOT_CLAIMED,
+            "referencePolicy": ["literal", "logical", *(["enforced"] if self._settings.reference_integrity else [])],
+        }
+        elements = self._facts.types["CapabilityStatement.rest.resource"].elements  # conditionalPatch came with R5
+        for route in self._table:
+            shared.update({name: claim for name, claim in route.claims.items() if name in elements})
+        if "conditionalDelete" in elements and shared["conditionalDelete"] != "not-supported":
+            shared["conditionalDelete"] = self._settings.conditional_delete
+        operations = self._operations(("/{type}", "/{type}/{id}"))
+        if operations:
+            shared["operation"] = operations
+        searches = "search-type" in codes
+        found = []
+        for type_ in sorted(types & self._facts.resources):
+            parameters = self._search_parameters(type_) if searches else []
+            found.append({"type": type_, **shared, **({"searchParam": parameters} if parameters else {})})
+        return found
+
+    def _search_parameters(self, type_: str) -> list[dict[str, object]]:
+        known = self._facts.search_parameters[type_]
+        return [
+            {"name": code, "definition": known[code].url, "type": known[code].type}
+            for code in SEARCH_PARAMETERS
+            if code in known
+        ]
+
+    def _system_search_parameters(self) -> list[dict[str, object]]:
+        """Those of GET [base]?…; `_type` has no definition of its own."""
+        updated = self._facts.search_parameters["Patient"]["_lastUpdated"]
+        return [
+            {"name": "_type", "type": "special", "documentation": "Types, separated by commas"},
+            {"name": "_lastUpdated", "definition": updated.url, "type": updated.type},
+        ]
+
+    def _operations(self, below: tuple[str, ...]) -> list[dict[str, object]]:
+        """Operations whose path, without their name, is one of `below`; each once."""
+        found = {
+            route.operation: None
+            for route in self._table
+            if route.operation is not None and route.path.rpartition("/")[0] in below
+        }
+        return [{"name": name, "definition": url} for name, url in found]
+
+    def _patch_formats(self) -> dict[str, object]:
+        return {"patchFormat": PATCH_FORMATS} if any("patch" in route.codes for route in self._table) else {}

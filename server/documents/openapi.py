@@ -1,0 +1,168 @@
+"""The OpenAPI document, computed from the route table, at /openapi.json (https://spec.openapis.org/oas/v3.1.0).
+
+It says what HTTP can see: paths, parameters, headers, statuses, forms. What a resource must look like is FHIR's to say
+(https://hl7.org/fhir/R4/fhir.schema.json.zip), so here it is an object with a resourceType.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as HttpRoute
+
+from fhirstore import __version__
+from fhirstore.fhir.definitions.load import definitions
+from server.access.forwarded import PREFIX
+from server.access.tenant import HEADER as TENANT_HEADER
+from server.content.media import FHIR_JSON, FHIR_XML
+from server.content.representation import PARAMETERS
+from server.documents.contract import PATCH_FORMATS, Contract
+from server.http.call import FHIR_PATH
+from server.http.route import Route
+from server.settings import Settings
+
+_ID: dict[str, object] = {"type": "string", "pattern": r"^[A-Za-z0-9\-.]{1,64}$"}
+_DATE: dict[str, object] = {"type": "string", "examples": ["2024", "2024-05-01", "2024-05-01T10:00:00Z"]}
+_QUERY: dict[str, dict[str, object]] = {
+    "_format": {"type": "string", "examples": ["json", "xml"]},
+    "_pretty": {"type": "boolean"},
+    "_summary": {"enum": ["true", "text", "data", "count", "false"]},
+    "_elements": {"type": "string", "examples": ["id,meta"]},
+    "_count": {"type": "integer", "minimum": 0, "maximum": 999_999_999},
+    "_since": {"type": "string", "format": "date-time"},
+    "_at": _DATE,
+    "_sort": {"enum": ["-_lastUpdated", "_lastUpdated", "none"]},
+    "_id": _ID,
+    "_lastUpdated": {"type": "string", "examples": ["ge2024-05-01"]},
+    "_type": {"type": "string", "examples": ["Patient,Observation"]},
+    "identifier": {"type": "string", "examples": ["http://hospital.example|42"]},
+    "profile": {"type": "string"},
+}
+_HEADERS: dict[str, dict[str, object]] = {
+    "If-Match": {"type": "string", "examples": ['W/"1"', "*"]},
+    "If-None-Match": {"type": "string", "examples": ['W/"1"', "*"]},
+    "If-Unmodified-Since": {"type": "string", "examples": ["Sat, 02 Feb 2013 12:02:47 GMT"]},
+    "If-Modified-Since": {"type": "string", "examples": ["Sat, 02 Feb 2013 12:02:47 GMT"]},
+    "If-None-Exist": {"type": "string", "examples": ["identifier=http://hospital.example|42"]},
+    "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 255},
+    # Not return=minimal: this document cannot say that a body may also be missing.
+    "Prefer": {"type": "string", "examples": ["return=representation", "return=OperationOutcome", "handling=lenient"]},
+}
+_ANY_REQUEST_MAY = (400, 404, 406, 500, 503, 504)
+_BODYLESS = (204, 304)
+
+
+def openapi_route(table: Sequence[Route], settings: Settings, release: str) -> HttpRoute:
+    """GET /openapi.json."""
+
+    async def openapi(request: Request) -> Response:
+        prefix = request.scope.get(PREFIX, "")
+        return JSONResponse(openapi_document(table, settings, release, prefix=prefix))
+
+    return HttpRoute("/openapi.json", openapi)
+
+
+def openapi_document(
+    table: Sequence[Route], settings: Settings, release: str, *, prefix: str = ""
+) -> dict[str, object]:
+    """The document, as JSON values. `prefix`: of the path below which a proxy has this server."""
+    types = sorted(definitions(release).resources)
+    paths: dict[str, dict[str, object]] = {}
+    for route in table:
+        if route.advertised(settings):
+            paths.setdefault(route.path or "/", {})[route.method.lower()] = _operation(route, route.contract, settings)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "fhirstore",
+            "version": __version__,
+            "description": f"FHIR {definitions(release).version} on object storage; /metadata tells it in FHIR's words",
+        },
+        "servers": [_server(settings, prefix)],
+        "paths": paths,
+        "components": {
+            "schemas": {
+                "ResourceType": {"enum": types},
+                "Resource": {
+                    "type": "object",
+                    "required": ["resourceType"],
+                    "properties": {"resourceType": {"$ref": "#/components/schemas/ResourceType"}, "id": _ID},
+                    "examples": [{"resourceType": "Patient", "active": True}],
+                },
+                "Bundle": {
+                    "type": "object",
+                    "required": ["resourceType", "type"],
+                    "properties": {
+                        "resourceType": {"const": "Bundle"},
+                        "type": {"enum": ["batch", "transaction"]},
+                        "entry": {"type": "array", "items": {"type": "object"}},
+                    },
+                },
+            }
+        },
+    }
+
+
+def _server(settings: Settings, prefix: str) -> dict[str, object]:
+    root = settings.base_url or f"{prefix}{FHIR_PATH}"
+    if settings.tenant_source != "path":
+        return {"url": root}
+    return {"url": f"{root}/{{tenant}}", "variables": {"tenant": {"default": settings.only_tenant or "default"}}}
+
+
+def _operation(route: Route, contract: Contract, settings: Settings) -> dict[str, object]:
+    name = "-".join(part.strip("{}$_") for part in route.path.split("/") if part) or "base"
+    operation: dict[str, object] = {
+        "operationId": f"{route.method.lower()}-{name}",
+        "summary": route.doc,
+        "parameters": _parameters(route, contract, settings),
+        "responses": _responses(contract),
+    }
+    if contract.body:
+        operation["requestBody"] = {"required": contract.body != "form", "content": _content(contract.body)}
+    return operation
+
+
+def _parameters(route: Route, contract: Contract, settings: Settings) -> list[dict[str, object]]:
+    found = []
+    for part in route.path.split("/"):
+        if part.startswith("{"):
+            name = part.strip("{}")
+            schema = {
+                "type": {"$ref": "#/components/schemas/ResourceType"},
+                "id": _ID,
+                "vid": {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"},
+            }[name]
+            found.append({"name": name, "in": "path", "required": True, "schema": schema})
+    schemas = _QUERY | {"mode": {"enum": list(contract.modes)}}
+    found += [{"name": name, "in": "query", "schema": schemas[name]} for name in (*contract.query, *PARAMETERS)]
+    found += [{"name": name, "in": "header", "schema": _HEADERS[name]} for name in contract.headers]
+    if settings.tenant_source == "header":
+        found.append({"name": TENANT_HEADER, "in": "header", "required": True, "schema": {"type": "string"}})
+    return found
+
+
+def _content(body: str) -> dict[str, object]:
+    if body == "patch":
+        return {name: {"schema": {"type": ["object", "array"]}} for name in PATCH_FORMATS}
+    if body == "form":
+        return {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}}
+    schema = {"$ref": f"#/components/schemas/{'Bundle' if body == 'bundle' else 'Resource'}"}
+    return {FHIR_JSON: {"schema": schema}, FHIR_XML: {"schema": {"type": "string"}}}
+
+
+def _responses(contract: Contract) -> dict[str, object]:
+    resource = {
+        FHIR_JSON: {"schema": {"$ref": "#/components/schemas/Resource"}},
+        FHIR_XML: {"schema": {"type": "string"}},
+    }
+    found: dict[str, object] = {}
+    for status in sorted({*contract.success, *contract.failure, *_ANY_REQUEST_MAY}):
+        answer: dict[str, object] = {"description": HTTPStatus(status).phrase}
+        if status not in _BODYLESS:
+            answer["content"] = resource
+        found[str(status)] = answer
+    return found

@@ -1,0 +1,1 @@
+"""One HTTP request: its path, fields, preconditions and preferences, and how its answer is made."""

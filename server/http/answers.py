@@ -1,0 +1,147 @@
+"""Answers that carry a resource: a version of one, or one made for the answer (a Bundle, a CapabilityStatement …)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.responses import Response
+
+from fhirstore import Version
+from fhirstore.errors import InvalidResource, Issue
+from fhirstore.threads import LARGE, offload, offload_if
+from server.content.binary import made_room, native_response
+from server.content.representation import AS_STORED, Representation
+from server.http.call import Call
+from server.http.fields import etag
+from server.http.http_dates import last_modified
+from server.http.in_flight import SMALL, end_work, share_of
+from server.http.outcome import operation_outcome
+from server.http.preconditions import is_unchanged, refuse_unexpected
+from server.http.prefer import applied, returned
+from server.http.refusal import Refused
+
+
+class VersionResponse(Response):
+    """A version as an answer, with ETag and Last-Modified (https://hl7.org/fhir/R4/http.html#read).
+
+    The headers are made here, and not by Response, since this is the answer to nearly every request.
+    """
+
+    def __init__(
+        self,
+        version: Version,
+        representation: Representation = AS_STORED,
+        *,
+        status: int = 200,
+        location: str | None = None,
+    ) -> None:
+        self.status_code = status
+        self.body = version.content if representation is AS_STORED else representation.resource(version.content)
+        self.background = None
+        self.raw_headers = [
+            (b"etag", b'W/"%d"' % version.version_id),
+            (b"last-modified", last_modified(version.last_updated).encode("ascii")),
+            (b"content-type", representation.content_type),
+            (b"content-length", b"%d" % len(self.body)),
+        ]
+        if location is not None:
+            where = location.encode("latin-1", "replace")
+            self.raw_headers += ((b"location", where), (b"content-location", where))
+
+
+async def shown(call: Call, version: Version) -> Response:
+    """What a read or vread answers: the version; 304 and no body where the client has it already, 412 on If-Match.
+
+    A Binary shows its content where the client does not ask for FHIR. Raises Crowded.
+    """
+    if version.type == "Binary":
+        made_room(call, version)
+    elif len(version.content) > SMALL:
+        share_of(call.scope).take(len(version.content))
+    refuse_unexpected(call, version)
+    if is_unchanged(call, version):
+        return not_modified(etag(version.version_id), version.last_updated)
+    if version.type == "Binary":
+        native = await offload_if(len(version.content) > LARGE, native_response, call, version)
+        if native is not None:
+            return native
+    return await _in_form(call, version)
+
+
+async def _in_form(call: Call, version: Version, *, status: int = 200, location: str | None = None) -> VersionResponse:
+    """The version in the form that is wanted, made beside the event loop where that takes long."""
+    form = call.representation
+    long = form is not AS_STORED and len(version.content) > LARGE
+    return await offload_if(long, VersionResponse, version, form, status=status, location=location)
+
+
+async def stored(call: Call, version: Version, *, status: int) -> Response:
+    """What a write answers: where the version is, and as much of it as `Prefer: return=…` asks for.
+
+    https://hl7.org/fhir/R4/http.html#return
+    """
+    end_work(call.scope)
+    where = version_url(call, version)
+    wish = returned(call)
+    response: Response | None = None
+    if wish in (None, "representation"):
+        try:
+            response = await _in_form(call, version, status=status, location=where)
+        except (Refused, InvalidResource):
+            wish = "minimal"  # it is stored, so this is no failure, though it has no such form
+    if response is None:
+        response = _brief(call, version, status, where, told=wish == "OperationOutcome")
+    return applied(response, "return", wish)
+
+
+def _brief(call: Call, version: Version, status: int, where: str, *, told: bool) -> Response:
+    """Where the version is, and no more; `told`: that it was stored, too."""
+    headers = {
+        "ETag": etag(version.version_id),
+        "Last-Modified": last_modified(version.last_updated),
+        "Location": where,
+    }
+    if not told:
+        return Response(None, status, headers | {"Content-Location": where})
+    text = f"Stored as version {version.version_id} of {version.type}/{version.id}"
+    outcome = operation_outcome((Issue.information(text),))
+    return resource_answer(call, outcome, status=status, headers=headers)
+
+
+def resource_answer(
+    call: Call, content: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A resource made for this answer, given as JSON, in the form the client wants, whole."""
+    response = Response(call.representation.whole(content), status, headers)
+    response.raw_headers.append((b"content-type", call.representation.content_type))
+    return response
+
+
+async def page_answer(call: Call, content: bytes) -> Response:
+    """The same for a Bundle that may be large: then it is given its form beside the event loop, which goes on.
+
+    Raises Crowded.
+    """
+    if len(content) > SMALL:
+        share_of(call.scope).take(len(content))
+    return await done_answer(call, content)
+
+
+async def done_answer(call: Call, content: bytes) -> Response:
+    """The same for what was done, so that it must be answered."""
+    if call.representation is AS_STORED or len(content) < LARGE:
+        return resource_answer(call, content)
+    return await offload(resource_answer, call, content)
+
+
+def not_modified(tag: str, last_updated: int | None = None) -> Response:
+    """304 (https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5). `last_updated`: epoch ms."""
+    response = Response(None, 304, {"ETag": tag})
+    if last_updated is not None:
+        response.headers["Last-Modified"] = last_modified(last_updated)
+    return response
+
+
+def version_url(call: Call, version: Version) -> str:
+    """The absolute URL of exactly this version."""
+    return f"{call.base_url}/{version.type}/{version.id}/_history/{version.version_id}"

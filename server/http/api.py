@@ -1,0 +1,153 @@
+"""The FHIR API: finds the interaction, resolves the tenant, runs it, answers errors as OperationOutcomes.
+
+A pure ASGI middleware before Starlette's router: it answers what is below `/fhir` and passes the rest on. So a FHIR
+request is matched once, by the route table, and not by regular expressions before that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fhirstore import FhirStore, RetryBudget, reset_retry_budget, set_retry_budget
+from server.access.hosts import AllowedHosts
+from server.access.tenant import RequestTenants
+from server.content.binary import negotiable
+from server.content.compress import CompressedSend, coding_for
+from server.content.representation import AS_STORED, Representation, wanted
+from server.http.call import FHIR_PATH, Call
+from server.http.outcome import error_answer
+from server.http.paths import Endpoint, Paths
+from server.http.refusal import NO_ENDPOINT, Refused
+from server.http.response_headers import ResponseHeaders
+from server.http.route import Route
+from server.http.watch import Watch
+from server.settings import Settings
+
+_BELOW = f"{FHIR_PATH}/"
+_READS = ("/_search", "/$validate")  # POSTs that change nothing
+_AFTER_DEADLINE = 5  # seconds
+
+
+class FhirApi:
+    """Everything below `/fhir`, as the route table says."""
+
+    def __init__(self, app: ASGIApp, *, store: FhirStore, settings: Settings, table: Sequence[Route]) -> None:
+        self._app = app
+        self._tenants = RequestTenants(store, settings)
+        self._settings = settings
+        self._hosts = AllowedHosts(settings.allowed_hosts)
+        self._release = store.release
+        self._table = table
+        base = ("{tenant}",) if settings.tenant_source == "path" else ()
+        self._paths = Paths(table, base=base, release=store.release)
+        self._headers = ResponseHeaders(settings)
+        self._watch = Watch.of(settings, self._paths, base=FHIR_PATH)
+        self._deadlines = self._watch.deadlines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"] if scope["type"] == "http" else ""
+        if not path.startswith(_BELOW) and path != FHIR_PATH:
+            await self._app(scope, receive, send)
+            return
+        headers = _headers(scope)
+        request_id = self._headers.request_id(headers)
+        representation = AS_STORED
+        task, budget = self._deadlines.begin(), RetryBudget()
+        token = set_retry_budget(budget)
+        try:
+            try:
+                representation = wanted(scope["query_string"], negotiable(path, headers, self._release), self._release)
+            finally:  # a path or method that is not there is told first, in the form that is wanted if there is one
+                endpoint = self._endpoint(path, scope)
+            response = await self._answer(scope, receive, headers, endpoint, representation, request_id=request_id)
+        except ClientDisconnect:  # in the middle of its body: nothing was done, and nobody is left to tell
+            return
+        except asyncio.CancelledError:
+            if not self._deadlines.missed(task):
+                raise
+            response = error_answer(_too_late(scope, self._settings.request_timeout), representation)
+            self._watch.failed(scope, headers, request_id, 504, None)
+        except Exception as error:  # noqa: BLE001 - the app's edge: whatever went wrong is answered, and logged
+            response = error_answer(error, representation)
+            if response.status_code >= 500:
+                self._watch.failed(scope, headers, request_id, response.status_code, error)
+                if budget.probe_in and "retry-after" in response.headers:
+                    response.headers["Retry-After"] = str(math.ceil(budget.probe_in))
+        finally:
+            self._deadlines.end(task)
+            reset_retry_budget(token)
+        self._headers.add(response, headers, request_id)
+        if b"accept-encoding" in headers:
+            coding = coding_for(headers[b"accept-encoding"].decode("latin-1"))
+            send = send if coding is None else CompressedSend(send, coding)
+        await response(scope, receive, send)
+
+    def _endpoint(self, path: str, scope: Scope) -> Endpoint:
+        """What answers at `path`. Raises Refused (404, 405)."""
+        raw = scope.get("raw_path", b"")
+        if b"%" in raw and b"%2f" in raw.lower():  # a slash inside of a segment, which no segment of FHIR's has
+            raise Refused(404, NO_ENDPOINT)
+        method = scope["method"]
+        endpoint = self._paths.find(path[len(FHIR_PATH) :], method)
+        if method not in endpoint.handlers and method != "OPTIONS":
+            text = f"{method} is not possible here; allowed: {endpoint.allow}"
+            raise Refused(405, text, headers={"Allow": endpoint.allow})
+        return endpoint
+
+    async def _answer(
+        self,
+        scope: Scope,
+        receive: Receive,
+        headers: Mapping[bytes, bytes],
+        endpoint: Endpoint,
+        representation: Representation,
+        *,
+        request_id: bytes,
+    ) -> Response:
+        self._hosts.check(scope, headers)
+        handler = endpoint.handlers.get(scope["method"])
+        if handler is None:
+            return Response(None, 204, {"Allow": endpoint.allow})
+        parameters = endpoint.parameters
+        tenant = self._tenants.of(parameters, headers)
+        return await handler(
+            Call(
+                scope,
+                receive,
+                parameters,
+                headers,
+                tenant,
+                self._settings,
+                self._table,
+                representation,
+                self._release,
+                request_id,
+                self._watch,
+            )
+        )
+
+
+def _too_late(scope: Scope, seconds: float) -> Refused:
+    """What a request is told that missed its deadline."""
+    if scope["method"] in ("GET", "HEAD") or scope["path"].endswith(_READS):
+        text = "nothing was changed; try again later"
+    else:
+        text = "it may have been applied, or may still be; read back before you send it again"
+    headers = {"Retry-After": str(_AFTER_DEADLINE)}
+    return Refused(504, f"The request took longer than {seconds:g} s; {text}", headers=headers, code="timeout")
+
+
+def _headers(scope: Scope) -> dict[bytes, bytes]:
+    """The request's headers by name; what came in several lines is one list (RFC 9110, 5.3)."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    if len(headers) < len(scope["headers"]):
+        headers = {}
+        for name, value in scope["headers"]:
+            headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers

@@ -1,0 +1,32 @@
+"""The criteria of a conditional interaction, from its URL.
+
+https://hl7.org/fhir/R4/http.html#cond-update: "a search URL", as `PUT [base]/[type]?[search parameters]`.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from fhirstore.search.query import parse_condition_query
+from server.content.representation import PARAMETERS
+from server.http.call import Call
+from server.http.search_parameters import refuse_unheard
+
+
+def url_criteria(call: Call) -> str:
+    """The URL's parameters, without those that say how the answer should look."""
+    if not call.scope["query_string"]:
+        return ""
+    given = [pair for pair in call.query if pair[0] not in PARAMETERS]
+    refuse_unheard(call, call.type, given)
+    return urlencode(given)
+
+
+def header_criteria(call: Call, header: bytes) -> str | None:
+    """The criteria in a header, as they came; None where there is no such header."""
+    value = call.headers.get(header)
+    if value is None:
+        return None
+    text = value.decode("utf-8", "replace")
+    refuse_unheard(call, call.type, parse_condition_query(call.type, text))
+    return text
