@@ -1,0 +1,55 @@
+"""The examples of README and docs/ are run: curl against a real server, Python in a process of its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import PAGES, ROOT, fences
+from tests.server.processes import served
+
+_CHANGING = (
+    (re.compile(r"http://127\.0\.0\.1:\d+"), "ROOT"),
+    (re.compile(r"\b[0-9A-HJKMNP-TV-Z]{26}\b"), "ULID"),
+    (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "INSTANT"),
+)
+_SNIPPETS = [
+    pytest.param(fence.text, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, fence in enumerate(fences(page))
+    if fence.language == "python" and "asyncio.run" in fence.text
+]
+
+
+def _comparable(text: str) -> str:
+    for pattern, name in _CHANGING:
+        text = pattern.sub(name, text)
+    return text.strip()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_requests_of_readme_are_answered_as_it_says(tmp_path: Path) -> None:
+    """Every console line of README gives the answer below it, but for ids and times."""
+    (block,) = [fence.text for fence in fences(ROOT / "README.md") if fence.language == "console"]
+    steps = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.M)
+    assert len(steps) == 6
+    with served({"FHIRSTORE_STORE": f"file:{tmp_path / 'data'}"}) as server:
+        setup = steps[0][0].replace("http://127.0.0.1:8000/fhir", server.base_url)
+        for command, answer in steps[1:]:
+            done = subprocess.run(
+                ["bash", "-c", f"{setup}\n{command}"], capture_output=True, text=True, check=True, timeout=60
+            )
+            assert _comparable(done.stdout) == _comparable(answer), command
+
+
+@pytest.mark.parametrize("snippet", _SNIPPETS)
+def test_each_python_example_runs(snippet: str, tmp_path: Path) -> None:
+    """A Python example with a main function runs as it stands, in an empty folder."""
+    command = [sys.executable, "-c", snippet]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
