@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.mutants import MUTANTS
-from tests.simulation.mutation import Mutant
+from tests.simulation.mutants.mutants import MUTANTS
+from tests.simulation.mutants.mutation import Mutant
 from tests.simulation.run import killed_by, many, seeds_for
-from tests.simulation.scenario import SHAPES
+from tests.simulation.scenarios.scenario import SHAPES
 from tests.simulation.schedule import simulate
 
 _SEEDS = 3_600  # make simulate SEEDS=200000 runs more

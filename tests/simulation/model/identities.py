@@ -15,7 +15,7 @@ from fhirstore.keyspace import Keyspace, parse_index_entry
 from fhirstore.record import Record
 
 if TYPE_CHECKING:
-    from tests.simulation.truth import History, Truth
+    from tests.simulation.model.truth import History, Truth
 
 _CONDITIONALLY = (b'"by":"create"', b'"by":"put"')
 

@@ -6,7 +6,7 @@ from fhirstore.commit.messages import Delete, Get, List, Put, Reply, Request
 from fhirstore.errors import CorruptRecord
 from fhirstore.objects.base import IfMatch, Page, StoredObject, Written
 from fhirstore.record import decode
-from tests.simulation.world import BEGINNING
+from tests.simulation.model.world import BEGINNING
 
 
 def show(message: Request | Reply) -> str:

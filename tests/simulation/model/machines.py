@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from random import Random
 
 from fhirstore.commit.rules import Rules
-from tests.simulation.process import Temper
-from tests.simulation.task import Plan
+from tests.simulation.model.process import Temper
+from tests.simulation.model.task import Plan
 
 
 @dataclass(frozen=True, slots=True)

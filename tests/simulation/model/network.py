@@ -12,9 +12,9 @@ from dataclasses import dataclass, fields
 from fhirstore.commit.messages import NOT_SENT, Delete, Expired, NotApplied, Put, Replies, Reply, Request, Unknown
 from fhirstore.commit.rules import Rules
 from fhirstore.objects.base import Written
-from tests.simulation.bucket import Bucket
-from tests.simulation.trace import show
-from tests.simulation.world import World
+from tests.simulation.model.bucket import Bucket
+from tests.simulation.model.trace import show
+from tests.simulation.model.world import World
 
 UNKNOWN = Unknown()
 EXPIRED = Expired()

@@ -12,9 +12,9 @@ from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.history.remembered import RememberedHistories
 from fhirstore.resources import Version
-from tests.simulation.process import Process
-from tests.simulation.task import Call
-from tests.simulation.truth import KEYS, TYPE, History, Truth
+from tests.simulation.model.process import Process
+from tests.simulation.model.task import Call
+from tests.simulation.model.truth import KEYS, TYPE, History, Truth
 
 _FOREVER = float("inf")
 

@@ -13,11 +13,11 @@ from fhirstore.commit.rules import Rules
 from fhirstore.history import counting, instance
 from fhirstore.record import Record
 from fhirstore.sweep import removal, run, standing
-from tests.simulation.bucket import Bucket
-from tests.simulation.identity_mutants import IDENTITY_MUTANTS
-from tests.simulation.mutation import Mutant, getter
-from tests.simulation.network import Network
-from tests.simulation.transaction_mutants import TRANSACTION_MUTANTS
+from tests.simulation.model.bucket import Bucket
+from tests.simulation.model.network import Network
+from tests.simulation.mutants.identity_mutants import IDENTITY_MUTANTS
+from tests.simulation.mutants.mutation import Mutant, getter
+from tests.simulation.mutants.transaction_mutants import TRANSACTION_MUTANTS
 
 _RESERVATION = (
     Mutant("slot taken without If-None-Match", single._carry_out, "attempt.body, IF_ABSENT,", "attempt.body, None,"),

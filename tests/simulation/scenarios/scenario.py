@@ -10,15 +10,15 @@ from dataclasses import dataclass, fields, replace
 from random import Random
 
 from fhirstore.commit.rules import Rules
-from tests.simulation.identifying import IDENTIFYING, IDENTITY_FAVOURITES
-from tests.simulation.looking import Page, Versions
-from tests.simulation.machines import Machine, a_temper, think
-from tests.simulation.network import Rates, Weather
-from tests.simulation.operations import Read, VRead, Write
-from tests.simulation.process import Temper
-from tests.simulation.task import Operation, Plan
-from tests.simulation.transactions import FAVOURITES, TRANSACTIONS, with_transactions
-from tests.simulation.upkeep import Purge, Sweep
+from tests.simulation.model.machines import Machine, a_temper, think
+from tests.simulation.model.network import Rates, Weather
+from tests.simulation.model.process import Temper
+from tests.simulation.model.task import Operation, Plan
+from tests.simulation.scenarios.identifying import IDENTIFYING, IDENTITY_FAVOURITES
+from tests.simulation.scenarios.looking import Page, Versions
+from tests.simulation.scenarios.operations import Read, VRead, Write
+from tests.simulation.scenarios.transactions import FAVOURITES, TRANSACTIONS, with_transactions
+from tests.simulation.scenarios.upkeep import Purge, Sweep
 
 USUAL = Rates(0.01, 0.01, 0.005, 0.01, 0.015, 0.008, 0.01, 0.005, 0.005, 0.01, 0.02)
 _CALM = USUAL.times(0.1)

@@ -13,13 +13,13 @@ from random import Random
 from msgspec import structs
 
 from fhirstore.commit.rules import Rules
-from tests.simulation.bundled import Transact
-from tests.simulation.looking import Page, Versions
-from tests.simulation.machines import Machine, a_temper
-from tests.simulation.operations import Read, VRead, Write
-from tests.simulation.process import Temper
-from tests.simulation.task import Operation, Plan
-from tests.simulation.upkeep import Purge, Sweep
+from tests.simulation.model.machines import Machine, a_temper
+from tests.simulation.model.process import Temper
+from tests.simulation.model.task import Operation, Plan
+from tests.simulation.scenarios.bundled import Transact
+from tests.simulation.scenarios.looking import Page, Versions
+from tests.simulation.scenarios.operations import Read, VRead, Write
+from tests.simulation.scenarios.upkeep import Purge, Sweep
 
 _IDS = ("a", "b", "c")
 _RECORD = 3  # the boundary at which a transaction that nobody is in the way of sends its record

@@ -10,10 +10,10 @@ from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Outcome
 from fhirstore.commit.transaction import Part, transact
 from fhirstore.errors import Contention, Unavailable, VersionConflict, WriteOutcomeUnknown
-from tests.simulation.operations import Write, remembered, tell
-from tests.simulation.process import Process
-from tests.simulation.task import Call
-from tests.simulation.truth import KEYS, TYPE, Truth
+from tests.simulation.model.process import Process
+from tests.simulation.model.task import Call
+from tests.simulation.model.truth import KEYS, TYPE, Truth
+from tests.simulation.scenarios.operations import Write, remembered, tell
 
 Told = list[tuple[Write, Outcome, int | None]]
 

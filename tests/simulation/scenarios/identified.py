@@ -24,10 +24,10 @@ from fhirstore.resources import creation, deletion, update
 from fhirstore.search.candidates import Match, find
 from fhirstore.search.criteria import Criteria, parse_condition, parse_criteria
 from fhirstore.search.page import Search
-from tests.simulation.operations import same, shown, tell
-from tests.simulation.process import Process
-from tests.simulation.task import Call, Operation
-from tests.simulation.truth import KEYS, TYPE, Truth
+from tests.simulation.model.process import Process
+from tests.simulation.model.task import Call, Operation
+from tests.simulation.model.truth import KEYS, TYPE, Truth
+from tests.simulation.scenarios.operations import same, shown, tell
 
 _ATTEMPTS = 8
 _PAGES = 50  # more than a schedule can fill

@@ -19,9 +19,9 @@ from fhirstore.commit.single import Decide, Draft, Outcome, write
 from fhirstore.errors import Contention, Unavailable, VersionConflict, WriteOutcomeUnknown
 from fhirstore.record import Record
 from fhirstore.resources import creation_once, deletion, update
-from tests.simulation.process import Process
-from tests.simulation.task import Call
-from tests.simulation.truth import KEYS, TYPE, Committed, History, Truth
+from tests.simulation.model.process import Process
+from tests.simulation.model.task import Call
+from tests.simulation.model.truth import KEYS, TYPE, Committed, History, Truth
 
 
 def tell(process: Process, id: str, record: Record | None) -> None:

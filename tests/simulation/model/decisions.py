@@ -13,7 +13,7 @@ from fhirstore.commit.decision import Decision, decode_decision
 from fhirstore.record import Intent, Record, decode
 
 if TYPE_CHECKING:
-    from tests.simulation.truth import History, Truth
+    from tests.simulation.model.truth import History, Truth
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from dataclasses import replace
 from random import Random
 
 from fhirstore.commit.rules import Rules
-from tests.simulation.identified import Carry, Conditional, CreateAll, Seek, SeekAll
-from tests.simulation.machines import Machine, a_temper
-from tests.simulation.operations import Write
-from tests.simulation.process import Temper
-from tests.simulation.task import Operation, Plan
-from tests.simulation.upkeep import Purge
+from tests.simulation.model.machines import Machine, a_temper
+from tests.simulation.model.process import Temper
+from tests.simulation.model.task import Operation, Plan
+from tests.simulation.scenarios.identified import Carry, Conditional, CreateAll, Seek, SeekAll
+from tests.simulation.scenarios.operations import Write
+from tests.simulation.scenarios.upkeep import Purge
 
 
 def _form(chance: Random) -> str:

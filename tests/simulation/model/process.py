@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fhirstore.commit.rules import Rules
-from tests.simulation.network import Network
-from tests.simulation.world import World
+from tests.simulation.model.network import Network
+from tests.simulation.model.world import World
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from fhirstore.jobs.state import decode_state
 from fhirstore.keyspace import Event, Keyspace, ResourceKeys, parse_event
 from fhirstore.record import Record, decode
 from fhirstore.sweep.run import watermark_of
-from tests.simulation.bucket import Bucket
-from tests.simulation.decisions import Transactions
-from tests.simulation.identities import Identities
-from tests.simulation.world import World
+from tests.simulation.model.bucket import Bucket
+from tests.simulation.model.decisions import Transactions
+from tests.simulation.model.identities import Identities
+from tests.simulation.model.world import World
 
 KEYS = Keyspace("")
 TYPE = "Basic"

@@ -14,7 +14,7 @@ from fhirstore.commit.rules import Rules
 from fhirstore.history import records
 from fhirstore.history.counting import Counting
 from fhirstore.sweep import removal, transactions
-from tests.simulation.mutation import Mutant, getter
+from tests.simulation.mutants.mutation import Mutant, getter
 
 _ANNOUNCING = (
     Mutant("intent without If-Match", Change.intent_put, "self.base.unchanged", "None"),

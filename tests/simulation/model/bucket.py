@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fhirstore.commit.messages import Absent, Delete, Deleted, Get, List, Put, Refused, Reply, Request
 from fhirstore.objects.base import IfAbsent, Listed, Page, StoredObject, Written
-from tests.simulation.world import World
+from tests.simulation.model.world import World
 
 Observer = Callable[[str, bytes | None, bytes | None], None]
 """Is told of every change the moment before it is made: key, body before, body after; None is absent."""

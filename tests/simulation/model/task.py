@@ -10,10 +10,10 @@ from fhirstore.commit.messages import Batch, Pause, Put, Replies, Request
 from fhirstore.commit.rules import Context
 from fhirstore.commit.stages import in_stages
 from fhirstore.errors import FhirStoreError
-from tests.simulation.network import EXPIRED, UNKNOWN
-from tests.simulation.process import Process
-from tests.simulation.truth import Truth
-from tests.simulation.world import World
+from tests.simulation.model.network import EXPIRED, UNKNOWN
+from tests.simulation.model.process import Process
+from tests.simulation.model.truth import Truth
+from tests.simulation.model.world import World
 
 _GIVES_UP = 500.0  # ms that a process waits for answers it will never hear
 

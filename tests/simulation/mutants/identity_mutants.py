@@ -12,7 +12,7 @@ from fhirstore.identity import claim, conditional
 from fhirstore.identity.guard import Exclusive
 from fhirstore.keyspace import Keyspace
 from fhirstore.search.candidates import Candidates, find_or_be_sure
-from tests.simulation.mutation import Mutant
+from tests.simulation.mutants.mutation import Mutant
 
 IDENTITY_MUTANTS: tuple[Mutant, ...] = (
     Mutant(

@@ -9,9 +9,9 @@ from fhirstore.commit.purge import Purged, purge
 from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, Unavailable, WriteOutcomeUnknown
 from fhirstore.sweep.run import Pace, SweepReport, sweep
-from tests.simulation.process import Process
-from tests.simulation.task import Call
-from tests.simulation.truth import KEYS, TYPE, Truth
+from tests.simulation.model.process import Process
+from tests.simulation.model.task import Call
+from tests.simulation.model.truth import KEYS, TYPE, Truth
 
 
 @dataclass(frozen=True, slots=True)
