@@ -1,6 +1,6 @@
 """The yardstick: the least that Starlette can do on the same ASGI server. One route, one constant answer.
 
-`POST /` reads the body first, as every create must. `python -m conformance.bench.empty PORT` serves it on 127.0.0.1
+`POST /` reads the body first, as every create must. `python -m conformance.rates.empty PORT` serves it on 127.0.0.1
 with uvicorn as it comes, on uvloop and httptools: what anybody gets who writes an app for it. What `fhirstore serve`
 does to uvicorn beyond that (server/http_parser.py) counts as ours, for better or worse.
 """

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
-from conformance.bench.patients import patients, registered_patients, with_id
+from conformance.rates.patients import patients, registered_patients, with_id
 
 MEDIA_TYPE = "application/fhir+json"
 LOCATION = re.compile(r"Patient/([A-Za-z0-9.-]{1,64})(?:/_history/([A-Za-z0-9.-]{1,64}))?")

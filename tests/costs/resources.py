@@ -1,4 +1,4 @@
-"""`python -m conformance bench-resources`: what reading, validating and writing one resource costs, without a store.
+"""`python -m tests.costs resources`: what reading, validating and writing one resource costs, without a store.
 
 Each input is compact JSON: a Patient as the other measurements send it, three official examples of R4 (CC0), one of
 them without its narrative as well, and a Bundle of them. Every figure is the least of many short samples, and samples
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import json as stdlib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -23,7 +24,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from conformance.bench.patients import registered_patients
+from conformance.rates.patients import registered_patients
 from fhirstore import json
 from fhirstore.definitions.load import definitions
 from fhirstore.validation import Validator
@@ -135,14 +136,14 @@ def _sample(work: Callable[[], object], repeats: int) -> float:
         gc.enable()
 
 
-def bench_resources(
+def resources(
     samples: Annotated[int, typer.Option(min=1, help="Samples of each figure; the least is shown.")] = 60,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Parse, validate, identify and encode one resource: µs, and beside orjson.loads and fhir.resources."""
     rows = [measure(name, body, samples=samples) for name, body in inputs().items()]
     if json:
-        print(stdlib.dumps([asdict(row) | {"ratio": row.ratio} for row in rows], indent=2))
+        sys.stdout.write(stdlib.dumps([asdict(row) | {"ratio": row.ratio} for row in rows], indent=2) + "\n")
         return
     table = Table("resource", box=box.MARKDOWN)
     for heading in ("bytes", "parse", "validate", "identity", "whole µs", "orjson.loads", "ratio", "fhir.resources"):

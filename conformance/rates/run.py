@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice, repeat
 from pathlib import Path
@@ -13,18 +13,14 @@ from urllib.parse import urlsplit
 
 from obstore.store import S3Store
 
-from conformance.bench.counts import Count, count
-from conformance.bench.load import LoadFailed, Target
-from conformance.bench.patients import patients
-from conformance.bench.rows import EMPTY_GET, EMPTY_POST, RAW_PUT, Row, Subject, ratios
-from conformance.bench.sampling import Effort, Processes, Sample, sample, sample_raw_puts
-from conformance.bench.servers import Running, empty_endpoint, fhirstore, raw_client
-from conformance.bench.workload import CREATE, DELETE, READ, REGISTER, UPDATE, VREAD, Call, Interaction, Stored, creates
+from conformance.rates.load import LoadFailed, Target
+from conformance.rates.patients import patients
+from conformance.rates.rows import EMPTY_GET, EMPTY_POST, RAW_PUT, Row, Subject, ratios
+from conformance.rates.sampling import Effort, Processes, Sample, sample, sample_raw_puts
+from conformance.rates.servers import Running, empty_endpoint, fhirstore, raw_client
+from conformance.rates.workload import CREATE, DELETE, READ, REGISTER, UPDATE, VREAD, Call, Interaction, Stored, creates
 from conformance.s3servers import S3Server, seaweedfs
 from conformance.s3servers import running as s3_running
-from fhirstore import open_objects
-from fhirstore.objects.base import ObjectStore
-from server.settings import from_environment
 
 STORES = ("memory", "embedded", "s3")
 POOL = 256  # Patients that reads and updates go round; far more than connections, so that updates do not meet
@@ -52,54 +48,43 @@ class _Bench:
     target: Target
     processes: Processes
     empty: Running
-    counts: Mapping[str, Count]
     raw: S3Store | None = None
 
 
 async def run(plan: Plan, say: Say) -> tuple[Subject, ...]:
-    """Measure. Raises LoadFailed, ServerFailed, UnexpectedAnswer."""
+    """Measure. Raises LoadFailed, ServerFailed."""
     subjects = []
-    with tempfile.TemporaryDirectory(prefix="fhirstore-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="fhirstore-rates-") as name:
         folder = Path(name)
         with empty_endpoint(folder) as empty:
             if plan.url:
-                peer = _Bench(urlsplit(plan.url).netloc, Target.of(plan.url), Processes(plan.pid), empty, {})
+                peer = _Bench(urlsplit(plan.url).netloc, Target.of(plan.url), Processes(plan.pid), empty)
                 return (await _measure(peer, plan, say),)
             for store in plan.stores:
                 say(f"{store}: starting")
                 place = folder / store
                 place.mkdir()
-                async with _ours(store, place, empty) as bench:
+                with _ours(store, place, empty) as bench:
                     subjects.append(await _measure(bench, plan, say))
     return tuple(subjects)
 
 
-@asynccontextmanager
-async def _ours(store: str, folder: Path, empty: Running) -> AsyncIterator[_Bench]:
-    """Our server on one kind of store, with that store's request counts."""
+@contextmanager
+def _ours(store: str, folder: Path, empty: Running) -> Iterator[_Bench]:
+    """`fhirstore serve` on one kind of store."""
     with ExitStack() as stack:
         s3 = stack.enter_context(s3_running(seaweedfs, folder / "weed")) if store == "s3" else None
         stack.enter_context(environment(s3.serving(s3.location("fhir")) if s3 else {}))
-        async with _opened(_location(store, folder, "counted", s3)) as objects:
-            counts = await count(objects)
-        server = stack.enter_context(fhirstore(_location(store, folder, "fhir", s3), folder))
+        server = stack.enter_context(fhirstore(location_of(store, folder, "fhir", s3), folder))
         processes = Processes(server.pid, s3.pid if s3 else None)
-        yield _Bench(store, Target.of(server.url), processes, empty, counts, raw_client(s3, "raw") if s3 else None)
+        yield _Bench(store, Target.of(server.url), processes, empty, raw_client(s3, "raw") if s3 else None)
 
 
-def _location(store: str, folder: Path, part: str, s3: S3Server | None) -> str:
+def location_of(store: str, folder: Path, part: str, s3: S3Server | None) -> str:
+    """The store of that kind as FHIRSTORE_STORE names it."""
     if s3 is not None:
         return s3.location(part)
     return "memory:" if store == "memory" else f"file:{folder / part}"
-
-
-@asynccontextmanager
-async def _opened(location: str) -> AsyncIterator[ObjectStore]:
-    objects = await open_objects(location, s3=from_environment(os.environ).s3)
-    try:
-        yield objects
-    finally:
-        await objects.aclose()
 
 
 @contextmanager
@@ -124,7 +109,7 @@ async def _measure(bench: _Bench, plan: Plan, say: Say) -> Subject:
         say(f"{bench.name}: round {number + 1} of {plan.rounds}")
         async for name, taken in _round(bench, plan.effort, stored):
             samples.setdefault(name, []).append(taken)
-    rows = tuple(Row.of(name, taken, bench.counts.get(name)) for name, taken in samples.items())
+    rows = tuple(Row.of(name, taken) for name, taken in samples.items())
     return Subject(bench.name, rows, ratios(bench.name, samples))
 
 

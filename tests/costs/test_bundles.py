@@ -7,7 +7,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from conformance.bench.command import app
+from tests.costs.command import app
 
 SYNTHEA = Path(__file__).parent.parent / "data" / "synthea"
 

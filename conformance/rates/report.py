@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from conformance.bench.bundles import BundleRow
-from conformance.bench.rows import Row, Subject
-from conformance.bench.run import Plan
+from conformance.rates.rows import Row, Subject
+from conformance.rates.run import Plan
 
 WIDTH = 118
-VERBS = ("HEAD", "LIST", "GET", "PUT", "POST", "DELETE")  # in the order they are told
 
 
 def as_json(plan: Plan, subjects: Sequence[Subject]) -> str:
@@ -44,29 +42,11 @@ def print_tables(plan: Plan, subjects: Sequence[Subject], console: Console) -> N
                 )
 
 
-def bundles_as_json(rows: Sequence[BundleRow]) -> str:
-    """The rows of Bundles."""
-    return json.dumps([asdict(row) for row in rows], indent=2)
-
-
-def print_bundles(rows: Sequence[BundleRow], console: Console) -> None:
-    """The rows of Bundles."""
-    console.width = max(console.width, WIDTH)
-    table = Table(box=box.MARKDOWN)
-    table.add_column("store", no_wrap=True)
-    for heading in ("bundles", "resources", "bundles/s", "resources/s", "single creates/s", "ratio"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        counts = (f"{row.bundles}", f"{row.resources:,}", f"{row.bundles_rate:.1f}")
-        table.add_row(row.store, *counts, _whole(row.resources_rate), _whole(row.creates_rate), f"{row.ratio:.2f}")
-    console.print(table)
-
-
 def _rows(subjects: Sequence[Subject]) -> Table:
     table = Table(box=box.MARKDOWN)
-    for heading in ("store", "interaction", "storage requests"):
+    for heading in ("store", "interaction"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("round trips", "server CPU µs", "S3 CPU µs", "requests/s"):
+    for heading in ("server CPU µs", "S3 CPU µs", "requests/s"):
         table.add_column(heading, justify="right", no_wrap=True)
     for subject in subjects:
         for row in subject.rows:
@@ -75,8 +55,7 @@ def _rows(subjects: Sequence[Subject]) -> Table:
 
 
 def _cells(row: Row) -> list[str]:
-    trips = "" if row.round_trips is None else str(row.round_trips)
-    return [_requests(row.requests), trips, _whole(row.cpu_us), _whole(row.s3_cpu_us), _whole(row.rate)]
+    return [_whole(row.cpu_us), _whole(row.s3_cpu_us), _whole(row.rate)]
 
 
 def _ratios(subjects: Sequence[Subject]) -> Table:
@@ -92,12 +71,6 @@ def _ratios(subjects: Sequence[Subject]) -> Table:
             by_cpu = "" if ratio.by_cpu is None else f"{ratio.by_cpu:.2f}"
             table.add_row(subject.name, ratio.name, f"{ratio.value:.2f}", by_cpu, wanted)
     return table
-
-
-def _requests(requests: Mapping[str, int] | None) -> str:
-    if requests is None:
-        return ""
-    return " + ".join(f"{requests[verb]} {verb}" for verb in VERBS if requests.get(verb))
 
 
 def _whole(value: float | None) -> str:

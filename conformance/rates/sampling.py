@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import obstore
 from obstore.store import S3Store
 
-from conformance.bench.cpu import cpu_seconds
-from conformance.bench.load import Target, offer
-from conformance.bench.patients import patients
-from conformance.bench.workload import Call
+from conformance.rates.cpu import cpu_seconds
+from conformance.rates.load import Target, offer
+from conformance.rates.patients import patients
+from conformance.rates.workload import Call
 
 
 @dataclass(frozen=True, slots=True)

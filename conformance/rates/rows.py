@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from conformance.bench.counts import Count
-from conformance.bench.sampling import Sample
+from conformance.rates.sampling import Sample
 
 EMPTY_GET = "empty GET"
 EMPTY_POST = "empty POST, 2 KB"
@@ -22,23 +21,19 @@ class Row:
     """One interaction, or one yardstick. Rates in requests per second, CPU in µs per request; None: not known."""
 
     name: str
-    requests: Mapping[str, int] | None
-    round_trips: int | None
     cpu_us: float | None
     s3_cpu_us: float | None
     rate: float
     unexpected: Mapping[int, int]
 
     @classmethod
-    def of(cls, name: str, samples: Sequence[Sample], count: Count | None) -> Row:
+    def of(cls, name: str, samples: Sequence[Sample]) -> Row:
         """The median of some samples."""
         unexpected: Counter[int] = Counter()
         for each in samples:
             unexpected.update(each.unexpected)
         return cls(
             name=name,
-            requests=count.requests if count else None,
-            round_trips=count.round_trips if count else None,
             cpu_us=_median([each.cpu_us for each in samples]),
             s3_cpu_us=_median([each.s3_cpu_us for each in samples]),
             rate=median(each.rate for each in samples),

@@ -6,18 +6,26 @@ by a network: on a store that answers at once, requests sent together would be f
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
-from conformance.bench.workload import CREATE, INTERACTIONS, Call, Stored
-from fhirstore import FhirStore
+from conformance.rates.run import environment, location_of
+from conformance.rates.workload import CREATE, INTERACTIONS, Call, Stored
+from conformance.s3servers import running as s3_running
+from conformance.s3servers import seaweedfs
+from fhirstore import FhirStore, open_objects
 from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.faulty import FaultRates, FaultyStore
 from fhirstore.objects.metered import MeteredStore
 from fhirstore.tenancy import PrefixTenancy
 from server.app import create_app
+from server.settings import from_environment
 
 DISTANT = FaultRates(delay=1.0, longest_delay=0.005)  # no faults; a wait before every request
 
@@ -32,6 +40,28 @@ class Count:
 
     requests: Mapping[str, int]
     round_trips: int
+
+
+VERBS = ("HEAD", "LIST", "GET", "PUT", "POST", "DELETE")  # in the order in which they are told
+
+
+def sentence(requests: Mapping[str, int]) -> str:
+    """`1 GET + 4 PUT`."""
+    return " + ".join(f"{requests[verb]} {verb}" for verb in VERBS if requests.get(verb))
+
+
+async def counts_on(store: str) -> dict[str, Count]:
+    """Each interaction's cost on a new, empty store of this kind. Raises UnexpectedAnswer, ServerFailed."""
+    with tempfile.TemporaryDirectory(prefix="fhirstore-counts-") as name, ExitStack() as stack:
+        folder = Path(name)
+        s3 = stack.enter_context(s3_running(seaweedfs, folder / "weed")) if store == "s3" else None
+        stack.enter_context(environment(s3.serving(s3.location("counted")) if s3 else {}))
+        location = location_of(store, folder, "counted", s3)
+        objects = await open_objects(location, s3=from_environment(os.environ).s3)
+        try:
+            return await count(objects)
+        finally:
+            await objects.aclose()
 
 
 async def count(objects: ObjectStore) -> dict[str, Count]:

@@ -38,8 +38,8 @@ def fhirstore(store: str, folder: Path) -> Iterator[Running]:
 
 @contextmanager
 def empty_endpoint(folder: Path) -> Iterator[Running]:
-    """`conformance.bench.empty`, on the ASGI server and with the options that `fhirstore serve` uses."""
-    with _answering([sys.executable, "-m", "conformance.bench.empty"], "/", folder / "empty") as running:
+    """`conformance.rates.empty`, on the ASGI server and with the options that `fhirstore serve` uses."""
+    with _answering([sys.executable, "-m", "conformance.rates.empty"], "/", folder / "empty") as running:
         yield running
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from conformance.bench.load import LoadFailed
-from conformance.bench.run import environment
-from conformance.bench.servers import fhirstore
+from conformance.rates.load import LoadFailed
+from conformance.rates.run import environment
+from conformance.rates.servers import fhirstore
 from conformance.s3servers import running as s3_running
 from conformance.s3servers import seaweedfs
 from fhirstore.json import encode, parse
@@ -69,7 +69,7 @@ def _singles(paths: Sequence[Path]) -> tuple[int, list[bytes]]:
     singles = []
     for bundle in bundles:
         entries = parse(bundle.body)["entry"]
-        assert isinstance(entries, list)  # noqa: S101 - the reader saw to it
+        assert isinstance(entries, list)
         for entry in entries:
             if isinstance(entry, dict) and isinstance(entry.get("resource"), dict):
                 singles.append(encode({name: value for name, value in entry["resource"].items() if name != "id"}))

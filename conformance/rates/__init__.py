@@ -1,15 +1,16 @@
-"""`python -m conformance bench`: what each interaction costs, on each store, beside yardsticks of the same run.
+"""`python -m conformance rates`: requests per second and CPU time per interaction, beside yardsticks of the same run.
 
-    python -m conformance bench                              # our server on memory, embedded and S3 (SeaweedFS)
-    python -m conformance bench --stores embedded --seconds 5 --connections 64
-    python -m conformance bench --url http://127.0.0.1:8080/fhir --pid 4711        # any other FHIR server
+    python -m conformance rates                              # `fhirstore serve` on memory, embedded and S3 (SeaweedFS)
+    python -m conformance rates --stores embedded --seconds 5 --connections 64
+    python -m conformance rates --url http://127.0.0.1:8080/fhir --pid 4711        # any other FHIR server
 
-Counts of requests and round trips are exact. CPU time per request is steady. Rates are what this machine gave at
-that moment, client, server and store sharing its processors: compare them only with others of the same run. That is
-why ratios are measured in rounds, both sides in each, and are the median over rounds.
+CPU time per request is steady. Rates are what this machine gave at that moment, client, server and store sharing its
+processors: compare them only with others of the same run. Therefore ratios are measured in rounds, both sides in
+each, and are the median over rounds. Nothing here imports the server or its library; what needs their internals,
+such as the requests that an interaction sends to the store, is in tests/costs.
 
 `run` starts servers (`servers`) and takes samples (`sampling`) of each interaction (`workload`, `patients`) with a
-lean load generator (`load`) and `cpu`; `counts` counts in process; `rows` sums up, `report` prints.
+lean load generator (`load`) and `cpu`; `rows` sums up, `report` prints.
 
 The ASGI server was chosen with this generator: an endpoint of Starlette alone, one process, two processors shared
 with the client, Python 3.11; medians of 3 runs, CPU µs per request of the server, requests/s at 16 and 64 connections:
