@@ -17,7 +17,6 @@ from conformance.processes import NotInstalled
 from conformance.s3servers import S3Server
 from tests import s3servers
 
-
 S3_SERVERS = frozenset({"ministack", "seaweedfs", "rclone", "s3rver", "minio", "aws"})
 
 

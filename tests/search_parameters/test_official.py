@@ -47,6 +47,7 @@ def test_every_official_parameter_compiles(release: str) -> None:
     assert compiled > 2_500
 
 
+@pytest.mark.slow
 def test_getters_see_what_fhirpathpy_sees() -> None:
     """On the committed examples, all values of all parameters that fhirpathpy can evaluate."""
     facts = definitions("4.0")

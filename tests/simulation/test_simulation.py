@@ -14,7 +14,9 @@ _SEEDS = 3_600  # make simulate SEEDS=200000 runs more
 _CHUNK = 900
 
 
-@pytest.mark.parametrize("start", range(0, _SEEDS, _CHUNK))
+@pytest.mark.parametrize(
+    "start", [0, *(pytest.param(start, marks=pytest.mark.slow) for start in range(_CHUNK, _SEEDS, _CHUNK))]
+)
 def test_no_schedule_breaks_a_promise(start: int) -> None:
     """Crashes, lost and repeated messages, late ones, wrong clocks, stopped processes: nothing is lost or wrong."""
     verdict = many(range(start, start + _CHUNK))
@@ -22,6 +24,7 @@ def test_no_schedule_breaks_a_promise(start: int) -> None:
     assert verdict.schedules == _CHUNK
 
 
+@pytest.mark.slow
 def test_the_schedules_hold_what_they_are_for() -> None:
     """Writes are acknowledged, and every kind of fault happens, many times."""
     verdict = many(range(_CHUNK))
@@ -50,6 +53,7 @@ def test_watching_changes_nothing() -> None:
         assert simulate(seed, []) == simulate(seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_every_rule_is_needed(mutant: Mutant) -> None:
     """With this rule switched off, a schedule below the stated bound breaks a promise."""

@@ -67,6 +67,7 @@ def test_both_passes_agree_on_the_examples(release: str) -> None:
 
 
 @pytest.mark.parametrize("release", sorted(RELEASES))
+@pytest.mark.slow
 def test_every_example_comes_back(release: str) -> None:
     """Byte for byte but for id, meta and white space, whatever its numbers, its order and its characters."""
     for _, body in of(release):
