@@ -10,10 +10,6 @@ from tests.server.serving import FHIR_JSON, Served, serving
 
 JSON, XML = "application/fhir+json", "application/fhir+xml"
 BODY = b'{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},"valueQuantity":{"value":1.00}}'
-AS_XML = (
-    b'<Observation xmlns="http://hl7.org/fhir"><id value="o"/><status value="final"/><code><text value="x"/></code>'
-    b'<valueQuantity><value value="1.00"/></valueQuantity></Observation>'
-)
 
 
 @pytest.mark.parametrize(
