@@ -71,6 +71,7 @@ async def test_the_rest_suite_runs(alone: Path, base_url: str) -> None:
     assert "reading" in output
 
 
+@pytest.mark.slow
 async def test_rates_of_any_server_are_measured(alone: Path, base_url: str) -> None:
     """A short round against a base URL, with the yardstick of the same run."""
     code, output = await conformance(alone, "rates", "--url", base_url, "--seconds", "0.1", "--rounds", "1")

@@ -23,6 +23,7 @@ app = typer.Typer()
 app.command()(rates)
 
 
+@pytest.mark.slow
 def test_a_run_reports_each_interaction(monkeypatch: pytest.MonkeyPatch) -> None:
     """A short run on two stores gives every row, every ratio and only expected answers."""
     monkeypatch.setenv("FHIRSTORE_TENANT_SOURCE", "path")  # whatever the shell says, the run has its own settings

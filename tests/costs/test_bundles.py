@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from tests.costs.command import app
@@ -12,6 +13,7 @@ from tests.costs.command import app
 SYNTHEA = Path(__file__).parent.parent / "data" / "synthea"
 
 
+@pytest.mark.slow
 def test_bundles_are_measured_against_single_creates() -> None:
     """One short round: all Bundles and all resources are counted; the rates are what they are."""
     arguments = ["bundles", str(SYNTHEA), "--stores", "memory", "--rounds", "1", "--json"]

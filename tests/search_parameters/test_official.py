@@ -32,6 +32,7 @@ must; search parameters mean a filter."""
 
 
 @pytest.mark.parametrize("release", ["4.0", "4.3", "5.0"])
+@pytest.mark.slow
 def test_every_official_parameter_compiles(release: str) -> None:
     """For each type it is for; those without an expression say so."""
     facts = definitions(release)

@@ -148,6 +148,7 @@ async def test_workers_share_the_connections_and_nobody_else_their_port(tmp_path
         assert (second.returncode, "cannot listen" in second.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_20_mb_to_a_real_server_is_413_and_the_server_goes_on(tmp_path: Path) -> None:
     """The answer comes although the body was not read to its end, and the next request is served."""
     with served({"FHIRSTORE_STORE": f"file:{tmp_path}/data"}) as server:
@@ -173,6 +174,7 @@ def test_20_mb_to_a_real_server_is_413_and_the_server_goes_on(tmp_path: Path) ->
         ({"FHIRSTORE_STORE": "memory:", "HOST": "256.0.0.1"}, "cannot listen"),
     ],
 )
+@pytest.mark.slow
 def test_a_server_that_cannot_start_says_why_in_one_line(env: dict[str, str], says: str) -> None:
     """Exit code 2 and one line on stderr that says what to do."""
     ended = run_command(env, "serve")
