@@ -12,7 +12,7 @@ PACKAGES := hl7.fhir.r4.examples@4.0.1 hl7.fhir.r4b.core@4.3.0 hl7.fhir.r5.core@
 LOCK := --quiet --universal --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check fmt simulate bench definitions lock clean
+.PHONY: help serve test test-fast check fmt simulate bench definitions lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 10
@@ -35,6 +35,9 @@ serve: $(VENV)/serve.stamp ## serve FHIR at http://127.0.0.1:8000/fhir (HOST, PO
 test: $(VENV)/dev.stamp ## the whole suite, real S3 servers included (ARGS="-k probe")
 	$(BIN)/pytest $(ARGS)
 
+test-fast: $(VENV)/dev.stamp ## what needs neither S3 servers nor killed processes nor much time: under 2 minutes
+	$(BIN)/pytest -m "not slow and not s3 and not kill" $(ARGS)
+
 check: $(VENV)/dev.stamp ## format, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -48,8 +51,10 @@ fmt: $(VENV)/dev.stamp ## format and mend what ruff can
 simulate: $(VENV)/dev.stamp ## simulated schedules and every mutant (SEEDS=100000, START=0, JOBS=all cores)
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --start $(START) $(if $(JOBS),--jobs $(JOBS)) --mutants $(ARGS)
 
-bench: $(VENV)/dev.stamp ## requests, round trips, CPU and rates per interaction, on each store
-	$(BIN)/python -m conformance bench $(ARGS)
+bench: $(VENV)/dev.stamp ## storage requests and round trips of each interaction, then CPU and rates, on each store (ARGS: of rates)
+	$(BIN)/python -m tests.costs counts
+	$(BIN)/python -m tests.costs resources
+	$(BIN)/python -m conformance rates $(ARGS)
 
 definitions: $(VENV)/dev.stamp ## the facts of each FHIR release again, from the official packages (needs npm and tar)
 	@set -e; into=$$(mktemp -d); trap 'rm -rf "$$into"' EXIT; \
@@ -62,7 +67,7 @@ definitions: $(VENV)/dev.stamp ## the facts of each FHIR release again, from the
 
 lock: ## pin the newest allowed versions, with hashes, for every supported Python
 	$(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/python -m pip install --quiet uv
-	$(VENV)/uv/bin/uv pip compile $(LOCK) --upgrade --extra dev pyproject.toml -o requirements-dev.lock
+	$(VENV)/uv/bin/uv pip compile $(LOCK) --upgrade --extra conformance --extra dev pyproject.toml -o requirements-dev.lock
 	$(VENV)/uv/bin/uv pip compile $(LOCK) -c requirements-dev.lock pyproject.toml -o requirements.lock
 
 clean: ## remove the virtual environment and caches (never data)

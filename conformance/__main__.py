@@ -1,15 +1,29 @@
-"""`python -m conformance …`: black-box measurements and checks, of our server or anybody's."""
+"""`python -m conformance …`: black-box checks and measurements, of our server or anybody's."""
 
 from __future__ import annotations
 
+import typer
+
 from conformance.abuse.command import abuse
-from conformance.bench.command import app
-from conformance.bench.resources import bench_resources
 from conformance.openapi import openapi
-from conformance.rest.command import rest
+from conformance.rates.command import rates
+
+try:
+    from conformance.rest.command import rest
+except ModuleNotFoundError as missing:
+    raise SystemExit(f"{missing.name} is not installed: pip install 'fhirstore[conformance]'") from missing
+
+app = typer.Typer(name="conformance", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def conformance() -> None:
+    """Check and measure a FHIR server from outside."""
+
 
 app.command()(rest)
 app.command()(openapi)
-app.command()(bench_resources)
+app.command()(rates)
+app.command("bench", hidden=True)(rates)
 app.command()(abuse)
 app()

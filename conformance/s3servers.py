@@ -1,7 +1,7 @@
 """S3 servers that a run starts by itself, with their data in a given folder.
 
 `ministack` is quick, `seaweedfs` a real server that keeps its data over kill -9. The programs come from PyPI packages
-(the `dev` extra). The tests add to these.
+(the `conformance` and `dev` extras). The tests add to these.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Fixtures that several test folders share: the S3 servers, each started once and only when a test asks for it."""
+"""Fixtures that several test folders share: the S3 servers, each started once and only when a test asks for it.
+
+A test that asks for one gets the marker `s3`, whether it names the fixture or a parameter names the server.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,22 @@ import conformance.s3servers
 from conformance.processes import NotInstalled
 from conformance.s3servers import S3Server
 from tests import s3servers
+
+S3_SERVERS = frozenset({"ministack", "seaweedfs", "rclone", "s3rver", "minio", "aws"})
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m deselects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks with `s3` every test that needs an S3 server."""
+    for item in items:
+        if isinstance(item, pytest.Function) and needs_s3(item):
+            item.add_marker("s3")
+
+
+def needs_s3(test: pytest.Function) -> bool:
+    """Tells whether the test uses an S3 server's fixture, or has a parameter with the name of one."""
+    parameters = test.callspec.params.values() if hasattr(test, "callspec") else ()
+    return not S3_SERVERS.isdisjoint({*test.fixturenames, *(each for each in parameters if isinstance(each, str))})
 
 
 @contextmanager

@@ -16,6 +16,7 @@ def test_every_server_stores_what_it_is_given(name: str, request: pytest.Fixture
     assert server.request("GET", f"/{bucket}/a") == (200, b"body")
 
 
+@pytest.mark.kill
 def test_seaweedfs_keeps_acknowledged_objects_over_kill_9(seaweedfs: S3Server) -> None:
     """What SeaweedFS acknowledged is there after kill -9 and a restart on the same data."""
     assert seaweedfs.request("PUT", f"/{seaweedfs.bucket}/kept", b"body")[0] == 200

@@ -170,8 +170,9 @@ async def format_json(server: Server) -> None:
 @rule(PARAMETERS, "This parameter allows a client to override the accept header value.")
 async def format_overrides_accept(server: Server) -> None:
     made = await server.created(patient())
-    answer = await server.get(f"{made.path}?_format=json", {"Accept": XML})
-    must("json" in answer.expect(200).media_type, "the Accept header went before _format")
+    for accept in (XML, "text/html", "image/png"):
+        answer = await server.get(f"{made.path}?_format=json", {"Accept": accept})
+        must("json" in answer.expect(200).media_type, "the Accept header went before _format")
 
 
 @rule(PARAMETERS, "A _format that the server does not know: 406.")

@@ -1,4 +1,4 @@
-"""How `fhirstore serve` runs uvicorn. The benchmark's yardstick runs it as it comes (conformance/bench/empty.py).
+"""How `fhirstore serve` runs uvicorn. The benchmark's yardstick runs it as it comes (conformance/rates/empty.py).
 
 Which ASGI server, and why, is in README (Performance).
 """

@@ -18,6 +18,7 @@ _RUNS = int(os.environ.get("FHIRSTORE_KILL_TEST_BUNDLE_RUNS", "4"))
 
 
 @pytest.mark.parametrize("store", ["embedded", "seaweedfs"])
+@pytest.mark.kill
 async def test_bundles_are_whole_after_kill_9(store: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Reads, search, references and history agree; bundles with a key that are sent again are made once."""
     env = {"FHIRSTORE_STORE": f"file:{tmp_path}/data"}

@@ -39,6 +39,7 @@ def test_files_go_in_turns() -> None:
 
 
 @pytest.mark.parametrize("times", [2])
+@pytest.mark.slow
 def test_loading_twice_makes_nothing_twice(tmp_path: Path, times: int) -> None:
     """Every reference leads to a resource; entries with ifNoneExist exist once, after the second load too."""
     with served({"FHIRSTORE_STORE": f"file:{tmp_path}/data"}) as server:

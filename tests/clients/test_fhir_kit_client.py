@@ -28,6 +28,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_every_interaction_of_the_client_works(folder: Path) -> None:
     """create, read, update, vread, patch, history, conditional create, search, batch, transaction and delete."""
     server = ServeProcess({"FHIRSTORE_STORE": f"file:{folder / 'data'}"})

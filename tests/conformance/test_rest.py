@@ -71,6 +71,7 @@ async def _refusing(_: Request) -> Response:
     return JSONResponse({"resourceType": "OperationOutcome", "issue": [issue]}, 400)
 
 
+@pytest.mark.slow
 def test_every_check_can_fail() -> None:
     """What holds for a server that agrees to everything breaks for one that refuses everything."""
     agreeing = Starlette(

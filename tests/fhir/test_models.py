@@ -73,6 +73,7 @@ def test_base64_is_written_as_base64() -> None:
     assert members(model_of(resource, Patient)) == resource
 
 
+@pytest.mark.slow
 def test_the_examples_survive_the_way_through_a_model() -> None:
     """All that fhir.resources knows, to the character, but for UTC, which is written Z."""
     known = 0
@@ -114,6 +115,7 @@ def test_what_has_no_model_is_said_so_without_its_content() -> None:
     assert "17" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_the_server_never_imports_fhir_resources() -> None:
     """Starting, writing and reading over HTTP leaves it unloaded."""
     script = """

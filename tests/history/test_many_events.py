@@ -142,12 +142,14 @@ def _within(page: HistoryPage, cost: Measurement, *, watermark: int = 0) -> None
 
 
 @pytest.mark.parametrize("distribution", [steady, bursts])
+@pytest.mark.slow
 async def test_on_the_embedded_store(tmp_path: Path, distribution: Callable[[int], list[int]]) -> None:
     """Events spread over months, and events in bursts."""
     async for seeded in _embedded(tmp_path, distribution(MANY)):
         await _check(seeded)
 
 
+@pytest.mark.slow
 async def test_on_s3(seaweedfs: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half spread over months, half in bursts; on a server that lists what it keeps on disk."""
     seaweedfs.use(monkeypatch)

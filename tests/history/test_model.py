@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +34,7 @@ ACTIONS = st.lists(
 
 @settings(max_examples=80, deadline=None)
 @given(ACTIONS, st.data())
+@pytest.mark.slow
 async def test_since_at_count_and_sort(actions: list[tuple[tuple[str, str], str, int]], data: st.DataObject) -> None:
     """One resource, a type or everything; any period, any page size, either order; attempts that died in between."""
     world = World()

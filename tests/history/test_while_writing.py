@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,6 +58,7 @@ class Writers:
 
 @settings(max_examples=150, deadline=None)
 @given(STEPS, st.integers(1, 5), st.booleans(), st.sampled_from([(None, None), ("Basic", None), ("Basic", "a")]))
+@pytest.mark.slow
 async def test_pages_skip_and_repeat_nothing(
     steps: list[tuple[int, int, int]], count: int, oldest_first: bool, scope: tuple[str | None, str | None]
 ) -> None:
@@ -102,6 +104,7 @@ async def test_pages_skip_and_repeat_nothing(
 
 @settings(max_examples=150, deadline=None)
 @given(STEPS, st.integers(1, 5), st.sampled_from([(None, None), ("Basic", None), ("Basic", "a")]))
+@pytest.mark.slow
 async def test_polling_since_the_last_answers_time_loses_nothing(
     steps: list[tuple[int, int, int]], count: int, scope: tuple[str | None, str | None]
 ) -> None:

@@ -95,6 +95,7 @@ TIMES = st.lists(st.tuples(st.integers(0, 10**7), st.integers(0, 5_000), st.inte
 
 @settings(max_examples=60, deadline=None)
 @given(TIMES, st.integers(0, 10**7), st.sampled_from([1, 7, 60, 250]), st.integers(0, 10**7), st.data())
+@pytest.mark.slow
 def test_nothing_is_missed_and_nothing_comes_twice(
     clumps: list[tuple[int, int, int]], since: int, want: int, silence: int, data: st.DataObject
 ) -> None:

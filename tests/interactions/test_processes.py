@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from conformance.s3servers import S3Server
 
 _PROCESSES, _AT_ONCE = 3, 34
@@ -45,11 +47,13 @@ async def _race(location: str, *endpoint: str, rounds: int, environment: Mapping
             await child.wait()
 
 
+@pytest.mark.kill
 async def test_three_processes_create_one_patient(tmp_path: Path) -> None:
     """102 identical conditional creates from 3 processes: one says created, all name the same id; over and over."""
     await _race(f"file:{tmp_path}/data", rounds=50)
 
 
+@pytest.mark.kill
 async def test_three_processes_create_one_patient_on_s3(seaweedfs: S3Server) -> None:
     """The same on an S3 server."""
     assert seaweedfs.endpoint_url is not None

@@ -19,6 +19,7 @@ _SECONDS = float(os.environ.get("FHIRSTORE_KILL_TEST_SECONDS", "12"))
 
 
 @pytest.mark.parametrize("store", ["embedded", "seaweedfs"])
+@pytest.mark.kill
 async def test_three_servers_stay_linearizable_through_kill_9_and_stops(
     store: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -157,6 +157,7 @@ def test_memory_store_is_a_dict() -> None:
     run_state_machine_as_test(AgainstADict, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))
 
 
+@pytest.mark.slow
 def test_embedded_store_is_a_dict() -> None:
     """No sequence of verbs tells the embedded store from a dict."""
     run_state_machine_as_test(

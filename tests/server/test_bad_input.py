@@ -46,6 +46,7 @@ async def test_a_bad_body_is_refused(served: Served, body: bytes, status: int, c
     assert (await served.client.get("/fhir/Patient/p")).status_code == 404
 
 
+@pytest.mark.slow
 async def test_depth_is_refused_before_it_costs(served: Served) -> None:
     """Ten million brackets are answered without recursion; the bound is generous, the point is that it returns."""
     body = b'{"resourceType":"Patient","id":"p","x":' + b"[" * 10_000_000

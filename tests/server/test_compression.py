@@ -141,6 +141,7 @@ async def test_a_body_that_is_not_what_it_says_is_400(served: Served, coding: st
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
+@pytest.mark.slow
 async def test_a_bomb_is_413_and_costs_no_more_than_the_limit(coding: str) -> None:
     """64 MB in a few kilobytes, against a limit of 1 MB."""
     if coding == "br":

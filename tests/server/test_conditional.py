@@ -82,14 +82,6 @@ async def test_put_creates_or_updates_what_matches(served: Served) -> None:
     assert stale.status_code == 412
 
 
-async def test_delete_answers_204_for_one_match_and_for_none(served: Served) -> None:
-    """ "No matches or One Match: The server performs an ordinary delete on the matching resource"."""
-    created = await create(served, "identifier=1")
-    for _ in range(2):
-        assert (await served.client.delete("/fhir/Patient", params=QUERY)).status_code == 204
-    assert (await served.client.get(f"/fhir/Patient/{created.json()['id']}")).status_code == 410
-
-
 async def test_conditions_are_never_ignored(served: Served) -> None:
     """An unknown parameter, a modifier, or none at all: an error that says so, and nothing is written."""
     for criteria, status in (("name=x", 501), ("identifier:not=1", 501), ("", 400), ("identifier=s|", 400)):
@@ -99,12 +91,3 @@ async def test_conditions_are_never_ignored(served: Served) -> None:
     assert (await served.client.delete("/fhir/Patient")).status_code == 400
     assert (await served.client.put("/fhir/Patient", content=patient(), headers=FHIR_JSON)).status_code == 400
     assert (await served.client.get("/fhir/Patient")).json()["total"] == 0
-
-
-async def test_the_capability_statement_tells(served: Served) -> None:
-    """conditionalCreate, conditionalUpdate and conditionalDelete are advertised as they are."""
-    statement = (await served.client.get("/fhir/metadata")).json()
-    (claims,) = [one for one in statement["rest"][0]["resource"] if one["type"] == "Patient"]
-    assert claims["conditionalCreate"] is True
-    assert claims["conditionalUpdate"] is True
-    assert claims["conditionalDelete"] == "single"

@@ -198,12 +198,6 @@ async def test_a_cursor_reads_nothing_of_another_tenant_or_type() -> None:
         assert set(others) <= {f'p{number} W/"1"' for number in range(3)}
 
 
-async def test_head_answers_like_get(served: Served) -> None:
-    """The same status."""
-    assert (await served.client.head("/fhir/_history")).status_code == 200
-    assert (await served.client.head("/fhir/Patient/never/_history")).status_code == 404
-
-
 async def test_formats_are_kept_in_links(served: Served) -> None:
     """A client that needs `_format` gets it in the next link, too."""
     for number in range(2):

@@ -95,6 +95,7 @@ def test_behind_a_proxy_a_base_url_names_the_server() -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("--workers", "2")], ids=["alone", "workers"])
+@pytest.mark.slow
 def test_a_real_server_on_loopback_refuses_a_foreign_name(arguments: tuple[str, ...], tmp_path: Path) -> None:
     """`fhirstore serve` as it comes, and each of several workers."""
     with served({"FHIRSTORE_STORE": f"file:{tmp_path}/data"}, *arguments) as server:
@@ -106,6 +107,7 @@ def test_a_real_server_on_loopback_refuses_a_foreign_name(arguments: tuple[str, 
             assert httpx.get(url.replace("127.0.0.1", "localhost")).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_server_that_others_can_reach_warns_that_links_repeat_their_host() -> None:
     """127.1 is a loopback address that no list of ours has: to the server it is any other address."""
     for more, warns in (({}, True), ({"FHIRSTORE_BASE_URL": "http://fhir.example.org/fhir"}, False)):

@@ -42,6 +42,7 @@ def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Ser
         yield started
 
 
+@pytest.mark.kill
 async def test_a_hundred_conditional_creates_from_three_processes_make_one(servers: list[ServeProcess]) -> None:
     """Each time one of the hundred is answered 201, the others 200 with the same id, and a search finds one."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=CLIENTS)

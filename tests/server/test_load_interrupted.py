@@ -104,6 +104,7 @@ async def test_progress_is_told_without_a_terminal_also_while_nothing_moves(tmp_
 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.kill
 async def test_an_interrupted_load_waits_for_answers_and_says_what_was_sent(
     tmp_path: Path, sign: signal.Signals, code: int
 ) -> None:
@@ -124,6 +125,7 @@ async def test_an_interrupted_load_waits_for_answers_and_says_what_was_sent(
     assert b"Traceback" not in err
 
 
+@pytest.mark.kill
 async def test_a_second_signal_gives_up_the_answers_which_are_then_unknown(tmp_path: Path) -> None:
     """The summary still comes, and says how to go on."""
     path = ndjson(tmp_path / "p.ndjson", 500)
@@ -142,6 +144,7 @@ async def test_a_second_signal_gives_up_the_answers_which_are_then_unknown(tmp_p
     assert "run the command again" in text
 
 
+@pytest.mark.kill
 async def test_answers_are_waited_for_no_longer_than_the_grace(tmp_path: Path) -> None:
     """One signal ends a load although the server never answers again."""
     async with running(2) as server:
@@ -159,6 +162,7 @@ async def _load(path: Path, server: Server, interruption: Interruption) -> LoadS
     return await load([path], server.url, concurrency=4, interruption=interruption)
 
 
+@pytest.mark.kill
 async def test_a_bundle_that_was_given_up_is_unknown_entry_by_entry(tmp_path: Path) -> None:
     """It may stand or not, as a whole."""
     entry = {"resource": {"resourceType": "Patient"}, "request": {"method": "POST", "url": "Patient"}}
@@ -175,6 +179,7 @@ async def test_a_bundle_that_was_given_up_is_unknown_entry_by_entry(tmp_path: Pa
     assert (process.returncode, told["unknown"], told["created"], told["last_sent"]) == (143, 3, 0, str(path))
 
 
+@pytest.mark.kill
 async def test_a_load_that_is_interrupted_before_it_sends_ends_at_once(tmp_path: Path) -> None:
     """A server that accepts and never answers: one signal is enough, and the summary says that nothing was sent."""
     path = ndjson(tmp_path / "p.ndjson", 5)

@@ -10,10 +10,6 @@ from tests.server.serving import FHIR_JSON, Served, serving
 
 JSON, XML = "application/fhir+json", "application/fhir+xml"
 BODY = b'{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},"valueQuantity":{"value":1.00}}'
-AS_XML = (
-    b'<Observation xmlns="http://hl7.org/fhir"><id value="o"/><status value="final"/><code><text value="x"/></code>'
-    b'<valueQuantity><value value="1.00"/></valueQuantity></Observation>'
-)
 
 
 @pytest.mark.parametrize(
@@ -115,15 +111,6 @@ async def test_a_read_gives_the_form_that_is_asked_for(served: Served, accept: s
     assert "Accept" in answer.headers["vary"]
 
 
-async def test_format_goes_before_accept(served: Served) -> None:
-    """For clients that cannot set headers."""
-    await served.client.put("/fhir/Observation/o", content=BODY, headers=FHIR_JSON)
-    answer = await served.client.get("/fhir/Observation/o?_format=xml", headers={"Accept": "application/json"})
-    assert answer.headers["content-type"] == "application/fhir+xml; charset=utf-8"
-    answer = await served.client.get("/fhir/Observation/o?_format=json", headers={"Accept": "text/html"})
-    assert answer.status_code == 200
-
-
 @pytest.mark.parametrize(
     ("url", "accept"),
     [
@@ -159,27 +146,6 @@ async def test_a_form_is_asked_for_once(served: Served, path: str, twice: str) -
     assert twice.partition("=")[0] in answer.json()["issue"][0]["diagnostics"]
 
 
-async def test_xml_is_read_and_stored_as_the_same_resource(served: Served) -> None:
-    """Decimals to the digit; the answer is in the form that was asked for."""
-    answer = await served.client.put(
-        "/fhir/Observation/o", content=AS_XML, headers={"Content-Type": f"{XML}; charset=utf-8", "Accept": JSON}
-    )
-    assert answer.status_code == 201
-    assert b'"valueQuantity":{"value":1.00}' in answer.content
-    back = await served.client.get("/fhir/Observation/o?_format=xml")
-    again = await served.client.put("/fhir/Observation/o", content=back.content, headers={"Content-Type": XML})
-    assert again.status_code == 200
-    assert b'"value":1.00' in again.content
-
-
-async def test_bad_xml_is_400(served: Served) -> None:
-    """Not well-formed, with entities, or no resource."""
-    for body in (b"<Patient", b'<!DOCTYPE x [<!ENTITY e "e">]><Patient xmlns="http://hl7.org/fhir"/>', b"<html/>"):
-        answer = await served.client.post("/fhir/Patient", content=body, headers={"Content-Type": XML})
-        assert answer.status_code == 400, body
-        assert answer.json()["resourceType"] == "OperationOutcome"
-
-
 @pytest.mark.parametrize(
     ("method", "url"),
     [
@@ -197,15 +163,6 @@ async def test_outcomes_come_in_the_form_that_is_asked_for(served: Served, metho
     assert answer.text.startswith(
         '<?xml version="1.0" encoding="UTF-8"?><OperationOutcome xmlns="http://hl7.org/fhir">'
     )
-
-
-async def test_bundles_and_metadata_come_as_xml(served: Served) -> None:
-    """Every body there is."""
-    await served.client.put("/fhir/Observation/o", content=BODY, headers=FHIR_JSON)
-    for url, root in (("/fhir/_history", "Bundle"), ("/fhir/metadata", "CapabilityStatement")):
-        answer = await served.client.get(url, headers={"Accept": XML})
-        assert answer.headers["content-type"] == "application/fhir+xml; charset=utf-8"
-        assert f"<{root} xmlns=" in answer.text
 
 
 async def test_pretty_is_indented_and_says_the_same(served: Served) -> None:

@@ -15,6 +15,7 @@ COMMANDS = (["fsck"], ["fsck", "--repair"], ["sweep", "--json"], ["worker"], ["p
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.slow
 def test_a_path_without_a_store_ends_the_command(command: list[str], tmp_path: Path) -> None:
     """Exit code 2, one line that says so, nothing on standard output, and the path stays as it was."""
     ended = run_command({}, *command, "--store", f"file:{tmp_path}/data")
@@ -27,6 +28,7 @@ def test_a_path_without_a_store_ends_the_command(command: list[str], tmp_path: P
 
 
 @pytest.mark.parametrize("command", COMMANDS[:4], ids=" ".join)
+@pytest.mark.slow
 def test_memory_is_nothing_to_look_after(command: list[str]) -> None:
     """It would be a new and empty one: exit code 2 and a line that says so."""
     ended = run_command({"FHIRSTORE_STORE": "memory:"}, *command)
@@ -40,6 +42,7 @@ async def _store(location: str, *tenants: str) -> None:
             await store.tenant(tenant).create({"resourceType": "Patient"})
 
 
+@pytest.mark.slow
 def test_a_tenant_that_is_not_configured_is_named_and_not_found_clean(tmp_path: Path) -> None:
     """--tenant with another name is exit code 2, with `*` also where the tenant has no data."""
     location = f"file:{tmp_path}/data"
@@ -52,6 +55,7 @@ def test_a_tenant_that_is_not_configured_is_named_and_not_found_clean(tmp_path: 
             assert ended.stderr == "fhirstore: no tenant 'c' here; there is a, b (FHIRSTORE_TENANTS)\n"
 
 
+@pytest.mark.slow
 def test_tenants_that_are_stored_but_not_configured_are_told(tmp_path: Path) -> None:
     """What is not looked at does not pass for clean; a tenant without data is said to have none."""
     location = f"file:{tmp_path}/data"

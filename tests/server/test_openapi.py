@@ -51,6 +51,7 @@ async def test_a_tenant_header_is_asked_for_where_it_is_needed() -> None:
                 assert any(p["name"] == "X-Tenant-ID" and p["required"] for p in operation["parameters"])
 
 
+@pytest.mark.slow
 def test_requests_made_from_it_are_answered_as_it_says(tmp_path: Path) -> None:
     """A short run of `python -m conformance openapi`; ten minutes of it find no more."""
     with serve_process({"FHIRSTORE_STORE": "memory:"}) as server:

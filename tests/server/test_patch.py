@@ -160,17 +160,6 @@ async def test_prefer_is_honoured(patient: Served) -> None:
     assert (answer.status_code, answer.content) == (200, b"")
 
 
-async def test_conditional_patch(patient: Served) -> None:
-    """By identifier: 200; 404 where nothing matches, 412 for several."""
-    one = await patch(patient, DEACTIVATE_MERGE, MERGE_PATCH, "/fhir/Patient?identifier=http://s|1")
-    assert (one.status_code, one.json()["id"], one.json()["active"]) == (200, "p", False)
-    none = await patch(patient, DEACTIVATE_MERGE, MERGE_PATCH, "/fhir/Patient?identifier=http://s|2")
-    assert none.status_code == 404
-    await patient.client.put("/fhir/Patient/q", content=PATIENT.replace(b'"p"', b'"q"'), headers=FHIR_JSON)
-    several = await patch(patient, DEACTIVATE_MERGE, MERGE_PATCH, "/fhir/Patient?identifier=http://s|1")
-    assert several.status_code == 412
-
-
 async def test_what_changes_nothing_makes_no_version_if_the_server_is_told_so() -> None:
     """FHIRSTORE_SKIP_UNCHANGED: a patch that only tests, 1 GET."""
     async with serving(Settings(skip_unchanged=True)) as served:

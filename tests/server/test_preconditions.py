@@ -101,11 +101,6 @@ async def test_reads_heed_them_too(
     assert status != 412 or answer.headers["etag"] == 'W/"1"'
 
 
-async def test_a_patch_of_nothing_is_404_whatever_its_condition(served: Served) -> None:
-    """ "A server MUST ignore all received preconditions if its response … would have been other than a 2xx or 412"."""
-    assert (await write(served, "PATCH", "/p", {"If-Match": 'W/"1"'})).status_code == 404
-
-
 @pytest.mark.usefixtures("far_from_greenwich")
 async def test_dates_without_a_zone_are_greenwich(patient: Served) -> None:
     """asctime's form names no zone, and the server's own does not matter."""

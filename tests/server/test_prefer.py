@@ -67,13 +67,6 @@ async def test_what_is_not_known_is_passed_over(served: Served, prefer: str) -> 
     assert "preference-applied" not in answer.headers
 
 
-async def test_errors_are_told_whatever_is_preferred(served: Served) -> None:
-    """The preference goes for success only."""
-    headers = FHIR_JSON | {"Prefer": "return=minimal", "If-Match": 'W/"9"'}
-    answer = await served.client.put("/fhir/Patient/p", content=BODY, headers=headers)
-    assert (answer.status_code, answer.json()["resourceType"]) == (412, "OperationOutcome")
-
-
 @pytest.mark.parametrize("path", ["/fhir/Patient?_id=p", "/fhir/Patient/_history"])
 async def test_handling_is_told_as_applied(served: Served, path: str) -> None:
     """Where there are parameters to handle: in searches and histories."""

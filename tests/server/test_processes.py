@@ -26,6 +26,7 @@ def env(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     return server.serving(server.location())
 
 
+@pytest.mark.kill
 async def test_nothing_acknowledged_is_lost_by_kill_9(env: dict[str, str]) -> None:
     """Writers run, the server is killed and started again, three times: every acknowledged version is there."""
     server = ServeProcess(env)
@@ -84,6 +85,7 @@ def pair(env: dict[str, str]) -> Iterator[tuple[ServeProcess, ServeProcess]]:
         yield one, other
 
 
+@pytest.mark.kill
 async def test_two_processes_lose_none_of_1000_conditional_updates(pair: tuple[ServeProcess, ServeProcess]) -> None:
     """1,000 concurrent read-and-increment with If-Match: the count is the number of acknowledged ones."""
     async with (
@@ -116,6 +118,7 @@ async def test_two_processes_lose_none_of_1000_conditional_updates(pair: tuple[S
             assert answer.json()["multipleBirthInteger"] == version - 1
 
 
+@pytest.mark.kill
 async def test_several_workers_serve_one_store(tmp_path: Path) -> None:
     """--workers: whatever process answers, it sees what the others wrote; SIGTERM ends them all."""
     with served({"FHIRSTORE_STORE": f"file:{tmp_path}/data"}, "--workers", "2") as server:
@@ -128,6 +131,7 @@ async def test_several_workers_serve_one_store(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
+@pytest.mark.kill
 async def test_workers_share_the_connections_and_nobody_else_their_port(tmp_path: Path) -> None:
     """The kernel spreads connections over the workers; a second server at their port is refused as ever."""
     with served({"FHIRSTORE_STORE": f"file:{tmp_path}/data"}, "--workers", "2") as server:
@@ -144,6 +148,7 @@ async def test_workers_share_the_connections_and_nobody_else_their_port(tmp_path
         assert (second.returncode, "cannot listen" in second.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_20_mb_to_a_real_server_is_413_and_the_server_goes_on(tmp_path: Path) -> None:
     """The answer comes although the body was not read to its end, and the next request is served."""
     with served({"FHIRSTORE_STORE": f"file:{tmp_path}/data"}) as server:
@@ -169,6 +174,7 @@ def test_20_mb_to_a_real_server_is_413_and_the_server_goes_on(tmp_path: Path) ->
         ({"FHIRSTORE_STORE": "memory:", "HOST": "256.0.0.1"}, "cannot listen"),
     ],
 )
+@pytest.mark.slow
 def test_a_server_that_cannot_start_says_why_in_one_line(env: dict[str, str], says: str) -> None:
     """Exit code 2 and one line on stderr that says what to do."""
     ended = run_command(env, "serve")

@@ -224,20 +224,3 @@ async def test_the_capability_statement_names_the_search_parameters(served: Serv
         assert {"_id", "_lastUpdated"} <= names
         assert ("identifier" in names) == ("identifier" in known)
         assert all(parameter["definition"] == known[parameter["name"]].url for parameter in resource["searchParam"])
-
-
-@pytest.mark.parametrize(
-    ("query", "requests"), [("_id=p1", {"GET": 1}), ("identifier=http://h|1", {"LIST": 1, "GET": 1})]
-)
-async def test_what_a_search_costs(served: Served, query: str, requests: dict[str, int]) -> None:
-    """1 GET by id; 1 LIST and 1 GET by identifier."""
-    await _people(served)
-    with served.meter.measure() as cost:
-        await _found(served, f"/fhir/Patient?{query}")
-    assert cost.requests == requests
-
-
-async def test_head_answers_like_get(served: Served) -> None:
-    """The same status and headers."""
-    assert (await served.client.head("/fhir/Patient?_id=p")).status_code == 200
-    assert (await served.client.head("/fhir/Patient?family=p")).status_code == 501

@@ -200,6 +200,7 @@ def test_what_is_malformed_or_contradicts_itself_is_refused(env: dict[str, str],
         {"HOST": "http://localhost"},
     ],
 )
+@pytest.mark.slow
 def test_a_bad_setting_ends_the_start_before_anything_is_done(env: dict[str, str], tmp_path: Path) -> None:
     """Exit code 2, one line on stderr, no banner, and no store; for the commands beside `serve`, too."""
     for command in ("serve", "sweep") if "HOST" in env else ("serve",):

@@ -47,6 +47,7 @@ async def test_a_large_body_is_validated_too(served: Served) -> None:
         assert (await served.client.post("/fhir/Patient", content=body, headers=FHIR_JSON)).status_code == status
 
 
+@pytest.mark.slow
 async def test_a_flood_of_values_is_too_large(served: Served) -> None:
     """413, and where the limit was passed."""
     body = b'{"resourceType":"Patient","x":[' + b"[]," * 1_000_000 + b"1]}"

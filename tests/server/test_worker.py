@@ -19,6 +19,7 @@ from fhirstore.objects import open_objects
 _PATIENCE = 60.0  # seconds for a process to start and make a few passes on a busy machine
 
 
+@pytest.mark.kill
 async def test_a_worker_sweeps_again_and_again_and_ends_on_sigterm(tmp_path: Path) -> None:
     """An orphan event goes, the watermark moves with every pass, and SIGTERM ends the worker with 0."""
     location = f"file:{tmp_path}/data"

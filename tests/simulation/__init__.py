@@ -1,9 +1,17 @@
 """The deterministic simulator: the real protocol code against a store, a network and machines that fail by seed.
 
-Read in this order: `world` (virtual time), `bucket` (what S3 does), `network` (what happens on the way), `process`
-(machines that crash, stop and misjudge the time), `operations` (what clients want, run by `fhirstore.commit`'s own
-generators, and what they may be told), `truth` (what was committed, checked at every apply), `scenario` (what a seed
-stands for), `schedule` (one seed, from start to verdict), `mutants` (the rules, switched off one by one), `run`.
+Read in this order:
 
-Nothing here sleeps, does I/O or depends on a hash seed: a seed is a schedule, for ever.
+1. `model/`: the world that the protocol runs in. `world` (virtual time), `bucket` (what S3 does), `network` (what
+   happens on the way), `process` and `task` (machines that crash, stop and have wrong clocks, and their work), `truth`
+   (what was committed, checked at every change), with `decisions` for transactions and `identities` for identifiers.
+2. `scenarios/`: what clients do in it. `operations` (reads and writes, and what their callers may be told), `looking`
+   (histories), `bundled` (transactions), `identified` (conditional interactions), `upkeep` (sweep and purge); then
+   `scenario`, which makes machines, work and weather out of a seed, with `transactions` and `identifying` beside it.
+3. `schedule`: one seed, from start to verdict.
+4. `mutants/`: the rules of the protocol, each switched off in turn; the simulator must notice.
+5. `run`: many seeds and all mutants, on several cores. `python -m tests.simulation` is its command line.
+
+Imports point from the end of this list to its beginning. Nothing sleeps, does I/O or depends on a hash seed: one seed
+always gives the same schedule.
 """

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
-from tests.simulation.mutants import MUTANTS
-from tests.simulation.mutation import Mutant
-from tests.simulation.scenario import SHAPES
+from tests.simulation.mutants.mutants import MUTANTS
+from tests.simulation.mutants.mutation import Mutant
+from tests.simulation.scenarios.scenario import SHAPES
 from tests.simulation.schedule import Verdict, simulate
 
 _CHUNK = 250

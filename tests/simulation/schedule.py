@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from fhirstore.commit.purge import Purged
 from fhirstore.commit.single import Outcome
 from fhirstore.errors import Contention, Unavailable, VersionConflict, WriteOutcomeUnknown
-from tests.simulation.bucket import Bucket
-from tests.simulation.bundled import Transact, all_of
-from tests.simulation.identified import Conditional, Seek, healing
-from tests.simulation.machines import Machine
-from tests.simulation.network import Network
-from tests.simulation.operations import Read, VRead, Write
-from tests.simulation.process import Process, Temper
-from tests.simulation.scenario import Scenario, scenario
-from tests.simulation.task import Call, Plan, Rest, Task, told
-from tests.simulation.truth import Truth
-from tests.simulation.upkeep import Purge, Sweep
-from tests.simulation.world import BEGINNING, World
+from tests.simulation.model.bucket import Bucket
+from tests.simulation.model.machines import Machine
+from tests.simulation.model.network import Network
+from tests.simulation.model.process import Process, Temper
+from tests.simulation.model.task import Call, Plan, Rest, Task, told
+from tests.simulation.model.truth import Truth
+from tests.simulation.model.world import BEGINNING, World
+from tests.simulation.scenarios.bundled import Transact, all_of
+from tests.simulation.scenarios.identified import Conditional, Seek, healing
+from tests.simulation.scenarios.operations import Read, VRead, Write
+from tests.simulation.scenarios.scenario import Scenario, scenario
+from tests.simulation.scenarios.upkeep import Purge, Sweep
 
 _HEALING_REQUESTS = 50
 _HEALING_TIME = 15_000.0  # ms

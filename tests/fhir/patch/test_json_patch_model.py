@@ -9,6 +9,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +44,7 @@ class _NoFit(Exception):
 
 @settings(max_examples=250, deadline=None)
 @given(st.dictionaries(_NAMES, _VALUES, min_size=1, max_size=4), st.lists(_OPERATIONS, max_size=4))
+@pytest.mark.slow
 def test_patches_do_what_the_model_does(document: dict[str, Json], operations: list[dict[str, Json]]) -> None:
     """On results and on what fails, but for what a removal leaves empty."""
     patch = JsonPatch.parse([{**o, "path": _pointer(o["path"]), "from": _pointer(o["from"])} for o in operations])

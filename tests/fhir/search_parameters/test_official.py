@@ -32,6 +32,7 @@ must; search parameters mean a filter."""
 
 
 @pytest.mark.parametrize("release", ["4.0", "4.3", "5.0"])
+@pytest.mark.slow
 def test_every_official_parameter_compiles(release: str) -> None:
     """For each type it is for; those without an expression say so."""
     facts = definitions(release)
@@ -47,6 +48,7 @@ def test_every_official_parameter_compiles(release: str) -> None:
     assert compiled > 2_500
 
 
+@pytest.mark.slow
 def test_getters_see_what_fhirpathpy_sees() -> None:
     """On the committed examples, all values of all parameters that fhirpathpy can evaluate."""
     facts = definitions("4.0")

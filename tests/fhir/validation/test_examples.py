@@ -31,6 +31,7 @@ def _refusals(release: str, examples: Iterable[tuple[str, bytes]]) -> dict[str, 
 
 
 @pytest.mark.parametrize("release", sorted(RELEASES))
+@pytest.mark.slow
 def test_exactly_the_wrong_examples_are_refused(release: str) -> None:
     """The two thousand to five thousand that are in the repository, for each release."""
     wrong = {file: row[:2] for file, row in REFUSED[release].items() if file not in TOO_LARGE}
@@ -67,6 +68,7 @@ def test_both_passes_agree_on_the_examples(release: str) -> None:
 
 
 @pytest.mark.parametrize("release", sorted(RELEASES))
+@pytest.mark.slow
 def test_every_example_comes_back(release: str) -> None:
     """Byte for byte but for id, meta and white space, whatever its numbers, its order and its characters."""
     for _, body in of(release):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.fhir.validation.fuzz import Fuzzer
 
 
+@pytest.mark.slow
 def test_two_thousand_broken_bodies() -> None:
     """Read, refused or accepted, and nothing else; most are read, and some are right."""
     fuzzer = Fuzzer(4, longest=6_000)

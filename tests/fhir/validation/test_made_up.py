@@ -25,6 +25,7 @@ def _agree(validator: Validator, text: str) -> None:
 
 
 @pytest.mark.parametrize("release", sorted(RELEASES))
+@pytest.mark.slow
 def test_every_type_can_be_made_up(release: str) -> None:
     """Three of each type."""
     maker = Maker(VALIDATORS[release].definitions, Random(4))

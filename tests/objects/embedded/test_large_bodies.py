@@ -106,6 +106,7 @@ async def test_reader_finishes_what_was_replaced_meanwhile(tmp_path: Path) -> No
     await store.aclose()
 
 
+@pytest.mark.slow
 async def test_readers_always_find_one_whole_body(tmp_path: Path) -> None:
     """Readers racing with replacements between rows and files see one of the bodies, never an error or a mixture."""
     store = await EmbeddedStore.open(tmp_path, large=100)

@@ -33,6 +33,7 @@ async def start(what: str, directory: Path) -> asyncio.subprocess.Process:
     )
 
 
+@pytest.mark.kill
 async def test_kill_9_loses_nothing_acknowledged(tmp_path: Path) -> None:
     """Whatever a killed process had acknowledged is there, bodies are whole, and the next process goes on."""
     acknowledged: dict[str, str | None] = {}
@@ -66,6 +67,7 @@ async def test_kill_9_loses_nothing_acknowledged(tmp_path: Path) -> None:
     assert named <= {path.name for path in (tmp_path / "bodies").iterdir()}
 
 
+@pytest.mark.kill
 async def test_two_processes_lose_no_update(tmp_path: Path) -> None:
     """Two processes that count one object up 100 times each, IfMatch, arrive at 200."""
     store = await EmbeddedStore.open(tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.bench.patients import patients
+from conformance.rates.patients import patients
 from fhirstore import FhirStore, compact
 from fhirstore.errors import StoreMisconfigured
 from fhirstore.objects.base import IF_ABSENT, IfMatch

@@ -29,6 +29,7 @@ parameters = st.dictionaries(
     token=st.sampled_from([None, "a+b/c=="]),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@pytest.mark.slow
 def test_signature_is_botocores(
     monkeypatch: pytest.MonkeyPatch, key: str, query: dict[str, str], at: int, seconds: int, token: str | None
 ) -> None:

@@ -320,6 +320,7 @@ async def test_stray_keys_among_the_events_are_counted_and_left() -> None:
     assert len(await keys_of(store, "t/history/")) == 4
 
 
+@pytest.mark.slow
 async def test_sweeping_beside_live_writers_loses_no_update(tmp_path: Path) -> None:
     """Writers, some dying, and two sweepers with short windows on an embedded store: versions stay contiguous."""
     rules = Rules(window=120, apply=40, transaction_window=120)

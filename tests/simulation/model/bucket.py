@@ -1,0 +1,110 @@
+"""What S3 does with a request that reached it, at one instant, and what it answers.
+
+ETags are those of equal bodies: the first body is `e1`, every other body gets the next number, the same body the same
+one, so ABA behaves as on S3. Keys are listed in the order of their bytes, or as SeaweedFS does, folder by folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fhirstore.commit.messages import Absent, Delete, Deleted, Get, List, Put, Refused, Reply, Request
+from fhirstore.objects.base import IfAbsent, Listed, Page, StoredObject, Written
+from tests.simulation.model.world import World
+
+Observer = Callable[[str, bytes | None, bytes | None], None]
+"""Is told of every change the moment before it is made: key, body before, body after; None is absent."""
+
+_DELETED, _REFUSED = Deleted(), Refused()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An object as it lies in the bucket; `modified` in epoch ms."""
+
+    body: bytes
+    etag: str
+    modified: int
+
+
+class Bucket:
+    """All objects. `resolution`: answers carry a date of that many ms (S3 states whole seconds)."""
+
+    def __init__(self, world: World, *, resolution: int = 1, tree_order: bool = False) -> None:
+        self.objects: dict[str, Kept] = {}
+        self.observer: Observer | None = None
+        self._world = world
+        self._resolution = resolution
+        self._tree_order = tree_order
+        self._etags: dict[bytes, str] = {}
+
+    def apply(self, request: Request) -> Reply:
+        """Decide and do it now."""
+        if isinstance(request, Get):
+            kept = self.objects.get(request.key)
+            return Absent(self._date()) if kept is None else StoredObject(kept.body, kept.etag, self._date())
+        if isinstance(request, Put):
+            return self._put(request)
+        if isinstance(request, Delete):
+            return self._delete(request)
+        return self._list(request)
+
+    def _date(self) -> int:
+        """What the clock showed when the request was decided. The object stores promise no later one."""
+        return int(self._world.time // self._resolution) * self._resolution
+
+    def _put(self, request: Put) -> Reply:
+        key, condition = request.key, request.condition
+        kept = self.objects.get(key)
+        if condition is not None:
+            if isinstance(condition, IfAbsent):
+                if kept is not None:
+                    return _REFUSED
+            elif kept is None or kept.etag != condition.etag:
+                return _REFUSED
+        body = request.body
+        if self.observer is not None:
+            self.observer(key, None if kept is None else kept.body, body)
+        etag = self._etags.setdefault(body, f"e{len(self._etags) + 1}")
+        self.objects[key] = Kept(body, etag, int(self._world.time))
+        return Written(etag, self._date())
+
+    def _delete(self, request: Delete) -> Reply:
+        for key in request.keys:
+            kept = self.objects.get(key)
+            if kept is not None:
+                if self.observer is not None:
+                    self.observer(key, kept.body, None)
+                del self.objects[key]
+        return _DELETED
+
+    def _order(self, key: str) -> tuple[str, ...]:
+        return tuple(key.split("/")) if self._tree_order else (key,)
+
+    def _list(self, request: List) -> Reply:
+        behind = request.cursor or request.start_after
+        objects: list[Listed] = []
+        prefixes: list[str] = []
+        last = ""
+        for key in sorted((key for key in self.objects if key.startswith(request.prefix)), key=self._order):
+            if behind is not None and (self._order(key) <= self._order(behind) or _below(key, behind)):
+                continue
+            slash = key.find("/", len(request.prefix)) if request.delimiter else -1
+            item = key[: slash + 1] if slash >= 0 else key
+            if item == last:
+                continue
+            if len(objects) + len(prefixes) == request.limit:
+                return Page(tuple(objects), tuple(prefixes), last)
+            last = item
+            if slash >= 0:
+                prefixes.append(item)
+            else:
+                kept = self.objects[key]
+                objects.append(Listed(key, len(kept.body), kept.etag, kept.modified))
+        return Page(tuple(objects), tuple(prefixes), None)
+
+
+def _below(key: str, folder: str) -> bool:
+    """A rolled-up folder is behind us with all that is in it."""
+    return folder.endswith("/") and key.startswith(folder)

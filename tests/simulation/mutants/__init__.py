@@ -1,0 +1,1 @@
+"""The rules of the commit protocol, each switched off in turn."""

@@ -1,0 +1,1 @@
+"""What simulated clients do, how their answers are judged, and how a seed becomes a scenario."""
