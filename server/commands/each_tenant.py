@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext, suppress
 from typing import TypeVar
 
 import msgspec
 
 from fhirstore import FhirStore, TenantStore
-from fhirstore.errors import FhirStoreError, UnknownTenant
+from fhirstore.errors import FhirStoreError, StoreDamaged, UnknownTenant
 from server.process.deployment import open_store
 from server.settings import Settings
 
@@ -38,7 +39,8 @@ def for_each_tenant(
                 await store.check()
             names = await _names(store, tenant)
             if tenant is None:
-                await _tell_of_others(store, names)
+                with suppress(StoreDamaged) if damaged_too else nullcontext():
+                    await _tell_of_others(store, names)
             return {name: await work(name, store.tenant(name)) for name in names}
 
     try:

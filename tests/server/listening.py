@@ -25,13 +25,16 @@ _PATIENCE = 30.0  # seconds
 
 
 class HeldStore(MemoryStore):
-    """Answers no GET and no PUT while it is held. `begun`: those that have come; `cancelled`: and were given up.
+    """Answers no GET and no PUT while it is held; with `writes_only`, no PUT.
+
+    `begun`: those that have come; `cancelled`: and were given up.
 
     `held_at`: from that one on it is held, until `free` is set.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, writes_only: bool = False) -> None:
         super().__init__()
+        self._writes_only = writes_only
         self.free = asyncio.Event()
         self.free.set()
         self.begun = 0
@@ -49,7 +52,8 @@ class HeldStore(MemoryStore):
             raise
 
     async def get(self, key: str) -> StoredObject:
-        await self._wait()
+        if not self._writes_only:
+            await self._wait()
         return await super().get(key)
 
     async def put(

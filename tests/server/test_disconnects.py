@@ -97,7 +97,7 @@ _TRANSACTION = (
 )
 async def test_a_write_that_has_begun_is_seen_through_without_its_client(request_: bytes, becomes: set[str]) -> None:
     """All of it is there in the end, in no other state, and the next writer has no trouble."""
-    objects = HeldStore()
+    objects = HeldStore(writes_only=True)
     async with listening(objects) as server:
         objects.free.clear()
         await _begin_and_leave(server, objects, request_)

@@ -31,7 +31,7 @@ def test_what_calls_too_much_is_ended() -> None:
 
     with pytest.raises(TooManySteps):
         within(1_000, forever)
-    assert 900 < calls <= 1_000
+    assert 100 < calls <= 1_000  # `suppress` calls functions, too
 
 
 def test_what_calls_little_gives_its_value() -> None:
