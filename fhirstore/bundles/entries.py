@@ -32,7 +32,7 @@ _OF_THE_ANSWER = frozenset({"_format", "_pretty", "_summary", "_elements"})
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Entry:
     """One request. `index`: its place in the Bundle.
 
@@ -55,6 +55,10 @@ class Entry:
     if_none_exist: str | None = None
     if_modified_since: str | None = None
     path: str = ""
+
+    def __repr__(self) -> str:
+        address = "/".join(part for part in (self.type, self.id) if part)
+        return f"<Entry {self.index}: {self.interaction}{f' {address}' if address else ''}>"
 
     @property
     def writes(self) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.plan import Planned
-from fhirstore.bundles.preconditions import if_match, if_none_match
+from fhirstore.bundles.preconditions import preconditions
 from fhirstore.bundles.receipts import Line
 from fhirstore.bundles.results import Result, blame
 from fhirstore.commit.single import Decide, Draft, Outcome
@@ -61,26 +61,20 @@ def result_of(plan: Planned, outcome: Outcome) -> Result:
 def _decide(
     entry: Entry, id_: str, validator: Validator, patch: Callable[[Entry], Patch], skip_unchanged: bool
 ) -> Decide:
-    expected, excluded = if_match(entry), if_none_match(entry)
+    conditions = preconditions(entry, skip_unchanged=skip_unchanged)
 
     def build(version: int, t: int) -> bytes:  # not a Template: a bundle's resources are held once, not twice
         return json.with_identity(entry.resource or {}, id=id_, version=version, last_updated=t)
 
     match entry.interaction:
         case "delete":
-            return resources.deletion(expected, if_none_match=excluded)
+            return resources.deletion(conditions)
         case "patch":
-            return resources.patching(
-                patch(entry),
-                validator,
-                expected,
-                if_none_match=excluded,
-                skip_unchanged=skip_unchanged,
-            )
+            return resources.patching(patch(entry), validator, conditions)
         case "create":
             return resources.creation(build)
         case _:
-            return resources.update(build, expected, if_none_match=excluded, skip_unchanged=skip_unchanged)
+            return resources.update(build, conditions)
 
 
 def _noting(plan: Planned, decide: Decide, lines: list[Line]) -> Decide:

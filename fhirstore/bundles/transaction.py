@@ -32,7 +32,7 @@ from fhirstore.bundles.order import refuse_overlaps, refuse_same_full_urls
 from fhirstore.bundles.parts import Moved, part_of, result_of
 from fhirstore.bundles.perform import Performer
 from fhirstore.bundles.plan import Planned
-from fhirstore.bundles.preconditions import if_match, if_none_match
+from fhirstore.bundles.preconditions import preconditions
 from fhirstore.bundles.receipts import AlreadyDone, Line, Receipt, writing
 from fhirstore.bundles.results import Result, blame, failed, refuse_more
 from fhirstore.bundles.side_by_side import side_by_side
@@ -241,8 +241,7 @@ def _readable(parsed: Sequence[Entry | FhirError]) -> list[Entry]:
     for entry in entries:
         try:
             _refuse_operation(entry)
-            if_match(entry)
-            if_none_match(entry)
+            preconditions(entry)
         except FhirError as error:
             wrong.append(error)
     _raise_together(wrong)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from fhirstore.commit.single import Decide
+from fhirstore.errors import InvalidResource
 from fhirstore.fhir import json, models
 from fhirstore.fhir.json import JsonObject, Template
 from fhirstore.fhir.validation import Validator
@@ -95,7 +96,7 @@ class Admission:
         return template, identity
 
 
-async def parsed_resource(resource: bytes | Mapping[str, object]) -> JsonObject:
+async def parsed_resource(resource: models.Resource) -> JsonObject:
     """The JSON object of what is not admitted itself: a Bundle to process, whose entries are, or Parameters.
 
     Raises MalformedContent.
@@ -105,7 +106,7 @@ async def parsed_resource(resource: bytes | Mapping[str, object]) -> JsonObject:
 
 def is_large(resource: models.Resource) -> bool:
     """Whether it takes long to read and validate it."""
-    return isinstance(resource, bytes) and len(resource) > LARGE
+    return isinstance(resource, bytes | str) and len(resource) > LARGE
 
 
 def parsed(resource: models.Resource) -> JsonObject:
@@ -114,6 +115,15 @@ def parsed(resource: models.Resource) -> JsonObject:
 
 
 def _as_bytes(resource: models.Resource) -> bytes:
+    """Returns its JSON. Raises MalformedContent, InvalidResource."""
+    if isinstance(resource, bytes):
+        return resource
     if models.is_model(resource):
-        resource = models.members(resource)
-    return resource if isinstance(resource, bytes) else json.dump(resource)
+        return json.dump(models.members(resource))
+    if isinstance(resource, Mapping):
+        return json.dump(resource)
+    if isinstance(resource, str):
+        return resource.encode("utf-8", "surrogatepass")  # half of a surrogate pair is refused with its place
+    raise InvalidResource(
+        "A resource is given as JSON (text or bytes), as a mapping, or as a model of fhir.resources", code="structure"
+    )

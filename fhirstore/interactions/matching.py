@@ -16,9 +16,10 @@ from fhirstore.errors import FhirStoreError, MultipleMatches, WriteOutcomeUnknow
 from fhirstore.format.record import Record
 from fhirstore.interactions import resources
 from fhirstore.interactions.conditional import DecideFor, Done, change_matching, create_unless, update_matching
-from fhirstore.interactions.conditions import IfMatch, VersionIds
+from fhirstore.interactions.preconditions import Preconditions
 from fhirstore.search.candidates import Match, find_or_be_sure
 from fhirstore.search.criteria import Criteria, parse_condition
+from fhirstore.search.parameters import Parameters, query_of
 from fhirstore.tenancy import Place
 from fhirstore.version import Version, version_of
 
@@ -34,9 +35,9 @@ class Matching:
         self._engine = engine
         self._place = place
 
-    def condition(self, type: str, criteria: str) -> Criteria:
-        """Read `identifier=system|value` and the like. Raises InvalidResource, Unsupported."""
-        return parse_condition(type, criteria, release=self._engine.validator.definitions.release)
+    def condition(self, type: str, criteria: Parameters) -> Criteria:
+        """Reads criteria like `identifier=system|value`. Raises InvalidResource, Unsupported."""
+        return parse_condition(type, query_of(criteria), release=self._engine.validator.definitions.release)
 
     async def create(self, condition: Criteria, decide_for: DecideFor, *, heavy: bool = False) -> Version:
         """What matches, as it is; where nothing does, what `decide_for` its new id makes. `heavy`: as of `drive`."""
@@ -58,9 +59,7 @@ class Matching:
         done = await self._run(condition, protocol, heavy=heavy)
         return None if done is None else _shown(done)
 
-    async def delete_all(
-        self, condition: Criteria, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None
-    ) -> tuple[Version, ...]:
+    async def delete_all(self, condition: Criteria, preconditions: Preconditions) -> tuple[Version, ...]:
         """The tombstones of all that matches; each is committed on its own, if it still matches then.
 
         1 LIST, then 2 GET + 4 PUT for each match. Raises MultipleMatches: more than `MOST_DELETED` match, or several do
@@ -70,9 +69,9 @@ class Matching:
         matches = await drive(looking, self._place.objects)
         if len(matches) > MOST_DELETED:
             raise MultipleMatches(f"More than {MOST_DELETED} resources match; nothing was deleted, be more selective")
-        if len(matches) > 1 and (if_match is not None or if_none_match is not None):
+        if len(matches) > 1 and preconditions.name_a_version:
             raise MultipleMatches("If-Match and the like are about one version, but several resources match")
-        delete = resources.deletion(if_match, if_none_match=if_none_match)
+        delete = resources.deletion(preconditions)
         semaphore = asyncio.Semaphore(_AT_ONCE)
 
         async def one(match: Match) -> Version | None:

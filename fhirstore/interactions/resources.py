@@ -20,7 +20,7 @@ from fhirstore.fhir.patch.narrative import with_safe_narrative
 from fhirstore.fhir.validation import Validator
 from fhirstore.format.record import Record
 from fhirstore.index.names import is_whole
-from fhirstore.interactions.conditions import IfMatch, VersionIds, check
+from fhirstore.interactions.preconditions import NO_PRECONDITIONS, Preconditions
 from fhirstore.interactions.unchanged import says_the_same
 
 MAX_PATCHED = 32 * 1024 * 1024
@@ -34,9 +34,16 @@ def known_type(type: str, types: Container[str]) -> str:
     return type
 
 
+def text_of_id(id: str) -> str:
+    """Returns the id. Raises InvalidResource for what is no text, as callers without a type checker may give it."""
+    if not isinstance(id, str):
+        raise InvalidResource("An id is text, like 'abc'", code="value")
+    return id
+
+
 def well_formed_id(id: str) -> str:
     """Raises InvalidResource when `id` is no FHIR id."""
-    if not is_id(id):
+    if not is_id(text_of_id(id)):
         raise InvalidResource(
             "Malformed id: use 1 to 64 characters of A-Z, a-z, 0-9, '-' and '.', and not '.' or '..' alone",
             code="value",
@@ -111,21 +118,12 @@ def id_for_key(tenant: str, type: str, key: str) -> str:
     return base64.b32encode(digest[:20]).decode("ascii")
 
 
-def update(
-    build: Callable[[int, int], bytes],
-    if_match: IfMatch = None,
-    *,
-    if_none_match: VersionIds | None = None,
-    skip_unchanged: bool = False,
-) -> Decide:
-    """PUT: the next version, also of a deleted or an unknown id (update as create).
-
-    `skip_unchanged`: nothing to do where the current version says the same already.
-    """
+def update(build: Callable[[int, int], bytes], preconditions: Preconditions = NO_PRECONDITIONS) -> Decide:
+    """PUT: the next version, also of a deleted or an unknown id (update as create)."""
 
     def decide(current: Record | None) -> Draft | None:
-        check(current, if_match, if_none_match)
-        if skip_unchanged and current is not None and current.resource is not None:
+        preconditions.check(current)
+        if preconditions.skip_unchanged and current is not None and current.resource is not None:
             # A remembered record may lack its content; nothing to do yet, then, and it is read before that counts.
             stored = current.resource
             if not is_whole(stored) or says_the_same(build, stored, version=current.version, t=current.t):
@@ -135,14 +133,7 @@ def update(
     return decide
 
 
-def patching(
-    patch: Patch,
-    validator: Validator,
-    if_match: IfMatch = None,
-    *,
-    if_none_match: VersionIds | None = None,
-    skip_unchanged: bool = False,
-) -> Decide:
+def patching(patch: Patch, validator: Validator, preconditions: Preconditions = NO_PRECONDITIONS) -> Decide:
     """PATCH: the current version, patched, if it is valid then and still the same resource.
 
     A patch without operations leaves it as it is, and so does, with `skip_unchanged`, one whose result says the same.
@@ -152,7 +143,7 @@ def patching(
 
     def decide(current: Record | None) -> Draft | None:
         stored = readable(current).resource
-        check(current, if_match, if_none_match)
+        preconditions.check(current)
         if not stored or patch.changes_nothing:  # a remembered record may lack its content
             return None
         before = json.parse(stored, max_values=None)
@@ -168,7 +159,7 @@ def patching(
         build = builder(template, str(before["id"]))
         if (
             current is not None
-            and skip_unchanged
+            and preconditions.skip_unchanged
             and says_the_same(build, stored, version=current.version, t=current.t)
         ):
             return None
@@ -177,11 +168,19 @@ def patching(
     return decide
 
 
-def deletion(if_match: IfMatch = None, *, if_none_match: VersionIds | None = None) -> Decide:
+def refuse_no_patch(patch: object) -> None:
+    """Raises InvalidResource for what is no patch, as callers without a type checker may give it."""
+    if not isinstance(patch, Patch):
+        raise InvalidResource(
+            "A patch is a JsonPatch, a MergePatch or a FhirPathPatch; see their `parse`", code="value"
+        )
+
+
+def deletion(preconditions: Preconditions = NO_PRECONDITIONS) -> Decide:
     """DELETE: a tombstone; nothing to do where there is no resource, or none any more."""
 
     def decide(current: Record | None) -> Draft | None:
-        check(current, if_match, if_none_match)
+        preconditions.check(current)
         return None if current is None or current.deleted else Draft("DELETE", None)
 
     return decide
