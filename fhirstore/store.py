@@ -156,7 +156,7 @@ class _Opening(AbstractAsyncContextManager[FhirStore]):
         raise TypeError(_HOW_TO_OPEN)
 
     def __exit__(self, *_: object) -> None:
-        """Is there for `__enter__` alone, which raises."""
+        """Is never called, since `__enter__` raises."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(_HOW_TO_OPEN)

@@ -107,7 +107,7 @@ class BucketTenancy:
 
 def not_configured(tenant: str) -> UnknownTenant:
     """Returns the error for a well-formed tenant id that is not one of the store's."""
-    return UnknownTenant(f"Tenant '{tenant}' is not configured; use one of the tenants that the store was opened with")
+    return UnknownTenant(f"Tenant '{tenant}' is not configured; use another one, or add it to the store's tenants")
 
 
 def bucket_locations(location: str, buckets: Mapping[str, str]) -> dict[str, str]:
