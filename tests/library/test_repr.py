@@ -6,13 +6,16 @@ import pytest
 
 from fhirstore import (
     BundleEntry,
+    FhirPathPatch,
     FhirStoreError,
     InvalidResource,
+    JsonPatch,
     MergePatch,
     PatchFailed,
     RulesBroken,
     TenantStore,
     UnknownType,
+    ValidateRequest,
     VersionConflict,
 )
 
@@ -63,6 +66,26 @@ async def test_results_of_a_bundle(clinic: TenantStore) -> None:
     ]
     assert isinstance(done.results[0].entry, BundleEntry)
     assert isinstance(done.results[3].error, UnknownType)
+
+
+def test_what_goes_in_is_not_shown_either() -> None:
+    """Patches and requests to validate."""
+    operation = {"op": "add", "path": "/name", "value": SECRET}
+    parameter = {
+        "name": "operation",
+        "part": [
+            {"name": "type", "valueCode": "replace"},
+            {"name": "path", "valueString": "Patient.name.family"},
+            {"name": "value", "valueString": SECRET},
+        ],
+    }
+    for value in (
+        JsonPatch.parse([operation]),
+        MergePatch.parse({"name": SECRET}),
+        FhirPathPatch.parse({"resourceType": "Parameters", "parameter": [parameter]}),
+        ValidateRequest("Patient", resource=dict(PATIENT)),
+    ):
+        assert SECRET not in repr(value)
 
 
 async def test_errors_hold_no_content(clinic: TenantStore) -> None:
