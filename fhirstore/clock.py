@@ -1,7 +1,7 @@
-"""Time, ids and randomness, passed in wherever they are needed, so that everything runs in the simulator.
+"""Time, ids and randomness. They are passed in wherever they are needed, so that everything runs in the simulator.
 
-Times are integer milliseconds since the epoch, UTC. A `Clock` is this machine's; what the *store's* clock says
-is `ObjectStore.now()`, since the protocol trusts only that one.
+Times are integer milliseconds since the epoch, UTC. A `Clock` is the clock of this machine. The commit protocol uses
+the clock of the store, `ObjectStore.now()`, alone.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from ulid import ULID
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base32
 _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
-_COUNTED = len(_PAIRS) ** 2  # what the last four digits of a ULID tell apart
+_COUNTED = len(_PAIRS) ** 2  # values of the last four digits of a ULID
 
 
 class Clock(Protocol):
-    """This machine's wall clock."""
+    """The wall clock of this machine."""
 
     def now(self) -> int:
-        """Epoch milliseconds."""
+        """Returns epoch milliseconds."""
         ...
 
 
@@ -35,22 +35,22 @@ class SystemClock:
 
 
 class Ids(Protocol):
-    """Where fresh ids, op tokens and jitter come from."""
+    """The source of fresh ids, op tokens and jitter."""
 
     def new(self) -> str:
-        """A fresh ULID: 26 characters of Crockford base32, never given twice."""
+        """Returns a fresh ULID: 26 characters of Crockford base32, never returned twice."""
         ...
 
     def jitter(self, low: float, high: float) -> float:
-        """A random number of seconds in [low, high)."""
+        """Returns a random number of seconds in [low, high)."""
         ...
 
 
 class SystemIds:
-    """ULIDs from the operating system's randomness, ascending, at a tenth of what `str(ULID())` takes, which is 3 µs.
+    """ULIDs from the operating system's randomness, ascending; quicker than `str(ULID())` (see docs/performance.md).
 
-    The first of a millisecond is all random but for its time; those that follow count its last four digits up. So they
-    keep the embedded store's B-tree dense: with ids at random within the millisecond a create takes a tenth more.
+    The first ULID of a millisecond is random but for its time; the following ones count its last four digits up. So
+    the keys of the embedded store's B-tree ascend, which keeps it dense.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class SystemIds:
         if at != now or number >= _COUNTED:
             randomness = os.urandom(10)
             start = str(ULID.from_bytes(now.to_bytes(6) + randomness))[:22]
-            numbers = count(int.from_bytes(randomness[-3:]) % (_COUNTED // 2))  # the other half is left to count
+            numbers = count(int.from_bytes(randomness[-3:]) % (_COUNTED // 2))  # the other half is left to count up
             self._begun, number = (now, start, numbers), next(numbers)
         return start + _PAIRS[number >> 10] + _PAIRS[number & 1023]
 

@@ -1,9 +1,9 @@
 """Every error the library raises, by what the caller should do about it.
 
-Two families share one root. `ObjectError` is what an object store answers when a request does not simply
-succeed; the commit protocol consumes those. `FhirError` is what an interaction answers; it carries the FHIR
-issue code (https://hl7.org/fhir/R4/valueset-issue-type.html) and, where known, FHIRPath expressions. Neither
-knows an HTTP status: the server maps them in one table. Messages never hold patient data.
+Two families share one root. An `ObjectError` is raised by an object store when a request does not succeed; the
+commit protocol handles most of them. A `FhirError` is raised by an interaction; it has the FHIR issue code
+(https://hl7.org/fhir/R4/valueset-issue-type.html) and, where known, FHIRPath expressions. Neither has an HTTP
+status: the server maps them in one table. Messages contain no patient data.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 
 
 class FhirStoreError(Exception):
-    """Root of everything this library raises on purpose. `told`: what clients may know of it, where that helps them."""
+    """Base of all errors of this library. `told`: a text that may be shown to clients of a server; "" if none may."""
 
     told = ""
 
 
-# --- what an object store answers ---------------------------------------------------------------------------
+# --- raised by object stores --------------------------------------------------------------------------------
 
 
 class ObjectError(FhirStoreError):
-    """An object-store request that did not simply succeed. `key` names the object, "" when there is none."""
+    """A request to the object store did not succeed. `key`: of the object, "" when there is none."""
 
     def __init__(self, key: str = "", detail: str = "") -> None:
         super().__init__(f"{key}: {detail}" if key and detail else key or detail)
@@ -30,7 +30,7 @@ class ObjectError(FhirStoreError):
 
 
 class ObjectNotFound(ObjectError):
-    """GET: no object has this key. `date`: the store's clock had reached this (epoch ms) before it looked."""
+    """GET: no object has this key. `date`: the store's time before it looked, epoch ms."""
 
     def __init__(self, key: str = "", detail: str = "", *, date: int = 0) -> None:
         super().__init__(key, detail)
@@ -38,7 +38,7 @@ class ObjectNotFound(ObjectError):
 
 
 class PreconditionFailed(ObjectError):
-    """Conditional PUT: this request was not applied (412; 404 on If-Match). It may be the echo of one's own retry."""
+    """Conditional PUT: not applied (412; 404 on If-Match). After a retry, the first attempt may have been applied."""
 
 
 class ConditionalConflict(ObjectError):
@@ -46,11 +46,11 @@ class ConditionalConflict(ObjectError):
 
 
 class WriteWindowClosed(ObjectError):
-    """PUT with a window: it reached the store after `expires` and was refused, not applied."""
+    """PUT with a write window: the store received it after `expires` and did not apply it."""
 
 
 class NotFollowed(ObjectError):
-    """A PUT that follows others was not done: one of those was not written."""
+    """A PUT that depends on others was not sent, since one of those was not written."""
 
 
 class StoreBusy(ObjectError):
@@ -58,22 +58,22 @@ class StoreBusy(ObjectError):
 
 
 class OutcomeUnknown(ObjectError):
-    """A write whose answer was lost (timeout, reset connection, 500): applied or not, or still to be. Read back."""
+    """A write without an answer (timeout, reset connection, 500): it was applied, or not, or will be. Read back."""
 
 
 class StoreUnavailable(ObjectError):
-    """A read that got no answer (timeout, refused connection, 500). Retrying is harmless."""
+    """A read without an answer (timeout, refused connection, 500). It can be repeated safely."""
 
 
 class StoreFull(ObjectError):
-    """A write that was not applied, since the store takes no more: disk or quota full, read-only file system.
+    """A write was not applied, since the store is full: disk or quota full, or the file system is read-only.
 
-    Free some space, then send it again; reads still work. `detail` says why, and is fit to be shown to anyone.
+    Free some space, then repeat the write; reads still work. `detail` says why, and may be shown to clients.
     """
 
 
 class ObjectDamaged(ObjectError):
-    """A read found that the object is there, but not as it was written. Restore it, or run fsck. `etag`: "" if lost."""
+    """A read found an object that is not as it was written. Restore it, or run fsck. `etag`: "" if it is lost, too."""
 
     def __init__(self, key: str = "", detail: str = "", *, etag: str = "", date: int = 0) -> None:
         super().__init__(key, detail)
@@ -83,7 +83,7 @@ class ObjectDamaged(ObjectError):
 
 
 class StoreDamaged(ObjectError):
-    """A LIST met a part of the store that cannot be read. `resume`: the first key behind it; None: there is none."""
+    """A LIST reached a part of the store that cannot be read. `resume`: the first key after it, if any."""
 
     def __init__(self, key: str = "", detail: str = "", *, resume: str | None = None) -> None:
         super().__init__(key, detail)
@@ -92,21 +92,21 @@ class StoreDamaged(ObjectError):
 
 
 class StoreMisconfigured(ObjectError):
-    """Give up: bucket missing or forbidden, wrong credentials, bad URL. The message says what to do in one line."""
+    """Correct the configuration, as the message says: bucket missing or forbidden, wrong credentials, bad URL."""
 
 
 class StoreGone(StoreMisconfigured):
-    """Give up and restart: the store's files were removed or replaced while in use. Nothing can be written."""
+    """Restart the process: the store's files were removed or replaced while in use. Nothing can be written."""
 
     told = "The store's files were removed or replaced while the server was running, so nothing is written; restart it"
 
 
 class UnsafeStore(ObjectError):
-    """Give up: the store failed the probe, so several writers on it would lose updates."""
+    """Use another store: this one failed the probe, so concurrent writers would lose updates."""
 
 
 class CorruptRecord(FhirStoreError):
-    """Give up on this object and run fsck: what lies under `key` is not a record. Nothing was changed."""
+    """Run fsck: the object `key` is not a record. Nothing was changed."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"{key}: damaged, or not a fhirstore record; run fhirstore fsck")
@@ -120,7 +120,7 @@ def _damaged(key: str) -> str:
     return f"What is stored of {what} is damaged; the operator should run fhirstore fsck"
 
 
-# --- what an interaction answers ----------------------------------------------------------------------------
+# --- raised by interactions ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Issue:
 
     @classmethod
     def information(cls, text: str, *expression: str) -> Issue:
-        """Something worth knowing; nothing is wrong."""
+        """Returns an issue that informs, and reports no error."""
         return cls("informational", text, expression, "information")
 
 
@@ -149,7 +149,7 @@ class FhirError(FhirStoreError):
 
 
 class MalformedContent(FhirError):
-    """Fix the bytes: not JSON, not UTF-8, duplicate members, too deep. `offset` is the byte position, -1 if none."""
+    """Correct the bytes: not JSON, not UTF-8, duplicate members, nested too deeply. `offset`: bytes, -1 if unknown."""
 
     code = "structure"
 
@@ -161,13 +161,13 @@ class MalformedContent(FhirError):
 
 
 class InvalidResource(FhirError):
-    """Fix the resource or the request: it breaks a FHIR rule (`code`: value, required, invalid …)."""
+    """Correct the resource or the request: it breaks a FHIR rule (`code`: value, required, invalid …)."""
 
     code = "invalid"
 
 
 class RulesBroken(InvalidResource):
-    """Fix the resource: validation found these errors, all of them, perhaps with warnings among them."""
+    """Correct the resource: `issues` has all errors that validation found, and its warnings."""
 
     def __init__(self, issues: tuple[Issue, ...]) -> None:
         first = next(issue for issue in issues if issue.severity in ("error", "fatal"))
@@ -176,57 +176,57 @@ class RulesBroken(InvalidResource):
 
 
 class InvalidExpression(FhirError):
-    """Fix the expression: it is not FHIRPath, or (code not-supported) more of it than is evaluated here."""
+    """Correct the expression: it is not FHIRPath, or (code not-supported) it uses what is not evaluated here."""
 
     code = "invalid"
 
 
 class PatchFailed(FhirError):
-    """Fix the patch, or read the resource again: an operation cannot be applied to the resource as it is now."""
+    """Correct the patch, or read the resource again: an operation cannot be applied to the current version."""
 
 
 class ContentTooLarge(FhirError):
-    """Send less: the body is over the configured limit, which the message names."""
+    """Send less: the body exceeds a limit, which the message names."""
 
     code = "too-long"
 
 
 class TooManyEntries(ContentTooLarge):
-    """Send fewer: the Bundle has more entries than the configured limit, which the message names."""
+    """Send fewer entries: the Bundle has more than a limit, which the message names."""
 
 
 class UnknownType(FhirError):
-    """Fix the request: no resource type of this FHIR release has this name."""
+    """Correct the request: this FHIR release has no such resource type."""
 
     code = "not-supported"
 
 
 class Unsupported(FhirError):
-    """Do it another way: FHIR has this, this server does not."""
+    """Find another way: FHIR defines this, but it is not implemented here."""
 
     code = "not-supported"
 
 
 class MultipleMatches(FhirError):
-    """Be more selective: the criteria of a conditional interaction or reference match several resources, or none."""
+    """Change the criteria of the conditional interaction or reference: they match several resources, or none."""
 
     code = "multiple-matches"
 
 
 class UnknownTenant(FhirError):
-    """Fix the request: the tenant id is malformed or not configured."""
+    """Correct the tenant id, or configure the tenant: the id is malformed or not configured."""
 
     code = "not-found"
 
 
 class NotFound(FhirError):
-    """No resource, or no such version of it, has this id."""
+    """There is no resource with this id, or no such version of it."""
 
     code = "not-found"
 
 
 class Gone(FhirError):
-    """The resource was deleted; `version` is its tombstone's version id."""
+    """The resource was deleted. `version`: the version id of its tombstone."""
 
     code = "deleted"
 
@@ -236,7 +236,7 @@ class Gone(FhirError):
 
 
 class VersionConflict(FhirError):
-    """Refetch and try again: If-Match named another version; `current` is the version id now, 0 for none."""
+    """Read again, then retry: a precondition does not hold. `current`: the current version id, 0 for none."""
 
     code = "conflict"
 
@@ -246,12 +246,12 @@ class VersionConflict(FhirError):
 
 
 class IdTaken(VersionConflict):
-    """Update that resource by its id, or leave the id out: nothing matches the criteria, and a resource, in version
-    `current`, has the id in the body."""
+    """Update the resource by its id, or leave the id out: no resource matches the criteria, but the id in the body is
+    in use, in version `current`."""
 
 
 class IdempotencyKeyReused(FhirError):
-    """Use another key: this one already stands for a request with another body."""
+    """Use another key: this one was used for a request with another body."""
 
     code = "duplicate"
 
@@ -260,18 +260,18 @@ class IdempotencyKeyReused(FhirError):
 
 
 class Contention(FhirError):
-    """Retry later: others kept writing this resource and the bounded retries ran out; nothing was written."""
+    """Retry later: other writers were quicker at every attempt. Nothing was written."""
 
     code = "lock-error"
 
 
 class Unavailable(FhirError):
-    """Retry later: the object store is busy or does not answer; nothing was written."""
+    """Retry later: the object store is busy or does not answer. Nothing was written."""
 
     code = "transient"
 
 
 class WriteOutcomeUnknown(FhirError):
-    """Read back before retrying: the store went away around the commit, so the write may or may not stand."""
+    """Read back before retrying: the store did not answer around the commit, so the write may have been committed."""
 
     code = "timeout"

@@ -1,4 +1,4 @@
-"""Cursors as clients see them: base64url of a short JSON array, opaque."""
+"""Cursors as clients see them: opaque text, base64url of a short JSON array."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _Cursor = TypeVar("_Cursor")
 
 
 def encode(cursor: msgspec.Struct) -> str:
-    """The cursor as text."""
+    """Returns the cursor as text."""
     return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
 
 
 def decode(text: str, decoder: msgspec.json.Decoder[_Cursor], *, longest: int) -> _Cursor:
-    """Read a cursor back. Raises ValueError when it is none of this kind, or has more than `longest` characters."""
+    """Reads a cursor. Raises ValueError when it is of another kind, or has more than `longest` characters."""
     if len(text) > longest:
         raise ValueError("too long")
     try:

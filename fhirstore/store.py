@@ -1,4 +1,4 @@
-"""The library's face: `FhirStore` opens a place, its `tenant`s run interactions in it. Wiring only.
+"""The library's face: `FhirStore` opens a location, its tenants run interactions in it. Wiring only.
 
 async with FhirStore.open("s3://bucket/prefix") as store:      # or "file:./data", "memory:"
     clinic = store.tenant("default")
@@ -8,7 +8,9 @@ async with FhirStore.open("s3://bucket/prefix") as store:      # or "file:./data
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import NoReturn
 
 from fhirstore.clock import Ids
 from fhirstore.commit.rules import Rules
@@ -25,10 +27,11 @@ from fhirstore.tenancy import BucketTenancy, PrefixTenancy, Tenancy, bucket_loca
 from fhirstore.tenant import TenantStore
 
 _GRACE = 10.0  # seconds that writes without a caller have when the store is closed
+_HOW_TO_OPEN = "FhirStore.open(…) opens the store in a block: async with FhirStore.open(…) as store: …"
 
 
 class FhirStore:
-    """All tenants of one deployment. Make it with `open`, or from a `Tenancy` of one's own stores."""
+    """All tenants of one deployment. Made by `open`, or from a `Tenancy` of the caller's own object stores."""
 
     def __init__(
         self,
@@ -45,8 +48,7 @@ class FhirStore:
         self._engine = Engine(rules=rules, ids=ids, validator=validator, reference_integrity=reference_integrity)
 
     @classmethod
-    @asynccontextmanager
-    async def open(
+    def open(
         cls,
         location: str,
         *,
@@ -58,36 +60,41 @@ class FhirStore:
         validation: str = "structure",
         reference_integrity: bool = False,
         create: bool = True,
-    ) -> AsyncIterator[FhirStore]:
-        """Open `file:DIR`, `memory:` or `s3://bucket/prefix`.
+    ) -> AbstractAsyncContextManager[FhirStore]:
+        """Opens `file:DIR`, `memory:` or `s3://bucket/prefix`, to be used as `async with FhirStore.open(…) as store`.
 
         `tenants`: the ids that exist (None: every well-formed one), each below its own prefix. `buckets`: tenant ->
         bucket instead, each with a bucket of its own. `fhir_version`: the release of all resources, "4.0", "4.3" or
-        "5.0". `validation` of what is written: "off", "structure" or "full". `reference_integrity`: refuse what refers
-        to a resource of the tenant that is not there. `create`: make the directory of a `file:` store where there is
-        none; without it, what is not a store already is refused, and so is `memory:`. Raises StoreMisconfigured with
-        one line that says what to do; ValueError for a release or level that is none.
+        "5.0". `validation` of what is written: "off", "structure" or "full". `reference_integrity`: refuse a resource
+        that refers to a resource of the tenant which does not exist. `create`: make the directory of a `file:` store
+        where there is none; without it, a location that is not a store already is refused, and so is `memory:`. Raises
+        StoreMisconfigured with one line that says what to do; ValueError for an unknown release or level.
         """
-        async with AsyncExitStack() as stack:
-            if buckets:
-                stores: dict[str, ObjectStore] = {}
-                for tenant, place in bucket_locations(location, buckets).items():
-                    stores[tenant] = await open_objects(place, s3=s3, create=create)
-                    stack.push_async_callback(stores[tenant].aclose)
-                tenancy: Tenancy = BucketTenancy(stores)
-            else:
-                objects = await open_objects(location, s3=s3, create=create)
-                stack.push_async_callback(objects.aclose)
-                tenancy = PrefixTenancy(objects, None if tenants is None else frozenset(tenants))
-            store = cls(
-                tenancy,
-                rules=rules,
-                fhir_version=fhir_version,
-                validation=validation,
-                reference_integrity=reference_integrity,
-            )
-            stack.push_async_callback(store.settle, within=_GRACE)
-            yield store
+
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[FhirStore]:
+            async with AsyncExitStack() as stack:
+                if buckets:
+                    stores: dict[str, ObjectStore] = {}
+                    for tenant, place in bucket_locations(location, buckets).items():
+                        stores[tenant] = await open_objects(place, s3=s3, create=create)
+                        stack.push_async_callback(stores[tenant].aclose)
+                    tenancy: Tenancy = BucketTenancy(stores)
+                else:
+                    objects = await open_objects(location, s3=s3, create=create)
+                    stack.push_async_callback(objects.aclose)
+                    tenancy = PrefixTenancy(objects, None if tenants is None else frozenset(tenants))
+                store = cls(
+                    tenancy,
+                    rules=rules,
+                    fhir_version=fhir_version,
+                    validation=validation,
+                    reference_integrity=reference_integrity,
+                )
+                stack.push_async_callback(store.settle, within=_GRACE)
+                yield store
+
+        return _Opening(opened())
 
     @property
     def release(self) -> str:
@@ -95,33 +102,61 @@ class FhirStore:
         return self._engine.validator.definitions.release
 
     def tenant(self, tenant: str) -> TenantStore:
-        """One tenant's resources. Raises UnknownTenant when it is malformed or not configured."""
+        """Returns one tenant's resources. Raises UnknownTenant when the id is malformed or not configured."""
         return TenantStore(self._engine, self.tenancy.place(tenant))
 
     def from_xml(self, body: bytes) -> JsonObject:
-        """The resource in FHIR XML, as `create` and the others take it. Raises MalformedContent, InvalidResource."""
-        return xml.read(body, self._engine.validator.definitions)
+        """Returns a resource given as FHIR XML, as `create` and `update` take it. Raises MalformedContent,
+        InvalidResource."""
+        return json.with_decimals(xml.read(body, self._engine.validator.definitions))
 
     def to_xml(self, resource: models.Resource, *, pretty: bool = False) -> bytes:
-        """A resource (`version.content`, a dict, a model) as FHIR XML; `pretty`: an element a line.
+        """Returns a resource (`version.content`, a dict, a model) as FHIR XML. `pretty`: one element on a line.
 
-        Raises InvalidResource for what XML cannot say.
+        Raises InvalidResource for a character that XML does not have.
         """
         return xml.write(parsed(resource), self._engine.validator.definitions, pretty=pretty)
 
     def part(self, resource: models.Resource, *, summary: str | None = None, elements: Sequence[str] = ()) -> bytes:
-        """Only what is asked for of a resource, as JSON, marked SUBSETTED: `_summary`, or `_elements`.
+        """Returns a part of a resource as JSON, marked SUBSETTED: as `_summary`, or `_elements`, selects it.
 
-        `summary`: true, text, data or false. Raises InvalidResource for what makes no sense.
+        `summary`: true, text, data or false. Raises InvalidResource for another value, or both.
         """
         definitions_ = self._engine.validator.definitions
         return json.encode(subset(parsed(resource), definitions_, summary=summary, elements=elements))
 
     async def check(self) -> None:
-        """Are all stores there? Raises StoreMisconfigured."""
+        """Checks that all object stores can be reached. Raises StoreMisconfigured."""
         for objects in self.tenancy.stores:
             await objects.check()
 
     async def settle(self, *, within: float | None = None) -> int:
-        """Wait for the writes whose callers went away; returns how many were ended after `within` seconds."""
+        """Waits for the writes whose callers were cancelled. Returns how many were ended after `within` seconds."""
         return await self._engine.settle(within=within)
+
+
+class _Opening(AbstractAsyncContextManager[FhirStore]):
+    """A store that `async with` opens. Any other use of it is told so."""
+
+    def __init__(self, opened: AbstractAsyncContextManager[FhirStore]) -> None:
+        self._opened = opened
+
+    async def __aenter__(self) -> FhirStore:
+        return await self._opened.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self._opened.__aexit__(kind, error, traceback)
+
+    def __await__(self) -> NoReturn:
+        raise TypeError(_HOW_TO_OPEN)
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(_HOW_TO_OPEN)
+
+    def __exit__(self, *_: object) -> None:
+        """Is never called, since `__enter__` raises."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(_HOW_TO_OPEN)

@@ -1,8 +1,7 @@
-"""Which tenants exist, and where each one's objects lie.
+"""Which tenants exist, and where the objects of each are.
 
-*Prefix* tenancy keeps all tenants in one bucket, each below `{tenant}/`. *Bucket* tenancy gives each a bucket of its
-own by an explicit map. Either way a tenant that is not configured is an error, never a default, and two tenants never
-share a place.
+*Prefix* tenancy keeps all tenants in one bucket, each below `{tenant}/`. *Bucket* tenancy gives each tenant a bucket of
+its own by an explicit map. In both, a tenant that is not configured is an error, and two tenants never share a place.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ class Place:
 
 
 class Tenancy(Protocol):
-    """Finds tenants; one of the two below."""
+    """Finds tenants: `PrefixTenancy` or `BucketTenancy`."""
 
     def place(self, tenant: str) -> Place:
-        """Where `tenant` lies. Raises UnknownTenant when it is malformed or not configured."""
+        """Returns where the objects of `tenant` are. Raises UnknownTenant when it is malformed or not configured."""
         ...
 
     @property
@@ -38,17 +37,17 @@ class Tenancy(Protocol):
         ...
 
     async def names(self) -> list[str]:
-        """Every tenant that is configured; where any well-formed id is one, those that have objects."""
+        """Returns every tenant that is configured; where every well-formed id is a tenant, those that have objects."""
         ...
 
     async def not_configured(self) -> list[str]:
-        """Tenants that have objects here although they are not configured."""
+        """Returns the tenants that have objects here although they are not configured."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixTenancy:
-    """All tenants in one store. `tenants` None: any well-formed id is a tenant."""
+    """All tenants in one store. `tenants` None: every well-formed id is a tenant."""
 
     objects: ObjectStore
     tenants: frozenset[str] | None
@@ -56,7 +55,7 @@ class PrefixTenancy:
     def place(self, tenant: str) -> Place:
         keys = Keyspace.of_tenant(tenant)
         if self.tenants is not None and tenant not in self.tenants:
-            raise UnknownTenant("Unknown tenant")
+            raise not_configured(tenant)
         return Place(tenant, self.objects, keys)
 
     @property
@@ -72,7 +71,7 @@ class PrefixTenancy:
         return [] if self.tenants is None else sorted(set(await self._stored()) - self.tenants)
 
     async def _stored(self) -> list[str]:
-        """Every tenant that has objects. 1 LIST for a thousand of them."""
+        """Returns every tenant that has objects. 1 LIST for a thousand of them."""
         found: list[str] = []
         cursor: str | None = None
         while True:
@@ -92,7 +91,7 @@ class BucketTenancy:
     def place(self, tenant: str) -> Place:
         objects = self.by_tenant.get(tenant_id(tenant))
         if objects is None:
-            raise UnknownTenant("Unknown tenant")
+            raise not_configured(tenant)
         return Place(tenant, objects, Keyspace(""))
 
     @property
@@ -106,8 +105,13 @@ class BucketTenancy:
         return []
 
 
+def not_configured(tenant: str) -> UnknownTenant:
+    """Returns the error for a well-formed tenant id that is not one of the store's."""
+    return UnknownTenant(f"Tenant '{tenant}' is not configured; use another one, or add it to the store's tenants")
+
+
 def bucket_locations(location: str, buckets: Mapping[str, str]) -> dict[str, str]:
-    """The location of each tenant's own store: `location` with its bucket (or last folder) replaced.
+    """Returns the location of each tenant's own store: `location` with its bucket (or last folder) replaced.
 
     Raises StoreMisconfigured when two tenants map to one bucket, or the kind of store has no buckets.
     """

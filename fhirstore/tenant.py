@@ -1,11 +1,12 @@
-"""One tenant's resources: every FHIR interaction as a method. Wiring only; the packages it calls decide.
+"""One tenant's resources: every FHIR interaction as a method. Wiring only; the decisions are made in the packages.
 
 https://hl7.org/fhir/R4/http.html
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import datetime
 from typing import Literal, overload
 
 from msgspec.structs import replace
@@ -19,22 +20,24 @@ from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Outcome
 from fhirstore.engine import Engine
 from fhirstore.errors import Gone, IdempotencyKeyReused, InvalidResource, Issue, NotFound
-from fhirstore.fhir import models
+from fhirstore.fhir import json, models
 from fhirstore.fhir.json import Template
 from fhirstore.fhir.patch import Patch
 from fhirstore.fhir.validation.operation import ValidateRequest, with_body
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page
-from fhirstore.history.page import HistoryPage, HistoryQuery
+from fhirstore.history.page import HistoryPage, HistoryQuery, since_time
 from fhirstore.interactions import resources
 from fhirstore.interactions.admission import Admission, is_large, parsed_resource
-from fhirstore.interactions.conditions import IfMatch, VersionIds
 from fhirstore.interactions.matching import Matching
+from fhirstore.interactions.preconditions import IfMatch, IfNoneMatch, preconditions, version_number
 from fhirstore.objects.base import ObjectStore
 from fhirstore.search.criteria import Criteria, parse_criteria
+from fhirstore.search.matches import Matches
 from fhirstore.search.own_criteria import how_read, refuse_unmet
 from fhirstore.search.page import Search, SearchPage
+from fhirstore.search.parameters import Parameters, Value, page_of, pairs_of
 from fhirstore.tenancy import Place
 from fhirstore.threads import LARGE, offload_if
 from fhirstore.upkeep.tenant_upkeep import Upkeep
@@ -44,7 +47,7 @@ from fhirstore.version import Version, version_of
 class TenantStore:
     """FHIR interactions on one tenant's resources. Each is atomic, and durable when it returns.
 
-    `upkeep`: what is no interaction: sweep, fsck and purge.
+    `upkeep`: maintenance: sweep, fsck and purge.
     """
 
     def __init__(self, engine: Engine, place: Place) -> None:
@@ -60,26 +63,18 @@ class TenantStore:
         *,
         type: str | None = None,
         idempotency_key: str | None = None,
-        if_none_exist: str | None = None,
+        if_none_exist: Parameters | None = None,
     ) -> Version:
-        """Store a new resource under a server-assigned id; an id in it is ignored. 4 PUT, 2 round trips.
+        """Stores a new resource under a server-assigned id; an id in it is ignored. 4 PUT, 2 round trips.
 
-        `resource`: JSON bytes, a dict, or a model of fhir.resources. `type`: what it must be. `idempotency_key`: the
-        id is derived from it, so that asking again makes nothing new and returns the first version. `if_none_exist`:
-        criteria like `identifier=system|value`; what meets them is returned as it is, with `created` False, and the
-        key does not matter; what is created must meet them. Raises MalformedContent, InvalidResource, MultipleMatches,
-        Unsupported (criteria), IdempotencyKeyReused (with another body), NotFound (what the key stands for was purged).
+        `resource`: JSON as bytes or text, a dict, or a model of fhir.resources. `type`: the type it must have.
+        `idempotency_key`: the id is derived from it, so that a repeated call creates nothing and returns the first
+        version. `if_none_exist`: as `conditional_create`; the key is not used then. Raises MalformedContent,
+        InvalidResource, IdempotencyKeyReused (with another body), NotFound (the resource of this key was purged).
         """
-        template, type_ = await self._admission.of_type(resource, type)
         if if_none_exist is not None:
-            condition = self._matching.condition(type_, if_none_exist)
-
-            def create(id: str) -> Decide:
-                build = resources.builder(template, id)
-                refuse_unmet(condition, type_, id, build(1, 0))
-                return resources.creation(build)
-
-            return await self._matching.create(condition, create, heavy=_is_heavy(template))
+            return await self.conditional_create(resource, if_none_exist, type=type)
+        template, type_ = await self._admission.of_type(resource, type)
         if idempotency_key is None:
             id_, creation = self._engine.ids.new(), resources.creation
         else:
@@ -91,9 +86,9 @@ class TenantStore:
         return version_of(type_, id_, outcome.record, created=True)
 
     async def _first_answer(self, type: str, id: str, build: Callable[[int, int], bytes]) -> Version:
-        """What the first request with this Idempotency-Key was answered."""
+        """Returns what the first request with this Idempotency-Key was answered."""
         first = await self.vread(type, id, 1)
-        if build(1, first.last_updated) != first.content:
+        if build(1, first.last_updated_ms) != first.content:
             raise IdempotencyKeyReused
         return replace(first, created=True)
 
@@ -107,10 +102,10 @@ class TenantStore:
     async def read(
         self, type: str, id: str, *, as_model: bool | type[models.Model] = False
     ) -> Version | models.AnyModel:
-        """The current version. 1 GET. Raises NotFound, Gone, UnknownType, InvalidResource (malformed id).
+        """Returns the current version. 1 GET. Raises NotFound, Gone, UnknownType, InvalidResource (malformed id).
 
-        `as_model`: as a model of fhir.resources, of this class if it is one (else as `fhirstore.fhir.models` says);
-        Unsupported if there is none, or it refuses the resource.
+        `as_model`: return a model of fhir.resources instead, of this class if it is one (else of the class that
+        `fhirstore.fhir.models` names). Raises Unsupported where there is no model, or it refuses the resource.
         """
         keys = self._keys(type, id)
         base, _ = await drive(look(keys), self._place.objects)
@@ -119,23 +114,31 @@ class TenantStore:
         return self._shown(version_of(type, id, resources.readable(base.shown)), as_model)
 
     @overload
-    async def vread(self, type: str, id: str, version_id: int, *, as_model: Literal[False] = False) -> Version: ...
+    async def vread(
+        self, type: str, id: str, version_id: int | str, *, as_model: Literal[False] = False
+    ) -> Version: ...
     @overload
-    async def vread(self, type: str, id: str, version_id: int, *, as_model: Literal[True]) -> models.AnyModel: ...
+    async def vread(self, type: str, id: str, version_id: int | str, *, as_model: Literal[True]) -> models.AnyModel: ...
     @overload
-    async def vread(self, type: str, id: str, version_id: int, *, as_model: type[models.Model]) -> models.Model: ...
+    async def vread(
+        self, type: str, id: str, version_id: int | str, *, as_model: type[models.Model]
+    ) -> models.Model: ...
 
     async def vread(
-        self, type: str, id: str, version_id: int, *, as_model: bool | type[models.Model] = False
+        self, type: str, id: str, version_id: int | str, *, as_model: bool | type[models.Model] = False
     ) -> Version | models.AnyModel:
-        """That version. 2 GET, 1 round trip. Raises NotFound, Gone (that version is a deletion). See `read`."""
-        keys = self._keys(type, id)
-        record = await drive(vread(keys, version_id, rules=self._engine.rules), self._place.objects)
+        """Returns that version. 2 GET, 1 round trip. Raises NotFound, Gone (it is a tombstone), and as `read`."""
+        keys, version = self._keys(type, id), version_number(version_id)
+        record = await drive(vread(keys, version, rules=self._engine.rules), self._place.objects)
         return self._shown(version_of(type, id, resources.readable(record)), as_model)
 
     def _shown(self, version: Version, as_model: bool | type[models.Model]) -> Version | models.AnyModel:
         return (
-            models.model_of(version.json(), as_model, release=self._engine.validator.definitions.release)
+            models.model_of(
+                json.parse(version.content, max_values=None),
+                as_model,
+                release=self._engine.validator.definitions.release,
+            )
             if as_model
             else version
         )
@@ -147,20 +150,20 @@ class TenantStore:
         type: str | None = None,
         id: str | None = None,
         if_match: IfMatch = None,
-        if_none_match: VersionIds | None = None,
+        if_none_match: IfNoneMatch = None,
         skip_unchanged: bool = False,
     ) -> Version:
-        """Store the next version under the resource's own id, creating it if need be. 1 GET + 4 PUT, 3 round trips.
+        """Stores the next version under the resource's own id, or the first one. 1 GET + 4 PUT, 3 round trips.
 
-        `type`, `id`: what it must carry. `if_match`: only over that version, or one of those, or one that is not newer
-        than `UnmodifiedSince`. `if_none_match`: only where none of those is current; `VersionIds(any=True)`: only where
-        nothing exists. `skip_unchanged`: what says the same as the current version makes no version; 1 GET. Raises
-        MalformedContent, InvalidResource, VersionConflict, Contention.
+        `type`, `id`: those it must have. `if_match`: only over that version (`3`, `"3"`, `'W/"3"'`), over one of these
+        (`VersionIds`), over any (`"*"`), or over one that is not newer (`UnmodifiedSince`). `if_none_match`: only where
+        none of these versions is current; `"*"`: only where no resource exists. `skip_unchanged`: a resource that
+        equals the current version makes no new version; 1 GET. Raises MalformedContent, InvalidResource,
+        VersionConflict, Contention.
         """
+        wanted = preconditions(if_match, if_none_match, skip_unchanged=skip_unchanged)
         template, (type_, id_) = await self._admission.with_id(resource, type, id)
-        decide = resources.update(
-            resources.builder(template, id_), if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
-        )
+        decide = resources.update(resources.builder(template, id_), wanted)
         outcome = await self._commit(type_, id_, decide, heavy=_is_heavy(template))
         assert outcome.record is not None  # noqa: S101 - an update makes a record, or leaves one as it is
         return version_of(type_, id_, outcome.record, created=outcome.created)
@@ -172,124 +175,152 @@ class TenantStore:
         patch: Patch,
         *,
         if_match: IfMatch = None,
-        if_none_match: VersionIds | None = None,
+        if_none_match: IfNoneMatch = None,
         skip_unchanged: bool = False,
     ) -> Version:
-        """Change parts of the current version: a `JsonPatch`, `MergePatch` or `FhirPathPatch`. 1 GET + 4 PUT.
+        """Changes parts of the current version by a `JsonPatch`, `MergePatch` or `FhirPathPatch`. 1 GET + 4 PUT.
 
-        Conditions as for `update`; without `if_match` it is done again on whatever version others made meanwhile.
+        Preconditions as for `update`; without `if_match` the patch is applied again where another writer was quicker.
         Raises NotFound, Gone, VersionConflict, PatchFailed, InvalidResource (the result), ContentTooLarge, Contention.
         """
-        resources.well_formed_id(id)
-        keys = self._keys(type, id)
+        wanted = preconditions(if_match, if_none_match, skip_unchanged=skip_unchanged)
+        keys = self._keys(type, resources.well_formed_id(id))
+        resources.refuse_no_patch(patch)
         outcome = await self._admission.patched(
-            lambda validator: resources.patching(
-                patch, validator, if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
-            ),
+            lambda validator: resources.patching(patch, validator, wanted),
             lambda decide: self._engine.commit(self._place, keys, decide, by_content=True, heavy=True),
         )
         assert outcome.record is not None  # noqa: S101 - a patch makes a record, or leaves one as it is
         return version_of(type, id, outcome.record)
 
-    async def conditional_patch(
-        self,
-        type: str,
-        criteria: str,
-        patch: Patch,
-        *,
-        if_match: IfMatch = None,
-        if_none_match: VersionIds | None = None,
-        skip_unchanged: bool = False,
-    ) -> Version:
-        """Patch what meets the criteria, like `identifier=system|value`.
-
-        Raises NotFound (nothing does), MultipleMatches, Unsupported (criteria), and as `patch`.
-        """
-        condition = self._matching.condition(self._admission.known_type(type), criteria)
-        version = await self._admission.patched(
-            lambda validator: resources.patching(
-                patch, validator, if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
-            ),
-            lambda decide: self._matching.change(condition, decide, heavy=True),
-        )
-        if version is None:
-            raise NotFound(f"No resource meets the criteria; {how_read(condition.identifiers)}")
-        return version
-
     async def delete(
-        self, type: str, id: str, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None
+        self, type: str, id: str, *, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
     ) -> Version | None:
-        """Make a tombstone the next version. Returns it, or the older tombstone, or None where nothing ever was.
+        """Makes a tombstone the next version. Returns it, or the tombstone that is there, or None without any version.
 
-        1 GET + 4 PUT, 3 round trips. Conditions as for `update`. Raises VersionConflict, Contention.
+        1 GET + 4 PUT, 3 round trips. Preconditions as for `update`. Raises VersionConflict, Contention.
         """
+        wanted = preconditions(if_match, if_none_match)
         self._admission.known_type(type)
         resources.well_formed_id(id)
-        outcome = await self._commit(type, id, resources.deletion(if_match, if_none_match=if_none_match))
+        outcome = await self._commit(type, id, resources.deletion(wanted))
         return None if outcome.record is None else version_of(type, id, outcome.record)
+
+    async def conditional_create(
+        self, resource: models.Resource, criteria: Parameters, *, type: str | None = None
+    ) -> Version:
+        """Creates the resource, unless one meets the criteria, like `identifier=system|value`: returns that one then.
+
+        `created` of the result tells which. `criteria`: a query as in a URL, a mapping, or pairs. The resource must
+        meet them itself, so that callers who repeat this, or do it at the same time, create one. 2 LIST more than
+        `create`, and 1 PUT for each identifier. Raises MultipleMatches, Unsupported (criteria), and as `create`.
+        """
+        template, type_ = await self._admission.of_type(resource, type)
+        condition = self._matching.condition(type_, criteria)
+
+        def create(id: str) -> Decide:
+            build = resources.builder(template, id)
+            refuse_unmet(condition, type_, id, build(1, 0))
+            return resources.creation(build)
+
+        return await self._matching.create(condition, create, heavy=_is_heavy(template))
 
     async def conditional_update(
         self,
         resource: models.Resource,
-        criteria: str,
+        criteria: Parameters,
         *,
         type: str | None = None,
         if_match: IfMatch = None,
-        if_none_match: VersionIds | None = None,
+        if_none_match: IfNoneMatch = None,
         skip_unchanged: bool = False,
     ) -> Version:
-        """Update what meets the criteria, like `identifier=system|value`; create it where nothing does.
+        """Updates the resource that meets the criteria; creates one where none does.
 
-        An id in the resource must be that of what matches; where nothing does, it is created under it. Never makes two,
-        whoever tries at the same time, or how often: the resource must meet the criteria itself. Raises IdTaken
-        (nothing does, and the id has a resource), MultipleMatches, Unsupported (criteria), and as `update`.
+        An id in the resource must be the id of the match; where none matches, it becomes the id of the new resource.
+        The resource must meet the criteria itself, as for `conditional_create`. Raises IdTaken (none matches, and
+        another resource has the id), MultipleMatches, Unsupported (criteria), and as `update`.
         """
+        wanted = preconditions(if_match, if_none_match, skip_unchanged=skip_unchanged)
         template, (type_, id_) = await self._admission.with_id_if_any(resource, type)
         condition = self._matching.condition(type_, criteria)
 
         def update(id: str) -> Decide:
             build = resources.builder(template, id)
             refuse_unmet(condition, type_, id, build(1, 0))
-            return resources.update(build, if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged)
+            return resources.update(build, wanted)
 
         return await self._matching.update(condition, update, id=id_, heavy=_is_heavy(template))
 
+    async def conditional_patch(
+        self,
+        type: str,
+        criteria: Parameters,
+        patch: Patch,
+        *,
+        if_match: IfMatch = None,
+        if_none_match: IfNoneMatch = None,
+        skip_unchanged: bool = False,
+    ) -> Version:
+        """Patches the resource that meets the criteria.
+
+        Raises NotFound (none does), MultipleMatches, Unsupported (criteria), and as `patch`.
+        """
+        wanted = preconditions(if_match, if_none_match, skip_unchanged=skip_unchanged)
+        condition = self._matching.condition(self._admission.known_type(type), criteria)
+        resources.refuse_no_patch(patch)
+        version = await self._admission.patched(
+            lambda validator: resources.patching(patch, validator, wanted),
+            lambda decide: self._matching.change(condition, decide, heavy=True),
+        )
+        if version is None:
+            raise NotFound(f"No resource meets the criteria; {how_read(condition.identifiers)}")
+        return version
+
     async def conditional_delete(
-        self, type: str, criteria: str, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None
+        self, type: str, criteria: Parameters, *, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
     ) -> Version | None:
-        """Delete what meets the criteria; returns the tombstone, or None where nothing does.
+        """Deletes the resource that meets the criteria. Returns the tombstone, or None where none does.
 
         Raises MultipleMatches, Unsupported (criteria), and as `delete`.
         """
+        wanted = preconditions(if_match, if_none_match)
         condition = self._matching.condition(self._admission.known_type(type), criteria)
-        return await self._matching.change(condition, resources.deletion(if_match, if_none_match=if_none_match))
+        return await self._matching.change(condition, resources.deletion(wanted))
 
     async def delete_matching(
-        self, type: str, criteria: str, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None
+        self, type: str, criteria: Parameters, *, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
     ) -> tuple[Version, ...]:
-        """Delete all that meets the criteria, 250 resources at most; returns the tombstones.
+        """Deletes all resources that meet the criteria, 250 at most. Returns the tombstones.
 
         Each is deleted on its own, not all at one instant. Raises MultipleMatches (more than 250, or several and a
-        condition on the version: nothing was deleted), WriteOutcomeUnknown (only some were deleted: ask again),
-        Unsupported (criteria), and as `delete`.
+        precondition: nothing was deleted), WriteOutcomeUnknown (only some were deleted; call it again), Unsupported
+        (criteria), and as `delete`.
         """
+        wanted = preconditions(if_match, if_none_match)
         condition = self._matching.condition(self._admission.known_type(type), criteria)
-        return await self._matching.delete_all(condition, if_match=if_match, if_none_match=if_none_match)
+        return await self._matching.delete_all(condition, wanted)
 
     async def history(
-        self, type: str | None = None, id: str | None = None, *, query: HistoryQuery | None = None
+        self,
+        type: str | None = None,
+        id: str | None = None,
+        *,
+        query: HistoryQuery | None = None,
+        since: datetime | None = None,
     ) -> AsyncIterator[Version]:
-        """Every version of one resource, of a type or of all, newest first, deletions included; page by page.
+        """Yields every version of one resource, of a type or of all, newest first, deletions included; page by page.
 
-        Raises NotFound (one resource that was never there), UnknownType, InvalidResource, Unavailable.
+        `since`: only versions made at or after it; instead of that of `query`. Raises NotFound (one resource without
+        any version), UnknownType, InvalidResource, Unavailable.
         """
-        page = await self.history_page(type, id, query=query)
+        page = await self.history_page(type, id, query=query, since=since)
         while True:
             for version in page.versions:
                 yield version
             if page.next is None:
                 return
-            page = await self.history_page(type, id, query=query, cursor=page.next)
+            page = await self.history_page(type, id, query=query, since=since, cursor=page.next)
 
     async def history_page(
         self,
@@ -297,13 +328,16 @@ class TenantStore:
         id: str | None = None,
         *,
         query: HistoryQuery | None = None,
+        since: datetime | None = None,
         cursor: str | None = None,
     ) -> HistoryPage:
-        """One page of it: the first, or the one that the `next` of another page names.
+        """Returns one page of the history: the first, or the one that the `next` of another page names.
 
         n entries cost at most n + 1 GET for one resource, 2 LIST + 2n GET for a type or all. Raises as `history`.
         """
         query, context = query or HistoryQuery(), self._context()
+        if since is not None:
+            query = since_time(query, since)
         if type is not None and id is not None:
             one = instance_page(self._keys(type, id), query, cursor, context=context)
             return await drive(one, self._place.objects)
@@ -313,8 +347,30 @@ class TenantStore:
         events = EventsHistory(self._place.tenant, self._place.keys, type, query, remembered, context)
         return await drive(events.page(cursor), self._place.objects)
 
+    def search(self, type: str | None = None, parameters: Parameters = (), /, **keywords: Value) -> Matches:
+        """Searches resources of a type (None: of all types) by `_id`, `_lastUpdated` and `identifier`.
+
+        `await search("Patient", identifier="system|value")` returns the first page, a `SearchPage`; `async for` over
+        the same yields all matches. `parameters`: a mapping, pairs or a query, for names that are no keywords.
+        `_count`: matches on a page, 50 without it, 250 at most; 0: the total alone. `_cursor`: the `next` of another
+        page. What it costs: `fhirstore.search`. Raises UnknownType, InvalidResource, Unsupported, Unavailable.
+        """
+
+        async def page(cursor: str | None) -> SearchPage:
+            pairs, count, first = page_of(pairs_of(parameters, keywords))
+            return await self.search_page(self.criteria(type, pairs), count=count, cursor=cursor or first)
+
+        return Matches(page)
+
+    async def count(self, type: str | None = None, parameters: Parameters = (), /, **keywords: Value) -> int | None:
+        """Returns how many resources match; None where there are more than about 1,000. 1 GET per match.
+
+        Parameters and errors as for `search`.
+        """
+        return await self.search_total(self.criteria(type, pairs_of(parameters, keywords)))
+
     def criteria(self, type: str | None, parameters: Iterable[tuple[str, str]], *, lenient: bool = False) -> Criteria:
-        """Read search parameters, unquoted: `_id`, `_lastUpdated`, `identifier`. `type` None: of all types.
+        """Reads search parameters, unquoted, for `search_page` and `search_total`. `type` None: of all types.
 
         `lenient`: leave out what is not supported (`Criteria.ignored`). Raises UnknownType, InvalidResource,
         Unsupported.
@@ -323,55 +379,52 @@ class TenantStore:
         now, release = self._place.objects.now(), self._engine.validator.definitions.release
         return parse_criteria(known, parameters, now=now, lenient=lenient, release=release)
 
-    async def search(self, criteria: Criteria, *, count: int | None = None, cursor: str | None = None) -> SearchPage:
-        """One page of what matches: the first, or the one that the `next` of another page names.
+    async def search_page(
+        self, criteria: Criteria, *, count: int | None = None, cursor: str | None = None
+    ) -> SearchPage:
+        """Returns one page of the matches: the first, or the one that the `next` of another page names.
 
-        `count`: matches wanted, 50 if None, 250 at most; 0: the total alone. What it costs: `fhirstore.search`. Raises
-        InvalidResource (cursor), Unavailable.
+        `count`: as `_count` of `search`. Raises InvalidResource (cursor), Unavailable.
         """
         remembered, context = self._engine.remembered_histories, self._context()
         search = Search(self._place.tenant, self._place.keys, criteria, remembered, context)
         return await drive(search.page(count, cursor), self._place.objects)
 
-    async def count(self, criteria: Criteria) -> int | None:
-        """How many match: 1 GET per resource, up to about 1,000; None where there are more. Raises Unavailable."""
+    async def search_total(self, criteria: Criteria) -> int | None:
+        """Returns how many match: 1 GET per resource, up to about 1,000; None where there are more.
+
+        Raises Unavailable.
+        """
         remembered, context = self._engine.remembered_histories, self._context()
         search = Search(self._place.tenant, self._place.keys, criteria, remembered, context)
         return await drive(search.total(), self._place.objects)
 
-    async def process(
-        self, bundle: bytes | Mapping[str, object], *, options: BundleOptions | None = None
-    ) -> BundleResult:
-        """Process a Bundle of type batch or transaction, as its type says. Raises InvalidResource, ContentTooLarge;
+    async def process(self, bundle: models.Resource, *, options: BundleOptions | None = None) -> BundleResult:
+        """Processes a Bundle of type batch or transaction, as its type says. Raises InvalidResource, ContentTooLarge;
         for a transaction, what any of its entries raises: then nothing was written."""
         return await self._process(bundle, options, "batch", "transaction")
 
-    async def batch(
-        self, bundle: bytes | Mapping[str, object], *, options: BundleOptions | None = None
-    ) -> BundleResult:
-        """Do every entry on its own; the results are in the order of the entries. Raises as `process`."""
+    async def batch(self, bundle: models.Resource, *, options: BundleOptions | None = None) -> BundleResult:
+        """Processes every entry on its own; the results are in the order of the entries. Raises as `process`."""
         return await self._process(bundle, options, "batch")
 
-    async def transaction(
-        self, bundle: bytes | Mapping[str, object], *, options: BundleOptions | None = None
-    ) -> BundleResult:
-        """Do all entries or none. N PUT entries: N GET + 5N+1 PUT, 3 round trips. Raises as `process`."""
+    async def transaction(self, bundle: models.Resource, *, options: BundleOptions | None = None) -> BundleResult:
+        """Processes all entries or none. N PUT entries: N GET + 5N+1 PUT, 3 round trips. Raises as `process`."""
         return await self._process(bundle, options, "transaction")
 
-    async def validate(self, request: ValidateRequest, body: bytes | None = None) -> tuple[Issue, ...]:
-        """What $validate says of the resource in the request, in the body or stored, and what it did not check.
+    async def validate(self, request: ValidateRequest, body: models.Resource | None = None) -> tuple[Issue, ...]:
+        """Returns what $validate says of the resource in the request, in the body or stored, and what it did not check.
 
-        `body`: a resource, or Parameters with resource, mode and profile. Nothing is written; 1 GET for each profile
-        and value set. Raises MalformedContent, UnknownType, NotFound, InvalidResource (no resource, mode or profile).
+        `body`: a resource (JSON, a dict, a model), or Parameters with resource, mode and profile. Nothing is written;
+        1 GET for each profile and value set. Raises MalformedContent, UnknownType, NotFound, InvalidResource (without
+        a resource, or with an unknown mode or profile).
         """
         self._admission.known_type(request.type)
         content = await parsed_resource(body) if body else None
         asked = request if content is None else with_body(request, content)
         return await self._engine.examiner.examine(asked, self._find)
 
-    async def _process(
-        self, bundle: bytes | Mapping[str, object], options: BundleOptions | None, *kinds: str
-    ) -> BundleResult:
+    async def _process(self, bundle: models.Resource, options: BundleOptions | None, *kinds: str) -> BundleResult:
         content = await parsed_resource(bundle)
         return await process(
             content,
@@ -385,14 +438,14 @@ class TenantStore:
         )
 
     def _on(self, objects: ObjectStore) -> TenantStore:
-        """The same tenant, its objects reached by way of these."""
+        """Returns the same tenant, its objects reached through these."""
         return TenantStore(self._engine, Place(self._place.tenant, objects, self._place.keys))
 
     async def _find(self, type: str, id: str) -> dict[str, object] | None:
-        """The current version of a resource, None where there is none."""
+        """Returns the current version of a resource, parsed; None where there is none."""
         try:
             version = await self.read(type, id)
-            return await offload_if(len(version.content) > LARGE, version.json)
+            return await offload_if(len(version.content) > LARGE, json.parse, version.content, max_values=None)
         except (NotFound, Gone, InvalidResource):
             return None
 
@@ -403,7 +456,7 @@ class TenantStore:
         return self._engine.context(self._place)
 
     def _keys(self, type: str, id: str) -> ResourceKeys:
-        return self._place.keys.resource(self._admission.known_type(type), id)
+        return self._place.keys.resource(self._admission.known_type(type), resources.text_of_id(id))
 
     async def _commit(self, type: str, id: str, decide: Decide, *, fresh: bool = False, heavy: bool = False) -> Outcome:
         keys = self._place.keys.resource(type, id)
@@ -411,5 +464,5 @@ class TenantStore:
 
 
 def _is_heavy(template: Template) -> bool:
-    """Whether it takes long to make a version of it: to put it together, to hash it, to compare it."""
+    """Whether it takes long to write, hash and compare a version of it."""
     return template.size > LARGE

@@ -1,12 +1,12 @@
-"""Long work beside the event loop: in one of two threads, with the garbage collector at rest.
+"""Runs long work beside the event loop: in one of two threads, with the garbage collector switched off.
 
-Python runs one thread at a time. Work in a thread hands over to the event loop every few milliseconds as long as it is
-Python; a single call into C does not. So what is called here must be made of short calls.
+Python runs one thread at a time. A thread that runs Python code lets the event loop continue every few milliseconds; a
+single call into C does not. So functions that are run here must consist of short calls.
 
-Two threads are enough: more would not be faster, and the event loop would have to wait for each of them. The collector
-looks at all objects there are, in one call, again and again while many are made: for a document of a million values
-that is longer than the work itself. So it rests while such work is done (`offload`); afterwards what is there is set
-aside (`gc.freeze`), and looked at some seconds later, before other such work.
+There are two threads: more would not be faster, and the event loop would have to wait for each of them. While many
+objects are made, the garbage collector walks over all objects again and again, each time in one call; for a document of
+a million values that takes longer than the work itself. So `offload` switches it off meanwhile. Afterwards the objects
+are set aside (`gc.freeze`), and collected some seconds later, before other such work.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 LARGE = 64 * 1024
-"""Bytes of JSON or XML that are worth it: to read and validate them takes some milliseconds."""
+"""Bytes of JSON or XML from which on a thread is worth it: to read and validate them takes some milliseconds."""
 
 _THREADS = 2
 _SELDOM = 10.0  # seconds between collections while such work is done
@@ -30,22 +30,22 @@ _R = TypeVar("_R")
 
 
 async def in_thread(do: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """What `do` gives, done in one of the threads. It is done to its end even where the caller is cancelled."""
+    """Returns what `do` returns, run in one of the threads. It runs to its end even if the caller is cancelled."""
     return await asyncio.get_running_loop().run_in_executor(_POOL, partial(do, *args, **kwargs))
 
 
 async def offload(do: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """The same, for what makes many objects: the collector rests."""
+    """Does the same for work that makes many objects: the garbage collector is off meanwhile."""
     return await in_thread(_COLLECTOR.at_rest, partial(do, *args, **kwargs))
 
 
 async def offload_if(large: bool, do: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """The same where it is worth a thread; else done at once."""
+    """Does the same if the work is `large`; otherwise calls `do` at once."""
     return await offload(do, *args, **kwargs) if large else do(*args, **kwargs)
 
 
 class _Collector:
-    """The process's garbage collector, which rests as long as anybody asks for it."""
+    """Switches the garbage collector off as long as any thread needs it off."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -54,7 +54,7 @@ class _Collector:
         self._collected = time.monotonic()
 
     def at_rest(self, do: Callable[[], _R]) -> _R:
-        """What `do` gives, done while the collector rests."""
+        """Returns what `do` returns; the garbage collector is off meanwhile."""
         with self._lock:
             if not self._asking:
                 self._was_on = gc.isenabled()
@@ -72,7 +72,7 @@ class _Collector:
                         gc.enable()
 
     def _rest(self) -> None:
-        """Rest; now and then, collect before: what earlier work has made is gone by then."""
+        """Switches it off. Before that it collects, if the last time is long ago: earlier work left objects to free."""
         gc.disable()
         if time.monotonic() - self._collected > _SELDOM:
             gc.unfreeze()

@@ -1,18 +1,18 @@
-"""Bundles of type batch and transaction: planned in pure functions, then done.
+"""Bundles of type batch and transaction: planned by pure functions, then processed.
 
-| file | what it settles |
+| file | content |
 |---|---|
-| `process`, `options` | from a Bundle to its results, as its type and the caller say |
-| `entries`, `preconditions` | what each entry asks, and on which conditions |
-| `order` | who goes before whom, and which entries get in each other's way |
-| `batch`, `perform`, `side_by_side` | entries on their own, each as the interaction it asks for, some at a time |
-| `transaction` | all or none, from here on |
-| `lookup`, `written` | what criteria match: among what is stored, among what the transaction writes itself |
-| `plan`, `conditional` | which resource each entry is about; what conditional entries come to |
+| `process`, `options` | from a Bundle to its results; what the caller may choose |
+| `entries`, `preconditions` | each entry as a request, with its preconditions |
+| `order` | the order of processing, and which entries of a transaction exclude each other |
+| `batch`, `perform`, `side_by_side` | a batch: each entry as an interaction of its own, several at a time |
+| `transaction` | a transaction, all or none; the following files are about transactions |
+| `lookup`, `written` | matches of criteria among the stored resources, and among those the transaction writes |
+| `plan`, `conditional` | the resource that each entry writes; conditional entries |
 | `linking`, `references` | links between entries, found and rewritten |
-| `parts` | what each part of the commit decides about the resource it finds |
-| `once`, `receipts` | an Idempotency-Key makes it happen once |
-| `results` | what became of each entry |
+| `parts` | each entry that writes, as a part of the commit |
+| `once`, `receipts` | a Bundle with an Idempotency-Key is processed once |
+| `results` | the result of each entry |
 
 https://hl7.org/fhir/R4/http.html#transaction
 """

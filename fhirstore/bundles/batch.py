@@ -1,10 +1,10 @@
-"""A batch: every entry on its own, as if it had come as a request of its own; a failure harms no other entry.
+"""Processes a batch: every entry like a request of its own; a failure affects no other entry.
 
-Side by side, but in phases (DELETE, POST, PUT and PATCH, then reads), and entries about the same resource or the same
-criteria one after another, so that a batch that is none (entries that depend on each other) is at least no lottery.
-"References within a Bundle.entry.resource to another Bundle.entry.resource that is being created within the batch are
-considered to be non-conformant": the entry that has one is refused, for its reference would lead nowhere. So is one
-with a reference by search, which only a transaction resolves.
+Entries are processed concurrently, but in phases (DELETE, POST, PUT and PATCH, then reads), and entries with the same
+resource or the same criteria in their order. So the result is defined also where a client sends entries that depend on
+each other. "References within a Bundle.entry.resource to another Bundle.entry.resource that is being created within the
+batch are considered to be non-conformant": an entry with such a reference is refused, since nothing would resolve it.
+So is an entry with a reference by search, which only a transaction resolves.
 
 https://hl7.org/fhir/R4/http.html#brules
 """
@@ -27,7 +27,7 @@ from fhirstore.fhir.json import JsonObject
 from fhirstore.fhir.patch import LinkedPatch, Patch, patch_in, texts
 
 Perform = Callable[[Entry], Awaitable[Result]]
-"""Does what one entry asks. Raises FhirStoreError."""
+"""Processes one entry. Raises FhirStoreError."""
 
 
 async def run_batch(
@@ -38,7 +38,7 @@ async def run_batch(
     options: BundleOptions,
     once: Once | None = None,
 ) -> tuple[Result, ...]:
-    """The results of all entries, in their order. `once`: what it did before is not done again.
+    """Returns the results of all entries, in their order. `once`: entries that its receipt has are not processed again.
 
     Raises IdempotencyKeyReused.
     """
@@ -94,7 +94,8 @@ def created_in(parsed: Iterable[Entry | FhirError]) -> frozenset[str]:
 
 
 def patch_of(entry: Entry, created: frozenset[str], definitions: Definitions) -> Patch:
-    """The patch that an entry carries; applied, it refuses to bring a link that only a transaction could resolve.
+    """Returns the patch in an entry. When applied, it raises InvalidResource for a link it adds that only a transaction
+    could resolve.
 
     Raises MalformedContent.
     """
@@ -114,7 +115,7 @@ def patch_of(entry: Entry, created: frozenset[str], definitions: Definitions) ->
 
 def _refuse_links(entry: Entry, created: frozenset[str], definitions: Definitions) -> None:
     if entry.resource is None or entry.interaction not in ("create", "update") or not created:
-        return  # of a patch the links are known when it is applied: see `patch_of`
+        return  # the links of a patch are known when it is applied: see `patch_of`
     for link in find_links(entry.resource, full_urls=created, base="", definitions=definitions):
         if not link.search and not link.narrative:
             raise _refers(f"{entry.place}.resource")

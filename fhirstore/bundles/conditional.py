@@ -1,4 +1,4 @@
-"""The conditional entries of a transaction: what they ask, what that makes of them, what they want for themselves.
+"""The conditional entries of a transaction: their questions, their plans, and the claims they need.
 
 https://hl7.org/fhir/R4/http.html#ccreate · #cond-update
 """
@@ -20,13 +20,14 @@ from fhirstore.version import Version
 
 
 def questions(entries: Iterable[Entry]) -> Iterator[Question]:
+    """Yields the criteria of the conditional entries."""
     for entry in entries:
         if (criteria := criteria_of(entry)) is not None and entry.type is not None:
             yield entry.type, criteria
 
 
 def plan_all(entries: Sequence[Entry], answers: Answers, new_id: Callable[[], str]) -> list[Planned]:
-    """Every entry that writes, with its id. Raises FhirError, with the entry's place."""
+    """Returns the plans of all entries that write. Raises FhirError, with the entry's place."""
     deleted = {(entry.type, entry.id) for entry in entries if entry.interaction == "delete"}
     planned: list[Planned] = []
     for entry in entries:
@@ -41,7 +42,7 @@ def plan_all(entries: Sequence[Entry], answers: Answers, new_id: Callable[[], st
 
 
 def _found(entry: Entry, answers: Answers) -> Found | None:
-    """What a conditional entry's criteria match."""
+    """Returns the matches of a conditional entry; None where it is not conditional."""
     criteria = criteria_of(entry)
     if criteria is None or entry.type is None:
         return None
@@ -54,17 +55,17 @@ def _found(entry: Entry, answers: Answers) -> Found | None:
 
 
 def _left(entry: Entry, found: Found, deleted: Container[tuple[str | None, str | None]]) -> list[Version]:
-    """What a create looks at is what the deletes, which come before it, leave."""
+    """Returns the matches; for a create, without those that are deleted, since deletes are processed before it."""
     if entry.interaction != "create":
         return list(found.matches)
     return [match for match in found.matches if (match.type, match.id) not in deleted]
 
 
 def created_once(planned: Sequence[Planned], written: Written) -> list[Planned]:
-    """The same entries, but a conditional create is answered with what another entry creates, if that meets its
-    criteria: with what is created in any case, or by a conditional create before it.
+    """Returns the plans, after checking each conditional create against the resources that other entries create: one
+    that meets its criteria becomes its result, if it is created unconditionally, or by an earlier entry.
 
-    So two entries with one ifNoneExist make one resource, as they do where they come one after another. Raises
+    So two entries with the same ifNoneExist create one resource, as two requests in sequence would. Raises
     MultipleMatches.
     """
     answered: dict[int, Planned] = {}
@@ -91,7 +92,7 @@ def created_once(planned: Sequence[Planned], written: Written) -> list[Planned]:
 
 
 def wanted(planned: Iterable[Planned]) -> list[Wanted]:
-    """What is created because nothing meets a condition."""
+    """Returns the resources that are created because none meets the criteria."""
     deleted: dict[str, set[str]] = {}
     for plan in planned:
         if plan.entry.interaction == "delete" and plan.id is not None:
@@ -109,8 +110,8 @@ def wanted(planned: Iterable[Planned]) -> list[Wanted]:
 
 
 def refuse_two_of_one(planned: Iterable[Planned], written: Written) -> None:
-    """Raises InvalidResource for two entries of which one makes what the other's criteria match, if there shall be one:
-    see `created_once` for those that can be."""
+    """Raises InvalidResource where one entry writes a resource that meets the criteria of another one, which expects
+    none. `created_once` has settled the cases in which both can have one result."""
     first: dict[tuple[str, str], Entry] = {}
     for plan in planned:
         criteria = criteria_of(plan.entry)

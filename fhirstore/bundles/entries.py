@@ -1,7 +1,7 @@
-"""What a Bundle of type batch or transaction asks for: each entry as one request, checked and in few words.
+"""The entries of a Bundle of type batch or transaction, each read as one request.
 
-`Bundle.entry.request.url` is relative to the base, or absolute below our own base. What an entry gets wrong is told
-with the place, `Bundle.entry[3].request.url`; in a batch that is the answer to that entry alone.
+`Bundle.entry.request.url` is relative to the base URL, or absolute below our own base URL. An error has the place of
+what is wrong, `Bundle.entry[3].request.url`; in a batch it is the response to that entry alone.
 
 https://hl7.org/fhir/R4/http.html#transaction · https://hl7.org/fhir/R4/bundle-definitions.html#Bundle.entry.request
 """
@@ -32,13 +32,13 @@ _OF_THE_ANSWER = frozenset({"_format", "_pretty", "_summary", "_elements"})
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Entry:
-    """One request. `index`: its place in the Bundle.
+    """One request. `index`: of the entry in the Bundle.
 
-    `type`, `id`, `version`: of the URL, None where it has none. `criteria`: its query, without the question mark; for
-    an update, patch or delete that makes it a conditional one. The conditions are as the client wrote them. `path`: of
-    an `operation`, which is what is answered elsewhere: `Patient/$validate`, `metadata`, `Patient/_search`.
+    `type`, `id`, `version`: of the URL, None where it has none. `criteria`: the query of the URL, without the question
+    mark; an update, patch or delete with criteria is conditional. `if_match` and its kin are as the client wrote them.
+    `path`: of an `operation`: `Patient/$validate`, `metadata`, `Patient/_search`.
     """
 
     index: int
@@ -56,32 +56,38 @@ class Entry:
     if_modified_since: str | None = None
     path: str = ""
 
+    def __repr__(self) -> str:
+        address = "/".join(part for part in (self.type, self.id) if part)
+        return f"<Entry {self.index}: {self.interaction}{f' {address}' if address else ''}>"
+
     @property
     def writes(self) -> bool:
         return self.interaction in ("create", "update", "patch", "delete")
 
     @property
     def brings(self) -> bool:
-        """May its result be larger than what came with it? Reads are, and writes that build on what is stored."""
+        """Whether its result may be larger than its request: that of a read, and of a write that builds on what is
+        stored."""
         return not self.writes or self.interaction == "patch" or self.if_none_exist is not None
 
     @property
     def body(self) -> bytes:
-        """Its resource as JSON; empty without one."""
+        """The entry's resource as JSON; empty without one."""
         return b"" if self.resource is None else encode(self.resource)
 
     @property
     def place(self) -> str:
-        """Where it stands, in FHIRPath."""
+        """The FHIRPath expression of the entry."""
         return f"Bundle.entry[{self.index}]"
 
     def at(self, member: str) -> tuple[str, ...]:
-        """The expression of a member of its request."""
+        """Returns the FHIRPath expression of a member of its request."""
         return (f"{self.place}.request.{member}",)
 
 
 def entries_of(bundle: Mapping[str, object], *, kinds: Sequence[str], limit: int = MAX_ENTRIES) -> list[object]:
-    """`Bundle.entry` as it is, of a Bundle whose type is one of `kinds`. Raises InvalidResource, TooManyEntries."""
+    """Returns `Bundle.entry`, unread. The Bundle's type must be one of `kinds`. Raises InvalidResource,
+    TooManyEntries."""
     if bundle.get("resourceType") != "Bundle":
         raise InvalidResource("Not a Bundle", code="invalid", expression=("resourceType",))
     kind = bundle.get("type")
@@ -102,8 +108,8 @@ def entries_of(bundle: Mapping[str, object], *, kinds: Sequence[str], limit: int
 def parse_entries(
     entries: Sequence[object], *, types: Container[str], base_url: str | None = None
 ) -> list[Entry | FhirError]:
-    """Each entry as a request, or what is wrong with it. `base_url`: ours, without a slash at the end. `types`: that
-    resources may have."""
+    """Returns each entry as a request, or the error in it. `base_url`: our own, without a slash at the end. `types`:
+    the resource types of the release."""
     parsed: list[Entry | FhirError] = []
     for index, value in enumerate(entries):
         try:
@@ -169,7 +175,7 @@ def _entry(index: int, value: object, base_url: str | None, types: Container[str
 
 
 def _relative(url: str, base_url: str | None) -> str:
-    """The URL below the base, without a slash at its start."""
+    """Returns the URL relative to the base, without a slash at its start."""
     if base_url is not None:
         for base in (base_url, urlsplit(base_url).path):
             rest = url.removeprefix(base)
@@ -183,7 +189,7 @@ _Address: TypeAlias = tuple[Interaction, str | None, str | None, int | None, str
 
 
 def _address(method: str, url: str, place: str, types: Container[str]) -> _Address:
-    """What `method` on `url` means. Raises InvalidResource, UnknownType, Unsupported."""
+    """Returns the interaction of `method` on `url`. Raises InvalidResource, UnknownType, Unsupported."""
     where = (f"{place}.request.url",)
     path, question, query = url.partition("?")
     criteria = query if question else None
@@ -216,7 +222,7 @@ def _address(method: str, url: str, place: str, types: Container[str]) -> _Addre
 
 
 def _about(segments: list[str], types: Container[str]) -> tuple[str | None, str | None]:
-    """Type and id of the resource that an operation is about, as far as its path names one."""
+    """Returns the type and id in the path of an operation, as far as it has them."""
     type_ = segments[0] if segments[0] in types else None
     return type_, segments[1] if type_ is not None and len(segments) == 3 and is_id(segments[1]) else None
 
@@ -232,7 +238,8 @@ def _reading(type_: str | None, id_: str | None, rest: list[str], criteria: str 
 
 
 def _writing(method: str, type_: str, id_: str | None, query: str | None) -> _Address | None:
-    """The query of a write are its criteria, but for what says how an answer should look: it goes into a Bundle."""
+    """Returns the interaction of a write. Its query are criteria; parameters about the form of the response are left
+    out."""
     criteria = query or ""
     if "_" in criteria:
         parts = criteria.split("&")
@@ -246,7 +253,7 @@ def _writing(method: str, type_: str, id_: str | None, query: str | None) -> _Ad
 
 
 def _refuse_unknown(request: Mapping[str, object], place: str) -> None:
-    """A condition that is misspelt must not become none."""
+    """Raises InvalidResource for an unknown member: a misspelt precondition must not be ignored."""
     for name in request:
         if name.removeprefix("_") not in _REQUEST:
             raise InvalidResource(f"{name} is not an element of a request", code="structure", expression=(place,))

@@ -1,9 +1,9 @@
-"""The Bundle and its entries as such, without the resources in them, which are validated when they are written.
+"""Validates the Bundle and its entries without their resources, which are validated when they are written.
 
-What is misspelt, or has the wrong type, would be passed over otherwise, and with it what the client wants to be stored:
-`entries`, `Entry`, an entry's `Resource`. Without validation (`off`) the names of members are looked at all the same.
+A misspelt member (`entries`, `Entry`, an entry's `Resource`) would be ignored otherwise, and what the client wants to
+store with it. So the names of members are checked even without validation (`off`).
 
-In a batch, what is wrong with an entry is the answer to that entry; what is wrong elsewhere refuses the Bundle.
+In a batch, an error in an entry is the response to that entry; an error elsewhere refuses the Bundle.
 https://hl7.org/fhir/R4/bundle.html
 """
 
@@ -23,7 +23,7 @@ _INDEX = re.compile(r"Bundle\.entry\[([0-9]+)\]")
 
 
 def check_bundle(bundle: JsonObject, validator: Validator) -> None:
-    """Judge all members of the Bundle but its entries. Raises InvalidResource, RulesBroken."""
+    """Validates all members of the Bundle but its entries. Raises InvalidResource, RulesBroken."""
     if validator.level == "off":
         _refuse_unknown(bundle, _BUNDLE, _BUNDLE, validator)
     validator.check_part(bundle, _BUNDLE, _BUNDLE, apart="entry")
@@ -32,7 +32,7 @@ def check_bundle(bundle: JsonObject, validator: Validator) -> None:
 def checked(
     parsed: Sequence[Entry | FhirError], entries: Sequence[object], validator: Validator
 ) -> list[Entry | FhirError]:
-    """The same entries; in the place of one that is wrong, without a look at its resource, what is wrong with it."""
+    """Returns the entries, each replaced by its error if it is invalid, apart from its resource."""
     return [
         one if isinstance(one, FhirError) else _wrong(entry, index, validator) or one
         for index, (one, entry) in enumerate(zip(parsed, entries, strict=True))
@@ -42,7 +42,7 @@ def checked(
 def fully_checked(
     parsed: Sequence[Entry | FhirError], bundle: JsonObject, entries: Sequence[object], validator: Validator
 ) -> list[Entry | FhirError]:
-    """The same for what full validation asks besides: the invariants. Raises RulesBroken for those of the Bundle."""
+    """Does the same for the invariants, which full validation adds. Raises RulesBroken for those of the Bundle."""
     seen: set[object] = set()
     bare: list[JsonObject] = []
     for entry in entries:
@@ -53,7 +53,7 @@ def fully_checked(
         seen.add(url if isinstance(url, str) else None)
         bare.append(members)
     judged = {**bundle, "entry": bare} if bare else {name: bundle[name] for name in bundle if name != "entry"}
-    if any(isinstance(one, FhirError) for one in parsed):  # what is built wrongly cannot be asked further questions
+    if any(isinstance(one, FhirError) for one in parsed):  # invariants need a valid structure
         return list(parsed)
     by_entry: dict[int | None, list[Issue]] = {}
     for issue in validator.issues(judged):
@@ -83,7 +83,7 @@ def _wrong(entry: object, index: int, validator: Validator) -> FhirError | None:
 
 
 def _refuse_unknown(members: Mapping[str, object], type: str, place: str, validator: Validator) -> None:
-    """Raises InvalidResource for a member that no element of the type has."""
+    """Raises InvalidResource for a member that is not an element of the type."""
     definitions = validator.definitions
     elements = definitions.types[type].elements
     for name in members:

@@ -1,8 +1,7 @@
-"""A transaction that creates on conditions: its claims, all at once, before each of its attempts.
+"""The guard of a transaction with conditional creates: takes its claims, all concurrently, before each attempt.
 
-They name the attempt, by its transaction's id: whoever wants one of these claims sees to it that the transaction is
-decided. When all are held, one looks again; what matches now was not there when the transaction was planned, and so it
-must be planned anew.
+The claims contain the transaction's id. Another writer that needs one of them first makes sure that the transaction is
+decided. When all claims are held, the search is repeated; if it finds a match, the transaction must be planned again.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from fhirstore.search.criteria import Criteria
 
 
 class Matched(FhirStoreError):
-    """Something matches by now what nothing matched before: plan again. Nothing was written."""
+    """Criteria without a match have one now: plan again. Nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The transaction creates `id`, because nothing meets the criteria but what it deletes itself (`besides`).
+    """The transaction creates `id`, because only resources that it deletes itself (`besides`) meet the criteria.
 
-    `version`: that it will be, for an id that was just made up; 0 where it is not known, since the client chose the id.
+    `version`: the version id that it will have; 0 where that is unknown, since the client chose the id.
     """
 
     criteria: Criteria
@@ -49,11 +48,11 @@ class Exclusive:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The keys of all claims, sorted: those of one process may take turns by them."""
+        """The keys of all claims, sorted, by which the writers of one process wait for each other."""
         return tuple(sorted(self.keys.identity_claim(type_, value) for type_, value in self._claims()))
 
     def __call__(self, intent: Intent) -> Protocol[None]:
-        """Claim everything, then look again. Raises Matched, Contention, Unavailable, CorruptRecord."""
+        """Takes all claims, then searches again. Raises Matched, Contention, Unavailable, CorruptRecord."""
         held: list[Held] = []
         for some in batched(list(self._claims().items()), self.context.rules.at_once):
             taken = yield from side_by_side([self._take(type_, value, one, intent) for (type_, value), one in some])
@@ -65,10 +64,10 @@ class Exclusive:
             for one, matches in zip(some_wanted, found, strict=True):
                 if any(match.keys.id not in one.besides for match in matches):
                     yield from side_by_side([release(claim, context=self.context) for claim in held])
-                    raise Matched("A condition that was met is met no more")
+                    raise Matched("Criteria without a match have one now")
 
     def _claims(self) -> dict[tuple[str, str], Wanted]:
-        """(type, value) -> what is created for it, one of them if there are several."""
+        """Returns (type, value) -> what is created for it, one of them if there are several."""
         return {(one.criteria.type or "", value): one for one in self.wanted for value in one.criteria.values}
 
     def _take(self, type: str, value: str, wanted: Wanted, intent: Intent) -> Protocol[Held]:

@@ -1,11 +1,11 @@
-"""The links of a transaction: found once, resolved as often as it starts over.
+"""The links of a transaction: found once, resolved each time that it starts over.
 
-A reference by search means what matches after the transaction ("5. Resolve any conditional references"): what is
-stored and not written here, and what is written here and matches. What is only patched is taken to match what it
-matched before.
+A reference by search refers to what matches after the transaction ("5. Resolve any conditional references"): a stored
+resource that the transaction does not write, or one that it writes. A patched resource is taken to match the criteria
+that it matched before.
 
-What a PATCH brings is settled in the patched resource, when the patch is applied: there its links are where a resource
-has them, whatever the form of the patch. A reference that names an entry by its urn is never stored as it is.
+The links that a PATCH adds are resolved in the patched resource, when the patch is applied: there they can be found
+whatever the form of the patch. A reference that contains the urn of an entry is never stored.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _Found = tuple[Entry, str, list[Link]]
 
 @dataclass(frozen=True, slots=True)
 class _Brought:
-    """A patch, the base of its entry's fullUrl, and the texts that it brings."""
+    """A patch, the base of its entry's fullUrl, and the texts that it adds."""
 
     patch: CarriedPatch
     base: str
@@ -46,7 +46,7 @@ class _Brought:
 
 
 class Linking:
-    """All links of these entries."""
+    """The links of these entries."""
 
     def __init__(self, entries: Sequence[Entry], definitions: Definitions) -> None:
         self._definitions = definitions
@@ -61,7 +61,7 @@ class Linking:
             if entry.interaction == "patch":
                 try:
                     patch = patch_in(entry.resource)
-                except FhirError:  # it is told when its turn comes
+                except FhirError:  # raised again by `patch`, with the entry's place
                     continue
                 self._brought[entry.index] = _Brought(patch, base, texts(patch))
                 continue
@@ -70,11 +70,11 @@ class Linking:
                 self._found.append((entry, base, some))
 
     def questions(self) -> list[Question]:
-        """What references by search ask for."""
+        """Returns the criteria of the references by search."""
         return [_question(text) for text in dict.fromkeys([*self._searches(), *self._brought_searches()])]
 
     def resolve(self, planned: Sequence[Planned], written: Written, answers: Answers) -> None:
-        """Write into the entries' resources what their links stand for. Raises FhirError, with the place."""
+        """Replaces the links in the entries' resources by their targets. Raises FhirError, with the place."""
         targets: dict[str, Target | FhirStoreError | None] = {
             plan.entry.full_url: plan.target for plan in planned if plan.entry.full_url
         }
@@ -93,7 +93,7 @@ class Linking:
                     raise unresolved(f"{entry.place}.resource.{path_of(entry.resource, link)}")
 
     def patch(self, entry: Entry) -> Patch:
-        """The patch that a PATCH entry carries, which settles the links of its result. Raises FhirError."""
+        """Returns the patch in a PATCH entry, which also resolves the links of its result. Raises FhirError."""
         brought = self._brought.get(entry.index)
         if brought is None:
             return patch_in(entry.resource or {})
@@ -102,7 +102,8 @@ class Linking:
         return LinkedPatch(brought.patch, lambda patched: self._settle(patched, brought))
 
     def _settle(self, patched: JsonObject, brought: _Brought) -> None:
-        """What was there before is relative to this server, whatever the base of the entry's fullUrl is."""
+        """Resolves the links of a patched resource. Links that it had before are relative to this server, whatever the
+        base of the entry's fullUrl is."""
         links = list(find_links(patched, full_urls=self._full_urls, base=brought.base, definitions=self._definitions))
         for link in links:
             ours = link.text in brought.texts
@@ -125,7 +126,7 @@ class Linking:
         return list(dict.fromkeys(link.text for link in self._links() if link.search))
 
     def _brought_searches(self) -> list[str]:
-        """Texts of patches that would be references by search, where a reference is made of them."""
+        """Returns the texts in patches that have the form of a reference by search."""
         found = (text for brought in self._brought.values() for text in brought.texts if is_search(text))
         return list(dict.fromkeys(found))
 
@@ -133,7 +134,7 @@ class Linking:
         return (link for _, _, links in self._found for link in links)
 
     def _blamed(self, text: str, error: FhirStoreError) -> FhirStoreError:
-        """The error, with the place of the first reference that has this text."""
+        """Returns the error, with the place of the first reference that has this text."""
         for entry, _, links in self._found:
             for link in links:
                 if link.search and link.text == text and entry.resource is not None and isinstance(error, FhirError):
@@ -149,7 +150,7 @@ def _question(text: str) -> Question:
 def _searched(
     answer: Found | FhirStoreError, written: Written, touched: Container[tuple[str, str | None]]
 ) -> Target | FhirStoreError:
-    """What a reference by search stands for; or why it stands for nothing."""
+    """Returns the target of a reference by search, or the error where there is not exactly one."""
     if isinstance(answer, FhirStoreError):
         return answer
     references = [f"{one.type}/{one.id}" for one in answer.matches if (one.type, one.id) not in touched]

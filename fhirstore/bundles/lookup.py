@@ -1,4 +1,4 @@
-"""Finds what criteria match: of conditional entries, and of references by search. Each question is asked once."""
+"""Finds the matches of the criteria of conditional entries and of references by search, each criteria once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Question: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What matches, as far as it matters: a few at most."""
+    """The criteria, and their first few matches."""
 
     criteria: Criteria
     matches: tuple[Version, ...]
@@ -42,9 +42,10 @@ async def look_up(
     options: BundleOptions,
     release: str = "4.0",
 ) -> Answers:
-    """What matches each of the questions, or why that cannot be known. `release`: of FHIR.
+    """Returns the matches for each of the questions, or the error in looking for them. `release`: of FHIR.
 
-    Enough matches to tell several from one, even where so many as `besides`, by type, of them do not count.
+    It returns two matches if there are several, and as many more as `besides` says for the type: the caller will leave
+    out that many.
     """
     objects = CountedStore(place.objects)
     place = Place(place.tenant, objects, place.keys)

@@ -1,9 +1,9 @@
-"""A Bundle with an Idempotency-Key is done once: the receipt under its key, looked for, replayed and written.
+"""Processes a Bundle with an Idempotency-Key once: reads, replays and writes the receipt of its key.
 
-A transaction and its receipt are one. A batch is not atomic, so neither is its receipt: entries that it tells of are
-not done again, whoever wrote what they wrote since then; entries that failed are tried again, as nothing came of them.
-What is not covered: the batch whose answer was lost *before* its receipt was written (a crash, or the same batch sent
-to two servers at one time). Its creates make nothing new then (see `perform`), its other writes are done again.
+A transaction and its receipt are committed together. A batch is not atomic, and its receipt is written afterwards:
+entries that have a line in it are not processed again, even if the resource was changed since; entries that failed are
+tried again. One case is not covered: a batch that is repeated when its receipt was not written yet (after a crash, or
+at the same time on two servers). Its creates make nothing new then (see `perform`); its other writes are repeated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fhirstore.version import version_of
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """The receipt of the Bundle that has this `key` and this `body` (see `receipts.digest`)."""
+    """The receipt of the Bundle with this `key` and this `body` (see `receipts.digest`)."""
 
     engine: Engine
     place: Place
@@ -35,15 +35,15 @@ class Once:
 
     @property
     def keys(self) -> ResourceKeys:
-        """Where it is."""
+        """The keys of the receipt."""
         return receipt_keys(self.place.keys, self.place.tenant, self.key)
 
     def turn(self) -> AbstractAsyncContextManager[None]:
-        """Of the batches with this key one at a time, within this process."""
+        """Lets one batch with this key run at a time, within this process."""
         return self.engine.turn(self.place, self.keys.current)
 
     async def receipt(self) -> Receipt | None:
-        """What was done, if anything was. Raises IdempotencyKeyReused."""
+        """Returns the receipt, None without one. Raises IdempotencyKeyReused."""
         keys = self.keys
         base, _ = await drive(look(keys), self.place.objects)
         if base.shown is None or base.shown.resource is None:
@@ -51,7 +51,7 @@ class Once:
         return read_receipt(base.shown.resource, self.body, keys.current)
 
     async def replayed(self, entry: Entry, line: Line) -> Result:
-        """What an entry that wrote was answered."""
+        """Returns the result that an entry had when it was processed."""
         if line is None:
             return Result(entry)
         type_, id_, version, created = line
@@ -62,7 +62,7 @@ class Once:
         return Result(entry, version_of(type_, id_, record, created=created))
 
     async def note(self, results: Sequence[Result]) -> None:
-        """Write down what a batch came to. It is done, so that it is answered even where this fails."""
+        """Writes the receipt of a batch. Errors are ignored: the batch is processed, and its results are returned."""
         failed = tuple(one.entry.index for one in results if one.error and one.entry is not None and one.entry.writes)
         keys, ours = self.keys, Receipt(self.body, tuple(_line(result) for result in results), failed)
         with suppress(FhirStoreError):

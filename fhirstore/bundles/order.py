@@ -1,8 +1,8 @@
 """The order in which the entries of a Bundle are processed, and which of them may not stand in one transaction.
 
-DELETE, POST, PUT and PATCH, GET and HEAD, with the operations among the latter: so that the outcome does not depend on
-the order of the entries. No resource may be written by two entries of a transaction, its conditional ones included once
-it is known what they match.
+DELETE, POST, PUT and PATCH, then GET, HEAD and operations: so the outcome does not depend on the order of the entries.
+Two entries of a transaction must not write the same resource; for conditional entries, this is checked when their
+matches are known.
 
 https://hl7.org/fhir/R4/http.html#trules
 """
@@ -19,7 +19,7 @@ _PHASE = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": _READS, "HEAD": _
 
 
 def phases(entries: Iterable[Entry]) -> list[list[Entry]]:
-    """The entries of each phase that has any, in processing order; within a phase as in the Bundle."""
+    """Returns the entries of each phase that has any, in processing order; within a phase as in the Bundle."""
     by_phase: dict[int, list[Entry]] = {}
     for entry in entries:
         by_phase.setdefault(_PHASE[entry.method] if entry.writes else _READS, []).append(entry)
@@ -27,9 +27,9 @@ def phases(entries: Iterable[Entry]) -> list[list[Entry]]:
 
 
 def target(entry: Entry) -> Hashable:
-    """What an entry is about. Of two entries with equal targets the second waits for the first.
+    """Returns what an entry reads or writes. Of two entries with equal targets the second waits for the first.
 
-    A create without a condition is about nothing that anybody else could be about.
+    A create without criteria has a target of its own.
     """
     if entry.interaction == "create":
         return (entry.type, entry.if_none_exist) if entry.if_none_exist is not None else entry.index
@@ -39,7 +39,8 @@ def target(entry: Entry) -> Hashable:
 
 
 def refuse_overlaps(written: Iterable[tuple[Entry, str, str]]) -> None:
-    """`written`: entries with the type and id that each writes. Raises InvalidResource where two write the same."""
+    """Raises InvalidResource where two entries write the same resource. `written`: entries, and the type and id that
+    each writes."""
     first: dict[tuple[str, str], Entry] = {}
     issues: list[Issue] = []
     for entry, type_, id_ in written:

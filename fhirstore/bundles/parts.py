@@ -1,7 +1,7 @@
-"""The entries that write, as parts of one commit: what each decides about the resource it finds.
+"""The entries that write, as parts of one commit: the decision of each, given the current version.
 
-A part may be asked again, if others were quicker. Conditions are judged on what is there then: ifMatch, and whether
-what a conditional entry matched still matches.
+A part decides again if another writer was quicker. Its preconditions are checked at each decision, and also whether
+the match of a conditional entry still matches.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.plan import Planned
-from fhirstore.bundles.preconditions import if_match, if_none_match
+from fhirstore.bundles.preconditions import preconditions
 from fhirstore.bundles.receipts import Line
 from fhirstore.bundles.results import Result, blame
 from fhirstore.commit.single import Decide, Draft, Outcome
@@ -27,7 +27,7 @@ from fhirstore.version import version_of
 
 
 class Moved(Exception):
-    """What a conditional entry matched does not match any more."""
+    """The match of a conditional entry does not match any more."""
 
 
 def part_of(
@@ -39,9 +39,9 @@ def part_of(
     patch: Callable[[Entry], Patch],
     skip_unchanged: bool = False,
 ) -> Part:
-    """`lines`: where is noted what the part comes to. `patch`: what a PATCH entry carries.
+    """Returns the part of an entry. `lines`: where it writes its line of the receipt. `patch`: reads an entry's patch.
 
-    It raises FhirError with the entry's place; Moved."""
+    Raises FhirError with the entry's place; the part raises Moved, too."""
     assert plan.id is not None  # noqa: S101 - it writes
     try:
         decide = _decide(plan.entry, plan.id, validator, patch, skip_unchanged)
@@ -51,7 +51,7 @@ def part_of(
 
 
 def result_of(plan: Planned, outcome: Outcome) -> Result:
-    """What the entry came to."""
+    """Returns the entry's result."""
     if outcome.record is None:
         return Result(plan.entry)
     version = version_of(plan.type, plan.id or "", outcome.record, created=outcome.created)
@@ -61,30 +61,24 @@ def result_of(plan: Planned, outcome: Outcome) -> Result:
 def _decide(
     entry: Entry, id_: str, validator: Validator, patch: Callable[[Entry], Patch], skip_unchanged: bool
 ) -> Decide:
-    expected, excluded = if_match(entry), if_none_match(entry)
+    conditions = preconditions(entry, skip_unchanged=skip_unchanged)
 
-    def build(version: int, t: int) -> bytes:  # not a Template: a bundle's resources are held once, not twice
+    def build(version: int, t: int) -> bytes:  # without a Template, which would hold the resource a second time
         return json.with_identity(entry.resource or {}, id=id_, version=version, last_updated=t)
 
     match entry.interaction:
         case "delete":
-            return resources.deletion(expected, if_none_match=excluded)
+            return resources.deletion(conditions)
         case "patch":
-            return resources.patching(
-                patch(entry),
-                validator,
-                expected,
-                if_none_match=excluded,
-                skip_unchanged=skip_unchanged,
-            )
+            return resources.patching(patch(entry), validator, conditions)
         case "create":
             return resources.creation(build)
         case _:
-            return resources.update(build, expected, if_none_match=excluded, skip_unchanged=skip_unchanged)
+            return resources.update(build, conditions)
 
 
 def _noting(plan: Planned, decide: Decide, lines: list[Line]) -> Decide:
-    """The same, its errors with their place; what it comes to is noted in `lines`."""
+    """Returns the same decision, with the entry's place in its errors; its line of the receipt goes into `lines`."""
     index, type_, id_ = plan.entry.index, plan.type, plan.id or ""
 
     def noting(current: Record | None) -> Draft | None:

@@ -18,7 +18,7 @@ from fhirstore.errors import Unsupported
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.patch import Patch
 from fhirstore.fhir.validation.references import refuse_references_by_search
-from fhirstore.interactions.conditions import IfMatch, VersionIds
+from fhirstore.interactions.preconditions import IfMatch, VersionIds
 from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.wrappers.counted import CountedStore
 from fhirstore.threads import offload

@@ -1,13 +1,13 @@
-"""Which resource each entry of a transaction writes: its id, assigned up front or found by its criteria.
+"""Plans which resource each entry of a transaction writes: its id is assigned in advance, or found by its criteria.
 
 | entry | no match | one | several |
 |---|---|---|---|
-| POST with ifNoneExist | created, but for one that another entry's resource matches | left as it is, 200 | refused |
+| POST with ifNoneExist | created, unless another entry's resource matches | left as it is, 200 | refused |
 | PUT [type]?criteria | created, under the id in the resource if there is one | updated | refused |
 | PATCH [type]?criteria | refused | patched | refused |
 | DELETE [type]?criteria | nothing to do | deleted | refused |
 
-What is created, or updated, on criteria must meet them itself.
+A resource that is created or updated on criteria must meet them itself.
 
 https://hl7.org/fhir/R4/http.html#ccreate, #cond-update, #3.1.0.7.1
 """
@@ -29,12 +29,12 @@ from fhirstore.version import Version
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """An entry that writes, and what it is about.
+    """An entry that writes, and the resource it writes.
 
-    `id`: None where there is nothing to do (a delete that matches nothing). `fresh`: the id was made up here.
-    `found`: what a conditional create found: it stays as it is. `criteria`: of a conditional entry; `matched`: they
-    were met by this very resource, else by none. `same_as`: the index of the entry that makes the resource which a
-    conditional create is answered with.
+    `id`: None where there is nothing to write (a delete without a match). `fresh`: the id was assigned here. `found`:
+    the match of a conditional create, which is left as it is. `criteria`: of a conditional entry. `matched`: this
+    resource meets them; otherwise no resource does. `same_as`: the index of the entry that creates the resource which
+    is the result of this conditional create, too.
     """
 
     entry: Entry
@@ -52,7 +52,7 @@ class Planned:
 
     @property
     def target(self) -> Target | None:
-        """What the entry's fullUrl stands for after the transaction; nothing, if it is deleted."""
+        """The resource that the entry's fullUrl refers to after the transaction; None if it is deleted."""
         if self.id is None or self.entry.interaction == "delete":
             return None
         if self.found is not None:
@@ -61,7 +61,7 @@ class Planned:
 
 
 def criteria_of(entry: Entry) -> str | None:
-    """The criteria of a conditional entry that writes; None: it is not conditional."""
+    """Returns the criteria of a conditional entry that writes; None where it is not conditional."""
     if not entry.writes:
         return None
     return entry.if_none_exist if entry.interaction == "create" else entry.criteria
@@ -70,7 +70,7 @@ def criteria_of(entry: Entry) -> str | None:
 def plan_entry(
     entry: Entry, matches: Sequence[Version], new_id: Callable[[], str], *, criteria: Criteria | None = None
 ) -> Planned:
-    """`matches`: of its `criteria`; none where it is not conditional. Raises FhirError."""
+    """Returns the plan of an entry. `matches`: of its `criteria`, if it is conditional. Raises FhirError."""
     assert entry.type is not None  # noqa: S101 - whatever writes has a type
     if len(matches) > 1:
         member = "ifNoneExist" if entry.interaction == "create" else "url"
@@ -112,7 +112,7 @@ def _matching(entry: Entry, type_: str, match: Version, criteria: Criteria | Non
 
 
 def _meeting(plan: Planned) -> Planned:
-    """The same, if what it writes meets the criteria, if there are any. Raises InvalidResource."""
+    """Returns the plan. Raises InvalidResource where its resource does not meet its criteria."""
     if plan.criteria is not None and plan.id is not None:
         refuse_unmet(plan.criteria, plan.type, plan.id, json.encode(plan.entry.resource or {}))
     return plan

@@ -1,20 +1,20 @@
-"""Receipts: what a Bundle that came with an Idempotency-Key was answered, so that it is done once.
+"""Receipts: the results of a Bundle with an Idempotency-Key, stored so that it is processed once.
 
 The receipt of a transaction is one more part of the transaction itself, a record under `resources/Receipt/{id}/` whose
-id derives from the tenant and the key. So it comes to be at the very commit point of the transaction
-(`tx/{txid}.json`), or not at all: there is no moment at which a crash leaves a transaction without its receipt. Of two
-transactions with one key that run side by side, on whatever nodes, at most one commits, since both want to make
-version 1 of the same receipt; the other starts over, finds it there, and gives the first one's answer.
+id is derived from the tenant and the key. So it is committed with the transaction, at its commit point
+(`tx/{txid}.json`): no crash can leave a transaction without its receipt. Of two concurrent transactions with the same
+key, on any nodes, at most one commits, since both write version 1 of the same receipt; the other one starts over, finds
+the receipt, and returns the first one's results.
 
 The receipt of a batch is written when its entries are done, and again when more of them are (see `once`). A key that
 comes with another body is refused.
 
-`Receipt` is no FHIR type, so no interaction reaches it, and histories leave it out.
+`Receipt` is not a FHIR type, so no interaction can read it, and histories leave it out.
 
-Its content has, besides what every record's has, `"body":"<sha256 of the Bundle>"`,
-`"entries":[["Patient","01K…",1,true],null,…]`: per entry the type, id and version of what it wrote or found, and
-whether it was brought into being; null where it wrote nothing or read; and, for a batch, `"failed":[3,…]`: the entries
-that are yet to be done.
+Besides `id` and `meta`, its content has `"body":"<sha256 of the Bundle>"` and
+`"entries":[["Patient","01K…",1,true],null,…]`: for each entry the type, id and version that it wrote or found, and
+whether it created the resource; null where it read, or wrote nothing. The receipt of a batch also has `"failed":[3,…]`:
+the entries that failed.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from fhirstore.format.record import Record
 from fhirstore.interactions import resources
 
 Line = tuple[str, str, int, bool] | None
-"""What one entry came to: type, id, version id, brought into being."""
+"""The result of one entry: type, id, version id, created."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """`body`: SHA-256 of the Bundle, hex. `failed`: indices of the entries of a batch whose `entries` say nothing."""
+    """`body`: SHA-256 of the Bundle, hex. `failed`: indices of the entries of a batch that failed, without a line."""
 
     body: str
     entries: tuple[Line, ...]
@@ -44,26 +44,26 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class AlreadyDone(Exception):
-    """There is a receipt by now: somebody was quicker."""
+    """Another writer was quicker: there is a receipt now."""
 
 
 _decode = msgspec.json.Decoder(Receipt).decode
 
 
 def receipt_keys(keys: Keyspace, tenant: str, key: str) -> ResourceKeys:
-    """Where the receipt for an Idempotency-Key is."""
+    """Returns the keys of the receipt for an Idempotency-Key."""
     return keys.resource(RECEIPT, resources.id_for_key(tenant, RECEIPT, key))
 
 
 def digest(bundle: json.JsonObject) -> str:
-    """The Bundle as a receipt knows it: white space outside of strings does not count."""
+    """Returns the SHA-256 of a Bundle, hex. White space outside of strings does not count."""
     return hashlib.sha256(json.encode(bundle)).hexdigest()
 
 
 def writing(id: str, body: str, lines: Sequence[Line]) -> Decide:
-    """The receipt's part in a transaction. `lines` is looked at when the other parts know their versions.
+    """Returns the decision of a transaction's receipt. `lines` is read when the other parts know their versions.
 
-    Raises AlreadyDone.
+    The decision raises AlreadyDone.
     """
 
     def decide(current: Record | None) -> Draft:
@@ -75,9 +75,10 @@ def writing(id: str, body: str, lines: Sequence[Line]) -> Decide:
 
 
 def adding(id: str, key: str, ours: Receipt) -> Decide:
-    """What a batch came to this time; what there is a line of already stays. `key`: of the receipt, for errors.
+    """Returns the decision that adds the results of a batch to its receipt; lines that are there already stay. `key`:
+    of the receipt, for errors.
 
-    Raises IdempotencyKeyReused, CorruptRecord.
+    The decision raises IdempotencyKeyReused, CorruptRecord.
     """
 
     def decide(current: Record | None) -> Draft | None:
@@ -105,7 +106,7 @@ def _draft(method: str, id: str, body: str, lines: Sequence[Line], failed: Seque
 
 
 def read_receipt(content: bytes, body: str, key: str) -> Receipt:
-    """Raises IdempotencyKeyReused when it is another Bundle's; CorruptRecord, naming `key`."""
+    """Reads a receipt. Raises IdempotencyKeyReused when it is of another Bundle; CorruptRecord, with `key`."""
     try:
         receipt = _decode(content)
     except msgspec.MsgspecError as error:

@@ -1,19 +1,19 @@
-"""Links between the entries of a transaction: found in one walk, then pointed at what the entries became.
+"""Links between the entries of a transaction: found in one walk, then replaced by references to the resources.
 
-A client that does not know the ids its resources will get refers to an entry by its fullUrl (`urn:uuid:…`, or the URL
-that the resource has elsewhere), or to a stored resource by a search (`Practitioner?identifier=…`). What is replaced,
-by `Type/id`:
+A client that does not know the future ids of its resources refers to an entry by its fullUrl (`urn:uuid:…`, or the URL
+that the resource has elsewhere), or to a stored resource by a search (`Practitioner?identifier=…`). Replaced by
+`Type/id` are:
 
-- `Reference.reference`: an absolute URL or urn that is some entry's fullUrl; a relative one that is, together with the
-  base of its own entry's fullUrl; a search URI. `#fragment` stays; `/_history/…` stays version-specific: where the
-  target's version is known it is that one, else what the client wrote.
-- elements of type uri and url: what is, up to a `#`, some entry's fullUrl; a relative url as references;
+- `Reference.reference`: an absolute URL or urn that is the fullUrl of an entry; a relative reference that is one
+  together with the base of its own entry's fullUrl; a search URI. `#fragment` is kept. `/_history/…` stays
+  version-specific: it becomes the target's version where that is known, and is kept otherwise.
+- elements of type uri and url: a value that is, up to a `#`, the fullUrl of an entry; a relative url like a reference;
 - `href` and `src` in the narrative.
 
-Not replaced: elements of type canonical, "as the page says", and with them what they point to: the `url` a definition
-goes by, `Extension.url`, and any `system`, which names a code system or a namespace; `Identifier.value` and other text;
-what is inside of a Bundle stored as a resource, since its links are its own. Nor, though the page has them in its list,
-elements of type oid and uuid: `Type/id` is neither, so the resource would become one that FHIR forbids.
+Not replaced are elements of type canonical, as the page says, and what they refer to: the `url` of a definition,
+`Extension.url`, and any `system`, which names a code system or a namespace; `Identifier.value` and other text; the
+content of a Bundle that is stored as a resource, since its links are its own. Elements of type oid and uuid are not
+replaced either, although the page lists them: `Type/id` is neither, so the resource would become invalid.
 
 https://hl7.org/fhir/R4/http.html#trules · https://hl7.org/fhir/R4/bundle.html#references
 """
@@ -38,7 +38,7 @@ _ALWAYS = frozenset({"reference", "div"})  # members that may hold links not rec
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a fullUrl stands for: `reference` is `Type/id`; `version` is its version after the transaction, if known."""
+    """The resource that a fullUrl refers to. `reference`: `Type/id`. `version`: after the transaction, if known."""
 
     reference: str
     version: int | None = None
@@ -46,7 +46,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A place that holds links: `holder[key]` was `text`. `search`: it is a reference by search."""
+    """A value that is a link or contains links: `holder[key]` was `text`. `search`: it is a reference by search."""
 
     holder: JsonObject | list[object]
     key: str | int
@@ -55,21 +55,21 @@ class Link:
     narrative: bool = False
 
     def set(self, text: str) -> None:
-        """Write another text there."""
+        """Replaces the text."""
         self.holder[self.key] = text  # type: ignore[index]  # a list's key is an int, an object's a str
 
     def names_one_of(self, full_urls: Collection[str]) -> bool:
-        """Does it, as it is now, name an entry by its urn? No reference may be stored like that."""
+        """Whether its present text contains the urn of an entry. Such a reference must not be stored."""
         text = self.holder[self.key]  # type: ignore[index]  # as above
         return isinstance(text, str) and not self.narrative and text.startswith("urn:") and _parts(text)[0] in full_urls
 
 
 Resolve: TypeAlias = Callable[[str], Target | None]
-"""What a fullUrl, or a search, stands for; None: nothing that this transaction knows."""
+"""Returns the target of a fullUrl, or of a search; None where the transaction does not know one."""
 
 
 def base_of(full_url: str | None) -> str:
-    """The base that relative references of an entry with this fullUrl are relative to, with its slash; or empty."""
+    """Returns the base of the relative references of an entry with this fullUrl, with a slash at its end; or ""."""
     match = _RESTFUL.fullmatch(full_url) if full_url else None
     return match[1] if match else ""
 
@@ -77,17 +77,17 @@ def base_of(full_url: str | None) -> str:
 def find_links(
     resource: JsonObject, *, full_urls: Collection[str], base: str, definitions: Definitions
 ) -> Iterator[Link]:
-    """The places of `resource` that `rewrite` may change. `base`: as `base_of` its entry's fullUrl."""
+    """Yields the links of `resource`, which `rewrite` may change. `base`: `base_of` its entry's fullUrl."""
     return _Walk(full_urls, base, definitions).resource(resource)
 
 
 def is_search(text: str) -> bool:
-    """Is this text, as a reference, one by search (`Practitioner?identifier=…`)?"""
+    """Whether this text, as a reference, is a reference by search (`Practitioner?identifier=…`)."""
     return _SEARCH.fullmatch(text) is not None
 
 
 def unresolved(path: str) -> InvalidResource:
-    """What is raised for a link that still names an entry by its urn. `path`: where it is."""
+    """Returns the error for a link that still contains the urn of an entry. `path`: of the link."""
     return InvalidResource(
         "This refers to an entry of which nothing is left to refer to: it deletes, or there is nothing to delete",
         code="not-found",
@@ -96,7 +96,7 @@ def unresolved(path: str) -> InvalidResource:
 
 
 def only_in_a_transaction(path: str) -> InvalidResource:
-    """What is raised for a reference by search that nothing resolves. `path`: where it is."""
+    """Returns the error for a reference by search outside of a transaction. `path`: of the reference."""
     return InvalidResource(
         "A reference by search (Type?query) is resolved in a transaction only; send one, or refer to Type/id",
         code="not-supported",
@@ -105,7 +105,7 @@ def only_in_a_transaction(path: str) -> InvalidResource:
 
 
 def rewrite(link: Link, resolve: Resolve, *, base: str) -> None:
-    """Put into its place what the link stands for; one that stands for nothing known keeps its text."""
+    """Replaces the link by its target. A link without a known target keeps its text."""
     if link.narrative:
         link.set(_NARRATIVE_LINK.sub(lambda match: match[1] + _quoted(match[2], resolve), link.text))
     elif link.search:
@@ -131,14 +131,14 @@ def _replaced(text: str, resolve: Resolve, base: str) -> str | None:
 
 
 def _parts(text: str) -> tuple[str, str, str, str]:
-    """`Type/id`, `/_history/`, `3`, `#fragment`; what is absent is empty."""
+    """Returns `Type/id`, `/_history/`, `3`, `#fragment`; parts that are absent are empty."""
     url, hash_, fragment = text.partition("#")
     stem, history, version = url.partition(_HISTORY)
     return stem, history, version, hash_ + fragment
 
 
 def path_of(resource: JsonObject, link: Link) -> str:
-    """Where in its resource a link is, in FHIRPath: `subject.reference`. Slow; for messages."""
+    """Returns the FHIRPath expression of a link in its resource: `subject.reference`. Slow; for messages."""
 
     def within(node: object, path: str) -> str | None:
         if isinstance(node, dict):
@@ -158,7 +158,7 @@ def path_of(resource: JsonObject, link: Link) -> str:
 
 
 class _Walk:
-    """One pass over a resource's JSON, its types alongside. Strings are tested before their type is looked at."""
+    """One walk over a resource's JSON and its types. Strings are tested before their type is looked up, for speed."""
 
     def __init__(self, full_urls: Collection[str], base: str, definitions: Definitions) -> None:
         self._known = full_urls
@@ -219,7 +219,7 @@ class _Walk:
         return value.partition("#")[0] in self._known
 
     def _known_stem(self, value: str) -> bool:
-        """Whether `value` may be a link to an entry, by its text alone."""
+        """Whether `value` may be a link to an entry, judged by its text alone."""
         known = self._known
         if value in known:
             return True
@@ -231,6 +231,6 @@ class _Walk:
 
 
 def _is_identity(type_: Type, name: str) -> bool:
-    """A name that stays the same wherever a resource is: the url of a definition or an extension, the system of a code
-    or an identifier."""
+    """Whether the element is a name that does not depend on where a resource is stored: the url of a definition or an
+    extension, the system of a code or an identifier."""
     return name == "system" or (name == "url" and (type_.kind == "resource" or type_.name == "Extension"))

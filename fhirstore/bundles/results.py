@@ -12,7 +12,7 @@ from fhirstore.errors import ContentTooLarge, FhirError, FhirStoreError, Issue
 from fhirstore.version import Version
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """One entry's result. `entry`: None where it could not be read.
 
@@ -29,6 +29,10 @@ class Result:
     error: FhirStoreError | None = None
     deleted: int = 0
 
+    def __repr__(self) -> str:
+        became = self.error.__class__.__name__ if self.error is not None else self.version
+        return f"<EntryResult of {self.entry}: {became}>"
+
     @property
     def brought(self) -> int:
         """Bytes that were read for it, and did not come with the Bundle."""
@@ -37,12 +41,15 @@ class Result:
         return len(self.content or b"") + (0 if self.version is None else len(self.version.content))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class BundleResult:
     """The results in the order of the entries. `kind`: batch or transaction."""
 
     kind: str
     results: tuple[Result, ...]
+
+    def __repr__(self) -> str:
+        return f"<BundleResult of a {self.kind} of {len(self.results)} entries>"
 
 
 def refuse_more(brought: int, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""Many things to do, a few of them at a time."""
+"""Processes many items, a few of them concurrently."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _Item = TypeVar("_Item")
 
 
 async def side_by_side(items: Iterable[_Item], do: Callable[[_Item], Awaitable[None]], *, at_once: int) -> None:
-    """Do something to each, `at_once` of them under way; what `do` raises ends all.
+    """Calls `do` for each item, `at_once` calls at a time. An error that `do` raises cancels the others.
 
-    After each of them others of this process have their turn, however quick a store answers.
+    After each call other tasks of this process continue, also when the store answers without waiting.
     """
     waiting = iter(items)
 
     async def one_after_another() -> None:
         for item in waiting:
             await do(item)
-            await asyncio.sleep(0)  # what waited for nothing lets others go on, too
+            await asyncio.sleep(0)  # `do` may never have waited
 
     async with asyncio.TaskGroup() as workers:
         for _ in range(at_once):

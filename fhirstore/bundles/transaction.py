@@ -1,13 +1,14 @@
-"""A transaction: all entries or none, at one instant.
+"""A transaction: all entries or none, atomically.
 
-1. Every entry is checked, and the criteria of the conditional ones are looked up; ids are assigned.
-2. Links between entries are rewritten, references by search resolved.
-3. Reads are tried, since one that fails fails the whole; what they will find of this transaction's own doing is known.
-4. All writes are committed at one instant (fhirstore/commit/transaction.py). Nothing is written before that.
-5. Reads are done, and see the state after the writes. One that fails only now, because others wrote in between, has
-   its error in its place.
+1. Every entry is checked; the matches of conditional entries are found; ids are assigned.
+2. Links between entries are rewritten, references by search are resolved.
+3. Reads are tried, since a read that fails makes the transaction fail. Of resources that the transaction writes it is
+   known what they will find.
+4. All writes are committed at one commit point (fhirstore/commit/transaction.py). Nothing is written before.
+5. Reads are repeated, and see the state after the writes. A read that fails only now, because of other writers, has its
+   error as its result.
 
-Where what a conditional entry matched is gone when it is to be written, all starts over from 1.
+If the match of a conditional entry is gone in step 4, everything starts over from step 1.
 
 https://hl7.org/fhir/R4/http.html#trules
 """
@@ -32,7 +33,7 @@ from fhirstore.bundles.order import refuse_overlaps, refuse_same_full_urls
 from fhirstore.bundles.parts import Moved, part_of, result_of
 from fhirstore.bundles.perform import Performer
 from fhirstore.bundles.plan import Planned
-from fhirstore.bundles.preconditions import if_match, if_none_match
+from fhirstore.bundles.preconditions import preconditions
 from fhirstore.bundles.receipts import AlreadyDone, Line, Receipt, writing
 from fhirstore.bundles.results import Result, blame, failed, refuse_more
 from fhirstore.bundles.side_by_side import side_by_side
@@ -56,7 +57,7 @@ _R = TypeVar("_R")
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """Runs one transaction in `place`. `perform` does its reads; `once`: that it is done once."""
+    """Runs one transaction in `place`. `perform`: processes its reads. `once`: of its Idempotency-Key, if any."""
 
     engine: Engine
     place: Place
@@ -66,7 +67,7 @@ class Transaction:
     large: bool = False
 
     async def run(self, parsed: Sequence[Entry | FhirError]) -> tuple[Result, ...]:
-        """The results of all entries, in their order. Raises what any of them raises, with its place."""
+        """Returns the results of all entries, in their order. Raises what any of them raises, with its place."""
         entries = _readable(parsed)
         refuse_same_full_urls(entries)
         definitions = self.engine.validator.definitions
@@ -101,7 +102,7 @@ class Transaction:
         return tuple([results[entry.index] for entry in entries])
 
     def _plan(self, writes: Sequence[Entry], linking: Linking, answers: Answers) -> list[Planned]:
-        """Which resource each of these entries is about; the links of all are rewritten. Raises FhirError."""
+        """Returns the resource that each of these entries writes; rewrites the links of all. Raises FhirError."""
         planned = plan_all(writes, answers, self.engine.ids.new)
         written = Written(planned if answers else ())
         planned = created_once(planned, written)
@@ -113,14 +114,15 @@ class Transaction:
         return planned
 
     async def _check(self, planned: Sequence[Planned]) -> None:
-        """Validate what is written; beside the event loop where it is much. Raises all that is wrong, together."""
+        """Validates what is written; many entries in a thread. Raises the issues of all entries in one error."""
         to_check = [plan.entry for plan in planned if plan.entry.interaction in ("create", "update")]
         await self._beside_the_loop(len(to_check), self._check_all, to_check)
         if self.engine.reference_integrity:
             await self._check_references(planned)
 
     async def _check_references(self, planned: Sequence[Planned]) -> None:
-        """What is referred to must be there after the transaction. What patches add is not looked at."""
+        """Raises for a reference to a resource that will not exist after the transaction. References that patches add
+        are not checked."""
         gone = {(plan.type, plan.id) for plan in planned if plan.entry.interaction == "delete"}
         brought = {(plan.type, plan.id) for plan in planned if plan.id is not None} - gone
         definitions = self.engine.validator.definitions
@@ -189,7 +191,7 @@ class Transaction:
     # --- reading --------------------------------------------------------------------------------------------
 
     async def _tried(self, reads: Sequence[Entry], planned: Iterable[Planned]) -> dict[int, Result]:
-        """What the reads find before the writes. Raises what would fail after them as well."""
+        """Returns what the reads find before the writes. Raises where a read would fail after the writes, too."""
         written = {(plan.type, plan.id): plan for plan in planned if plan.writes}
         results: dict[int, Result] = {}
         untouched = []
@@ -208,7 +210,7 @@ class Transaction:
         return results
 
     async def _read(self, reads: Sequence[Entry]) -> dict[int, Result]:
-        """The results of entries that read, errors included."""
+        """Returns the results of entries that read, errors included."""
         results: dict[int, Result] = {}
         size = 0
         self.perform.read_anew()
@@ -226,7 +228,7 @@ class Transaction:
         return results
 
     async def _replayed(self, entries: Sequence[Entry], receipt: Receipt, once: Once) -> tuple[Result, ...]:
-        """The answer to the first transaction with this Idempotency-Key; its reads are done again."""
+        """Returns the results of the first transaction with this Idempotency-Key; its reads are repeated."""
         results = await self._read([entry for entry in entries if not entry.writes])
         for entry, line in zip(entries, receipt.entries, strict=True):
             if entry.writes:
@@ -235,14 +237,13 @@ class Transaction:
 
 
 def _readable(parsed: Sequence[Entry | FhirError]) -> list[Entry]:
-    """Raises all that is wrong with any entry, together."""
+    """Returns the entries. Raises the issues of all that cannot be read, in one error."""
     wrong = [error for error in parsed if not isinstance(error, Entry)]
     entries = [entry for entry in parsed if isinstance(entry, Entry)]
     for entry in entries:
         try:
             _refuse_operation(entry)
-            if_match(entry)
-            if_none_match(entry)
+            preconditions(entry)
         except FhirError as error:
             wrong.append(error)
     _raise_together(wrong)
@@ -250,7 +251,7 @@ def _readable(parsed: Sequence[Entry | FhirError]) -> list[Entry]:
 
 
 def _refuse_operation(entry: Entry) -> None:
-    """Raises Unsupported for an operation that might write: it would stay done where the transaction fails."""
+    """Raises Unsupported for an operation that might write: it could not be undone if the transaction fails."""
     if entry.interaction == "operation" and entry.path.rpartition("/")[2] not in _READ_ONLY:
         raise Unsupported(
             "This operation cannot be part of a transaction here; call it on its own", expression=entry.at("url")
@@ -258,12 +259,12 @@ def _refuse_operation(entry: Entry) -> None:
 
 
 def _as_it_is(version: Version | None) -> Version | None:
-    """The version that another entry created, as this one finds it."""
+    """Returns the version that another entry created, as found by this one."""
     return None if version is None else replace(version, created=False)
 
 
 def _raise_together(wrong: Sequence[FhirError]) -> None:
-    """Raise the first one, with the issues of all."""
+    """Raises the first error, with the issues of all."""
     if wrong:
         wrong[0].issues = tuple([issue for error in wrong for issue in error.issues])
         raise wrong[0]

@@ -1,4 +1,4 @@
-"""What a transaction itself writes, to be searched by criteria like what is stored."""
+"""The resources that a transaction itself writes, to be searched by criteria like the stored ones."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fhirstore.search.criteria import Criteria
 
 
 class Written:
-    """The resources that these entries make, by id and by identifier. One that is patched is none of them."""
+    """The resources that these entries create or update, by id and by identifier. Patched ones are not among them."""
 
     def __init__(self, planned: Iterable[Planned]) -> None:
         self._by_id: dict[tuple[str, str], tuple[Planned, Record]] = {}
-        self._by_name: dict[tuple[str, str], list[str]] = {}  # by names in the identity index, and by hashes of values
+        self._by_name: dict[tuple[str, str], list[str]] = {}  # names in the identity index, hashes of values
         for plan in planned:
             resource = plan.entry.resource
             if plan.id is None or not plan.writes or resource is None or plan.entry.interaction == "patch":
@@ -28,7 +28,7 @@ class Written:
                 self._by_name.setdefault((plan.type, name), []).append(plan.id)
 
     def matching(self, criteria: Criteria) -> list[Planned]:
-        """Those that meet the criteria."""
+        """Returns the entries whose resources meet the criteria."""
         type_ = criteria.type or ""
         ids = {id_ for some in criteria.names_in_index for name in some for id_ in self._by_name.get((type_, name), ())}
         ids |= {id_ for some in criteria.ids for id_ in some}

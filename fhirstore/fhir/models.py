@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 AnyModel: TypeAlias = "FHIRAbstractModel"
 Model = TypeVar("Model", bound="FHIRAbstractModel")
-Resource: TypeAlias = Union[bytes, Mapping[str, object], "FHIRAbstractModel"]
+Resource: TypeAlias = Union[bytes, str, Mapping[str, object], "FHIRAbstractModel"]
 """What the library takes for a resource: its JSON, a mapping, or a model of fhir.resources."""
 
 _PACKAGES = {"4.0": "fhir.resources.R4B", "4.3": "fhir.resources.R4B", "5.0": "fhir.resources"}

@@ -51,6 +51,7 @@ _ENTRY = re.compile(
     r"_(?P<id>[A-Za-z0-9.-]+)_(?P<version>[1-9]\d*)"
 )
 _CLAIM = re.compile(r"[A-Z][A-Za-z]+/[0-9a-f]{32}\.claim")
+_TELLABLE = re.compile(r"[A-Za-z0-9 ._-]{1,100}")
 _PLAIN = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 
@@ -63,10 +64,15 @@ def tenant_id(text: str) -> str:
     """Check a tenant id: 1 to 63 of `a-z 0-9 -`, no dash at either end (a DNS label). Raises UnknownTenant."""
     if not is_tenant_id(text):
         raise UnknownTenant(
-            "Malformed tenant id: use 1 to 63 characters of a-z, 0-9 and '-', not starting or ending with '-'",
+            f"{_shown(text)} is no tenant id; use 1 to 63 characters of a-z, 0-9 and '-', without '-' at either end",
             code="value",
         )
     return text
+
+
+def _shown(text: str) -> str:
+    """The text, in quotes, if it is safe to repeat in a message."""
+    return f"'{text}'" if _TELLABLE.fullmatch(text) else "This"
 
 
 def segment(text: str) -> str:

@@ -92,6 +92,9 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     sha256: str | None = None
     back: bool = False
 
+    def __repr__(self) -> str:
+        return f"<Record of version {self.version}, {self.method}, op {self.op}>"
+
     @property
     def exists(self) -> bool:
         """Is this a version that anybody may see, if only as a tombstone? Not a stub, not what was purged."""

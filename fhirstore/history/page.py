@@ -16,9 +16,11 @@ https://hl7.org/fhir/R4/http.html#history
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from fhirstore.commit.rules import Context
+from fhirstore.errors import InvalidResource
 from fhirstore.fhir.times import Period
 from fhirstore.version import Version
 
@@ -47,7 +49,7 @@ class HistoryQuery:
         return max(0, min(self.count, MAX_COUNT))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class HistoryPage:
     """`next`: the cursor of the next page, None on the last one. `total`: of all pages, where it is known.
 
@@ -60,6 +62,16 @@ class HistoryPage:
     as_of: int
     total: int | None = None
     previous: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<HistoryPage of {len(self.versions)} versions{', more follow' if self.next else ''}>"
+
+
+def since_time(query: HistoryQuery, since: datetime) -> HistoryQuery:
+    """Returns the query with `since` at this time, rounded down to a millisecond. Raises InvalidResource."""
+    if not isinstance(since, datetime) or since.tzinfo is None:
+        raise InvalidResource("since must be a datetime with a time zone", code="value")
+    return replace(query, since=(since - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1))
 
 
 def safe_time(context: Context) -> int:

@@ -1,1 +1,1 @@
-"""What each FHIR interaction decides, before the commit protocol writes it."""
+"""The decision of each FHIR interaction, which the commit protocol writes."""

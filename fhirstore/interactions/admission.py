@@ -1,4 +1,4 @@
-"""What has to be settled of a resource before it is written: parsed, identified, validated, its references followed.
+"""Prepares a resource before it is written: parses, identifies and validates it, and follows its references.
 
 https://hl7.org/fhir/R4/http.html#create · https://hl7.org/fhir/R4/http.html#integrity
 """
@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from fhirstore.commit.single import Decide
+from fhirstore.errors import InvalidResource
 from fhirstore.fhir import json, models
 from fhirstore.fhir.json import JsonObject, Template
 from fhirstore.fhir.validation import Validator
@@ -21,7 +22,7 @@ _Result = TypeVar("_Result")
 
 
 class Admission:
-    """Lets resources of one release in. `exists`: whether a resource is there; None: references are not followed."""
+    """Admits resources of one release. `exists`: tells whether a resource exists; None: references are not followed."""
 
     def __init__(self, validator: Validator, exists: Exists | None = None) -> None:
         self._validator = validator
@@ -29,17 +30,17 @@ class Admission:
         self._exists = exists
 
     def known_type(self, type: str) -> str:
-        """Raises UnknownType when the release has no such type."""
+        """Returns the type. Raises UnknownType when the release has no such type."""
         return resources.known_type(type, self._types)
 
     async def of_type(self, resource: models.Resource, type: str | None) -> tuple[Template, str]:
-        """A resource and its type, which must be `type` if that is given. Raises MalformedContent, InvalidResource."""
+        """Returns a resource and its type, which must be `type` if given. Raises MalformedContent, InvalidResource."""
         return await self._admit(resource, lambda content: resources.type_of(content, type, self._types))
 
     async def with_id_if_any(
         self, resource: models.Resource, type: str | None
     ) -> tuple[Template, tuple[str, str | None]]:
-        """A resource, its type and its own id, if it has one. Raises as `of_type`."""
+        """Returns a resource, its type and its own id, if it has one. Raises as `of_type`."""
 
         def identify(content: JsonObject) -> tuple[str, str | None]:
             type_ = resources.type_of(content, type, self._types)
@@ -50,7 +51,7 @@ class Admission:
     async def with_id(
         self, resource: models.Resource, type: str | None, id: str | None
     ) -> tuple[Template, tuple[str, str]]:
-        """A resource, its type and its own id, which must be these if they are given. Raises as `of_type`."""
+        """Returns a resource, its type and its own id, which must be those given. Raises as `of_type`."""
 
         def identify(content: JsonObject) -> tuple[str, str]:
             type_ = resources.type_of(content, type, self._types)
@@ -72,13 +73,13 @@ class Admission:
         return await watching.following(lambda: write(decide), self._exists)
 
     def _takes_long(self, resource: models.Resource) -> bool:
-        """Whether to read and validate it does; to evaluate invariants always does."""
+        """Whether it takes long to read and validate it. To evaluate invariants always takes long."""
         return is_large(resource) or self._validator.level == "full"
 
     async def _admit(
         self, resource: models.Resource, identify: Callable[[JsonObject], _Identity]
     ) -> tuple[Template, _Identity]:
-        """What is to be written. What is large is read beside the event loop, which goes on meanwhile."""
+        """Returns the resource, and what `identify` returns. A large one is read and validated in a thread."""
 
         def admit() -> tuple[JsonObject, _Identity, Template]:
             content, compact = json.read(_as_bytes(resource))
@@ -95,25 +96,34 @@ class Admission:
         return template, identity
 
 
-async def parsed_resource(resource: bytes | Mapping[str, object]) -> JsonObject:
-    """The JSON object of what is not admitted itself: a Bundle to process, whose entries are, or Parameters.
+async def parsed_resource(resource: models.Resource) -> JsonObject:
+    """Returns the JSON object of a resource that is not stored itself: a Bundle to process, or Parameters.
 
-    Raises MalformedContent.
+    Raises MalformedContent, InvalidResource.
     """
     return await offload_if(is_large(resource), parsed, resource)
 
 
 def is_large(resource: models.Resource) -> bool:
     """Whether it takes long to read and validate it."""
-    return isinstance(resource, bytes) and len(resource) > LARGE
+    return isinstance(resource, bytes | str) and len(resource) > LARGE
 
 
 def parsed(resource: models.Resource) -> JsonObject:
-    """The JSON object of a resource, however it is given. Raises MalformedContent."""
+    """Returns the JSON object of a resource, in whatever form it is given. Raises MalformedContent, InvalidResource."""
     return json.parse(_as_bytes(resource))
 
 
 def _as_bytes(resource: models.Resource) -> bytes:
+    """Returns its JSON. Raises InvalidResource."""
+    if isinstance(resource, bytes):
+        return resource
     if models.is_model(resource):
-        resource = models.members(resource)
-    return resource if isinstance(resource, bytes) else json.dump(resource)
+        return json.dump(models.members(resource))
+    if isinstance(resource, Mapping):
+        return json.dump(resource)
+    if isinstance(resource, str):
+        return resource.encode("utf-8", "surrogatepass")  # half of a surrogate pair is refused with its place
+    raise InvalidResource(
+        "A resource is given as JSON (text or bytes), as a mapping, or as a model of fhir.resources", code="structure"
+    )

@@ -1,4 +1,4 @@
-"""Conditional create, update, patch and delete of one resource: look, and act on what is there, as if at one instant.
+"""Conditional create, update, patch and delete of one resource: finds matches and acts on them, atomically.
 
 | matches | create | update | patch | delete |
 |---|---|---|---|---|
@@ -6,19 +6,20 @@
 | one | left as it is | next version; an id in the body must be its id | next version | tombstone |
 | several | refused | refused | refused | refused |
 
-Creating: 1 LIST (nothing found), 1 PUT (claim), 1 LIST (still nothing), then as any create: 2 LIST + 7 PUT with one
-identifier that has a system, 5 round trips. Found: 1 LIST + 1 GET. Changing what matches: 1 LIST + 1 GET, then 4 PUT;
-the version that was found must still match when the next one is committed over it, or else one looks again.
+To create: 1 LIST (no match), 1 PUT (claim), 1 LIST (still no match), then as any create: 2 LIST + 7 PUT with one
+identifier that has a system, 5 round trips. With a match: 1 LIST + 1 GET. To change the match: 1 LIST + 1 GET, then
+4 PUT; the version that was found must still match when the next one is committed over it, otherwise the search is
+repeated.
 
-**Why there is never a second one.** Let A and B create on conditions that share an identifier value, both commit, A
-first. Both held the claim on this value, one after the other. Had B held it first, A could have taken it over only
-when B was committed or could not commit any more; so A was first, and when B took the claim over, A was committed. B
-looked for matches *after* it held the claim. A's index entry was there before A was committed, so B found A, and did
-not create.
+**Why no second resource is created.** Let A and B create on criteria that share an identifier value, and let both
+commit, A first. Each held the claim on this value, one after the other. If B had held it first, A could have taken it
+over only when B was committed or could not commit any more; so A held it first, and was committed when B took the claim
+over. B searched for matches *after* it held the claim. A's index entry existed before A was committed, so B found A,
+and did not create.
 
-So a condition to create on must name ids or values, which can be claimed. `system|` names none: its claim would have
-to be taken by all who create anything with an identifier of the system, one after the other (`criteria.for_creation`).
-To change or to refer to what matches no claim is needed, and any criteria will do.
+So criteria to create on must contain ids or identifier values, which can be claimed. `system|` contains none: its claim
+would serialize all creates of resources with an identifier of the system (`criteria.for_creation`). To change or to
+refer to a match, no claim is needed, and all criteria are allowed.
 
 https://hl7.org/fhir/R4/http.html#ccreate · #cond-update · #concurrency · #3.1.0.7.1 ("No matches or One Match: The
 server performs an ordinary delete on the matching resource")
@@ -45,26 +46,26 @@ from fhirstore.search.candidates import Match, find, find_or_be_sure
 from fhirstore.search.criteria import Criteria, for_creation
 
 DecideFor = Callable[[str], Decide]
-"""Given the id, what to do about a resource. What it raises is raised before anything is claimed or written."""
+"""Returns the decision for the resource with this id. It raises before anything is claimed or written."""
 
 
 class _Moved(FhirStoreError):
-    """What matched does not match any more."""
+    """The match does not match any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of it, and of which resource. `outcome.applied` False: it was left as it is."""
+    """The outcome, and the keys of the resource. `outcome.applied` False: the resource was left as it is."""
 
     keys: ResourceKeys
     outcome: Outcome
 
 
 def create_unless(keys: Keyspace, criteria: Criteria, decide_for: DecideFor, *, context: Context) -> Protocol[Done]:
-    """Create under a fresh id, unless something matches: then that one, as it is.
+    """Creates a resource under a fresh id, unless one matches, which is left as it is.
 
     Raises InvalidResource (criteria that cannot be claimed), MultipleMatches, what `decide_for` raises, Contention,
-    Unavailable: nothing was written; WriteOutcomeUnknown.
+    Unavailable (nothing was written with any of these); WriteOutcomeUnknown.
     """
     for_creation(criteria)
     for n in range(context.rules.attempts):
@@ -82,12 +83,12 @@ def create_unless(keys: Keyspace, criteria: Criteria, decide_for: DecideFor, *, 
 def update_matching(
     keys: Keyspace, criteria: Criteria, decide_for: DecideFor, *, id: str | None, context: Context
 ) -> Protocol[Done]:
-    """Make the next version of what matches; where nothing does, create, under `id` (that in the body) if there is one.
+    """Makes the next version of the match; without a match, creates, under `id` (that of the body) if it is given.
 
-    Raises InvalidResource (another id matches), IdTaken (nothing matches, but `id` is taken), and as `create_unless`.
-    What is there under `id` does not meet the criteria, and the request does not show that its client knows it. So it
-    is not updated, in R4 either, where "the server treats the interaction as an Update as Create interaction (or
-    rejects it …)"; R5 says 409.
+    Raises InvalidResource (the match has another id), IdTaken (no match, but `id` is in use), and as `create_unless`.
+    The resource that has `id` then does not meet the criteria, and the client may not know it. So it is not updated, in
+    R4 either, where "the server treats the interaction as an Update as Create interaction (or rejects it …)"; R5 says
+    409.
     """
     for_creation(criteria)
     for n in range(context.rules.attempts):
@@ -105,7 +106,7 @@ def update_matching(
 
 
 def change_matching(keys: Keyspace, criteria: Criteria, decide: Decide, *, context: Context) -> Protocol[Done | None]:
-    """Make the next version of what matches; None where nothing does. Raises as `create_unless`."""
+    """Makes the next version of the match. Returns None without one. Raises as `create_unless`."""
     for n in range(context.rules.attempts):
         match = _only((yield from find_or_be_sure(keys, criteria)))
         if match is None:
@@ -124,7 +125,7 @@ def _only(matches: Sequence[Match]) -> Match | None:
 
 
 def _change(match: Match, criteria: Criteria, decide: Decide, context: Context) -> Protocol[Done | None]:
-    """None: it does not match any more."""
+    """Makes the next version. Returns None where the resource does not match any more."""
     keys = match.keys
 
     def decide_while_matching(current: Record | None) -> Draft | None:
@@ -143,7 +144,8 @@ def _change(match: Match, criteria: Criteria, decide: Decide, context: Context) 
 def _create(
     keys: Keyspace, criteria: Criteria, decide_for: DecideFor, id: str | None, context: Context, *, insist: bool
 ) -> Protocol[Done | None]:
-    """Claim, look again, create by one attempt. None: others were there, or it failed; nothing was written."""
+    """Claims, searches again, and creates in one attempt. Returns None where another resource matches or the attempt
+    failed; nothing was written."""
     type_ = criteria.type or ""
     resource = keys.resource(type_, id or context.ids.new())
     decide = decide_for(resource.id)
@@ -169,16 +171,16 @@ def _create(
 
 
 def _vacant(resource: ResourceKeys, context: Context) -> Protocol[Base]:
-    """What to create upon: nothing, or a tombstone. Raises IdTaken."""
+    """Returns the base of a create: nothing, or a tombstone. Raises IdTaken."""
     base = yield from base_for(resource, context)
     if base.shown is not None and not base.shown.deleted:
         raise taken(base.version)
-    # A hold is over when `base_for` returns; without it, the attempt builds on exactly what the claim names.
+    # A hold is over when `base_for` returns. Without it, the attempt builds on exactly the base that the claim names.
     return base if base.record is None else replace(base, record=replace(base.record, hold=0))
 
 
 def taken(version: int) -> IdTaken:
-    """What is raised where nothing matches, and the id in the body has a resource, in this version."""
+    """Returns the error where no resource matches, and the id in the body is in use, in this version."""
     return IdTaken(
         "Nothing matches the criteria, but a resource has the id in the body already; to update that one, PUT it to"
         " [type]/[id], with If-Match",

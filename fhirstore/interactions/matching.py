@@ -1,4 +1,4 @@
-"""Runs conditional interactions on one tenant: what `identity.conditional` decides, to its end and remembered.
+"""Runs the conditional interactions of `conditional.py` on one tenant, and remembers the versions they made.
 
 https://hl7.org/fhir/R4/http.html#ccreate · https://hl7.org/fhir/R4/http.html#cond-update
 """
@@ -16,9 +16,10 @@ from fhirstore.errors import FhirStoreError, MultipleMatches, WriteOutcomeUnknow
 from fhirstore.format.record import Record
 from fhirstore.interactions import resources
 from fhirstore.interactions.conditional import DecideFor, Done, change_matching, create_unless, update_matching
-from fhirstore.interactions.conditions import IfMatch, VersionIds
+from fhirstore.interactions.preconditions import Preconditions
 from fhirstore.search.candidates import Match, find_or_be_sure
 from fhirstore.search.criteria import Criteria, parse_condition
+from fhirstore.search.parameters import Parameters, query_of
 from fhirstore.tenancy import Place
 from fhirstore.version import Version, version_of
 
@@ -28,18 +29,18 @@ _Result = TypeVar("_Result")
 
 
 class Matching:
-    """Writes to what meets a condition, or creates it. Each raises MultipleMatches, and as the write itself."""
+    """Conditional interactions. Each raises MultipleMatches, and as the write itself."""
 
     def __init__(self, engine: Engine, place: Place) -> None:
         self._engine = engine
         self._place = place
 
-    def condition(self, type: str, criteria: str) -> Criteria:
-        """Read `identifier=system|value` and the like. Raises InvalidResource, Unsupported."""
-        return parse_condition(type, criteria, release=self._engine.validator.definitions.release)
+    def condition(self, type: str, criteria: Parameters) -> Criteria:
+        """Reads criteria like `identifier=system|value`. Raises InvalidResource, Unsupported."""
+        return parse_condition(type, query_of(criteria), release=self._engine.validator.definitions.release)
 
     async def create(self, condition: Criteria, decide_for: DecideFor, *, heavy: bool = False) -> Version:
-        """What matches, as it is; where nothing does, what `decide_for` its new id makes. `heavy`: as of `drive`."""
+        """Returns the match; without one, creates what `decide_for` its new id makes. `heavy`: as of `drive`."""
         context = self._engine.context(self._place)
         protocol = create_unless(self._place.keys, condition, decide_for, context=context)
         return _shown(await self._run(condition, protocol, heavy=heavy))
@@ -47,32 +48,31 @@ class Matching:
     async def update(
         self, condition: Criteria, decide_for: DecideFor, *, id: str | None, heavy: bool = False
     ) -> Version:
-        """The next version of what matches; where nothing does, the first one under `id`, or under a new id."""
+        """Makes the next version of the match; without one, the first version under `id`, or under a new id."""
         context = self._engine.context(self._place)
         protocol = update_matching(self._place.keys, condition, decide_for, id=id, context=context)
         return _shown(await self._run(condition, protocol, heavy=heavy))
 
     async def change(self, condition: Criteria, decide: Decide, *, heavy: bool = False) -> Version | None:
-        """The next version of what matches; None where nothing does."""
+        """Makes the next version of the match. Returns None without one."""
         protocol = change_matching(self._place.keys, condition, decide, context=self._engine.context(self._place))
         done = await self._run(condition, protocol, heavy=heavy)
         return None if done is None else _shown(done)
 
-    async def delete_all(
-        self, condition: Criteria, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None
-    ) -> tuple[Version, ...]:
-        """The tombstones of all that matches; each is committed on its own, if it still matches then.
+    async def delete_all(self, condition: Criteria, preconditions: Preconditions) -> tuple[Version, ...]:
+        """Deletes all matches, each on its own, if it still matches then. Returns the tombstones.
 
-        1 LIST, then 2 GET + 4 PUT for each match. Raises MultipleMatches: more than `MOST_DELETED` match, or several do
-        and a condition on the version is given; nothing was deleted. WriteOutcomeUnknown: some were deleted.
+        1 LIST, then 2 GET + 4 PUT for each match. Raises MultipleMatches where more than `MOST_DELETED` match, or
+        several match and the preconditions are about a version (nothing was deleted); WriteOutcomeUnknown where only
+        some were deleted.
         """
         looking = find_or_be_sure(self._place.keys, condition, most=MOST_DELETED + 1, with_base=False)
         matches = await drive(looking, self._place.objects)
         if len(matches) > MOST_DELETED:
             raise MultipleMatches(f"More than {MOST_DELETED} resources match; nothing was deleted, be more selective")
-        if len(matches) > 1 and (if_match is not None or if_none_match is not None):
+        if len(matches) > 1 and preconditions.name_a_version:
             raise MultipleMatches("If-Match and the like are about one version, but several resources match")
-        delete = resources.deletion(if_match, if_none_match=if_none_match)
+        delete = resources.deletion(preconditions)
         semaphore = asyncio.Semaphore(_AT_ONCE)
 
         async def one(match: Match) -> Version | None:

@@ -1,8 +1,7 @@
-"""create, read, vread, update, delete on one resource: what each decides, as pure functions.
+"""create, read, vread, update, patch, delete on one resource: the decision of each, as pure functions.
 
-https://hl7.org/fhir/R4/http.html. What is checked here is what the request needs to be understood: the body's
-`resourceType` is a type of the release, its id is a FHIR id. Whether it obeys FHIR otherwise:
-`fhirstore.fhir.validation`.
+https://hl7.org/fhir/R4/http.html. The checks here are those without which a request has no meaning: the body's
+`resourceType` is a type of the release, its id is a FHIR id. `fhirstore.fhir.validation` checks everything else.
 """
 
 from __future__ import annotations
@@ -20,23 +19,30 @@ from fhirstore.fhir.patch.narrative import with_safe_narrative
 from fhirstore.fhir.validation import Validator
 from fhirstore.format.record import Record
 from fhirstore.index.names import is_whole
-from fhirstore.interactions.conditions import IfMatch, VersionIds, check
+from fhirstore.interactions.preconditions import NO_PRECONDITIONS, Preconditions
 from fhirstore.interactions.unchanged import says_the_same
 
 MAX_PATCHED = 32 * 1024 * 1024
-"""Bytes of a resource that a patch may make: patches could let it grow without end."""
+"""Bytes of a patched resource, at most: without a limit, patches could let it grow without end."""
 
 
 def known_type(type: str, types: Container[str]) -> str:
-    """Raises UnknownType when it is none of the `types` of the release."""
+    """Returns the type. Raises UnknownType when it is not one of `types`, those of the release."""
     if type not in types:
         raise UnknownType("No FHIR resource type has this name here; type names are case-sensitive, like 'Patient'")
     return type
 
 
+def text_of_id(id: str) -> str:
+    """Returns the id. Raises InvalidResource for what is no text, as callers without a type checker may give it."""
+    if not isinstance(id, str):
+        raise InvalidResource("An id is text, like 'abc'", code="value")
+    return id
+
+
 def well_formed_id(id: str) -> str:
-    """Raises InvalidResource when `id` is no FHIR id."""
-    if not is_id(id):
+    """Returns the id. Raises InvalidResource when it is not a FHIR id."""
+    if not is_id(text_of_id(id)):
         raise InvalidResource(
             "Malformed id: use 1 to 64 characters of A-Z, a-z, 0-9, '-' and '.', and not '.' or '..' alone",
             code="value",
@@ -45,9 +51,8 @@ def well_formed_id(id: str) -> str:
 
 
 def type_of(resource: dict[str, object], expected: str | None, types: Container[str]) -> str:
-    """The resource's type. Raises InvalidResource when it is missing, unknown or not the `expected` one.
-
-    Raises UnknownType when the expected one does not exist.
+    """Returns the resource's type. Raises InvalidResource when it is missing, unknown or not the `expected` one;
+    UnknownType when the expected type does not exist.
     """
     if expected is not None:
         known_type(expected, types)
@@ -64,7 +69,8 @@ def type_of(resource: dict[str, object], expected: str | None, types: Container[
 
 
 def id_for_update(resource: dict[str, object], type: str, expected: str | None) -> str:
-    """The resource's own id, as an update needs it. Raises InvalidResource when missing, malformed or another."""
+    """Returns the resource's own id, for an update. Raises InvalidResource when it is missing, malformed or not the
+    `expected` one."""
     if expected is not None:
         well_formed_id(expected)
     id_ = resource.get("id")
@@ -77,12 +83,12 @@ def id_for_update(resource: dict[str, object], type: str, expected: str | None) 
 
 
 def id_if_any(resource: dict[str, object], type: str) -> str | None:
-    """The resource's own id, where a conditional update finds one. Raises InvalidResource when malformed."""
+    """Returns the resource's own id, for a conditional update, None without one. Raises InvalidResource."""
     return id_for_update(resource, type, None) if "id" in resource else None
 
 
 def readable(record: Record | None) -> Record:
-    """The record if a read may show it. Raises NotFound, Gone."""
+    """Returns the record, if a read may show it. Raises NotFound, Gone."""
     if record is None:
         raise NotFound("No such resource, or no such version of it")
     if record.deleted:
@@ -91,42 +97,34 @@ def readable(record: Record | None) -> Record:
 
 
 def builder(template: json.Template, id: str) -> Callable[[int, int], bytes]:
-    """What makes the bytes of a version of it, given its version id and time (epoch ms)."""
+    """Returns the function that makes the bytes of a version, given the version id and its time (epoch ms)."""
     return lambda version, t: template.fill(id=id, version=version, last_updated=t)
 
 
 def creation(build: Callable[[int, int], bytes]) -> Decide:
-    """POST: the next version, whatever was there (nothing, for a server-assigned id)."""
+    """POST: makes the next version unconditionally; the first one, for a server-assigned id."""
     return lambda _: Draft("POST", build)
 
 
 def creation_once(build: Callable[[int, int], bytes]) -> Decide:
-    """POST with an Idempotency-Key: nothing to do where the id that stands for the key has a version already."""
+    """POST with an Idempotency-Key: makes a version only where the id derived from the key has none."""
     return lambda current: Draft("POST", build) if current is None else None
 
 
 def id_for_key(tenant: str, type: str, key: str) -> str:
-    """The id that stands for an Idempotency-Key: a FHIR id, the same for the same tenant, type and key."""
+    """Returns the id derived from an Idempotency-Key: a FHIR id, the same for the same tenant, type and key."""
     digest = hashlib.sha256("\0".join((tenant, type, key)).encode("utf-8", "surrogatepass")).digest()
     return base64.b32encode(digest[:20]).decode("ascii")
 
 
-def update(
-    build: Callable[[int, int], bytes],
-    if_match: IfMatch = None,
-    *,
-    if_none_match: VersionIds | None = None,
-    skip_unchanged: bool = False,
-) -> Decide:
-    """PUT: the next version, also of a deleted or an unknown id (update as create).
-
-    `skip_unchanged`: nothing to do where the current version says the same already.
-    """
+def update(build: Callable[[int, int], bytes], preconditions: Preconditions = NO_PRECONDITIONS) -> Decide:
+    """PUT: makes the next version, also of a deleted or an unknown id (update as create)."""
 
     def decide(current: Record | None) -> Draft | None:
-        check(current, if_match, if_none_match)
-        if skip_unchanged and current is not None and current.resource is not None:
-            # A remembered record may lack its content; nothing to do yet, then, and it is read before that counts.
+        preconditions.check(current)
+        if preconditions.skip_unchanged and current is not None and current.resource is not None:
+            # A remembered record may lack its content. The answer "nothing to do" makes the caller read it, and decide
+            # again.
             stored = current.resource
             if not is_whole(stored) or says_the_same(build, stored, version=current.version, t=current.t):
                 return None
@@ -135,24 +133,16 @@ def update(
     return decide
 
 
-def patching(
-    patch: Patch,
-    validator: Validator,
-    if_match: IfMatch = None,
-    *,
-    if_none_match: VersionIds | None = None,
-    skip_unchanged: bool = False,
-) -> Decide:
-    """PATCH: the current version, patched, if it is valid then and still the same resource.
+def patching(patch: Patch, validator: Validator, preconditions: Preconditions = NO_PRECONDITIONS) -> Decide:
+    """PATCH: makes the current version, patched, the next one, if the result is valid and has the same type and id.
 
-    A patch without operations leaves it as it is, and so does, with `skip_unchanged`, one whose result says the same.
-
-    It decides by the content, so what it is given must be just read; asked again, it patches what is current then.
+    A patch without operations makes no version; with `skip_unchanged`, neither does one that changes nothing. The
+    decision depends on the content, so the record must just have been read; each attempt patches the record of its own.
     """
 
     def decide(current: Record | None) -> Draft | None:
         stored = readable(current).resource
-        check(current, if_match, if_none_match)
+        preconditions.check(current)
         if not stored or patch.changes_nothing:  # a remembered record may lack its content
             return None
         before = json.parse(stored, max_values=None)
@@ -168,7 +158,7 @@ def patching(
         build = builder(template, str(before["id"]))
         if (
             current is not None
-            and skip_unchanged
+            and preconditions.skip_unchanged
             and says_the_same(build, stored, version=current.version, t=current.t)
         ):
             return None
@@ -177,11 +167,19 @@ def patching(
     return decide
 
 
-def deletion(if_match: IfMatch = None, *, if_none_match: VersionIds | None = None) -> Decide:
-    """DELETE: a tombstone; nothing to do where there is no resource, or none any more."""
+def refuse_no_patch(patch: object) -> None:
+    """Raises InvalidResource for what is no patch, as callers without a type checker may give it."""
+    if not isinstance(patch, Patch):
+        raise InvalidResource(
+            "A patch is a JsonPatch, a MergePatch or a FhirPathPatch; see their `parse`", code="value"
+        )
+
+
+def deletion(preconditions: Preconditions = NO_PRECONDITIONS) -> Decide:
+    """DELETE: makes a tombstone, unless there is no resource, or a tombstone already."""
 
     def decide(current: Record | None) -> Draft | None:
-        check(current, if_match, if_none_match)
+        preconditions.check(current)
         return None if current is None or current.deleted else Draft("DELETE", None)
 
     return decide

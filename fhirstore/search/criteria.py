@@ -29,7 +29,7 @@ Pairs = Iterable[tuple[str, str]]
 """Names and values of parameters, unquoted, in the order given."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Criteria:
     """What a resource of `type` (None: of any, or of `types`) must be. Each field: all of them, any of each.
 
@@ -45,6 +45,10 @@ class Criteria:
     used: tuple[tuple[str, str], ...] = ()
     ignored: tuple[tuple[str, str], ...] = ()
     release: str = "4.0"
+
+    def __repr__(self) -> str:
+        names = ", ".join(dict.fromkeys(_shown(name) for name, _ in self.used))
+        return f"<Criteria of {self.type or 'all types'}: {names or 'none'}>"
 
     def match(self, type: str, id: str, record: Record | None) -> bool:
         """Does this version, as readers see it, meet them all? A deleted resource meets none."""

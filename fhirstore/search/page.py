@@ -38,7 +38,7 @@ _COUNTED = 4  # pages that are looked through for a total
 _LOOKED = _COUNTED * MAX_COUNT  # resources that the index leads to, and one page looks at
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SearchPage:
     """`matches`: at most as many as asked for, sometimes fewer. `next`: the cursor of the next page, None on the last.
 
@@ -51,6 +51,9 @@ class SearchPage:
     total: int | None
     criteria: Criteria
     previous: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<SearchPage of {len(self.matches)} matches{', more follow' if self.next else ''}>"
 
 
 _Id = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9.-]{0,64}\Z")]

@@ -12,7 +12,7 @@ https://hl7.org/fhir/R4/search.html#token
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fhirstore.index.names import Identifier, system_hash, system_name, value_hash
 
@@ -21,7 +21,7 @@ from fhirstore.index.names import Identifier, system_hash, system_name, value_ha
 class Token:
     """`value` None: any, of that system. `system` None: none at all, unless `any_system`."""
 
-    value: str | None
+    value: str | None = field(repr=False)
     system: str | None = None
     any_system: bool = False
 

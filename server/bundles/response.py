@@ -92,7 +92,7 @@ def _entry(call: Call, one: EntryResult, wish: str | None, base_url: str) -> Ite
         if entry.writes and not version.deleted:
             response["location"] = f"{version.type}/{version.id}/_history/{version.version_id}"
         response["etag"] = etag(version.version_id)
-        response["lastModified"] = instant(version.last_updated)
+        response["lastModified"] = instant(version.last_updated_ms)
     shown = wish == "representation" if entry.writes else entry.method != "HEAD" and not one.not_modified
     if shown and version is not None and not version.deleted:
         url = _encode(f"{base_url}/{version.type}/{version.id}")

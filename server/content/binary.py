@@ -127,7 +127,7 @@ def native_response(call: Call, version: Version) -> Response | None:
         return None  # what is no base64 cannot be given but as it is
     headers = {
         "ETag": etag(version.version_id),
-        "Last-Modified": last_modified(version.last_updated),
+        "Last-Modified": last_modified(version.last_updated_ms),
         "Content-Type": content_type,
         "Content-Length": str(len(data) // 4 * 3 - bytes(data[-2:]).count(b"=")),
         "X-Content-Type-Options": "nosniff",  # it is what it says, not what a browser takes it for

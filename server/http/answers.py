@@ -40,7 +40,7 @@ class VersionResponse(Response):
         self.background = None
         self.raw_headers = [
             (b"etag", b'W/"%d"' % version.version_id),
-            (b"last-modified", last_modified(version.last_updated).encode("ascii")),
+            (b"last-modified", last_modified(version.last_updated_ms).encode("ascii")),
             (b"content-type", representation.content_type),
             (b"content-length", b"%d" % len(self.body)),
         ]
@@ -60,7 +60,7 @@ async def shown(call: Call, version: Version) -> Response:
         share_of(call.scope).take(len(version.content))
     refuse_unexpected(call, version)
     if is_unchanged(call, version):
-        return not_modified(etag(version.version_id), version.last_updated)
+        return not_modified(etag(version.version_id), version.last_updated_ms)
     if version.type == "Binary":
         native = await offload_if(len(version.content) > LARGE, native_response, call, version)
         if native is not None:
@@ -98,7 +98,7 @@ def _brief(call: Call, version: Version, status: int, where: str, *, told: bool)
     """Where the version is, and no more; `told`: that it was stored, too."""
     headers = {
         "ETag": etag(version.version_id),
-        "Last-Modified": last_modified(version.last_updated),
+        "Last-Modified": last_modified(version.last_updated_ms),
         "Location": where,
     }
     if not told:

@@ -1,15 +1,12 @@
-"""HTTP dates, both ways, in whole seconds (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7)."""
+"""Writes HTTP dates, in whole seconds (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7)."""
 
 from __future__ import annotations
 
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from time import gmtime, time
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_MOST = 64  # characters
 
 
 def http_date(ms: int) -> str:
@@ -34,14 +31,3 @@ def now_date() -> str:
 def _date(seconds: int) -> str:
     year, month, day, hour, minute, second, weekday, _, _ = gmtime(seconds)
     return f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{second:02} GMT"
-
-
-def second_of(text: str) -> int | None:
-    """An HTTP date, in any of its three forms, as epoch seconds; None if it is none."""
-    if len(text) > _MOST or not text.isascii():
-        return None
-    try:
-        when = parsedate_to_datetime(text)
-        return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())  # asctime's form names no zone
-    except (ValueError, OverflowError):
-        return None

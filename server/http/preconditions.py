@@ -1,26 +1,18 @@
-"""The conditional headers of a request.
+"""The conditional headers of a request; their grammar is `VersionIds.parse` and `UnmodifiedSince.parse`.
 
-https://hl7.org/fhir/R4/http.html#concurrency, https://hl7.org/fhir/R4/http.html#cread. ETags are version ids,
-`W/"3"`. FHIR compares them by version id also where HTTP asks for a strong comparison, so `W/"3"` and `"3"` mean the
-same. What is not an entity tag at all is refused with 400, but for If-None-Match on reads: a condition that is silently
-ignored loses updates. Dates count only where there are no tags, and what is no date counts for nothing, as HTTP says.
+https://hl7.org/fhir/R4/http.html#concurrency, https://hl7.org/fhir/R4/http.html#cread. A header that is no list of
+entity tags is refused with 400, since a condition that is silently ignored loses updates; If-None-Match on reads is the
+exception. Dates count only without entity tags, and a malformed date is ignored, as HTTP says.
 
 https://www.rfc-editor.org/rfc/rfc9110#section-13
 """
 
 from __future__ import annotations
 
-import re
-
-from fhirstore import UnmodifiedSince, Version, VersionIds
+from fhirstore import UnmodifiedSince, Version, VersionIds, entity_tags
 from fhirstore.errors import VersionConflict
 from server.http.call import Call
-from server.http.fields import listed
-from server.http.http_dates import second_of
 from server.http.refusal import Refused
-
-_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
-_VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
 def if_match(call: Call) -> VersionIds | UnmodifiedSince | None:
@@ -30,8 +22,7 @@ def if_match(call: Call) -> VersionIds | UnmodifiedSince | None:
     """
     expected = _versions(call, b"if-match", "If-Match")
     if expected is None and b"if-unmodified-since" in call.headers:
-        second = second_of(call.headers[b"if-unmodified-since"].decode("latin-1"))
-        return None if second is None else UnmodifiedSince(second)
+        return _time(call.headers[b"if-unmodified-since"])
     return expected
 
 
@@ -44,7 +35,7 @@ def refuse_unexpected(call: Call, version: Version) -> None:
     """Before a version is shown: raises VersionConflict where it is not what If-Match expects, Refused (400)."""
     expected = if_match(call)
     if isinstance(expected, UnmodifiedSince):
-        met = version.last_updated in expected
+        met = version.last_updated_ms in expected
     else:
         met = expected is None or version.version_id in expected
     if not met:
@@ -55,28 +46,32 @@ def refuse_unexpected(call: Call, version: Version) -> None:
 
 
 def is_unchanged(call: Call, version: Version) -> bool:
-    """Does the client have this version already? If-None-Match decides; without it, If-Modified-Since.
+    """Whether the client has this version already: by If-None-Match; without it, by If-Modified-Since.
 
-    What is no entity tag matches nothing here: then the client gets what it would get anyway (fhirpy sends bare ids).
-
-    Last-Modified tells whole seconds, so who asks by time alone may be told 304 though the resource changed within
-    that same second; the ETag is exact.
+    A malformed If-None-Match is ignored, and the client gets the resource (fhirpy sends bare ids). Last-Modified has
+    whole seconds, so by time alone the answer may be 304 though the resource changed within that same second.
     """
     headers = call.headers
     if b"if-none-match" in headers:
-        return version.version_id in (_named(headers[b"if-none-match"].decode("latin-1")) or VersionIds())
+        try:
+            return version.version_id in VersionIds.parse(headers[b"if-none-match"].decode("latin-1"))
+        except ValueError:
+            return False
     if b"if-modified-since" in headers:
-        since = second_of(headers[b"if-modified-since"].decode("latin-1"))
-        return since is not None and version.last_updated // 1000 <= since
+        since = _time(headers[b"if-modified-since"])
+        return since is not None and version.last_updated_ms in since
     return False
 
 
 def has_tag(call: Call, tag: str) -> bool:
-    """Does `If-None-Match` name this tag, or any? For what has no version, compared weakly."""
+    """Whether `If-None-Match` names this opaque tag, or any. For resources without versions; compared weakly."""
     header = call.header(b"if-none-match")
     if header is None:
         return False
-    return header.strip() == "*" or tag.removeprefix("W/") in [item.removeprefix("W/") for item in listed(header)]
+    try:
+        return header.strip() == "*" or tag in entity_tags(header)
+    except ValueError:
+        return False
 
 
 def idempotency_key(call: Call) -> str | None:
@@ -89,21 +84,15 @@ def idempotency_key(call: Call) -> str | None:
 
 def _versions(call: Call, header: bytes, name: str) -> VersionIds | None:
     text = call.header(header)
-    if text is None:
-        return None
-    named = _named(text)
-    if named is None:
-        raise Refused(400, f'{name} must be *, or ETags like W/"3", separated by commas', code="value")
-    return named
+    try:
+        return None if text is None else VersionIds.parse(text)
+    except ValueError:
+        raise Refused(400, f'{name} must be *, or ETags like W/"3", separated by commas', code="value") from None
 
 
-def _named(text: str) -> VersionIds | None:
-    """The versions that a list of entity tags names; None where it is no such list."""
-    if text.strip() == "*":
-        return VersionIds(any=True)
-    tags = [_TAG.fullmatch(item) for item in listed(text)]
-    values = [tag[1] for tag in tags if tag is not None]
-    if not tags or len(values) < len(tags):
+def _time(header: bytes) -> UnmodifiedSince | None:
+    """The time of a header; None where it is no HTTP date."""
+    try:
+        return UnmodifiedSince.parse(header.decode("latin-1"))
+    except ValueError:
         return None
-    # A tag that is none of ours names no version, which is not the same as no condition.
-    return VersionIds(frozenset(int(value) for value in values if _VERSION.fullmatch(value)))

@@ -26,7 +26,8 @@ async def capabilities(call: Call) -> Response:
         raise InvalidResource(f"mode must be one of {', '.join(MODES)}", code="value")
     statement = Capabilities(call.table, call.settings, call.release).statement(call.base_url, mode=mode)
     content = msgspec.json.encode(statement)
-    tag = f'W/"{hashlib.sha256(content).hexdigest()[:16]}"'
-    if has_tag(call, tag):
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    tag = f'W/"{digest}"'
+    if has_tag(call, digest):
         return not_modified(tag)
     return resource_answer(call, call.representation.entry(content), headers={"ETag": tag})

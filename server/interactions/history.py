@@ -77,7 +77,7 @@ def _entries(call: Call, versions: tuple[Version, ...]) -> Iterator[bytes]:
         response = {
             "status": _status(version),
             "etag": etag(version.version_id),
-            "lastModified": instant(version.last_updated),
+            "lastModified": instant(version.last_updated_ms),
         }
         yield separator + head[:-1]
         if not version.deleted:

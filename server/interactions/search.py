@@ -75,9 +75,9 @@ async def _search(call: Call, type_: str | None, pairs: Pairs) -> Response:
         refuse_unheard(call, type_, asked)
     criteria = call.tenant.criteria(type_, asked, lenient=lenient)
     if call.representation.summary == "count" or controls.count == 0:
-        page = SearchPage((), None, await call.tenant.count(criteria), criteria)
+        page = SearchPage((), None, await call.tenant.search_total(criteria), criteria)
     else:
-        page = await call.tenant.search(criteria, count=controls.count, cursor=controls.cursor)
+        page = await call.tenant.search_page(criteria, count=controls.count, cursor=controls.cursor)
     url = call.base_url if type_ is None else f"{call.base_url}/{type_}"
     used = (*criteria.used, *controls.pairs)
     links = {"self": page_url(url, used, controls.cursor)}

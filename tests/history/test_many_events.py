@@ -125,7 +125,7 @@ async def _page_through(seeded: Seeded, query: HistoryQuery, remembered: Remembe
     while pages < PAGES and len(seen) + query.count < READABLE:
         page, cost = await seeded.page(query, remembered, cursor)
         _within(page, cost)
-        seen += [version.last_updated for version in page.versions]
+        seen += [version.last_updated_ms for version in page.versions]
         pages += 1
         cursor = page.next
         if cursor is None:

@@ -95,7 +95,7 @@ async def test_pages_skip_and_repeat_nothing(
     while pages[-1].next is not None:
         pages.append(await world.read.page(*scope, query=query, cursor=pages[-1].next))
     seen = [name for page in pages for name in names(page.versions)]
-    times = [version.last_updated for page in pages for version in page.versions]
+    times = [version.last_updated_ms for page in pages for version in page.versions]
     assert len(seen) == len(set(seen)), "a version came twice"
     assert {name for name in before if scope[1] in (None, name[1])} <= set(seen), "a version was skipped"
     assert times == sorted(times, reverse=not oldest_first)

@@ -34,7 +34,7 @@ def patient(value: str = "1", **more: object) -> dict[str, object]:
 
 async def total(clinic: TenantStore) -> int:
     """How many Patients there are."""
-    return (await clinic.search(clinic.criteria("Patient", ()))).total or 0
+    return (await clinic.search_page(clinic.criteria("Patient", ()))).total or 0
 
 
 async def test_a_create_that_meets_a_match_leaves_it_as_it_is(clinic: TenantStore) -> None:
@@ -188,5 +188,5 @@ async def test_dead_entries_are_taken_away_by_lookups(clinic: TenantStore, store
     await clinic.conditional_delete("Patient", "identifier=s|1,s|2")
     left = [item.key for item in (await store.list("clinic/identity/")).objects]
     assert [key.split("/")[3] for key in left] == ["system"]
-    assert (await clinic.search(clinic.criteria("Patient", [("identifier", "s|")]))).matches == ()
+    assert (await clinic.search_page(clinic.criteria("Patient", [("identifier", "s|")]))).matches == ()
     assert (await store.list("clinic/identity/")).objects == ()

@@ -31,7 +31,7 @@ def bundle(*values: str, ids: bool = False) -> dict[str, object]:
 
 async def carriers(clinic: TenantStore, value: str) -> list[str]:
     """Who carries it."""
-    page = await clinic.search(clinic.criteria("Patient", [("identifier", f"s|{value}")]))
+    page = await clinic.search_page(clinic.criteria("Patient", [("identifier", f"s|{value}")]))
     return [version.id for version in page.matches]
 
 

@@ -41,7 +41,7 @@ async def ids(clinic: TenantStore, *parameters: tuple[str, str], count: int | No
     found: list[str] = []
     cursor: str | None = None
     while True:
-        page = await clinic.search(clinic.criteria("Patient", parameters), count=count, cursor=cursor)
+        page = await clinic.search_page(clinic.criteria("Patient", parameters), count=count, cursor=cursor)
         found += [version.id for version in page.matches]
         if page.next is None:
             return found
@@ -104,11 +104,11 @@ async def test_a_system_costs_what_a_page_holds(store: MeteredStore, clinic: Ten
     await clinic.update(patient("q07", "s|7", "t|7", "t|8"))
     by_system = clinic.criteria("Patient", [("identifier", "s|")])
     with store.measure() as first_page:
-        first = await clinic.search(by_system, count=10)
+        first = await clinic.search_page(by_system, count=10)
     with store.measure() as second_page:
-        second = await clinic.search(by_system, count=20, cursor=first.next)
+        second = await clinic.search_page(by_system, count=20, cursor=first.next)
     with store.measure() as third_page:
-        third = await clinic.search(by_system, count=20, cursor=second.next)
+        third = await clinic.search_page(by_system, count=20, cursor=second.next)
     assert [version.id for version in first.matches + second.matches] == [f"p{number:02}" for number in range(30)]
     assert [version.id for version in third.matches] == ["q07"]
     assert third.next is None
@@ -126,12 +126,12 @@ async def test_a_page_looks_at_so_many_and_no_more(store: MeteredStore, clinic: 
         await asyncio.gather(*(clinic.create(patient("x", "s|1")) for _ in range(100)))
     rare = clinic.criteria("Patient", [("identifier", "s|1"), ("_lastUpdated", "lt2000")])
     with store.measure() as first_page:
-        first = await clinic.search(rare)
-    second = await clinic.search(rare, cursor=first.next)
+        first = await clinic.search_page(rare)
+    second = await clinic.search_page(rare, cursor=first.next)
     assert (first.matches, second.matches, second.next) == ((), (), None)
     assert first.next is not None
     assert first_page.requests["GET"] in range(1_000, 1_064)
-    assert await clinic.count(clinic.criteria("Patient", [("identifier", "s|")])) is None
+    assert await clinic.search_total(clinic.criteria("Patient", [("identifier", "s|")])) is None
 
 
 async def test_ids_that_begin_alike_are_met_once(clinic: TenantStore) -> None:
@@ -172,7 +172,7 @@ async def test_the_release_says_where_identifiers_are() -> None:
             clinic = store.tenant("default")
             await clinic.update(qualified)
             for token in ("s|q", "q", "s|"):
-                page = await clinic.search(clinic.criteria("Practitioner", [("identifier", token)]))
+                page = await clinic.search_page(clinic.criteria("Practitioner", [("identifier", token)]))
                 assert [version.id for version in page.matches] == found
             if found:
                 assert not (await clinic.create(qualified, if_none_exist="identifier=s|q")).created
@@ -203,7 +203,7 @@ async def test_writes_between_pages_neither_repeat_nor_lose_a_resource(clinic: T
     found: dict[str, int] = {}
     cursor: str | None = None
     while True:
-        page: SearchPage = await clinic.search(clinic.criteria("Patient", ()), count=7, cursor=cursor)
+        page: SearchPage = await clinic.search_page(clinic.criteria("Patient", ()), count=7, cursor=cursor)
         for version in page.matches:
             assert version.id not in found
             found[version.id] = version.version_id
@@ -237,21 +237,21 @@ async def test_the_total_is_told_where_it_is_known(clinic: TenantStore) -> None:
     for number in range(5):
         await clinic.update(patient(f"p{number}", "s|1"))
     by_index, recent = clinic.criteria("Patient", [("identifier", "1")]), clinic.criteria("Patient", ())
-    assert (await clinic.search(by_index)).total == 5
-    assert (await clinic.search(by_index, count=2)).total is None
-    assert (await clinic.search(by_index, count=0)).total == 5
-    assert (await clinic.search(by_index, count=0)).matches == ()
-    assert (await clinic.search(recent)).total == 5
-    assert (await clinic.search(recent, count=2)).total is None
+    assert (await clinic.search_page(by_index)).total == 5
+    assert (await clinic.search_page(by_index, count=2)).total is None
+    assert (await clinic.search_page(by_index, count=0)).total == 5
+    assert (await clinic.search_page(by_index, count=0)).matches == ()
+    assert (await clinic.search_page(recent)).total == 5
+    assert (await clinic.search_page(recent, count=2)).total is None
 
 
 async def test_all_types_at_once(clinic: TenantStore) -> None:
     """Without a type everything is found, newest first; `_type` chooses."""
     await clinic.update(patient("a"))
     await clinic.update({"resourceType": "Basic", "id": "b", "code": {"text": "c"}})
-    page = await clinic.search(clinic.criteria(None, ()))
+    page = await clinic.search_page(clinic.criteria(None, ()))
     assert sorted(version.type for version in page.matches) == ["Basic", "Patient"]
-    page = await clinic.search(clinic.criteria(None, [("_type", "Patient,Group")]))
+    page = await clinic.search_page(clinic.criteria(None, [("_type", "Patient,Group")]))
     assert [version.id for version in page.matches] == ["a"]
     with pytest.raises(Unsupported):
         clinic.criteria(None, [("identifier", "1")])
@@ -263,4 +263,4 @@ async def test_bad_questions_are_refused(clinic: TenantStore) -> None:
         clinic.criteria("patient", ())
     for cursor in ("x", "W10", "WyJvIiwxLCJ4Il0", "é"):
         with pytest.raises(InvalidResource):
-            await clinic.search(clinic.criteria("Patient", ()), cursor=cursor)
+            await clinic.search_page(clinic.criteria("Patient", ()), cursor=cursor)

@@ -12,6 +12,7 @@ https://www.rfc-editor.org/rfc/rfc8259 · https://hl7.org/fhir/R4/json.html ("Pr
 · https://hl7.org/fhir/R4/datatypes.html#decimal ("the precision of the decimal value has significance")
 """
 
+from fhirstore.fhir.json.decimals import with_decimals
 from fhirstore.fhir.json.dumping import dump
 from fhirstore.fhir.json.reading import BYTE_ORDER_MARK, MAX_DEPTH, MAX_VALUES, parse, parse_array, read
 from fhirstore.fhir.json.values import JsonObject, NumberLiteral, dismantle, is_element_name
@@ -33,5 +34,6 @@ __all__ = [
     "parse",
     "parse_array",
     "read",
+    "with_decimals",
     "with_identity",
 ]

@@ -12,6 +12,7 @@ from fhirstore.fhir.json.reading import MAX_DEPTH
 from fhirstore.fhir.json.values import LONG_INTEGER, JsonObject, NumberLiteral, type_name
 from fhirstore.fhir.json.writing import encode
 
+_MOST_DECIMALS = 18  # https://hl7.org/fhir/R4/datatypes.html#decimal: "no more than 18 digits"
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?", re.ASCII)
 
 
@@ -42,7 +43,7 @@ def _plain(value: object, path: str, levels: int) -> object:
             raise InvalidResource("NaN and infinity are not JSON", expression=(path,), code="value")
         return float(value)
     if isinstance(value, Decimal):
-        return _literal(str(value), path)
+        return _literal(_digits(value), path)
     if isinstance(value, NumberLiteral):
         return _literal(bytes(value).decode("latin-1"), path)
     if not levels:
@@ -62,6 +63,12 @@ def _text(value: object, path: str) -> str:
     except UnicodeEncodeError:
         raise InvalidResource("Half of a surrogate pair is not text", expression=(path,), code="value") from None
     return str.__str__(value)  # a str subclass is written as the text it is
+
+
+def _digits(value: Decimal) -> str:
+    """Its text, without an exponent where that says no less: `0.0000001` is not written as 1E-7."""
+    exponent = value.as_tuple().exponent
+    return format(value, "f") if isinstance(exponent, int) and -_MOST_DECIMALS <= exponent <= 0 else str(value)
 
 
 def _literal(text: str, path: str) -> NumberLiteral:

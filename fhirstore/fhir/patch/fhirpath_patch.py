@@ -11,7 +11,7 @@ https://hl7.org/fhir/R4/fhirpatch.html
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fhirstore.errors import ContentTooLarge, FhirError, InvalidExpression, MalformedContent, PatchFailed
 from fhirstore.fhir import json
@@ -51,7 +51,7 @@ class Operation:
 class FhirPathPatch:
     """Operations, done in order, all or none."""
 
-    operations: tuple[Operation, ...]
+    operations: tuple[Operation, ...] = field(repr=False)
 
     @classmethod
     def parse(cls, document: bytes | Mapping[str, object]) -> FhirPathPatch:

@@ -6,7 +6,7 @@ https://www.rfc-editor.org/rfc/rfc6902 · https://hl7.org/fhir/R4/http.html#patc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from fhirstore.errors import ContentTooLarge, MalformedContent, PatchFailed
@@ -38,7 +38,7 @@ class Operation:
 class JsonPatch:
     """Operations, done in order, all or none."""
 
-    operations: tuple[Operation, ...]
+    operations: tuple[Operation, ...] = field(repr=False)
     media_type: ClassVar[str] = "application/json-patch+json"
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from fhirstore.fhir import json
@@ -16,7 +16,7 @@ from fhirstore.fhir.patch.copying import clone
 class MergePatch:
     """Members to set, null to remove; arrays are replaced whole."""
 
-    document: JsonObject
+    document: JsonObject = field(repr=False)
     media_type: ClassVar[str] = "application/merge-patch+json"
 
     @classmethod

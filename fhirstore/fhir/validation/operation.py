@@ -9,7 +9,7 @@ https://hl7.org/fhir/R4/resource-operation-validate.html
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from fhirstore.errors import InvalidResource, Issue, NotFound
@@ -37,7 +37,7 @@ class ValidateRequest:
 
     type: str
     id: str = ""
-    resource: JsonObject | None = None
+    resource: JsonObject | None = field(default=None, repr=False)
     mode: str = ""
     profiles: tuple[str, ...] = ()
 

@@ -81,7 +81,7 @@ async def test_writes_after_a_clock_was_set_back_are_seen_by_since(kind: str, tm
     clock.at = NOW
     c = await tenant.create(b'{"resourceType":"Basic","code":{"text":"c"}}')
     assert c.last_updated >= a.last_updated
-    page = await tenant.history_page(query=HistoryQuery(since=a.last_updated))
+    page = await tenant.history_page(query=HistoryQuery(since=a.last_updated_ms))
     assert {entry.id for entry in page.versions} >= {c.id}
     await objects.aclose()
 

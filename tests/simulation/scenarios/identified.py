@@ -46,7 +46,7 @@ def carrying(call: Call, by: str, *values: str) -> bytes:
 
 def _putting(call: Call, by: str, *values: str) -> Decide:
     body = carrying(call, by, *values)
-    return update(lambda _version, _t: body, None)
+    return update(lambda _version, _t: body)
 
 
 def healing(value: str) -> tuple[Operation, ...]:
@@ -170,7 +170,7 @@ class Conditional:
         if self.kind == "put":
             decide = _putting(call, self.kind, self.value)
             return (yield from update_matching(KEYS, condition, lambda _: decide, id=self.id, context=context))
-        return (yield from change_matching(KEYS, condition, deletion(None), context=context))
+        return (yield from change_matching(KEYS, condition, deletion(), context=context))
 
     def judge(self, call: Call, truth: Truth) -> list[str]:
         mine = [truth.landed[key] for token in call.tokens for key in truth.landed if key[1] == token]

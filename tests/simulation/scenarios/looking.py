@@ -67,7 +67,7 @@ class Page:
         if not page.versions:
             return False
         last = page.versions[-1]
-        mine, end = _place(t, id, version), _place(last.last_updated, last.id, last.version_id)
+        mine, end = _place(t, id, version), _place(last.last_updated_ms, last.id, last.version_id)
         return mine <= end if self.oldest_first else mine >= end
 
 
@@ -119,7 +119,7 @@ def _false(version: Version, call: Call, ended: float, truth: Truth, *, purged: 
     if not there:
         return [f"shows version {number} of {version.id}, which was not there then"]
     truly = history.versions[number - 1].record
-    told = (version.last_updated, version.method, version.content)
+    told = (version.last_updated_ms, version.method, version.content)
     if told != (truly.t, truly.method, truly.resource or b""):
         return [f"shows another version {number} of {version.id} than was committed"]
     return []

@@ -18,6 +18,7 @@ from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Draft, Outcome, write
 from fhirstore.errors import Contention, Unavailable, VersionConflict, WriteOutcomeUnknown
 from fhirstore.format.record import Record
+from fhirstore.interactions.preconditions import preconditions
 from fhirstore.interactions.resources import creation_once, deletion, update
 from tests.simulation.model.process import Process
 from tests.simulation.model.task import Call
@@ -140,10 +141,10 @@ class Write:
         if self.kind == "once":
             return creation_once(content(call))
         if self.kind == "delete":
-            return deletion(expected)
+            return deletion(preconditions(expected))
         if self.kind == "patch":
             return lambda current: Draft("PATCH", _patched(call, current))
-        return update(content(call), expected)
+        return update(content(call), preconditions(expected))
 
     def judge(self, call: Call, truth: Truth) -> list[str]:
         history = truth.history(self.id)

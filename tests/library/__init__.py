@@ -1,0 +1,1 @@
+"""The library, used as its users use it: only public imports."""
