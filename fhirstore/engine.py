@@ -8,10 +8,10 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from fhirstore.clock import Ids, SystemIds
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Context, Limits
 from fhirstore.commit.messages import Protocol, Result
 from fhirstore.commit.purge import Purged, purge
 from fhirstore.commit.remembered import RememberedBases
-from fhirstore.commit.rules import Context, Rules
 from fhirstore.commit.single import Decide, Outcome, write
 from fhirstore.commit.transaction import Guard, Part, transact
 from fhirstore.commit.turns import Turns
@@ -30,12 +30,12 @@ class Engine:
     def __init__(
         self,
         *,
-        rules: Rules | None = None,
+        limits: Limits | None = None,
         ids: Ids | None = None,
         validator: Validator | None = None,
         reference_integrity: bool = False,
     ) -> None:
-        self.rules = rules or Rules()
+        self.limits = limits or Limits()
         self.ids = ids or SystemIds()
         self.validator = validator or Validator(definitions())
         self.examiner = Examiner(self.validator)
@@ -63,7 +63,7 @@ class Engine:
 
     def context(self, place: Place) -> Context:
         """What protocols on this place's objects work with."""
-        return Context(place.objects.now, self.ids, self.rules)
+        return Context(place.objects.now, self.ids, self.limits)
 
     async def commit(
         self,

@@ -14,8 +14,8 @@ from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.process import process
 from fhirstore.bundles.results import BundleResult
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Context
 from fhirstore.commit.reading import look, vread
-from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Outcome
 from fhirstore.engine import Engine
 from fhirstore.errors import Gone, IdempotencyKeyReused, InvalidResource, Issue, NotFound
@@ -130,7 +130,7 @@ class TenantStore:
     ) -> Version | models.AnyModel:
         """That version. 2 GET, 1 round trip. Raises NotFound, Gone (that version is a deletion). See `read`."""
         keys = self._keys(type, id)
-        record = await drive(vread(keys, version_id, rules=self._engine.rules), self._place.objects)
+        record = await drive(vread(keys, version_id, limits=self._engine.limits), self._place.objects)
         return self._shown(version_of(type, id, resources.readable(record)), as_model)
 
     def _shown(self, version: Version, as_model: bool | type[models.Model]) -> Version | models.AnyModel:

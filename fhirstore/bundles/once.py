@@ -55,7 +55,7 @@ class Once:
         if line is None:
             return Result(entry)
         type_, id_, version, created = line
-        protocol = vread(self.place.keys.resource(type_, id_), version, rules=self.engine.rules)
+        protocol = vread(self.place.keys.resource(type_, id_), version, limits=self.engine.limits)
         record = await drive(protocol, self.place.objects)
         if record is None:
             return Result(entry, error=NotFound("What this entry wrote was purged", expression=(entry.place,)))

@@ -11,9 +11,9 @@ GET of the slot, the owner may have committed.)
 from __future__ import annotations
 
 from fhirstore.commit.attempt import Attempt
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
 from fhirstore.commit.reading import ask
-from fhirstore.commit.rules import Context
 from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import IfMatch, StoredObject, Written
 
@@ -50,7 +50,7 @@ def _outwait_or_fence(attempt: Attempt, context: Context) -> Protocol[None]:
         if (yield from _moved(attempt)):
             return
     # A window of its own: a short one of the attempt may be over by now, and a fence says nothing that has a time.
-    expires = context.now() + context.rules.window
+    expires = context.now() + context.limits.window
     yield (Put(attempt.keys.current, _fenced(attempt, context), attempt.base.unchanged, expires),)
 
 

@@ -18,9 +18,9 @@ from fhirstore.commit.attempt import Base
 from fhirstore.commit.backoff import CONTENDED, UNANSWERED
 from fhirstore.commit.change import Change, in_groups
 from fhirstore.commit.intents import clear
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Expired, Get, Protocol, Put, Reply
 from fhirstore.commit.reading import ask, glance
-from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, Written
 
@@ -30,7 +30,7 @@ def announce(changes: Sequence[Change], context: Context) -> Protocol[bool]:
 
     Raises Unavailable, CorruptRecord: then others clear away what is there.
     """
-    for group in in_groups(changes, context.rules.at_once):
+    for group in in_groups(changes, context.limits.at_once):
         puts = [change.puts() for change in group]
         for change in group:
             change.begun = True

@@ -29,9 +29,9 @@ import msgspec
 
 from fhirstore.commit.backoff import CONTENDED
 from fhirstore.commit.intents import Stands, clear, decided
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
 from fhirstore.commit.reading import ask, glance
-from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, CorruptRecord
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
 from fhirstore.format.record import Intent, Record
@@ -87,8 +87,8 @@ def take(
     """
     key = keys.identity_claim(type, value)
     over: Condition = IF_ABSENT
-    for n in range(context.rules.attempts):
-        (reply,) = yield (Put(key, wanted.encode(), over, context.now() + context.rules.window),)
+    for n in range(context.limits.attempts):
+        (reply,) = yield (Put(key, wanted.encode(), over, context.now() + context.limits.window),)
         if isinstance(reply, Written):
             return Held(key, reply.etag, wanted)
         (found,) = yield from ask(Get(key))
@@ -111,7 +111,7 @@ def take(
 def release(held: Held, *, context: Context) -> Protocol[None]:
     """Say that nothing will be created, so that nobody waits for it. A courtesy: it may get lost."""
     free = Claim(context.ids.new(), held.claim.id, released=True)
-    yield (Put(held.key, free.encode(), IfMatch(held.etag), context.now() + context.rules.window),)
+    yield (Put(held.key, free.encode(), IfMatch(held.etag), context.now() + context.limits.window),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _see_through(rival: _Rival, wanted: Claim, context: Context) -> Protocol[boo
         else:
             nonce = context.ids.new()
             fenced = (base.record or Record(version=0, t=0, op=nonce, method="STUB")).fenced(nonce)
-            expires = context.now() + context.rules.window
+            expires = context.now() + context.limits.window
             yield (Put(resource.current, fenced.encode(), base.unchanged, expires),)
     raise Contention("The object store does not let an abandoned creation be shut out; try again later")
 

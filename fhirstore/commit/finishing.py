@@ -8,9 +8,9 @@ from fhirstore.batched import batched
 from fhirstore.commit.backoff import UNANSWERED
 from fhirstore.commit.change import Change, in_groups
 from fhirstore.commit.intents import rolled_back
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import NotApplied, Protocol, Put, Reply, Unknown
 from fhirstore.commit.reading import glance
-from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.objects.base import IfMatch, Written
 
@@ -18,7 +18,7 @@ from fhirstore.objects.base import IfMatch, Written
 def finish(changes: Sequence[Change], context: Context) -> Protocol[dict[str, str]]:
     """It is committed: the new versions become current. The ETags by key of `current.json`, where they are known."""
     etags: dict[str, str] = {}
-    for some in batched(changes, context.rules.at_once):
+    for some in batched(changes, context.limits.at_once):
         left = list(some)
         for n in range(UNANSWERED.tries):
             replies = yield tuple(_over_intent(change, change.record.encode()) for change in left)
@@ -34,7 +34,7 @@ def finish(changes: Sequence[Change], context: Context) -> Protocol[dict[str, st
 
 def roll_back(changes: Sequence[Change], context: Context) -> Protocol[None]:
     """It is not committed, and nobody can commit it any more: the old versions are all there is."""
-    for group in in_groups([change for change in changes if change.begun], context.rules.at_once):
+    for group in in_groups([change for change in changes if change.begun], context.limits.at_once):
         yield from side_by_side([_roll_back(change, context) for change in group])
 
 

@@ -5,7 +5,7 @@ the new version final (PUT current If-Match, with the bytes of the version objec
 under a nonce of its own, since ETags must never recur). Both are harmless to repeat and to lose.
 
 An undecided transaction may be alive. Between two transactions the older one wins, so nobody waits in a circle: the
-older aborts the younger at once. Everybody else waits as long as `Rules` say, or until its window is over, and then
+older aborts the younger at once. Everybody else waits as long as `Limits` say, or until its window is over, and then
 takes it for abandoned. To decide it is PUT `tx/{txid}.json` aborted If-None-Match:*; whichever record lands first
 stands. If that is wrong about the living, they lose an attempt and nothing else.
 """
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from fhirstore.commit.attempt import Base
 from fhirstore.commit.backoff import CONTENDED
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
 from fhirstore.commit.reading import ask, glance
-from fhirstore.commit.rules import Context
 from fhirstore.errors import CorruptRecord, Unavailable
 from fhirstore.format.decision import ABORTED, Decision, decode_decision
 from fhirstore.format.keyspace import ResourceKeys
@@ -98,8 +98,8 @@ def decided(intent: Intent, stands: Stands, context: Context, age: str | None) -
 
     `age`: that of the transaction that asks. Raises Unavailable, CorruptRecord.
     """
-    key, rules = stands.record, context.rules
-    patience = (rules.patience + rules.patience_per_part * intent.parts) / 1000
+    key, limits = stands.record, context.limits
+    patience = (limits.patience + limits.patience_per_part * intent.parts) / 1000
     older = age is not None and age < intent.age
     waited, tries = 0.0, 0
     while tries < _ABORTS:
@@ -109,13 +109,13 @@ def decided(intent: Intent, stands: Stands, context: Context, age: str | None) -
         (again,) = yield from ask(Get(stands.key))
         if isinstance(again, Absent) or again.etag != stands.etag:
             return None
-        over = intent.t + rules.transaction_window + rules.apply < again.date
+        over = intent.t + limits.transaction_window + limits.apply < again.date
         if older or over or waited >= patience:
             tries += 1
             aborted = Decision(ABORTED, intent.t, intent.age, by=age if older else None)
             # By the store's date, as one's own clock may be wrong; and by that at which there was no record, so that
-            # this one cannot land when another has come and gone (see `Rules.keep_transactions`).
-            (reply,) = yield (Put(key, aborted.encode(), IF_ABSENT, found.date + rules.window),)
+            # this one cannot land when another has come and gone (see `Limits.keep_transactions`).
+            (reply,) = yield (Put(key, aborted.encode(), IF_ABSENT, found.date + limits.window),)
             if not isinstance(reply, Written):
                 yield CONTENDED.pause(tries - 1)
         else:

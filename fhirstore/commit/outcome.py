@@ -12,9 +12,9 @@ import msgspec
 
 from fhirstore.commit.attempt import Attempt
 from fhirstore.commit.backoff import SENDS, UNSETTLED, settling
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import NOT_APPLIED, NOT_SENT, Absent, Get, NotSent, Protocol, Put, Reply
 from fhirstore.commit.reading import ask, reached
-from fhirstore.commit.rules import Context
 from fhirstore.errors import StoreFull, Unavailable, WriteOutcomeUnknown
 from fhirstore.format.record import decode
 from fhirstore.objects.base import Written
@@ -69,7 +69,7 @@ def send(commit_put: Put, *, again: bool) -> Protocol[Reply]:
 def _verdict(attempt: Attempt, context: Context) -> Protocol[bool | None]:
     """True: committed; False: cannot be any more; None: may still be."""
     (reply,) = yield from ask(Get(attempt.keys.current))
-    window_over = reply.date > attempt.expires + context.rules.apply
+    window_over = reply.date > attempt.expires + context.limits.apply
     if isinstance(reply, Absent):
         return False if window_over else None
     if reply.etag == attempt.base.etag:
@@ -79,7 +79,7 @@ def _verdict(attempt: Attempt, context: Context) -> Protocol[bool | None]:
         return current.floor >= attempt.record.floor  # a purge has no slot; somebody else's does as well
     if current.version < attempt.record.version:
         return False
-    op = yield from reached(attempt.keys, current, attempt.record.version, since=reply.date, rules=context.rules)
+    op = yield from reached(attempt.keys, current, attempt.record.version, since=reply.date, limits=context.limits)
     if op is None:
         raise WriteOutcomeUnknown(_PURGED)
     return op == attempt.record.op

@@ -30,11 +30,11 @@ from fhirstore.batched import batched
 from fhirstore.commit.attempt import Attempt, Base
 from fhirstore.commit.backoff import CONTENDED
 from fhirstore.commit.intents import firm
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, List, Pause, Protocol
 from fhirstore.commit.outcome import commit
 from fhirstore.commit.reading import ask, look
 from fhirstore.commit.repeating import listed, removed, stored
-from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, CorruptRecord
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
 from fhirstore.format.record import Record, decode
@@ -63,7 +63,7 @@ def purge(keys: ResourceKeys, *, by: str, context: Context) -> Protocol[Purged]:
     Raises Contention: nothing was purged; Unavailable: it was not, or remnants are left, so purge again;
     WriteOutcomeUnknown.
     """
-    for n in range(context.rules.attempts):
+    for n in range(context.limits.attempts):
         base, date = yield from firm(keys, context)
         if base.record is None:
             return Purged(0, 0)
@@ -117,7 +117,7 @@ def _attempt(keys: ResourceKeys, base: Base, record: Record, context: Context) -
         floor=record.version,
         hold=record.hold,  # a sweeper's hold stays in force
     )
-    return Attempt(keys, base, stub, stub.encode(), expires=now + context.rules.window)
+    return Attempt(keys, base, stub, stub.encode(), expires=now + context.limits.window)
 
 
 def _audit(attempt: Attempt, record: Record, by: str) -> Protocol[None]:
@@ -136,8 +136,8 @@ def _audit(attempt: Attempt, record: Record, by: str) -> Protocol[None]:
 
 def _let_settle(keys: ResourceKeys, records: Sequence[Record], date: int, context: Context) -> Protocol[None]:
     """Wait until every request of those who wrote these is over: a late duplicate would bring an object back."""
-    latest = max((record.t + context.rules.settled_for(record) for record in records), default=0)
-    until = min(latest, date + _LONGEST_WAIT * context.rules.settled)
+    latest = max((record.t + context.limits.settled_for(record) for record in records), default=0)
+    until = min(latest, date + _LONGEST_WAIT * context.limits.settled)
     while date <= until:
         yield Pause(min(max((until - date + 1) / 1000, _GLANCE), 1.0))
         _, date = yield from look(keys)

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 from fhirstore.commit.attempt import NOTHING, Base
 from fhirstore.commit.backoff import UNANSWERED
+from fhirstore.commit.limits import Limits
 from fhirstore.commit.messages import Absent, Get, Protocol
-from fhirstore.commit.rules import Rules
 from fhirstore.errors import CorruptRecord, Unavailable
 from fhirstore.format.decision import decode_decision
 from fhirstore.format.keyspace import ResourceKeys
@@ -93,7 +93,7 @@ def read(keys: ResourceKeys) -> Protocol[Record | None]:
     return base.shown
 
 
-def vread(keys: ResourceKeys, version: int, *, rules: Rules) -> Protocol[Record | None]:
+def vread(keys: ResourceKeys, version: int, *, limits: Limits) -> Protocol[Record | None]:
     """The record of `version`, if that version was committed. Raises Unavailable, CorruptRecord."""
     slot_key = keys.version(version)
     current: Record | None = None
@@ -111,15 +111,15 @@ def vread(keys: ResourceKeys, version: int, *, rules: Rules) -> Protocol[Record 
         return slot if slot is not None and slot.op == current.op else None
     if slot is not None and current.version == version + 1 and current.prior == slot.op:
         return slot
-    if slot is None or rules.may_follow(current, slot_reply.date):
+    if slot is None or limits.may_follow(current, slot_reply.date):
         (slot_reply,) = yield from ask(Get(slot_key))
         slot = _record(slot_reply, slot_key)
-    if slot is None or (yield from stands(keys, slot, since=current_reply.date, rules=rules)):
+    if slot is None or (yield from stands(keys, slot, since=current_reply.date, limits=limits)):
         return slot
     return None
 
 
-def reached(keys: ResourceKeys, current: Record, version: int, *, since: int, rules: Rules) -> Protocol[str | None]:
+def reached(keys: ResourceKeys, current: Record, version: int, *, since: int, limits: Limits) -> Protocol[str | None]:
     """The op token of a version that `current`, read at `since` (epoch ms), has reached; None: it was purged.
 
     Raises Unavailable, CorruptRecord.
@@ -135,15 +135,15 @@ def reached(keys: ResourceKeys, current: Record, version: int, *, since: int, ru
     if isinstance(reply, Absent):
         return None
     slot = decode(reply.body, key)
-    return slot.op if (yield from stands(keys, slot, since=since, rules=rules)) else None
+    return slot.op if (yield from stands(keys, slot, since=since, limits=limits)) else None
 
 
-def stands(keys: ResourceKeys, slot: Record, *, since: int, rules: Rules) -> Protocol[bool]:
+def stands(keys: ResourceKeys, slot: Record, *, since: int, limits: Limits) -> Protocol[bool]:
     """R3: is this, from the slot of a version that `current`, read at `since` (epoch ms), has passed, the version?
 
     No request where it is as old as nearly always, else 1 GET. Raises Unavailable, CorruptRecord.
     """
-    if not rules.may_follow(slot, since):
+    if not limits.may_follow(slot, since):
         return True
     now, _ = yield from glance(keys)
     return now.record is not None and now.record.floor < slot.version

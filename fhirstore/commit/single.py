@@ -23,9 +23,9 @@ from fhirstore.commit.abandoned import take_over
 from fhirstore.commit.attempt import NOTHING_YET, Attempt, Base, keys_beside, next_record
 from fhirstore.commit.backoff import CONTENDED, UNANSWERED
 from fhirstore.commit.intents import base_for
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Expired, NotSent, Protocol, Put, Reply
 from fhirstore.commit.outcome import Committed, commit
-from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, VersionConflict
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.record import Record
@@ -78,7 +78,7 @@ def write(
     `decide` that does not look at content. Either saves round trip 1; where it was wrong, the write starts over with
     a GET. Raises what `decide` raises; Contention, Unavailable: nothing was written; WriteOutcomeUnknown.
     """
-    for n in range(context.rules.attempts):
+    for n in range(context.limits.attempts):
         guess = NOTHING_YET if fresh else remembered
         base = guess if guess is not None and n == 0 and not guess.held else (yield from base_for(keys, context))
         before = base.shown
@@ -106,7 +106,7 @@ def _attempt(keys: ResourceKeys, base: Base, draft: Draft, context: Context) -> 
     t = now if base.record is None else max(now, base.record.t + 1)
     record = next_record(base, draft.method, draft.build, t=t, op=context.ids.new())
     beside = keys_beside(keys, base, record)
-    return Attempt(keys, base, record, record.encode(), expires=now + context.rules.window, beside=beside)
+    return Attempt(keys, base, record, record.encode(), expires=now + context.limits.window, beside=beside)
 
 
 def _carry_out(attempt: Attempt, context: Context) -> Protocol[Committed | None]:

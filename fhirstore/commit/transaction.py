@@ -14,7 +14,7 @@ Whoever meets an intent looks at the record (`reading`, `intents`), so that 4 is
 3, anyone can end the transaction by PUT aborted If-None-Match:*, and whichever record lands first stands. Then it
 rolls back and starts over under a new id, as old as it was; the older of two wins.
 
-More parts than `Rules.at_once` requests make go out in several batches, one after the other.
+More parts than `Limits.at_once` requests make go out in several batches, one after the other.
 """  # noqa: E501 - a table row is one line
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from fhirstore.commit.backoff import CONTENDED, SENDS, UNSETTLED, settling
 from fhirstore.commit.change import Change, Plan
 from fhirstore.commit.finishing import finish, roll_back
 from fhirstore.commit.intents import base_for
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, Protocol, Put
 from fhirstore.commit.outcome import send
 from fhirstore.commit.reading import ask, glance, reached
-from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.commit.single import Decide, Draft, Outcome
 from fhirstore.errors import (
@@ -92,13 +92,13 @@ def transact(parts: Sequence[Part], *, context: Context, guard: Guard | None = N
     """Make the next version of every part that wants one, or of none. `guard`: runs before each attempt.
 
     Raises what `guard` or any `decide` raises; InvalidResource (one resource in two parts); ContentTooLarge
-    (`Rules.held`); Contention, Unavailable: nothing was written; WriteOutcomeUnknown.
+    (`Limits.held`); Contention, Unavailable: nothing was written; WriteOutcomeUnknown.
     """
     if len({part.keys for part in parts}) < len(parts):
         raise InvalidResource("A transaction names each resource once", code="duplicate")
     began = context.now()
     age, overdue = "", 0
-    for n in range(context.rules.attempts):
+    for n in range(context.limits.attempts):
         tx = context.ids.new()
         age = age or f"{began:013d}-{tx}"
         if guard is not None:
@@ -159,13 +159,13 @@ def _wants(one: _Decided) -> bool:
 def _read(
     all_keys: Sequence[ResourceKeys], found: dict[ResourceKeys, Base], age: str, context: Context
 ) -> Protocol[None]:
-    at_once, held = context.rules.at_once, 0
+    at_once, held = context.limits.at_once, 0
     for some in batched(all_keys, at_once):
         bases = yield from side_by_side([base_for(keys, context, age=age) for keys in some])
         held += sum(len(base.record.resource or b"") for base in bases if base.record is not None)
-        if held > context.rules.held:
+        if held > context.limits.held:
             raise ContentTooLarge(
-                f"The resources that this transaction changes have more than {context.rules.held:,} bytes together;"
+                f"The resources that this transaction changes have more than {context.limits.held:,} bytes together;"
                 " change fewer at once",
                 code="too-costly",
             )
@@ -176,7 +176,7 @@ def _changes(decided: Sequence[_Decided], tx: str, age: str, context: Context) -
     wanted = [(one.part.keys, one.base, one.draft) for one in decided if one.draft is not None]
     now = context.now()
     t = max([now, *(base.record.t + 1 for _, base, _ in wanted if base.record is not None)])
-    plan = Plan(tx, t, age, len(wanted), expires=now + context.rules.transaction_window)
+    plan = Plan(tx, t, age, len(wanted), expires=now + context.limits.transaction_window)
     return [
         Change.of(
             keys, base, next_record(base, draft.method, draft.build, t=t, op=tx, parts=plan.parts).with_digest(), plan
@@ -203,7 +203,7 @@ def _commit(changes: Sequence[Change], context: Context) -> Protocol[bool]:
             (found,) = yield from ask(Get(key))
             if not isinstance(found, Absent):
                 return decode_decision(found.body, key).committed
-            if found.date > plan.expires + context.rules.apply:
+            if found.date > plan.expires + context.limits.apply:
                 return (yield from _was_committed(changes[0], context))
         except Unavailable as silent:
             raise WriteOutcomeUnknown("The object store went away around the commit; read back") from silent
@@ -217,7 +217,7 @@ def _was_committed(change: Change, context: Context) -> Protocol[bool]:
     version = change.record.version
     if base.record is None or base.etag == change.placed or base.version < version:
         return False
-    op = yield from reached(change.keys, base.record, version, since=date, rules=context.rules)
+    op = yield from reached(change.keys, base.record, version, since=date, limits=context.limits)
     if op is None:
         raise WriteOutcomeUnknown("A resource was purged meanwhile; whether this version was there is not known")
     return op == change.plan.tx

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field, replace
 
 from msgspec import structs
 
+from fhirstore.commit.limits import Limits
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.rules import Rules
 from fhirstore.errors import InvalidResource
 from fhirstore.fhir.times import Period
 from fhirstore.format.keyspace import RECEIPT, Event, Keyspace, ResourceKeys, parse_event
@@ -43,7 +43,7 @@ class Counting:
     listed: Mapping[str, None]  # all that were listed, to choose from
     stretch: Stretch  # of this history, of which they are all
     kept: int  # see `together`
-    rules: Rules
+    limits: Limits
     oldest_first: bool = False
     _currents: dict[str, Seen | None] = field(default_factory=dict)  # by key of current.json; without their content
 
@@ -138,7 +138,7 @@ class Counting:
         purged: dict[str, int] = {}
         for _, keys, record in counted:
             seen = self._currents.get(keys.current)
-            if seen is None or record.op == seen.record.op or not self.rules.may_follow(record, seen.date):
+            if seen is None or record.op == seen.record.op or not self.limits.may_follow(record, seen.date):
                 continue
             if not _is_named(record, keys, seen.record, records):
                 doubtful[keys.current] = keys

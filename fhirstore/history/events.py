@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.rules import Context
 from fhirstore.format.keyspace import Keyspace
 from fhirstore.history.counting import Counting
 from fhirstore.history.cursor import EVENTS, EventsCursor, Outlook, decode, the_last
@@ -154,7 +154,7 @@ class EventsHistory:
     def _counting(self, names: Sequence[str], window: Window, stretch: Stretch) -> Protocol[Counting]:
         now = self.context.now()
         watermark = 0
-        if names and self.query.at is None and min(map(time_of, names)) + self.context.rules.settled < now:
+        if names and self.query.at is None and min(map(time_of, names)) + self.context.limits.settled < now:
             watermark = yield from self.remembered.watermark(self.tenant, self.keys, now)
         return Counting(
             self.keys,
@@ -163,7 +163,7 @@ class EventsHistory:
             self.query.at,
             dict.fromkeys(window.names),
             stretch,
-            kept=now - self.context.rules.keep_transactions,
-            rules=self.context.rules,
+            kept=now - self.context.limits.keep_transactions,
+            limits=self.context.limits,
             oldest_first=self.query.oldest_first,
         )

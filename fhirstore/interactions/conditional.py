@@ -35,8 +35,8 @@ from fhirstore.commit.attempt import NOTHING, Base
 from fhirstore.commit.backoff import CONTENDED
 from fhirstore.commit.claim import Claim, Held, release, take
 from fhirstore.commit.intents import base_for
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Draft, Outcome, write
 from fhirstore.errors import Contention, FhirStoreError, IdTaken, InvalidResource, MultipleMatches
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
@@ -67,7 +67,7 @@ def create_unless(keys: Keyspace, criteria: Criteria, decide_for: DecideFor, *, 
     Unavailable: nothing was written; WriteOutcomeUnknown.
     """
     for_creation(criteria)
-    for n in range(context.rules.attempts):
+    for n in range(context.limits.attempts):
         match = _only((yield from find(keys, criteria)))
         if match is not None:
             record = match.base.record
@@ -90,7 +90,7 @@ def update_matching(
     rejects it …)"; R5 says 409.
     """
     for_creation(criteria)
-    for n in range(context.rules.attempts):
+    for n in range(context.limits.attempts):
         match = _only((yield from find(keys, criteria)))
         if match is None:
             done = yield from _create(keys, criteria, decide_for, id, context, insist=n > 0)
@@ -106,7 +106,7 @@ def update_matching(
 
 def change_matching(keys: Keyspace, criteria: Criteria, decide: Decide, *, context: Context) -> Protocol[Done | None]:
     """Make the next version of what matches; None where nothing does. Raises as `create_unless`."""
-    for n in range(context.rules.attempts):
+    for n in range(context.limits.attempts):
         match = _only((yield from find_or_be_sure(keys, criteria)))
         if match is None:
             return None
@@ -159,7 +159,7 @@ def _create(
     if held and (yield from find(keys, criteria, most=1)):
         yield from _release(held, context)
         return None
-    once = replace(context, rules=replace(context.rules, attempts=1))
+    once = replace(context, limits=replace(context.limits, attempts=1))
     try:
         outcome = yield from write(resource, decide, context=once, remembered=base)
     except Contention:

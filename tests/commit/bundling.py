@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Batch, Protocol, Put, Replies
-from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Outcome
 from fhirstore.commit.transaction import Part, Transacted, transact
 from fhirstore.format.keyspace import Keyspace, ResourceKeys

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fhirstore.clock import SystemIds
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Context, Limits
 from fhirstore.commit.messages import Batch, Protocol, Put, Replies
-from fhirstore.commit.rules import Context, Rules
 from fhirstore.commit.single import Decide, Draft, Outcome, write
 from fhirstore.commit.stages import in_stages
 from fhirstore.errors import VersionConflict
@@ -16,9 +16,9 @@ from fhirstore.objects.base import ObjectStore
 KEYS = Keyspace("").resource("Basic", "counter")
 
 
-def context(store: ObjectStore, rules: Rules | None = None) -> Context:
+def context(store: ObjectStore, limits: Limits | None = None) -> Context:
     """The store's own time and real randomness."""
-    return Context(store.now, SystemIds(), rules or Rules())
+    return Context(store.now, SystemIds(), limits or Limits())
 
 
 def increment(if_match: int | None = None) -> Decide:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from fhirstore.clock import SystemIds
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Context, Limits
 from fhirstore.commit.reading import look
-from fhirstore.commit.rules import Context, Rules
 from fhirstore.commit.single import Outcome, write
 from fhirstore.commit.stages import in_stages
 from fhirstore.history.page import HistoryPage, HistoryQuery
@@ -34,7 +34,7 @@ class Writers:
         """One more writer."""
         id_ = IDS[number % len(IDS)]
         clock = self.world.clock
-        context = Context(lambda: clock.ms + skew, SystemIds(), Rules())
+        context = Context(lambda: clock.ms + skew, SystemIds(), Limits())
         keys = KEYS.resource("Basic", id_)
         draft = basic(keys, "DELETE" if number == 4 else "PUT")
         self.running.append(Running(in_stages(write(keys, draft, context=context)), self.world.meter, clock))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Outcome
 from fhirstore.commit.transaction import Part, transact
 from fhirstore.errors import Contention, Unavailable, VersionConflict, WriteOutcomeUnknown

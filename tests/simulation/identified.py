@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fhirstore.bundles.guard import Exclusive, Matched, Wanted
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Draft, Outcome, write
 from fhirstore.commit.transaction import Part, transact
 from fhirstore.errors import (

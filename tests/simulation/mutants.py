@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fhirstore.commit import abandoned, attempt, backoff, intents, outcome, purge, reading, single
 from fhirstore.commit.attempt import Attempt
-from fhirstore.commit.rules import Rules
+from fhirstore.commit.limits import Limits
 from fhirstore.format.record import Record
 from fhirstore.history import counting, instance
 from fhirstore.upkeep.sweep import removal, run, standing
@@ -108,13 +108,13 @@ _COMMIT = (
     Mutant(
         "still at the base taken for failure",
         outcome._verdict,
-        "reply.date > attempt.expires + context.rules.apply",
+        "reply.date > attempt.expires + context.limits.apply",
         "True",
     ),
     Mutant(
         "no time to apply",
         outcome._verdict,
-        "attempt.expires + context.rules.apply",
+        "attempt.expires + context.limits.apply",
         "attempt.expires",
         within=500,
         shape="zombie",
@@ -153,7 +153,7 @@ _READING = (
     Mutant(
         "vread never looks twice",
         reading.vread,
-        "if slot is None or rules.may_follow(current, slot_reply.date)",
+        "if slot is None or limits.may_follow(current, slot_reply.date)",
         "if False",
         within=1_200,
         shape="watched",
@@ -161,7 +161,7 @@ _READING = (
     Mutant("vread forgets prior", reading.vread, " and current.prior == slot.op", "", within=1_200, shape="watched"),
     Mutant(
         "nothing settles",
-        Rules.may_follow,
+        Limits.may_follow,
         "record.t + self.settled_for(record)",
         "record.t",
         within=2_300,
@@ -177,7 +177,7 @@ _UPKEEP = (
     Mutant(
         "orphan deleted without a window",
         removal._hold_and_delete,
-        "held.hold - context.rules.apply",
+        "held.hold - context.limits.apply",
         "None",
         within=1_200,
         shape="swept",
@@ -185,7 +185,7 @@ _UPKEEP = (
     Mutant(
         "orphan deleted until the hold ends",
         removal._hold_and_delete,
-        "held.hold - context.rules.apply",
+        "held.hold - context.limits.apply",
         "held.hold",
         within=1_200,
         shape="swept",
@@ -200,7 +200,7 @@ _UPKEEP = (
         shape="swept",
     ),
     Mutant("slot deleted whosever it is", removal.remove_slot, "slot.op != op", "False"),
-    Mutant("swept before it is settled", run.sweep, "date - context.rules.settled - pace.margin", "date"),
+    Mutant("swept before it is settled", run.sweep, "date - context.limits.settled - pace.margin", "date"),
     Mutant("event judged by version alone", standing._standing, "record.op == event.op", "True"),
     Mutant("purge forgets the hold", purge._attempt, "hold=record.hold", "hold=0", within=6_700, shape="swept"),
     Mutant("purge does not wait", purge._let_settle, "date <= until", "False", within=1_200, shape="purged"),
@@ -225,7 +225,7 @@ _UPKEEP = (
     Mutant(
         "what follows a purge taken for who won",
         reading.reached,
-        "if (yield from stands(keys, slot, since=since, rules=rules)) else None",
+        "if (yield from stands(keys, slot, since=since, limits=limits)) else None",
         "",
         within=1_000,
         shape="purged",

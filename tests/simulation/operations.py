@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from msgspec import structs
 
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.remembered import RememberedBases
-from fhirstore.commit.rules import Context
 from fhirstore.commit.single import Decide, Draft, Outcome, write
 from fhirstore.errors import Contention, Unavailable, VersionConflict, WriteOutcomeUnknown
 from fhirstore.format.record import Record
@@ -80,7 +80,7 @@ class VRead:
 
     def start(self, process: Process, context: Context, call: Call) -> Protocol[tuple[int, Record | None]]:
         version = max(self.version + (process.world.heard.get(self.id, 0) if self.relative else 0), 1)
-        return version, (yield from vread(KEYS.resource(TYPE, self.id), version, rules=context.rules))
+        return version, (yield from vread(KEYS.resource(TYPE, self.id), version, limits=context.limits))
 
     def judge(self, call: Call, truth: Truth) -> list[str]:
         if call.ended is None or isinstance(call.outcome, Unavailable):

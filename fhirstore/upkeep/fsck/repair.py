@@ -18,11 +18,11 @@ import msgspec
 from msgspec import structs
 
 from fhirstore.commit.intents import firm
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, Protocol, Put
 from fhirstore.commit.purge import remove_versions
 from fhirstore.commit.reading import ask, look
 from fhirstore.commit.repeating import removed, stored
-from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, CorruptRecord
 from fhirstore.format.decision import decode_decision
 from fhirstore.format.keyspace import Keyspace, ResourceKeys, parse_index_entry
@@ -169,7 +169,7 @@ def _rebuild(keys: Keyspace, finding: Finding, resource: ResourceKeys, context: 
         record = yield from _before(resource, record, context)  # one that nobody has seen
         if record is None:
             return False
-    hold = on_highest.date + context.rules.window
+    hold = on_highest.date + context.limits.window
     body = structs.replace(record, fence=context.ids.new(), hold=hold).encode()
     return (yield from _put(resource.current, body, _over(on_current), context))
 
@@ -181,7 +181,7 @@ def _committed(
     key = resource.transaction(record.op)
     (found,) = yield from ask(Get(key))
     if isinstance(found, Absent):
-        return record.t + context.rules.keep_transactions < reply.date
+        return record.t + context.limits.keep_transactions < reply.date
     return decode_decision(found.body, key).committed
 
 
@@ -214,7 +214,7 @@ def _over(reply: StoredObject | Absent) -> Condition:
 
 
 def _put(key: str, body: bytes, condition: Condition, context: Context) -> Protocol[bool]:
-    (reply,) = yield (Put(key, body, condition, context.now() + context.rules.window),)
+    (reply,) = yield (Put(key, body, condition, context.now() + context.limits.window),)
     if isinstance(reply, Written):
         return True
     (found,) = yield from ask(Get(key))
