@@ -12,7 +12,7 @@ from fhirstore.commit.limits import Context, Limits
 from fhirstore.commit.messages import Protocol, Result
 from fhirstore.commit.purge import Purged, purge
 from fhirstore.commit.remembered import RememberedBases
-from fhirstore.commit.single import Decide, Outcome, write
+from fhirstore.commit.single import Decide, WriteResult, write
 from fhirstore.commit.transaction import Guard, Part, transact
 from fhirstore.commit.turns import Turns
 from fhirstore.fhir.definitions.load import definitions
@@ -74,7 +74,7 @@ class Engine:
         fresh: bool = False,
         by_content: bool = False,
         heavy: bool = False,
-    ) -> Outcome:
+    ) -> WriteResult:
         """Run one write to its end, even if the caller is cancelled meanwhile: nobody leaves half a write.
 
         `by_content`: `decide` looks at what is stored, so that nothing remembered will do. `heavy`: as of `drive`.
@@ -82,19 +82,19 @@ class Engine:
         context = self.context(place)
         if fresh:
             protocol = write(keys, decide, context=context, fresh=True)
-            outcome = await drive(protocol, place.objects, finish=self._finish, heavy=heavy)
+            result = await drive(protocol, place.objects, finish=self._finish, heavy=heavy)
         else:
             async with self._turns.turn((place.tenant, keys.current)):
                 guess = None if by_content else self.remembered.get(place.tenant, keys.current)
                 protocol = write(keys, decide, context=context, remembered=guess)
-                outcome = await drive(protocol, place.objects, finish=self._finish, heavy=heavy)
-        self.saw(place, keys, outcome)
-        return outcome
+                result = await drive(protocol, place.objects, finish=self._finish, heavy=heavy)
+        self.saw(place, keys, result)
+        return result
 
-    def saw(self, place: Place, keys: ResourceKeys, outcome: Outcome) -> None:
+    def saw(self, place: Place, keys: ResourceKeys, result: WriteResult) -> None:
         """A write left `current.json` like this: the next one may build on it without a GET."""
-        if outcome.record is not None and outcome.etag is not None:
-            self.remembered.remember(place.tenant, keys.current, outcome.record, outcome.etag)
+        if result.record is not None and result.etag is not None:
+            self.remembered.remember(place.tenant, keys.current, result.record, result.etag)
         else:
             self.remembered.forget(place.tenant, keys.current)
 
@@ -120,14 +120,14 @@ class Engine:
         guard: Guard | None = None,
         turns: Sequence[str] = (),
         heavy: bool = False,
-    ) -> tuple[Outcome, ...]:
-        """Run a transaction; the outcomes, in the order of the parts, as soon as it is committed.
+    ) -> tuple[WriteResult, ...]:
+        """Run a transaction; the results, in the order of the parts, as soon as it is committed.
 
         It goes on without the caller from the first request on, and what is left to do after the commit point is done
         behind the answer. Writers of this process wait for their turn until then. `guard`: see `transact`; `turns`:
         further keys by which they line up. Raises as `transact`.
         """
-        answer: asyncio.Future[tuple[Outcome, ...]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[tuple[WriteResult, ...]] = asyncio.get_running_loop().create_future()
         self._own(asyncio.create_task(self._transact(place, parts, guard, turns, answer, heavy=heavy)))
         return await answer
 
@@ -137,7 +137,7 @@ class Engine:
         parts: Sequence[Part],
         guard: Guard | None,
         more_turns: Sequence[str],
-        answer: asyncio.Future[tuple[Outcome, ...]],
+        answer: asyncio.Future[tuple[WriteResult, ...]],
         *,
         heavy: bool,
     ) -> None:
@@ -156,25 +156,25 @@ class Engine:
                 for key in keys:
                     self.remembered.forget(place.tenant, key)
             if not answer.done():
-                answer.set_result(done.outcomes)
+                answer.set_result(done.results)
             if done.finish is not None:
                 set_retry_budget(None)  # the caller has been answered
-                await self._make_final(place, parts, done.outcomes, done.finish, heavy=heavy)
+                await self._make_final(place, parts, done.results, done.finish, heavy=heavy)
 
     async def _make_final(
         self,
         place: Place,
         parts: Sequence[Part],
-        outcomes: Sequence[Outcome],
+        results: Sequence[WriteResult],
         finish: Protocol[dict[str, str]],
         *,
         heavy: bool,
     ) -> None:
         etags = await drive(finish, place.objects, heavy=heavy)
-        for part, outcome in zip(parts, outcomes, strict=True):
+        for part, result in zip(parts, results, strict=True):
             etag = etags.get(part.keys.current)
-            if etag is not None and outcome.record is not None:
-                self.remembered.remember(place.tenant, part.keys.current, outcome.record, etag)
+            if etag is not None and result.record is not None:
+                self.remembered.remember(place.tenant, part.keys.current, result.record, etag)
 
     async def purge(self, place: Place, keys: ResourceKeys, *, by: str) -> Purged:
         """Run one purge to its end, even if the caller is cancelled meanwhile."""

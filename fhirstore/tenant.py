@@ -16,7 +16,7 @@ from fhirstore.bundles.results import BundleResult
 from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context
 from fhirstore.commit.reading import look, vread
-from fhirstore.commit.single import Decide, Outcome
+from fhirstore.commit.single import Decide, WriteResult
 from fhirstore.engine import Engine
 from fhirstore.errors import Gone, IdempotencyKeyReused, InvalidResource, Issue, NotFound
 from fhirstore.fhir import models
@@ -405,7 +405,9 @@ class TenantStore:
     def _keys(self, type: str, id: str) -> ResourceKeys:
         return self._place.keys.resource(self._admission.known_type(type), id)
 
-    async def _commit(self, type: str, id: str, decide: Decide, *, fresh: bool = False, heavy: bool = False) -> Outcome:
+    async def _commit(
+        self, type: str, id: str, decide: Decide, *, fresh: bool = False, heavy: bool = False
+    ) -> WriteResult:
         keys = self._place.keys.resource(type, id)
         return await self._engine.commit(self._place, keys, decide, fresh=fresh, heavy=heavy)
 

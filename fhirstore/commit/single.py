@@ -25,7 +25,7 @@ from fhirstore.commit.backoff import CONTENDED, UNANSWERED
 from fhirstore.commit.intents import base_for
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Expired, NotSent, Protocol, Put, Reply
-from fhirstore.commit.outcome import Committed, commit
+from fhirstore.commit.verdict import Committed, commit
 from fhirstore.errors import Contention, VersionConflict
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.record import Record
@@ -46,7 +46,7 @@ Decide = Callable[[Record | None], Draft | None]
 """Given the current record (None: no version yet), the draft of the next; None: nothing to do. May raise FhirError."""
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class WriteResult(msgspec.Struct, frozen=True):
     """`record` is the current version now, `before` the one before; `applied`: something was done.
 
     `etag`: of `current.json` as it was when `record` was read or written; None where it is not known.
@@ -71,7 +71,7 @@ def write(
     context: Context,
     fresh: bool = False,
     remembered: Base | None = None,
-) -> Protocol[Outcome]:
+) -> Protocol[WriteResult]:
     """Make the next version.
 
     `fresh`: the id was just made up, so nothing should be there yet. `remembered`: what this process last saw, for a
@@ -90,12 +90,12 @@ def write(
             continue
         if draft is None:
             if base.whole:
-                return Outcome(before, before, applied=False, etag=base.etag)
+                return WriteResult(before, before, applied=False, etag=base.etag)
             continue
         attempt = _attempt(keys, base, draft, context)
         committed = yield from _carry_out(attempt, context)
         if committed is not None:
-            return Outcome(attempt.record, before, applied=True, etag=committed.etag)
+            return WriteResult(attempt.record, before, applied=True, etag=committed.etag)
         if base.whole:
             yield CONTENDED.jittered(n, context.ids)
     raise Contention("Others kept writing this resource; nothing was written, try again")

@@ -31,10 +31,10 @@ from fhirstore.commit.finishing import finish, roll_back
 from fhirstore.commit.intents import base_for
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, Protocol, Put
-from fhirstore.commit.outcome import send
 from fhirstore.commit.reading import ask, glance, reached
 from fhirstore.commit.side_by_side import side_by_side
-from fhirstore.commit.single import Decide, Draft, Outcome
+from fhirstore.commit.single import Decide, Draft, WriteResult
+from fhirstore.commit.verdict import send
 from fhirstore.errors import (
     Contention,
     ContentTooLarge,
@@ -65,13 +65,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Transacted:
-    """It is committed; the `outcomes` are in the order of the parts.
+    """It is committed; the `results` are in the order of the parts.
 
     `finish`: round trip 4, to be driven once, when the caller has been answered. It returns the new ETags by key of
     `current.json`, as far as they came to be known, and raises Unavailable at worst.
     """
 
-    outcomes: tuple[Outcome, ...]
+    results: tuple[WriteResult, ...]
     finish: Protocol[dict[str, str]] | None = None
 
 
@@ -109,13 +109,13 @@ def transact(parts: Sequence[Part], *, context: Context, guard: Guard | None = N
             return Transacted(tuple(_unchanged(one) for one in decided))
         if (yield from announce(changes, context)) and (yield from _commit(changes, context)):
             made = {change.keys: change.record for change in changes}
-            outcomes = tuple(
+            results = tuple(
                 _unchanged(one)
                 if one.draft is None
-                else Outcome(made[one.part.keys], one.base.shown, applied=True, etag=None)
+                else WriteResult(made[one.part.keys], one.base.shown, applied=True, etag=None)
                 for one in decided
             )
-            return Transacted(outcomes, finish(changes, context))
+            return Transacted(results, finish(changes, context))
         yield from roll_back(changes, context)
         overdue += context.now() > changes[0].plan.expires
         if overdue == _OVERDUE:
@@ -126,8 +126,8 @@ def transact(parts: Sequence[Part], *, context: Context, guard: Guard | None = N
     raise Contention("Others kept writing these resources; nothing was written, try again")
 
 
-def _unchanged(one: _Decided) -> Outcome:
-    return Outcome(one.base.shown, one.base.shown, applied=False, etag=one.base.etag)
+def _unchanged(one: _Decided) -> WriteResult:
+    return WriteResult(one.base.shown, one.base.shown, applied=False, etag=one.base.etag)
 
 
 def _decide(parts: Sequence[Part], age: str, context: Context, *, trusting: bool) -> Protocol[list[_Decided]]:

@@ -37,7 +37,7 @@ from fhirstore.commit.claim import Claim, Held, release, take
 from fhirstore.commit.intents import base_for
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.single import Decide, Draft, Outcome, write
+from fhirstore.commit.single import Decide, Draft, WriteResult, write
 from fhirstore.errors import Contention, FhirStoreError, IdTaken, InvalidResource, MultipleMatches
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
 from fhirstore.format.record import Record
@@ -57,7 +57,7 @@ class Done:
     """What came of it, and of which resource. `outcome.applied` False: it was left as it is."""
 
     keys: ResourceKeys
-    outcome: Outcome
+    outcome: WriteResult
 
 
 def create_unless(keys: Keyspace, criteria: Criteria, decide_for: DecideFor, *, context: Context) -> Protocol[Done]:
@@ -71,7 +71,7 @@ def create_unless(keys: Keyspace, criteria: Criteria, decide_for: DecideFor, *, 
         match = _only((yield from find(keys, criteria)))
         if match is not None:
             record = match.base.record
-            return Done(match.keys, Outcome(record, record, applied=False, etag=match.base.etag))
+            return Done(match.keys, WriteResult(record, record, applied=False, etag=match.base.etag))
         done = yield from _create(keys, criteria, decide_for, None, context, insist=n > 0)
         if done is not None:
             return done

@@ -11,7 +11,7 @@ from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Limits
 from fhirstore.commit.messages import Get, Protocol, Put
 from fhirstore.commit.reading import read, vread
-from fhirstore.commit.single import Outcome, write
+from fhirstore.commit.single import WriteResult, write
 from fhirstore.errors import (
     ConditionalConflict,
     ObjectError,
@@ -134,7 +134,7 @@ async def test_a_stub_left_by_a_fence_reads_as_nothing() -> None:
     assert await drive(read(KEYS), store) is None
 
 
-def _until_fence(protocol: Protocol[Outcome]) -> Protocol[None]:
+def _until_fence(protocol: Protocol[WriteResult]) -> Protocol[None]:
     """Run until the first PUT of current has been answered; then die."""
     batch = next(protocol)
     while True:

@@ -143,7 +143,7 @@ async def test_an_id_that_is_only_seemingly_fresh_is_read() -> None:
     await finished(store, [(A, increment())], context(store))
     once = Part(A, lambda current: None if current else Draft("POST", lambda _v, _t: b"1"), fresh=True)
     done = await drive(transact([once, Part(B, increment())], context=context(store)), store)
-    assert [outcome.applied for outcome in done.outcomes] == [False, True]
+    assert [outcome.applied for outcome in done.results] == [False, True]
     assert await numbers(store, A, B) == [1, 1]
 
 

@@ -11,7 +11,7 @@ from fhirstore.clock import SystemIds
 from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context, Limits
 from fhirstore.commit.reading import look
-from fhirstore.commit.single import Outcome, write
+from fhirstore.commit.single import WriteResult, write
 from fhirstore.commit.stages import in_stages
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from tests.history.interleaving import Running
@@ -27,7 +27,7 @@ class Writers:
     """Writers with clocks that are wrong by up to two seconds, some of which stop for ever; and what they committed."""
 
     world: World
-    running: list[Running[Outcome]] = field(default_factory=list)
+    running: list[Running[WriteResult]] = field(default_factory=list)
     by: list[str] = field(default_factory=list)
 
     def start(self, number: int, skew: int) -> None:

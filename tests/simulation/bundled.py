@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.single import Outcome
+from fhirstore.commit.single import WriteResult
 from fhirstore.commit.transaction import Part, transact
 from fhirstore.errors import Contention, Unavailable, VersionConflict, WriteOutcomeUnknown
 from tests.simulation.operations import Write, remembered, tell
@@ -15,7 +15,7 @@ from tests.simulation.process import Process
 from tests.simulation.task import Call
 from tests.simulation.truth import KEYS, TYPE, Truth
 
-Told = list[tuple[Write, Outcome, int | None]]
+Told = list[tuple[Write, WriteResult, int | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ class Transact:
         ]
         done = yield from transact(parts, context=context)
         call.rest = done.finish
-        for write, part, outcome in zip(self.writes, parts, done.outcomes, strict=True):
+        for write, part, outcome in zip(self.writes, parts, done.results, strict=True):
             remembered(process).forget("", part.keys.current)
             tell(process, write.id, outcome.record)
-        return list(zip(self.writes, done.outcomes, expected, strict=True))
+        return list(zip(self.writes, done.results, expected, strict=True))
 
     def judge(self, call: Call, truth: Truth) -> list[str]:
         mine = [decided for token in call.tokens if (decided := truth.transactions.committed(token)) is not None]

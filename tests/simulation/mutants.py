@@ -7,7 +7,7 @@ are promised, and so without a mutant: the window of a fence, the nonce of a hol
 
 from __future__ import annotations
 
-from fhirstore.commit import abandoned, attempt, backoff, intents, outcome, purge, reading, single
+from fhirstore.commit import abandoned, attempt, backoff, intents, purge, reading, single, verdict
 from fhirstore.commit.attempt import Attempt
 from fhirstore.commit.limits import Limits
 from fhirstore.format.record import Record
@@ -87,33 +87,33 @@ _COMMIT = (
     Mutant("commit sent again on no reservation", single._carry_out, "again=reserved", "again=True"),
     Mutant(
         "unknown outcome taken for failure",
-        outcome.commit,
+        verdict.commit,
         "return Committed(told.etag)",
         "return Committed(told.etag)\n            if type(told).__name__ == 'Unknown':\n                return None",
     ),
     Mutant(
         "own 412 taken for another's",
-        outcome.commit,
+        verdict.commit,
         "return Committed(told.etag)",
         "return Committed(told.etag)\n            if type(told).__name__ == 'Refused':\n                return None",
     ),
     Mutant("commit given up for want of a retry budget", backoff.settling, "settling=True", "settling=False"),
     Mutant(
         "full at a second try taken for nothing written",
-        outcome.send,
+        verdict.send,
         "if not again:",
         "if True:",
         within=2_000,
     ),
     Mutant(
         "still at the base taken for failure",
-        outcome._verdict,
+        verdict._verdict,
         "reply.date > attempt.expires + context.limits.apply",
         "True",
     ),
     Mutant(
         "no time to apply",
-        outcome._verdict,
+        verdict._verdict,
         "attempt.expires + context.limits.apply",
         "attempt.expires",
         within=500,
@@ -121,20 +121,20 @@ _COMMIT = (
     ),
     Mutant(
         "current judged by version alone",
-        outcome._verdict,
+        verdict._verdict,
         "return op == attempt.record.op",
         "return current.version == attempt.record.version or op == attempt.record.op",
     ),
     Mutant(
         "built upon taken for ours",
-        outcome._verdict,
+        verdict._verdict,
         "return op == attempt.record.op",
         "return True",
         within=2_000,
     ),
     Mutant(
         "built upon taken for lost",
-        outcome._verdict,
+        verdict._verdict,
         "return op == attempt.record.op",
         "return False",
     ),
@@ -249,7 +249,7 @@ _UPKEEP = (
     Mutant("floor forgotten", attempt.next_record, "base.record.floor if base.record is not None else 0", "0"),
     Mutant(
         "purged on the way taken for lost",
-        outcome._verdict,
+        verdict._verdict,
         "if op is None:\n        raise WriteOutcomeUnknown(_PURGED)",
         "if op is None:\n        return False",
         within=6_700,

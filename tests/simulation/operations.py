@@ -15,7 +15,7 @@ from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.remembered import RememberedBases
-from fhirstore.commit.single import Decide, Draft, Outcome, write
+from fhirstore.commit.single import Decide, Draft, WriteResult, write
 from fhirstore.errors import Contention, Unavailable, VersionConflict, WriteOutcomeUnknown
 from fhirstore.format.record import Record
 from fhirstore.interactions.resources import creation_once, deletion, update
@@ -110,7 +110,7 @@ class Write:
     if_match: bool = False
     recall: bool = False
 
-    def start(self, process: Process, context: Context, call: Call) -> Protocol[tuple[Outcome, int | None]]:
+    def start(self, process: Process, context: Context, call: Call) -> Protocol[tuple[WriteResult, int | None]]:
         keys = KEYS.resource(TYPE, self.id)
         bases = remembered(process)
         known = bases.get("", keys.current)
@@ -158,7 +158,7 @@ class Write:
             return wrong
         if isinstance(call.outcome, tuple):
             outcome, expected = call.outcome
-            assert isinstance(outcome, Outcome)
+            assert isinstance(outcome, WriteResult)
             return wrong + self.judge_told(call, call.ended, outcome, expected, history)
         if mine:
             wrong.append(f"was told {type(call.outcome).__name__}, but version {mine[0].record.version} is its own")
@@ -183,7 +183,7 @@ class Write:
         ]
 
     def judge_told(
-        self, call: Call, ended: float, outcome: Outcome, expected: int | None, history: History
+        self, call: Call, ended: float, outcome: WriteResult, expected: int | None, history: History
     ) -> list[str]:
         """Is what its client was told true?"""
         record = outcome.record
@@ -198,7 +198,7 @@ class Write:
             return [f"If-Match {expected} made version {record.version}"]
         return same(record, history, record.version) + self._judge_before(outcome, record.version, expected, history)
 
-    def _judge_before(self, outcome: Outcome, version: int, expected: int | None, history: History) -> list[str]:
+    def _judge_before(self, outcome: WriteResult, version: int, expected: int | None, history: History) -> list[str]:
         before = _before(history, history.versions[version - 1])
         told = None if outcome.before is None else outcome.before.op
         if expected == 0 and before is not None:

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from fhirstore.commit.purge import Purged
-from fhirstore.commit.single import Outcome
+from fhirstore.commit.single import WriteResult
 from fhirstore.errors import Contention, Unavailable, VersionConflict, WriteOutcomeUnknown
 from tests.simulation.bucket import Bucket
 from tests.simulation.bundled import Transact, all_of
@@ -107,7 +107,7 @@ class Schedule:
             1,
             self.world.requests,
             len(self.calls),
-            sum(isinstance(outcome, Outcome) and outcome.applied for outcome in told),
+            sum(isinstance(outcome, WriteResult) and outcome.applied for outcome in told),
             sum(any(outcome.applied for _, outcome, _ in bundle) for bundle in bundles),
             len(self.truth.landed),
             self.world.faults,

@@ -6,7 +6,7 @@ from fhirstore.clock import SystemIds
 from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context, Limits
 from fhirstore.commit.messages import Batch, Protocol, Put, Replies
-from fhirstore.commit.single import Decide, Draft, Outcome, write
+from fhirstore.commit.single import Decide, Draft, WriteResult, write
 from fhirstore.commit.stages import in_stages
 from fhirstore.fhir.json import with_identity
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
@@ -53,7 +53,7 @@ async def die(
     await drive(attempt if clock is None else hurried(attempt, clock), store)
 
 
-def _until_commit(protocol: Protocol[Outcome], key: str) -> Protocol[None]:
+def _until_commit(protocol: Protocol[WriteResult], key: str) -> Protocol[None]:
     replies: Replies | None = None
     while True:
         batch: Batch = next(protocol) if replies is None else protocol.send(replies)
