@@ -9,12 +9,12 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from fhirstore.clock import Ids, SystemIds
 from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context, Limits
+from fhirstore.commit.local_locks import LocalLocks
 from fhirstore.commit.messages import Protocol, Result
 from fhirstore.commit.purge import Purged, purge
 from fhirstore.commit.remembered import RememberedBases
 from fhirstore.commit.single import Decide, WriteResult, write
 from fhirstore.commit.transaction import Guard, Part, transact
-from fhirstore.commit.turns import Turns
 from fhirstore.fhir.definitions.load import definitions
 from fhirstore.fhir.validation import Validator
 from fhirstore.fhir.validation.operation import Examiner
@@ -42,7 +42,7 @@ class Engine:
         self.reference_integrity = reference_integrity
         self.remembered = RememberedBases()
         self.remembered_histories = RememberedHistories()
-        self._turns = Turns()
+        self._locks = LocalLocks()
         self._rests: set[asyncio.Task[object]] = set()
 
     async def settle(self, *, within: float | None = None) -> int:
@@ -84,7 +84,7 @@ class Engine:
             protocol = write(keys, decide, context=context, fresh=True)
             result = await drive(protocol, place.objects, finish=self._finish, heavy=heavy)
         else:
-            async with self._turns.turn((place.tenant, keys.current)):
+            async with self._locks.hold((place.tenant, keys.current)):
                 guess = None if by_content else self.remembered.get(place.tenant, keys.current)
                 protocol = write(keys, decide, context=context, remembered=guess)
                 result = await drive(protocol, place.objects, finish=self._finish, heavy=heavy)
@@ -98,18 +98,18 @@ class Engine:
         else:
             self.remembered.forget(place.tenant, keys.current)
 
-    def turn(self, place: Place, name: str) -> AbstractAsyncContextManager[None]:
+    def lock(self, place: Place, name: str) -> AbstractAsyncContextManager[None]:
         """Hold the turn for `name`, which is no key, for the length of the block: a courtesy, see `turns`."""
-        return self._turns.turn((place.tenant, "", name))
+        return self._locks.hold((place.tenant, "", name))
 
     async def run(
-        self, place: Place, protocol: Protocol[Result], *, turns: Sequence[str] = (), heavy: bool = False
+        self, place: Place, protocol: Protocol[Result], *, locks: Sequence[str] = (), heavy: bool = False
     ) -> Result:
         """Run a protocol that writes to its end, as `commit` does. `turns`: keys, sorted, by which writers of this
         process line up."""
         async with AsyncExitStack() as stack:
-            for key in turns:
-                await stack.enter_async_context(self._turns.turn((place.tenant, key)))
+            for key in locks:
+                await stack.enter_async_context(self._locks.hold((place.tenant, key)))
             return await drive(protocol, place.objects, finish=self._finish, heavy=heavy)
 
     async def transact(
@@ -118,7 +118,7 @@ class Engine:
         parts: Sequence[Part],
         *,
         guard: Guard | None = None,
-        turns: Sequence[str] = (),
+        locks: Sequence[str] = (),
         heavy: bool = False,
     ) -> tuple[WriteResult, ...]:
         """Run a transaction; the results, in the order of the parts, as soon as it is committed.
@@ -128,7 +128,7 @@ class Engine:
         further keys by which they line up. Raises as `transact`.
         """
         answer: asyncio.Future[tuple[WriteResult, ...]] = asyncio.get_running_loop().create_future()
-        self._own(asyncio.create_task(self._transact(place, parts, guard, turns, answer, heavy=heavy)))
+        self._own(asyncio.create_task(self._transact(place, parts, guard, locks, answer, heavy=heavy)))
         return await answer
 
     async def _transact(
@@ -136,15 +136,15 @@ class Engine:
         place: Place,
         parts: Sequence[Part],
         guard: Guard | None,
-        more_turns: Sequence[str],
+        more_locks: Sequence[str],
         answer: asyncio.Future[tuple[WriteResult, ...]],
         *,
         heavy: bool,
     ) -> None:
         keys = {part.keys.current for part in parts}
-        async with AsyncExitStack() as turns:
-            for key in sorted(keys.union(more_turns)):  # in one order, so that no two wait for each other
-                await turns.enter_async_context(self._turns.turn((place.tenant, key)))
+        async with AsyncExitStack() as locks:
+            for key in sorted(keys.union(more_locks)):  # in one order, so that no two wait for each other
+                await locks.enter_async_context(self._locks.hold((place.tenant, key)))
             try:
                 protocol = transact(parts, context=self.context(place), guard=guard)
                 done = await drive(protocol, place.objects, heavy=heavy)

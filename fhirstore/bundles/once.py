@@ -40,7 +40,7 @@ class Once:
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Of the batches with this key one at a time, within this process."""
-        return self.engine.turn(self.place, self.keys.current)
+        return self.engine.lock(self.place, self.keys.current)
 
     async def receipt(self) -> Receipt | None:
         """What was done, if anything was. Raises IdempotencyKeyReused."""

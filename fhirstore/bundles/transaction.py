@@ -171,7 +171,7 @@ class Transaction:
         heavy = self.large or len(parts) > _FEW or any(plan.entry.interaction == "patch" for plan in writes)
         guard = Exclusive(self.place.keys, wanted(planned), self.engine.context(self.place))
         if guard.wanted:
-            outcomes = await self.engine.transact(self.place, parts, guard=guard, turns=guard.names, heavy=heavy)
+            outcomes = await self.engine.transact(self.place, parts, guard=guard, locks=guard.names, heavy=heavy)
         else:
             outcomes = await self.engine.transact(self.place, parts, heavy=heavy)
         return {plan.entry.index: result_of(plan, outcome) for plan, outcome in zip(writes, outcomes, strict=False)}

@@ -32,7 +32,7 @@ from fhirstore.commit.messages import (
     Unknown,
     Unreadable,
 )
-from fhirstore.commit.stages import in_stages
+from fhirstore.commit.staging import in_stages
 from fhirstore.errors import (
     ConditionalConflict,
     FhirStoreError,

@@ -27,7 +27,7 @@ class Get(msgspec.Struct, frozen=True):
 class Put(msgspec.Struct, frozen=True):
     """PUT the object. Replies: Written, Refused, NotApplied, Expired, Unknown; NotSent.
 
-    `follows`, of the last in a batch: only once all others in it were written (see `stages`).
+    `follows`, of the last in a batch: only once all others in it were written (see `staging`).
     """
 
     key: str

@@ -29,11 +29,11 @@ import msgspec
 from fhirstore.batched import batched
 from fhirstore.commit.attempt import Attempt, Base
 from fhirstore.commit.backoff import CONTENDED
+from fhirstore.commit.idempotent import listed, removed, stored
 from fhirstore.commit.intents import firm
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, List, Pause, Protocol
 from fhirstore.commit.reading import ask, look
-from fhirstore.commit.repeating import listed, removed, stored
 from fhirstore.commit.verdict import commit
 from fhirstore.errors import Contention, CorruptRecord
 from fhirstore.format.keyspace import Keyspace, ResourceKeys

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from fhirstore.commit.idempotent import listed
 from fhirstore.commit.messages import List, Protocol
-from fhirstore.commit.repeating import listed
 from fhirstore.history.cursor import Outlook, is_name
 from fhirstore.history.search import Search, time_of
 

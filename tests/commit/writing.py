@@ -7,7 +7,7 @@ from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context, Limits
 from fhirstore.commit.messages import Batch, Protocol, Put, Replies
 from fhirstore.commit.single import Decide, Draft, WriteResult, write
-from fhirstore.commit.stages import in_stages
+from fhirstore.commit.staging import in_stages
 from fhirstore.errors import VersionConflict
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
 from fhirstore.format.record import Record, decode

@@ -12,7 +12,7 @@ from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context, Limits
 from fhirstore.commit.reading import look
 from fhirstore.commit.single import WriteResult, write
-from fhirstore.commit.stages import in_stages
+from fhirstore.commit.staging import in_stages
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from tests.history.interleaving import Running
 from tests.history.reading import Name, World, names

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Batch, NotApplied, Pause, Put, Replies, Request, Unknown
-from fhirstore.commit.stages import in_stages
+from fhirstore.commit.staging import in_stages
 from fhirstore.errors import FhirStoreError, StoreFull, Unavailable
 from tests.simulation.network import EXPIRED, UNKNOWN, Full
 from tests.simulation.process import Process

@@ -17,12 +17,12 @@ from dataclasses import replace
 import msgspec
 from msgspec import structs
 
+from fhirstore.commit.idempotent import removed, stored
 from fhirstore.commit.intents import firm
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, Protocol, Put
 from fhirstore.commit.purge import remove_versions
 from fhirstore.commit.reading import ask, look
-from fhirstore.commit.repeating import removed, stored
 from fhirstore.errors import Contention, CorruptRecord
 from fhirstore.format.decision import decode_decision
 from fhirstore.format.keyspace import Keyspace, ResourceKeys, parse_index_entry

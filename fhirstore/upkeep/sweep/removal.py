@@ -23,11 +23,11 @@ from msgspec.structs import replace
 
 from fhirstore.commit.attempt import Base
 from fhirstore.commit.backoff import CONTENDED, UNANSWERED
+from fhirstore.commit.idempotent import removed
 from fhirstore.commit.intents import clear
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Delete, Deleted, Expired, Get, Protocol, Put
 from fhirstore.commit.reading import ask, glance
-from fhirstore.commit.repeating import removed
 from fhirstore.errors import Contention, CorruptRecord, Unavailable
 from fhirstore.format.keyspace import Event, Keyspace, ResourceKeys
 from fhirstore.format.record import Record, decode

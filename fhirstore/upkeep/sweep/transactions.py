@@ -18,11 +18,11 @@ Cost: 1 LIST, and per 1,000 records that go 1 more; per record 1 GET, 1 GET per 
 from __future__ import annotations
 
 from fhirstore.batched import batched
+from fhirstore.commit.idempotent import listed, removed
 from fhirstore.commit.intents import clear
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, List, Protocol
 from fhirstore.commit.reading import ask, glance
-from fhirstore.commit.repeating import listed, removed
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import CorruptRecord, InvalidResource
 from fhirstore.format.decision import decode_decision
