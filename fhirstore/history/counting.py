@@ -6,7 +6,7 @@ current comes first, once per resource; it is the version itself as often as not
 read after it, and so is final, unless a purge comes in between (R3 of `commit.reading`). Below the sweeper's watermark
 the version object alone says enough.
 
-The versions of a transaction count all together, or none of them: see `together`.
+The versions of a transaction count all together, or none of them: see `whole_transactions`.
 
 At most two GET per event, and one more per resource that gained two versions within the last seconds; at most 64 are
 under way, fewer where the versions met so far are large.
@@ -26,7 +26,7 @@ from fhirstore.fhir.times import Period
 from fhirstore.format.keyspace import RECEIPT, Event, Keyspace, ResourceKeys, parse_event
 from fhirstore.format.record import Record
 from fhirstore.history.records import Budget, Seen, currents_at, records_at
-from fhirstore.history.together import Looks, Stretch, after, at, torn
+from fhirstore.history.whole_transactions import Looks, Stretch, after, at, torn
 from fhirstore.version import Version, version_of
 
 _Found = tuple[Event, ResourceKeys]
@@ -42,7 +42,7 @@ class Counting:
     at: Period | None
     listed: Mapping[str, None]  # all that were listed, to choose from
     stretch: Stretch  # of this history, of which they are all
-    kept: int  # see `together`
+    kept: int  # see `whole_transactions`
     limits: Limits
     oldest_first: bool = False
     _currents: dict[str, Seen | None] = field(default_factory=dict)  # by key of current.json; without their content
