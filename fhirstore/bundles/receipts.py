@@ -6,8 +6,8 @@ id derives from the tenant and the key. So it comes to be at the very commit poi
 transactions with one key that run side by side, on whatever nodes, at most one commits, since both want to make
 version 1 of the same receipt; the other starts over, finds it there, and gives the first one's answer.
 
-The receipt of a batch is written when its entries are done, and again when more of them are (see `once`). A key that
-comes with another body is refused.
+The receipt of a batch is written when its entries are done, and again when more of them are (see `idempotency`). A key
+that comes with another body is refused.
 
 `Receipt` is no FHIR type, so no interaction reaches it, and histories leave it out.
 
