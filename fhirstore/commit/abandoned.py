@@ -11,14 +11,13 @@ GET of the slot, the owner may have committed.)
 from __future__ import annotations
 
 from fhirstore.commit.attempt import Attempt
+from fhirstore.commit.backoff import RIVAL
+from fhirstore.commit.fence import fence
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
+from fhirstore.commit.messages import Absent, Get, Protocol, Put
 from fhirstore.commit.reading import ask
 from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import IfMatch, StoredObject, Written
-
-_PATIENCE = (0.03, 0.06, 0.12, 0.24, 0.48)
-"""Seconds between looks at a writer that may be alive: about one second in all, many times what a commit takes."""
 
 
 def take_over(attempt: Attempt, context: Context) -> Protocol[bool]:
@@ -45,19 +44,11 @@ def take_over(attempt: Attempt, context: Context) -> Protocol[bool]:
 
 def _outwait_or_fence(attempt: Attempt, context: Context) -> Protocol[None]:
     """Give the owner time to commit; then make sure that it cannot."""
-    for seconds in _PATIENCE:
-        yield Pause(context.ids.jitter(seconds / 2, seconds))
+    for n in range(RIVAL.tries):
+        yield RIVAL.half_jittered(n, context.ids)
         if (yield from _moved(attempt)):
             return
-    # A window of its own: a short one of the attempt may be over by now, and a fence says nothing that has a time.
-    expires = context.now() + context.limits.window
-    yield (Put(attempt.keys.current, _fenced(attempt, context), attempt.base.unchanged, expires),)
-
-
-def _fenced(attempt: Attempt, context: Context) -> bytes:
-    nonce = context.ids.new()
-    record = attempt.base.record or Record(version=0, t=0, op=nonce, method="STUB")
-    return record.fenced(nonce).encode()
+    yield (fence(attempt.keys, attempt.base, context),)
 
 
 def _slot(attempt: Attempt) -> Protocol[tuple[Record, str] | None]:

@@ -71,7 +71,7 @@ class Change:
     def intent_put(self) -> Put:
         """The old version, with the intent to make the next one."""
         plan = self.plan
-        old = self.base.record or Record(version=0, t=0, op=plan.tx, method="STUB")
+        old = self.base.record or Record.stub(plan.tx)
         intent = Intent(plan.tx, self.record.version, plan.t, plan.age, plan.parts)
         body = replace(old, intent=intent).encode()
         return Put(self.keys.current, body, self.base.unchanged, plan.expires)

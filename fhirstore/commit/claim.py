@@ -27,19 +27,16 @@ from dataclasses import dataclass
 
 import msgspec
 
-from fhirstore.commit.backoff import CONTENDED
+from fhirstore.commit.backoff import CONTENDED, RIVAL, SHUT_OUTS
+from fhirstore.commit.fence import fence
 from fhirstore.commit.intents import Stands, clear, decided
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
+from fhirstore.commit.messages import Absent, Get, Protocol, Put
 from fhirstore.commit.reading import ask, glance
 from fhirstore.errors import Contention, CorruptRecord
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
-from fhirstore.format.record import Intent, Record
+from fhirstore.format.record import Intent
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, Written
-
-_PATIENCE = (0.03, 0.06, 0.12, 0.24, 0.48)
-"""Seconds between looks at a holder that may be alive: about one second in all, many times what a create takes."""
-_FENCES = 12
 
 
 class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -134,17 +131,14 @@ def _see_through(rival: _Rival, wanted: Claim, context: Context) -> Protocol[boo
     if claim.intent is not None:
         age = None if wanted.intent is None else wanted.intent.age
         return (yield from _see_transaction_through(rival, claim.intent, age, context))
-    for n in range(len(_PATIENCE) + _FENCES):
+    for n in range(RIVAL.tries + SHUT_OUTS):
         base, _ = yield from glance(resource)
         if base.etag != claim.base:
             return n > 0
-        if n < len(_PATIENCE):
-            yield Pause(context.ids.jitter(_PATIENCE[n] / 2, _PATIENCE[n]))
+        if n < RIVAL.tries:
+            yield RIVAL.half_jittered(n, context.ids)
         else:
-            nonce = context.ids.new()
-            fenced = (base.record or Record(version=0, t=0, op=nonce, method="STUB")).fenced(nonce)
-            expires = context.now() + context.limits.window
-            yield (Put(resource.current, fenced.encode(), base.unchanged, expires),)
+            yield (fence(resource, base, context),)
     raise Contention("The object store does not let an abandoned creation be shut out; try again later")
 
 
@@ -154,7 +148,7 @@ def _see_transaction_through(rival: _Rival, intent: Intent, age: str | None, con
     resource = rival.resource
     stands = Stands(resource.transaction(intent.tx), rival.stands.key, rival.stands.etag)
     committed = False
-    for n in range(_FENCES):
+    for n in range(SHUT_OUTS):
         base, _ = yield from glance(resource)
         if base.intent is not None and base.intent.tx == intent.tx:
             yield from clear(resource, base, context, age=age)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fhirstore.batched import batched
 from fhirstore.commit.backoff import UNANSWERED
 from fhirstore.commit.change import Change, in_groups
-from fhirstore.commit.intents import rolled_back
+from fhirstore.commit.fence import rolled_back
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import NotApplied, Protocol, Put, Reply, Unknown
 from fhirstore.commit.reading import glance

@@ -15,18 +15,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fhirstore.commit.attempt import Base
-from fhirstore.commit.backoff import CONTENDED
+from fhirstore.commit.backoff import CONTENDED, SHUT_OUTS, undecided, until_past
+from fhirstore.commit.fence import rolled_back
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
+from fhirstore.commit.messages import Absent, Get, Protocol, Put
 from fhirstore.commit.reading import ask, glance
 from fhirstore.errors import CorruptRecord, Unavailable
 from fhirstore.format.decision import ABORTED, Decision, decode_decision
 from fhirstore.format.keyspace import ResourceKeys
-from fhirstore.format.record import Intent, Record, decode
+from fhirstore.format.record import Intent, decode
 from fhirstore.objects.base import IF_ABSENT, StoredObject, Written
-
-_GLANCE = 0.1  # seconds between looks at a clock that may tell whole seconds only
-_ABORTS = 12
 
 
 def base_for(keys: ResourceKeys, context: Context, *, age: str | None = None) -> Protocol[Base]:
@@ -39,7 +37,7 @@ def base_for(keys: ResourceKeys, context: Context, *, age: str | None = None) ->
         hold = base.record.hold if base.record is not None else 0
         if hold < date:
             return base
-        yield Pause(min(max((hold - date + 1) / 1000, _GLANCE), 1.0))
+        yield until_past(hold, date)
 
 
 def firm(keys: ResourceKeys, context: Context, *, age: str | None = None) -> Protocol[tuple[Base, int]]:
@@ -65,11 +63,6 @@ def clear(keys: ResourceKeys, base: Base, context: Context, *, age: str | None =
         final = rolled_back(current, context).encode()
     if final is not None:
         yield (Put(keys.current, final, base.unchanged),)
-
-
-def rolled_back(current: Record, context: Context) -> Record:
-    """The version that was there, under an ETag that was never there."""
-    return current.without_intent().fenced(context.ids.new())
 
 
 def _final(keys: ResourceKeys, intent: Intent, base: Base) -> Protocol[bytes | None]:
@@ -102,7 +95,7 @@ def decided(intent: Intent, stands: Stands, context: Context, age: str | None) -
     patience = (limits.patience + limits.patience_per_part * intent.parts) / 1000
     older = age is not None and age < intent.age
     waited, tries = 0.0, 0
-    while tries < _ABORTS:
+    while tries < SHUT_OUTS:
         (found,) = yield from ask(Get(key))
         if isinstance(found, StoredObject):
             return decode_decision(found.body, key)
@@ -119,7 +112,7 @@ def decided(intent: Intent, stands: Stands, context: Context, age: str | None) -
             if not isinstance(reply, Written):
                 yield CONTENDED.pause(tries - 1)
         else:
-            pause = context.ids.jitter(0.5, 1.0) * min(0.03 + waited, 0.5)
-            waited += pause
-            yield Pause(pause)
+            pause = undecided(waited, context.ids)
+            waited += pause.seconds
+            yield pause
     raise Unavailable("The object store does not let a transaction be decided; try again later")

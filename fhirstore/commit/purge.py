@@ -28,11 +28,11 @@ import msgspec
 
 from fhirstore.batched import batched
 from fhirstore.commit.attempt import Attempt, Base
-from fhirstore.commit.backoff import CONTENDED
+from fhirstore.commit.backoff import CONTENDED, until_past
 from fhirstore.commit.idempotent import listed, removed, stored
 from fhirstore.commit.intents import firm
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Get, List, Pause, Protocol
+from fhirstore.commit.messages import Absent, Get, List, Protocol
 from fhirstore.commit.reading import ask, look
 from fhirstore.commit.verdict import commit
 from fhirstore.errors import Contention, CorruptRecord
@@ -44,7 +44,6 @@ from fhirstore.objects.base import Listed, StoredObject
 _BATCH = 50
 _DELETE = 1_000  # keys in one request
 _BATCH_BYTES = 16 * 1024 * 1024
-_GLANCE = 0.1  # seconds between looks at a clock that may tell whole seconds only
 _LONGEST_WAIT = 10  # times `settled`: a t so far ahead is no clock's doing, but that of imported data
 
 
@@ -139,7 +138,7 @@ def _let_settle(keys: ResourceKeys, records: Sequence[Record], date: int, contex
     latest = max((record.t + context.limits.settled_for(record) for record in records), default=0)
     until = min(latest, date + _LONGEST_WAIT * context.limits.settled)
     while date <= until:
-        yield Pause(min(max((until - date + 1) / 1000, _GLANCE), 1.0))
+        yield until_past(until, date)
         _, date = yield from look(keys)
 
 

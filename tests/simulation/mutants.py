@@ -7,7 +7,7 @@ are promised, and so without a mutant: the window of a fence, the nonce of a hol
 
 from __future__ import annotations
 
-from fhirstore.commit import abandoned, attempt, backoff, intents, purge, reading, single, verdict
+from fhirstore.commit import abandoned, attempt, backoff, fence, intents, purge, reading, single, verdict
 from fhirstore.commit.attempt import Attempt
 from fhirstore.commit.limits import Limits
 from fhirstore.format.record import Record
@@ -72,9 +72,9 @@ _TAKING_OVER = (
         within=2_000,
     ),
     Mutant("fencing with a remembered base", abandoned.take_over, "not attempt.base.whole", "False", within=2_000),
-    Mutant("fence without a nonce", abandoned._fenced, "record.fenced(nonce).encode()", "record.encode()"),
-    Mutant("fence without If-Match", abandoned._outwait_or_fence, "attempt.base.unchanged", "None", within=4_000),
-    Mutant("the dead are waited for", abandoned._outwait_or_fence, "yield (Put(", "return\n    yield (Put("),
+    Mutant("fence without a nonce", fence.fence, "record.fenced(nonce).encode()", "record.encode()"),
+    Mutant("fence without If-Match", fence.fence, "base.unchanged", "None", within=4_000),
+    Mutant("the dead are waited for", abandoned._outwait_or_fence, "yield (fence(", "return\n    yield (fence("),
 )
 
 _COMMIT = (

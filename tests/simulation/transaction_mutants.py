@@ -8,7 +8,7 @@ takes an event for an orphan (it looks again before it removes anything).
 
 from __future__ import annotations
 
-from fhirstore.commit import announcing, finishing, intents, reading, transaction
+from fhirstore.commit import announcing, fence, finishing, intents, reading, transaction
 from fhirstore.commit.change import Change
 from fhirstore.commit.limits import Limits
 from fhirstore.history import records
@@ -123,7 +123,7 @@ _CLEARING = (
     Mutant("aborted and made final", intents.clear, "if decision.committed:", "if True:"),
     Mutant("committed and rolled back", intents.clear, "if decision.committed:", "if False:"),
     Mutant("cleared without If-Match", intents.clear, "final, base.unchanged", "final, None"),
-    Mutant("rolled back to what was there", intents.rolled_back, ".fenced(context.ids.new())", ""),
+    Mutant("rolled back to what was there", fence.rolled_back, ".fenced(context.ids.new())", ""),
     Mutant("made final without If-Match", finishing._over_intent, "IfMatch(change.placed)", "None"),
     Mutant("another's intent rolled back", finishing._roll_back, "base.intent.tx != change.plan.tx", "False"),
 )

@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import msgspec
-from msgspec import structs
 
+from fhirstore.commit.fence import with_hold
 from fhirstore.commit.idempotent import removed, stored
 from fhirstore.commit.intents import firm
 from fhirstore.commit.limits import Context
@@ -140,7 +140,7 @@ def _current_from_version(resource: ResourceKeys, context: Context) -> Protocol[
     record = _sound(on_version, resource, current.version)
     if record is None or record.op != current.op:
         return False
-    body = structs.replace(record, fence=context.ids.new(), hold=current.hold).encode()
+    body = with_hold(record, context.ids.new(), current.hold).encode()
     return (yield from _put(resource.current, body, _over(on_current), context))
 
 
@@ -170,7 +170,7 @@ def _rebuild(keys: Keyspace, finding: Finding, resource: ResourceKeys, context: 
         if record is None:
             return False
     hold = on_highest.date + context.limits.window
-    body = structs.replace(record, fence=context.ids.new(), hold=hold).encode()
+    body = with_hold(record, context.ids.new(), hold).encode()
     return (yield from _put(resource.current, body, _over(on_current), context))
 
 
@@ -188,7 +188,7 @@ def _committed(
 def _before(resource: ResourceKeys, record: Record, context: Context) -> Protocol[Record | None]:
     """The version before this one; a stub where there was none."""
     if record.version == record.floor + 1:
-        return None if record.floor else Record(version=0, t=0, op=context.ids.new(), method="STUB")
+        return None if record.floor else Record.stub(context.ids.new())
     (reply,) = yield from ask(Get(resource.version(record.version - 1)))
     return _sound(reply, resource, record.version - 1)
 

@@ -19,10 +19,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from msgspec.structs import replace
-
 from fhirstore.commit.attempt import Base
 from fhirstore.commit.backoff import CONTENDED, UNANSWERED
+from fhirstore.commit.fence import with_hold
 from fhirstore.commit.idempotent import removed
 from fhirstore.commit.intents import clear
 from fhirstore.commit.limits import Context
@@ -97,8 +96,7 @@ def _slot(body: bytes) -> Record | None:
 
 def _hold_and_delete(keys: ResourceKeys, base: Base, version: int, date: int, context: Context) -> Protocol[bool]:
     nonce = context.ids.new()
-    record = base.record or Record(version=0, t=0, op=nonce, method="STUB")
-    held = replace(record, hold=max(record.hold, date + context.limits.window), fence=nonce)
+    held = with_hold(base.record, nonce, date + context.limits.window)
     (reply,) = yield (Put(keys.current, held.encode(), base.unchanged, date + context.limits.window),)
     if not isinstance(reply, Written):
         now, _ = yield from glance(keys)
