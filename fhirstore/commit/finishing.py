@@ -1,4 +1,7 @@
-"""After a transaction's fate is known: its intents are made final or rolled back. A courtesy: anyone else can do it."""
+"""What is left to do when a transaction is decided: its intents are made final, or rolled back.
+
+Nothing depends on it: any process that meets such an intent can do the same (`intents`).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ from fhirstore.objects.base import IfMatch, Written
 
 
 def finish(changes: Sequence[Change], context: Context) -> Protocol[dict[str, str]]:
-    """It is committed: the new versions become current. The ETags by key of `current.json`, where they are known."""
+    """Makes the versions of a committed transaction final.
+
+    Returns the new ETags, as far as known, by key of `current.json`.
+    """
     etags: dict[str, str] = {}
     for some in batched(changes, context.limits.at_once):
         left = list(some)
@@ -33,7 +39,7 @@ def finish(changes: Sequence[Change], context: Context) -> Protocol[dict[str, st
 
 
 def roll_back(changes: Sequence[Change], context: Context) -> Protocol[None]:
-    """It is not committed, and nobody can commit it any more: the old versions are all there is."""
+    """Takes back the intents of a transaction that is not committed, and that nobody can commit any more."""
     for group in in_groups([change for change in changes if change.begun], context.limits.at_once):
         yield from side_by_side([_roll_back(change, context) for change in group])
 
@@ -50,7 +56,7 @@ def _roll_back(change: Change, context: Context) -> Protocol[None]:
 
 
 def _over_intent(change: Change, body: bytes) -> Put:
-    assert change.placed is not None  # noqa: S101 - a transaction commits only when all its intents stand
+    assert change.placed is not None  # noqa: S101 - a transaction commits only when all its intents are there
     return Put(change.keys.current, body, IfMatch(change.placed))
 
 
