@@ -8,13 +8,13 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from fhirstore.clock import Ids, SystemIds
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Context, Limits
+from fhirstore.commit.local_locks import LocalLocks
 from fhirstore.commit.messages import Protocol, Result
 from fhirstore.commit.purge import Purged, purge
 from fhirstore.commit.remembered import RememberedBases
-from fhirstore.commit.rules import Context, Rules
-from fhirstore.commit.single import Decide, Outcome, write
+from fhirstore.commit.single import Decide, WriteResult, write
 from fhirstore.commit.transaction import Guard, Part, transact
-from fhirstore.commit.turns import Turns
 from fhirstore.fhir.definitions.load import definitions
 from fhirstore.fhir.validation import Validator
 from fhirstore.fhir.validation.operation import Examiner
@@ -30,19 +30,19 @@ class Engine:
     def __init__(
         self,
         *,
-        rules: Rules | None = None,
+        limits: Limits | None = None,
         ids: Ids | None = None,
         validator: Validator | None = None,
         reference_integrity: bool = False,
     ) -> None:
-        self.rules = rules or Rules()
+        self.limits = limits or Limits()
         self.ids = ids or SystemIds()
         self.validator = validator or Validator(definitions())
         self.examiner = Examiner(self.validator)
         self.reference_integrity = reference_integrity
         self.remembered = RememberedBases()
         self.remembered_histories = RememberedHistories()
-        self._turns = Turns()
+        self._locks = LocalLocks()
         self._rests: set[asyncio.Task[object]] = set()
 
     async def settle(self, *, within: float | None = None) -> int:
@@ -63,7 +63,7 @@ class Engine:
 
     def context(self, place: Place) -> Context:
         """What protocols on this place's objects work with."""
-        return Context(place.objects.now, self.ids, self.rules)
+        return Context(place.objects.now, self.ids, self.limits)
 
     async def commit(
         self,
@@ -74,7 +74,7 @@ class Engine:
         fresh: bool = False,
         by_content: bool = False,
         heavy: bool = False,
-    ) -> Outcome:
+    ) -> WriteResult:
         """Run one write to its end, even if the caller is cancelled meanwhile: nobody leaves half a write.
 
         `by_content`: `decide` looks at what is stored, so that nothing remembered will do. `heavy`: as of `drive`.
@@ -82,34 +82,34 @@ class Engine:
         context = self.context(place)
         if fresh:
             protocol = write(keys, decide, context=context, fresh=True)
-            outcome = await drive(protocol, place.objects, finish=self._finish, heavy=heavy)
+            result = await drive(protocol, place.objects, finish=self._finish, heavy=heavy)
         else:
-            async with self._turns.turn((place.tenant, keys.current)):
+            async with self._locks.hold((place.tenant, keys.current)):
                 guess = None if by_content else self.remembered.get(place.tenant, keys.current)
                 protocol = write(keys, decide, context=context, remembered=guess)
-                outcome = await drive(protocol, place.objects, finish=self._finish, heavy=heavy)
-        self.saw(place, keys, outcome)
-        return outcome
+                result = await drive(protocol, place.objects, finish=self._finish, heavy=heavy)
+        self.saw(place, keys, result)
+        return result
 
-    def saw(self, place: Place, keys: ResourceKeys, outcome: Outcome) -> None:
+    def saw(self, place: Place, keys: ResourceKeys, result: WriteResult) -> None:
         """A write left `current.json` like this: the next one may build on it without a GET."""
-        if outcome.record is not None and outcome.etag is not None:
-            self.remembered.remember(place.tenant, keys.current, outcome.record, outcome.etag)
+        if result.record is not None and result.etag is not None:
+            self.remembered.remember(place.tenant, keys.current, result.record, result.etag)
         else:
             self.remembered.forget(place.tenant, keys.current)
 
-    def turn(self, place: Place, name: str) -> AbstractAsyncContextManager[None]:
+    def lock(self, place: Place, name: str) -> AbstractAsyncContextManager[None]:
         """Hold the turn for `name`, which is no key, for the length of the block: a courtesy, see `turns`."""
-        return self._turns.turn((place.tenant, "", name))
+        return self._locks.hold((place.tenant, "", name))
 
     async def run(
-        self, place: Place, protocol: Protocol[Result], *, turns: Sequence[str] = (), heavy: bool = False
+        self, place: Place, protocol: Protocol[Result], *, locks: Sequence[str] = (), heavy: bool = False
     ) -> Result:
         """Run a protocol that writes to its end, as `commit` does. `turns`: keys, sorted, by which writers of this
         process line up."""
         async with AsyncExitStack() as stack:
-            for key in turns:
-                await stack.enter_async_context(self._turns.turn((place.tenant, key)))
+            for key in locks:
+                await stack.enter_async_context(self._locks.hold((place.tenant, key)))
             return await drive(protocol, place.objects, finish=self._finish, heavy=heavy)
 
     async def transact(
@@ -118,17 +118,17 @@ class Engine:
         parts: Sequence[Part],
         *,
         guard: Guard | None = None,
-        turns: Sequence[str] = (),
+        locks: Sequence[str] = (),
         heavy: bool = False,
-    ) -> tuple[Outcome, ...]:
-        """Run a transaction; the outcomes, in the order of the parts, as soon as it is committed.
+    ) -> tuple[WriteResult, ...]:
+        """Run a transaction; the results, in the order of the parts, as soon as it is committed.
 
         It goes on without the caller from the first request on, and what is left to do after the commit point is done
         behind the answer. Writers of this process wait for their turn until then. `guard`: see `transact`; `turns`:
         further keys by which they line up. Raises as `transact`.
         """
-        answer: asyncio.Future[tuple[Outcome, ...]] = asyncio.get_running_loop().create_future()
-        self._own(asyncio.create_task(self._transact(place, parts, guard, turns, answer, heavy=heavy)))
+        answer: asyncio.Future[tuple[WriteResult, ...]] = asyncio.get_running_loop().create_future()
+        self._own(asyncio.create_task(self._transact(place, parts, guard, locks, answer, heavy=heavy)))
         return await answer
 
     async def _transact(
@@ -136,15 +136,15 @@ class Engine:
         place: Place,
         parts: Sequence[Part],
         guard: Guard | None,
-        more_turns: Sequence[str],
-        answer: asyncio.Future[tuple[Outcome, ...]],
+        more_locks: Sequence[str],
+        answer: asyncio.Future[tuple[WriteResult, ...]],
         *,
         heavy: bool,
     ) -> None:
         keys = {part.keys.current for part in parts}
-        async with AsyncExitStack() as turns:
-            for key in sorted(keys.union(more_turns)):  # in one order, so that no two wait for each other
-                await turns.enter_async_context(self._turns.turn((place.tenant, key)))
+        async with AsyncExitStack() as locks:
+            for key in sorted(keys.union(more_locks)):  # in one order, so that no two wait for each other
+                await locks.enter_async_context(self._locks.hold((place.tenant, key)))
             try:
                 protocol = transact(parts, context=self.context(place), guard=guard)
                 done = await drive(protocol, place.objects, heavy=heavy)
@@ -156,25 +156,25 @@ class Engine:
                 for key in keys:
                     self.remembered.forget(place.tenant, key)
             if not answer.done():
-                answer.set_result(done.outcomes)
+                answer.set_result(done.results)
             if done.finish is not None:
                 set_retry_budget(None)  # the caller has been answered
-                await self._make_final(place, parts, done.outcomes, done.finish, heavy=heavy)
+                await self._make_final(place, parts, done.results, done.finish, heavy=heavy)
 
     async def _make_final(
         self,
         place: Place,
         parts: Sequence[Part],
-        outcomes: Sequence[Outcome],
+        results: Sequence[WriteResult],
         finish: Protocol[dict[str, str]],
         *,
         heavy: bool,
     ) -> None:
         etags = await drive(finish, place.objects, heavy=heavy)
-        for part, outcome in zip(parts, outcomes, strict=True):
+        for part, result in zip(parts, results, strict=True):
             etag = etags.get(part.keys.current)
-            if etag is not None and outcome.record is not None:
-                self.remembered.remember(place.tenant, part.keys.current, outcome.record, etag)
+            if etag is not None and result.record is not None:
+                self.remembered.remember(place.tenant, part.keys.current, result.record, etag)
 
     async def purge(self, place: Place, keys: ResourceKeys, *, by: str) -> Purged:
         """Run one purge to its end, even if the caller is cancelled meanwhile."""

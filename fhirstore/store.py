@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from fhirstore.clock import Ids
-from fhirstore.commit.rules import Rules
+from fhirstore.commit.limits import Limits
 from fhirstore.engine import Engine
 from fhirstore.fhir import json, models, xml
 from fhirstore.fhir.definitions.load import definitions
@@ -37,7 +37,7 @@ class FhirStore:
         self,
         tenancy: Tenancy,
         *,
-        rules: Rules | None = None,
+        limits: Limits | None = None,
         ids: Ids | None = None,
         fhir_version: str = "4.0",
         validation: str = "structure",
@@ -45,7 +45,7 @@ class FhirStore:
     ) -> None:
         self.tenancy = tenancy
         validator = Validator(definitions(fhir_version), validation)
-        self._engine = Engine(rules=rules, ids=ids, validator=validator, reference_integrity=reference_integrity)
+        self._engine = Engine(limits=limits, ids=ids, validator=validator, reference_integrity=reference_integrity)
 
     @classmethod
     def open(
@@ -55,7 +55,7 @@ class FhirStore:
         tenants: Iterable[str] | None = ("default",),
         buckets: Mapping[str, str] | None = None,
         s3: S3Options | None = None,
-        rules: Rules | None = None,
+        limits: Limits | None = None,
         fhir_version: str = "4.0",
         validation: str = "structure",
         reference_integrity: bool = False,
@@ -86,7 +86,7 @@ class FhirStore:
                     tenancy = PrefixTenancy(objects, None if tenants is None else frozenset(tenants))
                 store = cls(
                     tenancy,
-                    rules=rules,
+                    limits=limits,
                     fhir_version=fhir_version,
                     validation=validation,
                     reference_integrity=reference_integrity,

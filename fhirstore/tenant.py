@@ -15,9 +15,9 @@ from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.process import process
 from fhirstore.bundles.results import BundleResult
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Context
 from fhirstore.commit.reading import look, vread
-from fhirstore.commit.rules import Context
-from fhirstore.commit.single import Decide, Outcome
+from fhirstore.commit.single import Decide, WriteResult
 from fhirstore.engine import Engine
 from fhirstore.errors import Gone, IdempotencyKeyReused, InvalidResource, Issue, NotFound
 from fhirstore.fhir import json, models
@@ -129,7 +129,7 @@ class TenantStore:
     ) -> Version | models.AnyModel:
         """Returns that version. 2 GET, 1 round trip. Raises NotFound, Gone (it is a tombstone), and as `read`."""
         keys, version = self._keys(type, id), version_number(version_id)
-        record = await drive(vread(keys, version, rules=self._engine.rules), self._place.objects)
+        record = await drive(vread(keys, version, limits=self._engine.limits), self._place.objects)
         return self._shown(version_of(type, id, resources.readable(record)), as_model)
 
     def _shown(self, version: Version, as_model: bool | type[models.Model]) -> Version | models.AnyModel:
@@ -458,7 +458,9 @@ class TenantStore:
     def _keys(self, type: str, id: str) -> ResourceKeys:
         return self._place.keys.resource(self._admission.known_type(type), resources.text_of_id(id))
 
-    async def _commit(self, type: str, id: str, decide: Decide, *, fresh: bool = False, heavy: bool = False) -> Outcome:
+    async def _commit(
+        self, type: str, id: str, decide: Decide, *, fresh: bool = False, heavy: bool = False
+    ) -> WriteResult:
         keys = self._place.keys.resource(type, id)
         return await self._engine.commit(self._place, keys, decide, fresh=fresh, heavy=heavy)
 

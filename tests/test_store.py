@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fhirstore import FhirStore, MergePatch, UnmodifiedSince, VersionIds
-from fhirstore.commit.rules import Rules
+from fhirstore.commit.limits import Limits
 from fhirstore.errors import InvalidResource, MalformedContent, VersionConflict
 
 OBSERVATION = (
@@ -64,7 +64,7 @@ async def test_every_condition_is_an_argument(store: FhirStore) -> None:
 
 async def test_upkeep_is_the_tenants() -> None:
     """Sweep, fsck and purge, beside the interactions."""
-    async with FhirStore.open("memory:", rules=Rules(window=200, apply=100)) as store:  # purge waits for its end
+    async with FhirStore.open("memory:", limits=Limits(window=200, apply=100)) as store:  # purge waits for its end
         clinic = store.tenant("default")
         patient = await clinic.create({"resourceType": "Patient"})
         assert (await clinic.upkeep.fsck()).damage == 0

@@ -15,12 +15,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 
 from fhirstore.bundles.entries import Entry
-from fhirstore.bundles.once import Once
+from fhirstore.bundles.idempotency import Once
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.order import phases, target
 from fhirstore.bundles.references import find_links, is_search, only_in_a_transaction, path_of
 from fhirstore.bundles.results import Result, failed, refuse_more
-from fhirstore.bundles.side_by_side import side_by_side
+from fhirstore.bundles.workers import side_by_side
 from fhirstore.errors import FhirError, FhirStoreError, InvalidResource
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.json import JsonObject

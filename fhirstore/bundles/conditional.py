@@ -11,9 +11,9 @@ from dataclasses import replace
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.guard import Wanted
 from fhirstore.bundles.lookup import Answers, Found, Question
+from fhirstore.bundles.pending_resources import Written
 from fhirstore.bundles.plan import Planned, criteria_of, plan_entry
 from fhirstore.bundles.results import blame
-from fhirstore.bundles.written import Written
 from fhirstore.errors import FhirError, FhirStoreError, InvalidResource, MultipleMatches
 from fhirstore.search.criteria import for_creation
 from fhirstore.version import Version

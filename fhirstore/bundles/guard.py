@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from fhirstore.batched import batched
 from fhirstore.commit.claim import Claim, Held, release, take
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import FhirStoreError
 from fhirstore.format.keyspace import Keyspace
@@ -54,10 +54,10 @@ class Exclusive:
     def __call__(self, intent: Intent) -> Protocol[None]:
         """Takes all claims, then searches again. Raises Matched, Contention, Unavailable, CorruptRecord."""
         held: list[Held] = []
-        for some in batched(list(self._claims().items()), self.context.rules.at_once):
+        for some in batched(list(self._claims().items()), self.context.limits.at_once):
             taken = yield from side_by_side([self._take(type_, value, one, intent) for (type_, value), one in some])
             held += taken
-        for some_wanted in batched(self.wanted, self.context.rules.at_once):
+        for some_wanted in batched(self.wanted, self.context.limits.at_once):
             found = yield from side_by_side(
                 [find(self.keys, one.criteria, most=1 + len(one.besides)) for one in some_wanted]
             )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.lookup import Answers, Found, Question
+from fhirstore.bundles.pending_resources import Written
 from fhirstore.bundles.plan import Planned
 from fhirstore.bundles.references import (
     Link,
@@ -27,7 +28,6 @@ from fhirstore.bundles.references import (
     unresolved,
 )
 from fhirstore.bundles.results import blame
-from fhirstore.bundles.written import Written
 from fhirstore.errors import FhirError, FhirStoreError, MultipleMatches
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.json import JsonObject

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.results import refuse_more, refuse_more_requests
-from fhirstore.bundles.side_by_side import side_by_side
+from fhirstore.bundles.workers import side_by_side
 from fhirstore.commit.drive import drive
 from fhirstore.errors import FhirStoreError
 from fhirstore.fhir.definitions.load import definitions

@@ -104,7 +104,7 @@ class Performer:
     """Does single entries on `store`; reads on what `reading` makes of `objects` that count what they take together.
 
     Where the batch has an Idempotency-Key, each of its creates has a key of its own, made of that one and the entry's
-    place: so it creates nothing again even where its receipt is missing (see `once`).
+    place: so it creates nothing again even where its receipt is missing (see `idempotency`).
     """
 
     def __init__(

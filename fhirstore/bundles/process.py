@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from fhirstore.bundles.batch import created_in, patch_of, run_batch
 from fhirstore.bundles.entries import Entry, entries_of, parse_entries
 from fhirstore.bundles.envelope import check_bundle, checked, fully_checked
-from fhirstore.bundles.once import Once
+from fhirstore.bundles.idempotency import Once
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.perform import Interactions, Performer
 from fhirstore.bundles.receipts import digest

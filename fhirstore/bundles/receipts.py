@@ -6,8 +6,8 @@ id is derived from the tenant and the key. So it is committed with the transacti
 key, on any nodes, at most one commits, since both write version 1 of the same receipt; the other one starts over, finds
 the receipt, and returns the first one's results.
 
-The receipt of a batch is written when its entries are done, and again when more of them are (see `once`). A key that
-comes with another body is refused.
+The receipt of a batch is written when its entries are done, and again when more of them are (see `idempotency`). A key
+that comes with another body is refused.
 
 `Receipt` is not a FHIR type, so no interaction can read it, and histories leave it out.
 

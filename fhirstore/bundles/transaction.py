@@ -24,20 +24,20 @@ from msgspec.structs import replace
 
 from fhirstore.bundles.conditional import created_once, plan_all, questions, refuse_two_of_one, wanted
 from fhirstore.bundles.entries import Entry
+from fhirstore.bundles.entry_writes import Moved, part_of, result_of
 from fhirstore.bundles.guard import Exclusive, Matched
+from fhirstore.bundles.idempotency import Once
 from fhirstore.bundles.linking import Linking
 from fhirstore.bundles.lookup import Answers, look_up
-from fhirstore.bundles.once import Once
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.order import refuse_overlaps, refuse_same_full_urls
-from fhirstore.bundles.parts import Moved, part_of, result_of
+from fhirstore.bundles.pending_resources import Written
 from fhirstore.bundles.perform import Performer
 from fhirstore.bundles.plan import Planned
 from fhirstore.bundles.preconditions import preconditions
 from fhirstore.bundles.receipts import AlreadyDone, Line, Receipt, writing
 from fhirstore.bundles.results import Result, blame, failed, refuse_more
-from fhirstore.bundles.side_by_side import side_by_side
-from fhirstore.bundles.written import Written
+from fhirstore.bundles.workers import side_by_side
 from fhirstore.commit.drive import drive
 from fhirstore.commit.reading import look
 from fhirstore.commit.transaction import Part
@@ -173,7 +173,7 @@ class Transaction:
         heavy = self.large or len(parts) > _FEW or any(plan.entry.interaction == "patch" for plan in writes)
         guard = Exclusive(self.place.keys, wanted(planned), self.engine.context(self.place))
         if guard.wanted:
-            outcomes = await self.engine.transact(self.place, parts, guard=guard, turns=guard.names, heavy=heavy)
+            outcomes = await self.engine.transact(self.place, parts, guard=guard, locks=guard.names, heavy=heavy)
         else:
             outcomes = await self.engine.transact(self.place, parts, heavy=heavy)
         return {plan.entry.index: result_of(plan, outcome) for plan, outcome in zip(writes, outcomes, strict=False)}

@@ -1,36 +1,37 @@
-"""The slot is taken: by a writer that is alive, or by one that died between its reservation and its commit.
+"""What a write does when its slot is taken: by a writer that is alive, or by one that died before its commit.
 
-Nobody can tell which by waiting alone, and clocks are not to be trusted, so the protocol makes sure instead. It
-*fences*: PUT current If-Match(base) with the same content and a new nonce. The ETag moves, and as ETags never recur,
-a writer whose attempt builds on the old one can never commit any more. Then its slot may be written over.
+It gives the owner time to commit, then fences it (`fence`): after that the owner's attempt can never commit, and its
+slot may be overwritten.
 
-R1: judge an owner dead only after re-reading `current` *after* reading its slot. (Between our GET of current and our
-GET of the slot, the owner may have committed.)
+Rule R1: an owner may be judged dead only if `current.json` was read again *after* its slot was read. Between our GET of
+`current.json` and our GET of the slot, the owner may have committed.
 """
 
 from __future__ import annotations
 
 from fhirstore.commit.attempt import Attempt
-from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
+from fhirstore.commit.backoff import RIVAL
+from fhirstore.commit.fence import fence
+from fhirstore.commit.limits import Context
+from fhirstore.commit.messages import Absent, Get, Protocol, Put
 from fhirstore.commit.reading import ask
-from fhirstore.commit.rules import Context
 from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import IfMatch, StoredObject, Written
 
-_PATIENCE = (0.03, 0.06, 0.12, 0.24, 0.48)
-"""Seconds between looks at a writer that may be alive: about one second in all, many times what a commit takes."""
-
 
 def take_over(attempt: Attempt, context: Context) -> Protocol[bool]:
-    """Our PUT of the slot was not acknowledged. True: the slot is ours after all. False: start over."""
+    """Called when our PUT of the slot was not acknowledged. Returns True if the slot is ours now, False to start over.
+
+    Raises Unavailable, CorruptRecord.
+    """
     found = yield from _slot(attempt)
     if found is None:
-        return False  # the reservation did not land; if it ever does, it is an orphan
+        return False  # the reservation was not applied; if it is applied later, it is an orphan
     owner, etag = found
     if owner.op == attempt.record.op:
-        return True  # it was applied and the answer lost
+        return True  # it was applied, and the reply was lost
     if not attempt.base.whole:
-        return False  # our base is only remembered: read it before judging anybody
+        return False  # our base is only remembered: it must be read before another writer is judged
     if (yield from _moved(attempt)):
         return False  # R1
     if owner.base == attempt.base.etag:
@@ -44,20 +45,12 @@ def take_over(attempt: Attempt, context: Context) -> Protocol[bool]:
 
 
 def _outwait_or_fence(attempt: Attempt, context: Context) -> Protocol[None]:
-    """Give the owner time to commit; then make sure that it cannot."""
-    for seconds in _PATIENCE:
-        yield Pause(context.ids.jitter(seconds / 2, seconds))
+    """Gives the owner time to commit, then makes sure that it cannot."""
+    for n in range(RIVAL.tries):
+        yield RIVAL.half_jittered(n, context.ids)
         if (yield from _moved(attempt)):
             return
-    # A window of its own: a short one of the attempt may be over by now, and a fence says nothing that has a time.
-    expires = context.now() + context.rules.window
-    yield (Put(attempt.keys.current, _fenced(attempt, context), attempt.base.unchanged, expires),)
-
-
-def _fenced(attempt: Attempt, context: Context) -> bytes:
-    nonce = context.ids.new()
-    record = attempt.base.record or Record(version=0, t=0, op=nonce, method="STUB")
-    return record.fenced(nonce).encode()
+    yield (fence(attempt.keys, attempt.base, context),)
 
 
 def _slot(attempt: Attempt) -> Protocol[tuple[Record, str] | None]:
@@ -66,6 +59,6 @@ def _slot(attempt: Attempt) -> Protocol[tuple[Record, str] | None]:
 
 
 def _moved(attempt: Attempt) -> Protocol[bool]:
-    """Is `current` another than the one our attempt builds on?"""
+    """Did `current.json` change since our attempt read it?"""
     (reply,) = yield from ask(Get(attempt.keys.current))
     return (reply.etag if isinstance(reply, StoredObject) else None) != attempt.base.etag

@@ -1,13 +1,17 @@
-"""Round trip 2 of a transaction: intents, version objects, events and index entries; and what to do where one fails.
+"""Round trip 2 of a transaction: intents, version objects, events and index entries, and what to do if one fails.
 
-The intent comes first: while it stands, nobody else can commit the next version. `current.json` may have got another
-ETag since it was read. The same version under a new one (a fence, a rollback): build on that. Another version, or the
-intent of an older transaction: this attempt is over. The intent of a younger one: it has to give way.
+The intent comes first: while it is in `current.json`, nobody else can commit the next version. If `current.json` has
+another ETag than the one that was read, then
 
-The slot may hold another's reservation. As long as our intent stands, its owner cannot commit: write over it.
+* the same version under a new ETag (a fence, a rollback): the transaction builds on that;
+* another version, or the intent of an older transaction: this attempt fails;
+* the intent of a younger transaction: that one is aborted.
 
-R2: write over a slot only after re-checking, *after* the slot was read, that our intent still stands. (If it was
-rolled back before, what was read may be the version that others committed meanwhile.)
+The slot may hold another writer's reservation. While our intent is there, that writer cannot commit, so the slot is
+overwritten.
+
+Rule R2: a slot may be overwritten only if `current.json` was read *after* the slot and still had our intent. If the
+intent was rolled back before, the slot may hold the version that others have committed since.
 """
 
 from __future__ import annotations
@@ -18,19 +22,19 @@ from fhirstore.commit.attempt import Base
 from fhirstore.commit.backoff import CONTENDED, UNANSWERED
 from fhirstore.commit.change import Change, in_groups
 from fhirstore.commit.intents import clear
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Expired, Get, Protocol, Put, Reply
 from fhirstore.commit.reading import ask, glance
-from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, Written
 
 
 def announce(changes: Sequence[Change], context: Context) -> Protocol[bool]:
-    """True: all intents stand, all slots are ours, all events are there. False: start over; some may be there.
+    """Returns True if all intents, slots and events are written; False to start over, and some may be written then.
 
-    Raises Unavailable, CorruptRecord: then others clear away what is there.
+    Raises Unavailable, CorruptRecord; others clear away what was written by then.
     """
-    for group in in_groups(changes, context.rules.at_once):
+    for group in in_groups(changes, context.limits.at_once):
         puts = [change.puts() for change in group]
         for change in group:
             change.begun = True
@@ -68,7 +72,7 @@ def _secure(change: Change, context: Context) -> Protocol[bool]:
 
 
 def _place(change: Change, context: Context) -> Protocol[bool]:
-    """Our intent stands."""
+    """Sees to it that our intent is in `current.json`. Returns False to start over."""
     for n in range(CONTENDED.tries):
         if change.placed is not None:
             return True
@@ -97,7 +101,7 @@ def _place(change: Change, context: Context) -> Protocol[bool]:
 
 
 def _same_version(now: Base, before: Base) -> bool:
-    """Is it the version that the decision was made on, fenced, held or rolled back since?"""
+    """Is it still the version that was decided on, and only fenced, held or rolled back since?"""
     if not now.version and not before.version:
         return True
     return (
@@ -108,7 +112,7 @@ def _same_version(now: Base, before: Base) -> bool:
 
 
 def _reserve(change: Change, context: Context) -> Protocol[bool]:
-    """The slot is ours."""
+    """Sees to it that the slot is ours. Returns False to start over."""
     body = b"" if change.reserved else change.record.encode()
     for n in range(CONTENDED.tries):
         if change.reserved:
@@ -130,7 +134,7 @@ def _reserve(change: Change, context: Context) -> Protocol[bool]:
 
 
 def _complete(change: Change) -> Protocol[bool]:
-    """The events and index entries are there."""
+    """Sees to it that the events and index entries are there. Returns False to start over."""
     for n in range(UNANSWERED.tries):
         if not change.missing:
             return True

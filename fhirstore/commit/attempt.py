@@ -1,4 +1,4 @@
-"""One attempt at a write: what it builds on and what it would commit."""
+"""One attempt at a write: the base that it builds on, and the record that it would commit."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch
 
 
 class Base(msgspec.Struct, frozen=True):
-    """`current.json` as an attempt found it; both None where there is none. Its record may be a stub (version 0).
+    """`current.json` as an attempt found it; both fields are None if there is none. The record may be a stub.
 
-    `whole`: just read. A remembered base may lack its content and be stale, so it is good for an attempt of one's own,
-    never for judging or fencing another's.
+    `whole`: it was read just now. A remembered base may be out of date and lacks most of the content. An attempt may
+    build on it, but must not judge or fence another writer by it.
     """
 
     record: Record | None
@@ -30,33 +30,33 @@ class Base(msgspec.Struct, frozen=True):
 
     @property
     def shown(self) -> Record | None:
-        """The version that a reader sees, if there is one."""
+        """Returns the version that a reader sees; None if there is none."""
         return self.record if self.record is not None and self.record.exists else None
 
     @property
     def held(self) -> bool:
-        """Did a sweeper hold it? Then the store's date must say whether one may build on it."""
+        """Did a sweeper hold it? Then the store's date decides whether an attempt may build on it."""
         return self.record is not None and self.record.hold > 0
 
     @property
     def intent(self) -> Intent | None:
-        """The intent of a transaction that wants to make the next version."""
+        """Returns the intent of a transaction that wants to make the next version, if there is one."""
         return None if self.record is None else self.record.intent
 
     @property
     def unchanged(self) -> Condition:
-        """The condition under which `current.json` still is what it was."""
+        """Returns the condition of a PUT that must fail if `current.json` has changed."""
         return IF_ABSENT if self.etag is None else IfMatch(self.etag)
 
 
 NOTHING = Base(None, None)
-NOTHING_YET = Base(None, None, whole=False)  # not looked, but the id is new
+NOTHING_YET = Base(None, None, whole=False)  # it was not read, because the id is new
 
 
 def next_record(
     base: Base, method: str, build: Callable[[int, int], bytes] | None, *, t: int, op: str, parts: int = 0
 ) -> Record:
-    """The version that comes after `base`. `build(version, t)` makes its bytes; None: a tombstone."""
+    """Returns the record of the version after `base`. `build(version, t)` returns its bytes; None makes a tombstone."""
     version = base.version + 1
     return Record(
         version=version,
@@ -73,8 +73,11 @@ def next_record(
 
 
 def keys_beside(keys: ResourceKeys, base: Base, record: Record) -> tuple[str, ...]:
-    """The empty objects that must be there before `record` is committed, beside its slot: its events, and the identity
-    index's entries for identifiers that the version before does not carry. PUT with the window, as often as needed."""
+    """Returns the keys of the empty objects that must exist before `record` is committed, besides its slot.
+
+    These are its two events, and the entries in the identity index for identifiers that the version before does not
+    carry. Their PUTs carry the write window and may be sent more than once.
+    """
     event = (record.t, record.version, record.method, record.op)
     before = None if base.record is None else base.record.resource
     entries = [keys.index_entry(name, record.version) for name in new_names(keys.type, record.resource, before)]
@@ -82,24 +85,25 @@ def keys_beside(keys: ResourceKeys, base: Base, record: Record) -> tuple[str, ..
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """The record that would be the next version, and its encoded `body`, the same in the slot and in current.
+    """The record that would be the next version, and its encoded `body`, the same in the slot and in `current.json`.
 
-    `offload`: keys of the empty objects that must be there before it is committed; see `keys_beside`.
+    `expires`: the end of the write window, epoch ms on the store's clock. `beside`: the keys of the empty objects that
+    must exist before the commit (`keys_beside`).
     """
 
     keys: ResourceKeys
     base: Base
     record: Record
     body: bytes
-    expires: int  # epoch ms on the store's clock: the end of the write window
+    expires: int
     beside: tuple[str, ...] = ()
 
     @property
     def slot(self) -> str:
-        """The key of the version object that this attempt must hold to commit."""
+        """Returns the key of the version object that this attempt must reserve."""
         return self.keys.version(self.record.version)
 
     @property
     def commit_put(self) -> Put:
-        """The commit point. It follows what must be there before."""
+        """Returns the PUT that is the commit point. It follows the PUTs of what must exist before."""
         return Put(self.keys.current, self.body, self.base.unchanged, self.expires, follows=True)

@@ -1,4 +1,4 @@
-"""One part of a transaction, from its base to its next version, and how far it has come."""
+"""One part of a transaction: its base, its next version, and which of its requests were acknowledged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from fhirstore.objects.base import IF_ABSENT
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What all parts of one attempt at a transaction share. `expires`: of each of its PUTs, up to the commit point."""
+    """What all parts of one attempt at a transaction share.
+
+    `tx`: the transaction's id. `age`: the older of two transactions wins. `parts`: their number. `expires`: the end of
+    the write window of every PUT up to the commit point.
+    """
 
     tx: str
     t: int
@@ -27,10 +31,12 @@ class Plan:
 
 @dataclass(slots=True)
 class Change:
-    """`record` is to follow `base`. `placed`: the ETag of `current.json` with our intent in it, once it stands there.
+    """`record` is to follow `base`.
 
-    `reserved`: the version object is ours. `missing`: objects beside it that are not there yet. Bodies are made when
-    they are needed: a transaction holds the contents once, however many requests carry them.
+    `missing`: keys of the events and index entries that are not acknowledged yet. `begun`: requests were sent.
+    `placed`: the ETag of `current.json` with our intent, once that was acknowledged. `reserved`: the slot is ours.
+
+    Bodies are encoded when they are sent, so that a transaction holds each content in memory once.
     """
 
     keys: ResourceKeys
@@ -44,51 +50,53 @@ class Change:
 
     @classmethod
     def of(cls, keys: ResourceKeys, base: Base, record: Record, plan: Plan) -> Change:
-        """Nothing of it has been sent yet."""
+        """Returns a change of which nothing was sent yet."""
         return cls(keys, base, record, plan, keys_beside(keys, base, record))
 
     @property
     def slot(self) -> str:
-        """The key of its version object."""
+        """Returns the key of its version object."""
         return self.keys.version(self.record.version)
 
     @property
     def announced(self) -> bool:
-        """Is all there that must be there before the commit point?"""
+        """Was everything acknowledged that must exist before the commit point?"""
         return self.placed is not None and self.reserved and not self.missing
 
     @property
     def size(self) -> int:
-        """Requests of round trip 2."""
+        """Returns the number of its requests in round trip 2."""
         return 2 + len(self.missing)
 
     def puts(self) -> tuple[Put, ...]:
-        """Round trip 2: what stands beside the slot, the slot, and the intent; should we die while they leave, the
-        events go first, as they lead the sweeper to the rest."""
+        """Returns the requests of round trip 2: events and index entries, the slot, the intent.
+
+        The events come first, because they lead the sweeper to the rest if the process dies while it sends.
+        """
         slot = Put(self.slot, self.record.encode(), IF_ABSENT, self.plan.expires)
         return (*self.missing_puts(), slot, self.intent_put())
 
     def intent_put(self) -> Put:
-        """The old version, with the intent to make the next one."""
+        """Returns the PUT of the old version with the intent to make the next one."""
         plan = self.plan
-        old = self.base.record or Record(version=0, t=0, op=plan.tx, method="STUB")
+        old = self.base.record or Record.stub(plan.tx)
         intent = Intent(plan.tx, self.record.version, plan.t, plan.age, plan.parts)
         body = replace(old, intent=intent).encode()
         return Put(self.keys.current, body, self.base.unchanged, plan.expires)
 
     def missing_puts(self) -> tuple[Put, ...]:
-        """What is not there yet beside the slot."""
+        """Returns the PUTs of the events and index entries that are not acknowledged yet."""
         return tuple(Put(key, b"", expires=self.plan.expires) for key in self.missing)
 
     def build_on(self, base: Base) -> None:
-        """The same version stands in `current.json` under another ETag: announce the next one anew."""
+        """Starts this part again on the same version under another ETag."""
         self.base = base
         self.record = replace(self.record, base=base.etag)
         self.placed, self.reserved = None, False
 
 
 def in_groups(changes: Sequence[Change], at_once: int) -> Iterator[list[Change]]:
-    """A few at a time, so that no more than about `at_once` requests are in flight."""
+    """Yields the changes in groups of about `at_once` requests, which bounds the requests in flight."""
     group: list[Change] = []
     requests = 0
     for change in changes:

@@ -1,24 +1,26 @@
-"""A claim on all identifiers with one value: `identity/{type}/{value}.claim`, taken before one looks whether to create.
+"""Claims: the right to create a resource for one identifier value, `identity/{type}/{value}.claim`.
+
+A conditional create takes the claim before it looks whether a matching resource exists.
 
 `{"op":"01K…","id":"01K…","base":null,"v":1}`
 
 | member | meaning |
 |---|---|
-| `op` | whose claim this is; fresh each time, so that no two bodies, and no two ETags, are equal |
+| `op` | token of the holder; new for each claim, so that no two bodies, and no two ETags, are equal |
 | `id` | the resource that is to be created |
-| `base` | ETag of its `current.json`, on which the one attempt will build; null: there is none |
-| `v` | the version it would be; 0: not known |
-| `intent` | instead of one attempt, a transaction may be about to create it |
-| `released` | its holder does not want it any more |
+| `base` | ETag of its `current.json`, on which the one attempt builds; null if there is none |
+| `v` | the version that the attempt would make; 0 if it is not known |
+| `intent` | the transaction that is to create it, instead of a single attempt |
+| `released` | true if the holder gave the claim up |
 
-A claim names the attempt, so nobody needs to ask whether its holder is alive, and no clock is trusted. Whoever wants
-it next makes sure that the attempt is through: `current.json` of that resource is no longer what it builds on. Either
-it was committed, or somebody wrote over it; if neither happens for a while, one *fences* it as `commit.abandoned`
-does: PUT the same content, or a stub, with a nonce, If-Match(base). For a transaction, its record decides
-(`commit.intents`). Then the claim is taken over by PUT If-Match. It needs no release; what is left of it is one small
-object per value that was ever created on a condition, and the next one takes it over at once.
+A claim names its holder's one attempt, so nobody has to find out whether the holder is alive, and no clock is trusted.
+The next writer that wants the claim makes sure that this attempt is over: `current.json` of that resource is no longer
+the attempt's base. Either the attempt was committed, or another write replaced the base, or the next writer fences it
+(`fence`). For a transaction, its record decides (`intents`). Then the next writer takes the claim over by PUT If-Match.
 
-The holder makes exactly one attempt, on exactly that base. If it fails, it begins anew with another claim.
+A claim needs no release. One small object per identifier value stays, and the next writer takes it over at once.
+
+The holder must make exactly one attempt, on exactly that base. If it fails, the holder starts over with a new claim.
 """
 
 from __future__ import annotations
@@ -27,23 +29,20 @@ from dataclasses import dataclass
 
 import msgspec
 
-from fhirstore.commit.backoff import CONTENDED
+from fhirstore.commit.backoff import CONTENDED, RIVAL, SHUT_OUTS
+from fhirstore.commit.fence import fence
 from fhirstore.commit.intents import Stands, clear, decided
-from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
+from fhirstore.commit.limits import Context
+from fhirstore.commit.messages import Absent, Get, Protocol, Put
 from fhirstore.commit.reading import ask, glance
-from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, CorruptRecord
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
-from fhirstore.format.record import Intent, Record
+from fhirstore.format.record import Intent
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, Written
-
-_PATIENCE = (0.03, 0.06, 0.12, 0.24, 0.48)
-"""Seconds between looks at a holder that may be alive: about one second in all, many times what a create takes."""
-_FENCES = 12
 
 
 class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who is about to create what."""
+    """The body of a claim; see the table above."""
 
     op: str
     id: str
@@ -53,7 +52,7 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     released: bool = False
 
     def encode(self) -> bytes:
-        """The object's body."""
+        """Returns the object's body."""
         return _encode(self)
 
 
@@ -62,7 +61,7 @@ _decode = msgspec.json.Decoder(Claim).decode
 
 
 def decode_claim(body: bytes, key: str) -> Claim:
-    """Read it back. Raises CorruptRecord, naming `key`, when it is none."""
+    """Reads a claim. Raises CorruptRecord, naming `key`, when the body is not one."""
     try:
         return _decode(body)
     except msgspec.MsgspecError as error:
@@ -71,7 +70,7 @@ def decode_claim(body: bytes, key: str) -> Claim:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A claim that is ours, at `key`, under `etag`."""
+    """A claim that we hold, at `key`, under `etag`."""
 
     key: str
     etag: str
@@ -81,14 +80,17 @@ class Held:
 def take(
     keys: Keyspace, type: str, value: str, wanted: Claim, *, context: Context, insist: bool = False
 ) -> Protocol[Held | None]:
-    """Take the claim on a value. None: somebody else held it, and is through by now; look again whether to create.
+    """Takes the claim on a value.
 
-    `insist`: take it all the same. 1 PUT where nobody ever held it. Raises Contention, Unavailable, CorruptRecord.
+    Returns None if another writer held it and its attempt is over now: the caller must look for matches again. With
+    `insist` it takes the claim even then. Cost: 1 PUT if nobody ever held the claim.
+
+    Raises Contention, Unavailable, CorruptRecord.
     """
     key = keys.identity_claim(type, value)
     over: Condition = IF_ABSENT
-    for n in range(context.rules.attempts):
-        (reply,) = yield (Put(key, wanted.encode(), over, context.now() + context.rules.window),)
+    for n in range(context.limits.attempts):
+        (reply,) = yield (Put(key, wanted.encode(), over, context.now() + context.limits.window),)
         if isinstance(reply, Written):
             return Held(key, reply.etag, wanted)
         (found,) = yield from ask(Get(key))
@@ -109,14 +111,14 @@ def take(
 
 
 def release(held: Held, *, context: Context) -> Protocol[None]:
-    """Say that nothing will be created, so that nobody waits for it. A courtesy: it may get lost."""
+    """Releases the claim without an attempt, so that nobody waits for one. Nothing depends on it: it may be lost."""
     free = Claim(context.ids.new(), held.claim.id, released=True)
-    yield (Put(held.key, free.encode(), IfMatch(held.etag), context.now() + context.rules.window),)
+    yield (Put(held.key, free.encode(), IfMatch(held.etag), context.now() + context.limits.window),)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rival:
-    """Whoever holds the claim now, as it `stands`, and the resource that it wants to create."""
+    """The present holder: its claim, where that `stands`, and the resource that it wants to create."""
 
     resource: ResourceKeys
     claim: Claim
@@ -124,9 +126,9 @@ class _Rival:
 
 
 def _see_through(rival: _Rival, wanted: Claim, context: Context) -> Protocol[bool]:
-    """Make sure that the holder's attempt is through: committed, or unable to commit. True: it was not when we came.
+    """Makes sure that the holder's attempt is over: committed, or unable to commit.
 
-    Raises Contention, Unavailable, CorruptRecord.
+    Returns True if it was not over at the first look. Raises Contention, Unavailable, CorruptRecord.
     """
     claim, resource = rival.claim, rival.resource
     if claim.released:
@@ -134,27 +136,24 @@ def _see_through(rival: _Rival, wanted: Claim, context: Context) -> Protocol[boo
     if claim.intent is not None:
         age = None if wanted.intent is None else wanted.intent.age
         return (yield from _see_transaction_through(rival, claim.intent, age, context))
-    for n in range(len(_PATIENCE) + _FENCES):
+    for n in range(RIVAL.tries + SHUT_OUTS):
         base, _ = yield from glance(resource)
         if base.etag != claim.base:
             return n > 0
-        if n < len(_PATIENCE):
-            yield Pause(context.ids.jitter(_PATIENCE[n] / 2, _PATIENCE[n]))
+        if n < RIVAL.tries:
+            yield RIVAL.half_jittered(n, context.ids)
         else:
-            nonce = context.ids.new()
-            fenced = (base.record or Record(version=0, t=0, op=nonce, method="STUB")).fenced(nonce)
-            expires = context.now() + context.rules.window
-            yield (Put(resource.current, fenced.encode(), base.unchanged, expires),)
+            yield (fence(resource, base, context),)
     raise Contention("The object store does not let an abandoned creation be shut out; try again later")
 
 
 def _see_transaction_through(rival: _Rival, intent: Intent, age: str | None, context: Context) -> Protocol[bool]:
     if age == intent.age:
-        return False  # an earlier attempt of our own, which did not commit
+        return False  # an earlier attempt of our own transaction, which did not commit
     resource = rival.resource
     stands = Stands(resource.transaction(intent.tx), rival.stands.key, rival.stands.etag)
     committed = False
-    for n in range(_FENCES):
+    for n in range(SHUT_OUTS):
         base, _ = yield from glance(resource)
         if base.intent is not None and base.intent.tx == intent.tx:
             yield from clear(resource, base, context, age=age)
@@ -164,5 +163,5 @@ def _see_transaction_through(rival: _Rival, intent: Intent, age: str | None, con
             decision = yield from decided(intent, stands, context, age)
             if decision is None or not decision.committed:
                 return decision is None
-            committed = True  # by now, what it created has its intent, or stands there, or was built upon
+            committed = True  # the created resource has its intent by now, or was made final, or has a later version
     raise Contention("The object store does not let a transaction be decided; try again later")

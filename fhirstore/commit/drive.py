@@ -1,8 +1,8 @@
-"""Runs a protocol on an ObjectStore: each batch in parallel, each store error as the reply it stands for.
+"""Runs a protocol on an ObjectStore: sends each batch in parallel, and turns each store error into a reply.
 
-Two errors are raised into the protocol instead, at the request or the Pause where it stands. StoreFull: the PUT was not
-applied, and sending it again is pointless. Unavailable: requests failed, and the client's request may repeat nothing
-more (`fhirstore.objects.retries`).
+Two errors are raised into the protocol instead, at the batch it has yielded. StoreFull: the PUT was not applied, and
+sending it again is pointless. Unavailable: requests failed, and the retry budget of the client's request is used up
+(`fhirstore.objects.retries`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from fhirstore.commit.messages import (
     Unknown,
     Unreadable,
 )
-from fhirstore.commit.stages import in_stages
+from fhirstore.commit.staging import in_stages
 from fhirstore.errors import (
     ConditionalConflict,
     FhirStoreError,
@@ -57,27 +57,27 @@ _DELETED, _REFUSED, _EXPIRED, _UNKNOWN = Deleted(), Refused(), Expired(), Unknow
 
 
 Finish = Callable[[Coroutine[None, None, object]], None]
-"""Takes over the rest of a protocol whose caller was cancelled, and sees it to its end."""
+"""Takes over the rest of a protocol whose caller was cancelled, and runs it to its end."""
 
 
 _Failed = tuple[str, ObjectError]
-"""The verb of a request, and the error that it was answered with."""
+"""The verb of a request, and the error that it failed with."""
 
 
 async def drive(
     protocol: Protocol[Result], store: ObjectStore, *, finish: Finish | None = None, heavy: bool = False
 ) -> Result:
-    """Run `protocol` to its end and return what it returns; what it raises is raised.
+    """Runs `protocol` to its end. Returns what it returns and raises what it raises.
 
-    `heavy`: the protocol's own work between requests takes long, so it is done in a thread beside the event loop.
+    `heavy`: the protocol's own work between requests takes long, so it runs in a thread beside the event loop.
 
-    Where the caller is cancelled midway, the protocol ends there too, unless it has begun to write and `finish` takes
-    the rest of it over: then the requests under way count as unanswered and it goes on from there, so that nobody
-    leaves half a write.
+    If the caller is cancelled, the protocol ends there too. If it has begun to write and `finish` is given, then
+    `finish` takes over the rest: the requests under way count as unanswered, and the protocol goes on, so that no write
+    is left unfinished.
     """
     if not store.decides_together:
         protocol = in_stages(protocol)
-    failed: list[_Failed] = []  # requests without an answer since the last Pause
+    failed: list[_Failed] = []  # requests that failed since the last Pause
     writes = False
     replies: Replies | FhirStoreError
     try:
@@ -120,7 +120,7 @@ async def _go_on(protocol: Protocol[Result], store: ObjectStore, replies: Replie
 
 
 async def _go_on_after(step: asyncio.Future[Batch], protocol: Protocol[Result], store: ObjectStore) -> Result:
-    """Goes on once the protocol, which is at work in a thread, has its next batch."""
+    """Goes on when the protocol, which runs in a thread, has yielded its next batch."""
     try:
         batch = await step
     except _Ended as end:
@@ -167,13 +167,16 @@ def _step(protocol: Protocol[Result], replies: Replies | FhirStoreError | None) 
 
 
 def _retrieved(step: asyncio.Future[Batch]) -> None:
-    """Takes note of what a step came to whose caller is gone."""
+    """Retrieves the exception of a step whose caller is gone, so that asyncio does not log it."""
     if not step.cancelled():
         step.exception()
 
 
 async def _replies(batch: Batch, store: ObjectStore, failed: list[_Failed]) -> Replies:
-    """Raises StoreFull, Unavailable: see above."""
+    """Returns the replies to a batch. Raises StoreFull, Unavailable: see above.
+
+    A single request needs no task, and a batch of PUTs goes to the store in one call: see docs/performance.md, create.
+    """
     if isinstance(batch, Pause):
         await _pause(batch, failed)
         return ()
@@ -188,7 +191,7 @@ async def _replies(batch: Batch, store: ObjectStore, failed: list[_Failed]) -> R
 
 
 async def _pause(pause: Pause, failed: list[_Failed]) -> None:
-    """Waits. Raises Unavailable where requests failed and the client's request may repeat nothing more."""
+    """Waits. Raises Unavailable if requests failed and the retry budget of the client's request is used up."""
     seconds = pause.seconds
     if failed:
         budget, last = retry_budget(), failed[-1][1]
@@ -229,7 +232,10 @@ async def _perform(store: ObjectStore, request: Request, failed: list[_Failed]) 
 
 
 def _reply(answer: Written | ObjectError, failed: list[_Failed], verb: str) -> Reply:
-    """Raises what no protocol can go on with. Adds to `failed` what the store did not answer, or turned away."""
+    """Returns the reply that an answer stands for. Raises an error that no protocol can handle.
+
+    Adds to `failed` the requests that the store did not answer or turned away.
+    """
     match answer:
         case Written():
             return answer
@@ -247,7 +253,7 @@ def _reply(answer: Written | ObjectError, failed: list[_Failed], verb: str) -> R
         case NotFollowed():
             return NOT_SENT
         case ObjectDamaged():
-            return StoredObject(b"", answer.etag, answer.date)  # an object that is there and no record
+            return StoredObject(b"", answer.etag, answer.date)  # the object exists, but its body is not a record
         case StoreDamaged():
             return Unreadable(answer.resume, answer.detail)
         case OutcomeUnknown() | StoreUnavailable():

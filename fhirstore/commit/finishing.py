@@ -1,4 +1,7 @@
-"""After a transaction's fate is known: its intents are made final or rolled back. A courtesy: anyone else can do it."""
+"""What is left to do when a transaction is decided: its intents are made final, or rolled back.
+
+Nothing depends on it: any process that meets such an intent can do the same (`intents`).
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,21 @@ from collections.abc import Sequence
 from fhirstore.batched import batched
 from fhirstore.commit.backoff import UNANSWERED
 from fhirstore.commit.change import Change, in_groups
-from fhirstore.commit.intents import rolled_back
+from fhirstore.commit.fence import rolled_back
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import NotApplied, Protocol, Put, Reply, Unknown
 from fhirstore.commit.reading import glance
-from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.objects.base import IfMatch, Written
 
 
 def finish(changes: Sequence[Change], context: Context) -> Protocol[dict[str, str]]:
-    """It is committed: the new versions become current. The ETags by key of `current.json`, where they are known."""
+    """Makes the versions of a committed transaction final.
+
+    Returns the new ETags, as far as known, by key of `current.json`.
+    """
     etags: dict[str, str] = {}
-    for some in batched(changes, context.rules.at_once):
+    for some in batched(changes, context.limits.at_once):
         left = list(some)
         for n in range(UNANSWERED.tries):
             replies = yield tuple(_over_intent(change, change.record.encode()) for change in left)
@@ -33,8 +39,8 @@ def finish(changes: Sequence[Change], context: Context) -> Protocol[dict[str, st
 
 
 def roll_back(changes: Sequence[Change], context: Context) -> Protocol[None]:
-    """It is not committed, and nobody can commit it any more: the old versions are all there is."""
-    for group in in_groups([change for change in changes if change.begun], context.rules.at_once):
+    """Takes back the intents of a transaction that is not committed, and that nobody can commit any more."""
+    for group in in_groups([change for change in changes if change.begun], context.limits.at_once):
         yield from side_by_side([_roll_back(change, context) for change in group])
 
 
@@ -50,7 +56,7 @@ def _roll_back(change: Change, context: Context) -> Protocol[None]:
 
 
 def _over_intent(change: Change, body: bytes) -> Put:
-    assert change.placed is not None  # noqa: S101 - a transaction commits only when all its intents stand
+    assert change.placed is not None  # noqa: S101 - a transaction commits only when all its intents are there
     return Put(change.keys.current, body, IfMatch(change.placed))
 
 

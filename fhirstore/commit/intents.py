@@ -1,13 +1,13 @@
-"""What a writer does about an intent in `current.json`: it decides the transaction if need be, and clears the intent.
+"""What a writer does that meets an intent in `current.json`: it decides the transaction, and clears the intent.
 
-Nobody builds on a `current.json` with an intent. Once the transaction is decided, anyone who meets its intent makes
-the new version final (PUT current If-Match, with the bytes of the version object), or rolls it back (the old record,
-under a nonce of its own, since ETags must never recur). Both are harmless to repeat and to lose.
+No attempt may build on a `current.json` with an intent. When the transaction is decided, any writer that meets its
+intent makes the new version final (PUT current.json If-Match, with the bytes of the version object), or rolls it back
+(the old record under a new nonce, because ETags must never recur). Both may be repeated, and both may be lost.
 
-An undecided transaction may be alive. Between two transactions the older one wins, so nobody waits in a circle: the
-older aborts the younger at once. Everybody else waits as long as `Rules` say, or until its window is over, and then
-takes it for abandoned. To decide it is PUT `tx/{txid}.json` aborted If-None-Match:*; whichever record lands first
-stands. If that is wrong about the living, they lose an attempt and nothing else.
+An undecided transaction may be alive. Between two transactions the older one wins, so that there is no circular wait:
+the older one aborts the younger at once. Every other writer waits for `Limits.patience`, or until the transaction's
+write window is over, and then aborts it: PUT `tx/{txid}.json` aborted, If-None-Match:*. The record that is written
+first is final. A living transaction that is aborted by mistake loses one attempt and nothing else.
 """
 
 from __future__ import annotations
@@ -15,35 +15,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fhirstore.commit.attempt import Base
-from fhirstore.commit.backoff import CONTENDED
-from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
+from fhirstore.commit.backoff import CONTENDED, SHUT_OUTS, undecided, until_past
+from fhirstore.commit.fence import rolled_back
+from fhirstore.commit.limits import Context
+from fhirstore.commit.messages import Absent, Get, Protocol, Put
 from fhirstore.commit.reading import ask, glance
-from fhirstore.commit.rules import Context
 from fhirstore.errors import CorruptRecord, Unavailable
 from fhirstore.format.decision import ABORTED, Decision, decode_decision
 from fhirstore.format.keyspace import ResourceKeys
-from fhirstore.format.record import Intent, Record, decode
+from fhirstore.format.record import Intent, decode
 from fhirstore.objects.base import IF_ABSENT, StoredObject, Written
-
-_GLANCE = 0.1  # seconds between looks at a clock that may tell whole seconds only
-_ABORTS = 12
 
 
 def base_for(keys: ResourceKeys, context: Context, *, age: str | None = None) -> Protocol[Base]:
-    """GET current, for an attempt to build on: without an intent; where a sweeper holds it, once its hold is over.
+    """Returns a base that an attempt may build on: without an intent, and when no sweeper holds it.
 
-    `age`: that of the transaction that asks. Raises Unavailable, CorruptRecord.
+    1 GET, more only if there is an intent or a hold. `age`: of the transaction that asks. Raises Unavailable,
+    CorruptRecord.
     """
     while True:
         base, date = yield from firm(keys, context, age=age)
         hold = base.record.hold if base.record is not None else 0
         if hold < date:
             return base
-        yield Pause(min(max((hold - date + 1) / 1000, _GLANCE), 1.0))
+        yield until_past(hold, date)
 
 
 def firm(keys: ResourceKeys, context: Context, *, age: str | None = None) -> Protocol[tuple[Base, int]]:
-    """`current.json` as it is when no intent stands there any more, and the store's date then."""
+    """Clears any intent in `current.json`. Returns what is there when it has none, and the store's date then."""
     while True:
         base, date = yield from glance(keys)
         if base.intent is None:
@@ -52,7 +51,10 @@ def firm(keys: ResourceKeys, context: Context, *, age: str | None = None) -> Pro
 
 
 def clear(keys: ResourceKeys, base: Base, context: Context, *, age: str | None = None) -> Protocol[None]:
-    """Make final or roll back what the intent in `base` stands for; or see that somebody else did."""
+    """Decides the transaction whose intent is in `base`, and makes its version final or rolls it back.
+
+    Does nothing if the intent is gone. Raises Unavailable, CorruptRecord.
+    """
     current, intent = base.record, base.intent
     if current is None or intent is None:
         return
@@ -67,13 +69,8 @@ def clear(keys: ResourceKeys, base: Base, context: Context, *, age: str | None =
         yield (Put(keys.current, final, base.unchanged),)
 
 
-def rolled_back(current: Record, context: Context) -> Record:
-    """The version that was there, under an ETag that was never there."""
-    return current.without_intent().fenced(context.ids.new())
-
-
 def _final(keys: ResourceKeys, intent: Intent, base: Base) -> Protocol[bytes | None]:
-    """The bytes of the version object. None: it was made final, and purged, meanwhile."""
+    """Returns the bytes of the version object; None if the version was made final, and then purged, in between."""
     key = keys.version(intent.v)
     (slot,) = yield from ask(Get(key))
     if isinstance(slot, StoredObject) and decode(slot.body, key).op == intent.tx:
@@ -86,7 +83,7 @@ def _final(keys: ResourceKeys, intent: Intent, base: Base) -> Protocol[bytes | N
 
 @dataclass(frozen=True, slots=True)
 class Stands:
-    """Where an intent was found: in the object `key` under this ETag. `record`: the key of its transaction's record."""
+    """Where an intent was found: in the object `key` with this ETag. `record`: the key of its transaction's record."""
 
     record: str
     key: str
@@ -94,32 +91,32 @@ class Stands:
 
 
 def decided(intent: Intent, stands: Stands, context: Context, age: str | None) -> Protocol[Decision | None]:
-    """What became of the transaction, which is decided now at the latest; None: its intent is gone meanwhile.
+    """Returns the decision on the transaction; aborts it, after some time, if there is none. None: its intent is gone.
 
-    `age`: that of the transaction that asks. Raises Unavailable, CorruptRecord.
+    `age`: of the transaction that asks; None for any other writer. Raises Unavailable, CorruptRecord.
     """
-    key, rules = stands.record, context.rules
-    patience = (rules.patience + rules.patience_per_part * intent.parts) / 1000
+    key, limits = stands.record, context.limits
+    patience = (limits.patience + limits.patience_per_part * intent.parts) / 1000
     older = age is not None and age < intent.age
     waited, tries = 0.0, 0
-    while tries < _ABORTS:
+    while tries < SHUT_OUTS:
         (found,) = yield from ask(Get(key))
         if isinstance(found, StoredObject):
             return decode_decision(found.body, key)
         (again,) = yield from ask(Get(stands.key))
         if isinstance(again, Absent) or again.etag != stands.etag:
             return None
-        over = intent.t + rules.transaction_window + rules.apply < again.date
+        over = intent.t + limits.transaction_window + limits.apply < again.date
         if older or over or waited >= patience:
             tries += 1
             aborted = Decision(ABORTED, intent.t, intent.age, by=age if older else None)
-            # By the store's date, as one's own clock may be wrong; and by that at which there was no record, so that
-            # this one cannot land when another has come and gone (see `Rules.keep_transactions`).
-            (reply,) = yield (Put(key, aborted.encode(), IF_ABSENT, found.date + rules.window),)
+            # The window starts at the store's date, because our own clock may be wrong; and at the date when there was
+            # no record, so that ours cannot be written after another one was removed (`Limits.keep_transactions`).
+            (reply,) = yield (Put(key, aborted.encode(), IF_ABSENT, found.date + limits.window),)
             if not isinstance(reply, Written):
                 yield CONTENDED.pause(tries - 1)
         else:
-            pause = context.ids.jitter(0.5, 1.0) * min(0.03 + waited, 0.5)
-            waited += pause
-            yield Pause(pause)
+            pause = undecided(waited, context.ids)
+            waited += pause.seconds
+            yield pause
     raise Unavailable("The object store does not let a transaction be decided; try again later")

@@ -1,11 +1,13 @@
-"""What a protocol asks of the object store, and what it hears back: plain values, so that protocols do no I/O.
+"""The requests that a protocol makes to the object store, and the replies: plain values, so that protocols do no I/O.
 
-A protocol is a generator. It yields batches, and is sent one reply per request of the batch, in order. A batch is a
-tuple of requests that go out in parallel (one round trip) or a `Pause`. `drive` runs protocols on an ObjectStore.
+A protocol is a generator. It yields batches and receives one reply per request of the batch, in order. A batch is a
+tuple of requests that are sent in parallel (one round trip), or a `Pause`. `drive` runs protocols on an ObjectStore.
 
-Of the replies to a PUT only `Written` says that it was applied. `Refused`, `NotApplied` and `Expired` say that *this
-request* was not; `Unknown` says nothing at all. No protocol draws a conclusion from a bare `Refused` on a request
-that may have been sent twice: it reads back.
+Of the replies to a PUT, only `Written` says that it was applied. `Refused`, `NotApplied` and `Expired` say that *this
+request* was not applied; `Unknown` says nothing. A protocol must not conclude anything from `Refused` on a request that
+may have been sent twice; it must read.
+
+All are frozen Structs, which are cheaper to create than dataclasses: see docs/performance.md.
 """
 
 from __future__ import annotations
@@ -19,15 +21,15 @@ from fhirstore.objects.base import Condition, Page, StoredObject, Written
 
 
 class Get(msgspec.Struct, frozen=True):
-    """GET the object. Replies: StoredObject, with an empty body where the object is damaged; Absent, Unknown."""
+    """GET an object. Replies: StoredObject (with an empty body if the object is damaged), Absent, Unknown."""
 
     key: str
 
 
 class Put(msgspec.Struct, frozen=True):
-    """PUT the object. Replies: Written, Refused, NotApplied, Expired, Unknown; NotSent.
+    """PUT an object. Replies: Written, Refused, NotApplied, Expired, Unknown; NotSent.
 
-    `follows`, of the last in a batch: only once all others in it were written (see `stages`).
+    `follows`: allowed in the last request of a batch. It is sent only when all others were written (`staging`).
     """
 
     key: str
@@ -48,19 +50,21 @@ class List(msgspec.Struct, frozen=True):
 
 
 class Delete(msgspec.Struct, frozen=True):
-    """DELETE up to 1,000 objects in one request; with `expires` exactly one. Replies: Deleted, NotApplied, Expired,
-    Unknown."""
+    """DELETE up to 1,000 objects in one request; with `expires` exactly one.
+
+    Replies: Deleted, NotApplied, Expired, Unknown.
+    """
 
     keys: tuple[str, ...]
     expires: int | None = None  # epoch ms on the store's clock
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Wait for `seconds`, then go on with no replies. `backoff` makes those that follow a failure or a conflict.
+    """Wait for `seconds`, then go on with no replies. `backoff` creates those that follow a failure or a conflict.
 
-    `settling`: the protocol waits to learn what became of its commit. Such a wait is never cut short for want of a
-    retry budget: the protocol could only say that it does not know. After any other Pause that follows requests which
-    failed, `drive` raises Unavailable into the protocol once the client's request may repeat nothing more.
+    `settling`: the protocol waits to learn what became of its commit. Such a wait does not depend on the retry budget,
+    because the protocol could only report that it does not know. At any other Pause after failed requests, `drive`
+    raises Unavailable into the protocol when the retry budget of the client's request is used up.
     """
 
     seconds: float
@@ -68,21 +72,21 @@ class Pause(msgspec.Struct, frozen=True):
 
 
 class Absent(msgspec.Struct, frozen=True):
-    """No such object; the store's clock had reached `date` (epoch ms) before it looked."""
+    """There is no such object. The store's clock had reached `date` (epoch ms) before it looked."""
 
     date: int
 
 
 class Deleted(msgspec.Struct, frozen=True):
-    """The objects are gone, absent ones included."""
+    """The objects do not exist any more, or never did."""
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """412: the condition did not hold when this request was decided."""
+    """412: the condition was false when this request was decided."""
 
 
 class NotApplied(msgspec.Struct, frozen=True):
-    """409 or 503: this request was turned away; the same one may be sent again."""
+    """409 or 503: this request was turned away; the same request may be sent again."""
 
 
 class Expired(msgspec.Struct, frozen=True):
@@ -90,18 +94,18 @@ class Expired(msgspec.Struct, frozen=True):
 
 
 class NotSent(msgspec.Struct, frozen=True):
-    """What it follows was not all written, so this request was not made."""
+    """This request was not sent, because a request that it follows was not applied."""
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """What comes next in the listing is damaged. `resume`: a cursor to what is readable behind it; None: nothing is."""
+    """The next part of the listing is damaged. `resume`: a cursor to the readable part behind it, if there is one."""
 
     resume: str | None
     detail: str
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """No answer, or one that tells nothing (timeout, reset, 500)."""
+    """No answer, or an answer that does not say whether the request was applied (timeout, reset, 500)."""
 
 
 NOT_SENT = NotSent()

@@ -1,20 +1,19 @@
-"""Purge: one resource's versions and history are physically removed; what stays is a stub that keeps the numbers used.
+"""Purge: the physical removal of one resource's versions and history. A stub stays, so that no number is used twice.
 
 | step | requests |
 |---|---|
 | 1 | GET current |
-| 2 | PUT the audit line: who is about to do this |
-| 3 | PUT current If-Match → PURGE record, version = floor = the version before: **the commit point** |
-| 4 | wait until nothing that belongs to the purged versions can arrive any more (their windows are over) |
+| 2 | PUT the audit line: who purges |
+| 3 | PUT current If-Match → PURGE record with version = floor = the last version: **the commit point** |
+| 4 | wait until the write windows of the purged versions are over, so that no late request can restore an object |
 | 5 | LIST `_history/`; per batch: GET the versions, DELETE their events and index entries, then the versions |
 
-From step 3 on readers see nothing of the resource; but for histories below the sweeper's watermark, which trust the
-events: nothing from the end of step 5 on. A crash after it leaves remnants, which purging again removes:
-the version objects are the pointers to the rest, so they go last. A writer that races with a purge either commits
-first, and the purge starts over on the new base, or finds its base gone, and makes version floor + 1.
+From step 3 on, readers do not see the resource. Histories below the sweeper's watermark trust the events, so they may
+show it until the end of step 5. A crash after step 3 leaves remnants, which another purge removes: the version objects
+point to the rest, so they are deleted last. A writer that races with a purge either commits first, and the purge
+starts over on the new base, or loses its base and makes version floor + 1.
 
-Not in a purge's reach: the slot of an attempt that died before its commit, which no version counts. The sweeper
-removes it.
+A purge does not remove the slot of an attempt that died before its commit. The sweeper does.
 
 Cost: 2 GET + 2 PUT, then per 1,000 versions 1 LIST, per version 1 GET, and 2 DELETE per batch of at most 50.
 """
@@ -28,13 +27,13 @@ import msgspec
 
 from fhirstore.batched import batched
 from fhirstore.commit.attempt import Attempt, Base
-from fhirstore.commit.backoff import CONTENDED
+from fhirstore.commit.backoff import CONTENDED, until_past
+from fhirstore.commit.idempotent import listed, removed, stored
 from fhirstore.commit.intents import firm
-from fhirstore.commit.messages import Absent, Get, List, Pause, Protocol
-from fhirstore.commit.outcome import commit
+from fhirstore.commit.limits import Context
+from fhirstore.commit.messages import Absent, Get, List, Protocol
 from fhirstore.commit.reading import ask, look
-from fhirstore.commit.repeating import listed, removed, stored
-from fhirstore.commit.rules import Context
+from fhirstore.commit.verdict import commit
 from fhirstore.errors import Contention, CorruptRecord
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
 from fhirstore.format.record import Record, decode
@@ -44,26 +43,27 @@ from fhirstore.objects.base import Listed, StoredObject
 _BATCH = 50
 _DELETE = 1_000  # keys in one request
 _BATCH_BYTES = 16 * 1024 * 1024
-_GLANCE = 0.1  # seconds between looks at a clock that may tell whole seconds only
-_LONGEST_WAIT = 10  # times `settled`: a t so far ahead is no clock's doing, but that of imported data
+_LONGEST_WAIT = 10  # times `settled`: a t further ahead than this comes from imported data, not from a clock
 
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """`versions`: how many this purge took out of sight, 0 where there were none (any more). `objects`: version
-    objects removed, remnants of an interrupted purge included."""
+    """`versions`: the number of versions that this purge made invisible; 0 if there were none.
+
+    `objects`: the number of version objects that it deleted, remnants of an interrupted purge included.
+    """
 
     versions: int
     objects: int
 
 
 def purge(keys: ResourceKeys, *, by: str, context: Context) -> Protocol[Purged]:
-    """Remove every version of a resource for good. `by`: who asks, for the audit line.
+    """Removes every version of a resource permanently. `by`: who asks, for the audit line.
 
-    Raises Contention: nothing was purged; Unavailable: it was not, or remnants are left, so purge again;
+    Raises Contention (nothing was purged), Unavailable (nothing was purged, or remnants are left: purge again),
     WriteOutcomeUnknown.
     """
-    for n in range(context.rules.attempts):
+    for n in range(context.limits.attempts):
         base, date = yield from firm(keys, context)
         if base.record is None:
             return Purged(0, 0)
@@ -84,7 +84,7 @@ def purge(keys: ResourceKeys, *, by: str, context: Context) -> Protocol[Purged]:
 
 
 def remove_versions(keys: ResourceKeys, floor: int, *, context: Context) -> Protocol[int]:
-    """Remove the objects of the purged versions, those up to `floor`, and their events; how many versions it were."""
+    """Deletes the objects of the versions up to `floor`, and what is beside them. Returns the number of versions."""
     count = 0
     if not floor:
         return count
@@ -100,7 +100,7 @@ def remove_versions(keys: ResourceKeys, floor: int, *, context: Context) -> Prot
 
 
 def version_of(keys: ResourceKeys, key: str) -> int | None:
-    """The version whose object `key` is; None when it is none."""
+    """Returns the number of the version whose object has this `key`; None if it is not a version object."""
     name = key.rpartition("/")[2].removesuffix(".json")
     number = int(name) if name.isascii() and name.isdigit() else 0
     return number if number and keys.version(number) == key else None
@@ -115,9 +115,9 @@ def _attempt(keys: ResourceKeys, base: Base, record: Record, context: Context) -
         method="PURGE",
         base=base.etag,
         floor=record.version,
-        hold=record.hold,  # a sweeper's hold stays in force
+        hold=record.hold,  # a hold of the sweeper stays in force
     )
-    return Attempt(keys, base, stub, stub.encode(), expires=now + context.rules.window)
+    return Attempt(keys, base, stub, stub.encode(), expires=now + context.limits.window)
 
 
 def _audit(attempt: Attempt, record: Record, by: str) -> Protocol[None]:
@@ -135,11 +135,11 @@ def _audit(attempt: Attempt, record: Record, by: str) -> Protocol[None]:
 
 
 def _let_settle(keys: ResourceKeys, records: Sequence[Record], date: int, context: Context) -> Protocol[None]:
-    """Wait until every request of those who wrote these is over: a late duplicate would bring an object back."""
-    latest = max((record.t + context.rules.settled_for(record) for record in records), default=0)
-    until = min(latest, date + _LONGEST_WAIT * context.rules.settled)
+    """Waits until no request of the writers of these records can be applied any more: it would restore an object."""
+    latest = max((record.t + context.limits.settled_for(record) for record in records), default=0)
+    until = min(latest, date + _LONGEST_WAIT * context.limits.settled)
     while date <= until:
-        yield Pause(min(max((until - date + 1) / 1000, _GLANCE), 1.0))
+        yield until_past(until, date)
         _, date = yield from look(keys)
 
 
@@ -148,7 +148,7 @@ def _remove(keys: ResourceKeys, versions: Sequence[str], context: Context) -> Pr
     records = [_readable(key, reply) for key, reply in zip(versions, found, strict=True)]
     sound = [record for record in records if record is not None]
     beside = [key for record in sound for key in _beside(keys, record)]
-    # An older version may have longer to wait than the newest, as a transaction's window is longer.
+    # An older version may need a longer wait than the newest, because a transaction has a longer write window.
     yield from _let_settle(keys, sound, min(reply.date for reply in found), context)
     for some in batched(beside, _DELETE):
         yield from removed(*some)
@@ -156,7 +156,7 @@ def _remove(keys: ResourceKeys, versions: Sequence[str], context: Context) -> Pr
 
 
 def _readable(key: str, reply: StoredObject | Absent) -> Record | None:
-    """None: gone, or what is beside it are orphans now and the object must go all the same."""
+    """Returns the record; None if it is gone or damaged. A damaged one is deleted too, and leaves orphans beside it."""
     try:
         return decode(reply.body, key) if isinstance(reply, StoredObject) else None
     except CorruptRecord:
@@ -164,14 +164,14 @@ def _readable(key: str, reply: StoredObject | Absent) -> Record | None:
 
 
 def _beside(keys: ResourceKeys, record: Record) -> tuple[str, ...]:
-    """A version's events, and the index entries that it may have brought."""
+    """Returns the keys of a version's events, and of the index entries that it may have written."""
     event = (record.t, record.version, record.method, record.op)
     entries = [keys.index_entry(name, record.version) for name in names(keys.type, record.resource)]
     return (keys.type_event(*event), keys.system_event(*event), *entries)
 
 
 def _batches(items: Sequence[Listed]) -> Iterator[list[Listed]]:
-    """Bounded by number and by bytes."""
+    """Yields the items in batches that are bounded by number and by bytes."""
     batch: list[Listed] = []
     size = 0
     for item in items:

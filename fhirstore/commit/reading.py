@@ -1,27 +1,30 @@
-"""What a reader may believe.
+"""Which version a reader may believe.
 
-`current.json` is the truth: 1 GET. A version object is a reservation until `current` reaches its version, so vread
-GETs both, in parallel. What it read in the slot was the committed version, and not an attempt that died there and was
-written over a moment later, if `current` carries the same op token, or names it as its `prior`, or is so old that it
-stood before the slot was read. Otherwise, for a resource that gained two versions within seconds, it reads the slot
-once more: now it is final.
+**The current version.** `current.json` decides: 1 GET.
 
-R3: a version object that is read after `current` is the version, unless a purge took that away in between and a dead
-attempt's PUT came after the purge. Such a PUT is as young as its window. So what may have been written after `current`
-was read is believed only if `current`, read again, has not been purged up to there (`stands`).
+**An earlier version (vread).** A version object is only a reservation until `current.json` reaches its version. So
+vread GETs both, in parallel. The slot that it read is the committed version, and not an attempt that died and was
+overwritten a moment later, if `current.json` has the same op token, or names it as its `prior`, or is old enough to
+have been there before the slot was read. Otherwise (two versions within seconds) it reads the slot once more; now the
+slot is final.
 
-Where `current` holds an intent, the transaction's record says what to believe, and nobody waits: 2 GET more, in
-parallel. Committed: the next version counts, and its slot is final. Aborted, or not there: it does not. Records are
-removed one day, when all their versions stand in `current`; so one that is not there is believed to be undecided only
-if the intent still stands after that was seen: 1 GET more.
+**Rule R3.** A version object that is read after `current.json` is the committed version, with one exception: a purge
+removed it in between, and after that the late PUT of a dead attempt was applied. Such a PUT is not older than its write
+window. So an object that may have been written after `current.json` was read is believed only if `current.json`, read
+again, was not purged up to that version (`stands`).
+
+**Intents.** If `current.json` has an intent, the transaction's record decides: 2 GET more, in parallel. No
+reader waits. Committed: the next version counts, and its slot is final. Aborted or absent: it does not count. The
+sweeper removes records when all their versions are final. So an absent record means undecided only if the intent is
+still there afterwards: 1 GET more.
 """
 
 from __future__ import annotations
 
 from fhirstore.commit.attempt import NOTHING, Base
 from fhirstore.commit.backoff import UNANSWERED
+from fhirstore.commit.limits import Limits
 from fhirstore.commit.messages import Absent, Get, Protocol
-from fhirstore.commit.rules import Rules
 from fhirstore.errors import CorruptRecord, Unavailable
 from fhirstore.format.decision import decode_decision
 from fhirstore.format.keyspace import ResourceKeys
@@ -30,7 +33,7 @@ from fhirstore.objects.base import StoredObject
 
 
 def glance(keys: ResourceKeys) -> Protocol[tuple[Base, int]]:
-    """What `current.json` holds, intents included, and the store's date then. Raises Unavailable, CorruptRecord."""
+    """Returns `current.json` with any intent in it, and the store's date then. Raises Unavailable, CorruptRecord."""
     (reply,) = yield from ask(Get(keys.current))
     if isinstance(reply, Absent):
         return NOTHING, reply.date
@@ -38,9 +41,9 @@ def glance(keys: ResourceKeys) -> Protocol[tuple[Base, int]]:
 
 
 def look(keys: ResourceKeys) -> Protocol[tuple[Base, int]]:
-    """What a reader sees, and the store's date then; its ETag only where that is what `current.json` holds.
+    """Returns the version that a reader sees, and the store's date then. Raises Unavailable, CorruptRecord.
 
-    Raises Unavailable, CorruptRecord.
+    The base has an ETag only if this version is what `current.json` holds, without an intent.
     """
     while True:
         base, date = yield from glance(keys)
@@ -52,7 +55,7 @@ def look(keys: ResourceKeys) -> Protocol[tuple[Base, int]]:
 
 
 def resolve(keys: ResourceKeys, current: Record, intent: Intent, etag: str | None) -> Protocol[Record | None]:
-    """What a reader sees who found this intent in `current.json`. None: it is gone meanwhile, look again.
+    """Returns the version that a reader sees that found this intent. None: the intent is gone, read again.
 
     Raises Unavailable, CorruptRecord.
     """
@@ -64,10 +67,10 @@ def resolve(keys: ResourceKeys, current: Record, intent: Intent, etag: str | Non
     if not decode_decision(found.body, record_key).committed:
         return current.without_intent()
     made = _made(slot, slot_key, intent)
-    if made is None:  # read before it was there, or before it was ours
+    if made is None:  # the slot was read before this transaction had written it
         (slot,) = yield from ask(Get(slot_key))
         made = _made(slot, slot_key, intent)
-    if made is None:  # it was made final, and purged, meanwhile
+    if made is None:  # the version was made final, and then purged, in between
         (again,) = yield from ask(Get(keys.current))
         if _etag(again) == etag:
             raise CorruptRecord(slot_key)
@@ -75,7 +78,10 @@ def resolve(keys: ResourceKeys, current: Record, intent: Intent, etag: str | Non
 
 
 def seen(keys: ResourceKeys, reply: StoredObject | Absent) -> Protocol[Record | None]:
-    """What a reader sees to whom `current.json` was this reply. Raises Unavailable, CorruptRecord."""
+    """Returns the version that a reader sees who got this reply for `current.json`.
+
+    Raises Unavailable, CorruptRecord.
+    """
     if isinstance(reply, Absent):
         return None
     record: Record | None = decode(reply.body, keys.current)
@@ -88,13 +94,13 @@ def seen(keys: ResourceKeys, reply: StoredObject | Absent) -> Protocol[Record | 
 
 
 def read(keys: ResourceKeys) -> Protocol[Record | None]:
-    """The current version's record; None when there is none yet. Raises Unavailable, CorruptRecord."""
+    """Returns the current version's record; None if there is none. Raises Unavailable, CorruptRecord."""
     base, _ = yield from look(keys)
     return base.shown
 
 
-def vread(keys: ResourceKeys, version: int, *, rules: Rules) -> Protocol[Record | None]:
-    """The record of `version`, if that version was committed. Raises Unavailable, CorruptRecord."""
+def vread(keys: ResourceKeys, version: int, *, limits: Limits) -> Protocol[Record | None]:
+    """Returns the record of `version` if that version was committed, else None. Raises Unavailable, CorruptRecord."""
     slot_key = keys.version(version)
     current: Record | None = None
     while current is None:
@@ -111,16 +117,16 @@ def vread(keys: ResourceKeys, version: int, *, rules: Rules) -> Protocol[Record 
         return slot if slot is not None and slot.op == current.op else None
     if slot is not None and current.version == version + 1 and current.prior == slot.op:
         return slot
-    if slot is None or rules.may_follow(current, slot_reply.date):
+    if slot is None or limits.may_follow(current, slot_reply.date):
         (slot_reply,) = yield from ask(Get(slot_key))
         slot = _record(slot_reply, slot_key)
-    if slot is None or (yield from stands(keys, slot, since=current_reply.date, rules=rules)):
+    if slot is None or (yield from stands(keys, slot, since=current_reply.date, limits=limits)):
         return slot
     return None
 
 
-def reached(keys: ResourceKeys, current: Record, version: int, *, since: int, rules: Rules) -> Protocol[str | None]:
-    """The op token of a version that `current`, read at `since` (epoch ms), has reached; None: it was purged.
+def reached(keys: ResourceKeys, current: Record, version: int, *, since: int, limits: Limits) -> Protocol[str | None]:
+    """Returns the op token of a version that `current`, read at `since` (epoch ms), has reached; None if it was purged.
 
     Raises Unavailable, CorruptRecord.
     """
@@ -135,28 +141,32 @@ def reached(keys: ResourceKeys, current: Record, version: int, *, since: int, ru
     if isinstance(reply, Absent):
         return None
     slot = decode(reply.body, key)
-    return slot.op if (yield from stands(keys, slot, since=since, rules=rules)) else None
+    return slot.op if (yield from stands(keys, slot, since=since, limits=limits)) else None
 
 
-def stands(keys: ResourceKeys, slot: Record, *, since: int, rules: Rules) -> Protocol[bool]:
-    """R3: is this, from the slot of a version that `current`, read at `since` (epoch ms), has passed, the version?
+def stands(keys: ResourceKeys, slot: Record, *, since: int, limits: Limits) -> Protocol[bool]:
+    """Rule R3: is this slot the committed version? `current.json`, read at `since` (epoch ms), is already beyond it.
 
-    No request where it is as old as nearly always, else 1 GET. Raises Unavailable, CorruptRecord.
+    No request if the slot is older than the write window, as it is in nearly all cases, else 1 GET. Raises Unavailable,
+    CorruptRecord.
     """
-    if not rules.may_follow(slot, since):
+    if not limits.may_follow(slot, since):
         return True
     now, _ = yield from glance(keys)
     return now.record is not None and now.record.floor < slot.version
 
 
 def ask(*gets: Get) -> Protocol[tuple[StoredObject | Absent, ...]]:
-    """GET in parallel, again with growing pauses where no answer comes. Raises Unavailable when none ever does."""
+    """GETs objects in parallel; again, with growing waits, those that were not answered. Raises Unavailable.
+
+    A single GET that is answered at once needs no dict: see docs/performance.md, read.
+    """
     answers: dict[str, StoredObject | Absent] = {}
     missing = gets
     for n in range(UNANSWERED.tries):
         replies = yield missing
         if len(gets) == 1 and isinstance(replies[0], (StoredObject, Absent)):
-            return (replies[0],)  # as nearly always
+            return (replies[0],)
         for get, reply in zip(missing, replies, strict=True):
             if isinstance(reply, (StoredObject, Absent)):
                 answers[get.key] = reply
@@ -175,7 +185,7 @@ def _record(reply: StoredObject | Absent, key: str) -> Record | None:
 
 
 def _made(reply: StoredObject | Absent, key: str, intent: Intent) -> Record | None:
-    """The version that this transaction made."""
+    """Returns the version that this transaction made, if the slot holds it."""
     if isinstance(reply, Absent):
         return None
     record = decode(reply.body, key)

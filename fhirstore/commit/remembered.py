@@ -1,11 +1,11 @@
-"""What this process last saw of a resource's `current.json`, so that an update can skip its GET.
+"""The bases that this process wrote last, so that an update needs no GET of `current.json`.
 
-A remembered base is a guess that the commit point checks: If-Match on its ETag fails when it is stale, and the write
-starts over with a GET. It is there to number and time the next version, and to tell which of its identifiers are new.
-The rest of its content is left out, and nothing is ever read from it.
+A remembered base is a guess that the commit point checks: if it is out of date, If-Match on its ETag fails, and the
+write starts over with a GET. A write takes from it the number and time of the next version, and which identifiers are
+new. The rest of the content is left out; no reader is served from it.
 
-It is kept as few bytes, not as the objects it is made of. Those would live between short-lived ones and be freed
-thousands of requests later, so that the allocator handed out memory that no cache knew any more: 8 µs a create.
+Bases are kept as bytes, not as objects. Long-lived objects between short-lived ones spread the allocator's memory: see
+docs/performance.md, "Remembered bases are kept as bytes".
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _unpack = msgspec.msgpack.Decoder(Record).decode
 
 
 class RememberedBases:
-    """The most recently used bases, by tenant and key of `current.json`; at most `limit` of them."""
+    """The bases that were used last, by tenant and key of `current.json`; at most `limit` of them."""
 
     def __init__(self, limit: int = 10_000) -> None:
         self._limit = limit
-        self._bases: OrderedDict[str, bytes] = OrderedDict()  # the ETag, a line's end, the record
+        self._bases: OrderedDict[str, bytes] = OrderedDict()  # the ETag, a newline, the record
 
     def get(self, tenant: str, key: str) -> Base | None:
-        """The base to try, if any."""
+        """Returns the remembered base, if there is one."""
         kept = self._bases.get(_name(tenant, key))
         if kept is None:
             return None
@@ -39,7 +39,7 @@ class RememberedBases:
         return Base(_unpack(record), etag.decode(), whole=False)
 
     def remember(self, tenant: str, key: str, record: Record, etag: str) -> None:
-        """`current.json` held `record` under `etag` a moment ago."""
+        """Remembers that `current.json` held `record` with this ETag."""
         name, start = _name(tenant, key), etag.encode() + b"\n"
         known = self._bases.get(name)
         if known is not None:
@@ -53,9 +53,9 @@ class RememberedBases:
             self._bases.popitem(last=False)
 
     def forget(self, tenant: str, key: str) -> None:
-        """It turned out to be stale, or became so."""
+        """Forgets a base that is or may be out of date."""
         self._bases.pop(_name(tenant, key), None)
 
 
 def _name(tenant: str, key: str) -> str:
-    return f"{tenant}\n{key}"  # neither has a line's end
+    return f"{tenant}\n{key}"  # neither contains a newline

@@ -1,4 +1,4 @@
-"""Several protocols as one: they go in step, and what they ask goes out together, as one batch."""
+"""Runs several protocols as one: in each step, the requests of all of them form one batch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from fhirstore.commit.messages import Batch, Pause, Protocol, Replies, Request, 
 
 
 def side_by_side(protocols: Sequence[Protocol[Result]]) -> Protocol[list[Result]]:
-    """Run all to their ends; their results, in order. The first error ends it and is raised.
+    """Runs all protocols to their ends. Returns their results, in order. Raises the first error of any of them.
 
-    As many requests are in flight as there are protocols, times what each asks at once. One that pauses waits until
-    none of the others has anything to ask.
+    The caller must bound the number of protocols: the requests of all of them are in flight at once. A protocol that
+    pauses waits until no other one has requests.
     """
     results: dict[int, Result] = {}
     waiting: dict[int, Batch] = {}

@@ -6,11 +6,10 @@
 | 2, in parallel | PUT `_history/{v+1}` If-None-Match:* (reserves the slot), PUT both events, PUT new index entries |
 | 3 | PUT current If-Match(base), or If-None-Match:* for a first version: **the commit point** |
 
-2 and 3 are one batch, since there is nothing to think over between them: the commit follows if all of 2 was written;
-on the embedded store they are one transaction. Each PUT carries the write window, so that nothing of this attempt
-appears on the store later than its end. Before the commit point nothing is visible; after it nothing is left to do. An
-attempt that cannot commit leaves orphans (a slot, events) that no reader believes, and the next attempt carries a
-fresh op token.
+Round trips 2 and 3 are one batch, in which the commit follows the others (`staging`); the embedded store performs it as
+one database transaction. Each PUT carries the write window, so that nothing of this attempt appears on the store after
+its end. Nothing is visible before the commit point, and nothing is left to do after it. An attempt that cannot commit
+leaves orphans (a slot, events) that no reader believes; the next attempt has a new op token.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from fhirstore.commit.abandoned import take_over
 from fhirstore.commit.attempt import NOTHING_YET, Attempt, Base, keys_beside, next_record
 from fhirstore.commit.backoff import CONTENDED, UNANSWERED
 from fhirstore.commit.intents import base_for
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Expired, NotSent, Protocol, Put, Reply
-from fhirstore.commit.outcome import Committed, commit
-from fhirstore.commit.rules import Context
+from fhirstore.commit.verdict import Committed, commit
 from fhirstore.errors import Contention, VersionConflict
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.record import Record
@@ -33,9 +32,9 @@ from fhirstore.objects.base import IF_ABSENT, Written
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """What an interaction wants to become the next version.
+    """The next version that an interaction wants to write.
 
-    `build(version, t)` makes the resource's bytes; None makes a tombstone.
+    `method`: the HTTP verb. `build(version, t)` returns the resource's bytes; None makes a tombstone.
     """
 
     method: str
@@ -43,13 +42,16 @@ class Draft(msgspec.Struct, frozen=True):
 
 
 Decide = Callable[[Record | None], Draft | None]
-"""Given the current record (None: no version yet), the draft of the next; None: nothing to do. May raise FhirError."""
+"""Takes the current record (None: no version yet), returns the next draft (None: nothing to do). May raise FhirError.
+
+It is called again if other writers were faster.
+"""
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """`record` is the current version now, `before` the one before; `applied`: something was done.
+class WriteResult(msgspec.Struct, frozen=True):
+    """`record`: the current version now. `before`: the one before this write. `applied`: a version was written.
 
-    `etag`: of `current.json` as it was when `record` was read or written; None where it is not known.
+    `etag`: of `current.json` when `record` was read or written; None if it is not known.
     """
 
     record: Record | None
@@ -59,7 +61,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     @property
     def created(self) -> bool:
-        """Did this bring the resource into being, or back?"""
+        """Did this write create the resource, or bring it back after a deletion?"""
         there = self.record is not None and not self.record.deleted
         return self.applied and there and (self.before is None or self.before.deleted)
 
@@ -71,14 +73,14 @@ def write(
     context: Context,
     fresh: bool = False,
     remembered: Base | None = None,
-) -> Protocol[Outcome]:
-    """Make the next version.
+) -> Protocol[WriteResult]:
+    """Writes the next version. Commit point: PUT `current.json`.
 
-    `fresh`: the id was just made up, so nothing should be there yet. `remembered`: what this process last saw, for a
-    `decide` that does not look at content. Either saves round trip 1; where it was wrong, the write starts over with
-    a GET. Raises what `decide` raises; Contention, Unavailable: nothing was written; WriteOutcomeUnknown.
+    `fresh`: the id is new, so that no version is expected. `remembered`: the base that this process saw last, for a
+    `decide` that does not look at the content. Either saves round trip 1; if it is wrong, the write starts over with a
+    GET. Raises what `decide` raises; Contention, Unavailable (nothing was written); WriteOutcomeUnknown.
     """
-    for n in range(context.rules.attempts):
+    for n in range(context.limits.attempts):
         guess = NOTHING_YET if fresh else remembered
         base = guess if guess is not None and n == 0 and not guess.held else (yield from base_for(keys, context))
         before = base.shown
@@ -90,12 +92,12 @@ def write(
             continue
         if draft is None:
             if base.whole:
-                return Outcome(before, before, applied=False, etag=base.etag)
+                return WriteResult(before, before, applied=False, etag=base.etag)
             continue
         attempt = _attempt(keys, base, draft, context)
         committed = yield from _carry_out(attempt, context)
         if committed is not None:
-            return Outcome(attempt.record, before, applied=True, etag=committed.etag)
+            return WriteResult(attempt.record, before, applied=True, etag=committed.etag)
         if base.whole:
             yield CONTENDED.jittered(n, context.ids)
     raise Contention("Others kept writing this resource; nothing was written, try again")
@@ -106,15 +108,15 @@ def _attempt(keys: ResourceKeys, base: Base, draft: Draft, context: Context) -> 
     t = now if base.record is None else max(now, base.record.t + 1)
     record = next_record(base, draft.method, draft.build, t=t, op=context.ids.new())
     beside = keys_beside(keys, base, record)
-    return Attempt(keys, base, record, record.encode(), expires=now + context.rules.window, beside=beside)
+    return Attempt(keys, base, record, record.encode(), expires=now + context.limits.window, beside=beside)
 
 
 def _carry_out(attempt: Attempt, context: Context) -> Protocol[Committed | None]:
-    """Round trips 2 and 3, which on some stores are one. None: start over."""
+    """Does round trips 2 and 3, which are one on some stores. Returns None to start over."""
     beside = tuple([Put(key, b"", expires=attempt.expires) for key in attempt.beside])
     reservation = Put(attempt.slot, attempt.body, IF_ABSENT, attempt.expires)
     slot, *rest, told = yield (reservation, *beside, attempt.commit_put)
-    if not isinstance(told, NotSent):  # it is on its way, so nothing is started over before that is settled
+    if not isinstance(told, NotSent):  # it was sent, so the write must not start over before its verdict is known
         reserved = all(isinstance(reply, Written) for reply in (slot, *rest))
         return (yield from commit(attempt, context, told, again=reserved))
     if not isinstance(slot, Written) and not (yield from take_over(attempt, context)):
@@ -125,7 +127,7 @@ def _carry_out(attempt: Attempt, context: Context) -> Protocol[Committed | None]
 
 
 def _completed(beside: tuple[Put, ...], rest: Sequence[Reply]) -> Protocol[bool]:
-    """Are both events and the index entries there, if need be after some more tries?"""
+    """Sees to it that both events and the index entries are there. Returns False to start over."""
     missing = tuple(put for put, reply in zip(beside, rest, strict=True) if not isinstance(reply, Written))
     for n in range(UNANSWERED.tries):
         if not missing:

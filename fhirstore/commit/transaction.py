@@ -1,8 +1,8 @@
-"""A transaction: next versions of many resources that come to be at one instant, or not at all.
+"""A transaction: the next versions of many resources become visible at the same moment, or none of them does.
 
 | round trip | requests |
 |---|---|
-| 1 | GET each current (not for server-assigned ids); every part is decided: what one of them raises ends it all |
+| 1 | GET each current (not for server-assigned ids); every part is decided: an error of one part ends the transaction |
 | 2, in parallel | per part: PUT current If-Match → the old record plus an intent, PUT `_history/{v+1}` If-None-Match:*, PUT both events, PUT new index entries |
 | 3 | PUT `tx/{txid}.json` committed If-None-Match:*: **the commit point**; the caller is answered |
 | 4, afterwards | PUT each current If-Match(intent) → the new version |
@@ -10,11 +10,12 @@
 Cost: N GET + 5N + 1 PUT, 3 round trips to the answer. All versions carry the same t and the same op token, the id of
 the transaction. Every PUT up to the commit point carries the transaction's write window.
 
-Whoever meets an intent looks at the record (`reading`, `intents`), so that 4 is a courtesy: anyone can do it. Before
-3, anyone can end the transaction by PUT aborted If-None-Match:*, and whichever record lands first stands. Then it
-rolls back and starts over under a new id, as old as it was; the older of two wins.
+Any process that meets an intent reads the transaction's record (`reading`, `intents`). So no reader depends on round
+trip 4, and any process can do it. Before round trip 3, any process can end the transaction by PUT aborted
+If-None-Match:*; the record that is written first is final. An aborted transaction rolls back and starts over with a new
+id and its old age; the older of two transactions wins.
 
-More parts than `Rules.at_once` requests make go out in several batches, one after the other.
+A transaction with more than `Limits.at_once` requests sends them in several batches, one after the other.
 """  # noqa: E501 - a table row is one line
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from fhirstore.commit.backoff import CONTENDED, SENDS, UNSETTLED, settling
 from fhirstore.commit.change import Change, Plan
 from fhirstore.commit.finishing import finish, roll_back
 from fhirstore.commit.intents import base_for
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, Protocol, Put
-from fhirstore.commit.outcome import send
 from fhirstore.commit.reading import ask, glance, reached
-from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
-from fhirstore.commit.single import Decide, Draft, Outcome
+from fhirstore.commit.single import Decide, Draft, WriteResult
+from fhirstore.commit.verdict import send
 from fhirstore.errors import (
     Contention,
     ContentTooLarge,
@@ -48,14 +49,14 @@ from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.record import Intent
 from fhirstore.objects.base import IF_ABSENT, Written
 
-_OVERDUE = 3  # attempts that took longer than their window: others would not do better
+_OVERDUE = 3  # attempts that took longer than their write window; a further one would not be faster
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One resource's share. `decide` may be asked again if others were quicker; it raises to refuse the whole.
+    """What a transaction does to one resource. An error of `decide` ends the whole transaction.
 
-    `fresh`: the id was just made up, so nothing should be there yet.
+    `fresh`: the id is new, so that no version is expected.
     """
 
     keys: ResourceKeys
@@ -65,19 +66,19 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Transacted:
-    """It is committed; the `outcomes` are in the order of the parts.
+    """A committed transaction; the `results` are in the order of the parts.
 
-    `finish`: round trip 4, to be driven once, when the caller has been answered. It returns the new ETags by key of
-    `current.json`, as far as they came to be known, and raises Unavailable at worst.
+    `finish`: round trip 4. The caller must run it once, after it has answered the client. It returns the new ETags, as
+    far as known, by key of `current.json`; it may raise Unavailable.
     """
 
-    outcomes: tuple[Outcome, ...]
+    results: tuple[WriteResult, ...]
     finish: Protocol[dict[str, str]] | None = None
 
 
 @dataclass(slots=True)
 class _Decided:
-    """A part, what it builds on, and what it wants; None: nothing is to be done."""
+    """A part, its base, and its draft (None: nothing to do)."""
 
     part: Part
     base: Base
@@ -85,20 +86,23 @@ class _Decided:
 
 
 Guard = Callable[[Intent], Protocol[None]]
-"""What an attempt must do first, told whose it is: it claims what nobody else may create meanwhile. May raise."""
+"""What each attempt does first: it takes claims, so that no other writer creates a matching resource. May raise.
+
+Its argument is the intent of the attempt, for the body of the claims.
+"""
 
 
 def transact(parts: Sequence[Part], *, context: Context, guard: Guard | None = None) -> Protocol[Transacted]:
-    """Make the next version of every part that wants one, or of none. `guard`: runs before each attempt.
+    """Writes the next version of every part that has a draft, or of none. Commit point: PUT `tx/{txid}.json`.
 
-    Raises what `guard` or any `decide` raises; InvalidResource (one resource in two parts); ContentTooLarge
-    (`Rules.held`); Contention, Unavailable: nothing was written; WriteOutcomeUnknown.
+    `guard`: runs before each attempt. Raises what `guard` or any `decide` raises; InvalidResource (one resource in two
+    parts); ContentTooLarge (`Limits.held`); Contention, Unavailable (nothing was written); WriteOutcomeUnknown.
     """
     if len({part.keys for part in parts}) < len(parts):
         raise InvalidResource("A transaction names each resource once", code="duplicate")
     began = context.now()
     age, overdue = "", 0
-    for n in range(context.rules.attempts):
+    for n in range(context.limits.attempts):
         tx = context.ids.new()
         age = age or f"{began:013d}-{tx}"
         if guard is not None:
@@ -109,13 +113,13 @@ def transact(parts: Sequence[Part], *, context: Context, guard: Guard | None = N
             return Transacted(tuple(_unchanged(one) for one in decided))
         if (yield from announce(changes, context)) and (yield from _commit(changes, context)):
             made = {change.keys: change.record for change in changes}
-            outcomes = tuple(
+            results = tuple(
                 _unchanged(one)
                 if one.draft is None
-                else Outcome(made[one.part.keys], one.base.shown, applied=True, etag=None)
+                else WriteResult(made[one.part.keys], one.base.shown, applied=True, etag=None)
                 for one in decided
             )
-            return Transacted(outcomes, finish(changes, context))
+            return Transacted(results, finish(changes, context))
         yield from roll_back(changes, context)
         overdue += context.now() > changes[0].plan.expires
         if overdue == _OVERDUE:
@@ -126,18 +130,18 @@ def transact(parts: Sequence[Part], *, context: Context, guard: Guard | None = N
     raise Contention("Others kept writing these resources; nothing was written, try again")
 
 
-def _unchanged(one: _Decided) -> Outcome:
-    return Outcome(one.base.shown, one.base.shown, applied=False, etag=one.base.etag)
+def _unchanged(one: _Decided) -> WriteResult:
+    return WriteResult(one.base.shown, one.base.shown, applied=False, etag=one.base.etag)
 
 
 def _decide(parts: Sequence[Part], age: str, context: Context, *, trusting: bool) -> Protocol[list[_Decided]]:
-    """Round trip 1. `trusting`: what is said to be fresh is taken to be."""
+    """Does round trip 1. `trusting`: parts that are said to be fresh are not read."""
     found: dict[ResourceKeys, Base] = {part.keys: NOTHING_YET for part in parts if part.fresh and trusting}
     to_read = [part.keys for part in parts if part.keys not in found]
     yield from _read(to_read, found, age, context)
     decided = [_Decided(part, found[part.keys]) for part in parts]
     doubtful = [one for one in decided if not _wants(one)]
-    if doubtful:  # only seemingly fresh
+    if doubtful:  # they were not fresh after all
         yield from _read([one.part.keys for one in doubtful], found, age, context)
         for one in doubtful:
             one.base = found[one.part.keys]
@@ -146,7 +150,7 @@ def _decide(parts: Sequence[Part], age: str, context: Context, *, trusting: bool
 
 
 def _wants(one: _Decided) -> bool:
-    """Ask the part. False: it would not do anything, but nobody has looked yet."""
+    """Asks the part for its draft. Returns False if it has none, but its base was not read yet."""
     try:
         one.draft = one.part.decide(one.base.shown)
     except VersionConflict:
@@ -159,13 +163,13 @@ def _wants(one: _Decided) -> bool:
 def _read(
     all_keys: Sequence[ResourceKeys], found: dict[ResourceKeys, Base], age: str, context: Context
 ) -> Protocol[None]:
-    at_once, held = context.rules.at_once, 0
+    at_once, held = context.limits.at_once, 0
     for some in batched(all_keys, at_once):
         bases = yield from side_by_side([base_for(keys, context, age=age) for keys in some])
         held += sum(len(base.record.resource or b"") for base in bases if base.record is not None)
-        if held > context.rules.held:
+        if held > context.limits.held:
             raise ContentTooLarge(
-                f"The resources that this transaction changes have more than {context.rules.held:,} bytes together;"
+                f"The resources that this transaction changes have more than {context.limits.held:,} bytes together;"
                 " change fewer at once",
                 code="too-costly",
             )
@@ -176,7 +180,7 @@ def _changes(decided: Sequence[_Decided], tx: str, age: str, context: Context) -
     wanted = [(one.part.keys, one.base, one.draft) for one in decided if one.draft is not None]
     now = context.now()
     t = max([now, *(base.record.t + 1 for _, base, _ in wanted if base.record is not None)])
-    plan = Plan(tx, t, age, len(wanted), expires=now + context.rules.transaction_window)
+    plan = Plan(tx, t, age, len(wanted), expires=now + context.limits.transaction_window)
     return [
         Change.of(
             keys, base, next_record(base, draft.method, draft.build, t=t, op=tx, parts=plan.parts).with_digest(), plan
@@ -186,9 +190,9 @@ def _changes(decided: Sequence[_Decided], tx: str, age: str, context: Context) -
 
 
 def _commit(changes: Sequence[Change], context: Context) -> Protocol[bool]:
-    """Round trip 3, and finding out what became of it. False: it is not committed, and never will be.
+    """Does round trip 3, and finds out what became of it. Returns False if it is not committed and never can be.
 
-    Raises WriteOutcomeUnknown when nobody answers.
+    Raises WriteOutcomeUnknown.
     """
     plan = changes[0].plan
     key = changes[0].keys.transaction(plan.tx)
@@ -203,7 +207,7 @@ def _commit(changes: Sequence[Change], context: Context) -> Protocol[bool]:
             (found,) = yield from ask(Get(key))
             if not isinstance(found, Absent):
                 return decode_decision(found.body, key).committed
-            if found.date > plan.expires + context.rules.apply:
+            if found.date > plan.expires + context.limits.apply:
                 return (yield from _was_committed(changes[0], context))
         except Unavailable as silent:
             raise WriteOutcomeUnknown("The object store went away around the commit; read back") from silent
@@ -212,12 +216,15 @@ def _commit(changes: Sequence[Change], context: Context) -> Protocol[bool]:
 
 
 def _was_committed(change: Change, context: Context) -> Protocol[bool]:
-    """The window is over and there is no record: none landed, or we slept until it was final and gone."""
+    """Was the transaction committed, although its window is over and there is no record?
+
+    Either none was written, or this process slept until all versions were final and the sweeper had removed the record.
+    """
     base, date = yield from glance(change.keys)
     version = change.record.version
     if base.record is None or base.etag == change.placed or base.version < version:
         return False
-    op = yield from reached(change.keys, base.record, version, since=date, rules=context.rules)
+    op = yield from reached(change.keys, base.record, version, since=date, limits=context.limits)
     if op is None:
         raise WriteOutcomeUnknown("A resource was purged meanwhile; whether this version was there is not known")
     return op == change.plan.tx

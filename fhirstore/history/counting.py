@@ -6,7 +6,7 @@ current comes first, once per resource; it is the version itself as often as not
 read after it, and so is final, unless a purge comes in between (R3 of `commit.reading`). Below the sweeper's watermark
 the version object alone says enough.
 
-The versions of a transaction count all together, or none of them: see `together`.
+The versions of a transaction count all together, or none of them: see `whole_transactions`.
 
 At most two GET per event, and one more per resource that gained two versions within the last seconds; at most 64 are
 under way, fewer where the versions met so far are large.
@@ -19,14 +19,14 @@ from dataclasses import dataclass, field, replace
 
 from msgspec import structs
 
+from fhirstore.commit.limits import Limits
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.rules import Rules
 from fhirstore.errors import InvalidResource
 from fhirstore.fhir.times import Period
 from fhirstore.format.keyspace import RECEIPT, Event, Keyspace, ResourceKeys, parse_event
 from fhirstore.format.record import Record
 from fhirstore.history.records import Budget, Seen, currents_at, records_at
-from fhirstore.history.together import Looks, Stretch, after, at, torn
+from fhirstore.history.whole_transactions import Looks, Stretch, after, at, torn
 from fhirstore.version import Version, version_of
 
 _Found = tuple[Event, ResourceKeys]
@@ -42,8 +42,8 @@ class Counting:
     at: Period | None
     listed: Mapping[str, None]  # all that were listed, to choose from
     stretch: Stretch  # of this history, of which they are all
-    kept: int  # see `together`
-    rules: Rules
+    kept: int  # see `whole_transactions`
+    limits: Limits
     oldest_first: bool = False
     _currents: dict[str, Seen | None] = field(default_factory=dict)  # by key of current.json; without their content
 
@@ -138,7 +138,7 @@ class Counting:
         purged: dict[str, int] = {}
         for _, keys, record in counted:
             seen = self._currents.get(keys.current)
-            if seen is None or record.op == seen.record.op or not self.rules.may_follow(record, seen.date):
+            if seen is None or record.op == seen.record.op or not self.limits.may_follow(record, seen.date):
                 continue
             if not _is_named(record, keys, seen.record, records):
                 doubtful[keys.current] = keys

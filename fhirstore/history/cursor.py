@@ -14,7 +14,7 @@ import msgspec
 from fhirstore import paging as opaque
 from fhirstore.errors import InvalidResource
 
-_PLACE = r"\A(?:[0-9]{13}(?:_[A-Za-z0-9._-]{1,250})?)?\Z"
+_POSITION = r"\A(?:[0-9]{13}(?:_[A-Za-z0-9._-]{1,250})?)?\Z"
 _NAME = r"\A[0-9]{13}_[A-Za-z0-9._-]{1,250}\Z"
 _NAME_OR_NONE = r"\A(?:[0-9]{13}_[A-Za-z0-9._-]{1,250})?\Z"
 _IS_NAME = re.compile(_NAME).match
@@ -25,7 +25,7 @@ def is_name(name: str) -> bool:
     return _IS_NAME(name) is not None
 
 
-Place = Annotated[str, msgspec.Meta(pattern=_PLACE)]
+Position = Annotated[str, msgspec.Meta(pattern=_POSITION)]
 """A place in the order of events: a whole event's name, a time of 13 digits (before all events of that ms), or ""."""
 
 _Ms = Annotated[int, msgspec.Meta(ge=0, lt=10**13)]
@@ -38,10 +38,10 @@ class Outlook(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     `reach`: a LIST from earlier was cut off there; `tried`: which place ahead of it is next.
     """
 
-    start: Place
+    start: Position
     known: Annotated[int, msgspec.Meta(ge=0, le=1000)]
     pace: Annotated[float, msgspec.Meta(gt=0, lt=1e13)]
-    reach: Place = ""
+    reach: Position = ""
     tried: Annotated[int, msgspec.Meta(ge=0, le=2)] = 0
 
 

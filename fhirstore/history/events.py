@@ -3,7 +3,7 @@
 A page costs 1 or 2 LIST, and 1 or 2 GET per event looked at; no more events are looked at than entries were asked
 for. So now and then it is shorter than asked for: where an attempt died and left its events, where the density of
 events changes, where versions are large. Only as long as it is empty it goes on, twenty times at most. Once a minute
-1 GET more reads the sweeper's watermark; and each young transaction costs 1 GET more (`together`).
+1 GET more reads the sweeper's watermark; and each young transaction costs 1 GET more (`whole_transactions`).
 
 With `at`, events from before the period count if their version was still current: 1 more GET says when the next one
 came. Many are looked at in vain where resources changed often; the pages are short then.
@@ -16,16 +16,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.rules import Context
 from fhirstore.format.keyspace import Keyspace
+from fhirstore.history.bracket import position, time_of
 from fhirstore.history.counting import Counting
 from fhirstore.history.cursor import EVENTS, EventsCursor, Outlook, decode, the_last
 from fhirstore.history.page import PAGE_BYTES, HistoryPage, HistoryQuery, safe_time
 from fhirstore.history.records import Budget
 from fhirstore.history.remembered import RememberedHistories
-from fhirstore.history.search import place, time_of
-from fhirstore.history.together import Stretch, after, at
+from fhirstore.history.whole_transactions import Stretch, after, at
 from fhirstore.history.window import Window, newest, oldest
 from fhirstore.paging import encode
 from fhirstore.version import Version
@@ -129,9 +129,9 @@ class EventsHistory:
     def _window(self, cursor: EventsCursor | None) -> Protocol[tuple[Window, Stretch]]:
         """Events to choose from, and the stretch of which they are all."""
         query = self.query
-        floor = "" if query.since is None else place(query.since)
+        floor = "" if query.since is None else position(query.since)
         now = self.context.now()
-        end = None if query.at is None or query.at.end > now else place(query.at.end)
+        end = None if query.at is None or query.at.end > now else position(query.at.end)
         last = "" if cursor is None else cursor.last
         if query.oldest_first:
             start = cursor.name if cursor is not None else floor
@@ -154,7 +154,7 @@ class EventsHistory:
     def _counting(self, names: Sequence[str], window: Window, stretch: Stretch) -> Protocol[Counting]:
         now = self.context.now()
         watermark = 0
-        if names and self.query.at is None and min(map(time_of, names)) + self.context.rules.settled < now:
+        if names and self.query.at is None and min(map(time_of, names)) + self.context.limits.settled < now:
             watermark = yield from self.remembered.watermark(self.tenant, self.keys, now)
         return Counting(
             self.keys,
@@ -163,7 +163,7 @@ class EventsHistory:
             self.query.at,
             dict.fromkeys(window.names),
             stretch,
-            kept=now - self.context.rules.keep_transactions,
-            rules=self.context.rules,
+            kept=now - self.context.limits.keep_transactions,
+            limits=self.context.limits,
             oldest_first=self.query.oldest_first,
         )

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from fhirstore.commit.limits import Context, Limits
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.reading import glance, look
-from fhirstore.commit.rules import Context, Rules
 from fhirstore.errors import NotFound
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.record import Record
@@ -43,7 +43,7 @@ def instance_page(
     current = base.shown
     if current is None:
         raise NotFound("No such resource")
-    versions = _Versions(keys, current, read_at, context.rules)
+    versions = _Versions(keys, current, read_at, context.limits)
     total: int | None = None
     if query.since is None and query.at is None:
         total = current.version - current.floor if cursor is None or cursor.total is None else cursor.total
@@ -81,7 +81,7 @@ class _Versions:
     keys: ResourceKeys
     current: Record
     read_at: int  # epoch ms
-    rules: Rules
+    limits: Limits
     _read: dict[int, Record] = field(default_factory=dict)
     _priors: dict[int, str | None] = field(default_factory=dict)  # by the number of the version that is named
 
@@ -128,7 +128,7 @@ class _Versions:
 
     def _purged_since(self, found: Sequence[Record]) -> Protocol[int]:
         """Up to where the resource was purged since `current` was read; 0 where that does not matter to these."""
-        if not any(self.rules.may_follow(record, self.read_at) and not self._is_named(record) for record in found):
+        if not any(self.limits.may_follow(record, self.read_at) and not self._is_named(record) for record in found):
             return 0
         base, _ = yield from glance(self.keys)
         return self.current.version if base.record is None else base.record.floor

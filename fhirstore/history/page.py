@@ -5,7 +5,7 @@ committed before the first page was asked for has its place already, so it is on
 meanwhile. A version that is committed later sorts above the first page; in the seconds of a write's window it may
 also sort below the top, and then it may be met on a later page: once, like any other.
 
-**Polling with `since` loses nothing.** A write that carries the time t may commit until t + `Rules.settled` on the
+**Polling with `since` loses nothing.** A write that carries the time t may commit until t + `Limits.settled` on the
 store's clock (a transaction has the longest). So what an answer may have missed carries a time after `as_of` = store's
 time - settled - 1 s (a Date header's resolution), read before the first request. All pages of an answer carry the first
 page's `as_of`. Whoever passes it as the next `since` gets every version at least once, the last seconds' ones twice:
@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from fhirstore.commit.rules import Context
+from fhirstore.commit.limits import Context
 from fhirstore.errors import InvalidResource
 from fhirstore.fhir.times import Period
 from fhirstore.version import Version
@@ -76,4 +76,4 @@ def since_time(query: HistoryQuery, since: datetime) -> HistoryQuery:
 
 def safe_time(context: Context) -> int:
     """Nothing that carries an earlier time can still become visible."""
-    return max(0, context.now() - context.rules.settled - _DATE_RESOLUTION)
+    return max(0, context.now() - context.limits.settled - _DATE_RESOLUTION)

@@ -9,7 +9,7 @@ back that some hundred events are expected at the pace seen last. When that wind
 earlier LIST knows still holds an event at least: a shorter page, 2 LIST, and the next page, or the next look at the
 newest events, knows where it was cut off. A few events are always kept for that. Where no place is known that holds
 one (on the first page of a process, after a rush that it did not see), up to 6 LIST look for a full page; and only
-while there is nothing to show at all, the search goes on (`search`).
+while there is nothing to show at all, the search goes on (`bracket`).
 
 The first look at a history by a process starts at its very beginning: up to 1,000 events are found at once.
 """
@@ -21,10 +21,10 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from fhirstore.commit.idempotent import listed
 from fhirstore.commit.messages import List, Protocol
-from fhirstore.commit.repeating import listed
+from fhirstore.history.bracket import Bracket, time_of
 from fhirstore.history.cursor import Outlook, is_name
-from fhirstore.history.search import Search, time_of
 
 _LIST = 1_000
 _SPARE = 16
@@ -39,13 +39,13 @@ _MOST_REMEMBERED = 400  # the same, with room for as many new ones and more
 class Window:
     """All events between `start` and the upper end: their `names`, oldest first. `whole`: no older ones are asked for.
 
-    `search`: with what it learned if more are needed, but a LIST that started earlier was cut off.
+    `bracket`: with what it learned if more are needed, but a LIST that started earlier was cut off.
     """
 
     names: tuple[str, ...]
     start: str
     whole: bool
-    search: Search | None = None
+    bracket: Bracket | None = None
 
     def take(self, want: int, *, first: bool = False) -> int:
         """How many of the newest to use now: a few are kept for the next page, should others be hard to find.
@@ -60,9 +60,9 @@ class Window:
     def outlook(self, used: int) -> Outlook:
         """What to know of the events before the newest `used`."""
         left = self.names[: len(self.names) - used]
-        if self.search is not None and self.search.pace is not None:
-            known = _outlook(left, self.start, _MOST_KNOWN, self.search.pace)
-            return replace(known, reach=self.search.reach, tried=self.search.tried)
+        if self.bracket is not None and self.bracket.pace is not None:
+            known = _outlook(left, self.start, _MOST_KNOWN, self.bracket.pace)
+            return replace(known, reach=self.bracket.reach, tried=self.bracket.tried)
         older = left or self.names
         older = older[: len(older) // 2 + 1]
         begin = older[0] if self.whole else self.start
@@ -81,9 +81,9 @@ class Window:
 
         Where they are few, that includes where a LIST was cut off, so that the next look finds more.
         """
-        if self.search is not None and self.search.pace is not None:
-            known = _outlook(self.names, self.start, _MOST_REMEMBERED, self.search.pace)
-            return replace(known, reach=self.search.reach, tried=self.search.tried)
+        if self.bracket is not None and self.bracket.pace is not None:
+            known = _outlook(self.names, self.start, _MOST_REMEMBERED, self.bracket.pace)
+            return replace(known, reach=self.bracket.reach, tried=self.bracket.tried)
         pace = (now - time_of(self.names[0])) / len(self.names)
         return _outlook(self.names, self.start, _MOST_REMEMBERED, pace)
 
@@ -97,8 +97,8 @@ def newest(
     Raises Unavailable.
     """
     aim = max(100, min(_LIST // 2, 4 * want))
-    search = Search(now if below is None else time_of(below), floor, aim, floor, tried=int(outlook is None))
-    starts = _plan(search, outlook, want)
+    bracket = Bracket(now if below is None else time_of(below), floor, aim, floor, tried=int(outlook is None))
+    starts = _plan(bracket, outlook, want)
     most, lists = _MOST_LISTS if outlook is not None else _MOST_TO_LEARN, 0
     names: list[str] = []  # the most that were found up to the end, from `start` on
     start = _AFTER_ALL
@@ -106,27 +106,27 @@ def newest(
         if starts and not names:
             tried = starts.pop(0)
         elif names:
-            tried = search.lower(start, len(names))
+            tried = bracket.lower(start, len(names))
         else:
-            tried, most = search.guess(), _MOST_TO_LEARN
-        if tried >= start or not search.admits(tried):
+            tried, most = bracket.guess(), _MOST_TO_LEARN
+        if tried >= start or not bracket.admits(tried):
             if names:
                 break
             continue
         lists += 1
         found, complete = yield from _names(prefix, tried, below)
         if not complete:
-            search.cut_off(found)
+            bracket.cut_off(found)
         elif found or tried <= floor:
             if not names and most == _MOST_TO_LEARN:
-                search.tried = 0  # what crowds there may well end shortly ahead of where a LIST was cut off
+                bracket.tried = 0  # what crowds there may well end shortly ahead of where a LIST was cut off
             names, start = found, tried
         else:
-            search.nothing_after(tried)
+            bracket.nothing_after(tried)
         if (names or start <= floor) and (len(names) >= want + _SPARE or start <= floor or lists >= most):
             break
-    in_doubt = len(names) < want + _SPARE and search.reach > floor
-    return Window(tuple(names), start, start <= floor, search if in_doubt else None)
+    in_doubt = len(names) < want + _SPARE and bracket.reach > floor
+    return Window(tuple(names), start, start <= floor, bracket if in_doubt else None)
 
 
 def oldest(prefix: str, *, after: str, below: str | None, want: int) -> Protocol[Window]:
@@ -135,21 +135,21 @@ def oldest(prefix: str, *, after: str, below: str | None, want: int) -> Protocol
     return Window(tuple(names), after, complete)
 
 
-def _plan(search: Search, outlook: Outlook | None, want: int) -> list[str]:
+def _plan(bracket: Bracket, outlook: Outlook | None, want: int) -> list[str]:
     """Where to start first, and if that was nothing, next."""
     if outlook is None:
-        return [search.floor]
-    start = max(outlook.start, search.floor)
-    if outlook.known and (start <= search.floor or outlook.known >= want + _SPARE):
+        return [bracket.floor]
+    start = max(outlook.start, bracket.floor)
+    if outlook.known and (start <= bracket.floor or outlook.known >= want + _SPARE):
         return [start]
-    if search.floor < outlook.reach < start:
-        search.reach, search.pace, search.tried = outlook.reach, outlook.pace, outlook.tried
-        first = search.ahead(start)
+    if bracket.floor < outlook.reach < start:
+        bracket.reach, bracket.pace, bracket.tried = outlook.reach, outlook.pace, outlook.tried
+        first = bracket.ahead(start)
     else:
-        first = search.back(outlook.pace, start)
+        first = bracket.back(outlook.pace, start)
     if outlook.known:
         return [first, start]
-    search.empty = start if start > search.floor else None
+    bracket.empty = start if start > bracket.floor else None
     return [first]
 
 

@@ -36,9 +36,9 @@ from fhirstore.commit.attempt import NOTHING, Base
 from fhirstore.commit.backoff import CONTENDED
 from fhirstore.commit.claim import Claim, Held, release, take
 from fhirstore.commit.intents import base_for
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.rules import Context
-from fhirstore.commit.single import Decide, Draft, Outcome, write
+from fhirstore.commit.single import Decide, Draft, WriteResult, write
 from fhirstore.errors import Contention, FhirStoreError, IdTaken, InvalidResource, MultipleMatches
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
 from fhirstore.format.record import Record
@@ -58,7 +58,7 @@ class Done:
     """The outcome, and the keys of the resource. `outcome.applied` False: the resource was left as it is."""
 
     keys: ResourceKeys
-    outcome: Outcome
+    outcome: WriteResult
 
 
 def create_unless(keys: Keyspace, criteria: Criteria, decide_for: DecideFor, *, context: Context) -> Protocol[Done]:
@@ -68,11 +68,11 @@ def create_unless(keys: Keyspace, criteria: Criteria, decide_for: DecideFor, *, 
     Unavailable (nothing was written with any of these); WriteOutcomeUnknown.
     """
     for_creation(criteria)
-    for n in range(context.rules.attempts):
+    for n in range(context.limits.attempts):
         match = _only((yield from find(keys, criteria)))
         if match is not None:
             record = match.base.record
-            return Done(match.keys, Outcome(record, record, applied=False, etag=match.base.etag))
+            return Done(match.keys, WriteResult(record, record, applied=False, etag=match.base.etag))
         done = yield from _create(keys, criteria, decide_for, None, context, insist=n > 0)
         if done is not None:
             return done
@@ -91,7 +91,7 @@ def update_matching(
     409.
     """
     for_creation(criteria)
-    for n in range(context.rules.attempts):
+    for n in range(context.limits.attempts):
         match = _only((yield from find(keys, criteria)))
         if match is None:
             done = yield from _create(keys, criteria, decide_for, id, context, insist=n > 0)
@@ -107,7 +107,7 @@ def update_matching(
 
 def change_matching(keys: Keyspace, criteria: Criteria, decide: Decide, *, context: Context) -> Protocol[Done | None]:
     """Makes the next version of the match. Returns None without one. Raises as `create_unless`."""
-    for n in range(context.rules.attempts):
+    for n in range(context.limits.attempts):
         match = _only((yield from find_or_be_sure(keys, criteria)))
         if match is None:
             return None
@@ -161,7 +161,7 @@ def _create(
     if held and (yield from find(keys, criteria, most=1)):
         yield from _release(held, context)
         return None
-    once = replace(context, rules=replace(context.rules, attempts=1))
+    once = replace(context, limits=replace(context.limits, attempts=1))
     try:
         outcome = yield from write(resource, decide, context=once, remembered=base)
     except Contention:

@@ -96,8 +96,8 @@ class Matching:
         return deleted
 
     async def _run(self, condition: Criteria, protocol: Protocol[_Result], *, heavy: bool) -> _Result:
-        turns = [self._place.keys.identity_claim(condition.type or "", value) for value in condition.values]
-        done = await self._engine.run(self._place, protocol, turns=turns, heavy=heavy)
+        locks = [self._place.keys.identity_claim(condition.type or "", value) for value in condition.values]
+        done = await self._engine.run(self._place, protocol, locks=locks, heavy=heavy)
         if isinstance(done, Done):
             self._engine.saw(self._place, done.keys, done.outcome)
         return done

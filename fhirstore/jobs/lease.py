@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fhirstore.commit.backoff import CONTENDED, UNANSWERED
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, Protocol, Put
 from fhirstore.commit.reading import ask
-from fhirstore.commit.rules import Context
 from fhirstore.errors import FhirStoreError, Unavailable
 from fhirstore.jobs.state import State, after, claimed, decode_state, renewed
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, Written

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Protocol as Shape
 
 from fhirstore.batched import batched
+from fhirstore.commit.idempotent import listed
 from fhirstore.commit.messages import List, Protocol
-from fhirstore.commit.repeating import listed
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.format.keyspace import IndexEntry, Keyspace, parse_index_entry
 from fhirstore.objects.base import Listed

@@ -14,8 +14,8 @@ from typing import Annotated
 
 import msgspec
 
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.rules import Context
 from fhirstore.errors import InvalidResource
 from fhirstore.fhir.times import Period
 from fhirstore.format.keyspace import Keyspace

@@ -19,8 +19,8 @@ from fhirstore.commit.reading import look
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import InvalidResource
 from fhirstore.format.keyspace import Event, Keyspace, ResourceKeys, parse_event
+from fhirstore.history.bracket import time_of
 from fhirstore.history.records import Budget, records_at
-from fhirstore.history.search import time_of
 from fhirstore.search.criteria import Criteria
 from fhirstore.version import Version, version_of
 

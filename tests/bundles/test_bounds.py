@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from fhirstore import BundleEntry, BundleOptions, FhirStore
-from fhirstore.bundles.side_by_side import side_by_side
+from fhirstore.bundles.workers import side_by_side
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.wrappers.counted import CountedStore
 from server.settings import BadSetting, Settings, from_environment

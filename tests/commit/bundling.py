@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Batch, Protocol, Put, Replies
-from fhirstore.commit.rules import Context
-from fhirstore.commit.single import Decide, Outcome
+from fhirstore.commit.single import Decide, WriteResult
 from fhirstore.commit.transaction import Part, Transacted, transact
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
 from fhirstore.objects.base import ObjectStore
@@ -25,12 +25,12 @@ async def committed(store: ObjectStore, wanted: Wanted, context: Context) -> Tra
     return await drive(transact(parts_of(wanted), context=context), store)
 
 
-async def finished(store: ObjectStore, wanted: Wanted, context: Context) -> tuple[Outcome, ...]:
+async def finished(store: ObjectStore, wanted: Wanted, context: Context) -> tuple[WriteResult, ...]:
     """Run it to its end."""
     done = await committed(store, wanted, context)
     if done.finish is not None:
         await drive(done.finish, store)
-    return done.outcomes
+    return done.results
 
 
 async def die_before_record(store: ObjectStore, wanted: Wanted, context: Context) -> None:

@@ -9,11 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Limits
 from fhirstore.commit.messages import Batch, Get, Protocol, Replies, Unknown
 from fhirstore.commit.purge import Purged, purge
 from fhirstore.commit.reading import look, read, vread
 from fhirstore.commit.remembered import RememberedBases
-from fhirstore.commit.rules import Rules
 from fhirstore.commit.single import write
 from fhirstore.errors import (
     ConditionalConflict,
@@ -34,7 +34,7 @@ from tests.commit.hurried import HandClock, hurried, hurry
 from tests.commit.writing import KEYS, context, die_before, increment, once, run
 from tests.server.serving import FHIR_JSON, serving
 
-SETTLED = Rules().settled + 1_000
+SETTLED = Limits().settled + 1_000
 
 
 async def _written(versions: int, store: MemoryStore, clock: HandClock) -> None:
@@ -70,7 +70,7 @@ async def test_only_the_stub_and_the_audit_line_stay() -> None:
         "t": int(audit[6:19]),
     }
     assert await drive(read(KEYS), store) is None
-    assert await drive(vread(KEYS, 3, rules=Rules()), store) is None
+    assert await drive(vread(KEYS, 3, limits=Limits()), store) is None
     assert b"resource" not in (await store.get(KEYS.current)).body
 
 
@@ -81,8 +81,8 @@ async def test_numbers_are_not_used_again() -> None:
     await _written(2, store, clock)
     await _purge(store, clock)
     assert [(await run(store, increment())).record for _ in range(2)][-1].version == 4  # type: ignore[union-attr] # a write makes a record
-    assert await drive(vread(KEYS, 2, rules=Rules()), store) is None
-    assert await drive(vread(KEYS, 3, rules=Rules()), store) is not None
+    assert await drive(vread(KEYS, 2, limits=Limits()), store) is None
+    assert await drive(vread(KEYS, 3, limits=Limits()), store) is not None
     assert await _purge(store, clock) == Purged(2, 2)
     base, _ = await drive(look(KEYS), store)
     assert base.record is not None
@@ -190,9 +190,9 @@ async def test_a_lost_answer_at_the_commit_point_is_settled_by_reading_back(appl
 async def test_writers_and_purges_that_race_each_win_or_start_over() -> None:
     """Four writers and two purges at once: every write is a version of its own, every purge takes all before it."""
     store = MemoryStore()
-    rules = Rules(window=200, apply=50)
+    limits = Limits(window=200, apply=50)
     await run(store, increment())
-    purges = [drive(purge(KEYS, by="admin", context=context(store, rules)), store) for _ in range(2)]
+    purges = [drive(purge(KEYS, by="admin", context=context(store, limits)), store) for _ in range(2)]
     writes = [run(store, increment()) for _ in range(4)]
     outcomes, _ = await asyncio.gather(asyncio.gather(*writes), asyncio.gather(*purges))
     versions = [outcome.record.version for outcome in outcomes if outcome.record]
@@ -211,7 +211,7 @@ async def test_versions_fresh_enough_to_be_written_again_are_waited_for() -> Non
     outcome = await run(store, increment())
     assert outcome.record is not None
     await _purge(store, clock)
-    assert clock.ms > outcome.record.t + Rules().settled_for(outcome.record)
+    assert clock.ms > outcome.record.t + Limits().settled_for(outcome.record)
 
 
 async def test_a_sweepers_hold_stays_in_force_and_a_remembered_base_respects_it() -> None:
@@ -260,7 +260,7 @@ async def test_what_appears_in_a_slot_after_a_purge_is_not_taken_for_the_version
     store = MemoryStore(clock)
     await _written(3, store, clock)
     clock.ms += SETTLED
-    protocol = vread(KEYS, 1, rules=Rules())
+    protocol = vread(KEYS, 1, limits=Limits())
     next(protocol)
     current = await store.get(KEYS.current)
     await _written_into_its_slot_after_a_purge(store, clock)

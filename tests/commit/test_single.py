@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Limits
 from fhirstore.commit.messages import Get, Protocol, Put
 from fhirstore.commit.reading import read, vread
-from fhirstore.commit.rules import Rules
-from fhirstore.commit.single import Outcome, write
+from fhirstore.commit.single import WriteResult, write
 from fhirstore.errors import (
     ConditionalConflict,
     ObjectError,
@@ -79,7 +79,7 @@ async def test_requests_and_round_trips_are_those_of_the_protocol() -> None:
     with store.measure() as reading:
         await drive(read(KEYS), store)
     with store.measure() as version_reading:
-        assert await drive(vread(KEYS, 1, rules=Rules()), store)
+        assert await drive(vread(KEYS, 1, limits=Limits()), store)
     assert (create.requests, create.round_trips) == ({"PUT": 4}, 2)
     assert (update.requests, update.round_trips) == ({"GET": 1, "PUT": 4}, 3)
     assert (reading.requests, reading.round_trips) == ({"GET": 1}, 1)
@@ -101,14 +101,14 @@ async def test_an_abandoned_reservation_is_invisible_and_the_next_writer_gets_pa
     await run(store, increment())
     await die_before(store, KEYS.current, increment())
     assert (await store.get(KEYS.version(2))).body
-    assert await drive(vread(KEYS, 2, rules=Rules()), store) is None
+    assert await drive(vread(KEYS, 2, limits=Limits()), store) is None
     current = await drive(read(KEYS), store)
     assert current is not None
     assert current.version == 1
     outcome = await run(store, increment())
     assert outcome.record is not None
     assert (outcome.record.version, outcome.record.resource) == (2, b"2")
-    seen = await drive(vread(KEYS, 2, rules=Rules()), store)
+    seen = await drive(vread(KEYS, 2, limits=Limits()), store)
     assert seen is not None
     assert seen.encode() == outcome.record.encode()
 
@@ -134,7 +134,7 @@ async def test_a_stub_left_by_a_fence_reads_as_nothing() -> None:
     assert await drive(read(KEYS), store) is None
 
 
-def _until_fence(protocol: Protocol[Outcome]) -> Protocol[None]:
+def _until_fence(protocol: Protocol[WriteResult]) -> Protocol[None]:
     """Run until the first PUT of current has been answered; then die."""
     batch = next(protocol)
     while True:
@@ -170,13 +170,13 @@ async def test_a_commit_beyond_its_window_is_refused_and_tried_anew() -> None:
     store = Interrupted()
     await run(store, increment())
     store.key, store.applies, store.error = KEYS.current, False, WriteWindowClosed("k")
-    outcome = await asyncio.wait_for(run_with(store, Rules(window=50, apply=10)), 30)
+    outcome = await asyncio.wait_for(run_with(store, Limits(window=50, apply=10)), 30)
     assert outcome == (2, b"2")
 
 
-async def run_with(store: MemoryStore, rules: Rules) -> tuple[int, bytes | None]:
-    """One increment under other rules."""
-    outcome = await drive(write(KEYS, increment(), context=context(store, rules)), store)
+async def run_with(store: MemoryStore, limits: Limits) -> tuple[int, bytes | None]:
+    """One increment under other limits."""
+    outcome = await drive(write(KEYS, increment(), context=context(store, limits)), store)
     assert outcome.record is not None
     return outcome.record.version, outcome.record.resource
 
@@ -233,9 +233,9 @@ async def test_what_a_vread_costs_while_versions_are_young() -> None:
     for _ in range(3):
         await run(store, increment())
     with store.measure() as neighbour:
-        assert await drive(vread(KEYS, 2, rules=Rules()), store) is not None
+        assert await drive(vread(KEYS, 2, limits=Limits()), store) is not None
     with store.measure() as older:
-        assert await drive(vread(KEYS, 1, rules=Rules()), store) is not None
+        assert await drive(vread(KEYS, 1, limits=Limits()), store) is not None
     assert (neighbour.requests, neighbour.round_trips) == ({"GET": 2}, 1)
     assert (older.requests, older.round_trips) == ({"GET": 4}, 3)
 
@@ -266,7 +266,7 @@ async def test_a_slot_read_just_before_it_was_taken_over_is_not_believed() -> No
     dead = await store.get(KEYS.version(2))
     for _ in range(2):
         await run(store, increment())
-    protocol = vread(KEYS, 2, rules=Rules())
+    protocol = vread(KEYS, 2, limits=Limits())
     next(protocol)
     assert protocol.send((dead, await store.get(KEYS.current))) == (Get(KEYS.version(2)),)
     assert protocol.send((await store.get(KEYS.version(2)),)) == (Get(KEYS.current),)

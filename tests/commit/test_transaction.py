@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Limits
 from fhirstore.commit.purge import purge
 from fhirstore.commit.reading import read, vread
-from fhirstore.commit.rules import Rules
 from fhirstore.commit.single import Draft, write
 from fhirstore.commit.transaction import Part, transact
 from fhirstore.errors import (
@@ -37,7 +37,7 @@ from tests.commit.hurried import HandClock, hurried, hurry
 from tests.commit.writing import context, increment
 
 SPACE = Keyspace("")
-RULES = Rules()
+LIMITS = Limits()
 
 
 def resources(count: int) -> list[ResourceKeys]:
@@ -86,7 +86,7 @@ async def test_no_more_is_held_than_the_rules_say() -> None:
         await drive(write(keys, large, context=context(store)), store)
     before = await keys_in(store)
     parts = [Part(keys, increment()) for keys in (A, B, C)]
-    two_at_a_time = replace(RULES, at_once=2, held=1500)
+    two_at_a_time = replace(LIMITS, at_once=2, held=1500)
     with pytest.raises(ContentTooLarge, match="1,500 bytes"):
         await drive(transact(parts, context=context(store, two_at_a_time)), store)
     assert await keys_in(store) == before
@@ -143,7 +143,7 @@ async def test_an_id_that_is_only_seemingly_fresh_is_read() -> None:
     await finished(store, [(A, increment())], context(store))
     once = Part(A, lambda current: None if current else Draft("POST", lambda _v, _t: b"1"), fresh=True)
     done = await drive(transact([once, Part(B, increment())], context=context(store)), store)
-    assert [outcome.applied for outcome in done.outcomes] == [False, True]
+    assert [outcome.applied for outcome in done.results] == [False, True]
     assert await numbers(store, A, B) == [1, 1]
 
 
@@ -154,12 +154,12 @@ async def test_readers_see_all_of_it_from_the_commit_point_on() -> None:
     await finished(store, wanted, context(store))
     await die_before_record(store, wanted, context(store))
     assert await numbers(store, A, B) == [1, 1]
-    assert await drive(vread(A, 2, rules=RULES), store) is None
+    assert await drive(vread(A, 2, limits=LIMITS), store) is None
     await finished(store, [(C, increment())], context(store))
     store = MemoryStore()
     await committed(store, wanted, context(store))
     assert await numbers(store, A, B) == [1, 1]
-    seen = await drive(vread(B, 1, rules=RULES), store)
+    seen = await drive(vread(B, 1, limits=LIMITS), store)
     assert seen is not None
     assert decode((await store.get(B.current)).body, "").version == 0, "nobody has made it final"
 
@@ -188,7 +188,7 @@ async def test_a_writer_makes_a_committed_one_final_and_goes_on() -> None:
 
 
 async def test_an_abandoned_one_is_decided_by_the_next_writer() -> None:
-    """It waits as long as the rules say, aborts it, rolls back, and writes; readers never waited."""
+    """It waits as long as the limits say, aborts it, rolls back, and writes; readers never waited."""
     clock = HandClock()
     store = MemoryStore(clock)
     await die_before_record(store, [(A, increment()), (B, increment())], context(store))
@@ -196,13 +196,13 @@ async def test_an_abandoned_one_is_decided_by_the_next_writer() -> None:
     outcome = await hurry(write(A, increment(), context=context(store)), store, clock)
     assert outcome.record is not None
     assert (outcome.record.version, outcome.record.resource) == (1, b"1")
-    assert RULES.patience <= clock.ms - began < 5 * RULES.patience
+    assert LIMITS.patience <= clock.ms - began < 5 * LIMITS.patience
     (record,) = await keys_in(store, "tx/")
     assert not decode_decision((await store.get(record)).body, "").committed
     assert await numbers(store, A, B) == [1, 0]
     began = clock.ms
     await hurry(write(B, increment(), context=context(store)), store, clock)
-    assert clock.ms - began < RULES.patience, "it is decided: nobody waits again"
+    assert clock.ms - began < LIMITS.patience, "it is decided: nobody waits again"
 
 
 async def test_one_whose_window_is_over_is_not_waited_for() -> None:
@@ -210,7 +210,7 @@ async def test_one_whose_window_is_over_is_not_waited_for() -> None:
     clock = HandClock()
     store = MemoryStore(clock)
     await die_before_record(store, [(A, increment())], context(store))
-    clock.ms += RULES.settled + 1
+    clock.ms += LIMITS.settled + 1
     began = clock.ms
     await hurry(write(A, increment(), context=context(store)), store, clock)
     assert clock.ms - began < 100
@@ -300,12 +300,12 @@ class Crowded(MemoryStore):
 
 
 async def test_five_thousand_parts_go_out_a_few_at_a_time() -> None:
-    """No more requests are in flight than the rules allow; still all versions come to be at once."""
+    """No more requests are in flight than the limits allow; still all versions come to be at once."""
     store = Crowded()
     many = resources(5_000)
     outcomes = await finished(store, [(keys, increment()) for keys in many], context(store))
     assert sum(outcome.applied for outcome in outcomes) == 5_000
-    assert 200 < store.most <= RULES.at_once
+    assert 200 < store.most <= LIMITS.at_once
     assert await numbers(store, many[0], many[-1]) == [1, 1]
 
 
@@ -316,7 +316,7 @@ async def test_a_purge_takes_a_transactions_version_with_it() -> None:
     await committed(store, [(A, increment()), (B, increment())], context(store))
     began = clock.ms
     assert (await hurry(purge(A, by="x", context=context(store)), store, clock)).versions == 1
-    assert clock.ms - began > RULES.transaction_window
+    assert clock.ms - began > LIMITS.transaction_window
     assert await numbers(store, A, B) == [0, 1]
     assert not [key for key in await keys_in(store, "history/") if "_r0_" in key]
 
@@ -331,13 +331,13 @@ async def test_a_sweep_clears_what_is_left(committed_: bool) -> None:
         await committed(store, wanted, context(store))
     else:
         await die_before_record(store, wanted, context(store))
-    clock.ms += RULES.settled + 2_000
+    clock.ms += LIMITS.settled + 2_000
     report = await drive(hurried(sweep(SPACE, context=context(store)), clock), store)
     assert (report.left, report.transactions, report.orphans) == (0, 0, 0 if committed_ else 2)
     for keys in (A, B):
         assert decode((await store.get(keys.current)).body, "").intent is None
     assert len(await keys_in(store, "tx/")) == 1
-    clock.ms += RULES.keep_transactions
+    clock.ms += LIMITS.keep_transactions
     report = await drive(hurried(sweep(SPACE, context=context(store)), clock), store)
     assert report.transactions == 1
     assert await keys_in(store, "tx/") == []
@@ -349,7 +349,7 @@ async def test_a_record_stays_while_a_version_is_not_final() -> None:
     clock = HandClock()
     store = MemoryStore(clock)
     await committed(store, [(A, increment()), (B, increment())], context(store))
-    clock.ms += RULES.keep_transactions + 1_000
+    clock.ms += LIMITS.keep_transactions + 1_000
     await store.put(A.current, b"damaged")
     report = await drive(hurried(sweep(SPACE, context=context(store)), clock), store)
     assert report.transactions == 0
@@ -368,8 +368,8 @@ async def test_contents_are_read_as_they_were_decided() -> None:
     await committed(store, [(A, increment()), (B, increment())], context(store))
     await finished(store, [(A, watch), (C, watch)], context(store))
     assert [record and record.resource for record in seen] == [b"1", None]
-    rules = replace(RULES, attempts=1)
-    await finished(store, [(A, watch)], context(store, rules))
+    limits = replace(LIMITS, attempts=1)
+    await finished(store, [(A, watch)], context(store, limits))
     assert await numbers(store, A) == [3]
 
 
@@ -383,7 +383,7 @@ class Slow(MemoryStore):
 
     async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
         self.batches += 1
-        self.clock.ms += RULES.transaction_window // 2
+        self.clock.ms += LIMITS.transaction_window // 2
         return await super().put_many(puts)
 
 

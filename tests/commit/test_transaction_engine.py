@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Limits
 from fhirstore.commit.reading import read
-from fhirstore.commit.rules import Rules
 from fhirstore.commit.transaction import Part
 from fhirstore.engine import Engine
 from fhirstore.errors import VersionConflict
@@ -44,7 +44,7 @@ class Patient(MemoryStore):
 
 
 def _engine(objects: MemoryStore | MeteredStore) -> tuple[Engine, Place]:
-    return Engine(rules=Rules()), PrefixTenancy(objects, frozenset({"t"})).place("t")
+    return Engine(limits=Limits()), PrefixTenancy(objects, frozenset({"t"})).place("t")
 
 
 def _parts(place: Place, count: int = 3) -> list[Part]:

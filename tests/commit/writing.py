@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fhirstore.clock import SystemIds
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Context, Limits
 from fhirstore.commit.messages import Batch, Protocol, Put, Replies
-from fhirstore.commit.rules import Context, Rules
-from fhirstore.commit.single import Decide, Draft, Outcome, write
-from fhirstore.commit.stages import in_stages
+from fhirstore.commit.single import Decide, Draft, WriteResult, write
+from fhirstore.commit.staging import in_stages
 from fhirstore.errors import VersionConflict
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
 from fhirstore.format.record import Record, decode
@@ -16,9 +16,9 @@ from fhirstore.objects.base import ObjectStore
 KEYS = Keyspace("").resource("Basic", "counter")
 
 
-def context(store: ObjectStore, rules: Rules | None = None) -> Context:
+def context(store: ObjectStore, limits: Limits | None = None) -> Context:
     """The store's own time and real randomness."""
-    return Context(store.now, SystemIds(), rules or Rules())
+    return Context(store.now, SystemIds(), limits or Limits())
 
 
 def increment(if_match: int | None = None) -> Decide:
@@ -34,7 +34,7 @@ def increment(if_match: int | None = None) -> Decide:
     return decide
 
 
-async def run(store: ObjectStore, decide: Decide, *, keys: ResourceKeys = KEYS, fresh: bool = False) -> Outcome:
+async def run(store: ObjectStore, decide: Decide, *, keys: ResourceKeys = KEYS, fresh: bool = False) -> WriteResult:
     """One write, to its end."""
     return await drive(write(keys, decide, context=context(store), fresh=fresh), store)
 
@@ -45,7 +45,7 @@ async def die_before(store: ObjectStore, key: str, decide: Decide) -> None:
     await drive(_until(protocol, key), store)
 
 
-def _until(protocol: Protocol[Outcome], key: str) -> Protocol[None]:
+def _until(protocol: Protocol[WriteResult], key: str) -> Protocol[None]:
     batch = next(protocol)
     while isinstance(batch, tuple) and not any(isinstance(request, Put) and request.key == key for request in batch):
         batch = protocol.send((yield batch))

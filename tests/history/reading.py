@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fhirstore.clock import SystemIds
+from fhirstore.commit.limits import Context, Limits
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.rules import Context, Rules
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page
 from fhirstore.history.page import PAGE_BYTES, HistoryPage, HistoryQuery
@@ -40,7 +40,7 @@ class Histories:
         self, type: str | None, id: str | None, query: HistoryQuery, cursor: str | None
     ) -> Protocol[HistoryPage]:
         """One page, not run yet."""
-        context = Context(self.store.now, SystemIds(), Rules())
+        context = Context(self.store.now, SystemIds(), Limits())
         if type is not None and id is not None:
             keys = KEYS.resource(type, id)
             return instance_page(keys, query, cursor, context=context, page_bytes=self.page_bytes)

@@ -12,7 +12,7 @@ import pytest
 from conformance.s3servers import S3Server
 from fhirstore.clock import SystemIds
 from fhirstore.commit.drive import drive
-from fhirstore.commit.rules import Context, Rules
+from fhirstore.commit.limits import Context, Limits
 from fhirstore.format.keyspace import Keyspace
 from fhirstore.format.record import Record
 from fhirstore.history.events import EventsHistory
@@ -57,7 +57,7 @@ class Seeded:
         self, query: HistoryQuery, remembered: RememberedHistories, cursor: str | None = None
     ) -> tuple[HistoryPage, Measurement]:
         """One page, at NOW, and its cost."""
-        context = Context(lambda: NOW, SystemIds(), Rules())
+        context = Context(lambda: NOW, SystemIds(), Limits())
         history = EventsHistory("t", KEYS, "Basic", query, remembered, context)
         with self.meter.measure() as cost:
             return await drive(history.page(cursor), self.meter), cost

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from fhirstore.clock import SystemIds
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Context, Limits
 from fhirstore.commit.reading import look
-from fhirstore.commit.rules import Context, Rules
-from fhirstore.commit.single import Outcome, write
-from fhirstore.commit.stages import in_stages
+from fhirstore.commit.single import WriteResult, write
+from fhirstore.commit.staging import in_stages
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from tests.history.interleaving import Running
 from tests.history.reading import Name, World, names
@@ -28,14 +28,14 @@ class Writers:
     """Writers with clocks that are wrong by up to two seconds, some of which stop for ever; and what they committed."""
 
     world: World
-    running: list[Running[Outcome]] = field(default_factory=list)
+    running: list[Running[WriteResult]] = field(default_factory=list)
     by: list[str] = field(default_factory=list)
 
     def start(self, number: int, skew: int) -> None:
         """One more writer."""
         id_ = IDS[number % len(IDS)]
         clock = self.world.clock
-        context = Context(lambda: clock.ms + skew, SystemIds(), Rules())
+        context = Context(lambda: clock.ms + skew, SystemIds(), Limits())
         keys = KEYS.resource("Basic", id_)
         draft = basic(keys, "DELETE" if number == 4 else "PUT")
         self.running.append(Running(in_stages(write(keys, draft, context=context)), self.world.meter, clock))

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhirstore.commit.messages import List, Protocol
+from fhirstore.history.bracket import Bracket, position
 from fhirstore.history.cursor import Outlook
 from fhirstore.history.remembered import RememberedHistories
-from fhirstore.history.search import Search, place
 from fhirstore.history.window import Window, newest
 from fhirstore.objects.base import Listed, Page
 from tests.history.distributions import DISTRIBUTIONS, NOW, type_event
@@ -102,13 +102,13 @@ def test_nothing_is_missed_and_nothing_comes_twice(
     """Any clumps of events, any floor, any outlook, true or not."""
     times = [NOW - back + (number * length) // size for back, length, size in clumps for number in range(size)]
     folder = Folder(times)
-    floor = data.draw(st.sampled_from(["", place(NOW - since)]))
+    floor = data.draw(st.sampled_from(["", position(NOW - since)]))
     expected = [name for name in folder.names if name > floor][::-1]
     outlook = data.draw(
         st.none()
         | st.builds(
             Outlook,
-            st.sampled_from(["", *folder.names, place(NOW - silence)]),
+            st.sampled_from(["", *folder.names, position(NOW - silence)]),
             st.integers(0, 1000),
             st.floats(1e-3, 1e9),
             st.sampled_from(["", *folder.names]),
@@ -132,11 +132,11 @@ def test_nothing_is_missed_and_nothing_comes_twice(
 
 def test_a_place_that_nothing_followed_may_be_followed_by_many_now() -> None:
     """Two LISTs contradict each other, since events came in between: the search goes by the later one, and ends."""
-    search = Search(NOW, "", 100, "", pace=1.0)
-    search.nothing_after(place(NOW - 5_000))
-    search.cut_off([type_event(NOW - 6_000 + n * 3, n) for n in range(1_000)])
+    bracket = Bracket(NOW, "", 100, "", pace=1.0)
+    bracket.nothing_after(position(NOW - 5_000))
+    bracket.cut_off([type_event(NOW - 6_000 + n * 3, n) for n in range(1_000)])
     for _ in range(4):
-        assert search.admits(search.guess())
+        assert bracket.admits(bracket.guess())
 
 
 def test_a_process_that_was_silent_for_long_still_finds_the_newest() -> None:

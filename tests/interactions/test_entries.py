@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Limits
 from fhirstore.commit.purge import purge
 from fhirstore.commit.remembered import RememberedBases
-from fhirstore.commit.rules import Rules
 from fhirstore.commit.single import Draft, write
 from fhirstore.format.keyspace import IndexEntry, Keyspace, parse_index_entry
 from fhirstore.index.names import names
@@ -87,7 +87,7 @@ async def test_a_purge_takes_the_entries_with_it() -> None:
     await run(store, carrying("1", "s|2"), keys=KEYS, fresh=True)
     await run(store, carrying("s|3"), keys=KEYS)
     await run(store, carrying("1"), keys=KEYS)
-    hurried = replace(context(store), rules=Rules(window=20, apply=10, transaction_window=20))
+    hurried = replace(context(store), limits=Limits(window=20, apply=10, transaction_window=20))
     await drive(purge(KEYS, by="x", context=hurried), store)
     assert await entries(store) == []
     await run(store, carrying("1"), keys=KEYS)

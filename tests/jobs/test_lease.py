@@ -6,7 +6,7 @@ import pytest
 
 from fhirstore.clock import SystemIds
 from fhirstore.commit.drive import drive
-from fhirstore.commit.rules import Context, Rules
+from fhirstore.commit.limits import Context, Limits
 from fhirstore.errors import CorruptRecord, ObjectError, OutcomeUnknown, PreconditionFailed, StoreBusy
 from fhirstore.jobs.lease import Lease, LeaseLost, checkpoint, claim, end
 from fhirstore.jobs.state import (
@@ -35,7 +35,7 @@ LENGTH = 30_000
 
 
 def _context(store: MemoryStore) -> Context:
-    return Context(store.now, SystemIds(), Rules())
+    return Context(store.now, SystemIds(), Limits())
 
 
 async def _claim(store: MemoryStore, owner: str) -> Lease | State:

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from fhirstore.commit.purge import Purged
-from fhirstore.commit.single import Outcome
+from fhirstore.commit.single import WriteResult
 from fhirstore.errors import Contention, Unavailable, VersionConflict, WriteOutcomeUnknown
 from tests.simulation.model.bucket import Bucket
 from tests.simulation.model.machines import Machine
@@ -72,9 +72,9 @@ class Schedule:
         self.world = World(seed, trace)
         self.plot: Scenario = scenario(seed, self.world.random)
         self.bucket = Bucket(self.world, resolution=self.plot.resolution, tree_order=self.plot.tree_order)
-        self.truth = Truth(self.world, self.bucket, self.plot.rules)
+        self.truth = Truth(self.world, self.bucket, self.plot.limits)
         self.network = Network(
-            self.world, self.bucket, self.plot.rules, self.plot.weather, decides_together=self.plot.decides_together
+            self.world, self.bucket, self.plot.limits, self.plot.weather, decides_together=self.plot.decides_together
         )
         self.calls: list[Call] = []
         self._busy = 0  # tasks at work, and processes about to come back
@@ -82,7 +82,7 @@ class Schedule:
 
     def run(self) -> None:
         """Play, heal, judge."""
-        self.world.note("SCENARIO", f"seed {self.seed}: {self.plot.name}, {self.plot.rules}, {self.plot.weather}")
+        self.world.note("SCENARIO", f"seed {self.seed}: {self.plot.name}, {self.plot.limits}, {self.plot.weather}")
         for machine in self.plot.machines:
             self._start(machine)
         self.world.run(lambda: self._busy > 0 and self._within_bounds())
@@ -107,7 +107,7 @@ class Schedule:
             1,
             self.world.requests,
             len(self.calls),
-            sum(isinstance(outcome, Outcome) and outcome.applied for outcome in told),
+            sum(isinstance(outcome, WriteResult) and outcome.applied for outcome in told),
             sum(any(outcome.applied for _, outcome, _ in bundle) for bundle in bundles),
             len(self.truth.landed),
             self.world.faults,
@@ -115,7 +115,7 @@ class Schedule:
         )
 
     def _start(self, machine: Machine) -> None:
-        process = Process(f"p{self._born}", self.world, self.network, self.plot.rules, machine.temper)
+        process = Process(f"p{self._born}", self.world, self.network, self.plot.limits, machine.temper)
         self._born += 1
         left = [len(machine.plans)]
         self._busy += left[0]
@@ -161,7 +161,7 @@ class Schedule:
     def _sweep_up(self) -> None:
         """Where there was upkeep: one last sweep, when even what the fastest clock wrote is settled."""
         if self._upkeep(Sweep, Purge):
-            self._start(Machine(Temper(), ([(20.0 * self.plot.rules.window, Sweep(last=True))],)))
+            self._start(Machine(Temper(), ([(20.0 * self.plot.limits.window, Sweep(last=True))],)))
 
     def _upkeep(self, *kinds: type[Sweep] | type[Purge]) -> list[Call]:
         return [call for call in self.calls if isinstance(call.operation, kinds)]

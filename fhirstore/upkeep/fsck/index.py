@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 
 from fhirstore.batched import batched
 from fhirstore.commit.attempt import Base
+from fhirstore.commit.idempotent import listed
 from fhirstore.commit.messages import List, Protocol
 from fhirstore.commit.reading import look
-from fhirstore.commit.repeating import listed
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import CorruptRecord
 from fhirstore.format.keyspace import IndexEntry, Keyspace, ResourceKeys, is_claim, parse_index_entry

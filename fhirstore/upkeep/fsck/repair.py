@@ -15,14 +15,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import msgspec
-from msgspec import structs
 
+from fhirstore.commit.fence import with_hold
+from fhirstore.commit.idempotent import removed, stored
 from fhirstore.commit.intents import firm
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, Protocol, Put
 from fhirstore.commit.purge import remove_versions
 from fhirstore.commit.reading import ask, look
-from fhirstore.commit.repeating import removed, stored
-from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, CorruptRecord
 from fhirstore.format.decision import decode_decision
 from fhirstore.format.keyspace import Keyspace, ResourceKeys, parse_index_entry
@@ -140,7 +140,7 @@ def _current_from_version(resource: ResourceKeys, context: Context) -> Protocol[
     record = _sound(on_version, resource, current.version)
     if record is None or record.op != current.op:
         return False
-    body = structs.replace(record, fence=context.ids.new(), hold=current.hold).encode()
+    body = with_hold(record, context.ids.new(), current.hold).encode()
     return (yield from _put(resource.current, body, _over(on_current), context))
 
 
@@ -169,8 +169,8 @@ def _rebuild(keys: Keyspace, finding: Finding, resource: ResourceKeys, context: 
         record = yield from _before(resource, record, context)  # one that nobody has seen
         if record is None:
             return False
-    hold = on_highest.date + context.rules.window
-    body = structs.replace(record, fence=context.ids.new(), hold=hold).encode()
+    hold = on_highest.date + context.limits.window
+    body = with_hold(record, context.ids.new(), hold).encode()
     return (yield from _put(resource.current, body, _over(on_current), context))
 
 
@@ -181,14 +181,14 @@ def _committed(
     key = resource.transaction(record.op)
     (found,) = yield from ask(Get(key))
     if isinstance(found, Absent):
-        return record.t + context.rules.keep_transactions < reply.date
+        return record.t + context.limits.keep_transactions < reply.date
     return decode_decision(found.body, key).committed
 
 
 def _before(resource: ResourceKeys, record: Record, context: Context) -> Protocol[Record | None]:
     """The version before this one; a stub where there was none."""
     if record.version == record.floor + 1:
-        return None if record.floor else Record(version=0, t=0, op=context.ids.new(), method="STUB")
+        return None if record.floor else Record.stub(context.ids.new())
     (reply,) = yield from ask(Get(resource.version(record.version - 1)))
     return _sound(reply, resource, record.version - 1)
 
@@ -214,7 +214,7 @@ def _over(reply: StoredObject | Absent) -> Condition:
 
 
 def _put(key: str, body: bytes, condition: Condition, context: Context) -> Protocol[bool]:
-    (reply,) = yield (Put(key, body, condition, context.now() + context.rules.window),)
+    (reply,) = yield (Put(key, body, condition, context.now() + context.limits.window),)
     if isinstance(reply, Written):
         return True
     (found,) = yield from ask(Get(key))

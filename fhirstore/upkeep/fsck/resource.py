@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from fhirstore.commit.limits import Limits
 from fhirstore.commit.messages import Absent, Get, Protocol
 from fhirstore.commit.reading import ask, seen
-from fhirstore.commit.rules import Rules
 from fhirstore.errors import CorruptRecord
 from fhirstore.format.keyspace import Event, ResourceKeys
 from fhirstore.format.record import Record
@@ -37,7 +37,7 @@ class Look:
     whose record is sound. `current`: told of each resource as it is now, if there is one.
     """
 
-    rules: Rules
+    limits: Limits
     deep: bool = False
     events: bool = False
     watermark: int = 0
@@ -78,7 +78,7 @@ def _through_intent(
     intent = current.intent
     if intent is None:
         return current, findings
-    if intent.t + look.rules.settled < reply.date:
+    if intent.t + look.limits.settled < reply.date:
         findings.append(Finding("stuck-intent", keys.current, "", True, resource=keys, version=intent.v))
     try:
         return (yield from seen(keys, reply)) or current, findings
@@ -197,7 +197,7 @@ def _headless(folder: Folder, date: int, look: Look) -> Protocol[list[Finding]]:
 def _reservation(folder: Folder, record: Record, lost: Finding, date: int, look: Look) -> Protocol[list[Finding]]:
     """A version object just above `current`: alive, dead, or committed, if a sweeper let its events pass: `lost`."""
     keys, number = folder.keys, folder.highest
-    if record.t + look.rules.settled >= date:
+    if record.t + look.limits.settled >= date:
         return []
     if record.t < look.watermark and not (yield from _missing_events(keys, [record])):
         return [lost]

@@ -20,8 +20,8 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Pause, Protocol
-from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.format.keyspace import Event, Keyspace
 from fhirstore.upkeep.fsck.census import VERSIONS, Census, bucket_of
@@ -101,8 +101,8 @@ def fsck(
 ) -> Protocol[FsckReport]:
     """Check a tenant, from its own point of view complete. Raises Unavailable."""
     run = _Run(keys, context, how or Thoroughness(), on_progress or (lambda _: None))
-    sweeper = yield from read_sweeper(keys, context.rules)
-    horizon = sweeper.date - context.rules.settled
+    sweeper = yield from read_sweeper(keys, context.limits)
+    horizon = sweeper.date - context.limits.settled
     census = Census(horizon)
 
     def committed(event: Event) -> None:
@@ -112,7 +112,7 @@ def fsck(
     yield from run.take([*sweeper.findings, *(yield from strays_around(keys))])
     index = Index(keys, context.ids.new().encode())
     yield from run.take((yield from walk_index(keys, index, page=run.how.page, clean=run.how.deep or run.how.repair)))
-    look = Look(context.rules, deep=run.how.deep, watermark=sweeper.watermark, committed=committed, current=index.read)
+    look = Look(context.limits, deep=run.how.deep, watermark=sweeper.watermark, committed=committed, current=index.read)
     yield from run.resources_pass("resources", look, index=index)
     yield from run.take((yield from take_census(keys, census, page=run.how.page, seen=run.saw_events)))
     buckets = census.disagreeing()
@@ -220,7 +220,7 @@ class _Run:
             yield from self.take([finding for finding in findings if (finding.kind, finding.key) in known])
 
     def _settle(self) -> Protocol[None]:
-        yield Pause((self.context.rules.settled + 1) / 1000)
+        yield Pause((self.context.limits.settled + 1) / 1000)
 
     def _show(self, phase: str, done: int, total: int | None) -> None:
         self.on_progress(Progress(phase, done, total, sum(self.counts.values())))

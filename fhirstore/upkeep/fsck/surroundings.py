@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fhirstore.commit.limits import Limits
 from fhirstore.commit.messages import Absent, Get, List, Protocol
 from fhirstore.commit.reading import ask
-from fhirstore.commit.rules import Rules
 from fhirstore.errors import CorruptRecord
 from fhirstore.format.keyspace import Keyspace
 from fhirstore.history.watermark import watermark_of
@@ -32,13 +32,13 @@ class Sweeper:
     findings: tuple[Finding, ...]
 
 
-def read_sweeper(keys: Keyspace, rules: Rules) -> Protocol[Sweeper]:
+def read_sweeper(keys: Keyspace, limits: Limits) -> Protocol[Sweeper]:
     """Read and judge `sweep/state.json`. 1 GET. Raises Unavailable."""
     (reply,) = yield from ask(Get(keys.sweep_state))
     if isinstance(reply, Absent):
         return Sweeper(0, reply.date, ())
     try:
-        detail = _wrong(decode_state(reply.body, keys.sweep_state), reply.date - rules.settled)
+        detail = _wrong(decode_state(reply.body, keys.sweep_state), reply.date - limits.settled)
     except CorruptRecord:
         detail = "not readable"
     if detail is None:

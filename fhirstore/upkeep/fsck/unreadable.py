@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from fhirstore.commit.idempotent import listed
 from fhirstore.commit.messages import List, Protocol
-from fhirstore.commit.repeating import listed
 from fhirstore.errors import StoreDamaged
 from fhirstore.objects.base import Page
 

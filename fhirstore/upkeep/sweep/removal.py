@@ -19,15 +19,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from msgspec.structs import replace
-
 from fhirstore.commit.attempt import Base
 from fhirstore.commit.backoff import CONTENDED, UNANSWERED
+from fhirstore.commit.fence import with_hold
+from fhirstore.commit.idempotent import removed
 from fhirstore.commit.intents import clear
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Delete, Deleted, Expired, Get, Protocol, Put
 from fhirstore.commit.reading import ask, glance
-from fhirstore.commit.repeating import removed
-from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, CorruptRecord, Unavailable
 from fhirstore.format.keyspace import Event, Keyspace, ResourceKeys
 from fhirstore.format.record import Record, decode
@@ -62,10 +61,10 @@ def remove_slot(keys: ResourceKeys, version: int, op: str | None, *, context: Co
     None: the attempt may have committed or be alive, or its slot is damaged; nothing was touched.
     Raises Contention, Unavailable, CorruptRecord (current).
     """
-    for n in range(context.rules.attempts):
+    for n in range(context.limits.attempts):
         base, date = yield from glance(keys)
         if base.intent is not None:
-            if base.intent.t + context.rules.settled >= date:
+            if base.intent.t + context.limits.settled >= date:
                 return None  # of a transaction that may be alive, and decides about this slot too
             yield from clear(keys, base, context)
             continue
@@ -80,7 +79,7 @@ def remove_slot(keys: ResourceKeys, version: int, op: str | None, *, context: Co
         if base.record is not None and version <= base.record.floor:
             yield from removed(keys.version(version))  # purged: this number is never used again
             return True
-        if base.version >= version or (slot is not None and slot.t + context.rules.settled >= date):
+        if base.version >= version or (slot is not None and slot.t + context.limits.settled >= date):
             return None
         if (yield from _hold_and_delete(keys, base, version, date, context)):
             return True
@@ -97,14 +96,13 @@ def _slot(body: bytes) -> Record | None:
 
 def _hold_and_delete(keys: ResourceKeys, base: Base, version: int, date: int, context: Context) -> Protocol[bool]:
     nonce = context.ids.new()
-    record = base.record or Record(version=0, t=0, op=nonce, method="STUB")
-    held = replace(record, hold=max(record.hold, date + context.rules.window), fence=nonce)
-    (reply,) = yield (Put(keys.current, held.encode(), base.unchanged, date + context.rules.window),)
+    held = with_hold(base.record, nonce, date + context.limits.window)
+    (reply,) = yield (Put(keys.current, held.encode(), base.unchanged, date + context.limits.window),)
     if not isinstance(reply, Written):
         now, _ = yield from glance(keys)
         if now.record is None or now.record.fence != nonce:
             return False
-    delete = Delete((keys.version(version),), expires=held.hold - context.rules.apply)
+    delete = Delete((keys.version(version),), expires=held.hold - context.limits.apply)
     for n in range(UNANSWERED.tries):
         (reply,) = yield (delete,)
         if isinstance(reply, Deleted):

@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from fhirstore.batched import batched
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import Contention, CorruptRecord
 from fhirstore.format.keyspace import Event, Keyspace, ResourceKeys
@@ -103,7 +103,7 @@ def sweep(keys: Keyspace, *, context: Context, pace: Pace | None = None) -> Prot
     mark = watermark_of(lease.state)
     tally = _Tally()
     try:
-        horizon = max(mark, date - context.rules.settled - pace.margin)
+        horizon = max(mark, date - context.limits.settled - pace.margin)
         walk = EventWalk(keys, since=mark, until=horizon, page=pace.page)
         blocked = False
         while (window := (yield from walk.next_window())) is not None:

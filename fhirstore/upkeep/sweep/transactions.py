@@ -18,11 +18,11 @@ Cost: 1 LIST, and per 1,000 records that go 1 more; per record 1 GET, 1 GET per 
 from __future__ import annotations
 
 from fhirstore.batched import batched
+from fhirstore.commit.idempotent import listed, removed
 from fhirstore.commit.intents import clear
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, List, Protocol
 from fhirstore.commit.reading import ask, glance
-from fhirstore.commit.repeating import listed, removed
-from fhirstore.commit.rules import Context
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import CorruptRecord, InvalidResource
 from fhirstore.format.decision import decode_decision
@@ -40,7 +40,7 @@ def clear_old(resource: ResourceKeys, *, context: Context) -> Protocol[bool]:
         base, date = yield from glance(resource)
         if base.intent is None:
             return True
-        if base.intent.t + context.rules.settled >= date:
+        if base.intent.t + context.limits.settled >= date:
             return False
         yield from clear(resource, base, context)
         base, _ = yield from glance(resource)
@@ -51,7 +51,7 @@ def clear_old(resource: ResourceKeys, *, context: Context) -> Protocol[bool]:
 
 def remove_transactions(keys: Keyspace, date: int, *, context: Context, page: int) -> Protocol[int]:
     """Remove what is old enough at `date`, the store's; how many it were. Raises Unavailable."""
-    before = date - context.rules.keep_transactions
+    before = date - context.limits.keep_transactions
     count = 0
     cursor: str | None = None
     while True:

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from fhirstore.commit.idempotent import listed
 from fhirstore.commit.messages import List, Protocol
-from fhirstore.commit.repeating import listed
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import InvalidResource
 from fhirstore.format.keyspace import Event, Keyspace, parse_event

@@ -68,7 +68,7 @@ class Transactions:
             truth.broken(f"{id_}: an intent came with a change of version {old.version}")
         if intent.v != old.version + 1:
             truth.broken(f"{id_}: intent for version {intent.v} over version {old.version}")
-        truth.in_time(f"{id_} intent {intent.tx}", intent.t, truth.rules.settled)
+        truth.in_time(f"{id_} intent {intent.tx}", intent.t, truth.limits.settled)
         self._intents[id_, intent.tx] = Placed(truth.world.time, base)
 
     def _cleared(self, history: History, old: Record, new: Record, intent: Intent, body: bytes) -> None:
@@ -128,19 +128,19 @@ class Transactions:
 
     def _aborted(self, tx: str, decision: Decision) -> None:
         """Not without cause: an older one was in the way, or it had its time."""
-        truth, rules = self._truth, self._truth.rules
+        truth, limits = self._truth, self._truth.limits
         if decision.by is not None:
             if not decision.by < decision.age:
                 truth.broken(f"{tx}: aborted by a younger transaction")
             return
         placed = [placed.at for (_, other), placed in self._intents.items() if other == tx]
-        over = truth.world.time > decision.t + rules.transaction_window + rules.apply
-        if not over and (not placed or truth.world.time < min(placed) + rules.patience):
+        over = truth.world.time > decision.t + limits.transaction_window + limits.apply
+        if not over and (not placed or truth.world.time < min(placed) + limits.patience):
             truth.broken(f"{tx}: aborted before anybody had waited for it")
 
     def _removed(self, tx: str, decision: Decision) -> None:
         truth = self._truth
-        if truth.world.time < decision.t + truth.rules.keep_transactions:
+        if truth.world.time < decision.t + truth.limits.keep_transactions:
             truth.broken(f"{tx}: its record was removed early")
         for type_, id_, version in decision.parts:
             keys = truth.history(id_).keys

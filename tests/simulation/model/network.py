@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
+from fhirstore.commit.limits import Limits
 from fhirstore.commit.messages import NOT_SENT, Delete, Expired, NotApplied, Put, Replies, Reply, Request, Unknown
-from fhirstore.commit.rules import Rules
 from fhirstore.objects.base import Written
 from tests.simulation.model.bucket import Bucket
 from tests.simulation.model.trace import show
@@ -41,7 +41,7 @@ class Rates:
     conflict: float = 0.0  # 409, for conditional PUTs
     failed_before: float = 0.0  # 500, not applied
     failed_after: float = 0.0  # 500, applied
-    slow: float = 0.0  # the store takes up to `rules.apply` to apply it
+    slow: float = 0.0  # the store takes up to `limits.apply` to apply it
 
     def times(self, factor: float) -> Rates:
         """All of them, more or less often."""
@@ -61,12 +61,12 @@ class Network:
     """Between all processes and one bucket."""
 
     def __init__(
-        self, world: World, bucket: Bucket, rules: Rules, weather: Weather, *, decides_together: bool = False
+        self, world: World, bucket: Bucket, limits: Limits, weather: Weather, *, decides_together: bool = False
     ) -> None:
         self.decides_together = decides_together
         self._world = world
         self._bucket = bucket
-        self._rules = rules
+        self._limits = limits
         self._fates: list[tuple[float, str]] = []
         self._latency = weather.latency
         self._patience = weather.patience
@@ -141,7 +141,7 @@ class Network:
         if fate in ("lost_request", "failed_before"):
             return gives_up
         if fate == "slow":
-            applied = arrives + world.random.random() * self._rules.apply
+            applied = arrives + world.random.random() * self._limits.apply
         elif fate == "late":
             arrives, applied = self._late(last, arrives)
         answered = applied + self._way()
@@ -195,7 +195,7 @@ class Network:
             self._deliver(who, request, replies, index, again, again)
             return again + self._way()
         if fate == "slow":
-            applied = arrives + chance.random() * self._rules.apply
+            applied = arrives + chance.random() * self._limits.apply
             answered = applied + self._way()
         elif fate == "late":
             arrives, applied = self._late(request, arrives)
@@ -213,13 +213,13 @@ class Network:
 
     def _late(self, request: Request, arrives: float) -> tuple[float, float]:
         """When a late request arrives and is applied."""
-        chance, rules = self._world.random.random, self._rules
+        chance, limits = self._world.random.random, self._limits
         expires = request.expires if isinstance(request, Put | Delete) else None
         if expires is not None and chance() < 0.5:
-            arrives = max(arrives, expires - 0.2 * rules.apply * chance())
-            return arrives, arrives + rules.apply * (0.5 + 0.5 * chance())
-        arrives += chance() * 3 * rules.window
-        return arrives, arrives + (chance() * rules.apply if chance() < 0.3 else 0.0)
+            arrives = max(arrives, expires - 0.2 * limits.apply * chance())
+            return arrives, arrives + limits.apply * (0.5 + 0.5 * chance())
+        arrives += chance() * 3 * limits.window
+        return arrives, arrives + (chance() * limits.apply if chance() < 0.3 else 0.0)
 
     def _fate(self, request: Request, stuck: bool) -> str | None:
         roll = self._world.random.random()

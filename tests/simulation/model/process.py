@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from fhirstore.commit.rules import Rules
+from fhirstore.commit.limits import Limits
 from tests.simulation.model.network import Network
 from tests.simulation.model.world import World
 
@@ -38,11 +38,11 @@ class Temper:
 class Process:
     """One machine. `memory` is for what operations remember from call to call; `on_crash` is told of its death."""
 
-    def __init__(self, name: str, world: World, network: Network, rules: Rules, temper: Temper) -> None:
+    def __init__(self, name: str, world: World, network: Network, limits: Limits, temper: Temper) -> None:
         self.name = name
         self.world = world
         self.network = network
-        self.rules = rules
+        self.limits = limits
         self.temper = temper
         self.memory: dict[str, object] = {}
         self.alive = True

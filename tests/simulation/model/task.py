@@ -6,9 +6,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Batch, NotApplied, Pause, Put, Replies, Request, Unknown
-from fhirstore.commit.rules import Context
-from fhirstore.commit.stages import in_stages
+from fhirstore.commit.staging import in_stages
 from fhirstore.errors import FhirStoreError, StoreFull, Unavailable
 from tests.simulation.model.network import EXPIRED, UNKNOWN, Full
 from tests.simulation.model.process import Process
@@ -106,7 +106,7 @@ class Task:
         self._call = call = Call(len(self._calls), self._name, operation, world.time, skew=process.now() - world.time)
         self._calls.append(call)
         world.note(self._name, f"BEGINS {operation}")
-        context = Context(process.now, SeededIds(call, world), process.rules)
+        context = Context(process.now, SeededIds(call, world), process.limits)
         protocol = operation.start(process, context, call)
         self._protocol = protocol if process.network.decides_together else in_stages(protocol)
         self._step(None)

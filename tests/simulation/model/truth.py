@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fhirstore.commit.rules import Rules
+from fhirstore.commit.limits import Limits
 from fhirstore.errors import CorruptRecord
 from fhirstore.format.keyspace import Event, Keyspace, ResourceKeys, parse_event
 from fhirstore.format.record import Record, decode
@@ -75,10 +75,10 @@ class History:
 class Truth:
     """All resources' histories, kept by watching the bucket."""
 
-    def __init__(self, world: World, bucket: Bucket, rules: Rules) -> None:
+    def __init__(self, world: World, bucket: Bucket, limits: Limits) -> None:
         self.world = world
         self.bucket = bucket
-        self.rules = rules
+        self.limits = limits
         self.histories: dict[str, History] = {}
         self.landed: dict[tuple[str, str], tuple[History, Committed]] = {}  # by id and op token
         self.transactions = Transactions(self)
@@ -152,7 +152,7 @@ class Truth:
             self.broken(f"{name}: does not carry the floor and the op of the version before")
         if history.versions and new.t <= history.versions[-1].record.t:
             self.broken(f"{name}: t does not grow")
-        if now > new.t + self.rules.settled_for(new):
+        if now > new.t + self.limits.settled_for(new):
             self.broken(f"{name}: committed {now - new.t:.0f} ms after its t")
         slot = self.bucket.objects.get(keys.version(version))
         if slot is None or slot.body != body:
@@ -174,7 +174,7 @@ class Truth:
         for committed in history.versions:
             committed.purged = min(committed.purged, self.world.time)
         self.purges[new.op] = self.world.time
-        self.in_time(f"{history.keys.id} purge", new.t, self.rules.settled_for(new))
+        self.in_time(f"{history.keys.id} purge", new.t, self.limits.settled_for(new))
         history.states.append((self.world.time, 0))
         self.world.note("PURGE", f"{history.keys.id} up to version {new.version}")
 
@@ -189,13 +189,13 @@ class Truth:
             history.versions[version - 1].gone = self.world.time
         if after is not None:
             record = decode(after, name)
-            self.in_time(name, record.t, self.rules.settled_for(record))
+            self.in_time(name, record.t, self.limits.settled_for(record))
 
     def _event(self, event: Event, after: bytes | None) -> None:
         name = f"event {event.id} version {event.version} op={event.op}"
         if after is not None:
             self.announced.add((event.id, event.op))
-            self.in_time(name, event.t, self.rules.settled)
+            self.in_time(name, event.t, self.limits.settled)
             if event.t < self.watermark:
                 self.broken(f"{name}: appeared below the watermark")
             return

@@ -7,7 +7,7 @@ would wait for a second), the second look of whoever found a claim held.
 from __future__ import annotations
 
 from fhirstore.bundles.guard import Exclusive
-from fhirstore.commit import attempt, claim, transaction
+from fhirstore.commit import attempt, claim, fence, transaction
 from fhirstore.format.keyspace import Keyspace
 from fhirstore.index import dead as dead_entries
 from fhirstore.index import names as identifiers
@@ -37,14 +37,14 @@ IDENTITY_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "claim taken over without a fence",
         claim._see_through,
-        "yield (Put(resource.current, fenced.encode(), base.unchanged, expires),)",
+        "yield (fence(resource, base, context),)",
         "return True",
         within=300,
         shape="unclaimed",
     ),
     Mutant(
         "fence of a creation without If-Match",
-        claim._see_through,
+        fence.fence,
         "base.unchanged",
         "None",
         within=1_500,
@@ -114,7 +114,7 @@ IDENTITY_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "entry of a write under way taken away",
         dead_entries.dead_entries,
-        "if entry.version <= base.version",
+        "if entry.version <= version",
         "if True",
         within=300,
         shape="moved",

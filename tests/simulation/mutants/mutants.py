@@ -7,9 +7,9 @@ are promised, and so without a mutant: the window of a fence, the nonce of a hol
 
 from __future__ import annotations
 
-from fhirstore.commit import abandoned, attempt, backoff, intents, outcome, purge, reading, single
+from fhirstore.commit import abandoned, attempt, backoff, fence, intents, purge, reading, single, verdict
 from fhirstore.commit.attempt import Attempt
-from fhirstore.commit.rules import Rules
+from fhirstore.commit.limits import Limits
 from fhirstore.format.record import Record
 from fhirstore.history import counting, instance
 from fhirstore.upkeep.sweep import removal, run, standing
@@ -72,9 +72,9 @@ _TAKING_OVER = (
         within=2_000,
     ),
     Mutant("fencing with a remembered base", abandoned.take_over, "not attempt.base.whole", "False", within=2_000),
-    Mutant("fence without a nonce", abandoned._fenced, "record.fenced(nonce).encode()", "record.encode()"),
-    Mutant("fence without If-Match", abandoned._outwait_or_fence, "attempt.base.unchanged", "None", within=4_000),
-    Mutant("the dead are waited for", abandoned._outwait_or_fence, "yield (Put(", "return\n    yield (Put("),
+    Mutant("fence without a nonce", fence.fence, "record.fenced(nonce).encode()", "record.encode()"),
+    Mutant("fence without If-Match", fence.fence, "base.unchanged", "None", within=4_000),
+    Mutant("the dead are waited for", abandoned._outwait_or_fence, "yield (fence(", "return\n    yield (fence("),
 )
 
 _COMMIT = (
@@ -87,54 +87,54 @@ _COMMIT = (
     Mutant("commit sent again on no reservation", single._carry_out, "again=reserved", "again=True"),
     Mutant(
         "unknown outcome taken for failure",
-        outcome.commit,
+        verdict.commit,
         "return Committed(told.etag)",
         "return Committed(told.etag)\n            if type(told).__name__ == 'Unknown':\n                return None",
     ),
     Mutant(
         "own 412 taken for another's",
-        outcome.commit,
+        verdict.commit,
         "return Committed(told.etag)",
         "return Committed(told.etag)\n            if type(told).__name__ == 'Refused':\n                return None",
     ),
     Mutant("commit given up for want of a retry budget", backoff.settling, "settling=True", "settling=False"),
     Mutant(
         "full at a second try taken for nothing written",
-        outcome.send,
+        verdict.send,
         "if not again:",
         "if True:",
         within=2_000,
     ),
     Mutant(
         "still at the base taken for failure",
-        outcome._verdict,
-        "reply.date > attempt.expires + context.rules.apply",
+        verdict._verdict,
+        "reply.date > attempt.expires + context.limits.apply",
         "True",
     ),
     Mutant(
         "no time to apply",
-        outcome._verdict,
-        "attempt.expires + context.rules.apply",
+        verdict._verdict,
+        "attempt.expires + context.limits.apply",
         "attempt.expires",
         within=500,
         shape="zombie",
     ),
     Mutant(
         "current judged by version alone",
-        outcome._verdict,
+        verdict._verdict,
         "return op == attempt.record.op",
         "return current.version == attempt.record.version or op == attempt.record.op",
     ),
     Mutant(
         "built upon taken for ours",
-        outcome._verdict,
+        verdict._verdict,
         "return op == attempt.record.op",
         "return True",
         within=2_000,
     ),
     Mutant(
         "built upon taken for lost",
-        outcome._verdict,
+        verdict._verdict,
         "return op == attempt.record.op",
         "return False",
     ),
@@ -153,7 +153,7 @@ _READING = (
     Mutant(
         "vread never looks twice",
         reading.vread,
-        "if slot is None or rules.may_follow(current, slot_reply.date)",
+        "if slot is None or limits.may_follow(current, slot_reply.date)",
         "if False",
         within=1_200,
         shape="watched",
@@ -161,7 +161,7 @@ _READING = (
     Mutant("vread forgets prior", reading.vread, " and current.prior == slot.op", "", within=1_200, shape="watched"),
     Mutant(
         "nothing settles",
-        Rules.may_follow,
+        Limits.may_follow,
         "record.t + self.settled_for(record)",
         "record.t",
         within=2_300,
@@ -177,7 +177,7 @@ _UPKEEP = (
     Mutant(
         "orphan deleted without a window",
         removal._hold_and_delete,
-        "held.hold - context.rules.apply",
+        "held.hold - context.limits.apply",
         "None",
         within=1_200,
         shape="swept",
@@ -185,7 +185,7 @@ _UPKEEP = (
     Mutant(
         "orphan deleted until the hold ends",
         removal._hold_and_delete,
-        "held.hold - context.rules.apply",
+        "held.hold - context.limits.apply",
         "held.hold",
         within=1_200,
         shape="swept",
@@ -200,7 +200,7 @@ _UPKEEP = (
         shape="swept",
     ),
     Mutant("slot deleted whosever it is", removal.remove_slot, "slot.op != op", "False"),
-    Mutant("swept before it is settled", run.sweep, "date - context.rules.settled - pace.margin", "date"),
+    Mutant("swept before it is settled", run.sweep, "date - context.limits.settled - pace.margin", "date"),
     Mutant("event judged by version alone", standing._standing, "record.op == event.op", "True"),
     Mutant("purge forgets the hold", purge._attempt, "hold=record.hold", "hold=0", within=6_700, shape="swept"),
     Mutant("purge does not wait", purge._let_settle, "date <= until", "False", within=1_200, shape="purged"),
@@ -225,7 +225,7 @@ _UPKEEP = (
     Mutant(
         "what follows a purge taken for who won",
         reading.reached,
-        "if (yield from stands(keys, slot, since=since, rules=rules)) else None",
+        "if (yield from stands(keys, slot, since=since, limits=limits)) else None",
         "",
         within=1_000,
         shape="purged",
@@ -249,7 +249,7 @@ _UPKEEP = (
     Mutant("floor forgotten", attempt.next_record, "base.record.floor if base.record is not None else 0", "0"),
     Mutant(
         "purged on the way taken for lost",
-        outcome._verdict,
+        verdict._verdict,
         "if op is None:\n        raise WriteOutcomeUnknown(_PURGED)",
         "if op is None:\n        return False",
         within=6_700,

@@ -8,9 +8,9 @@ takes an event for an orphan (it looks again before it removes anything).
 
 from __future__ import annotations
 
-from fhirstore.commit import announcing, finishing, intents, reading, transaction
+from fhirstore.commit import announcing, fence, finishing, intents, reading, transaction
 from fhirstore.commit.change import Change
-from fhirstore.commit.rules import Rules
+from fhirstore.commit.limits import Limits
 from fhirstore.history import records
 from fhirstore.history.counting import Counting
 from fhirstore.upkeep.sweep import removal, transactions
@@ -87,13 +87,13 @@ _DECIDING = (
     Mutant(
         "absent record taken for aborted",
         transaction._commit,
-        "found.date > plan.expires + context.rules.apply",
+        "found.date > plan.expires + context.limits.apply",
         "True",
     ),
     Mutant(
         "no time to apply a record",
         transaction._commit,
-        "plan.expires + context.rules.apply",
+        "plan.expires + context.limits.apply",
         "plan.expires",
         within=1_000,
         shape="slowed",
@@ -123,7 +123,7 @@ _CLEARING = (
     Mutant("aborted and made final", intents.clear, "if decision.committed:", "if True:"),
     Mutant("committed and rolled back", intents.clear, "if decision.committed:", "if False:"),
     Mutant("cleared without If-Match", intents.clear, "final, base.unchanged", "final, None"),
-    Mutant("rolled back to what was there", intents.rolled_back, ".fenced(context.ids.new())", ""),
+    Mutant("rolled back to what was there", fence.rolled_back, ".fenced(context.ids.new())", ""),
     Mutant("made final without If-Match", finishing._over_intent, "IfMatch(change.placed)", "None"),
     Mutant("another's intent rolled back", finishing._roll_back, "base.intent.tx != change.plan.tx", "False"),
 )
@@ -161,11 +161,13 @@ _READING = (
 _SWEEPING = (
     Mutant(
         "transactions settle as single writes do",
-        getter(Rules.settled),
+        getter(Limits.settled),
         "max(self.window, self.transaction_window)",
         "self.window",
     ),
-    Mutant("records removed early", transactions.remove_transactions, "date - context.rules.keep_transactions", "date"),
+    Mutant(
+        "records removed early", transactions.remove_transactions, "date - context.limits.keep_transactions", "date"
+    ),
     Mutant(
         "records removed before all is final",
         transactions.needless,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.rules import Context
-from fhirstore.commit.single import Outcome
+from fhirstore.commit.single import WriteResult
 from fhirstore.commit.transaction import Part, transact
 from fhirstore.errors import Contention, Unavailable, VersionConflict, WriteOutcomeUnknown
 from tests.simulation.model.process import Process
@@ -15,7 +15,7 @@ from tests.simulation.model.task import Call
 from tests.simulation.model.truth import KEYS, TYPE, Truth
 from tests.simulation.scenarios.operations import Write, remembered, tell
 
-Told = list[tuple[Write, Outcome, int | None]]
+Told = list[tuple[Write, WriteResult, int | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ class Transact:
         ]
         done = yield from transact(parts, context=context)
         call.rest = done.finish
-        for write, part, outcome in zip(self.writes, parts, done.outcomes, strict=True):
+        for write, part, outcome in zip(self.writes, parts, done.results, strict=True):
             remembered(process).forget("", part.keys.current)
             tell(process, write.id, outcome.record)
-        return list(zip(self.writes, done.outcomes, expected, strict=True))
+        return list(zip(self.writes, done.results, expected, strict=True))
 
     def judge(self, call: Call, truth: Truth) -> list[str]:
         mine = [decided for token in call.tokens if (decided := truth.transactions.committed(token)) is not None]

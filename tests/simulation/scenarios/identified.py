@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fhirstore.bundles.guard import Exclusive, Matched, Wanted
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.rules import Context
-from fhirstore.commit.single import Decide, Draft, Outcome, write
+from fhirstore.commit.single import Decide, Draft, WriteResult, write
 from fhirstore.commit.transaction import Part, transact
 from fhirstore.errors import (
     Contention,
@@ -61,13 +61,13 @@ class Carry:
     id: str
     values: tuple[str, ...]
 
-    def start(self, process: Process, context: Context, call: Call) -> Protocol[Outcome]:
+    def start(self, process: Process, context: Context, call: Call) -> Protocol[WriteResult]:
         outcome = yield from write(KEYS.resource(TYPE, self.id), _putting(call, "carry", *self.values), context=context)
         tell(process, self.id, outcome.record)
         return outcome
 
     def judge(self, call: Call, truth: Truth) -> list[str]:
-        told = isinstance(call.outcome, Outcome | Contention | Unavailable | WriteOutcomeUnknown)
+        told = isinstance(call.outcome, WriteResult | Contention | Unavailable | WriteOutcomeUnknown)
         return [] if call.ended is None or told else [f"ended with {call.outcome!r}"]
 
 

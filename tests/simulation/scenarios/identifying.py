@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from fhirstore.commit.rules import Rules
+from fhirstore.commit.limits import Limits
 from tests.simulation.model.machines import Machine, a_temper
 from tests.simulation.model.process import Temper
 from tests.simulation.model.task import Operation, Plan
@@ -23,31 +23,31 @@ def _creation(chance: Random, value: str = "x") -> Conditional:
     return Conditional(chance.choice(("create", "create", "create", "put")), value, _form(chance))
 
 
-def _claimed(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _claimed(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """Many create on the same condition at the same moment; some delete what is there, some look."""
     others: tuple[Operation, ...] = (Conditional("delete", "x"), Seek("x", _form(chance)), _creation(chance))
     return tuple(
         Machine(
-            a_temper(chance, rules, crash=0.25),
+            a_temper(chance, limits, crash=0.25),
             ([(chance.random() * 60, _creation(chance)), (chance.random() * 60, chance.choice(others))],),
         )
         for _ in range(chance.randint(3, 5))
     )
 
 
-def _unclaimed(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _unclaimed(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """One who creates on a condition dies, or stops for long and is resumed; others come upon the claim."""
     at = chance.randint(1, 7)
-    long = chance.choice((0.1, 0.2, 0.3, 0.5, 1.0, 1.3, 3.0)) * rules.window
+    long = chance.choice((0.1, 0.2, 0.3, 0.5, 1.0, 1.3, 3.0)) * limits.window
     fate = (
         Temper(crash_at=at, back_after=chance.choice((None, 50.0)))
         if chance.random() < 0.4
-        else replace(a_temper(chance, rules, crash=0.0), stops={at: long}, sends_first=chance.random() < 0.3)
+        else replace(a_temper(chance, limits, crash=0.0), stops={at: long}, sends_first=chance.random() < 0.3)
     )
     first = Machine(fate, ([(0.0, _creation(chance)), (0.0, Seek("x"))],))
     others = tuple(
         Machine(
-            a_temper(chance, rules, crash=0.1),
+            a_temper(chance, limits, crash=0.1),
             ([(chance.random() * long, _creation(chance)), (chance.random() * 300, _creation(chance))],),
         )
         for _ in range(chance.randint(1, 3))
@@ -55,7 +55,7 @@ def _unclaimed(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     return (first, *others)
 
 
-def _moved(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _moved(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """Identifiers come, go and come back; lookups clean up behind them, while others write the same resources."""
     sets: tuple[tuple[str, ...], ...] = (("x",), ("y",), ("x", "y"), ())
     machines: list[Machine] = []
@@ -79,11 +79,11 @@ def _moved(chance: Random, rules: Rules) -> tuple[Machine, ...]:
             else:
                 step = Conditional("put", "x", id=chance.choice("abc"))
             plan.append((100.0 * chance.random(), step))
-        machines.append(Machine(a_temper(chance, rules, crash=0.1), (plan,)))
+        machines.append(Machine(a_temper(chance, limits, crash=0.1), (plan,)))
     return tuple(machines)
 
 
-def _bundled_claims(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _bundled_claims(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """Transactions and single requests create on the same conditions; some die, some stop for long."""
     machines: list[Machine] = []
     for _ in range(chance.randint(2, 4)):
@@ -94,7 +94,7 @@ def _bundled_claims(chance: Random, rules: Rules) -> tuple[Machine, ...]:
         if chance.random() < 0.3:
             steps[1] = Conditional("delete", chance.choice("xy"))
         plan: Plan = [(chance.random() * 80, step) for step in steps]
-        machines.append(Machine(a_temper(chance, rules, crash=0.2, stop=0.2), (plan,)))
+        machines.append(Machine(a_temper(chance, limits, crash=0.2, stop=0.2), (plan,)))
     return tuple(machines)
 
 
@@ -106,7 +106,7 @@ IDENTITY_FAVOURITES: dict[str, dict[str, float]] = {
 }
 """Faults that a shape is after."""
 
-IDENTIFYING: tuple[Callable[[Random, Rules], tuple[Machine, ...]], ...] = (
+IDENTIFYING: tuple[Callable[[Random, Limits], tuple[Machine, ...]], ...] = (
     _claimed,
     _unclaimed,
     _moved,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
-from fhirstore.commit.rules import Context
 from fhirstore.errors import NotFound, Unavailable
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page

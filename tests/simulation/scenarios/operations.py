@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 from msgspec import structs
 
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.remembered import RememberedBases
-from fhirstore.commit.rules import Context
-from fhirstore.commit.single import Decide, Draft, Outcome, write
+from fhirstore.commit.single import Decide, Draft, WriteResult, write
 from fhirstore.errors import Contention, Unavailable, VersionConflict, WriteOutcomeUnknown
 from fhirstore.format.record import Record
 from fhirstore.interactions.preconditions import preconditions
@@ -81,7 +81,7 @@ class VRead:
 
     def start(self, process: Process, context: Context, call: Call) -> Protocol[tuple[int, Record | None]]:
         version = max(self.version + (process.world.heard.get(self.id, 0) if self.relative else 0), 1)
-        return version, (yield from vread(KEYS.resource(TYPE, self.id), version, rules=context.rules))
+        return version, (yield from vread(KEYS.resource(TYPE, self.id), version, limits=context.limits))
 
     def judge(self, call: Call, truth: Truth) -> list[str]:
         if call.ended is None or isinstance(call.outcome, Unavailable):
@@ -111,7 +111,7 @@ class Write:
     if_match: bool = False
     recall: bool = False
 
-    def start(self, process: Process, context: Context, call: Call) -> Protocol[tuple[Outcome, int | None]]:
+    def start(self, process: Process, context: Context, call: Call) -> Protocol[tuple[WriteResult, int | None]]:
         keys = KEYS.resource(TYPE, self.id)
         bases = remembered(process)
         known = bases.get("", keys.current)
@@ -159,7 +159,7 @@ class Write:
             return wrong
         if isinstance(call.outcome, tuple):
             outcome, expected = call.outcome
-            assert isinstance(outcome, Outcome)
+            assert isinstance(outcome, WriteResult)
             return wrong + self.judge_told(call, call.ended, outcome, expected, history)
         if mine:
             wrong.append(f"was told {type(call.outcome).__name__}, but version {mine[0].record.version} is its own")
@@ -184,7 +184,7 @@ class Write:
         ]
 
     def judge_told(
-        self, call: Call, ended: float, outcome: Outcome, expected: int | None, history: History
+        self, call: Call, ended: float, outcome: WriteResult, expected: int | None, history: History
     ) -> list[str]:
         """Is what its client was told true?"""
         record = outcome.record
@@ -199,7 +199,7 @@ class Write:
             return [f"If-Match {expected} made version {record.version}"]
         return same(record, history, record.version) + self._judge_before(outcome, record.version, expected, history)
 
-    def _judge_before(self, outcome: Outcome, version: int, expected: int | None, history: History) -> list[str]:
+    def _judge_before(self, outcome: WriteResult, version: int, expected: int | None, history: History) -> list[str]:
         before = _before(history, history.versions[version - 1])
         told = None if outcome.before is None else outcome.before.op
         if expected == 0 and before is not None:

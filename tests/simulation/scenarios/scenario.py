@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from random import Random
 
-from fhirstore.commit.rules import Rules
+from fhirstore.commit.limits import Limits
 from tests.simulation.model.machines import Machine, a_temper, think
 from tests.simulation.model.network import Rates, Weather
 from tests.simulation.model.process import Temper
@@ -22,10 +22,10 @@ from tests.simulation.scenarios.upkeep import Purge, Sweep
 
 USUAL = Rates(0.01, 0.01, 0.005, 0.01, 0.015, 0.008, 0.01, 0.005, 0.005, 0.01, 0.02)
 _CALM = USUAL.times(0.1)
-_RULES = (
-    Rules(transaction_window=5_000),
-    Rules(transaction_window=5_000),
-    Rules(window=2_000, apply=800, transaction_window=2_000),
+_LIMITS = (
+    Limits(transaction_window=5_000),
+    Limits(transaction_window=5_000),
+    Limits(window=2_000, apply=800, transaction_window=2_000),
 )
 
 
@@ -37,7 +37,7 @@ class Scenario:
     """
 
     name: str
-    rules: Rules
+    limits: Limits
     weather: Weather
     machines: tuple[Machine, ...]
     resolution: int = 1
@@ -48,20 +48,20 @@ class Scenario:
 def scenario(seed: int, chance: Random) -> Scenario:
     """The scenario of this seed."""
     shape = SHAPES[seed % len(SHAPES)]
-    rules = chance.choice(_RULES)
+    limits = chance.choice(_LIMITS)
     if shape in TRANSACTIONS or shape in IDENTIFYING:
-        rules = with_transactions(rules)
+        limits = with_transactions(limits)
     rates = _rates(chance)
     if chance.random() < 0.7:
         rates = replace(rates, **_FAVOURITES.get(shape.__name__, {}))
     weather = Weather(
-        rates, chance.choice((5.0, 10.0, 10.0, 40.0)), chance.choice((300.0, 2_000.0, 2.0 * rules.window))
+        rates, chance.choice((5.0, 10.0, 10.0, 40.0)), chance.choice((300.0, 2_000.0, 2.0 * limits.window))
     )
     return Scenario(
         shape.__name__.strip("_"),
-        rules,
+        limits,
         weather,
-        shape(chance, rules),
+        shape(chance, limits),
         resolution=chance.choice((1, 1, 1, 1_000)),
         tree_order=chance.random() < 0.3,
         decides_together=seed // len(SHAPES) % 4 == 3,
@@ -98,18 +98,18 @@ def _vread(chance: Random, id: str) -> VRead:
     return VRead(id, chance.choice((-2, -1, 0, 1, 1)), relative=True) if chance.random() < 0.7 else VRead(id, 1)
 
 
-def _plan(chance: Random, rules: Rules, operations: list[Operation]) -> Plan:
-    return [(think(chance, rules), operation) for operation in operations]
+def _plan(chance: Random, limits: Limits, operations: list[Operation]) -> Plan:
+    return [(think(chance, limits), operation) for operation in operations]
 
 
-def _mixed(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _mixed(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """Some of everything."""
     ids = ("a", "b", "c")[: chance.randint(1, 3)]
     return tuple(
         Machine(
-            a_temper(chance, rules),
+            a_temper(chance, limits),
             tuple(
-                _plan(chance, rules, [_any(chance, ids) for _ in range(chance.randint(1, 3))])
+                _plan(chance, limits, [_any(chance, ids) for _ in range(chance.randint(1, 3))])
                 for _ in range(chance.choice((1, 1, 2)))
             ),
         )
@@ -117,35 +117,35 @@ def _mixed(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     )
 
 
-def _hot(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _hot(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """Everybody writes the same resource at once."""
     return tuple(
-        Machine(a_temper(chance, rules), (_plan(chance, rules, [_write(chance, "a") for _ in range(2)]),))
+        Machine(a_temper(chance, limits), (_plan(chance, limits, [_write(chance, "a") for _ in range(2)]),))
         for _ in range(chance.randint(3, 5))
     )
 
 
-def _dying(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _dying(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """Every process crashes, some come back."""
     return tuple(
         Machine(
-            a_temper(chance, rules, crash=1.0),
-            (_plan(chance, rules, [_any(chance, ("a",)), *(_write(chance, "a") for _ in range(3))]),),
+            a_temper(chance, limits, crash=1.0),
+            (_plan(chance, limits, [_any(chance, ("a",)), *(_write(chance, "a") for _ in range(3))]),),
         )
         for _ in range(chance.randint(2, 5))
     )
 
 
-def _zombie(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _zombie(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """One writer is stopped in the middle of its write; others go on, past its window or not; it is resumed."""
-    at, long = chance.randint(1, 6), chance.choice((0.1, 0.3, 1.0, 1.1, 1.3, 3.0)) * rules.window
+    at, long = chance.randint(1, 6), chance.choice((0.1, 0.3, 1.0, 1.1, 1.3, 3.0)) * limits.window
     asleep = replace(
-        a_temper(chance, rules, crash=0.0), stops={at: long, at + chance.randint(1, 3): long * chance.random()}
+        a_temper(chance, limits, crash=0.0), stops={at: long, at + chance.randint(1, 3): long * chance.random()}
     )
     sleeper = Machine(asleep, ([(0.0, _write(chance, "a")), (0.0, _write(chance, "a")), (0.0, Read("a"))],))
     others = tuple(
         Machine(
-            a_temper(chance, rules),
+            a_temper(chance, limits),
             ([(chance.random() * long, _write(chance, "a")), (chance.random() * long, _any(chance, ("a",)))],),
         )
         for _ in range(chance.randint(1, 3))
@@ -153,28 +153,28 @@ def _zombie(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     return (sleeper, *others)
 
 
-def _orphan(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _orphan(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """A creation dies between reservation and commit; later ones meet its slot, and no current.json."""
-    dead = replace(a_temper(chance, rules), crash_at=chance.randint(1, 3), back_after=None)
+    dead = replace(a_temper(chance, limits), crash_at=chance.randint(1, 3), back_after=None)
     creators = tuple(Machine(dead, ([(chance.random() * 50, _write(chance, "a"))],)) for _ in range(2))
     others = tuple(
         Machine(
-            a_temper(chance, rules),
-            (_plan(chance, rules, [_write(chance, "a"), _any(chance, ("a",))]),),
+            a_temper(chance, limits),
+            (_plan(chance, limits, [_write(chance, "a"), _any(chance, ("a",))]),),
         )
         for _ in range(chance.randint(1, 3))
     )
     return (*creators, *others)
 
 
-def _watched(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _watched(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """A writer dies between reservation and commit; others take its slot over and go on at once, while many look."""
     dies_at, version = chance.choice(((2, 1), (3, 1), (6, 2), (7, 2)))
     dead = Machine(Temper(crash_at=dies_at), ([(0.0, Write("a", "patch"))] * 2,))
-    behind = chance.choice((0.0, 0.3, 0.6)) * rules.window
+    behind = chance.choice((0.0, 0.3, 0.6)) * limits.window
     writers = tuple(
         Machine(
-            replace(a_temper(chance, rules, crash=0.05, stop=0.0), skew=-behind + chance.uniform(-50.0, 50.0)),
+            replace(a_temper(chance, limits, crash=0.05, stop=0.0), skew=-behind + chance.uniform(-50.0, 50.0)),
             ([(chance.random() * (100 if first else 20), _write(chance, "a")) for first in (1, 0, 0)],),
         )
         for _ in range(2)
@@ -183,38 +183,38 @@ def _watched(chance: Random, rules: Rules) -> tuple[Machine, ...]:
         [(chance.uniform(*((300, 1_300) if first else (0, 60))), VRead("a", version)) for first in (1, 0, 0)]
         for _ in range(3)
     ]
-    readers = (Machine(Temper(), tuple(looks)), Machine(a_temper(chance, rules), ([(500.0, _vread(chance, "a"))],)))
+    readers = (Machine(Temper(), tuple(looks)), Machine(a_temper(chance, limits), ([(500.0, _vread(chance, "a"))],)))
     return (dead, *writers, *readers)
 
 
-def _created(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _created(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """Creations: under fresh ids, and under one id that stands for an Idempotency-Key and is sent by several."""
     machines: list[Machine] = []
     for number in range(chance.randint(2, 4)):
         fresh = f"f{number}"
         plan: Plan = [
-            (think(chance, rules), Write("once", "once")),
-            (think(chance, rules), Write(fresh, "create")),
-            (think(chance, rules), _any(chance, ("once", fresh))),
+            (think(chance, limits), Write("once", "once")),
+            (think(chance, limits), Write(fresh, "create")),
+            (think(chance, limits), _any(chance, ("once", fresh))),
         ]
-        machines.append(Machine(a_temper(chance, rules, crash=0.3), (plan,)))
+        machines.append(Machine(a_temper(chance, limits, crash=0.3), (plan,)))
     return tuple(machines)
 
 
-def _swept(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _swept(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """A writer dies; when all is settled, sweepers come to clean up, just as others write the same resource again."""
     dead = Machine(Temper(crash_at=chance.choice((2, 3, 6, 6, 7))), ([(0.0, Write("a", "patch"))] * 2,))
-    quiet = rules.settled + 300.0
+    quiet = limits.settled + 300.0
     repeats = Temper(deaf_at=chance.randint(9, 11))  # about where it deletes
     sweepers = tuple(
         Machine(
-            a_temper(chance, rules, crash=0.1, stop=0.2) if chance.random() < 0.5 else repeats,
-            ([(quiet + chance.random() * 150, Sweep()), (chance.random() * rules.window, Sweep())],),
+            a_temper(chance, limits, crash=0.1, stop=0.2) if chance.random() < 0.5 else repeats,
+            ([(quiet + chance.random() * 150, Sweep()), (chance.random() * limits.window, Sweep())],),
         )
         for _ in range(chance.choice((1, 1, 2)))
     )
     writer = Machine(
-        a_temper(chance, rules, crash=0.1, stop=0.2),
+        a_temper(chance, limits, crash=0.1, stop=0.2),
         ([(quiet + chance.random() * 600, _write(chance, "a")), (chance.random() * 50, _any(chance, ("a",)))],),
     )
     hurried: Plan = [
@@ -225,11 +225,11 @@ def _swept(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     return (dead, *sweepers, *((writer,) if chance.random() < 0.6 else ()), Machine(Temper(), (hurried,)))
 
 
-def _purged(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _purged(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """A resource is purged, twice perhaps, while others write and read it, one finds out late, and a sweeper passes."""
     if chance.random() < 0.5:
-        return _emptied(chance, rules)
-    window = rules.window
+        return _emptied(chance, limits)
+    window = limits.window
     upkeep: list[Plan] = [[(chance.random() * 300, Purge("a"))]]
     if chance.random() < 0.5:
         upkeep.append([(chance.random() * 600, Purge("a")), (chance.random() * window, Purge("a"))])
@@ -237,7 +237,7 @@ def _purged(chance: Random, rules: Rules) -> tuple[Machine, ...]:
         upkeep.append([(chance.uniform(0.5, 2.0) * window, Sweep()) for _ in range(2)])
     clients = tuple(
         Machine(
-            a_temper(chance, rules, stop=0.4),
+            a_temper(chance, limits, stop=0.4),
             ([(chance.random() * chance.choice((100.0, 100.0, window)), _any(chance, ("a",))) for _ in range(4)],),
         )
         for _ in range(2)
@@ -246,16 +246,16 @@ def _purged(chance: Random, rules: Rules) -> tuple[Machine, ...]:
         asleep = Temper(stops={5: chance.uniform(2.0, 4.0) * window}, sends_first=False, deaf_at=3)
         clients += (Machine(asleep, ([(chance.random() * 50, Write("a", "patch"))],)),)
         upkeep.append([(chance.uniform(0.1, 1.5) * window, Purge("a"))])
-    administrators = tuple(Machine(a_temper(chance, rules), (plan,)) for plan in upkeep)
+    administrators = tuple(Machine(a_temper(chance, limits), (plan,)) for plan in upkeep)
     return administrators + clients
 
 
-def _emptied(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _emptied(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """A purge empties slots, and what others tried long before lands there: copies of requests, by a fast clock; or a
     writer slept since it had looked. Those who read `current` before the purge, or wait for their answer, sleep on."""
-    window = rules.window
+    window = limits.window
     fast = [0.0, 0.0, *(chance.uniform(0.5, 3.0) * window for _ in range(chance.choice((0, 1, 2))))]
-    emptied = max(fast) + rules.settled + chance.uniform(1_000, 1_500)  # about then
+    emptied = max(fast) + limits.settled + chance.uniform(1_000, 1_500)  # about then
     plans: list[Plan] = [[(chance.random() * 100, _write(chance, "a")) for _ in range(2)] for _ in fast]
     writers = tuple(Machine(Temper(skew=skew), (plan,)) for skew, plan in zip(fast, plans, strict=True))
     patch, landing = Write("a", "patch"), emptied + chance.random() * window
@@ -281,7 +281,7 @@ _FAVOURITES: dict[str, dict[str, float]] = {
 }
 """Faults that a shape is after."""
 
-SHAPES: tuple[Callable[[Random, Rules], tuple[Machine, ...]], ...] = (
+SHAPES: tuple[Callable[[Random, Limits], tuple[Machine, ...]], ...] = (
     _mixed,
     _hot,
     _dying,

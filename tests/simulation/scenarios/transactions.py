@@ -12,7 +12,7 @@ from random import Random
 
 from msgspec import structs
 
-from fhirstore.commit.rules import Rules
+from fhirstore.commit.limits import Limits
 from tests.simulation.model.machines import Machine, a_temper
 from tests.simulation.model.process import Temper
 from tests.simulation.model.task import Operation, Plan
@@ -25,9 +25,9 @@ _IDS = ("a", "b", "c")
 _RECORD = 3  # the boundary at which a transaction that nobody is in the way of sends its record
 
 
-def with_transactions(rules: Rules) -> Rules:
-    """Rules under which transactions are met and over within a schedule."""
-    longer = structs.replace(rules, transaction_window=2 * rules.window, patience=600, at_once=12)
+def with_transactions(limits: Limits) -> Limits:
+    """Limits under which transactions are met and over within a schedule."""
+    longer = structs.replace(limits, transaction_window=2 * limits.window, patience=600, at_once=12)
     return structs.replace(longer, keep_transactions=longer.settled + 2 * longer.window)
 
 
@@ -59,11 +59,11 @@ def _met(chance: Random, ids: Sequence[str] = _IDS) -> Operation:
     return Versions(id_) if roll < 0.9 else _page(chance)
 
 
-def _bundled(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _bundled(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """Some of everything."""
     return tuple(
         Machine(
-            a_temper(chance, rules),
+            a_temper(chance, limits),
             tuple(
                 [(100.0 * chance.random(), _met(chance)) for _ in range(chance.randint(1, 3))]
                 for _ in range(chance.choice((1, 1, 2)))
@@ -73,28 +73,28 @@ def _bundled(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     )
 
 
-def _crossing(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _crossing(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """Transactions over the same resources, at the same moment and in different orders, and single writes between."""
     crossing = tuple(
         Machine(
-            a_temper(chance, rules, crash=0.1, stop=0.05),
+            a_temper(chance, limits, crash=0.1, stop=0.05),
             ([(chance.random() * 40, _transact(chance)) for _ in range(2)],),
         )
         for _ in range(chance.randint(2, 4))
     )
     between: Plan = [(chance.random() * 60, Write(chance.choice(_IDS), "patch")) for _ in range(2)]
-    others = Machine(a_temper(chance, rules, crash=0.05), (between, _watching(chance, 20.0)))
+    others = Machine(a_temper(chance, limits, crash=0.05), (between, _watching(chance, 20.0)))
     return (*crossing, others) if chance.random() < 0.7 else crossing
 
 
-def _abandoned(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _abandoned(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """A transaction dies at one of its round trips; everybody comes upon it at once, or when its window is over."""
-    dies = Temper(crash_at=chance.randint(2, 8), skew=chance.choice((0.0, 0.0, -0.5, 1.0)) * rules.window)
+    dies = Temper(crash_at=chance.randint(2, 8), skew=chance.choice((0.0, 0.0, -0.5, 1.0)) * limits.window)
     dead = Machine(dies, ([(0.0, _transact(chance)), (0.0, _transact(chance))],))
-    late = chance.choice((0.0, 0.0, 0.0, 1.0)) * rules.settled
+    late = chance.choice((0.0, 0.0, 0.0, 1.0)) * limits.settled
     others = tuple(
         Machine(
-            a_temper(chance, rules, crash=0.1, stop=0.05),
+            a_temper(chance, limits, crash=0.1, stop=0.05),
             ([(late + chance.random() * 200, _met(chance)), (chance.random() * 50, _met(chance))],),
         )
         for _ in range(chance.randint(1, 3))
@@ -102,22 +102,22 @@ def _abandoned(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     return (dead, *others, Machine(Temper(), (_watching(chance, late + chance.random() * 200),)))
 
 
-def _slowed(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _slowed(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """A transaction stops midway, for less than its window or more; others go on, and watch; it is resumed."""
-    at, long = chance.randint(1, 6), chance.choice((0.1, 0.2, 0.5, 1.0, 2.0, 2.4)) * rules.window
+    at, long = chance.randint(1, 6), chance.choice((0.1, 0.2, 0.5, 1.0, 2.0, 2.4)) * limits.window
     if chance.random() < 0.3:  # once its record is on the way, until about the end of its window
         asleep = Temper(
-            stops={_RECORD: rules.transaction_window + chance.random() * rules.apply},
+            stops={_RECORD: limits.transaction_window + chance.random() * limits.apply},
             deaf_at=_RECORD if chance.random() < 0.5 else 0,
         )
     else:
         asleep = replace(
-            a_temper(chance, rules, crash=0.0), stops={at: long, at + chance.randint(1, 2): long * chance.random()}
+            a_temper(chance, limits, crash=0.0), stops={at: long, at + chance.randint(1, 2): long * chance.random()}
         )
     sleeper = Machine(asleep, ([(0.0, _transact(chance)), (0.0, _transact(chance)), (0.0, _page(chance))],))
     others = tuple(
         Machine(
-            a_temper(chance, rules),
+            a_temper(chance, limits),
             ([(chance.random() * long, _met(chance)), (chance.random() * long, _met(chance))],),
         )
         for _ in range(chance.randint(1, 3))
@@ -125,9 +125,9 @@ def _slowed(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     return (sleeper, *others, Machine(Temper(), (_watching(chance, chance.random() * long),)))
 
 
-def _kept(chance: Random, rules: Rules) -> tuple[Machine, ...]:
+def _kept(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """Dead transactions and living ones; sweepers pass, and pass again when a day is over; some slept through it."""
-    day, settled = float(rules.keep_transactions), float(rules.settled)
+    day, settled = float(limits.keep_transactions), float(limits.settled)
     dies_at = chance.choice((2, 3, _RECORD + 1, _RECORD + 1, _RECORD + 2, 7))  # mostly when it is committed, not final
     dead = Machine(Temper(crash_at=dies_at), ([(0.0, _transact(chance)), (0.0, _transact(chance))],))
     sleeper = _sleeper(chance, (1.05 + 0.3 * chance.random()) * day)
@@ -137,9 +137,9 @@ def _kept(chance: Random, rules: Rules) -> tuple[Machine, ...]:
     ]
     if chance.random() < 0.4:
         sweeps.append([(chance.choice((chance.random() * 400, settled + 400.0)), Purge(chance.choice(_IDS)))])
-    sweepers = tuple(Machine(a_temper(chance, rules, crash=0.1, stop=0.1), (plan,)) for plan in sweeps)
+    sweepers = tuple(Machine(a_temper(chance, limits, crash=0.1, stop=0.1), (plan,)) for plan in sweeps)
     later = Machine(
-        a_temper(chance, rules, crash=0.05),
+        a_temper(chance, limits, crash=0.05),
         (
             [
                 (chance.choice((settled, settled + 300.0, day)) + chance.random() * 800, _met(chance)),
@@ -188,7 +188,7 @@ FAVOURITES: dict[str, dict[str, float]] = {
 }
 """Faults that a shape is after."""
 
-TRANSACTIONS: tuple[Callable[[Random, Rules], tuple[Machine, ...]], ...] = (
+TRANSACTIONS: tuple[Callable[[Random, Limits], tuple[Machine, ...]], ...] = (
     _bundled,
     _crossing,
     _abandoned,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.purge import Purged, purge
-from fhirstore.commit.rules import Context
 from fhirstore.errors import Contention, Unavailable, WriteOutcomeUnknown
 from fhirstore.upkeep.sweep.run import Pace, SweepReport, sweep
 from tests.simulation.model.process import Process
@@ -48,7 +48,7 @@ class Sweep:
     last: bool = False
 
     def start(self, process: Process, context: Context, call: Call) -> Protocol[SweepReport]:
-        return sweep(KEYS, context=context, pace=Pace(margin=100, lease=3 * context.rules.window, page=3, at_once=3))
+        return sweep(KEYS, context=context, pace=Pace(margin=100, lease=3 * context.limits.window, page=3, at_once=3))
 
     def judge(self, call: Call, truth: Truth) -> list[str]:
         if call.ended is None:

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from fhirstore import FhirStore
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Limits
 from fhirstore.commit.purge import purge
-from fhirstore.commit.rules import Rules
 from fhirstore.commit.single import write
 from fhirstore.errors import Contention, StoreUnavailable, Unavailable, WriteOutcomeUnknown
 from fhirstore.objects import open_objects
@@ -91,7 +91,7 @@ async def test_a_healthy_embedded_store_is_clean(tmp_path: Path) -> None:
             await drive(write(keys, basic(keys), context=context(store)), store)
         await asyncio.sleep(0.05)
         ctx = replace(
-            context(store), rules=Rules(window=20, apply=10, transaction_window=20)
+            context(store), limits=Limits(window=20, apply=10, transaction_window=20)
         )  # all writers are done, so that is enough
         report = await drive(fsck(KEYS, context=ctx, how=Thoroughness(deep=True)), store)
         assert (report.counts, report.resources, report.versions, report.events) == ({}, 3, 6, 6)
@@ -188,7 +188,7 @@ async def test_live_writers_are_never_taken_for_damage(kind: str, tmp_path: Path
     """Writers, dying writers, deletions, purges and a sweeper at work while fsck runs, again and again."""
     async with _store(kind, HandClock(), tmp_path) as given:
         store = MemoryStore() if kind == "memory" else given
-        ctx = replace(context(store), rules=Rules(window=200, apply=50, transaction_window=200))
+        ctx = replace(context(store), limits=Limits(window=200, apply=50, transaction_window=200))
         over = asyncio.Event()
 
         async def writer(n: int) -> None:
@@ -198,7 +198,7 @@ async def test_live_writers_are_never_taken_for_damage(kind: str, tmp_path: Path
                 keys = KEYS.resource("Basic", f"r{(n + turn) % 5}")
                 with suppress(Contention, WriteOutcomeUnknown):
                     if turn % 7 == n:
-                        await die(store, keys.id, rules=ctx.rules)
+                        await die(store, keys.id, limits=ctx.limits)
                     elif turn % 11 == n:
                         await drive(purge(keys, by="x", context=ctx), store)
                     else:
@@ -229,7 +229,7 @@ async def test_live_writers_are_never_taken_for_damage(kind: str, tmp_path: Path
 async def test_repairs_beside_live_writers_lose_nothing() -> None:
     """While writers update a resource, its events and newest objects vanish and come back."""
     store = MemoryStore()
-    ctx = replace(context(store), rules=Rules(window=200, apply=50, transaction_window=200))
+    ctx = replace(context(store), limits=Limits(window=200, apply=50, transaction_window=200))
     keys = KEYS.resource("Basic", "a")
     for _ in range(3):
         await drive(write(keys, basic(keys), context=ctx), store)

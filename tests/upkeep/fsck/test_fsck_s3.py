@@ -9,15 +9,15 @@ from msgspec.structs import replace
 
 from conformance.s3servers import S3Server
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Limits
 from fhirstore.commit.purge import Purged, purge
-from fhirstore.commit.rules import Rules
 from fhirstore.commit.single import write
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.upkeep.fsck.run import Thoroughness, fsck
 from fhirstore.upkeep.sweep.run import Pace, sweep
 from tests.upkeep.sweep.attempts import KEYS, basic, context, die, keys_of
 
-RULES = Rules(window=2_000, apply=1_000, transaction_window=2_000)
+LIMITS = Limits(window=2_000, apply=1_000, transaction_window=2_000)
 
 
 async def test_the_sweeper_and_fsck_keep_their_promises_on_s3(
@@ -29,13 +29,13 @@ async def test_the_sweeper_and_fsck_keep_their_promises_on_s3(
     store = await open_objects(seaweedfs.location(), s3=options)
     try:
         await store.check()
-        ctx = replace(context(store), rules=RULES)
+        ctx = replace(context(store), limits=LIMITS)
         for id_ in ("a", "a-b", "a.b", "a", "z"):
             keys = KEYS.resource("Patient", id_)
             await drive(write(keys, basic(keys), context=ctx), store)
         for id_ in ("a", "new"):
-            await die(store, id_, type="Patient", rules=RULES)
-        await asyncio.sleep(RULES.settled / 1000 + 1.5)
+            await die(store, id_, type="Patient", limits=LIMITS)
+        await asyncio.sleep(LIMITS.settled / 1000 + 1.5)
         dry = await drive(fsck(KEYS, context=ctx, how=Thoroughness(deep=True)), store)
         assert dry.counts == {"orphan-slot": 2, "orphan-event": 2}
         swept = await drive(sweep(KEYS, context=ctx, pace=Pace(margin=100)), store)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fhirstore.clock import SystemIds
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Context, Limits
 from fhirstore.commit.messages import Batch, Protocol, Put, Replies
-from fhirstore.commit.rules import Context, Rules
-from fhirstore.commit.single import Decide, Draft, Outcome, write
-from fhirstore.commit.stages import in_stages
+from fhirstore.commit.single import Decide, Draft, WriteResult, write
+from fhirstore.commit.staging import in_stages
 from fhirstore.fhir.json import with_identity
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
 from fhirstore.format.record import Record
@@ -15,12 +15,12 @@ from fhirstore.objects.base import ObjectStore
 from tests.commit.hurried import HandClock, hurried
 
 KEYS = Keyspace("t/")
-SETTLED = Rules().settled + 2_000  # and a sweep's margin
+SETTLED = Limits().settled + 2_000  # and a sweep's margin
 
 
-def context(store: ObjectStore, rules: Rules | None = None) -> Context:
+def context(store: ObjectStore, limits: Limits | None = None) -> Context:
     """The store's own time and real randomness."""
-    return Context(store.now, SystemIds(), rules or Rules())
+    return Context(store.now, SystemIds(), limits or Limits())
 
 
 def basic(keys: ResourceKeys, method: str = "PUT") -> Decide:
@@ -45,15 +45,15 @@ async def put(store: ObjectStore, clock: HandClock, id: str, *, type: str = "Bas
 
 
 async def die(
-    store: ObjectStore, id: str, *, type: str = "Basic", rules: Rules | None = None, clock: HandClock | None = None
+    store: ObjectStore, id: str, *, type: str = "Basic", limits: Limits | None = None, clock: HandClock | None = None
 ) -> None:
     """A writer that is killed just before its commit point: slot and events stay. With `clock` it never waits."""
     keys = KEYS.resource(type, id)
-    attempt = _until_commit(in_stages(write(keys, basic(keys), context=context(store, rules))), keys.current)
+    attempt = _until_commit(in_stages(write(keys, basic(keys), context=context(store, limits))), keys.current)
     await drive(attempt if clock is None else hurried(attempt, clock), store)
 
 
-def _until_commit(protocol: Protocol[Outcome], key: str) -> Protocol[None]:
+def _until_commit(protocol: Protocol[WriteResult], key: str) -> Protocol[None]:
     replies: Replies | None = None
     while True:
         batch: Batch = next(protocol) if replies is None else protocol.send(replies)

@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Limits
 from fhirstore.commit.messages import Batch, Delete, Protocol, Replies
 from fhirstore.commit.purge import purge
 from fhirstore.commit.reading import look, vread
-from fhirstore.commit.rules import Rules
 from fhirstore.commit.single import write
 from fhirstore.errors import Contention, OutcomeUnknown
 from fhirstore.format.keyspace import parse_event
@@ -88,7 +88,7 @@ async def test_an_overwritten_attempt_leaves_only_events_and_they_go() -> None:
     base, _ = await drive(look(KEYS.resource("Basic", "a")), store)
     assert base.record is not None
     assert (base.record.version, base.record.hold) == (3, 0)
-    assert await drive(vread(KEYS.resource("Basic", "a"), 2, rules=Rules()), store) is not None
+    assert await drive(vread(KEYS.resource("Basic", "a"), 2, limits=Limits()), store) is not None
     assert len(await keys_of(store, "t/history/")) == 6
 
 
@@ -109,7 +109,7 @@ async def test_the_next_pass_starts_at_the_watermark() -> None:
         report = await drive(sweep(KEYS, context=context(store)), store)
     assert report.checked == 0
     assert second.requests == {"GET": 1, "PUT": 2, "LIST": 4}
-    assert await drive(read_watermark(KEYS), store) == report.watermark == clock.ms - Rules().settled - 1_000
+    assert await drive(read_watermark(KEYS), store) == report.watermark == clock.ms - Limits().settled - 1_000
 
 
 async def test_an_orphan_costs_what_its_docstring_says() -> None:
@@ -134,7 +134,7 @@ async def test_a_tenant_without_anything_is_swept_in_five_requests() -> None:
     with store.measure() as cost:
         report = await drive(sweep(KEYS, context=context(store)), store)
     assert cost.requests == {"GET": 1, "PUT": 2, "LIST": 3}
-    assert report.watermark == clock.ms - Rules().settled - 1_000
+    assert report.watermark == clock.ms - Limits().settled - 1_000
 
 
 async def test_a_pass_that_dies_anywhere_is_finished_by_the_next() -> None:
@@ -216,7 +216,7 @@ async def test_a_writer_that_comes_during_a_removal_waits_out_the_hold_and_loses
         batch = removal.send(await drive(once(batch), store))
     held_from = clock.ms
     record = await put(store, clock, "a")
-    assert clock.ms > held_from + Rules().window
+    assert clock.ms > held_from + Limits().window
     assert record.version == 2
     late = await drive(once(batch), store)  # the DELETE, late: refused by its window
     with pytest.raises(StopIteration) as end:
@@ -323,11 +323,11 @@ async def test_stray_keys_among_the_events_are_counted_and_left() -> None:
 @pytest.mark.slow
 async def test_sweeping_beside_live_writers_loses_no_update(tmp_path: Path) -> None:
     """Writers, some dying, and two sweepers with short windows on an embedded store: versions stay contiguous."""
-    rules = Rules(window=120, apply=40, transaction_window=120)
+    limits = Limits(window=120, apply=40, transaction_window=120)
     store = await open_objects(f"file:{tmp_path}")
     try:
         ctx = context(store)
-        ctx = type(ctx)(ctx.now, ctx.ids, rules)
+        ctx = type(ctx)(ctx.now, ctx.ids, limits)
         made: dict[str, int] = {}
 
         async def writer(n: int) -> None:
@@ -335,7 +335,7 @@ async def test_sweeping_beside_live_writers_loses_no_update(tmp_path: Path) -> N
                 id_ = f"r{(n + turn) % 3}"
                 keys = KEYS.resource("Basic", id_)
                 if turn % 4 == 3:
-                    await die(store, id_, rules=rules)
+                    await die(store, id_, limits=limits)
                 else:
                     with suppress(Contention):
                         await drive(write(keys, basic(keys), context=ctx), store)
@@ -352,7 +352,7 @@ async def test_sweeping_beside_live_writers_loses_no_update(tmp_path: Path) -> N
             base, _ = await drive(look(KEYS.resource("Basic", id_)), store)
             assert base.version == count
             for version in range(1, count + 1):
-                found = await drive(vread(KEYS.resource("Basic", id_), version, rules=rules), store)
+                found = await drive(vread(KEYS.resource("Basic", id_), version, limits=limits), store)
                 assert found is not None
                 assert found.version == version
     finally:

@@ -13,7 +13,7 @@ from fhirstore.bundles.plan import Planned
 from fhirstore.bundles.preconditions import preconditions
 from fhirstore.bundles.receipts import Line
 from fhirstore.bundles.results import Result, blame
-from fhirstore.commit.single import Decide, Draft, Outcome
+from fhirstore.commit.single import Decide, Draft, WriteResult
 from fhirstore.commit.transaction import Part
 from fhirstore.errors import FhirError
 from fhirstore.fhir import json
@@ -50,7 +50,7 @@ def part_of(
     return Part(keys.resource(plan.type, plan.id), _noting(plan, decide, lines), fresh=plan.fresh)
 
 
-def result_of(plan: Planned, outcome: Outcome) -> Result:
+def result_of(plan: Planned, outcome: WriteResult) -> Result:
     """Returns the entry's result."""
     if outcome.record is None:
         return Result(plan.entry)

@@ -1,8 +1,8 @@
-"""Batches whose last PUT follows the others, for stores that decide each request by itself.
+"""Batches in stages, for stores that decide each request by itself.
 
-A protocol that has nothing to think over between two round trips yields both as one batch: the PUTs, and the one that
-`follows`. A store that `decides_together` does all in one transaction, at half the price. Every other store is sent
-the first ones, and the last one when all of those were written, as if the protocol had yielded it by itself.
+A protocol that needs nothing from the replies between two round trips yields both as one batch: the PUTs, and last a
+PUT that `follows` them. A store that `decides_together` performs the whole batch in one database transaction, at half
+the price. For every other store `in_stages` splits the batch: the last PUT is sent when all others were written.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fhirstore.objects.base import Written
 
 
 def in_stages(protocol: Protocol[Result]) -> Protocol[Result]:
-    """The same protocol; a PUT that follows others is a batch of its own, yielded when those were written."""
+    """The same protocol, in which a PUT that follows others is a batch of its own, yielded when those were written."""
     try:
         batch: Batch = next(protocol)
         while True:

@@ -1,6 +1,6 @@
-"""Requests that do no harm when they are sent twice: sent again, with growing pauses, until the store answers.
+"""Idempotent requests: LIST, DELETE, unconditional PUT. They are sent again, with growing waits, until one is answered.
 
-`reading.ask` does so for GETs. Conditional PUTs never come here: what became of one is found out by reading back.
+`reading.ask` does this for GET. A conditional PUT is never sent from here: what became of it is settled by reading.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ _Answer = TypeVar("_Answer")
 
 
 def listed(request: List) -> Protocol[Page]:
-    """One page of a listing. Raises Unavailable, StoreDamaged."""
+    """Returns one page of a listing. Raises Unavailable, StoreDamaged."""
     return (yield from _answered(request, Page, _SILENT))
 
 
 def stored(key: str, body: bytes) -> Protocol[None]:
-    """PUT an object that nobody else writes. Raises Unavailable: it may be there or not."""
+    """PUTs an object that nobody else writes. Raises Unavailable; then the object may exist or not."""
     yield from _answered(Put(key, body), Written, _SILENT)
 
 
 def removed(*keys: str) -> Protocol[None]:
-    """DELETE up to 1,000 objects whose keys can never come into use again. Raises Unavailable: some may be left."""
+    """DELETEs up to 1,000 objects whose keys are never used again. Raises Unavailable; then some may be left."""
     yield from _answered(
         Delete(keys), Deleted, "The object store does not answer; what was to be removed may be left; do it again"
     )

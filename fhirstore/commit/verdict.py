@@ -1,9 +1,11 @@
-"""The commit point, and finding out what became of it when the answer does not say.
+"""The commit point, and how a protocol finds out what became of it when the reply does not say.
 
-A lost answer, a 500, a 412 that may be the echo of one's own first try: each is settled by reading back. `current`
-at our version: the op token decides. Beyond it: the token of the version that was passed decides. Still at the base: if
-the ETag moved, or the store's clock is past the write window, our PUT did not land and cannot land any more; otherwise
-send it again.
+A lost reply, a 500, or a 412 that one's own first try may have caused is settled by reading `current.json`:
+
+* it has our version: its op token says whether it is ours;
+* it has a later version: the op token of the version object, or a `prior`, says whether ours was committed;
+* it still has the base: if the ETag has changed, or the store's clock is past the write window, our PUT was not applied
+  and cannot be applied any more; otherwise it is sent again.
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ import msgspec
 
 from fhirstore.commit.attempt import Attempt
 from fhirstore.commit.backoff import SENDS, UNSETTLED, settling
+from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import NOT_APPLIED, NOT_SENT, Absent, Get, NotSent, Protocol, Put, Reply
 from fhirstore.commit.reading import ask, reached
-from fhirstore.commit.rules import Context
 from fhirstore.errors import StoreFull, Unavailable, WriteOutcomeUnknown
 from fhirstore.format.record import decode
 from fhirstore.objects.base import Written
@@ -23,7 +25,7 @@ _PURGED = "The resource was purged meanwhile; whether this version was there is 
 
 
 class Committed(msgspec.Struct, frozen=True):
-    """The version stands. `etag`: of `current.json` then, where the store's answer came through."""
+    """The version is committed. `etag`: of `current.json`, if the store's reply was received."""
 
     etag: str | None
 
@@ -31,10 +33,10 @@ class Committed(msgspec.Struct, frozen=True):
 def commit(
     attempt: Attempt, context: Context, told: Reply = NOT_SENT, *, again: bool = True
 ) -> Protocol[Committed | None]:
-    """None: it is not committed, and never will be. Raises WriteOutcomeUnknown when nobody answers.
+    """Commits the attempt. Returns None if it is not committed and never can be. Raises WriteOutcomeUnknown, StoreFull.
 
-    `told`: the answer to the commit, where it was sent along with what it follows. `again`: all of that is known to be
-    there, so that the commit may be sent once more.
+    `told`: the reply to the commit, if it was sent in one batch with the requests that it follows. `again`: all of
+    those were acknowledged, so that the commit may be sent again.
     """
     for n in range(UNSETTLED.tries):
         if n < SENDS and (again or n == 0):
@@ -53,9 +55,9 @@ def commit(
 
 
 def send(commit_put: Put, *, again: bool) -> Protocol[Reply]:
-    """PUT the commit point. Raises StoreFull, but not where it is sent `again`.
+    """PUTs the commit point. Raises StoreFull, but only at the first try.
 
-    Then an earlier one may have been applied, or still be: the protocol has to find out, as after any other refusal.
+    If it is sent `again`, an earlier one may have been applied, so the protocol must read, as after any other refusal.
     """
     try:
         (reply,) = yield (commit_put,)
@@ -67,19 +69,20 @@ def send(commit_put: Put, *, again: bool) -> Protocol[Reply]:
 
 
 def _verdict(attempt: Attempt, context: Context) -> Protocol[bool | None]:
-    """True: committed; False: cannot be any more; None: may still be."""
+    """Returns True if the attempt is committed, False if it cannot be any more, None if it still may be."""
     (reply,) = yield from ask(Get(attempt.keys.current))
-    window_over = reply.date > attempt.expires + context.rules.apply
+    window_over = reply.date > attempt.expires + context.limits.apply
     if isinstance(reply, Absent):
         return False if window_over else None
     if reply.etag == attempt.base.etag:
         return False if window_over else None
     current = decode(reply.body, attempt.keys.current)
     if attempt.record.method == "PURGE":
-        return current.floor >= attempt.record.floor  # a purge has no slot; somebody else's does as well
+        # A purge has no slot, and the purge of another caller has the same effect.
+        return current.floor >= attempt.record.floor
     if current.version < attempt.record.version:
         return False
-    op = yield from reached(attempt.keys, current, attempt.record.version, since=reply.date, rules=context.rules)
+    op = yield from reached(attempt.keys, current, attempt.record.version, since=reply.date, limits=context.limits)
     if op is None:
         raise WriteOutcomeUnknown(_PURGED)
     return op == attempt.record.op

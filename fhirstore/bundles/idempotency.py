@@ -40,7 +40,7 @@ class Once:
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Lets one batch with this key run at a time, within this process."""
-        return self.engine.turn(self.place, self.keys.current)
+        return self.engine.lock(self.place, self.keys.current)
 
     async def receipt(self) -> Receipt | None:
         """Returns the receipt, None without one. Raises IdempotencyKeyReused."""
@@ -55,7 +55,7 @@ class Once:
         if line is None:
             return Result(entry)
         type_, id_, version, created = line
-        protocol = vread(self.place.keys.resource(type_, id_), version, rules=self.engine.rules)
+        protocol = vread(self.place.keys.resource(type_, id_), version, limits=self.engine.limits)
         record = await drive(protocol, self.place.objects)
         if record is None:
             return Result(entry, error=NotFound("What this entry wrote was purged", expression=(entry.place,)))

@@ -15,21 +15,21 @@ from dataclasses import dataclass
 
 _WIDEN = 16
 _FUTURE = 10**13
-_GEOMETRIC, _MIDDLE = 1, 2  # what `Search.tried` says to try next; 0: so far ahead that `aim` events are passed
+_GEOMETRIC, _MIDDLE = 1, 2  # what `Bracket.tried` says to try next; 0: so far ahead that `aim` events are passed
 
 
-def place(t: float) -> str:
+def position(t: float) -> str:
     """Before all events of the ms `t`."""
     return f"{max(0, min(int(t), _FUTURE - 1)):013d}"
 
 
-def time_of(place: str) -> int:
+def time_of(position: str) -> int:
     """The time of a place, epoch ms."""
-    return int(place[:13]) if place else 0
+    return int(position[:13]) if position else 0
 
 
 @dataclass(slots=True)
-class Search:
+class Bracket:
     """`top`: epoch ms, the upper end. `floor`: nothing before it is asked for. `aim`: events to expect in a window.
 
     `pace`: ms per event where a LIST was cut off. `tried`: which place ahead of `reach` is next.
@@ -50,7 +50,7 @@ class Search:
         width = self.aim * pace
         if start > self.floor:
             width = max(width, 2 * (self.top - time_of(start)))
-        return max(self.floor, place(self.top - max(1, width)))
+        return max(self.floor, position(self.top - max(1, width)))
 
     def admits(self, start: str) -> bool:
         """Is there something to learn from a LIST from here?"""
@@ -68,7 +68,7 @@ class Search:
                 width = math.sqrt(narrow * max(1, self.top - time_of(self.reach)))
         else:
             return self.ahead(self.empty)
-        start = place(self.top - width)
+        start = position(self.top - width)
         return start if self.reach < start and self.admits(start) else self.reach
 
     def ahead(self, before: str | None) -> str:
@@ -82,7 +82,7 @@ class Search:
         elif self.tried or width >= left:
             width = math.sqrt(max(0.0, min(width, left) * left))
         self.tried = _GEOMETRIC if self.tried == _MIDDLE else self.tried + 1
-        start = place(time_of(self.reach) + width)
+        start = position(time_of(self.reach) + width)
         return start if self.reach < start and self.admits(start) and (before is None or start < before) else self.reach
 
     def lower(self, start: str, count: int) -> str:
@@ -90,7 +90,7 @@ class Search:
         if self.reach > self.floor:
             return self.ahead(start)
         factor = max(2.0, min(64.0, self.aim / count))
-        return max(self.floor, place(self.top - max(1, self.top - time_of(start)) * factor))
+        return max(self.floor, position(self.top - max(1, self.top - time_of(start)) * factor))
 
     def cut_off(self, names: Sequence[str]) -> None:
         """A LIST ended with `names`, short of the upper end."""

@@ -1,0 +1,55 @@
+"""The time limits and other limits of the protocol, and the context that a protocol runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from fhirstore.clock import Ids
+from fhirstore.format.record import Record
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """All times are in ms.
+
+    `window`: the write window; the store refuses a PUT of an attempt later than this after its `t`.
+    `transaction_window`: the same for a transaction, which sends many more requests. `apply`: the longest time that
+    the store takes to apply a PUT it has accepted. `attempts`: how often a write starts over after contention.
+    `patience`: how long others wait for an undecided transaction, and `patience_per_part` more for each resource that
+    it changes. `keep_transactions`: the age at which the sweeper removes a transaction's record. It must be more than
+    `settled + window + apply`: a process that saw no record has by then finished what it concluded from that.
+    `at_once`: the requests that a transaction has in flight. `held`: approximate limit for the bytes of the old
+    versions that a transaction reads, because it writes them again with its intents.
+    """
+
+    window: int = 5_000
+    apply: int = 2_000
+    attempts: int = 16
+    transaction_window: int = 30_000
+    patience: int = 1_000
+    patience_per_part: int = 2
+    keep_transactions: int = 86_400_000
+    at_once: int = 256
+    held: int = 256 * 1024 * 1024
+
+    @property
+    def settled(self) -> int:
+        """No write with time `t` appears on the store after `t + settled` (ms) on the store's clock."""
+        return max(self.window, self.transaction_window) + self.apply
+
+    def settled_for(self, record: Record) -> int:
+        """Returns the same for the write that made `record`: a transaction or a single write."""
+        return (self.transaction_window if record.parts else self.window) + self.apply
+
+    def may_follow(self, record: Record, date: int) -> bool:
+        """Could an object with this record have been written after `date` (epoch ms on the store's clock)?"""
+        return record.t + self.settled_for(record) >= date
+
+
+class Context(msgspec.Struct, frozen=True):
+    """`now`: the best estimate of the store's clock, epoch ms. `ids`: op tokens, nonces and jitter."""
+
+    now: Callable[[], int]
+    ids: Ids
+    limits: Limits
