@@ -17,7 +17,7 @@ from fhirstore.errors import NotFollowed, OutcomeUnknown, PreconditionFailed, Wr
 from fhirstore.objects.base import Condition, IfAbsent, IfMatch, PutAnswer, Written
 from fhirstore.objects.embedded.bodies import Packer, seal_of
 from fhirstore.objects.embedded.database import meaning
-from fhirstore.objects.embedded.inbox import Inbox, Row, how, time_row
+from fhirstore.objects.embedded.put_batch import PutBatch, Row, how, time_row
 
 _DELETE = "DELETE FROM objects WHERE key = ?"
 _DELETE_MANY = "DELETE FROM objects WHERE key IN (SELECT value FROM json_each(?))"
@@ -62,15 +62,15 @@ def row_of(put: PutRow, now: int, packed: bytes | None) -> Row:
 class Statements:
     """Requests on the writing connection, whose transaction has begun."""
 
-    def __init__(self, cursor: sqlite3.Cursor, inbox: Inbox, clock: Clock, packer: Packer) -> None:
+    def __init__(self, cursor: sqlite3.Cursor, puts: PutBatch, clock: Clock, packer: Packer) -> None:
         self._cursor = cursor
-        self._inbox = inbox
+        self._puts = puts
         self._clock = clock
         self._packer = packer
 
     def keep_time(self) -> None:
         """Have the commit keep its time. Raises the errors of sqlite3."""
-        self._inbox.put(time_row(self._clock.now()))
+        self._puts.put(time_row(self._clock.now()))
 
     def apply(self, requests: Sequence[PutRow | DeleteRows]) -> list[PutAnswer]:
         """The answers of one call's requests; a delete is answered with a Written without ETag.
@@ -97,7 +97,7 @@ class Statements:
         now = self._clock.now()
         if put.expires is not None and now > put.expires:
             return _late(put.key, now - put.expires)
-        if not self._inbox.put(row_of(put, now, self._packer.pack(put.body) if put.body else None)):
+        if not self._puts.put(row_of(put, now, self._packer.pack(put.body) if put.body else None)):
             taken = isinstance(put.condition, IfAbsent)
             return PreconditionFailed(put.key, "the key is taken" if taken else "another version is there, or none")
         return Written(put.etag, now)

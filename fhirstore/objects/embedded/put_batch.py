@@ -88,7 +88,7 @@ def time_row(now: int) -> Row:
     return ("", now, 0, None, 0, None, None, None, _TIME, None)
 
 
-class Inbox:
+class PutBatch:
     """The writing connection's inbox. Its view and triggers are temporary, the connection's own."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
