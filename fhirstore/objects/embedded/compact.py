@@ -1,7 +1,8 @@
-"""Gives back to the disk what was freed in an embedded store, beside the processes that use it.
+"""Shrinks the database file of an embedded store while other processes use it.
 
-SQLite keeps the pages of what was deleted and writes over them later. Here the pages at the end of the file move into
-the free ones, some megabytes per transaction and turn, so that nobody who writes waits long; then the file is cut.
+SQLite keeps the pages of deleted rows and writes over them later. Here the pages at the end of the file move into free
+ones, a few megabytes per transaction, with the write lock released in between so that writers never wait long. Then the
+file is cut.
 https://www.sqlite.org/pragma.html#pragma_incremental_vacuum
 """
 
@@ -23,7 +24,7 @@ _INCREMENTAL = 2
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """Bytes of the database and its log, before and after. `held`: a reader kept the file from being cut yet."""
+    """Bytes of the database and its log, before and after. `held`: a reader kept the file from being cut."""
 
     before: int
     after: int
@@ -31,7 +32,7 @@ class Compacted:
 
 
 def compact(directory: Path) -> Compacted:
-    """Give back what is free. Blocks. Raises StoreMisconfigured where there is no store, StoreBusy."""
+    """Cut the free pages off the file. Blocks. Raises StoreMisconfigured where there is no store, StoreBusy."""
     if not (directory / DATABASE).is_file():
         raise StoreMisconfigured("", f"{directory} holds no fhirstore database; name the directory of a store")
     lock = WriteLock(directory)
@@ -54,7 +55,7 @@ def compact(directory: Path) -> Compacted:
 
 
 def _step(connection: sqlite3.Connection, lock: WriteLock) -> bool:
-    """Move some pages; False: there is nothing left to do."""
+    """Move some pages. Returns whether there is more to do."""
     _acquire(lock)
     try:
         (before,) = connection.execute("PRAGMA freelist_count").fetchone()
@@ -68,7 +69,7 @@ def _step(connection: sqlite3.Connection, lock: WriteLock) -> bool:
 
 
 def _rebuild(connection: sqlite3.Connection, lock: WriteLock) -> None:
-    """Of a database that was made without a map of its pages: once, in one go, while writers wait."""
+    """Rewrite a database that was made without incremental vacuum, in one transaction while writers wait."""
     _acquire(lock)
     try:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")

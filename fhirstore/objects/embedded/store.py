@@ -40,7 +40,7 @@ _OPENING = 30.0  # seconds to wait for other processes that open or write
 _BUSY = 5.0  # seconds the writing connection waits while it is set up
 
 _NAMED = "SELECT 1 FROM bodies WHERE file = ?"
-_RECENT = 4096  # bodies written of which it is known which key has them
+_RECENT = 4096  # bodies written lately whose key is remembered, so that they can be shared
 
 
 class EmbeddedStore:
@@ -57,7 +57,7 @@ class EmbeddedStore:
         self._clock = SharedClock(directory, clock, high=high)
         self._recent: dict[str, str] = {}  # ETag -> the key that it was last written to
         self._stopping = threading.Event()
-        self._tasks: set[asyncio.Task[Sequence[PutAnswer]]] = set()  # PUTs that go on, whatever becomes of who asked
+        self._tasks: set[asyncio.Task[Sequence[PutAnswer]]] = set()  # PUTs that go on when their caller is gone
         self._sweeper = ThreadPoolExecutor(1, thread_name_prefix="fhirstore-sweeper")
         self._writer = GroupWriter(
             connect(directory, patience=_BUSY),
@@ -72,7 +72,7 @@ class EmbeddedStore:
     async def open(
         cls, directory: Path, *, clock: Clock | None = None, large: int = LARGE, create: bool = True
     ) -> EmbeddedStore:
-        """Open the store in `directory`; with `create`, making both where they do not exist.
+        """Open the store in `directory`. With `create`, both are made where they do not exist.
 
         Bodies over `large` bytes become files. Raises StoreMisconfigured with one line of advice.
         """
@@ -172,7 +172,7 @@ class EmbeddedStore:
         return await self._writer.write(*rows)
 
     def _twin(self, key: str, etag: str) -> str | None:
-        """Another key that may have the same body; the writer sees whether it has."""
+        """Returns another key that may have the same body; the writer checks whether it has."""
         twin = self._recent.get(etag)
         if twin is not None and twin != key:
             return twin
@@ -182,7 +182,7 @@ class EmbeddedStore:
         return None
 
     async def _put_large(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
-        """Some bodies go to files first, each once; then all in one commit."""
+        """Write large bodies to files, each once; then all in one commit."""
         task = asyncio.create_task(self._put_files_first(puts))
         if not puts[-1].follows:
             return await task
@@ -212,7 +212,7 @@ class EmbeddedStore:
         except BaseException as error:
             for _, file in files.values():
                 self._sweeper.submit(file.abandon)
-            if isinstance(error, ObjectError):  # no row was written, so it is the answer to each
+            if isinstance(error, ObjectError):  # no row was written, so this is the answer to each PUT
                 return [type(error)(put.key, error.detail) for put in puts]
             raise
         return await self._writer.write(*rows)
@@ -269,7 +269,7 @@ class EmbeddedStore:
         return answer
 
     async def _receive(self, key: str, chunks: AsyncIterator[bytes]) -> IncomingBody:
-        """Make a durable file of the chunks, in threads; abandon it when they break off."""
+        """Make a durable file of the chunks, in threads; abandon it when the chunks break off."""
         body = self._bodies.begin()
         try:
             async for piece in gathered(chunks, CHUNK):
