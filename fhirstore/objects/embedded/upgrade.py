@@ -41,9 +41,8 @@ def upgrade(connection: sqlite3.Connection, tables: str, *, version: int) -> Non
         )
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_OLD,)).fetchone() is None:
         return
-    connection.text_factory = lambda text: text.decode(
-        errors="replace"
-    )  # damaged text becomes a stray key, which fsck reports
+    # Damaged text becomes a stray key, which fsck reports.
+    connection.text_factory = lambda text: text.decode(errors="replace")
     packer = Packer()
     while _moved(connection, packer):
         pass
