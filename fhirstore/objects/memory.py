@@ -25,7 +25,7 @@ from fhirstore.objects.base import (
 )
 from fhirstore.objects.embedded.body_streams import BytesStream
 from fhirstore.objects.etag import etag_of
-from fhirstore.objects.in_parallel import answered
+from fhirstore.objects.parallel_puts import answered
 from fhirstore.objects.rising_clock import RisingClock
 from fhirstore.objects.sorted_keys import SortedKeys
 
