@@ -22,7 +22,7 @@ from fhirstore.objects.base import (
 )
 
 
-class CountedStore:
+class ReadCounter:
     """An `ObjectStore` that passes everything on. `reads`: the number of GETs and LISTs so far."""
 
     def __init__(self, inner: ObjectStore) -> None:
