@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from fhirstore.objects.probe.ground import Broken, Ground, Inconclusive
+from fhirstore.objects.probe.client import Broken, Inconclusive, ProbeClient
 
 SECOND = 1_000  # ms, the Date header's step
 TOLERANCE = 2_000  # ms between servers behind one endpoint
@@ -25,23 +25,23 @@ class Sight:
     after: int
 
 
-async def look(ground: Ground) -> Sight:
+async def look(client: ProbeClient) -> Sight:
     """Write an object and note what time the store says it is."""
-    before = ground.clock.now()
-    written = await ground.patiently(lambda: ground.store.put(f"{ground.root}store-clock", b""))
-    return Sight(before, written.date, ground.clock.now())
+    before = client.clock.now()
+    written = await client.patiently(lambda: client.store.put(f"{client.root}store-clock", b""))
+    return Sight(before, written.date, client.clock.now())
 
 
-async def store_clock(ground: Ground, *, first: Sight | None) -> str:
+async def store_clock(client: ProbeClient, *, first: Sight | None) -> str:
     """Compare a second look with the first and with the store object's estimate."""
     if first is None:
         raise Inconclusive("no answer to the first look")
-    passed = ground.clock.now() - first.after
-    if ground.effort.patient and passed < LONG_ENOUGH:
+    passed = client.clock.now() - first.after
+    if client.effort.patient and passed < LONG_ENOUGH:
         await asyncio.sleep((LONG_ENOUGH - passed) / 1000)
-    last = await look(ground)
-    compare(first, last, ground.store.now())
-    return f"{ground.store.now() - ground.clock.now():+d} ms to this machine's clock"
+    last = await look(client)
+    compare(first, last, client.store.now())
+    return f"{client.store.now() - client.clock.now():+d} ms to this machine's clock"
 
 
 def compare(first: Sight, last: Sight, estimate: int) -> None:

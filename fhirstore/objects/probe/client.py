@@ -60,7 +60,7 @@ THOROUGH = Effort(racers=(3,) * 56 + (32,) * 4, counters=16, patient=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class ProbeClient:
     """One probe's store, its own folder `root` (ends with `/`), and the means to ask."""
 
     store: ObjectStore
