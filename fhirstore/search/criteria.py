@@ -18,8 +18,8 @@ from fhirstore.fhir.definitions.load import definitions
 from fhirstore.fhir.times import Period
 from fhirstore.format.record import Record
 from fhirstore.index.names import identifiers
+from fhirstore.search.last_updated import periods_of
 from fhirstore.search.query import parse_condition_query
-from fhirstore.search.span import spans
 from fhirstore.search.token import Token, split, token, unescaped
 
 _KNOWN = ("_id", "_lastUpdated", "identifier")
@@ -122,7 +122,7 @@ class _Reading:
 
     def _read(self, code: str, values: list[str]) -> None:
         if code == "_lastUpdated":
-            self.updated.append(tuple(one for value in values for one in spans(value, now=self.now)))
+            self.updated.append(tuple(one for value in values for one in periods_of(value, now=self.now)))
         elif code == "_type":
             if not definitions(self.release).resources.issuperset(values):
                 raise ValueError("it names what is no resource type")

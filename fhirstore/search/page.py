@@ -28,8 +28,8 @@ from fhirstore.paging import decode, encode
 from fhirstore.search.candidates import Match, candidates
 from fhirstore.search.criteria import Criteria
 from fhirstore.search.entries import place
+from fhirstore.search.last_updated import enclosing
 from fhirstore.search.recent import Recent
-from fhirstore.search.span import hull
 from fhirstore.version import Version, version_of
 
 _ROUNDS = 4  # then the page is shorter than asked for
@@ -154,7 +154,7 @@ class Search:
             self.context.now() if cursor is None else cursor.began,
             first=cursor is None,
         )
-        stretch = hull(self.criteria.updated)
+        stretch = enclosing(self.criteria.updated)
         found: list[Version] = []
         following = None if cursor is None else cursor.history
         previous: str | None = None

@@ -16,7 +16,7 @@ from fhirstore.fhir.times import Period, period
 _BEGIN, _END = 0, 10**13  # no `t` is outside
 
 
-def spans(text: str, *, now: int) -> tuple[Period, ...]:
+def periods_of(text: str, *, now: int) -> tuple[Period, ...]:
     """The times that one value means; `now`: epoch ms. Raises ValueError."""
     prefix = text[:2] if text[:2].isalpha() else "eq"
     stated = period(text.removeprefix(prefix) if text[:2].isalpha() else text)
@@ -40,7 +40,7 @@ def spans(text: str, *, now: int) -> tuple[Period, ...]:
             raise ValueError("a prefix is one of eq ne gt lt ge le sa eb ap")
 
 
-def hull(alternatives: Iterable[tuple[Period, ...]]) -> Period:
+def enclosing(alternatives: Iterable[tuple[Period, ...]]) -> Period:
     """The shortest stretch outside which not all of them can hold; each holds in any of its periods."""
     start, end = _BEGIN, _END
     for periods in alternatives:
