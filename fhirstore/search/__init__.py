@@ -1,7 +1,7 @@
 """Search by what the bucket itself can answer: `_id`, `_lastUpdated` and `identifier`.
 
 Read in this order: `query` and `criteria` (what is asked for), `token` and `last_updated` (one value of a parameter), `entries`
-(ids by the identity index, in order), `candidates` (those that truly match), `recent` (no index to go by: from the
+(ids by the identity index, in order), `candidates` (those that truly match), `newest_first` (no index to go by: from the
 newest events of the type), `page` (one page of the answer).
 
 | asked for | cost |

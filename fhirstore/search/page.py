@@ -29,7 +29,7 @@ from fhirstore.search.candidates import Match, candidates
 from fhirstore.search.criteria import Criteria
 from fhirstore.search.entries import place
 from fhirstore.search.last_updated import enclosing
-from fhirstore.search.recent import Recent
+from fhirstore.search.newest_first import NewestFirst
 from fhirstore.version import Version, version_of
 
 _ROUNDS = 4  # then the page is shorter than asked for
@@ -96,7 +96,7 @@ class Search:
         cursor = _decode(cursor_text)
         if self.criteria.found_by_index:
             return (yield from self._by_index(want, cursor if isinstance(cursor, _AfterId) else None))
-        return (yield from self._recent(want, cursor if isinstance(cursor, _Older) else None))
+        return (yield from self._newest_first(want, cursor if isinstance(cursor, _Older) else None))
 
     def total(self) -> Protocol[int | None]:
         """How many match; None where that takes more than a thousand resources to find out."""
@@ -104,7 +104,7 @@ class Search:
             return (yield from self._by_index(0, None)).total
         found, cursor = 0, None
         for _ in range(_COUNTED):
-            page = yield from self._recent(MAX_COUNT, cursor)
+            page = yield from self._newest_first(MAX_COUNT, cursor)
             found += len(page.matches)
             following = _decode(page.next)
             if not isinstance(following, _Older):
@@ -146,8 +146,8 @@ class Search:
         total_known = cursor is None and not more
         return SearchPage(_versions(matches), following, total if total_known else None, self.criteria, previous)
 
-    def _recent(self, want: int, cursor: _Older | None) -> Protocol[SearchPage]:
-        recent = Recent(
+    def _newest_first(self, want: int, cursor: _Older | None) -> Protocol[SearchPage]:
+        recent = NewestFirst(
             self.keys,
             self.keys.system_history() if self.criteria.type is None else self.keys.type_history(self.criteria.type),
             self.criteria,

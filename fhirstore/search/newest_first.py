@@ -26,7 +26,7 @@ from fhirstore.version import Version, version_of
 
 
 @dataclass(slots=True)
-class Recent:
+class NewestFirst:
     """Reads the resources that the events of one page stand for.
 
     `began`: epoch ms, when the search began; on its `first` page never before what that page shows.
