@@ -33,8 +33,8 @@ from fhirstore.interactions.conditions import IfMatch, VersionIds
 from fhirstore.interactions.matching import Matching
 from fhirstore.objects.base import ObjectStore
 from fhirstore.search.criteria import Criteria, parse_criteria
-from fhirstore.search.own_criteria import how_read, refuse_unmet
 from fhirstore.search.page import Search, SearchPage
+from fhirstore.search.unmet_criteria import how_read, refuse_unmet
 from fhirstore.tenancy import Place
 from fhirstore.threads import LARGE, offload_if
 from fhirstore.upkeep.tenant_upkeep import Upkeep
