@@ -1,7 +1,7 @@
 """Ids by the identity index, in the order of their entries' keys, each LIST as late as possible.
 
 All entries of one name stand in one flat folder, so a LIST has them by id: `a` before `b`, and before `a` what goes on
-with a byte below `_`. That is the order of all pages (`place`). Tokens of which any may match are merged, parameters of
+with a byte below `_`. That is the order of all pages (`sort_key`). Tokens of which any may match are merged, parameters of
 which all must match are walked in step; neither needs more than one LIST of each name at a time. Only for a value in
 any system, whose entries come by system, all are read first.
 
@@ -35,14 +35,14 @@ class Candidate:
 
 
 class Source(Shape):
-    """Candidates, in the order of `place`, each id once."""
+    """Candidates, in the order of `sort_key`, each id once."""
 
     def next(self) -> Protocol[Candidate | None]:
         """The next one; None: that were all. Raises Unavailable."""
         ...
 
 
-def place(id: str) -> str:
+def sort_key(id: str) -> str:
     """What candidates are sorted by."""
     return f"{id}_"
 
@@ -51,7 +51,9 @@ class Given:
     """These ids."""
 
     def __init__(self, ids: frozenset[str], after: str | None) -> None:
-        self._ids = deque(sorted((id_ for id_ in ids if after is None or place(id_) > place(after)), key=place))
+        self._ids = deque(
+            sorted((id_ for id_ in ids if after is None or sort_key(id_) > sort_key(after)), key=sort_key)
+        )
 
     def next(self) -> Protocol[Candidate | None]:
         yield from ()
@@ -97,12 +99,12 @@ class Entries:
 
     def _all(self) -> Protocol[None]:
         found: list[IndexEntry] = []
-        after = "" if self.after is None else place(self.after)
+        after = "" if self.after is None else sort_key(self.after)
         self.after, self.limit = None, 1_000
         while not self.over:
             found += yield from self._page()
-        wanted = (one for one in found if place(one.id) > after)
-        self.ahead.extend(sorted(wanted, key=lambda one: place(one.id)))
+        wanted = (one for one in found if sort_key(one.id) > after)
+        self.ahead.extend(sorted(wanted, key=lambda one: sort_key(one.id)))
 
 
 @dataclass(slots=True)
@@ -113,7 +115,7 @@ class AnyOf:
 
     def next(self) -> Protocol[Candidate | None]:
         yield from self._read_on()
-        first = min((place(one.ahead[0].id) for one in self.names if one.ahead), default=None)
+        first = min((sort_key(one.ahead[0].id) for one in self.names if one.ahead), default=None)
         if first is None:
             return None
         entries: list[IndexEntry] = []
@@ -121,7 +123,7 @@ class AnyOf:
         while found:
             found = False
             for name in self.names:
-                while name.ahead and place(name.ahead[0].id) == first:
+                while name.ahead and sort_key(name.ahead[0].id) == first:
                     entries.append(name.ahead.popleft())
                     found = True
             yield from self._read_on()
@@ -145,8 +147,8 @@ class AllOf:
             there = [one for one in found if one is not None]
             if len(there) < len(found):
                 return None
-            last = max(place(one.id) for one in there)
-            behind = [n for n, one in enumerate(there) if place(one.id) < last]
+            last = max(sort_key(one.id) for one in there)
+            behind = [n for n, one in enumerate(there) if sort_key(one.id) < last]
             if not behind:
                 return Candidate(there[0].id, tuple(dict.fromkeys(entry for one in there for entry in one.entries)))
             following = yield from side_by_side([self.sources[n].next() for n in behind])

@@ -1,6 +1,6 @@
 """One page of a search, and where the next one starts.
 
-What ids or the index lead to comes in the order of the ids (`entries.place`); everything else newest first. A cursor is
+What ids or the index lead to comes in the order of the ids (`entries.sort_key`); everything else newest first. A cursor is
 a place in that order, opaque to clients, and names no tenant and no criteria: a forged one shows other pages of the
 same search.
 
@@ -27,7 +27,7 @@ from fhirstore.history.remembered import RememberedHistories
 from fhirstore.paging import decode, encode
 from fhirstore.search.candidates import Match, candidates
 from fhirstore.search.criteria import Criteria
-from fhirstore.search.entries import place
+from fhirstore.search.entries import sort_key
 from fhirstore.search.last_updated import enclosing
 from fhirstore.search.newest_first import NewestFirst
 from fhirstore.version import Version, version_of
@@ -121,8 +121,8 @@ class Search:
         total = looked = 0
         while looked < _LOOKED and (not want or (len(matches) < want and budget.room > 0)):
             some = yield from found.next(min(budget.at_once, want - len(matches)) if want else budget.at_once)
-            ended = bool(last) and any(place(one.id) > place(last) for one in some)
-            some = [one for one in some if place(one.id) <= place(last)] if ended else some
+            ended = bool(last) and any(sort_key(one.id) > sort_key(last) for one in some)
+            some = [one for one in some if sort_key(one.id) <= sort_key(last)] if ended else some
             if not some:
                 break
             new = yield from found.matching(some)
