@@ -17,12 +17,12 @@ from fhirstore.format.keyspace import Event, Keyspace
 from fhirstore.upkeep.fsck.census import SYSTEM, TYPE, Census, bucket_of
 from fhirstore.upkeep.fsck.finding import Finding, unreadable
 from fhirstore.upkeep.fsck.unreadable import listed_behind_damage
-from fhirstore.upkeep.sweep.standing import Standing, standings
+from fhirstore.upkeep.sweep.event_status import EventStatus, statuses_of
 from fhirstore.upkeep.sweep.walk import IN_SYSTEM, IN_TYPE, EventWalk, events_keys
 
 _END = 10**13 - 1
 _AT_ONCE = 16
-_BELONGS_TO_NONE = (Standing.PURGED, Standing.OVERTAKEN, Standing.ORPHAN)
+_BELONGS_TO_NONE = (EventStatus.PURGED, EventStatus.OVERTAKEN, EventStatus.ORPHAN)
 
 
 def take_census(keys: Keyspace, census: Census, *, page: int, seen: Callable[[int], None]) -> Protocol[list[Finding]]:
@@ -53,10 +53,10 @@ def judge_events(
     while (window := (yield from walk.next_window())) is not None:
         events = [event for event in window.events if bucket_of(event.type, event.id) in buckets]
         for some in batched(events, _AT_ONCE):
-            found = yield from standings(keys, some)
+            found = yield from statuses_of(keys, some)
             findings: list[Finding] = []
-            for event, standing in zip(some, found, strict=True):
-                findings += _finding(keys, event, standing, where=window.events[event], watermark=watermark)
+            for event, status in zip(some, found, strict=True):
+                findings += _finding(keys, event, status, where=window.events[event], watermark=watermark)
             yield from take(findings)
 
 
@@ -66,26 +66,26 @@ def still_there(keys: Keyspace, findings: Sequence[Finding]) -> Protocol[list[Fi
     for few in batched(findings, _AT_ONCE):
         some = [finding for finding in few if finding.event is not None]
         replies = yield from ask(*(Get(finding.key) for finding in some))
-        found = yield from standings(keys, [finding.event for finding in some if finding.event is not None])
+        found = yield from statuses_of(keys, [finding.event for finding in some if finding.event is not None])
         confirmed += [
             finding
-            for finding, reply, standing in zip(some, replies, found, strict=True)
-            if not isinstance(reply, Absent) and standing in _BELONGS_TO_NONE
+            for finding, reply, status in zip(some, replies, found, strict=True)
+            if not isinstance(reply, Absent) and status in _BELONGS_TO_NONE
         ]
     return confirmed
 
 
-def _finding(keys: Keyspace, event: Event, standing: Standing, *, where: int, watermark: int) -> list[Finding]:
-    if standing not in _BELONGS_TO_NONE:
+def _finding(keys: Keyspace, event: Event, status: EventStatus, *, where: int, watermark: int) -> list[Finding]:
+    if status not in _BELONGS_TO_NONE:
         return []  # committed; or its resource is damaged, which is a finding of its own
     detail, repairable = "", True
-    if standing is Standing.PURGED:
+    if status is EventStatus.PURGED:
         kind = "purge-remnant"
     elif event.t >= watermark:
         kind = "orphan-event"
     else:
         kind = "orphan-below-watermark"
-        if standing is Standing.ORPHAN:  # the last trace of a version that was lost
+        if status is EventStatus.ORPHAN:  # the last trace of a version that was lost
             detail, repairable = "a sweeper let it pass, so its version was there once", False
     system, type_ = events_keys(keys, event)
     key = system if where & IN_SYSTEM else type_

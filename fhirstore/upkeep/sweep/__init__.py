@@ -1,7 +1,7 @@
 """The sweeper: removes what attempts that died before their commit point left behind, and publishes a watermark.
 
 Every event with t below the watermark belongs to a committed version; readers need not check whether it does. Read in
-this order: `walk` (all events, oldest first, in bounded memory), `standing` (was it committed?), `removal` (take an
+this order: `walk` (all events, oldest first, in bounded memory), `event_status` (was it committed?), `removal` (take an
 orphan away without harming a live writer), `transactions` (records that nobody needs any more), `run` (one pass, under
 a lease).
 

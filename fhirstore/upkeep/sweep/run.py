@@ -28,8 +28,8 @@ from fhirstore.format.keyspace import Event, Keyspace, ResourceKeys
 from fhirstore.history.watermark import WATERMARK, watermark_of
 from fhirstore.jobs.lease import LeaseLost, checkpoint, claim, end
 from fhirstore.jobs.state import RELEASE, State
+from fhirstore.upkeep.sweep.event_status import EventStatus, statuses_of
 from fhirstore.upkeep.sweep.removal import remove_orphan
-from fhirstore.upkeep.sweep.standing import Standing, standings
 from fhirstore.upkeep.sweep.transactions import clear_old, remove_transactions
 from fhirstore.upkeep.sweep.walk import EventWalk, Window
 
@@ -123,10 +123,10 @@ def sweep(keys: Keyspace, *, context: Context, pace: Pace | None = None) -> Prot
 def _sweep_events(keys: Keyspace, events: Sequence[Event], tally: _Tally, context: Context) -> Protocol[bool]:
     """Check the events, remove the orphans, clear old intents. True: the watermark must not pass them."""
     intents: set[ResourceKeys] = set()
-    found = yield from standings(keys, events, intents=intents)
+    found = yield from statuses_of(keys, events, intents=intents)
     tally.checked += len(events)
-    orphans = [event for event, standing in zip(events, found, strict=True) if standing in _REMOVED]
-    unclear = [standing for standing in found if standing in _UNCLEAR]
+    orphans = [event for event, status in zip(events, found, strict=True) if status in _REMOVED]
+    unclear = [status for status in found if status in _UNCLEAR]
     tally.unclear += len(unclear)
     left = 0
     for gone in (yield from side_by_side([_remove(keys, event, tally, context) for event in orphans])):
@@ -134,11 +134,11 @@ def _sweep_events(keys: Keyspace, events: Sequence[Event], tally: _Tally, contex
     tally.left += left
     resources = sorted(intents, key=lambda resource: resource.current)
     yield from side_by_side([clear_old(resource, context=context) for resource in resources])
-    return left > 0 or Standing.NO_CURRENT in unclear
+    return left > 0 or EventStatus.NO_CURRENT in unclear
 
 
-_REMOVED = (Standing.ORPHAN, Standing.OVERTAKEN, Standing.PURGED)
-_UNCLEAR = (Standing.NO_CURRENT, Standing.NO_VERSION)
+_REMOVED = (EventStatus.ORPHAN, EventStatus.OVERTAKEN, EventStatus.PURGED)
+_UNCLEAR = (EventStatus.NO_CURRENT, EventStatus.NO_VERSION)
 
 
 def _remove(keys: Keyspace, event: Event, tally: _Tally, context: Context) -> Protocol[bool]:

@@ -22,7 +22,7 @@ from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import StoredObject
 
 
-class Standing(Enum):
+class EventStatus(Enum):
     """What became of the attempt that wrote an event."""
 
     COMMITTED = "committed"
@@ -34,32 +34,34 @@ class Standing(Enum):
 
 
 # A second look tells: `current` may just have come to be, and a purge may have come between the two GETs.
-_DOUBTFUL = (Standing.NO_CURRENT, Standing.NO_VERSION)
+_DOUBTFUL = (EventStatus.NO_CURRENT, EventStatus.NO_VERSION)
 
 
-def standings(
+def statuses_of(
     keys: Keyspace, events: Sequence[Event], *, intents: set[ResourceKeys] | None = None
-) -> Protocol[list[Standing]]:
-    """The standing of each. 1 GET per resource, 1 GET per version that is not the current one; 2 round trips.
+) -> Protocol[list[EventStatus]]:
+    """The status of each. 1 GET per resource, 1 GET per version that is not the current one; 2 round trips.
 
     1 round trip more where intents stand. `intents`: takes the resources where they do.
     """
-    found = yield from _standings(keys, events, intents)
-    doubtful = [event for event, standing in zip(events, found, strict=True) if standing in _DOUBTFUL]
+    found = yield from _statuses_of(keys, events, intents)
+    doubtful = [event for event, status in zip(events, found, strict=True) if status in _DOUBTFUL]
     if not doubtful:
         return found
-    again = iter((yield from _standings(keys, doubtful, intents)))  # a writer may have come in between; damage stays
-    return [next(again) if standing in _DOUBTFUL else standing for standing in found]
+    again = iter((yield from _statuses_of(keys, doubtful, intents)))  # a writer may have come in between; damage stays
+    return [next(again) if status in _DOUBTFUL else status for status in found]
 
 
-def _standings(keys: Keyspace, events: Sequence[Event], intents: set[ResourceKeys] | None) -> Protocol[list[Standing]]:
+def _statuses_of(
+    keys: Keyspace, events: Sequence[Event], intents: set[ResourceKeys] | None
+) -> Protocol[list[EventStatus]]:
     resources = {(event.type, event.id): keys.resource(event.type, event.id) for event in events}
     found = yield from _currents(list(resources.values()), intents)
     currents = dict(zip(resources, found, strict=True))
     telling = {event: _telling(event, resources[event.type, event.id], currents) for event in events}
     distinct = list(dict.fromkeys(key for key in telling.values() if key))
     records = dict(zip(distinct, (yield from _records(distinct)), strict=True))
-    return [_standing(event, currents[event.type, event.id], records.get(telling[event])) for event in events]
+    return [_status(event, currents[event.type, event.id], records.get(telling[event])) for event in events]
 
 
 _Read = Record | CorruptRecord | None
@@ -76,19 +78,19 @@ def _telling(event: Event, resource: ResourceKeys, currents: Mapping[tuple[str, 
     return resource.version(event.version + 1) if event.version == version + 1 else ""
 
 
-def _standing(event: Event, current: _Read, telling: _Read) -> Standing:
+def _status(event: Event, current: _Read, telling: _Read) -> EventStatus:
     if isinstance(current, CorruptRecord):
-        return Standing.NO_CURRENT
+        return EventStatus.NO_CURRENT
     version, floor = (0, 0) if current is None else (current.version, current.floor)
     if event.version > version:
         alone = event.version == version + 1 and telling is None
-        return Standing.ORPHAN if alone else Standing.NO_CURRENT
+        return EventStatus.ORPHAN if alone else EventStatus.NO_CURRENT
     if event.version <= floor:
-        return Standing.PURGED
+        return EventStatus.PURGED
     record = current if event.version == version else telling
     if not isinstance(record, Record) or record.version != event.version:
-        return Standing.NO_VERSION
-    return Standing.COMMITTED if record.op == event.op else Standing.OVERTAKEN
+        return EventStatus.NO_VERSION
+    return EventStatus.COMMITTED if record.op == event.op else EventStatus.OVERTAKEN
 
 
 def _currents(resources: Sequence[ResourceKeys], intents: set[ResourceKeys] | None) -> Protocol[list[_Read]]:
