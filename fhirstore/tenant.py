@@ -37,7 +37,7 @@ from fhirstore.search.page import Search, SearchPage
 from fhirstore.search.unmet_criteria import how_read, refuse_unmet
 from fhirstore.tenancy import Place
 from fhirstore.threads import LARGE, offload_if
-from fhirstore.upkeep.tenant_upkeep import Upkeep
+from fhirstore.upkeep.tenant import Upkeep
 from fhirstore.version import Version, version_of
 
 
