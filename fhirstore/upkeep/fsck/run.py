@@ -2,7 +2,7 @@
 
 | pass | requests |
 |---|---|
-| surroundings | 1 GET + 3 LIST |
+| other keys | 1 GET + 3 LIST |
 | resources | 1 LIST per 1,000 objects, 1 GET per resource, 1 GET per version |
 | identity index | 1 LIST per 1,000 entries; deep, or with repair, 1 GET per resource and page |
 | events | 1 LIST for the types, 1 LIST per folder and 1,000 events |
@@ -28,10 +28,10 @@ from fhirstore.upkeep.fsck.census import VERSIONS, Census, bucket_of
 from fhirstore.upkeep.fsck.events import judge_events, still_there, take_census
 from fhirstore.upkeep.fsck.finding import DAMAGE, KINDS, Finding, unreadable
 from fhirstore.upkeep.fsck.folders import Folder, FolderWalk, survey
-from fhirstore.upkeep.fsck.index import Index, walk_index
+from fhirstore.upkeep.fsck.identity_index import Index, walk_index
+from fhirstore.upkeep.fsck.other_keys import read_sweeper, stray_keys
 from fhirstore.upkeep.fsck.repair import repair as put_right
 from fhirstore.upkeep.fsck.resource import Look, examine
-from fhirstore.upkeep.fsck.surroundings import read_sweeper, strays_around
 from fhirstore.upkeep.fsck.transactions import walk_transactions
 
 _TOGETHER_BYTES = 32 * 1024 * 1024
@@ -109,7 +109,7 @@ def fsck(
         run.versions += 1
         census.add(event, VERSIONS)
 
-    yield from run.take([*sweeper.findings, *(yield from strays_around(keys))])
+    yield from run.take([*sweeper.findings, *(yield from stray_keys(keys))])
     index = Index(keys, context.ids.new().encode())
     yield from run.take((yield from walk_index(keys, index, page=run.how.page, clean=run.how.deep or run.how.repair)))
     look = Look(context.rules, deep=run.how.deep, watermark=sweeper.watermark, committed=committed, current=index.read)

@@ -57,7 +57,7 @@ def _wrong(state: State, settled: int) -> str | None:
     return None
 
 
-def strays_around(keys: Keyspace) -> Protocol[list[Finding]]:
+def stray_keys(keys: Keyspace) -> Protocol[list[Finding]]:
     """What stands beside the folders of the format. Names with `_` at a bucket's root belong to no tenant."""
     findings: list[Finding] = []
     lost: list[str] = []
