@@ -1,12 +1,12 @@
-"""Ids by the identity index, in the order of their entries' keys, each LIST as late as possible.
+"""Ids from the identity index, in the order of their entries' keys, with each LIST sent as late as possible.
 
-All entries of one name stand in one flat folder, so a LIST has them by id: `a` before `b`, and before `a` what goes on
-with a byte below `_`. That is the order of all pages (`sort_key`). Tokens of which any may match are merged, parameters of
-which all must match are walked in step; neither needs more than one LIST of each name at a time. Only for a value in
-any system, whose entries come by system, all are read first.
+All entries of one name are in one flat folder, so a LIST returns them in the order of `{id}_`. That is the order of all
+pages (`sort_key`). Tokens of which any may match are merged; parameters of which all must match are walked in step.
+Neither needs more than one LIST per name at a time. Only for a value in any system, whose entries are sorted by system,
+all entries are read first.
 
-What is found is a superset, and an id that matches all the time is met: its entries are at one place, and the last of
-them never goes.
+The result is a superset of the matches. An id that matches during the whole search is always found, because its entries
+are next to each other and the last of them is never removed.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ _AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An id that may match, and the entries that say so."""
+    """An id that may match, and its entries in the index."""
 
     id: str
     entries: tuple[IndexEntry, ...] = ()
 
 
 class Source(Shape):
-    """Candidates, in the order of `sort_key`, each id once."""
+    """A source of candidates, in the order of `sort_key`, each id once."""
 
     def next(self) -> Protocol[Candidate | None]:
-        """The next one; None: that were all. Raises Unavailable."""
+        """Returns the next candidate, or None at the end. Raises Unavailable."""
         ...
 
 
 def sort_key(id: str) -> str:
-    """What candidates are sorted by."""
+    """Returns the text by which candidates are sorted."""
     return f"{id}_"
 
 
 class Given:
-    """These ids."""
+    """Candidates from a set of ids."""
 
     def __init__(self, ids: frozenset[str], after: str | None) -> None:
         self._ids = deque(
@@ -62,7 +62,7 @@ class Given:
 
 @dataclass(slots=True)
 class Entries:
-    """The entries of one name, those after the id `after`. `limit`: keys in a LIST. `ahead`: read, and not yet used."""
+    """The entries of one name after the id `after`. `limit`: keys per LIST. `ahead`: entries read and not yet used."""
 
     keys: Keyspace
     type: str
@@ -75,11 +75,11 @@ class Entries:
 
     @property
     def short(self) -> bool:
-        """Must one read on to know what comes next?"""
+        """Whether a LIST is needed to know the next entry."""
         return not self.ahead and not self.over
 
     def read_on(self) -> Protocol[None]:
-        """Until something is ahead, or all is over. Raises Unavailable."""
+        """Read until there is an entry ahead, or the end. Raises Unavailable."""
         while self.short:
             if "/" in self.name:
                 self.ahead.extend((yield from self._page()))
@@ -109,7 +109,7 @@ class Entries:
 
 @dataclass(slots=True)
 class AnyOf:
-    """What any of these names leads to."""
+    """Candidates with an entry of any of these names."""
 
     names: Sequence[Entries]
 
@@ -137,7 +137,7 @@ class AnyOf:
 
 @dataclass(slots=True)
 class AllOf:
-    """What all of these lead to."""
+    """Candidates that all of these sources have."""
 
     sources: Sequence[Source]
 
@@ -157,7 +157,7 @@ class AllOf:
 
 
 def _entry_of(keys: Keyspace, item: Listed) -> IndexEntry | None:
-    """The entry that this is, if it is one."""
+    """Returns the entry with this key; None where the key is not one of an entry."""
     try:
         return parse_index_entry(keys, item.key)
     except ValueError:
