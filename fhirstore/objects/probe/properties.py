@@ -1,6 +1,6 @@
-"""The store's promises that one writer at a time can see: conditions, windows, consistency, listings, ETags.
+"""The guarantees of a store that one writer at a time can check: conditions, windows, consistency, listings, ETags.
 
-Each check works below its own folder of the probe's client. It returns what it found when the promise held.
+Each check works below its own folder. It returns what it found if the guarantee held.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from fhirstore.objects.probe.client import Broken, ProbeClient
 
 MINUTE = 60_000  # ms
 
-# In the order of their bytes. Ids hold `-` and `.`; a store on a file system may hide `.a` or fold `A` and `a`.
+# In the order of their bytes. Ids contain `-` and `.`; a store on a file system may hide `.a` or merge `A` and `a`.
 FLAT = ("-", ".a", "0", "A", "Z-1", "Z.1", "Z1", "Z_1", "_", "a", "aa", "b-", "b.")
-# In the order of their bytes; folder by folder, `a/1` comes first.
+# In the order of their bytes. Folder by folder, `a/1` comes first.
 FOLDERS = ("a-b/1", "a.b/1", "a/1", "a/2", "a0/1")
 
 
@@ -52,7 +52,7 @@ async def absent_after_delete(client: ProbeClient) -> str:
 
 
 async def write_window(client: ProbeClient) -> str:
-    """Plain, conditional and DELETE, since they may be sent differently."""
+    """Plain PUT, conditional PUT and DELETE, because they may be sent differently."""
     folder = f"{client.root}write-window"
     body = client.body()
     await client.refused(f"{folder}/late", stands=None, expires=client.store.now() - MINUTE)
@@ -94,7 +94,7 @@ async def list_after_write(client: ProbeClient) -> str:
 
 
 async def list_order(client: ProbeClient) -> str:
-    """Also: a listing starts behind `start_after`, whether or not that key exists."""
+    """Byte order, and that a listing starts after `start_after` whether or not that key exists."""
     folder = f"{client.root}list-order/"
     for name in reversed(FLAT):
         await client.put(folder + name, b"")
@@ -110,7 +110,7 @@ async def list_order(client: ProbeClient) -> str:
 
 
 async def list_pages(client: ProbeClient) -> str:
-    """Across folders and rolled up."""
+    """Pages across folders, and with a delimiter."""
     folder = f"{client.root}list-pages/"
     for name in FOLDERS:
         await client.put(folder + name, b"")
@@ -134,7 +134,7 @@ async def list_pages(client: ProbeClient) -> str:
 
 
 async def list_across_folders(client: ProbeClient) -> str:
-    """A fact, not a promise: `bytes` as S3 documents, or `tree`, folder by folder."""
+    """Returns the order, which is not a guarantee: `bytes` as S3 documents, or `tree`, folder by folder."""
     folder = f"{client.root}list-across-folders/"
     for name in FOLDERS:
         await client.put(folder + name, b"")

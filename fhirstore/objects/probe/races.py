@@ -1,9 +1,8 @@
-"""Races of conditional writes: what a store gets right one request at a time, and may still get wrong under load.
+"""Races of conditional writes: a store may pass every sequential check and still fail under load.
 
-A store that compares first and writes later passes every sequential check and then lets several racers win. So
-each race is run by many writers at once, on several keys, and judged twice: by what the racers were told and by
-what the key holds afterwards. Every second round sends its PUTs with a write window, as the commit does, since
-those may take another way to the store.
+A store that compares first and writes later lets several racers win. So many writers race at once, on several keys, and
+each race is judged by the answers and by the object afterwards. Every second round sends its PUTs with a write window,
+as a commit does, because those may take another way to the store.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ WINDOW = 60_000  # ms; races must not run out of it on a slow store
 
 @dataclass(frozen=True, slots=True)
 class Racer:
-    """One racer's body and the answer to its PUT: the ETag it was told, or the refusal."""
+    """One racer's body and the answer to its PUT: the ETag, or the refusal."""
 
     body: bytes
     etag: str | None = None
@@ -36,7 +35,7 @@ class Racer:
 
 
 def judge(racers: Sequence[Racer], found: StoredObject | None) -> None:
-    """Return when exactly one racer won and its body stands; raise `Broken`, or `Inconclusive` to race again."""
+    """Return if exactly one racer won and its body is the object. Raises Broken, or Inconclusive to race again."""
     winners = [racer for racer in racers if racer.etag is not None]
     if len(winners) > 1:
         raise Broken(f"{len(winners)} of {len(racers)} racers were told that they had won")
@@ -63,7 +62,7 @@ async def if_match_race(client: ProbeClient) -> str:
 
 
 async def _rounds(client: ProbeClient, name: str, *, over: bool) -> str:
-    """Run the rounds, on different keys, as many at once as `ABREAST` allows; broken ones are the last."""
+    """Run the rounds on different keys, as many in parallel as `ABREAST` allows, until one is broken."""
     waiting = list(enumerate(client.effort.racers))
     while waiting:
         abreast = [waiting.pop(0)]
@@ -81,7 +80,7 @@ async def _round(client: ProbeClient, folder: str, racers: int, *, over: bool, w
     for attempt in range(TRIES):
         key = f"{folder}-{attempt}"
         condition: Condition = IF_ABSENT
-        if over:  # prepared by a creation, for a plain PUT that arrives late would overwrite the winner
+        if over:  # created with a condition, because a late plain PUT would overwrite the winner
             condition = IfMatch(await client.put(key, client.body(), condition=IF_ABSENT))
         expires = client.store.now() + WINDOW if windowed else None
         bodies = [client.body() for _ in range(racers)]
@@ -104,7 +103,7 @@ async def _race(client: ProbeClient, key: str, body: bytes, *, condition: Condit
 
 
 async def lost_update_race(client: ProbeClient) -> str:
-    """Each of K tasks adds its own line to one object by GET and If-Match PUT; in the end all K lines stand, once."""
+    """Each of K tasks adds its own line to one object by GET and If-Match PUT; in the end it has all K lines, once."""
     key = f"{client.root}lost-update-race/lines"
     await client.put(key, b"", condition=IF_ABSENT)
     lines = [f"{client.ids.new()}\n".encode() for _ in range(client.effort.counters)]
@@ -121,7 +120,7 @@ async def lost_update_race(client: ProbeClient) -> str:
 
 
 async def _add(client: ProbeClient, key: str, line: bytes) -> bool:
-    """Add the line; True once it was acknowledged, or seen to stand. A try that failed starts again with a GET."""
+    """Add the line. Returns whether that was acknowledged or the line was read back. Each try starts with a GET."""
     for attempt in range(ATTEMPTS + 2 * client.effort.counters):
         found = await client.read(key)
         if found is None:
@@ -131,7 +130,7 @@ async def _add(client: ProbeClient, key: str, line: bytes) -> bool:
         try:
             await client.store.put(key, found.body + line, condition=IfMatch(found.etag))
         except (PreconditionFailed, ConditionalConflict, StoreBusy, OutcomeUnknown):
-            await client.pause(min(attempt, 3))  # mostly somebody else's success: no reason to wait ever longer
+            await client.pause(min(attempt, 3))  # mostly another task's success, so the pause need not grow
         else:
             return True
     return False

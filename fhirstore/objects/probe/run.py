@@ -1,7 +1,7 @@
-"""One probe: a folder of its own, all checks at once, and everything removed in the end.
+"""One probe: all checks in parallel in a folder of its own, which is removed at the end.
 
-Several servers may probe one store at the same time: each works below `_probe/{ulid}/`. What a crashed probe left
-behind is removed by a later one, when it is an hour old on the store's clock.
+Several servers may probe one store at the same time, because each works below `_probe/{ulid}/`. A later probe removes
+what a crashed one left, when it is an hour old by the store's clock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LEFTOVER_AGE = 3_600_000  # ms; far longer than any probe takes
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A check to run: what it proves, completing "proves that …", and whether several writers depend on it."""
+    """A property to check. `proves` completes "proves that …". `required`: several writers depend on it."""
 
     name: str
     proves: str
@@ -69,9 +69,9 @@ async def probe(
     ids: Ids | None = None,
     clock: Clock | None = None,
 ) -> ProbeReport:
-    """Find out whether several writers may share the store. `effort` overrides what `thorough` stands for.
+    """Find out whether several writers may share the store. `effort` overrides `thorough`.
 
-    Raises StoreMisconfigured when the store cannot be used at all; every other refusal is a finding.
+    Raises StoreMisconfigured where the store cannot be used at all; every other error is a result of a check.
     """
     ids = ids or SystemIds()
     clock = clock or SystemClock()
@@ -85,7 +85,7 @@ async def probe(
         last = await _check(metered, Property(*CLOCK, partial(store_clock, first=first)), client)
         checks = (*(task.result() for task in tasks), last)
     finally:
-        # Also when cancelled; what cannot be removed now is a later probe's leftover.
+        # Also when cancelled. A later probe removes what cannot be removed now.
         with suppress(ObjectError, Inconclusive):
             await _remove(client, client.root)
             await _remove(client, ROOT, older_than=store.now() - LEFTOVER_AGE)
@@ -99,7 +99,7 @@ async def probe(
 
 
 async def _first_look(client: ProbeClient) -> Sight | None:
-    """The store's clock before all else; None where it gave no answer, which the other checks will report too."""
+    """Read the store's clock first. Returns None where there is no answer, which the other checks report too."""
     try:
         return await look(client)
     except Inconclusive:
@@ -107,7 +107,7 @@ async def _first_look(client: ProbeClient) -> Sight | None:
 
 
 async def _check(metered: MeteredStore, property_: Property, client: ProbeClient) -> Check:
-    """Run one check; whatever the store answers is this check's finding."""
+    """Run one check. Every answer of the store is a result of the check."""
     with metered.measure() as spent:
         try:
             outcome, detail = Outcome.HELD, await property_.run(client)
@@ -115,7 +115,7 @@ async def _check(metered: MeteredStore, property_: Property, client: ProbeClient
             outcome, detail = Outcome.BROKEN, str(broken)
         except Inconclusive as unclear:
             outcome, detail = Outcome.INCONCLUSIVE, str(unclear)
-        except StoreMisconfigured as refusal:  # it took a plain PUT, so it is this kind of request that it refuses
+        except StoreMisconfigured as refusal:  # the store accepted a plain PUT, so it refuses this kind of request
             outcome, detail = Outcome.BROKEN, refusal.detail or "the store refuses such requests"
         except ObjectError as error:
             outcome, detail = Outcome.INCONCLUSIVE, f"answered {type(error).__name__}"
