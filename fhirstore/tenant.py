@@ -35,12 +35,12 @@ from fhirstore.interactions.preconditions import IfMatch, IfNoneMatch, precondit
 from fhirstore.objects.base import ObjectStore
 from fhirstore.search.criteria import Criteria, parse_criteria
 from fhirstore.search.matches import Matches
-from fhirstore.search.own_criteria import how_read, refuse_unmet
 from fhirstore.search.page import Search, SearchPage
 from fhirstore.search.parameters import Parameters, Value, page_of, pairs_of
+from fhirstore.search.unmet_criteria import how_read, refuse_unmet
 from fhirstore.tenancy import Place
 from fhirstore.threads import LARGE, offload_if
-from fhirstore.upkeep.tenant_upkeep import Upkeep
+from fhirstore.upkeep.tenant import Upkeep
 from fhirstore.version import Version, version_of
 
 

@@ -13,7 +13,7 @@ from fhirstore.commit.drive import drive
 from fhirstore.errors import FhirStoreError
 from fhirstore.fhir.definitions.load import definitions
 from fhirstore.interactions import resources
-from fhirstore.objects.wrappers.counted import CountedStore
+from fhirstore.objects.wrappers.read_counter import ReadCounter
 from fhirstore.search.candidates import find_or_be_sure
 from fhirstore.search.criteria import Criteria, parse_condition
 from fhirstore.tenancy import Place
@@ -47,7 +47,7 @@ async def look_up(
     It returns two matches if there are several, and as many more as `besides` says for the type: the caller will leave
     out that many.
     """
-    objects = CountedStore(place.objects)
+    objects = ReadCounter(place.objects)
     place = Place(place.tenant, objects, place.keys)
     distinct = list(dict.fromkeys(questions))
     answers: Answers = {}

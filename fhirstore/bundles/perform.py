@@ -20,7 +20,7 @@ from fhirstore.fhir.patch import Patch
 from fhirstore.fhir.validation.references import refuse_references_by_search
 from fhirstore.interactions.preconditions import IfMatch, VersionIds
 from fhirstore.objects.base import ObjectStore
-from fhirstore.objects.wrappers.counted import CountedStore
+from fhirstore.objects.wrappers.read_counter import ReadCounter
 from fhirstore.threads import offload
 from fhirstore.version import Version
 
@@ -121,7 +121,7 @@ class Performer:
         self._store = store
         self._objects = objects
         self._reading = reading
-        self._counted: tuple[CountedStore, Interactions] | None = None
+        self._counted: tuple[ReadCounter, Interactions] | None = None
         self._most = options.max_requests
         self._gate = asyncio.Semaphore(_LARGE_AT_ONCE)
         self._definitions = definitions
@@ -141,7 +141,7 @@ class Performer:
         Those under way are not cut off: each is bounded by itself.
         """
         if self._counted is None:
-            objects = CountedStore(self._objects)
+            objects = ReadCounter(self._objects)
             self._counted = objects, self._reading(objects)
         objects, store = self._counted
         refuse_more_requests(objects.reads, self._most)

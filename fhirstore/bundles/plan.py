@@ -23,7 +23,7 @@ from fhirstore.errors import InvalidResource, MultipleMatches, NotFound
 from fhirstore.fhir import json
 from fhirstore.interactions import resources
 from fhirstore.search.criteria import Criteria
-from fhirstore.search.own_criteria import how_read, refuse_unmet
+from fhirstore.search.unmet_criteria import how_read, refuse_unmet
 from fhirstore.version import Version
 
 

@@ -1,1 +1,31 @@
-"""What lies in the bucket: keys, records and decisions of transactions."""
+"""The format: what lies in the bucket. This page is its specification; docs/format.md has the glossary of its terms.
+
+Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of its own):
+
+| key | content |
+|---|---|
+| `resources/{type}/{id}/current.json` | the record of the current version; may carry a fence or an intent |
+| `resources/{type}/{id}/_history/{version}.json` | the record of that version; immutable once committed |
+| `history/type/{type}/{t}_{id}_{version}_{method}-{op}.json` | an event: empty; the key holds everything |
+| `history/system/{t}_{type}_{id}_{version}_{method}-{op}.json` | the same event; every version has both |
+| `tx/{txid}.json` | the decision of a transaction: committed or aborted, final |
+| `identity/{type}/{value}/{system}_{id}_{version}` | empty; that version introduced this identifier |
+| `identity/{type}/system/{system}_{id}_{version}` | empty; that version introduced an identifier of this system |
+| `identity/{type}/{value}.claim` | the last writer that wanted to create a resource for this identifier value |
+| `resources/Receipt/{id}/…` | the answer to a Bundle that was sent with an `Idempotency-Key` |
+| `sweep/state.json` | lease and watermark of the sweeper |
+| `audit/{t}_{action}_{type}_{id}_{op}.json` | an audit line for an administrative action |
+| `bulk/submit/{submitter}/{submission}/…` | state of a bulk submission |
+
+At the root of the store, names that begin with `_` belong to no tenant (`_probe/…`).
+
+* `{t}` is 13 digits of epoch milliseconds, so keys sort by time.
+* Types and ids contain neither `_` nor `/`, so keys split without escaping.
+* `{value}` and `{system}` are hashes of 32 and 16 hex digits, or `none` (`fhirstore.index.names`).
+* Names from outside without such an alphabet (`{submitter}`, `{submission}`) are written by `keyspace.segment`.
+* A claim stays when its writer is done. The next writer takes it over; a DELETE could not tell a claim that was read
+  from the next one.
+
+`keyspace` builds and reads every key. `record` defines the record of a version, member by member, and `decision` the
+decision of a transaction. `digest` hashes them.
+"""

@@ -1,14 +1,14 @@
-"""The record of a transaction: `tx/{txid}.json` says for good what became of it. It lands once, by If-None-Match:*.
+"""The decision of a transaction, `tx/{txid}.json`. It is final: it is written once, with If-None-Match: *.
 
 `{"status":"committed","t":1763611897123,"age":"…","parts":[["Patient","p1",4],["Observation","o7",1]]}`
 
 | member | meaning |
 |---|---|
-| `status` | committed: the versions below count, from the moment this record landed; aborted: nothing of it does |
+| `status` | committed: the versions in `parts` count from the moment this was written; aborted: none does |
 | `t` | `meta.lastUpdated` of all its versions, epoch ms |
-| `age` | the older of two transactions, by the order of this text, wins |
-| `parts` | type, id and version of every resource it changed; empty in an aborted one |
-| `by` | in an aborted one: the age of the transaction that was in the way; absent where it was given up or abandoned |
+| `age` | a text by which two transactions are ordered; where they conflict, the older wins |
+| `parts` | type, id and version of every resource that it changed; empty if aborted |
+| `by` | if aborted: the age of the transaction that it conflicted with; absent where it was given up or abandoned |
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COMMITTED, ABORTED = "committed", "aborted"
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of a transaction."""
+    """The decision of a transaction."""
 
     status: str
     t: int
@@ -43,7 +43,7 @@ _decode = msgspec.json.Decoder(Decision).decode
 
 
 def decode_decision(body: bytes, key: str) -> Decision:
-    """Read it back. Raises CorruptRecord, naming `key`, when it is none."""
+    """Returns the decision in an object's body. Raises CorruptRecord, naming `key`, where it is none."""
     try:
         decision = _decode(body)
     except msgspec.MsgspecError as error:

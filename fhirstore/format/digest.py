@@ -1,8 +1,8 @@
-"""Hashes of what fits into a few pages, made without letting go of the interpreter.
+"""Hashes of small bodies, computed without releasing the interpreter lock.
 
-From 2,048 bytes on, Python's hashes let other threads run meanwhile. That is meant for far more data: two kilobytes are
-hashed in a microsecond, and to get the interpreter back from a thread that wants it, too, takes ten times as long. So
-what is not large is hashed in pieces that are too small for that.
+Python's hashes release the interpreter lock from 2,048 bytes on. For a body of a few kilobytes, taking the lock back
+from a busy thread costs much more than the hash itself, so bodies that are not large are hashed in smaller pieces (see
+docs/performance.md, small bodies are hashed without releasing the GIL).
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ import hashlib
 from typing import Protocol
 
 _PIECE = 2047  # bytes; HASHLIB_GIL_MINSIZE of CPython, less one
-_LARGE = 16 * 1024  # bytes from which on others may well run
+_LARGE = 16 * 1024  # bytes from which on the lock is released
 
 
 class Hash(Protocol):
-    """One of hashlib's."""
+    """A hash of hashlib."""
 
     def update(self, data: bytes | memoryview, /) -> None: ...
 
 
 def sha256(body: bytes) -> str:
-    """Its hex digest."""
+    """Returns the SHA-256 of the body in hex."""
     hash_ = hashlib.sha256()
     feed(hash_, body)
     return hash_.hexdigest()
 
 
 def feed(hash: Hash, body: bytes) -> None:
-    """`hash.update(body)`."""
+    """Do `hash.update(body)` without releasing the interpreter lock for a small body (see docs/performance.md)."""
     if _PIECE < len(body) < _LARGE:
         for start in range(0, len(body), _PIECE):
-            hash.update(body[start : start + _PIECE])  # a copy takes less time than a view
+            hash.update(body[start : start + _PIECE])  # a copy is faster than a view
     else:
         hash.update(body)

@@ -1,30 +1,7 @@
-"""Every key fhirstore writes is built, and read back, here. This page is the format's specification.
+"""Builds and reads every key that fhirstore writes. The table of keys is in `fhirstore.format`.
 
-Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of its own):
-
-| key | content |
-|---|---|
-| `resources/{type}/{id}/current.json` | record of the current version, perhaps fenced, perhaps with an intent |
-| `resources/{type}/{id}/_history/{version}.json` | record of that version, immutable once committed |
-| `history/type/{type}/{t}_{id}_{version}_{method}-{op}.json` | empty; the key says everything |
-| `history/system/{t}_{type}_{id}_{version}_{method}-{op}.json` | empty; the key says everything |
-| `tx/{txid}.json` | what became of a transaction: committed or aborted, for good |
-| `identity/{type}/{value}/{system}_{id}_{version}` | empty; that version brought the resource this identifier |
-| `identity/{type}/system/{system}_{id}_{version}` | empty; that version brought it this system |
-| `identity/{type}/{value}.claim` | who was last about to create a resource for an identifier with this value |
-| `resources/Receipt/{id}/…` | what a Bundle with an Idempotency-Key was answered (fhirstore/bundles/receipts.py) |
-| `sweep/state.json` | the sweeper's lease and watermark |
-| `audit/{t}_{action}_{type}_{id}_{op}.json` | an audit line: an administrator did this |
-| `bulk/submit/{submitter}/{submission}/…` | state of a bulk submission |
-
-At the store's root, names that start with `_` belong to no tenant (`_probe/…`).
-
-`{t}` is 13-digit epoch milliseconds, so that it sorts as text. Types and ids cannot hold `_` or `/`, so event keys
-split without escaping. `{value}` and `{system}` are hashes of 32 and 16 hex digits (see `identifiers`). A claim stays,
-small as it is: the next one is taken over it, and a DELETE cannot tell it from the one that was read before. Names that
-come from outside and have no such alphabet (`{submitter}`, `{submission}`) are written as `segment()` does. Different
-names make different keys, and no name leaves its tenant's prefix: builders refuse what is not a type, an id or a
-tenant, rather than trust that somebody checked.
+Different names make different keys, and no name leaves its tenant's prefix: the builders refuse a malformed type, id or
+tenant, so they do not depend on a check elsewhere.
 """
 
 from __future__ import annotations
@@ -39,7 +16,7 @@ from fhirstore.errors import InvalidResource, UnknownTenant
 from fhirstore.fhir.definitions.ids import is_id
 
 RECEIPT = "Receipt"
-"""Beside the FHIR types: what a Bundle with an Idempotency-Key was answered. No interaction and no history shows it."""
+"""A type beside the FHIR types: the answers to Bundles with an Idempotency-Key. No interaction or history shows it."""
 
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -56,12 +33,12 @@ _PLAIN = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 
 def is_tenant_id(text: str) -> bool:
-    """Whether `text` is a well-formed tenant id."""
+    """Returns whether `text` is a well-formed tenant id."""
     return _TENANT.fullmatch(text) is not None
 
 
 def tenant_id(text: str) -> str:
-    """Check a tenant id: 1 to 63 of `a-z 0-9 -`, no dash at either end (a DNS label). Raises UnknownTenant."""
+    """Returns a tenant id: 1 to 63 of `a-z 0-9 -`, no dash at either end (a DNS label). Raises UnknownTenant."""
     if not is_tenant_id(text):
         raise UnknownTenant(
             f"{_shown(text)} is no tenant id; use 1 to 63 characters of a-z, 0-9 and '-', without '-' at either end",
@@ -76,7 +53,7 @@ def _shown(text: str) -> str:
 
 
 def segment(text: str) -> str:
-    """One path segment for any text, injectively: plain names stay, others become `~` and a SHA-256 in hex."""
+    """Returns a path segment that is unique to the text: plain names stay, others become `~` and a SHA-256 in hex."""
     if _PLAIN.fullmatch(text):
         return text
     return "~" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -84,7 +61,7 @@ def segment(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One history event: version `version` of `type`/`id` came to be at `t` by `method`, in the attempt `op`."""
+    """One history event: attempt `op` made version `version` of `type`/`id` at `t` (epoch ms) by `method`."""
 
     t: int
     type: str
@@ -96,7 +73,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """One entry of the identity index: version `version` of `type`/`id` was to carry what `name` stands for."""
+    """One entry of the identity index: version `version` of `type`/`id` was to have the identifier or system `name`."""
 
     type: str
     name: str  # `{value}/{system}` or `system/{system}`
@@ -105,7 +82,7 @@ class IndexEntry:
 
 
 class ResourceKeys(msgspec.Struct, frozen=True):
-    """The keys of one resource. `type` and `id` are checked when it is made (by `Keyspace.resource`)."""
+    """The keys of one resource. Made by `Keyspace.resource`, which checks `type` and `id`."""
 
     prefix: str
     type: str
@@ -125,15 +102,15 @@ class ResourceKeys(msgspec.Struct, frozen=True):
         return f"{self.prefix}history/system/{t:013d}_{self.type}_{self.id}_{version}_{method}-{op}.json"
 
     def index_entry(self, name: str, version: int) -> str:
-        """`name`: as `identifiers.names` gives it."""
+        """The key of an index entry. `name`: as in `fhirstore.index.names`."""
         return f"{self.prefix}identity/{self.type}/{name}_{self.id}_{version}"
 
     def index_entries(self, name: str) -> str:
-        """Prefix of this resource's entries of that name."""
+        """The prefix of this resource's entries with that name."""
         return f"{self.prefix}identity/{self.type}/{name}_{self.id}_"
 
     def transaction(self, txid: str) -> str:
-        """The record of a transaction that this resource takes part in."""
+        """The key of the decision of a transaction that this resource takes part in."""
         return Keyspace(self.prefix).transaction(txid)
 
 
@@ -145,11 +122,11 @@ class Keyspace:
 
     @classmethod
     def of_tenant(cls, tenant: str) -> Keyspace:
-        """A tenant in a shared bucket."""
+        """Returns the keys of a tenant in a shared bucket. Raises UnknownTenant."""
         return cls(tenant_id(tenant) + "/")
 
     def resource(self, type: str, id: str) -> ResourceKeys:
-        """The keys of `type`/`id`. Raises InvalidResource when either is malformed."""
+        """Returns the keys of `type`/`id`. Raises InvalidResource where either is malformed."""
         if not _TYPE.fullmatch(type):
             raise InvalidResource("Malformed resource type: letters only, starting with a capital", code="value")
         if not is_id(id):
@@ -160,62 +137,62 @@ class Keyspace:
         return ResourceKeys(self.prefix, type, id)
 
     def type_history(self, type: str) -> str:
-        """Prefix of a type's events, oldest first."""
+        """The prefix of a type's events, oldest first."""
         return f"{self.prefix}history/type/{type}/"
 
     def system_history(self) -> str:
-        """Prefix of the tenant's events, oldest first."""
+        """The prefix of the tenant's events, oldest first."""
         return f"{self.prefix}history/system/"
 
     def resources(self, type: str | None = None, id: str | None = None) -> str:
-        """Prefix of all resources, of a type's, or of one resource's objects."""
+        """The prefix of the objects of all resources, of a type, or of one resource."""
         below = "".join(f"{name}/" for name in (type, id) if name is not None)
         return f"{self.prefix}resources/{below}"
 
     def history_types(self) -> str:
-        """Prefix below which each type's events are a folder."""
+        """The prefix below which the events of each type are a folder."""
         return f"{self.prefix}history/type/"
 
     def transactions(self) -> str:
-        """Prefix of the transactions' records."""
+        """The prefix of the decisions of transactions."""
         return f"{self.prefix}tx/"
 
     def transaction(self, txid: str) -> str:
-        """The record of one transaction; ids are op tokens."""
+        """The key of the decision of a transaction. Its id is an op token."""
         return f"{self.prefix}tx/{txid}.json"
 
     def index(self, type: str, name: str) -> str:
-        """Prefix of the entries with this name, or, where it is only a `{value}`, with this value in any system."""
+        """The prefix of the entries with this name or, where it is only a `{value}`, with this value in any system."""
         return f"{self.prefix}identity/{type}/{name}{'_' if '/' in name else '/'}"
 
     def index_after(self, type: str, name: str, id: str) -> str:
-        """A place after all entries of `id` with this name, and before all that follow them."""
-        return f"{self.index(type, name)}{id}_:"  # after all digits
+        """A key after all entries of `id` with this name, and before all that follow them."""
+        return f"{self.index(type, name)}{id}_:"  # ":" sorts after all digits
 
     def identity_claim(self, type: str, value: str) -> str:
-        """The claim on all identifiers whose value has this hash."""
+        """The key of the claim on all identifiers whose value has this hash."""
         return f"{self.prefix}identity/{type}/{value}.claim"
 
     def identity(self) -> str:
-        """Prefix of the whole identity index, claims included."""
+        """The prefix of the whole identity index, claims included."""
         return f"{self.prefix}identity/"
 
     @property
     def sweep_state(self) -> str:
-        """The sweeper's lease and watermark."""
+        """The key of the sweeper's lease and watermark."""
         return f"{self.prefix}sweep/state.json"
 
     def audit_line(self, t: int, action: str, keys: ResourceKeys, op: str) -> str:
-        """One audit line; `action` is a word of lower-case letters."""
+        """The key of an audit line. `action`: a word of lower-case letters."""
         return f"{self.prefix}audit/{t:013d}_{action}_{keys.type}_{keys.id}_{op}.json"
 
     def submission(self, submitter: str, submission: str) -> str:
-        """Prefix of one bulk submission; both names may be any text."""
+        """The prefix of a bulk submission. Both names may be any text."""
         return f"{self.prefix}bulk/submit/{segment(submitter)}/{segment(submission)}/"
 
 
 def parse_event(key: str) -> Event:
-    """Read an event back from its key, of either kind. Raises ValueError when it is no event's key."""
+    """Returns the event of a key, of either folder. Raises ValueError where it is not the key of an event."""
     folder, _, name = key.rpartition("/")
     match = _EVENT.fullmatch(name)
     kind, _, last = folder.rpartition("/")
@@ -226,7 +203,7 @@ def parse_event(key: str) -> Event:
 
 
 def parse_index_entry(keys: Keyspace, key: str) -> IndexEntry:
-    """Read an entry of the identity index back from its key. Raises ValueError when it is none."""
+    """Returns the index entry of a key. Raises ValueError where it is not the key of one."""
     match = _ENTRY.fullmatch(key.removeprefix(keys.identity()))
     if match is None or not is_id(match["id"]):
         raise ValueError(f"not an index entry's key: {key}")
@@ -234,5 +211,5 @@ def parse_index_entry(keys: Keyspace, key: str) -> IndexEntry:
 
 
 def is_claim(keys: Keyspace, key: str) -> bool:
-    """Is this the key of a claim on an identifier's value?"""
+    """Returns whether this is the key of a claim on an identifier value."""
     return _CLAIM.fullmatch(key.removeprefix(keys.identity())) is not None

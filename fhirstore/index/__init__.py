@@ -1,1 +1,1 @@
-"""What the index holds about resources: the names of its entries, and which of them are dead."""
+"""The identity index of the bucket: the names of its entries, and which entries are dead."""

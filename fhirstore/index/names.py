@@ -1,11 +1,11 @@
-"""Which business identifiers a resource carries, and the names under which the bucket's index knows them.
+"""The business identifiers of a resource, and their names in the identity index.
 
-An index entry is named `{value}/{system}`: a hash of the value, and one of the system, `none` where there is none. So
-one entry, one PUT, serves `identifier=system|value`, `identifier=|value` and `identifier=value`: the first two name it
-whole, the last one is its first half. For `identifier=system|` there is one more, `system/{system}`, once for all
-identifiers of that system.
+An index entry is named `{value}/{system}`: a hash of the value, and a hash of the system or `none`. So one entry, one
+PUT, serves `identifier=system|value`, `identifier=|value` and `identifier=value`: the first two are the whole name, the
+last is its first half. For `identifier=system|` there is another entry, `system/{system}`, once for all identifiers of
+that system.
 
-Values and systems are compared as they are: "Identifier.value is to be treated as case sensitive unless knowledge of
+Values and systems are compared byte by byte: "Identifier.value is to be treated as case sensitive unless knowledge of
 the Identifier.system allows the processer to be confident that non-case-sensitive processing is safe".
 
 https://hl7.org/fhir/R4/datatypes.html#Identifier · https://hl7.org/fhir/R4/search.html#token
@@ -20,8 +20,8 @@ import msgspec
 
 NO_SYSTEM = "none"
 ANY_VALUE = "system"
-_STAND_IN = b'{"~":0,'  # no resource has this member
-_TRACE = b'dentifier"'  # in the bytes of whatever carries one
+_STAND_IN = b'{"~":0,'  # no resource has such a member
+_TRACE = b'dentifier"'  # in the bytes of every resource with an identifier
 
 _FURTHER: Mapping[str, str] = {
     "DocumentManifest": "masterIdentifier",
@@ -30,31 +30,32 @@ _FURTHER: Mapping[str, str] = {
     "Organization": "qualification",
     "Practitioner": "qualification",
 }
-"""Where the search parameter `identifier` looks besides the element `identifier`: there, or at `identifier` below."""
+"""The elements that the search parameter `identifier` covers besides `identifier`: themselves, or `identifier` in
+them."""
 _ONLY_IN: Mapping[str, str] = {"qualification": "5.0"}
-"""The one release in which it looks there."""
+"""The only FHIR release in which it covers them."""
 
 
 class Identifier(msgspec.Struct, frozen=True):
-    """As it stands in the resource; None for what is absent."""
+    """An identifier as in the resource; None for an absent element."""
 
     system: str | None = None
     value: str | None = None
 
     @property
     def name(self) -> str:
-        """What the index calls it. Only for one with a value."""
+        """Its name in the index. Only for an identifier with a value."""
         return f"{value_hash(self.value or '')}/{system_hash(self.system)}"
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """An instance or a qualification."""
+    """An `instance` or a `qualification`."""
 
     identifier: list[Identifier] = []
 
 
 class _Carrier(msgspec.Struct, frozen=True):
-    """The members of a resource that may hold identifiers, unread."""
+    """The members of a resource that may hold identifiers, not parsed."""
 
     identifier: msgspec.Raw = msgspec.Raw()
     masterIdentifier: msgspec.Raw = msgspec.Raw()  # noqa: N815 - as in JSON
@@ -69,24 +70,24 @@ _dump = msgspec.json.Encoder().encode
 
 
 def value_hash(value: str) -> str:
-    """The first half of a name: 32 hex digits."""
+    """Returns the first half of a name: 32 hex digits."""
     return hashlib.blake2b(_utf8(value), digest_size=16).hexdigest()
 
 
 def system_hash(system: str | None) -> str:
-    """The second half of a name: 16 hex digits, or `none`."""
+    """Returns the second half of a name: 16 hex digits, or `none`."""
     return NO_SYSTEM if system is None else hashlib.blake2b(_utf8(system), digest_size=8).hexdigest()
 
 
 def system_name(system: str) -> str:
-    """What the index calls all identifiers of a system."""
+    """Returns the name in the index for all identifiers of a system."""
     return f"{ANY_VALUE}/{system_hash(system)}"
 
 
 def identifiers(type: str, resource: bytes | None, *, release: str | None = None) -> tuple[Identifier, ...]:
-    """The identifiers by which a search finds this resource, once each. What is malformed counts as none.
+    """Returns the identifiers by which a search finds this resource, each once. Malformed ones are left out.
 
-    `release`: of FHIR, as it decides where a search looks; None: wherever it looks in any.
+    `release`: the FHIR release, which decides which elements a search covers; None: those of all releases.
     """
     if resource is None or _TRACE not in resource:
         return ()
@@ -98,7 +99,7 @@ def identifiers(type: str, resource: bytes | None, *, release: str | None = None
 
 
 def names(type: str, resource: bytes | None) -> tuple[str, ...]:
-    """The index's names for them and for their systems: the same in all releases, so that the index knows none."""
+    """Returns the names in the index of the identifiers and their systems. They are the same in all FHIR releases."""
     found = identifiers(type, resource)
     if not found:
         return ()
@@ -108,7 +109,7 @@ def names(type: str, resource: bytes | None) -> tuple[str, ...]:
 
 
 def new_names(type: str, resource: bytes | None, before: bytes | None) -> tuple[str, ...]:
-    """Those of `names` that the version before does not have."""
+    """Returns the names that the version before does not have."""
     carried = names(type, resource)
     if not carried or before is None:
         return carried
@@ -117,7 +118,7 @@ def new_names(type: str, resource: bytes | None, before: bytes | None) -> tuple[
 
 
 def without_the_rest(resource: bytes) -> bytes:
-    """A small stand-in for a resource, with the same identifiers. See `is_whole`."""
+    """Returns a small stand-in for a resource, with the same identifiers. See `is_whole`."""
     if _TRACE not in resource:
         return b""
     try:
@@ -129,7 +130,7 @@ def without_the_rest(resource: bytes) -> bytes:
 
 
 def is_whole(resource: bytes) -> bool:
-    """Is it a resource, and no stand-in for one?"""
+    """Returns whether this is a resource, not a stand-in for one."""
     return bool(resource) and not resource.startswith(_STAND_IN)
 
 

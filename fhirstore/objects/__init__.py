@@ -1,4 +1,5 @@
-"""Object storage: one protocol (`base`), three stores, wrappers, and the probe that tells safe stores from unsafe."""
+"""Object storage: one contract (`base`), three stores, wrappers, and the probe that finds out whether a store is
+safe."""
 
 from __future__ import annotations
 
@@ -17,11 +18,11 @@ __all__ = ["Compacted", "ObjectStore", "S3Options", "compact", "open_objects"]
 async def open_objects(
     location: str, *, s3: S3Options | None = None, clock: Clock | None = None, create: bool = True
 ) -> ObjectStore:
-    """The store at `memory:`, `file:DIR` or `s3://bucket/prefix`, checked; whoever opens it calls `aclose`.
+    """Returns the store at `memory:`, `file:DIR` or `s3://bucket/prefix`, checked. The caller must call `aclose`.
 
-    `create` False: only a store that exists already, so no `memory:` and no directory without our database; a bucket
-    is never made. Raises StoreMisconfigured with one line that says what to do. Each store is imported only when it is
-    asked for: a quarter of a second is saved where S3 is not used.
+    `create` False: only a store that exists already, so not `memory:`, and no directory without a database of ours. A
+    bucket is never made. Raises StoreMisconfigured with one line that says what to do. Each store is imported only when
+    it is opened, because the S3 libraries take long to import (see docs/performance.md, start).
     """
     if location == "memory:":
         if not create:
@@ -44,9 +45,9 @@ async def open_objects(
 
 
 def compact(location: str) -> Compacted:
-    """Give back to the disk what was freed in the embedded store at `location`, beside its users. Blocks.
+    """Shrink the database file of the embedded store at `location`, while others may use it. Blocks.
 
-    Raises StoreMisconfigured: it is of another kind, or not there; StoreBusy.
+    Raises StoreMisconfigured where `location` is of another kind or holds no store; StoreBusy.
     """
     scheme, _, rest = location.partition(":")
     if scheme != "file" or not rest:

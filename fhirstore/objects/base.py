@@ -1,13 +1,13 @@
-"""The object verbs: everything fhirstore asks of a store, and all that a store must promise.
+"""The contract of an object store: every operation that fhirstore uses, and what a store must guarantee.
 
-One implementation per kind of store (`embedded`, `memory`, `s3`), wrappers (`metered`, `faulty`) with the same
-shape, one contract suite (`tests/objects/contract.py`) that all of them pass. What is promised:
+There is one implementation per kind of store (`embedded`, `memory`, `s3`), wrappers with the same interface, and one
+contract suite (`tests/objects/contract.py`) that all of them pass. The guarantees:
 
-* PUT is atomic and durable when it returns; a GET that starts later sees it (read-after-write, as is for LIST).
+* PUT is atomic and durable when it returns; a GET or LIST that starts later sees it (read-after-write).
 * `IfAbsent` and `IfMatch` are decided atomically with the write: of any number of racers exactly one wins.
 * An ETag is a hash of the body: equal bodies have equal ETags. It is opaque; compare it, never parse it.
-* Refusals are exceptions of `fhirstore.errors` (the `ObjectError` family). Conditional PUTs are never retried
-  inside a store: a blind retry would turn one's own success into a 412.
+* Errors are exceptions of `fhirstore.errors` (the `ObjectError` family). A store never retries a conditional PUT by
+  itself: a blind retry turns its own success into a 412.
 * `expires` is a write window: epoch ms on the *store's* clock after which the store itself refuses the PUT.
 
 Keys are relative to the store's root, `/`-separated, without empty, `.` or `..` segments.
@@ -39,9 +39,10 @@ IF_ABSENT = IfAbsent()
 
 
 class StoredObject(msgspec.Struct, frozen=True):
-    """An object as read. `date`: the store's clock had reached this (epoch ms) before it was read.
+    """An object as read. `date`: the store's clock had reached this time (epoch ms) before the object was read.
 
-    Before, not after: who reads that nothing happened until `date` concludes that nothing can happen any more.
+    Before, not after: a reader concludes from a read that nothing can be written any more with a window that ended
+    before `date`.
     """
 
     body: bytes
@@ -50,14 +51,14 @@ class StoredObject(msgspec.Struct, frozen=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """A PUT that was applied: the ETag it made, and the `date` as in `StoredObject`."""
+    """A PUT that was applied: the new ETag, and `date` as in `StoredObject`."""
 
     etag: str
     date: int
 
 
 PutAnswer: TypeAlias = Written | ObjectError
-"""Of several PUTs at once, one's answer: the error is what `ObjectStore.put` would have raised."""
+"""The answer to one of several PUTs. The error is the one that `ObjectStore.put` would have raised."""
 
 
 class PutRequest(Protocol):
@@ -73,7 +74,10 @@ class PutRequest(Protocol):
     def expires(self) -> int | None: ...
     @property
     def follows(self) -> bool:
-        """Of the last one, where the store `decides_together`: only if all before it were written; else NotFollowed."""
+        """Whether to write this one, the last, only if all before it were written; else the answer is NotFollowed.
+
+        Allowed only where the store `decides_together`.
+        """
         ...
 
 
@@ -87,7 +91,7 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """One LIST answer. `prefixes` end with `/`. `cursor` continues the listing; None: this was the last page."""
+    """One LIST answer. `prefixes` end with `/`. `cursor` continues the listing; None on the last page."""
 
     objects: tuple[Listed, ...]
     prefixes: tuple[str, ...]
@@ -104,28 +108,32 @@ class ObjectStream(Protocol):
 
 
 class ObjectStore(Protocol):
-    """A bucket, a directory or a dict. Safe to share between tasks; a context's owner calls `aclose`."""
+    """A bucket, a directory or a dict. Safe to share between tasks. Whoever opened it must call `aclose`."""
 
     @property
     def location(self) -> str:
-        """Where the data lies, for people: `file:/var/lib/fhirstore`, `s3://bucket/prefix`, `memory:`."""
+        """The location for messages: `file:/var/lib/fhirstore`, `s3://bucket/prefix`, `memory:`."""
         ...
 
     @property
     def decides_together(self) -> bool:
-        """Does `put_many` take a PUT that follows the others, and see all through whatever becomes of who asked?"""
+        """Whether `put_many` accepts a PUT that follows the others, and then finishes even if its caller is
+        cancelled."""
         ...
 
     def now(self) -> int:
-        """The store's clock as best known here, epoch ms; costs no request."""
+        """Returns the store's time as best known here, epoch ms. Sends no request."""
         ...
 
     async def check(self) -> None:
-        """Is the store there and ours? One request at most; raises StoreMisconfigured with one line of advice."""
+        """Check that the store exists and can be used, with one request at most.
+
+        Raises StoreMisconfigured with one line of advice, StoreFull, StoreUnavailable.
+        """
         ...
 
     async def get(self, key: str) -> StoredObject:
-        """The whole object. Raises ObjectNotFound, ObjectDamaged, StoreBusy, StoreUnavailable."""
+        """Returns the whole object. Raises ObjectNotFound, ObjectDamaged, StoreBusy, StoreUnavailable."""
         ...
 
     async def put(
@@ -133,20 +141,20 @@ class ObjectStore(Protocol):
     ) -> Written:
         """Write the whole object in one request.
 
-        Raises PreconditionFailed, ConditionalConflict, WriteWindowClosed, StoreBusy (none of them applied) or
-        OutcomeUnknown. IfMatch on an absent key is PreconditionFailed.
+        Raises PreconditionFailed, ConditionalConflict, WriteWindowClosed, StoreBusy, StoreFull (not applied) or
+        OutcomeUnknown. IfMatch on an absent key raises PreconditionFailed.
         """
         ...
 
     async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
-        """Several PUTs in parallel, one round trip: each decided on its own, in any order; an answer for each.
+        """Send several PUTs in parallel, one round trip. Each is decided by itself, in any order. Returns all answers.
 
         Where the store `decides_together`, the last one may follow the others.
         """
         ...
 
     async def delete(self, key: str, *, expires: int | None = None) -> None:
-        """Remove the object; absent is fine. With `expires`, never after it: then WriteWindowClosed.
+        """Remove the object, which may be absent. With `expires`, never after that time: then raises WriteWindowClosed.
 
         Raises StoreBusy, WriteWindowClosed (not applied) or OutcomeUnknown.
         """
@@ -165,29 +173,29 @@ class ObjectStore(Protocol):
         delimiter: bool = False,
         limit: int = 1000,
     ) -> Page:
-        """One page of at most `limit` (1 to 1000) keys that start with `prefix`, in the store's own stable order.
+        """Returns a page of at most `limit` (1 to 1000) keys that start with `prefix`, in the store's own stable order.
 
-        In one flat folder that order is the bytes' order; across folders it need not be (SeaweedFS lists in tree
-        order), so a listing goes on only with the `cursor` of the page before. `start_after` (exclusive) is a key.
-        Raises StoreDamaged where it cannot be read; StoreBusy, StoreUnavailable.
-        With `delimiter`, keys with a further `/` after the prefix are rolled up into `prefixes`.
+        In one flat folder that is the order of the bytes. Across folders it need not be (SeaweedFS lists in tree
+        order), so a listing is continued only with the `cursor` of the page before. `start_after` (exclusive) is a key.
+        With `delimiter`, keys with a further `/` after the prefix are rolled up into `prefixes`. Raises StoreDamaged
+        where the listing cannot be read; StoreBusy, StoreUnavailable.
         """
         ...
 
     async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
-        """Write a body of any size without holding it in memory; visible whole at the end, or never.
+        """Write a body of any size without holding it in memory. It becomes visible as a whole at the end, or never.
 
-        Unconditional: the key must be the writer's own (it carries a fresh token). When `chunks` raises or the
-        task is cancelled, what was sent is aborted and nothing appears.
+        Unconditional, so the key must be unique to the writer (it carries a fresh token). When `chunks` raises or the
+        task is cancelled, the upload is aborted and nothing appears.
         """
         ...
 
     def get_stream(
         self, key: str, *, start: int = 0, end: int | None = None
     ) -> AbstractAsyncContextManager[ObjectStream]:
-        """Read bytes [start, end) of a body of any size. Raises ObjectNotFound on entering; ObjectDamaged."""
+        """Read bytes [start, end) of a body of any size. Raises ObjectNotFound on entering, ObjectDamaged."""
         ...
 
     async def aclose(self) -> None:
-        """Release connections, threads and files. Whatever was acknowledged is already durable."""
+        """Release connections, threads and files. Acknowledged writes are already durable."""
         ...

@@ -1,6 +1,7 @@
-"""ETags where this process makes them: a hash of the body, as S3's are, so that every store meets ABA alike.
+"""ETags of the stores in this process: a hash of the body, as in S3, so that a body that returns has its old ETag
+again.
 
-BLAKE2b with 16 bytes: 2 KB take 2 µs, and nobody can make two bodies that share one.
+The hash is BLAKE2b with 16 bytes: fast, and nobody can make two bodies with the same ETag.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from fhirstore.format.digest import feed
 
 
 def etag_of(body: bytes) -> str:
-    """The ETag of a body that is at hand."""
+    """Returns the ETag of a body."""
     if not body:
         return OF_NOTHING
     hash_ = etag_hash()
@@ -20,9 +21,9 @@ def etag_of(body: bytes) -> str:
 
 
 def etag_hash() -> hashlib.blake2b:
-    """The hash whose hex digest is the ETag, for a body that arrives in pieces."""
+    """Returns a hash whose hex digest is the ETag, for a body that arrives in pieces."""
     return hashlib.blake2b(digest_size=16, usedforsecurity=False)
 
 
 OF_NOTHING = etag_hash().hexdigest()
-"""Of every history event."""
+"""The ETag of an empty body, which every history event has."""

@@ -1,9 +1,9 @@
-"""A store that takes no more: how that is recognised, and how it is found out that it does again.
+"""Recognises a store that is full, and finds out when it accepts writes again.
 
-A full disk has several names: ENOSPC, a used-up quota (EDQUOT), a limit on the size of files (EFBIG), a file system
-that went read-only (EROFS). SQLite passes on the first; for the others it reports an I/O error without saying which, so
-a small file beside the database is tried instead. Space that comes back is not announced by anyone: `Fullness` lets the
-next readiness check try.
+A full disk has several error codes: ENOSPC, a used-up quota (EDQUOT), a limit on the size of files (EFBIG), a file
+system that became read-only (EROFS). SQLite passes on the first; for the others it reports an I/O error without saying
+which, so a small file is written beside the database instead. Nothing announces that there is space again: `Fullness`
+lets the next readiness check try.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fhirstore.objects.base import ObjectStore
 
-_TRIED = "_probe/full"  # below the folder of `objects.probe`, whose leftovers it removes
+_TRIED = "_probe/full"  # below the folder of `objects.probe`, which removes leftovers
 _TRIED_BYTES = 64 * 1024
 _MOST_BYTES = 256 * 1024
 _WHY = {
@@ -24,37 +24,37 @@ _WHY = {
     errno.EFBIG: "files may grow no more; raise the process's limit on file sizes (ulimit -f)",
     errno.EROFS: "the file system is read-only; make it writable",
 }
-_MOVED = 1032  # SQLITE_READONLY_DBMOVED: the database is gone, not its disk full
-_FSYNC = (1034, 1290)  # SQLITE_IOERR_FSYNC, …_DIR_FSYNC: what was to be synced may be there
+_MOVED = 1032  # SQLITE_READONLY_DBMOVED: the database is gone; the disk is not full
+_FSYNC = (1034, 1290)  # SQLITE_IOERR_FSYNC, …_DIR_FSYNC: the data may have been written
 
 
 class Fullness:
-    """Of one store. `noted`: a write was refused because it takes no more, and nobody has tried since."""
+    """Whether one store is full. `noted`: a write was refused for that reason, and none was tried since."""
 
     def __init__(self) -> None:
         self.noted = False
         self._size = _TRIED_BYTES
 
     def note(self, size: int) -> None:
-        """A write of so many bytes was refused."""
+        """Note that a write of `size` bytes was refused."""
         self.noted = True
         self._size = min(max(size, _TRIED_BYTES), _MOST_BYTES)
 
     async def try_again(self, store: ObjectStore) -> None:
-        """Writes and removes an object of that size, where a write was refused. Raises StoreFull, or as `put`."""
+        """Write and remove an object of that size, if a write was refused. Raises as `ObjectStore.put`."""
         if self.noted:
-            await store.put(_TRIED, os.urandom(self._size))  # what cannot be compressed
+            await store.put(_TRIED, os.urandom(self._size))  # random, because it cannot be compressed
             self.noted = False
             await store.delete(_TRIED)
 
 
 def why_os(error: OSError) -> str | None:
-    """Why the file system takes no more; None: this error is about something else."""
+    """Returns why the file system is full; None where the error means something else."""
     return None if error.errno is None else _WHY.get(error.errno)
 
 
 def why_sqlite(error: sqlite3.Error, database: Path) -> str | None:
-    """The same for an error of SQLite's. Blocks where a file must be tried to find out."""
+    """The same for an error of SQLite. Blocks, because it may write a file to find out."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     kind = code & 0xFF
     if kind == sqlite3.SQLITE_FULL:
@@ -67,7 +67,7 @@ def why_sqlite(error: sqlite3.Error, database: Path) -> str | None:
 
 
 def _tried(database: Path) -> str | None:
-    """Writes a file where the database's own would grow, and removes it; why that was not possible."""
+    """Write a file that ends where the database would grow, and remove it. Returns why that was not possible."""
     path = database.with_name(f"full-{os.getpid()}.tmp")
     try:
         sizes = [file.stat().st_size for file in database.parent.glob(f"{database.name}*")]

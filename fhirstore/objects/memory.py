@@ -1,7 +1,7 @@
-"""The store that is a dict: for tests, the simulator and a first look; everything is gone when the process ends.
+"""The store that is a dict, for tests, the simulator and a first look. Its content ends with the process.
 
-It keeps every promise of `base.py` but durability, and takes its time from the clock passed in, so a test moves that
-clock and sees write windows close. No verb awaits anything, hence each one is atomic among the tasks of a loop.
+It keeps every guarantee of `base.py` except durability. Its time comes from the clock passed in, so a test can move
+that clock and see write windows close. No operation awaits anything, so each one is atomic among the tasks of a loop.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from fhirstore.objects.base import (
 )
 from fhirstore.objects.embedded.body_streams import BytesStream
 from fhirstore.objects.etag import etag_of
-from fhirstore.objects.in_parallel import answered
+from fhirstore.objects.parallel_puts import answered
 from fhirstore.objects.rising_clock import RisingClock
 from fhirstore.objects.sorted_keys import SortedKeys
 
-_AFTER_SLASH = chr(ord("/") + 1)  # "a/b" + this: the first text behind every key that starts with "a/b/"
+_AFTER_SLASH = chr(ord("/") + 1)  # "a/b" + this is the first text after every key that starts with "a/b/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class MemoryStore:
         return self._clock.now()
 
     async def check(self) -> None:
-        """Always there, always ours."""
+        """Does nothing: it always exists."""
 
     async def get(self, key: str) -> StoredObject:
         kept = self._kept(key)
@@ -140,7 +140,7 @@ class MemoryStore:
         yield BytesStream(len(kept.body), kept.etag, memoryview(kept.body)[start:end])
 
     async def aclose(self) -> None:
-        """Nothing to release; the objects stay, so that a store can be opened again over them in a test."""
+        """Releases nothing; the objects stay, so that a test can open a store over them again."""
 
     def _kept(self, key: str) -> _Kept:
         try:
@@ -157,7 +157,7 @@ class MemoryStore:
 
 
 def _past(folder: str) -> str:
-    """The first text behind every key in this folder; a cursor that is one ends with `/`, as no key does."""
+    """Returns the first text after every key in this folder. A cursor that is a folder ends with `/`; no key does."""
     return folder[:-1] + _AFTER_SLASH
 
 

@@ -1,9 +1,9 @@
-"""How often what failed is sent again for one request of a client: one budget that all levels share.
+"""The retry budget: how many storage requests one client request may repeat. All levels share it.
 
-The object store's client repeats, protocols repeat, an entry of a Bundle repeats: each is reasonable by itself, and
-together they turn one request of a client into dozens when the store is overloaded. So whoever is about to send
-something again asks the budget of the client's request. Work that no client waits for (sweep, fsck, jobs, what was
-detached from its caller) has no budget and keeps the patience of each level.
+The S3 client retries, the protocols retry, an entry of a Bundle retries. Each is reasonable by itself, but together
+they turn one client request into dozens when the store is overloaded. So every level asks the budget of the client
+request before it sends something again. Work that no client waits for (sweep, fsck, jobs, detached writes) has no
+budget and keeps the patience of each level.
 
 The budget is a context variable because the levels between the server and the object store need not know of it.
 """
@@ -14,30 +14,30 @@ from collections.abc import Sequence
 from contextvars import Context, ContextVar, copy_context
 
 TRIES = 3
-"""How often one object is asked for, at most, when it keeps failing."""
+"""The most requests for one object that keeps failing."""
 
 REPEATS = 10
-"""How many requests one request of a client may send again, at most; large batches of requests add some."""
+"""The most requests that one client request may repeat; large groups of requests add some."""
 
 ONE_IN = 16
-"""So many requests sent together allow one more repeat: with many, a few failures are normal."""
+"""This many requests sent together allow one more repeat, because among many a few failures are normal."""
 
 
 class RetryBudget:
-    """What one request of a client may still repeat.
+    """What one client request may still repeat.
 
-    `probe_in`: seconds until a store that is known to be failing is tried again, where that is why nothing is repeated.
+    `probe_in`: seconds until a store that keeps failing is tried again, if that is why nothing is repeated; else 0.
     """
 
-    # Defaults of the class, and neither slots nor __init__: each request makes one, and hardly any uses it.
+    # Class attributes, no slots and no __init__: every request makes a budget, and hardly any uses it.
     _left = REPEATS
     _tries: dict[str, int] | None = None
     probe_in = 0.0
 
     def take(self, names: Sequence[str]) -> bool:
-        """Returns whether the requests with these names, which failed, may be sent again; if so, they are charged.
+        """Returns whether the failed requests with these names may be sent again; if so, they are charged.
 
-        A name says verb and key, so that all levels mean the same request by it.
+        A name is verb and key, so that all levels mean the same request by it.
         """
         if self.probe_in or len(names) > self._left:
             return False
@@ -52,22 +52,22 @@ class RetryBudget:
         return True
 
     def grant(self, requests: int) -> None:
-        """Allows as many more repeats as are normal among so many requests."""
+        """Allow as many more repeats as are normal among so many requests."""
         self._left += requests // ONE_IN
 
     def refuse(self, probe_in: float) -> None:
-        """The store is known to be failing: nothing is sent again for this request."""
+        """Repeat nothing more for this client request, because the store keeps failing."""
         self.probe_in = max(self.probe_in, probe_in, 0.001)
 
 
-# A ContextVar has to be module-level; it is a name, its values are per task.
+# A ContextVar must be module-level. It is only a name; its values are per task.
 _budget: ContextVar[RetryBudget | None] = ContextVar("fhirstore_retry_budget", default=None)
 
 retry_budget = _budget.get
-"""Returns the budget of the client's request that the running task serves; None: no client waits for it."""
+"""Returns the budget of the client request that the running task serves; None where no client waits."""
 
 set_retry_budget = _budget.set
-"""Gives the running task, and those that it starts, this budget. Returns a token for `reset_retry_budget`."""
+"""Give the running task, and those that it starts, this budget. Returns a token for `reset_retry_budget`."""
 
 reset_retry_budget = _budget.reset
 

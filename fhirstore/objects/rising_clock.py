@@ -1,8 +1,7 @@
-"""The store's clock where this machine is the store: the machine's, but it never goes back.
+"""The clock of a store on this machine: the machine's clock, but it never goes back.
 
-What readers were told happened until some time must stay so: a write that gets an earlier time is never seen by
-whoever asks for what is new since. So where the machine's clock is set back, the store's goes on in real pace from the
-highest time it showed.
+A client that polls for changes since some time never sees a write that gets an earlier time. So when the machine's
+clock is set back, the store's clock goes on from the highest time that it showed, in real pace.
 """
 
 from __future__ import annotations
@@ -24,8 +23,9 @@ class RisingClock:
     """A clock that never goes back. With a `clock` passed in, it stands still while that one is behind."""
 
     def __init__(self, clock: Clock | None = None, *, cells: Cells | None = None) -> None:
-        """`cells`: two numbers, ns, of which all who share them have one clock: the highest time shown, and what it
-        was ahead of the monotonic clock when the machine's clock was found to be set back."""
+        """`cells`: two numbers in nanoseconds; all clocks that share them are one clock. The first is the highest time
+        shown, the second its distance to the monotonic clock when the machine's clock was found to be set back.
+        """
         self._cells: Cells = [_NEVER, _NEVER] if cells is None else cells
         self._wall: Nanoseconds
         self._pace: Nanoseconds
@@ -35,7 +35,7 @@ class RisingClock:
             self._wall, self._pace = lambda: clock.now() * _MS, lambda: 0
 
     def now(self) -> int:
-        """Epoch milliseconds."""
+        """Returns the time, epoch milliseconds."""
         wall = self._wall()
         cells = self._cells
         if wall < cells[0]:
@@ -44,16 +44,16 @@ class RisingClock:
         return wall // _MS
 
     def reach(self, high: int) -> None:
-        """Show `high` (epoch ms) or later from now on."""
+        """Show `high` (epoch ms) or a later time from now on."""
         self._cells[0] = max(self._cells[0], high * _MS)
 
     def restart(self) -> None:
-        """Forget what it showed."""
+        """Forget the times that were shown."""
         self._cells[0] = self._cells[1] = _NEVER
 
     def _go_on(self, high: int) -> int:
-        """The time that comes after `high` while the machine's clock is behind it."""
+        """Returns the time after `high`, while the machine's clock is behind it."""
         pace = self._pace()
-        if pace + self._cells[1] < high:  # just set back, or once more
+        if pace + self._cells[1] < high:  # the clock was set back just now, or once more
             self._cells[1] = high - pace
         return pace + self._cells[1]

@@ -1,7 +1,7 @@
-"""Keys in order, in blocks: what an insertion moves is bounded by a block, however many keys there are.
+"""A sorted set of keys in blocks, so that an insertion moves at most one block, however many keys there are.
 
-Python moves half of a list to insert in its middle. Here that is at most a block, and once in many insertions the list
-of blocks, which is a thousand times shorter.
+An insertion into the middle of a Python list moves half of the list. Here it moves part of one block and, when a block
+is full, part of the list of blocks, which is a thousand times shorter.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 
 BLOCK = 1024
-"""The most keys of a block; one that is full becomes two."""
+"""The most keys of a block. A full block becomes two."""
 
 
 class SortedKeys:
-    """A set of texts in the order of their code points, which is that of their UTF-8 bytes."""
+    """A set of strings in the order of their code points, which is that of their UTF-8 bytes."""
 
     def __init__(self) -> None:
         self._blocks: list[list[str]] = []
@@ -25,11 +25,11 @@ class SortedKeys:
 
     @property
     def blocks(self) -> list[int]:
-        """How many keys are in each block."""
+        """The number of keys in each block."""
         return [len(block) for block in self._blocks]
 
     def add(self, key: str) -> None:
-        """Insert a key that is not there."""
+        """Insert a key. It must not be in the set."""
         at = bisect_left(self._lasts, key)
         if at == len(self._blocks):
             if not self._blocks:
@@ -46,7 +46,7 @@ class SortedKeys:
         self._lasts[at] = block[-1]
 
     def remove(self, key: str) -> None:
-        """Take out a key that is there."""
+        """Remove a key. It must be in the set."""
         at = bisect_left(self._lasts, key)
         block = self._blocks[at]
         del block[bisect_left(block, key)]
@@ -56,7 +56,7 @@ class SortedKeys:
             del self._blocks[at], self._lasts[at]
 
     def starting(self, low: str, *, behind: bool = False) -> Iterator[str]:
-        """The keys from `low` on, or those behind it. Nothing may be added or removed meanwhile."""
+        """Yields the keys from `low` on, or with `behind` those after it. Nothing may be added or removed meanwhile."""
         bisect = bisect_right if behind else bisect_left
         at = bisect(self._lasts, low)
         if at == len(self._blocks):

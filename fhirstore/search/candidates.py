@@ -1,8 +1,7 @@
-"""From criteria to the resources that truly match, by their ids or by the identity index.
+"""Finds the resources that meet criteria, by their ids or by the identity index.
 
-The index is a superset: an entry says that some version was to carry the identifier. So each candidate's current
-version is read, and checked. Whoever looks also takes away the entries that turned out to be dead
-(`commit.dead_entries`).
+The index is a superset: an entry says that some version was to have the identifier. So each candidate's current version
+is read and checked. A search also removes the entries that turn out to be dead (`fhirstore.index.dead`).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _LOOKS = 8
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A resource that meets the criteria, as its `base` was read."""
+    """A resource that meets the criteria, with its `base` as read."""
 
     keys: ResourceKeys
     base: Base
@@ -36,7 +35,7 @@ class Match:
 
 @dataclass(slots=True)
 class Candidates:
-    """What may match, in order. `others`: what did not, by id: the op token of the version that was there, if any."""
+    """Candidates in order. `others`: those that did not match: id -> op token of the current version, if any."""
 
     keys: Keyspace
     criteria: Criteria
@@ -45,7 +44,7 @@ class Candidates:
     _peeked: Candidate | None = None
 
     def next(self, count: int) -> Protocol[list[Candidate]]:
-        """The next ones, `count` of them unless there are fewer. Raises Unavailable."""
+        """Returns the next `count` candidates, or fewer at the end. Raises Unavailable."""
         found = [self._peeked] if self._peeked is not None else []
         self._peeked = None
         while len(found) < count and (one := (yield from self.source.next())) is not None:
@@ -53,13 +52,14 @@ class Candidates:
         return found
 
     def more(self) -> Protocol[bool]:
-        """Is there another one? Raises Unavailable."""
+        """Returns whether there is another candidate. Raises Unavailable."""
         if self._peeked is None:
             self._peeked = yield from self.source.next()
         return self._peeked is not None
 
     def matching(self, some: Sequence[Candidate]) -> Protocol[list[Match]]:
-        """Those that match. 1 GET each, in parallel; 1 DELETE for what is dead. Raises Unavailable, CorruptRecord."""
+        """Returns those that match. 1 GET each, in parallel; 1 DELETE for dead entries. Raises Unavailable,
+        CorruptRecord."""
         type_ = self.criteria.type or ""
         matches: list[Match] = []
         dead: list[str] = []
@@ -81,9 +81,9 @@ class Candidates:
 
 
 def candidates(keys: Keyspace, criteria: Criteria, *, after: str | None = None, limit: int = 1_000) -> Candidates:
-    """Everything that may meet the criteria, which are `found_by_index`; or what comes after the id `after`.
+    """Returns the candidates for criteria that are `found_by_index`, those after the id `after` if it is given.
 
-    `limit`: keys in a LIST. Costs 1 LIST per name and `limit` entries, unless there are ids.
+    `limit`: keys per LIST. Costs 1 LIST per name and `limit` entries, unless there are ids.
     """
     if criteria.ids:
         return Candidates(keys, criteria, Given(frozenset.intersection(*criteria.ids), after))
@@ -95,10 +95,10 @@ def candidates(keys: Keyspace, criteria: Criteria, *, after: str | None = None, 
 
 
 def find(keys: Keyspace, criteria: Criteria, *, most: int = 2) -> Protocol[list[Match]]:
-    """Up to `most` matches of a condition. 1 LIST per name, 1 GET per candidate. Raises Unavailable, CorruptRecord.
+    """Returns up to `most` matches. 1 LIST per name, 1 GET per candidate. Raises Unavailable, CorruptRecord.
 
-    While it looks, an identifier may move from one resource to another and be missed: who creates where nothing was
-    found looks again under a claim, who does nothing then asks `find_or_be_sure`.
+    An identifier that moves from one resource to another during the search may be missed. A caller that creates where
+    nothing was found must search again under a claim; a caller that then does nothing must use `find_or_be_sure`.
     """
     found, _ = yield from _look(keys, criteria, most)
     return found
@@ -107,12 +107,12 @@ def find(keys: Keyspace, criteria: Criteria, *, most: int = 2) -> Protocol[list[
 def find_or_be_sure(
     keys: Keyspace, criteria: Criteria, *, most: int = 2, with_base: bool = True
 ) -> Protocol[list[Match]]:
-    """Up to `most` matches; none only if there was a moment when nothing matched. Raises as `find`, Contention.
+    """Returns up to `most` matches; none only if nothing matched at some moment. Raises as `find`, Contention.
 
-    `with_base` False: only which resources they are, so that many of them take little memory.
+    `with_base` False: without the records, so that many matches take little memory.
 
-    Where there were candidates, one looks again, until those that still are there have not changed since they were read
-    the time before: then, at the LIST between, nothing matched. So 1 LIST more where one that matched lately does not.
+    Where there were candidates and no match, it searches again until the candidates have not changed since they were
+    read before: then nothing matched at the LIST in between. So it costs 1 LIST more where a resource matched lately.
     """
     before: dict[str, str | None] | None = None
     for _ in range(_LOOKS):
@@ -127,7 +127,7 @@ def find_or_be_sure(
 def _look(
     keys: Keyspace, criteria: Criteria, most: int, *, with_base: bool = True
 ) -> Protocol[tuple[list[Match], dict[str, str | None]]]:
-    """What matches, and what else there was: see `Candidates.others`."""
+    """Returns the matches, and the other candidates as in `Candidates.others`."""
     some = candidates(keys, criteria)
     found: list[Match] = []
     count = max(4, most)

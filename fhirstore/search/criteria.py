@@ -1,10 +1,10 @@
 """The criteria of a search or a conditional interaction, read from its parameters.
 
-Repeated parameters are and-ed, values with commas between them or-ed: https://hl7.org/fhir/R4/search.html#combining.
-What is not understood is refused by name, or, where the client is lenient, left out and reported
-(https://hl7.org/fhir/R4/search.html#errors). A modifier is refused in any case: "servers SHALL reject any search
-request that contains a modifier that the server does not support for that parameter"; so is a value that makes no
-sense.
+Repeated parameters are combined by AND, values separated by commas by OR:
+https://hl7.org/fhir/R4/search.html#combining. An unknown parameter is refused by name or, with lenient handling,
+ignored and reported (https://hl7.org/fhir/R4/search.html#errors). A modifier is always refused: "servers SHALL reject
+any search request that contains a modifier that the server does not support for that parameter"; so is a malformed
+value.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from fhirstore.fhir.definitions.load import definitions
 from fhirstore.fhir.times import Period
 from fhirstore.format.record import Record
 from fhirstore.index.names import identifiers
+from fhirstore.search.last_updated import periods_of
 from fhirstore.search.query import parse_condition_query
-from fhirstore.search.span import spans
 from fhirstore.search.token import Token, split, token, unescaped
 
 _KNOWN = ("_id", "_lastUpdated", "identifier")
-_MOST_VALUES = 1_000  # of all parameters together: each may cost a request to the store
+_MOST_VALUES = 1_000  # of all parameters together, because each may cost a storage request
 
 Pairs = Iterable[tuple[str, str]]
 """Names and values of parameters, unquoted, in the order given."""
@@ -31,10 +31,11 @@ Pairs = Iterable[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Criteria:
-    """What a resource of `type` (None: of any, or of `types`) must be. Each field: all of them, any of each.
+    """The criteria for resources of `type` (None: of any type, or of `types`). A resource must meet every item of each
+    field, and any alternative of an item.
 
-    `used`: the parameters that these criteria are made of, as given; `ignored`: those that were left out. `release`: of
-    FHIR, which says where a resource has its identifiers.
+    `used`: the parameters that these criteria are made of, as given; `ignored`: those that were ignored. `release`: the
+    FHIR release, which decides where a resource has its identifiers.
     """
 
     type: str | None
@@ -51,7 +52,7 @@ class Criteria:
         return f"<Criteria of {self.type or 'all types'}: {names or 'none'}>"
 
     def match(self, type: str, id: str, record: Record | None) -> bool:
-        """Does this version, as readers see it, meet them all? A deleted resource meets none."""
+        """Returns whether this version, as readers see it, meets all criteria. A deleted resource meets none."""
         if record is None or record.resource is None:
             return False
         if not all(type in types for types in self.types) or not all(id in ids for ids in self.ids):
@@ -65,25 +66,25 @@ class Criteria:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """Hashes of all identifier values in question, sorted: what a conditional interaction claims."""
+        """The hashes of all identifier values, sorted: what a conditional interaction claims."""
         hashes = (token.value_hash for tokens in self.identifiers for token in tokens)
         return tuple(sorted({found for found in hashes if found is not None}))
 
     @property
     def found_by_index(self) -> bool:
-        """Do ids, or the identity index, lead to all that match? (In any system, by history where a time is given.)"""
+        """Whether ids or the identity index lead to all matches. (Not for a system alone where a time is given.)"""
         return bool(self.ids or self._with_values or (self.identifiers and not self.updated))
 
     @property
     def names_in_index(self) -> tuple[tuple[str, ...], ...]:
-        """Names in the identity index: what matches has one of each. Those of values, if there are any, as they lead
-        to few; else one system is enough to go by."""
+        """Names in the identity index: a match has one of each tuple. Names of values, if there are any, because they
+        lead to few; otherwise the names of one system."""
         chosen = self._with_values or self.identifiers[:1]
         return tuple(tuple(dict.fromkeys(token.name for token in tokens)) for tokens in chosen)
 
     @property
     def exclusive(self) -> bool:
-        """Can one make sure that nobody else creates on them meanwhile, by their `values`? An id is its own claim."""
+        """Whether a claim on their `values` excludes all others who create on them. An id is its own claim."""
         return bool(self.ids or self._with_values)
 
     @property
@@ -105,7 +106,7 @@ class _Reading:
     values: int = 0
 
     def take(self, name: str, value: str) -> bool:
-        """Read one parameter. False: nothing is known of it. Raises InvalidResource, Unsupported."""
+        """Read one parameter. Returns whether it is known. Raises InvalidResource, Unsupported."""
         code, colon, modifier = name.partition(":")
         if code not in _KNOWN and not (code == "_type" and self.type is None):
             return False
@@ -126,7 +127,7 @@ class _Reading:
 
     def _read(self, code: str, values: list[str]) -> None:
         if code == "_lastUpdated":
-            self.updated.append(tuple(one for value in values for one in spans(value, now=self.now)))
+            self.updated.append(tuple(one for value in values for one in periods_of(value, now=self.now)))
         elif code == "_type":
             if not definitions(self.release).resources.issuperset(values):
                 raise ValueError("it names what is no resource type")
@@ -143,9 +144,9 @@ class _Reading:
 def parse_criteria(
     type: str | None, pairs: Pairs, *, now: int, lenient: bool = False, release: str = "4.0"
 ) -> Criteria:
-    """Read search parameters. `type` None: of all types. `now`: epoch ms, for `ap`.
+    """Returns the criteria of search parameters. `type` None: a search of all types. `now`: epoch ms, for `ap`.
 
-    `lenient`: leave out parameters that are not supported. `release`: of FHIR. Raises InvalidResource, Unsupported.
+    `lenient`: ignore parameters that are not supported. `release`: of FHIR. Raises InvalidResource, Unsupported.
     """
     reading = _Reading(type, now, release)
     used, ignored = [], []
@@ -171,12 +172,10 @@ def parse_criteria(
 
 
 def parse_condition(type: str, query: str, *, release: str = "4.0") -> Criteria:
-    """The criteria of a conditional interaction or reference, from a query string like `identifier=system|value`.
+    """Returns the criteria of a conditional interaction or reference, from a query like `identifier=system|value`.
 
-    A leading `?` or `[type]?` may stand there.
-
-    They must lead to what matches: by ids or identifiers. To create on them takes more: `for_creation`. Raises
-    InvalidResource, Unsupported.
+    A `?` or `[type]?` may precede it. The criteria must have ids or identifiers. A conditional create needs more: see
+    `for_creation`. Raises InvalidResource, Unsupported.
     """
     pairs = parse_condition_query(type, query)
     criteria = parse_criteria(type, pairs, now=0, release=release)
@@ -188,10 +187,10 @@ def parse_condition(type: str, query: str, *, release: str = "4.0") -> Criteria:
 
 
 def for_creation(criteria: Criteria) -> Criteria:
-    """These criteria, if something may be created because nothing meets them. Raises InvalidResource.
+    """Returns these criteria, if a resource may be created because nothing meets them. Raises InvalidResource.
 
-    Who creates claims what the criteria name, so that no other does at the same time. A value is claimed by the few who
-    want just this identifier; a system would have to be claimed by all who create anything with an identifier of it,
+    A conditional create claims what the criteria name, so that no other creates at the same time. A value is claimed
+    only by those who want this identifier; a system would have to be claimed by every create with an identifier of it,
     one after the other.
     """
     if not criteria.exclusive:
@@ -204,5 +203,5 @@ def for_creation(criteria: Criteria) -> Criteria:
 
 
 def _shown(name: str) -> str:
-    """A parameter's name, as far as it is safe to repeat."""
+    """Returns a parameter's name without characters that are not safe to repeat."""
     return "".join(char if char.isalnum() or char in "-_:.$" else "?" for char in name[:64])

@@ -1,12 +1,12 @@
-"""Ids by the identity index, in the order of their entries' keys, each LIST as late as possible.
+"""Ids from the identity index, in the order of their entries' keys, with each LIST sent as late as possible.
 
-All entries of one name stand in one flat folder, so a LIST has them by id: `a` before `b`, and before `a` what goes on
-with a byte below `_`. That is the order of all pages (`place`). Tokens of which any may match are merged, parameters of
-which all must match are walked in step; neither needs more than one LIST of each name at a time. Only for a value in
-any system, whose entries come by system, all are read first.
+All entries of one name are in one flat folder, so a LIST returns them in the order of `{id}_`. That is the order of all
+pages (`sort_key`). Tokens of which any may match are merged; parameters of which all must match are walked in step.
+Neither needs more than one LIST per name at a time. Only for a value in any system, whose entries are sorted by system,
+all entries are read first.
 
-What is found is a superset, and an id that matches all the time is met: its entries are at one place, and the last of
-them never goes.
+The result is a superset of the matches. An id that matches during the whole search is always found, because its entries
+are next to each other and the last of them is never removed.
 """
 
 from __future__ import annotations
@@ -28,30 +28,32 @@ _AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An id that may match, and the entries that say so."""
+    """An id that may match, and its entries in the index."""
 
     id: str
     entries: tuple[IndexEntry, ...] = ()
 
 
 class Source(Shape):
-    """Candidates, in the order of `place`, each id once."""
+    """A source of candidates, in the order of `sort_key`, each id once."""
 
     def next(self) -> Protocol[Candidate | None]:
-        """The next one; None: that were all. Raises Unavailable."""
+        """Returns the next candidate, or None at the end. Raises Unavailable."""
         ...
 
 
-def place(id: str) -> str:
-    """What candidates are sorted by."""
+def sort_key(id: str) -> str:
+    """Returns the text by which candidates are sorted."""
     return f"{id}_"
 
 
 class Given:
-    """These ids."""
+    """Candidates from a set of ids."""
 
     def __init__(self, ids: frozenset[str], after: str | None) -> None:
-        self._ids = deque(sorted((id_ for id_ in ids if after is None or place(id_) > place(after)), key=place))
+        self._ids = deque(
+            sorted((id_ for id_ in ids if after is None or sort_key(id_) > sort_key(after)), key=sort_key)
+        )
 
     def next(self) -> Protocol[Candidate | None]:
         yield from ()
@@ -60,7 +62,7 @@ class Given:
 
 @dataclass(slots=True)
 class Entries:
-    """The entries of one name, those after the id `after`. `limit`: keys in a LIST. `ahead`: read, and not yet used."""
+    """The entries of one name after the id `after`. `limit`: keys per LIST. `ahead`: entries read and not yet used."""
 
     keys: Keyspace
     type: str
@@ -73,11 +75,11 @@ class Entries:
 
     @property
     def short(self) -> bool:
-        """Must one read on to know what comes next?"""
+        """Whether a LIST is needed to know the next entry."""
         return not self.ahead and not self.over
 
     def read_on(self) -> Protocol[None]:
-        """Until something is ahead, or all is over. Raises Unavailable."""
+        """Read until there is an entry ahead, or the end. Raises Unavailable."""
         while self.short:
             if "/" in self.name:
                 self.ahead.extend((yield from self._page()))
@@ -97,23 +99,23 @@ class Entries:
 
     def _all(self) -> Protocol[None]:
         found: list[IndexEntry] = []
-        after = "" if self.after is None else place(self.after)
+        after = "" if self.after is None else sort_key(self.after)
         self.after, self.limit = None, 1_000
         while not self.over:
             found += yield from self._page()
-        wanted = (one for one in found if place(one.id) > after)
-        self.ahead.extend(sorted(wanted, key=lambda one: place(one.id)))
+        wanted = (one for one in found if sort_key(one.id) > after)
+        self.ahead.extend(sorted(wanted, key=lambda one: sort_key(one.id)))
 
 
 @dataclass(slots=True)
 class AnyOf:
-    """What any of these names leads to."""
+    """Candidates with an entry of any of these names."""
 
     names: Sequence[Entries]
 
     def next(self) -> Protocol[Candidate | None]:
         yield from self._read_on()
-        first = min((place(one.ahead[0].id) for one in self.names if one.ahead), default=None)
+        first = min((sort_key(one.ahead[0].id) for one in self.names if one.ahead), default=None)
         if first is None:
             return None
         entries: list[IndexEntry] = []
@@ -121,7 +123,7 @@ class AnyOf:
         while found:
             found = False
             for name in self.names:
-                while name.ahead and place(name.ahead[0].id) == first:
+                while name.ahead and sort_key(name.ahead[0].id) == first:
                     entries.append(name.ahead.popleft())
                     found = True
             yield from self._read_on()
@@ -135,7 +137,7 @@ class AnyOf:
 
 @dataclass(slots=True)
 class AllOf:
-    """What all of these lead to."""
+    """Candidates that all of these sources have."""
 
     sources: Sequence[Source]
 
@@ -145,8 +147,8 @@ class AllOf:
             there = [one for one in found if one is not None]
             if len(there) < len(found):
                 return None
-            last = max(place(one.id) for one in there)
-            behind = [n for n, one in enumerate(there) if place(one.id) < last]
+            last = max(sort_key(one.id) for one in there)
+            behind = [n for n, one in enumerate(there) if sort_key(one.id) < last]
             if not behind:
                 return Candidate(there[0].id, tuple(dict.fromkeys(entry for one in there for entry in one.entries)))
             following = yield from side_by_side([self.sources[n].next() for n in behind])
@@ -155,7 +157,7 @@ class AllOf:
 
 
 def _entry_of(keys: Keyspace, item: Listed) -> IndexEntry | None:
-    """The entry that this is, if it is one."""
+    """Returns the entry with this key; None where the key is not one of an entry."""
     try:
         return parse_index_entry(keys, item.key)
     except ValueError:

@@ -1,8 +1,8 @@
 """One page of a search, and where the next one starts.
 
-What ids or the index lead to comes in the order of the ids (`entries.place`); everything else newest first. A cursor is
-a place in that order, opaque to clients, and names no tenant and no criteria: a forged one shows other pages of the
-same search.
+Matches found by ids or by the index are in the order of their ids (`entries.sort_key`); all others newest first. A
+cursor is a position in that order. It is opaque to clients and names neither tenant nor criteria: a forged one can only
+return other pages of the same search.
 
 https://hl7.org/fhir/R4/http.html#paging
 """
@@ -27,23 +27,23 @@ from fhirstore.history.remembered import RememberedHistories
 from fhirstore.paging import decode, encode
 from fhirstore.search.candidates import Match, candidates
 from fhirstore.search.criteria import Criteria
-from fhirstore.search.entries import place
-from fhirstore.search.recent import Recent
-from fhirstore.search.span import hull
+from fhirstore.search.entries import sort_key
+from fhirstore.search.last_updated import enclosing
+from fhirstore.search.newest_first import NewestFirst
 from fhirstore.version import Version, version_of
 
-_ROUNDS = 4  # then the page is shorter than asked for
+_ROUNDS = 4  # pages of the history per page of the search; then it is shorter than asked for
 _MOST_BEFORE = 8  # pages that a cursor leads back to
-_COUNTED = 4  # pages that are looked through for a total
-_LOOKED = _COUNTED * MAX_COUNT  # resources that the index leads to, and one page looks at
+_COUNTED = 4  # pages that are read for a total
+_LOOKED = _COUNTED * MAX_COUNT  # the most candidates that one page reads
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SearchPage:
     """`matches`: at most as many as asked for, sometimes fewer. `next`: the cursor of the next page, None on the last.
 
-    `total`: of all pages, where it is known. `criteria`: what was searched for, what was ignored. `previous`: the
-    cursor of the page before, None on the first and where it is not known any more.
+    `total`: of all pages, None where it is not known. `criteria`: with the parameters used and ignored. `previous`: the
+    cursor of the page before, None on the first page and where it is not known any more.
     """
 
     matches: tuple[Version, ...]
@@ -60,10 +60,10 @@ _Id = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9.-]{0,64}\Z")]
 
 
 class _AfterId(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="a"):
-    """What comes after `id`; "": all.
+    """The page after `id`; "" for the first.
 
-    `before`: the same of the pages before, the last few. `last`: where a page ends that was shown before; "": where it
-    is full.
+    `before`: the ids of the last few pages before it. `last`: the id where a page ends that was returned before; "":
+    the page ends where it is full.
     """
 
     id: _Id
@@ -72,7 +72,7 @@ class _AfterId(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
 
 class _Older(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="o"):
-    """A page of the history as it was when the search `began`. `back`: one that was shown before, and no more."""
+    """A page of the history as it was when the search `began`. `back`: exactly a page that was returned before."""
 
     began: Annotated[int, msgspec.Meta(ge=0, lt=10**13)]
     history: Annotated[str, msgspec.Meta(max_length=LONGEST)]
@@ -93,21 +93,21 @@ class Search:
     context: Context
 
     def page(self, count: int | None, cursor_text: str | None) -> Protocol[SearchPage]:
-        """The first page, or the one that `cursor_text` names. `count`: matches wanted, at most 250; 0: the total
-        alone, where it can be known. Raises InvalidResource (cursor), Unavailable, CorruptRecord."""
+        """Returns the first page, or the one of the cursor. `count`: matches wanted, at most 250; 0: only the total, if
+        it is known. Raises InvalidResource (cursor), Unavailable, CorruptRecord."""
         want = max(0, min(DEFAULT_COUNT if count is None else count, MAX_COUNT))
         cursor = _decode(cursor_text)
         if self.criteria.found_by_index:
             return (yield from self._by_index(want, cursor if isinstance(cursor, _AfterId) else None))
-        return (yield from self._recent(want, cursor if isinstance(cursor, _Older) else None))
+        return (yield from self._newest_first(want, cursor if isinstance(cursor, _Older) else None))
 
     def total(self) -> Protocol[int | None]:
-        """How many match; None where that takes more than a thousand resources to find out."""
+        """Returns the number of matches; None where that needs more than a thousand resources to be read."""
         if self.criteria.found_by_index:
             return (yield from self._by_index(0, None)).total
         found, cursor = 0, None
         for _ in range(_COUNTED):
-            page = yield from self._recent(MAX_COUNT, cursor)
+            page = yield from self._newest_first(MAX_COUNT, cursor)
             found += len(page.matches)
             following = _decode(page.next)
             if not isinstance(following, _Older):
@@ -124,8 +124,8 @@ class Search:
         total = looked = 0
         while looked < _LOOKED and (not want or (len(matches) < want and budget.room > 0)):
             some = yield from found.next(min(budget.at_once, want - len(matches)) if want else budget.at_once)
-            ended = bool(last) and any(place(one.id) > place(last) for one in some)
-            some = [one for one in some if place(one.id) <= place(last)] if ended else some
+            ended = bool(last) and any(sort_key(one.id) > sort_key(last) for one in some)
+            some = [one for one in some if sort_key(one.id) <= sort_key(last)] if ended else some
             if not some:
                 break
             new = yield from found.matching(some)
@@ -149,15 +149,15 @@ class Search:
         total_known = cursor is None and not more
         return SearchPage(_versions(matches), following, total if total_known else None, self.criteria, previous)
 
-    def _recent(self, want: int, cursor: _Older | None) -> Protocol[SearchPage]:
-        recent = Recent(
+    def _newest_first(self, want: int, cursor: _Older | None) -> Protocol[SearchPage]:
+        recent = NewestFirst(
             self.keys,
             self.keys.system_history() if self.criteria.type is None else self.keys.type_history(self.criteria.type),
             self.criteria,
             self.context.now() if cursor is None else cursor.began,
             first=cursor is None,
         )
-        stretch = hull(self.criteria.updated)
+        stretch = enclosing(self.criteria.updated)
         found: list[Version] = []
         following = None if cursor is None else cursor.history
         previous: str | None = None

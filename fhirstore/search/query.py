@@ -1,7 +1,7 @@
-"""A query string as names and values. What cannot be read is refused, and never searched for as something else.
+"""Reads a query string as names and values. A malformed one is refused, so that it is never searched for as another.
 
-https://www.rfc-editor.org/rfc/rfc3986#section-2.1 · https://url.spec.whatwg.org/#urlencoded-parsing (but for its
-leniency: there `%zz` means itself, and bytes that are no UTF-8 become U+FFFD)
+https://www.rfc-editor.org/rfc/rfc3986#section-2.1 · https://url.spec.whatwg.org/#urlencoded-parsing (which
+is lenient: there `%zz` means itself, and bytes that are not UTF-8 become U+FFFD)
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 def parse_query(text: str | bytes) -> list[tuple[str, str]]:
-    """Names and values, unquoted, in the order given; a name without a value has an empty one.
+    """Returns names and values, unquoted, in the order given; a name without a value has an empty one.
 
-    Raises InvalidResource: an escape that is none, bytes that are no UTF-8, more than a thousand parameters.
+    Raises InvalidResource: a malformed escape, bytes that are not UTF-8, more than a thousand parameters.
     """
     try:
         query = text if isinstance(text, str) else text.decode()
@@ -31,7 +31,7 @@ def parse_query(text: str | bytes) -> list[tuple[str, str]]:
 
 
 def each_once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Parameters by name. Raises InvalidResource where one is given twice."""
+    """Returns parameters by name. Raises InvalidResource where one is given twice."""
     given: dict[str, str] = {}
     for name, value in pairs:
         if name in given:
@@ -41,7 +41,7 @@ def each_once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def parse_condition_query(type: str, text: str) -> list[tuple[str, str]]:
-    """The same, where `?` or `[type]?` may stand before the parameters. Raises InvalidResource for another URL."""
+    """As `parse_query`; `?` or `[type]?` may precede the parameters. Raises InvalidResource for any other URL."""
     path, mark, query = text.partition("?")
     if not mark or "=" in path:
         return parse_query(text)

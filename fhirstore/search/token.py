@@ -19,26 +19,26 @@ from fhirstore.index.names import Identifier, system_hash, system_name, value_ha
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`value` None: any, of that system. `system` None: none at all, unless `any_system`."""
+    """`value` None: any value of that system. `system` None: without a system, unless `any_system`."""
 
     value: str | None = field(repr=False)
     system: str | None = None
     any_system: bool = False
 
     def matches(self, identifier: Identifier) -> bool:
-        """Is it one of those? Compared as it is: identifiers are case-sensitive (see `fhirstore.index.names`)."""
+        """Returns whether the identifier matches. The comparison is case-sensitive (see `fhirstore.index.names`)."""
         if self.value is not None and self.value != identifier.value:
             return False
         return self.any_system or self.system == identifier.system
 
     @property
     def value_hash(self) -> str | None:
-        """The hash of its value; None where any value matches."""
+        """The hash of the value; None where any value matches."""
         return None if self.value is None else value_hash(self.value)
 
     @property
     def name(self) -> str:
-        """What the index calls all that match."""
+        """The name of all matching entries in the identity index."""
         if self.value is None:
             return system_name(self.system or "")
         hashed = value_hash(self.value)
@@ -46,7 +46,7 @@ class Token:
 
 
 def token(text: str) -> Token:
-    """Read one token; `\\|` and `\\\\` are not special in it. Raises ValueError."""
+    """Returns the token that `text` is; `\\|` and `\\\\` are escapes. Raises ValueError."""
     parts = split(text, "|")
     if len(parts) > 2 or not any(parts):
         raise ValueError("a token is value, system|value, |value or system|")
@@ -57,7 +57,7 @@ def token(text: str) -> Token:
 
 
 def split(text: str, separator: str) -> list[str]:
-    """Cut at each separator that has no backslash before it; the parts are still escaped."""
+    """Split at each separator without a backslash before it. The parts are still escaped."""
     if "\\" not in text:
         return text.split(separator)
     parts, begin, at = [], 0, 0
@@ -73,7 +73,7 @@ def split(text: str, separator: str) -> list[str]:
 
 
 def unescaped(text: str) -> str:
-    """https://hl7.org/fhir/R4/search.html#escaping: a backslash before `\\ | , $` means that character itself."""
+    """https://hl7.org/fhir/R4/search.html#escaping: a backslash before `\\ | , $` escapes it."""
     if "\\" not in text:
         return text
     parts, at = [], 0

@@ -1,1 +1,1 @@
-"""What keeps a tenant in order: the sweeper, the checker and purge."""
+"""Upkeep of a tenant's stored data: the sweeper (`sweep`), the checker (`fsck`) and purge."""

@@ -9,7 +9,7 @@ import pytest
 from fhirstore import BundleEntry, BundleOptions, FhirStore
 from fhirstore.bundles.workers import side_by_side
 from fhirstore.objects.memory import MemoryStore
-from fhirstore.objects.wrappers.counted import CountedStore
+from fhirstore.objects.wrappers.read_counter import ReadCounter
 from server.settings import BadSetting, Settings, from_environment
 from tests.bundles.asking import entry, issue, patient, send, statuses
 from tests.server.serving import FHIR_JSON, Served, serving
@@ -127,7 +127,7 @@ async def test_few_of_the_entries_that_read_much_are_under_way_together() -> Non
 
 async def test_a_counted_store_counts_what_is_read() -> None:
     """GET, LIST and streams; writes are none."""
-    store = CountedStore(MemoryStore())
+    store = ReadCounter(MemoryStore())
     await store.put("a", b"1")
     assert (await store.get("a")).body == b"1"
     assert len((await store.list("")).objects) == 1

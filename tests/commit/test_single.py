@@ -24,8 +24,8 @@ from fhirstore.errors import (
 from fhirstore.format.keyspace import parse_event
 from fhirstore.format.record import decode
 from fhirstore.objects.base import Condition, PutAnswer, PutRequest, StoredObject, Written
-from fhirstore.objects.in_parallel import put_each
 from fhirstore.objects.memory import MemoryStore
+from fhirstore.objects.parallel_puts import put_each
 from fhirstore.objects.wrappers.metered import MeteredStore
 from tests.commit.writing import KEYS, context, die_before, increment, run, versions
 

@@ -28,8 +28,8 @@ from fhirstore.format.decision import decode_decision
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
 from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import Condition, PutAnswer, PutRequest, StoredObject, Written
-from fhirstore.objects.in_parallel import put_each
 from fhirstore.objects.memory import MemoryStore
+from fhirstore.objects.parallel_puts import put_each
 from fhirstore.objects.wrappers.metered import MeteredStore
 from fhirstore.upkeep.sweep.run import sweep
 from tests.commit.bundling import committed, die_before_record, finished

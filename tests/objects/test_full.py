@@ -55,7 +55,7 @@ async def _fill(store: ObjectStore, size: int) -> str:
 
 def _limit_pages(store: EmbeddedStore, pages: int) -> None:
     """What SQLite offers to make a database full."""
-    store._writer._connection.execute(f"PRAGMA max_page_count = {pages}")
+    store._writer._transactions._connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
 async def test_a_full_database_is_told_by_its_reason(store: EmbeddedStore) -> None:
@@ -90,13 +90,13 @@ async def test_a_full_disk_is_told_by_its_reason(small_disk: Path, size: int) ->
 async def test_a_read_only_database_is_told_by_its_reason(store: EmbeddedStore) -> None:
     """As after Linux made a disk read-only: writes are refused, readiness says why, reads go on."""
     await store.put("k", b"x")
-    store._writer._connection.execute("PRAGMA query_only = ON")
+    store._writer._transactions._connection.execute("PRAGMA query_only = ON")
     with pytest.raises(StoreFull, match="read-only"):
         await store.put("k", b"y")
     with pytest.raises(StoreFull, match="read-only"):
         await store.check()
     assert (await store.get("k")).body == b"x"
-    store._writer._connection.execute("PRAGMA query_only = OFF")
+    store._writer._transactions._connection.execute("PRAGMA query_only = OFF")
     await store.check()
 
 

@@ -30,7 +30,7 @@ async def full(directory: Path) -> AsyncIterator[tuple[Served, EmbeddedStore]]:
     objects = await EmbeddedStore.open(directory)
     async with serving(objects=objects) as served:
         assert (await served.client.put("/fhir/Patient/p", content=PATIENT, headers=FHIR_JSON)).status_code == 201
-        objects._writer._connection.execute("PRAGMA max_page_count = 20")
+        objects._writer._transactions._connection.execute("PRAGMA max_page_count = 20")
         yield served, objects
     await objects.aclose()
 
@@ -63,7 +63,7 @@ async def test_entries_of_bundles_are_refused_with_the_reason(tmp_path: Path, ki
             assert answer.status_code == 507
         else:
             assert [entry["response"]["status"][:3] for entry in answer.json()["entry"]] == ["507", "507"]
-        objects._writer._connection.execute("PRAGMA max_page_count = 1000000")
+        objects._writer._transactions._connection.execute("PRAGMA max_page_count = 1000000")
         found = (await served.client.get("/fhir/Patient?_summary=count")).json()
         assert found["total"] == 1
 
@@ -77,7 +77,7 @@ async def test_readiness_says_why_and_recovers_by_itself(tmp_path: Path) -> None
         assert answer.status_code == 503
         assert "the disk is full" in answer.json()["status"]
         assert (await served.client.get("/health/live")).status_code == 200
-        objects._writer._connection.execute("PRAGMA max_page_count = 1000000")
+        objects._writer._transactions._connection.execute("PRAGMA max_page_count = 1000000")
         assert (await served.client.get("/health/ready")).status_code == 200
         assert (await served.client.post("/fhir/Patient", content=LARGE, headers=FHIR_JSON)).status_code == 201
 

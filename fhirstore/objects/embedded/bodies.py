@@ -1,9 +1,8 @@
-"""How the embedded store keeps a body in a row, and tells whether what it reads is what was written.
+"""How the embedded store keeps a body in a row, and how it tells that what it reads is what was written.
 
-A body is a zstd frame with the content's checksum (https://www.rfc-editor.org/rfc/rfc8878#name-content-checksum).
-FHIR's JSON shrinks by a third at the fastest levels, and a frame that is quick to read matters more than the rest.
-The frame guards the content, and the seal of a key guards the rest: a checksum of key and ETag, so that a damaged
-reference never shows another object's body.
+A body is a zstd frame with a checksum of its content (https://www.rfc-editor.org/rfc/rfc8878#name-content-checksum).
+The level is one of the fast negative ones, whose frames take the least time to read. The seal of a row is a checksum of
+key and ETag, so that a damaged reference never shows the body of another object.
 """
 
 from __future__ import annotations
@@ -16,31 +15,42 @@ _LEVEL = -5
 
 
 def seal_of(key: str, etag: str) -> int:
-    """The checksum of a row of `objects`."""
+    """Returns the checksum of a row of `objects`."""
     return crc32((key + etag).encode("utf-8", "surrogatepass"))
 
 
+def is_sealed(key: str, etag: str, seal: int) -> bool:
+    """Returns whether the row is what was written. In a damaged row a value may have any type."""
+    try:
+        return seal_of(key, etag) == seal
+    except (TypeError, AttributeError):
+        return False
+
+
 class Packer:
-    """Compresses bodies, for one thread at a time."""
+    """Compresses bodies. One thread at a time."""
 
     def __init__(self) -> None:
         self._zstd = ZstdCompressor(level=_LEVEL, write_checksum=True, write_content_size=True)
 
     def pack(self, body: bytes) -> bytes:
-        """The frame of one body."""
+        """Returns the frame of one body."""
         return self._zstd.compress(body)
 
 
 class Unpacker:
-    """Reads frames back, for one thread at a time."""
+    """Decompresses frames. One thread at a time.
+
+    `decompress` raises ZstdError or MemoryError where the frame is damaged; the caller compares the size.
+    """
 
     def __init__(self) -> None:
-        self._zstd = ZstdDecompressor()
+        self.decompress = ZstdDecompressor().decompress
 
     def unpack(self, frame: bytes, size: int) -> bytes | None:
-        """The body of `size` bytes; None: the frame is damaged."""
+        """Returns the body of `size` bytes, or None where the frame is damaged."""
         try:
-            body = self._zstd.decompress(frame)
+            body = self.decompress(frame)
         except (ZstdError, MemoryError):
             return None
         return body if len(body) == size else None

@@ -1,4 +1,4 @@
-"""Bodies being read as `ObjectStream`s, where they lie in this machine's memory or on its disk."""
+"""`ObjectStream`s over bodies in this machine's memory or on its disk."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from fhirstore.errors import ObjectDamaged, StoreUnavailable
 from fhirstore.objects.embedded.large_bodies import OpenBody
 from fhirstore.objects.etag import etag_hash
 
-CHUNK = 1024 * 1024  # bytes; a hop to a thread per chunk is then lost in the noise of reading it
+CHUNK = 1024 * 1024  # bytes; large enough that a hop to a thread per chunk does not matter
 
 
 @dataclass(slots=True)
 class BytesStream:
-    """A stream over bytes that are at hand; `view` is the range to read."""
+    """A stream over bytes in memory; `view` is the range to read."""
 
     size: int
     etag: str
@@ -56,7 +56,7 @@ class FileStream:
 
 
 async def gathered(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
-    """The same bytes in pieces of about `size`: small chunks are joined, large ones passed on."""
+    """Yields the same bytes in pieces of about `size`: small chunks are joined, large ones passed on."""
     waiting: list[bytes] = []
     held = 0
     async for chunk in chunks:

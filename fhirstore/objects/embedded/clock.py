@@ -1,9 +1,9 @@
-"""The one clock of all stores on a directory, in all processes: it never goes back (`rising_clock`), nor at a restart.
+"""The clock that all stores on a directory share, in all processes. It never goes back, not even over a restart.
 
-The highest time stands in a file that all of them map (`clock`), and beside it, for a machine's clock that was set
-back, how far it is ahead of the monotonic clock, which all processes of a machine share. The time is also kept by each
-commit, in the database: that one counts when the directory is opened while no store has it open, and survives a restart
-of the machine. A store that is opened then starts with the machine's time, or the last commit's where that is later.
+All stores map one file (`clock`). It holds the highest time that was shown and, for a machine's clock that was set
+back, the distance to the monotonic clock, which all processes of a machine share (`rising_clock`). Each commit also
+stores its time in the database. That time counts when the directory is opened while no store has it open, and it
+survives a restart of the machine: such a store starts with the machine's time or the last commit's, whichever is later.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _BYTES = 16
 
 
 class SharedClock(RisingClock):
-    """The clock of all stores on a directory, in all processes. Made and closed with the turn to write, or alone."""
+    """The clock of all stores on a directory. It is made while the caller holds the write lock."""
 
     def __init__(self, directory: Path, clock: Clock | None, *, high: int) -> None:
-        """`high`: the time of the last commit. Raises OSError."""
+        """`high`: the time of the last commit, epoch ms. Raises OSError."""
         self._file = os.open(directory / "clock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             alone = _locked(self._file)
@@ -35,13 +35,13 @@ class SharedClock(RisingClock):
             raise
         self._map_cells = memoryview(self._map).cast("q")
         super().__init__(clock, cells=self._map_cells)
-        if alone:  # what is in the file may be from before the machine started, or from another one
+        if alone:  # the file may be from before the machine started, or from another machine
             self.restart()
         fcntl.flock(self._file, fcntl.LOCK_SH)
         self.reach(high)
 
     def close(self) -> None:
-        """Let go of the file; the clock goes on by itself. Harmless when repeated."""
+        """Close the file; the clock goes on by itself. May be called again."""
         if self._cells is not self._map_cells:
             return
         self._cells = [*self._map_cells]
@@ -51,7 +51,7 @@ class SharedClock(RisingClock):
 
 
 def _locked(file: int) -> bool:
-    """Is nobody else there?"""
+    """Returns whether no other store has the file open."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

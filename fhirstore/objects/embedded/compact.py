@@ -1,7 +1,8 @@
-"""Gives back to the disk what was freed in an embedded store, beside the processes that use it.
+"""Shrinks the database file of an embedded store while other processes use it.
 
-SQLite keeps the pages of what was deleted and writes over them later. Here the pages at the end of the file move into
-the free ones, some megabytes per transaction and turn, so that nobody who writes waits long; then the file is cut.
+SQLite keeps the pages of deleted rows and writes over them later. Here the pages at the end of the file move into free
+ones, a few megabytes per transaction, with the write lock released in between so that writers never wait long. Then the
+file is cut.
 https://www.sqlite.org/pragma.html#pragma_incremental_vacuum
 """
 
@@ -14,16 +15,16 @@ from pathlib import Path
 
 from fhirstore.errors import StoreBusy, StoreMisconfigured
 from fhirstore.objects.embedded.database import DATABASE, WAL, connect, meaning, prepare
-from fhirstore.objects.embedded.turn import Turn
+from fhirstore.objects.embedded.write_lock import WriteLock
 
 _STEP = 256  # pages
-_PATIENCE = 30.0  # seconds to wait for a turn
+_PATIENCE = 30.0  # seconds to wait for the write lock
 _INCREMENTAL = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """Bytes of the database and its log, before and after. `held`: a reader kept the file from being cut yet."""
+    """Bytes of the database and its log, before and after. `held`: a reader kept the file from being cut."""
 
     before: int
     after: int
@@ -31,31 +32,31 @@ class Compacted:
 
 
 def compact(directory: Path) -> Compacted:
-    """Give back what is free. Blocks. Raises StoreMisconfigured where there is no store, StoreBusy."""
+    """Cut the free pages off the file. Blocks. Raises StoreMisconfigured where there is no store, StoreBusy."""
     if not (directory / DATABASE).is_file():
         raise StoreMisconfigured("", f"{directory} holds no fhirstore database; name the directory of a store")
-    turn = Turn(directory)
+    lock = WriteLock(directory)
     try:
-        _take(turn)
+        _acquire(lock)
         prepare(directory)
-        turn.give_up()
+        lock.release()
         before = _size(directory)
         with closing(connect(directory, patience=_PATIENCE)) as connection:
             if connection.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
-                _rebuild(connection, turn)
-            while _step(connection, turn):
+                _rebuild(connection, lock)
+            while _step(connection, lock):
                 pass
             held, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return Compacted(before, _size(directory), bool(held))
     except sqlite3.Error as error:
         raise StoreMisconfigured("", f"{directory}: {meaning(error)}") from error
     finally:
-        turn.close()
+        lock.close()
 
 
-def _step(connection: sqlite3.Connection, turn: Turn) -> bool:
-    """Move some pages; False: there is nothing left to do."""
-    _take(turn)
+def _step(connection: sqlite3.Connection, lock: WriteLock) -> bool:
+    """Move some pages. Returns whether there is more to do."""
+    _acquire(lock)
     try:
         (before,) = connection.execute("PRAGMA freelist_count").fetchone()
         if before == 0:
@@ -64,21 +65,21 @@ def _step(connection: sqlite3.Connection, turn: Turn) -> bool:
         (after,) = connection.execute("PRAGMA freelist_count").fetchone()
         return bool(0 < after < before)
     finally:
-        turn.give_up()
+        lock.release()
 
 
-def _rebuild(connection: sqlite3.Connection, turn: Turn) -> None:
-    """Of a database that was made without a map of its pages: once, in one go, while writers wait."""
-    _take(turn)
+def _rebuild(connection: sqlite3.Connection, lock: WriteLock) -> None:
+    """Rewrite a database that was made without incremental vacuum, in one transaction while writers wait."""
+    _acquire(lock)
     try:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("VACUUM")
     finally:
-        turn.give_up()
+        lock.release()
 
 
-def _take(turn: Turn) -> None:
-    if not turn.take(_PATIENCE):
+def _acquire(lock: WriteLock) -> None:
+    if not lock.acquire(_PATIENCE):
         raise StoreBusy("", "other processes keep the write lock; try again")
 
 

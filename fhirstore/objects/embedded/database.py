@@ -6,13 +6,13 @@ WAL with synchronous=FULL: a commit is on the disk when it returns, and readers 
 | table | content |
 |---|---|
 | `objects` | key -> its body, in key order; keys compare as their UTF-8 bytes (COLLATE BINARY) |
-| `bodies` | a body, compressed (`embedded_bodies`), or the name of its file |
-| `shares` | of a body that several keys have: by how many more than one |
-| `clock` | one row: the store's clock has reached this (`embedded_clock`) |
+| `bodies` | a body, compressed (`bodies.py`), or the name of its file |
+| `shares` | for a body that several keys have: how many keys more than one |
+| `clock` | one row: the store's clock has reached this time (`clock.py`) |
 
-A version and `current.json` mostly have the same bytes, so they share a body. A key is stored once, since `objects` is
-its own index (WITHOUT ROWID), and short rows keep that tree small. Triggers release the body of a key that is replaced
-or deleted. Pages that become free are given back by `embedded_compact`.
+A version and `current.json` mostly have the same bytes, so they share a body. A key is stored once, because `objects`
+is its own index (WITHOUT ROWID), and short rows keep that tree small. Triggers release the body of a key that is
+replaced or deleted. `compact` gives pages that became free back to the disk.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TABLES = """
 CREATE TABLE objects (
     key      TEXT    PRIMARY KEY NOT NULL COLLATE BINARY,
     modified INTEGER NOT NULL,  -- epoch ms
-    seal     INTEGER NOT NULL,  -- of key and ETag, see embedded_bodies
+    seal     INTEGER NOT NULL,  -- of key and ETag, see bodies.py
     body     INTEGER            -- bodies.id; NULL: an empty body
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE bodies (
@@ -89,19 +89,19 @@ _MEANING = {
 
 
 def meaning(error: sqlite3.Error) -> str:
-    """One line for people: what is wrong and what to do."""
+    """Returns one line for people: what is wrong and what to do."""
     code = getattr(error, "sqlite_errorcode", None)
     known = _MEANING.get(code & 0xFF) if code is not None else None
     return f"{known} ({error})" if known else str(error)
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Did a lock refuse the statement, so that it may be tried again?"""
+    """Returns whether a lock refused the statement, so that it may be tried again."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Does the error say that the file's bytes are not those that were written? Text that is no UTF-8 has no code."""
+    """Returns whether the error means that the file is damaged. Text that is not UTF-8 has no error code."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return isinstance(error, sqlite3.OperationalError) and "decode to UTF-8" in str(error)
@@ -109,7 +109,8 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def connect(directory: Path, *, patience: float) -> sqlite3.Connection:
-    """A connection in autocommit, for any one thread at a time; waits `patience` seconds where SQLite itself locks."""
+    """Returns a connection in autocommit mode, for one thread at a time. SQLite waits `patience` seconds for its
+    locks."""
     connection = sqlite3.connect(
         directory / DATABASE,
         timeout=patience,
@@ -126,10 +127,11 @@ def connect(directory: Path, *, patience: float) -> sqlite3.Connection:
 
 
 def prepare(directory: Path) -> None:
-    """Make the database, or see that it is one of ours, and bring it to this format. The caller holds the turn.
+    """Make the database, or check that fhirstore made it and upgrade it to this format. The caller holds the write
+    lock.
 
-    Raises StoreMisconfigured for a database of another make or version, or one that is gone from beside what belongs
-    to it; sqlite3.Error for a broken one.
+    Raises StoreMisconfigured for a database of another program or version, or where the database is missing beside its
+    bodies or log; sqlite3.Error for a damaged one.
     """
     _refuse_remnants(directory)
     connection = connect(directory, patience=10)
@@ -157,21 +159,21 @@ def prepare(directory: Path) -> None:
 
 
 def is_ours(connection: sqlite3.Connection) -> bool:
-    """Whether the database says that fhirstore made it."""
+    """Returns whether fhirstore made the database."""
     return bool(connection.execute("PRAGMA application_id").fetchone() == (_OURS,))
 
 
 class StoreFiles:
-    """The database file and its log, to see whether they are still those that were opened."""
+    """The identities of the database file and its log, to tell whether they are still those that were opened."""
 
     def __init__(self, directory: Path) -> None:
-        """After the first read, since that makes the log. Raises OSError."""
+        """Call it after the first read, because that makes the log. Raises OSError."""
         self._directory = directory
         self._paths = [os.fspath(directory / name) for name in (DATABASE, WAL)]
         self._seen = self._identities()
 
     def check(self, consequence: str) -> None:
-        """Raises StoreGone."""
+        """Raises StoreGone where a file was removed or replaced; `consequence` becomes part of its message."""
         try:
             if self._identities() == self._seen:
                 return
@@ -185,7 +187,7 @@ class StoreFiles:
 
 
 def _refuse_remnants(directory: Path) -> None:
-    """An empty database beside bodies or a log is what is left of a store, not the begin of one."""
+    """Raises StoreMisconfigured where an empty database lies beside bodies or a log: a damaged store, not a new one."""
     file, log = directory / DATABASE, directory / WAL
     empty = not file.exists() or file.stat().st_size == 0
     if empty and (has_bodies(directory) or (log.exists() and log.stat().st_size > 0)):

@@ -1,6 +1,7 @@
-"""Is there an embedded store in a directory? Asked by whoever must not make one, and without leaving a trace there.
+"""Checks that a directory holds an embedded store, and writes nothing there.
 
-A command that looks after a store would otherwise make an empty one at a misspelt path, and find it clean.
+Commands that look after a store use it; otherwise they would make an empty store at a misspelt path and report it
+clean.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _PATIENCE = 10.0  # seconds to wait where SQLite itself locks
 
 
 def refuse_what_is_no_store(directory: Path) -> None:
-    """Raises StoreMisconfigured with one line that says what is there instead."""
+    """Raises StoreMisconfigured, with one line that says what is there instead, where the directory holds no store."""
     try:
         wrong = _wrong(directory)
     except OSError as error:
@@ -32,7 +33,7 @@ def refuse_what_is_no_store(directory: Path) -> None:
 
 
 def _wrong(directory: Path) -> str | None:
-    """Raises OSError where it cannot be known, sqlite3.Error for a broken database."""
+    """Returns what is there instead of a store. Raises OSError, or sqlite3.Error for a damaged database."""
     if not _exists(directory):
         return "there is no such directory"
     if not directory.is_dir():
@@ -54,7 +55,7 @@ def _holds(directory: Path) -> bool:
 
 
 def _exists(path: Path) -> bool:
-    """As `Path.exists`, but what cannot be looked at raises OSError."""
+    """As `Path.exists`, but a path that cannot be inspected raises OSError."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -1,8 +1,8 @@
 """Bodies too large for a database row: files beside it, written once, fsynced before a row names them.
 
-A file's life: a fresh name, chunks, fsync of file and folder, then the row that refers to it commits. It is removed
-after the row has gone on to another body. A crash in between leaves a file without a row; such an orphan is removed
-at a later start, once it is so old that no writer can still be at work on it.
+The life of a file: a new name, chunks, fsync of file and folder, then the row that names it commits. The file is
+removed after the row has changed to another body. A crash in between leaves a file without a row. Such an orphan is
+removed at a later start, once it is so old that no writer can still be working on it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ORPHAN_AGE = 24 * 3600  # seconds since the last write to a file that no row na
 
 
 def has_bodies(directory: Path) -> bool:
-    """Does a store in this directory have body files?"""
+    """Returns whether a store in this directory has body files."""
     try:
         with os.scandir(directory / _FOLDER) as entries:
             return next(entries, None) is not None
@@ -31,7 +31,7 @@ def has_bodies(directory: Path) -> bool:
 
 
 class LargeBodies:
-    """The folder of body files. Everything here blocks: call it off the event loop."""
+    """The folder of body files. Everything here blocks; call it in a thread."""
 
     def __init__(self, directory: Path, ids: Ids) -> None:
         self._folder = directory / _FOLDER
@@ -40,7 +40,7 @@ class LargeBodies:
         self._ids = ids
 
     def begin(self) -> IncomingBody:
-        """A new file under a name never used before."""
+        """Returns a new file, under a name that was never used before."""
         return IncomingBody(self._folder / self._ids.new())
 
     def open(self, name: str) -> OpenBody:
@@ -48,19 +48,19 @@ class LargeBodies:
         return OpenBody(self._folder / name)
 
     def remove(self, name: str) -> None:
-        """Remove a file that no row names any more; whoever has it open can read on."""
+        """Remove a file that no row names any more. A reader that has it open can read on."""
         with suppress(FileNotFoundError):
             (self._folder / name).unlink()
 
     def remove_orphans(self, is_named: Callable[[str], bool], stop: threading.Event) -> int:
-        """Remove what a crash left; how many files that were. `is_named`: does a row refer to this name?"""
+        """Remove what a crash left, until `stop`. Returns how many files. `is_named`: whether a row names the file."""
         removed = 0
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 if stop.is_set():
                     break
                 with suppress(FileNotFoundError):
-                    # The file's own time against the machine's: both come from one kernel, not from a Clock.
+                    # The machine's time, not a Clock's: the kernel also gave the file its time.
                     if time.time() - entry.stat().st_mtime > _ORPHAN_AGE and not is_named(entry.name):
                         self.remove(entry.name)
                         removed += 1
@@ -81,7 +81,7 @@ class IncomingBody:
         self._file: int | None = None
 
     def append(self, chunk: bytes) -> None:
-        """Write one chunk; raises OSError."""
+        """Write one chunk. Raises OSError."""
         with self._lock:
             if self._abandoned:
                 return
@@ -94,7 +94,7 @@ class IncomingBody:
                 view = view[os.write(self._file, view) :]
 
     def finish(self) -> None:
-        """Make the file durable and know its ETag. Raises OSError."""
+        """Make the file durable and set its ETag. Raises OSError."""
         self.append(b"")  # an empty body is a file too
         with self._lock:
             if self._file is not None:
@@ -123,7 +123,7 @@ class OpenBody:
         self.size = os.fstat(self._file).st_size
 
     def read(self, start: int, length: int) -> bytes:
-        """Up to `length` bytes from `start`; fewer only at the end. Raises OSError."""
+        """Returns `length` bytes from `start`, fewer only at the end. Raises OSError."""
         parts = []
         while length > 0:
             part = os.pread(self._file, length, start)
@@ -135,12 +135,12 @@ class OpenBody:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
-        """Also while a cancelled read is still under way in its thread: what that one reads goes nowhere."""
+        """Close the file, even while a cancelled read still runs in its thread: its result is dropped."""
         os.close(self._file)
 
 
 def _sync_folder(folder: Path) -> None:
-    """A new name is durable only once its folder is synced."""
+    """Make new names durable."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

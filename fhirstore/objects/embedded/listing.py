@@ -1,7 +1,7 @@
 """LIST on the embedded store: a walk along the key index, jumping over every folder that is rolled up.
 
-Rows are stepped one by one and no further than the page needs, so a page costs its own length, whatever lies below
-the folders it rolls up. A cursor is the last key or folder given out; only folders end with `/`.
+Rows are read one by one and no further than the page needs, so a page costs its own length, whatever lies below the
+folders that it rolls up. A cursor is the last key or folder of a page; only folders end with `/`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def list_page(
 ) -> Page:
     """As `ObjectStore.list`. Raises sqlite3.Error.
 
-    `bare`: without sizes and ETags; then what comes before the damage is given out first.
+    `bare`: keys only, without sizes and ETags, for damaged bodies. Then a page ends where the damage begins.
     """
     columns = _BARE if bare else _SELECT
     where, low = _FROM, prefix
@@ -76,9 +76,9 @@ def list_page(
 
 
 def behind_damage(directory: Path, prefix: str, behind: str) -> str | None:
-    """A cursor to what can be read again behind the damage that a listing met after `behind`; None: nothing can.
+    """Returns a cursor to the keys behind the damage that a listing met after `behind`; None where none can be read.
 
-    The listing is walked from its end, so of several damaged places all count as one.
+    Walks the listing from its end, so several damaged places and what lies between them count as one.
     """
     first = None
     with closing(connect(directory, patience=1)) as connection:
@@ -93,7 +93,7 @@ def behind_damage(directory: Path, prefix: str, behind: str) -> str | None:
 
 
 def upper_bound(prefix: str) -> str | bytes:
-    """The least value behind every key that starts with `prefix`."""
+    """Returns the least value greater than every key that starts with `prefix`."""
     for position in range(len(prefix) - 1, -1, -1):
         code = ord(prefix[position])
         if code < _LAST_CODE_POINT:

@@ -1,6 +1,6 @@
-"""What the embedded store's writer is asked for, and how that is done request by request: a statement each.
+"""The requests of the embedded store's writer, and how they are applied one by one: a statement each.
 
-So goes a batch that is no single statement (`embedded_inbox`): one with a delete, or with a condition that does not
+That is the way of a batch that cannot be one statement (`put_batch`): it has a delete, or a condition that does not
 hold. Conditions and windows are decided in the order of arrival, so each request sees the ones before it.
 """
 
@@ -17,14 +17,14 @@ from fhirstore.errors import NotFollowed, OutcomeUnknown, PreconditionFailed, Wr
 from fhirstore.objects.base import Condition, IfAbsent, IfMatch, PutAnswer, Written
 from fhirstore.objects.embedded.bodies import Packer, seal_of
 from fhirstore.objects.embedded.database import meaning
-from fhirstore.objects.embedded.inbox import Inbox, Row, how, time_row
+from fhirstore.objects.embedded.put_batch import PutBatch, Row, how, time_row
 
 _DELETE = "DELETE FROM objects WHERE key = ?"
 _DELETE_MANY = "DELETE FROM objects WHERE key IN (SELECT value FROM json_each(?))"
 
 
 class PutRow(msgspec.Struct):
-    """Write one object, whose body is either here or already durable in `file`, which the writer owns from now on."""
+    """Write one object. Its body is in `body`, or already durable in `file`, which the writer owns from now on."""
 
     key: str
     etag: str
@@ -34,7 +34,7 @@ class PutRow(msgspec.Struct):
     condition: Condition | None
     expires: int | None
     follows: bool = False  # the rows before it in its call
-    twin: str | None = None  # a key that is thought to have the same body
+    twin: str | None = None  # a key that probably has the same body
 
 
 class DeleteRows(msgspec.Struct):
@@ -45,12 +45,12 @@ class DeleteRows(msgspec.Struct):
 
 
 def key_of(request: PutRow | DeleteRows) -> str:
-    """For errors: the key that it is about, "" for a delete."""
+    """Returns the key for error messages; "" for a delete."""
     return request.key if isinstance(request, PutRow) else ""
 
 
 def row_of(put: PutRow, now: int, packed: bytes | None) -> Row:
-    """What the inbox is asked for it, at `now`; its body is `packed`, if it is here and not empty."""
+    """Returns the row of a PUT at `now`, epoch ms. `packed`: its compressed body, unless that is empty or a file."""
     condition, twin, seal = put.condition, put.twin, seal_of(put.key, put.etag)
     base = condition.etag if isinstance(condition, IfMatch) else None
     if packed is None and put.file is None:
@@ -60,22 +60,22 @@ def row_of(put: PutRow, now: int, packed: bytes | None) -> Row:
 
 
 class Statements:
-    """Requests on the writing connection, whose transaction has begun."""
+    """Applies requests on the writing connection. The caller has begun a transaction."""
 
-    def __init__(self, cursor: sqlite3.Cursor, inbox: Inbox, clock: Clock, packer: Packer) -> None:
+    def __init__(self, cursor: sqlite3.Cursor, puts: PutBatch, clock: Clock, packer: Packer) -> None:
         self._cursor = cursor
-        self._inbox = inbox
+        self._puts = puts
         self._clock = clock
         self._packer = packer
 
     def keep_time(self) -> None:
-        """Have the commit keep its time. Raises the errors of sqlite3."""
-        self._inbox.put(time_row(self._clock.now()))
+        """Store the time of this commit. Raises the errors of sqlite3."""
+        self._puts.put(time_row(self._clock.now()))
 
     def apply(self, requests: Sequence[PutRow | DeleteRows]) -> list[PutAnswer]:
-        """The answers of one call's requests; a delete is answered with a Written without ETag.
+        """Returns the answers to one call's requests; for a delete a Written without ETag.
 
-        Raises the errors of sqlite3 that end the transaction as a whole.
+        Raises the errors of sqlite3 that end the whole transaction.
         """
         answers: list[PutAnswer] = []
         for request in requests:
@@ -88,7 +88,7 @@ class Statements:
         try:
             return self._put(request) if isinstance(request, PutRow) else self._delete(request)
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError) as error:
-            # This statement alone was undone. Errors of the disk end the whole transaction instead.
+            # Only this statement was undone. Errors of the disk end the whole transaction instead.
             return OutcomeUnknown(key_of(request), meaning(error))
         except (ValueError, OverflowError) as error:
             return OutcomeUnknown("", f"the row cannot be bound: {type(error).__name__}")
@@ -97,7 +97,7 @@ class Statements:
         now = self._clock.now()
         if put.expires is not None and now > put.expires:
             return _late(put.key, now - put.expires)
-        if not self._inbox.put(row_of(put, now, self._packer.pack(put.body) if put.body else None)):
+        if not self._puts.put(row_of(put, now, self._packer.pack(put.body) if put.body else None)):
             taken = isinstance(put.condition, IfAbsent)
             return PreconditionFailed(put.key, "the key is taken" if taken else "another version is there, or none")
         return Written(put.etag, now)

@@ -1,11 +1,10 @@
 """The store that is a directory: one SQLite database and a folder of large bodies, for one machine and no services.
 
-Small objects are rows. Reads run inline on the event loop, for a row in the page cache costs less than handing the
-read to a thread and back; writes go to the group writer, for one event loop at a time. Bodies above `large` bytes and
-all streamed ones are files whose rows name them. Several processes may share the directory; a network file system is
-not for it. It survives kill -9 and power loss at any point: an acknowledged write is in the synced WAL, and a row
-never names a file that is not synced. The write window is enforced in the writer, so this store behaves as a bucket.
-What is read is checked (`embedded_bodies`): bytes that are not those that were written raise ObjectDamaged.
+Small objects are rows. Reads run on the event loop (`reading`), because a row in the page cache costs less than a hop
+to a thread; writes go to the group writer (`writer`), for one event loop at a time. Bodies above `large` bytes and all
+streamed ones are files that a row names. Several processes may share the directory; it must not lie on a network file
+system. The store survives kill -9 and power loss at any point: an acknowledged write is in the synced WAL, and a row
+never names a file that is not synced. The writer enforces the write window, so this store behaves as a bucket does.
 """
 
 from __future__ import annotations
@@ -16,83 +15,56 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 from fhirstore.batched import batched
 from fhirstore.clock import Clock, SystemIds
-from fhirstore.errors import (
-    ObjectDamaged,
-    ObjectError,
-    ObjectNotFound,
-    OutcomeUnknown,
-    StoreBusy,
-    StoreDamaged,
-    StoreFull,
-    StoreMisconfigured,
-    StoreUnavailable,
-)
+from fhirstore.errors import ObjectError, OutcomeUnknown, StoreFull, StoreMisconfigured
 from fhirstore.objects.base import Condition, ObjectStream, Page, PutAnswer, PutRequest, StoredObject, Written
-from fhirstore.objects.embedded.bodies import Unpacker, seal_of
-from fhirstore.objects.embedded.body_streams import CHUNK, BytesStream, FileStream, gathered
+from fhirstore.objects.embedded.body_streams import CHUNK, BytesStream, gathered
 from fhirstore.objects.embedded.clock import SharedClock
-from fhirstore.objects.embedded.database import StoreFiles, connect, is_busy, is_damage, meaning, prepare
+from fhirstore.objects.embedded.database import StoreFiles, connect, meaning, prepare
 from fhirstore.objects.embedded.existing import refuse_what_is_no_store
 from fhirstore.objects.embedded.large_bodies import IncomingBody, LargeBodies
-from fhirstore.objects.embedded.listing import behind_damage, list_page
+from fhirstore.objects.embedded.reading import RowReader
 from fhirstore.objects.embedded.statements import DeleteRows, PutRow
-from fhirstore.objects.embedded.turn import Turn
+from fhirstore.objects.embedded.write_lock import WriteLock
 from fhirstore.objects.embedded.writer import GroupWriter
-from fhirstore.objects.etag import OF_NOTHING, etag_of
+from fhirstore.objects.etag import etag_of
 from fhirstore.objects.fullness import why_os
 
 LARGE = 256 * 1024  # bytes; above it a file is cheaper than overflow pages that pass through the WAL
 _DELETES = 250  # keys per request of a batch delete: a few ms of the event loop
 _OPENING = 30.0  # seconds to wait for other processes that open or write
-_READING = 5.0  # seconds a read waits in the rare moments SQLite locks readers out: recovery, the last close
-_TRIES = 20  # times a body may be replaced between reading its row and opening its file
+_BUSY = 5.0  # seconds the writing connection waits while it is set up
 
-_GET = """
-SELECT o.seal, o.body, b.etag, b.size, b.file, b.packed FROM objects o LEFT JOIN bodies b ON b.id = o.body
-WHERE o.key = ?
-"""
-_BESIDE = """
-SELECT * FROM (
-    SELECT key, seal, body, (SELECT etag FROM bodies WHERE id = body) FROM objects
-    WHERE key < ?1 ORDER BY key DESC LIMIT 1
-) UNION ALL SELECT * FROM (
-    SELECT key, seal, body, (SELECT etag FROM bodies WHERE id = body) FROM objects
-    WHERE key > ?1 ORDER BY key LIMIT 1
-)
-"""
 _NAMED = "SELECT 1 FROM bodies WHERE file = ?"
-_HIGH = "SELECT high FROM clock"
-_RECENT = 4096  # bodies written of which it is known which key has them
-
-
-_Row = tuple[bytes | None, str, str | None, int]
-"""The frame of a body, None where it is empty or a file; ETag, file, size."""
+_RECENT = 4096  # bodies written lately whose key is remembered, so that they can be shared
 
 
 class EmbeddedStore:
     """An `ObjectStore` in a directory. Make one with `open`, end it with `aclose`."""
 
-    def __init__(self, directory: Path, turn: Turn, *, clock: Clock | None, large: int) -> None:
+    def __init__(self, directory: Path, lock: WriteLock, *, clock: Clock | None, large: int) -> None:
         """Blocks and needs a database that is `prepare`d: use `open`."""
         self._directory = directory
         self._large = large
         self._bodies = LargeBodies(directory, SystemIds())
-        self._reader = connect(directory, patience=_READING)
-        high = _highest(self._reader)
+        self._rows = RowReader(directory, self._bodies)
+        high = self._rows.high()
         self._files = StoreFiles(directory)
         self._clock = SharedClock(directory, clock, high=high)
-        self._unpack = Unpacker().unpack
         self._recent: dict[str, str] = {}  # ETag -> the key that it was last written to
         self._stopping = threading.Event()
-        self._tasks: set[asyncio.Task[Sequence[PutAnswer]]] = set()  # PUTs that go on, whatever becomes of who asked
+        self._tasks: set[asyncio.Task[Sequence[PutAnswer]]] = set()  # PUTs that go on when their caller is gone
         self._sweeper = ThreadPoolExecutor(1, thread_name_prefix="fhirstore-sweeper")
         self._writer = GroupWriter(
-            connect(directory, patience=_READING), turn, clock=self._clock, files=self._files, let_go=self._let_go
+            connect(directory, patience=_BUSY),
+            lock,
+            clock=self._clock,
+            files=self._files,
+            remove_file=self._remove_file,
         )
         self._sweeper.submit(self._remove_orphans)
 
@@ -100,7 +72,7 @@ class EmbeddedStore:
     async def open(
         cls, directory: Path, *, clock: Clock | None = None, large: int = LARGE, create: bool = True
     ) -> EmbeddedStore:
-        """Open the store in `directory`; with `create`, making both where they do not exist.
+        """Open the store in `directory`. With `create`, both are made where they do not exist.
 
         Bodies over `large` bytes become files. Raises StoreMisconfigured with one line of advice.
         """
@@ -114,13 +86,13 @@ class EmbeddedStore:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with ExitStack() as undo:
-                turn = Turn(directory)
-                undo.callback(turn.close)
-                if not turn.take(_OPENING):
+                lock = WriteLock(directory)
+                undo.callback(lock.close)
+                if not lock.acquire(_OPENING):
                     raise StoreMisconfigured("", f"{directory}: another process keeps the write lock; end that one")
                 prepare(directory)
-                store = cls(directory, turn, clock=clock, large=large)
-                turn.give_up()
+                store = cls(directory, lock, clock=clock, large=large)
+                lock.release()
                 undo.pop_all()
                 return store
         except (FileExistsError, NotADirectoryError):
@@ -150,7 +122,7 @@ class EmbeddedStore:
         try:
             self._files.check("nothing is written")
             disk = os.statvfs(self._directory)
-            self._reader.execute("SELECT 1 FROM objects, clock LIMIT 1").fetchone()
+            self._rows.check()
         except OSError as error:
             raise StoreMisconfigured("", f"{self.location}: {error.strerror}; the store's files are gone") from error
         except sqlite3.Error as error:
@@ -162,18 +134,15 @@ class EmbeddedStore:
         await self._writer.fullness.try_again(self)
 
     async def get(self, key: str) -> StoredObject:
-        date = self._clock.now()  # before the read: a process may be stopped between the two
-        packed, etag, file, size = self._row(key, date)
-        if packed is not None:
-            body = self._unpack(packed, size)
-        elif file is None:
-            body = b""
-        else:
-            async with self.get_stream(key) as stream:
-                body, etag = b"".join([chunk async for chunk in stream]), stream.etag
-        if body is None:
-            raise ObjectDamaged(key, "its body is damaged", etag=etag, date=date)
-        return StoredObject(body, etag, date)
+        date = self._clock.now()  # before the read: the process may be stopped between the two
+        found = self._rows.small(key, date)
+        if found is not None:
+            return found
+        opened = self._rows.open_body(key, date)
+        if isinstance(opened, BytesStream):
+            return StoredObject(bytes(opened.view), opened.etag, date)
+        with closing(opened.file):
+            return StoredObject(b"".join([chunk async for chunk in opened]), opened.etag, date)
 
     async def put(
         self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
@@ -203,7 +172,7 @@ class EmbeddedStore:
         return await self._writer.write(*rows)
 
     def _twin(self, key: str, etag: str) -> str | None:
-        """Another key that may have the same body; the writer sees whether it has."""
+        """Returns another key that may have the same body; the writer checks whether it has."""
         twin = self._recent.get(etag)
         if twin is not None and twin != key:
             return twin
@@ -213,7 +182,7 @@ class EmbeddedStore:
         return None
 
     async def _put_large(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
-        """Some bodies go to files first, each once; then all in one commit."""
+        """Write large bodies to files, each once; then all in one commit."""
         task = asyncio.create_task(self._put_files_first(puts))
         if not puts[-1].follows:
             return await task
@@ -243,7 +212,7 @@ class EmbeddedStore:
         except BaseException as error:
             for _, file in files.values():
                 self._sweeper.submit(file.abandon)
-            if isinstance(error, ObjectError):  # no row was written, so it is the answer to each
+            if isinstance(error, ObjectError):  # no row was written, so this is the answer to each PUT
                 return [type(error)(put.key, error.detail) for put in puts]
             raise
         return await self._writer.write(*rows)
@@ -264,26 +233,7 @@ class EmbeddedStore:
         delimiter: bool = False,
         limit: int = 1000,
     ) -> Page:
-        try:
-            return list_page(
-                self._reader, prefix, start_after=start_after, cursor=cursor, delimiter=delimiter, limit=limit
-            )
-        except sqlite3.Error as error:
-            if not is_damage(error):
-                raise _unread(prefix, error) from error
-            with suppress(sqlite3.Error):
-                return list_page(
-                    self._reader,
-                    prefix,
-                    start_after=start_after,
-                    cursor=cursor,
-                    delimiter=delimiter,
-                    limit=limit,
-                    bare=True,
-                )
-            behind = max(prefix, start_after or "", cursor or "")
-            resume = await asyncio.to_thread(behind_damage, self._directory, prefix, behind)
-            raise StoreDamaged(prefix, meaning(error), resume=resume) from error
+        return await self._rows.page(prefix, start_after=start_after, cursor=cursor, delimiter=delimiter, limit=limit)
 
     async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
         received = await self._receive(key, chunks)
@@ -291,7 +241,7 @@ class EmbeddedStore:
 
     @asynccontextmanager
     async def get_stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[ObjectStream]:
-        found = self._open_body(key)
+        found = self._rows.open_body(key, self._clock.now())
         if isinstance(found, BytesStream):
             found.view = found.view[start:end]
             yield found
@@ -309,7 +259,7 @@ class EmbeddedStore:
             await asyncio.wait(self._tasks)
         await self._writer.close()
         await asyncio.to_thread(self._sweeper.shutdown)
-        self._reader.close()
+        self._rows.close()
         self._clock.close()
 
     async def _written(self, request: PutRow | DeleteRows) -> Written:
@@ -318,56 +268,8 @@ class EmbeddedStore:
             raise answer
         return answer
 
-    def _row(self, key: str, date: int) -> _Row:
-        """`date`: epoch ms, before it is read."""
-        try:
-            row = self._reader.execute(_GET, (key,)).fetchone()
-            if row is None:
-                self._really_absent(key, date)
-                raise ObjectNotFound(key, date=date)
-        except sqlite3.Error as error:
-            if is_damage(error):
-                raise ObjectDamaged(key, meaning(error), date=date) from error
-            raise _unread(key, error) from error
-        seal, body, etag, size, file, packed = row
-        if body is None:
-            etag, size, packed = OF_NOTHING, 0, None
-        if not _is_sealed(key, etag, seal) or (body is not None and file is None and not isinstance(packed, bytes)):
-            raise ObjectDamaged(key, "its row is damaged", etag=etag if isinstance(etag, str) else "", date=date)
-        return packed, etag, file, size
-
-    def _really_absent(self, key: str, date: int) -> None:
-        """Raises ObjectDamaged where a key beside is damaged: it may be this one."""
-        for beside, seal, body, etag in self._reader.execute(_BESIDE, (key,)):
-            if not _is_sealed(beside, OF_NOTHING if body is None else etag, seal):
-                raise ObjectDamaged(key, "a row where it would be is damaged", date=date)
-
-    def _open_body(self, key: str) -> BytesStream | FileStream:
-        """The whole object as a stream; starts over when its file is replaced before it is open."""
-        missing = None
-        for _ in range(_TRIES):
-            date = self._clock.now()
-            packed, etag, name, size = self._row(key, date)
-            if name is None:
-                body = b"" if packed is None else self._unpack(packed, size)
-                if body is None:
-                    raise ObjectDamaged(key, "its body is damaged", etag=etag, date=date)
-                return BytesStream(size, etag, memoryview(body))
-            try:
-                file = self._bodies.open(name)
-            except FileNotFoundError as error:
-                if name == missing:
-                    detail = "its body file is missing; restore it from a backup"
-                    raise ObjectDamaged(key, detail, etag=etag, date=date) from error
-                missing = name
-            except OSError as error:
-                raise StoreUnavailable(key, f"its body file: {error.strerror}") from error
-            else:
-                return FileStream(size, etag, key, file, 0, size)
-        raise StoreBusy(key, "it is being replaced faster than it can be opened")
-
     async def _receive(self, key: str, chunks: AsyncIterator[bytes]) -> IncomingBody:
-        """Make a durable file of the chunks, in threads; abandon it when they break off."""
+        """Make a durable file of the chunks, in threads; abandon it when the chunks break off."""
         body = self._bodies.begin()
         try:
             async for piece in gathered(chunks, CHUNK):
@@ -382,7 +284,7 @@ class EmbeddedStore:
             raise
         return body
 
-    def _let_go(self, name: str) -> None:
+    def _remove_file(self, name: str) -> None:
         self._sweeper.submit(self._bodies.remove, name)
 
     def _remove_orphans(self) -> None:
@@ -390,29 +292,6 @@ class EmbeddedStore:
             self._bodies.remove_orphans(
                 lambda name: connection.execute(_NAMED, (name,)).fetchone() is not None, self._stopping
             )
-
-
-def _highest(connection: sqlite3.Connection) -> int:
-    """The time of the last commit, epoch ms; 0 where it is damaged, for a store that can still be read."""
-    try:
-        (high,) = connection.execute(_HIGH).fetchone()
-    except sqlite3.Error as error:
-        if not is_damage(error):
-            raise
-        return 0
-    return int(high)
-
-
-def _is_sealed(key: str, etag: str, seal: int) -> bool:
-    """Is the row what was written? In a damaged one a value may be anything."""
-    try:
-        return seal_of(key, etag) == seal
-    except (TypeError, AttributeError):
-        return False
-
-
-def _unread(key: str, error: sqlite3.Error) -> StoreBusy | StoreUnavailable:
-    return StoreBusy(key, meaning(error)) if is_busy(error) else StoreUnavailable(key, meaning(error))
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

@@ -1,8 +1,8 @@
-"""Brings a database of an earlier format to this one, where it lies, a few hundred objects at a time.
+"""Upgrades a database of an earlier format in place, a few hundred objects at a time.
 
-Each step moves rows from the old table to the new ones in one transaction. So a process that dies leaves a database
-that the next one goes on with; the format's number is the new one from the first step on, so that no earlier fhirstore
-opens what is half moved, and one that is running fails on the old table, which is not there any more.
+Each step moves rows from the old table to the new ones in one transaction, so the next process can continue after one
+that died. The database has the new format's number from the first step on: an earlier fhirstore does not open a half
+upgraded database, and one that is running fails, because the old table is gone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fhirstore.objects.embedded.bodies import Packer, seal_of
 from fhirstore.objects.etag import etag_of
 
 OLDEST = 1
-"""The earliest format that is still brought up."""
+"""The earliest format that can be upgraded."""
 
 _STEP = 200  # objects; with bodies below a file's size some MB of log
 _OLD = "objects_of_format_1"
@@ -25,9 +25,9 @@ _SHARE = "INSERT INTO shares VALUES (?, 1) ON CONFLICT (body) DO UPDATE SET more
 
 
 def upgrade(connection: sqlite3.Connection, tables: str, *, version: int) -> None:
-    """Begin or go on, and finish. `tables`: statements that make the new ones. The caller holds the turn to write.
+    """Upgrade, or continue an upgrade. `tables`: SQL that makes the new ones. The caller holds the write lock.
 
-    Raises StoreMisconfigured, and has changed nothing, where the old tables are damaged.
+    Raises StoreMisconfigured where the old tables are damaged; then nothing was changed.
     """
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found == OLDEST:
@@ -41,22 +41,23 @@ def upgrade(connection: sqlite3.Connection, tables: str, *, version: int) -> Non
         )
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_OLD,)).fetchone() is None:
         return
-    connection.text_factory = lambda text: text.decode(errors="replace")  # damaged text: a stray key, told by fsck
+    # Damaged text becomes a stray key, which fsck reports.
+    connection.text_factory = lambda text: text.decode(errors="replace")
     packer = Packer()
     while _moved(connection, packer):
         pass
     connection.execute(f"DROP TABLE {_OLD}")
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts from the next VACUUM on
-    with suppress(sqlite3.OperationalError):  # a full disk, or a reader: then `fhirstore compact` does it some day
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect with the next VACUUM
+    with suppress(sqlite3.OperationalError):  # a full disk or a reader; `fhirstore compact` does it later
         connection.execute("VACUUM")
 
 
 def _moved(connection: sqlite3.Connection, packer: Packer) -> bool:
-    """Move some objects; False: there are none left."""
+    """Move some objects. Returns whether there were any."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         rows = connection.execute(_NEXT, (_STEP,)).fetchall()
-        known: dict[str, int | None] = {}  # versions and `current.json` lie side by side
+        known: dict[str, int | None] = {}  # ETag -> body id; a version and its `current.json` are neighbours
         for _, key, etag, size, modified, file, body in rows:
             connection.execute(
                 "INSERT INTO objects VALUES (?, ?, ?, ?)",
@@ -72,7 +73,7 @@ def _moved(connection: sqlite3.Connection, packer: Packer) -> bool:
 
 
 def _kept(connection: sqlite3.Connection, packer: Packer, known: dict[str, int | None], body_of: _Body) -> int | None:
-    """The body's id, where it is not empty. One that is damaged keeps its ETag, and is told when it is read."""
+    """Returns the id of the stored body; None if it is empty. A damaged body stays damaged: reading it raises."""
     etag, size, file, body = body_of
     if file is None and not body:
         return None
@@ -81,7 +82,7 @@ def _kept(connection: sqlite3.Connection, packer: Packer, known: dict[str, int |
         return known[etag]
     packed = None if body is None else packer.pack(body)
     if body is not None and etag_of(body) != etag:
-        packed = b""  # nobody shall take it for what was written
+        packed = b""  # no frame, so it is never taken for what was written
     cursor = connection.execute(
         "INSERT INTO bodies (etag, size, file, packed) VALUES (?, ?, ?, ?)", (etag, size, file, packed)
     )

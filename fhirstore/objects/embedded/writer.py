@@ -1,32 +1,29 @@
-"""The embedded store's one writer per process: whatever has queued up is committed together.
+"""The embedded store's one writer per process: everything that is queued is committed together (group commit).
 
-A disk syncs a few thousand times a second at best, and a sync costs the same for one row as for a hundred. So
-requests queue while a commit is under way, and the next commit takes them all, then all hear their answers at once.
-As soon as enough have queued up the thread begins, while the event loop goes on with what brings the next ones.
-The commit of their transaction is the commit point of every request in a batch. Conditions and windows are decided
-inside it, in the order of arrival, so each request sees the ones before it.
+A disk syncs a few thousand times a second at best, and a sync costs the same for one row as for a hundred. So requests
+queue while a commit is under way, the next commit takes them all, and all get their answers at once. When enough are
+queued the thread begins, while the event loop goes on with the requests that bring the next ones.
 
-A batch of PUTs whose conditions hold, nearly every one, is a single statement (`embedded_inbox`) that runs in a thread.
-Other batches go statement by statement (`embedded_statements`) on the event loop, some 5 µs each: a thread would spend
-more on taking turns with the loop at the interpreter than on the work. What may wait runs in the thread: COMMIT, which
-syncs, and the wait for other processes.
+The commit of a batch is the commit point of every request in it. Conditions and windows are decided inside it, in the
+order of arrival, so each request sees the ones before it. `transactions` says which of the two ways a batch takes:
+one statement in the thread, or statement by statement on the event loop, because for so short statements a thread
+would spend more time on the interpreter lock than on the work (see docs/performance.md, group commit). What may wait
+runs in the thread: COMMIT, which syncs, and the wait for other processes.
 
-Before and after each commit the writer looks whether the database is still in its directory: nobody shall hear that
-something was written which is gone when the process ends.
+Before and after each commit the writer checks that the database is still in its directory, so that no write is
+acknowledged that is gone when the process ends.
 
-An answer is final only when its batch has committed. Should the commit fail, every request of the batch hears
-OutcomeUnknown, refusals too, for they may rest on a row that never came to be.
+An answer is final only when its batch has committed. If the commit fails, every request of the batch is answered with
+OutcomeUnknown, refused ones too, because a refusal may rest on a row that was never committed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -36,55 +33,49 @@ from fhirstore.errors import NotFollowed, ObjectError, OutcomeUnknown, StoreBusy
 from fhirstore.objects.base import PutAnswer, Written
 from fhirstore.objects.embedded.bodies import Packer
 from fhirstore.objects.embedded.database import StoreFiles, is_busy, meaning
-from fhirstore.objects.embedded.inbox import Inbox, Row, time_row
-from fhirstore.objects.embedded.statements import DeleteRows, PutRow, Statements, key_of, row_of
-from fhirstore.objects.embedded.turn import Turn
+from fhirstore.objects.embedded.put_batch import Row
+from fhirstore.objects.embedded.statements import DeleteRows, PutRow, key_of, row_of
+from fhirstore.objects.embedded.transactions import PATIENCE, Transactions
+from fhirstore.objects.embedded.write_lock import WriteLock
 from fhirstore.objects.fullness import Fullness, why_os, why_sqlite
 
 _BATCH_ROWS = 256  # bounds the time a batch's statements keep the event loop: one or two ms
 _BATCH_BYTES = 2 * 1024 * 1024
 _ENOUGH = 24  # calls that are worth a commit while others are still on their way
 _QUIET_ROUNDS = 4  # of the event loop; a request needs three from its socket to its first PUT
-_PATIENCE = 30.0  # seconds to wait for other processes before the batch is told StoreBusy
-_NAP = 0.0005  # seconds between tries when something other than a fhirstore holds SQLite's lock
-
-# Which files a batch let go. A temporary trigger, so that it and the function are this connection's own.
-_LET_GO = (
-    "CREATE TEMP TRIGGER let_go_of_file AFTER DELETE ON main.bodies WHEN old.file IS NOT NULL"
-    " BEGIN SELECT let_go(old.file); END"
-)
-_NAMED = "SELECT 1 FROM bodies WHERE file = ?"
-_KEEP_TIME = "UPDATE clock SET high = ? WHERE high < ?"
 
 
-class _Waiting(msgspec.Struct):
-    """Requests of one call. Their `answers` come together."""
+class _Call(msgspec.Struct):
+    """The requests of one call of `write`. Their `answers` come together."""
 
     requests: tuple[PutRow | DeleteRows, ...]
     answers: asyncio.Future[list[PutAnswer]]
 
     @property
     def stays(self) -> bool:
-        """Whoever asked for a PUT that follows others counts on it, even when gone meanwhile."""
+        """Whether the call is done even when its caller is gone: a PUT that follows others is relied on."""
         last = self.requests[-1]
         return isinstance(last, PutRow) and last.follows
 
 
-class _Begun(msgspec.Struct):
-    """A batch under way since `now`, epoch ms. `accepted`: what the thread makes of it; None: it takes several
-    statements. `gone`: why it is not begun at all."""
+class _Batch(msgspec.Struct):
+    """Calls that are committed together. `now`: when the batch began, epoch ms.
 
-    batch: list[_Waiting]
+    `inserted`: the result of `Transactions.insert`; None: the batch takes several statements. `gone`: why the batch is
+    not begun at all.
+    """
+
+    calls: list[_Call]
     now: int
-    accepted: Future[bool] | None = None
+    inserted: Future[bool] | None = None
     gone: StoreGone | None = None
 
 
-_Answers = list[list[PutAnswer]]  # of a batch
+_Answers = list[list[PutAnswer]]  # of a batch, by call
 
 
 class GroupWriter:
-    """Owns the writing connection and the turn. `let_go` is called with files no row names any more.
+    """Queues requests and commits them in batches. `remove_file` is called with files that no row names any more.
 
     For one event loop at a time. The connection is used by the loop or by the thread, never by both: one task leads
     each batch through both in turn.
@@ -93,34 +84,29 @@ class GroupWriter:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        turn: Turn,
+        lock: WriteLock,
         *,
         clock: Clock,
         files: StoreFiles,
-        let_go: Callable[[str], None],
+        remove_file: Callable[[str], None],
     ) -> None:
         self.commits = 0
         self.fullness = Fullness()
         self._database = Path(connection.execute("PRAGMA database_list").fetchone()[2])
-        self._connection = connection
-        self._cursor = connection.cursor()
-        self._inbox = Inbox(connection)
         self._packer = Packer()
-        self._statements = Statements(self._cursor, self._inbox, clock, self._packer)
-        self._turn = turn
+        self._freed: list[str] = []  # files that the transaction under way frees
+        self._transactions = Transactions(
+            connection, lock, clock=clock, packer=self._packer, file_freed=self._freed.append
+        )
         self._clock = clock
         self._files = files
-        self._let_go = let_go
-        self._gone: list[str] = []  # files let go by the transaction under way
-        self._queue: deque[_Waiting] = deque()
-        self._begun: _Begun | None = None  # the batch that is under way, or about to be
+        self._remove_file = remove_file
+        self._queue: deque[_Call] = deque()
+        self._batch: _Batch | None = None  # the batch that is under way, or about to be
         self._task: asyncio.Task[None] | None = None  # commits batch after batch; None while nothing is queued
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="fhirstore-writer")
         self._closed = False  # nothing is queued any more
-        self._released = False  # the connection and the turn are no longer ours
-        connection.create_function("let_go", 1, self._gone.append)
-        connection.execute(_LET_GO)
-        connection.execute("PRAGMA busy_timeout = 0")  # the turn keeps order; see _begin
+        self._released = False  # connection and lock are closed
 
     def write(self, *requests: PutRow | DeleteRows) -> asyncio.Future[list[PutAnswer]]:
         """Queue the requests, which stay together; the future has their answers once their batch has committed.
@@ -130,253 +116,173 @@ class GroupWriter:
         loop = asyncio.get_running_loop()
         if self._task is not None and self._task.get_loop() is not loop:
             raise RuntimeError("an embedded store serves one event loop at a time")
-        waiting = _Waiting(requests, loop.create_future())
+        call = _Call(requests, loop.create_future())
         if self._closed:
-            waiting.answers.set_result(*_all_told([waiting], OutcomeUnknown, "the store is closed"))
-            return waiting.answers
-        self._queue.append(waiting)
+            call.answers.set_result(*_refused([call], OutcomeUnknown, "the store is closed"))
+            return call.answers
+        self._queue.append(call)
         if self._task is None:
             self._task = loop.create_task(self._run(), name="fhirstore-writer")
-        if self._begun is None and len(self._queue) >= _ENOUGH:
-            self._begun = self._begin_batch()
-        return waiting.answers
+        if self._batch is None and len(self._queue) >= _ENOUGH:
+            self._batch = self._begin_batch()
+        return call.answers
 
     async def close(self) -> None:
-        """Commit what is queued, then end the thread and close the connection. Harmless when repeated."""
+        """Commit what is queued, then end the thread and close the connection. May be called again."""
         self._closed = True
         if self._task is not None:
             await asyncio.wait([self._task])
         if not self._released:
             self._released = True
-            self._thread.submit(self._release)
+            self._thread.submit(self._transactions.close)
         await asyncio.to_thread(self._thread.shutdown)
-
-    def _release(self) -> None:
-        """Keep the time that readers may have been told since the last commit, then let go of all."""
-        now = self._clock.now()
-        with suppress(sqlite3.Error, OSError):  # it is kept for a clock that is set back before the next start
-            if self._turn.take(_PATIENCE):
-                self._connection.execute(_KEEP_TIME, (now, now))
-        self._connection.close()
-        self._turn.close()
 
     async def _run(self) -> None:
         """Commit batch after batch until nothing is queued."""
         try:
-            while self._queue or self._begun:
-                if self._begun is None:
+            while self._queue or self._batch:
+                if self._batch is None:
                     await self._gather()
-                begun = self._begun = self._begun or self._begin_batch()
-                answers = await self._commit(begun) if begun.batch else []
-                self._begun = None
-                self._reply(begun.batch, answers)
+                batch = self._batch = self._batch or self._begin_batch()
+                answers = await self._commit(batch) if batch.calls else []
+                self._batch = None
+                self._reply(batch.calls, answers)
         except BaseException:
-            batch = [] if self._begun is None else self._begun.batch
-            # The loop ends, or this has a defect: nobody may be left waiting, and no later request may queue.
+            calls = [] if self._batch is None else self._batch.calls
+            # The loop ends, or this has a defect: every caller must get an answer, and no later request may queue.
             self._closed = True
-            self._gone.clear()
-            batch.extend(self._queue)
+            self._freed.clear()
+            calls.extend(self._queue)
             self._queue.clear()
-            self._reply(batch, _all_told(batch, OutcomeUnknown, "the store is closed"))
+            self._reply(calls, _refused(calls, OutcomeUnknown, "the store is closed"))
             raise
         finally:
             self._task = None
 
     async def _gather(self) -> None:
-        """Let those join who are on their way: wait until the loop has come round some times and brought nobody.
+        """Wait until the event loop has come round some times and brought no further call.
 
-        A loop with nothing else to do comes round in microseconds; a busy one brings many, and a commit of one
-        costs nearly what a commit of ten does. Once there are enough, `write` begins by itself.
+        A loop with nothing else to do comes round in microseconds; a busy one brings many calls, and a commit of one
+        costs nearly what a commit of ten does. Once there are enough, `write` begins the batch.
         """
         known, quiet = len(self._queue), 0
-        while quiet < _QUIET_ROUNDS and known < _ENOUGH and self._begun is None:
+        while quiet < _QUIET_ROUNDS and known < _ENOUGH and self._batch is None:
             await asyncio.sleep(0)
             quiet = quiet + 1 if len(self._queue) == known else 0
             known = len(self._queue)
 
-    def _next_batch(self) -> list[_Waiting]:
-        """All that is queued, within bounds."""
-        batch: list[_Waiting] = []
+    def _next_calls(self) -> list[_Call]:
+        """Everything that is queued, within the bounds of a batch."""
+        calls: list[_Call] = []
         count = size = 0
         while self._queue and count < _BATCH_ROWS and size < _BATCH_BYTES:
-            waiting = self._queue.popleft()
-            if waiting.answers.cancelled() and not waiting.stays:
-                for request in waiting.requests:
+            call = self._queue.popleft()
+            if call.answers.cancelled() and not call.stays:
+                for request in call.requests:
                     if isinstance(request, PutRow) and request.file is not None:
-                        self._let_go(request.file)
+                        self._remove_file(request.file)
                 continue
-            batch.append(waiting)
-            for request in waiting.requests:
+            calls.append(call)
+            for request in call.requests:
                 if isinstance(request, DeleteRows):
                     count += len(request.keys)
                 else:
                     count += 1
                     size += len(request.body or b"")
-        return batch
+        return calls
 
-    def _begin_batch(self) -> _Begun:
+    def _begin_batch(self) -> _Batch:
         """Take what is queued and hand it to the thread, if it is one statement."""
-        batch = self._next_batch()
-        self._gone.clear()
+        calls = self._next_calls()
+        self._freed.clear()
         now = self._clock.now()
         try:
             self._files.check("nothing was written")
         except StoreGone as gone:
-            return _Begun(batch, now, gone=gone)
+            return _Batch(calls, now, gone=gone)
         puts: list[PutRow] = []
         windows: set[int | None] = set()
-        for waiting in batch:
-            for put in waiting.requests:
+        for call in calls:
+            for put in call.requests:
                 if isinstance(put, DeleteRows):
-                    return _Begun(batch, now)
+                    return _Batch(calls, now)
                 windows.add(put.expires)
                 puts.append(put)
         expires = min((end for end in windows if end is not None), default=None)
         if not puts:
-            return _Begun(batch, now)
+            return _Batch(calls, now)
         packed: dict[str, bytes] = {}  # by ETag
         rows: list[Row] = []
         for put in puts:
             if put.body and put.etag not in packed:
                 packed[put.etag] = self._packer.pack(put.body)
             rows.append(row_of(put, now, packed[put.etag] if put.body else None))
-        return _Begun(batch, now, self._thread.submit(self._take_in, rows, expires))
+        return _Batch(calls, now, self._thread.submit(self._transactions.insert, rows, expires))
 
-    async def _commit(self, begun: _Begun) -> _Answers:
-        """See the batch through; the answers are final."""
-        batch, loop = begun.batch, asyncio.get_running_loop()
+    async def _commit(self, batch: _Batch) -> _Answers:
+        """See the batch through. The answers are final."""
+        calls, run = batch.calls, asyncio.get_running_loop().run_in_executor
         try:
-            if begun.gone is not None:
-                raise begun.gone
-            if begun.accepted is not None:
-                if await asyncio.wrap_future(begun.accepted):
+            if batch.gone is not None:
+                raise batch.gone
+            if batch.inserted is not None:
+                if await asyncio.wrap_future(batch.inserted):
                     self._files.check("what was being written may be lost")
                     self.commits += 1
                     return [
-                        [Written(put.etag, begun.now) for put in waiting.requests if isinstance(put, PutRow)]
-                        for waiting in batch
+                        [Written(put.etag, batch.now) for put in call.requests if isinstance(put, PutRow)]
+                        for call in calls
                     ]
-                self._gone.clear()
-            if not self._begin(0.0) and not await loop.run_in_executor(self._thread, self._begin, _PATIENCE):
-                return _all_told(batch, StoreBusy, "other processes keep the store busy")
-            answers = self._apply_all(batch)
-            await loop.run_in_executor(self._thread, self._end)
+                self._freed.clear()
+            begin = self._transactions.begin
+            if not begin(0.0) and not await run(self._thread, begin, PATIENCE):
+                return _refused(calls, StoreBusy, "other processes keep the store busy")
+            answers = self._transactions.apply([call.requests for call in calls])
+            await run(self._thread, self._transactions.commit)
             self._files.check("what was being written may be lost")
         except sqlite3.Error as error:
-            self._gone.clear()
-            why = (
-                None if is_busy(error) else await loop.run_in_executor(self._thread, why_sqlite, error, self._database)
-            )
+            self._freed.clear()
+            why = None if is_busy(error) else await run(self._thread, why_sqlite, error, self._database)
             if why is not None:
-                self.fullness.note(_size(batch))
-                return _all_told(batch, StoreFull, why)
-            kind = StoreBusy if is_busy(error) else OutcomeUnknown
-            return _all_told(batch, kind, meaning(error))
+                self.fullness.note(_size(calls))
+                return _refused(calls, StoreFull, why)
+            return _refused(calls, StoreBusy if is_busy(error) else OutcomeUnknown, meaning(error))
         except StoreGone as gone:
-            return _all_told(batch, StoreGone, gone.detail)
+            return _refused(calls, StoreGone, gone.detail)
         except OSError as error:
             if (why := why_os(error)) is not None:
-                self.fullness.note(_size(batch))
-                return _all_told(batch, StoreFull, why)
-            return _all_told(batch, OutcomeUnknown, f"lock files: {error.strerror}")
+                self.fullness.note(_size(calls))
+                return _refused(calls, StoreFull, why)
+            return _refused(calls, OutcomeUnknown, f"lock files: {error.strerror}")
         self.commits += 1
         return answers
 
-    def _take_in(self, rows: list[Row], expires: int | None) -> bool:
-        """The commit point of most batches, in turn with other processes; by `expires`, epoch ms, or not at all."""
-        if not self._turn.take(_PATIENCE):
-            return False
-        try:
-            at = self._clock.now()
-            rows.append(time_row(at))
-            return (expires is None or at <= expires) and self._inbox.accept(rows)
-        except sqlite3.OperationalError as error:
-            if not is_busy(error):
-                raise
-            return False
-        finally:
-            self._turn.give_up()
-
-    def _begin(self, patience: float) -> bool:
-        """Take the turn and begin a transaction; False when that took longer than `patience` seconds.
-
-        The turn keeps other stores out; a backup tool or a closing connection may still hold SQLite's own lock.
-        """
-        deadline = time.monotonic() + patience
-        if not self._turn.take(patience):
-            return False
-        try:
-            while True:
-                try:
-                    self._cursor.execute("BEGIN IMMEDIATE")
-                except sqlite3.OperationalError as error:
-                    if not is_busy(error):
-                        raise
-                    if time.monotonic() >= deadline:
-                        return False
-                    time.sleep(_NAP)
-                else:
-                    return True
-        finally:
-            if not self._connection.in_transaction:
-                self._turn.give_up()
-
-    def _apply_all(self, batch: list[_Waiting]) -> _Answers:
-        try:
-            answers = [self._statements.apply(waiting.requests) for waiting in batch]
-            self._statements.keep_time()
-            return answers
-        except BaseException:
-            self._roll_back()
-            self._turn.give_up()
-            raise
-
-    def _end(self) -> None:
-        """The commit point."""
-        try:
-            self._cursor.execute("COMMIT")
-        except sqlite3.Error:
-            self._roll_back()
-            raise
-        finally:
-            self._turn.give_up()
-
-    def _roll_back(self) -> None:
-        if self._connection.in_transaction:  # SQLite may have rolled back by itself
-            self._cursor.execute("ROLLBACK")
-
-    def _reply(self, batch: list[_Waiting], answers: _Answers) -> None:
-        """Wake all who wait, then let go of the files that the batch made superfluous."""
-        for waiting, told in zip(batch, answers, strict=True):
-            if not waiting.answers.done():  # cancelled while its batch was under way
-                waiting.answers.set_result(told)
-            for request, answer in zip(waiting.requests, told, strict=True):
+    def _reply(self, calls: list[_Call], answers: _Answers) -> None:
+        """Answer all callers, then remove the files that the batch made superfluous."""
+        for call, told in zip(calls, answers, strict=True):
+            if not call.answers.done():  # it is done where the caller was cancelled while its batch was under way
+                call.answers.set_result(told)
+            for request, answer in zip(call.requests, told, strict=True):
                 certain = not isinstance(answer, (OutcomeUnknown, StoreGone))
                 if certain and isinstance(request, PutRow) and request.file is not None:
-                    self._gone.append(request.file)
-        for name in set(self._gone):
-            if not self._is_named(name):  # by another row of the batch, with the same body
-                self._let_go(name)
-        self._gone.clear()
-
-    def _is_named(self, file: str) -> bool:
-        try:
-            return self._cursor.execute(_NAMED, (file,)).fetchone() is not None
-        except sqlite3.Error:
-            return True  # what nobody names is removed at a later start
+                    self._freed.append(request.file)
+        for name in set(self._freed):
+            if not self._transactions.names_file(name):  # another row of the batch may name it, with the same body
+                self._remove_file(name)
+        self._freed.clear()
 
 
-def _size(batch: list[_Waiting]) -> int:
-    """Bytes of its bodies."""
-    return sum(put.size for waiting in batch for put in waiting.requests if isinstance(put, PutRow))
+def _size(calls: list[_Call]) -> int:
+    """Bytes of their bodies."""
+    return sum(put.size for call in calls for put in call.requests if isinstance(put, PutRow))
 
 
-def _all_told(batch: list[_Waiting], kind: type[ObjectError], detail: str) -> _Answers:
-    """The same error for every request; where nothing was done, what follows was not even asked for."""
-    return [[_told(request, kind, detail) for request in waiting.requests] for waiting in batch]
+def _refused(calls: list[_Call], kind: type[ObjectError], detail: str) -> _Answers:
+    """The same error for every request. Where nothing was done, a PUT that follows others was not even tried."""
+    return [[_refusal(request, kind, detail) for request in call.requests] for call in calls]
 
 
-def _told(request: PutRow | DeleteRows, kind: type[ObjectError], detail: str) -> ObjectError:
+def _refusal(request: PutRow | DeleteRows, kind: type[ObjectError], detail: str) -> ObjectError:
     if kind is not OutcomeUnknown and isinstance(request, PutRow) and request.follows:
         return NotFollowed(request.key)
     return kind(key_of(request), detail)

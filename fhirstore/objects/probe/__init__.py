@@ -1,11 +1,11 @@
-"""The probe: may several writers share this store? It races them and sees, because documentation does not tell.
+"""The probe: finds out whether several writers may share a store, by racing writers on it.
 
-A store that loses updates passes every sequential check (measured: up to 50 winners of 50 on some S3 servers), so
-the server probes before it serves and refuses a store on which a commit would not be the only one.
-`run` says what is checked, `races` and `rules` how, `report` how it is told.
+A store that loses updates passes every sequential check, and its documentation does not tell. So the server probes
+before it serves, and refuses a store where several conditional writes can win. `run` lists the checks, `races` and
+`properties` are the checks, `client` sends their requests, `report` is the result.
 """
 
-from fhirstore.objects.probe.ground import SHORT, THOROUGH, Effort
+from fhirstore.objects.probe.client import SHORT, THOROUGH, Effort
 from fhirstore.objects.probe.report import Check, Outcome, ProbeReport, advice, render
 from fhirstore.objects.probe.run import probe
 

@@ -1,7 +1,7 @@
-"""Does the store tell the time, and do we read it right? The protocol trusts no clock but the store's.
+"""Checks the store's clock, and that it is read correctly. The protocol trusts no clock but the store's.
 
-Looked at once before the other checks and once after them, so that time has passed in between. Answers carry whole
-seconds and take their time to arrive; a clock is called broken only when it is off by more than both can explain.
+The clock is read once before the other checks and once after them, so that time has passed in between. Answers carry
+whole seconds and take time to arrive; a clock is broken only if it is off by more than both can explain.
 """
 
 from __future__ import annotations
@@ -9,43 +9,44 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from fhirstore.objects.probe.ground import Broken, Ground, Inconclusive
+from fhirstore.objects.probe.client import Broken, Inconclusive, ProbeClient
 
 SECOND = 1_000  # ms, the Date header's step
-TOLERANCE = 2_000  # ms between servers behind one endpoint
-LONG_ENOUGH = 2_200  # ms after which even a clock of whole seconds must have moved
+TOLERANCE = 2_000  # ms that the clocks of servers behind one endpoint may differ
+LONG_ENOUGH = 2_200  # ms after which a clock of whole seconds must have moved
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """One look at the store's clock: what its answer said, between two readings of this machine's. All epoch ms."""
+    """One reading of the store's clock, between two readings of this machine's. All epoch ms."""
 
     before: int
     date: int
     after: int
 
 
-async def look(ground: Ground) -> Sight:
-    """Write an object and note what time the store says it is."""
-    before = ground.clock.now()
-    written = await ground.patiently(lambda: ground.store.put(f"{ground.root}store-clock", b""))
-    return Sight(before, written.date, ground.clock.now())
+async def look(client: ProbeClient) -> Sight:
+    """Write an object and return the time in the store's answer."""
+    before = client.clock.now()
+    written = await client.patiently(lambda: client.store.put(f"{client.root}store-clock", b""))
+    return Sight(before, written.date, client.clock.now())
 
 
-async def store_clock(ground: Ground, *, first: Sight | None) -> str:
-    """Compare a second look with the first and with the store object's estimate."""
+async def store_clock(client: ProbeClient, *, first: Sight | None) -> str:
+    """Compare a second reading with the first and with the store object's estimate."""
     if first is None:
         raise Inconclusive("no answer to the first look")
-    passed = ground.clock.now() - first.after
-    if ground.effort.patient and passed < LONG_ENOUGH:
+    passed = client.clock.now() - first.after
+    if client.effort.patient and passed < LONG_ENOUGH:
         await asyncio.sleep((LONG_ENOUGH - passed) / 1000)
-    last = await look(ground)
-    compare(first, last, ground.store.now())
-    return f"{ground.store.now() - ground.clock.now():+d} ms to this machine's clock"
+    last = await look(client)
+    compare(first, last, client.store.now())
+    return f"{client.store.now() - client.clock.now():+d} ms to this machine's clock"
 
 
 def compare(first: Sight, last: Sight, estimate: int) -> None:
-    """Raise `Broken` unless the store's clock ran between the looks as ours did, and `estimate` (after `last`) fits."""
+    """Raises Broken unless the store's clock advanced as this machine's did, and `estimate` (made after `last`)
+    fits."""
     if min(first.date, last.date) <= 0:
         raise Broken("the store's answers carry no date")
     advanced = last.date - first.date

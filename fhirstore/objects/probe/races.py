@@ -1,9 +1,8 @@
-"""Races of conditional writes: what a store gets right one request at a time, and may still get wrong under load.
+"""Races of conditional writes: a store may pass every sequential check and still fail under load.
 
-A store that compares first and writes later passes every sequential check and then lets several racers win. So
-each race is run by many writers at once, on several keys, and judged twice: by what the racers were told and by
-what the key holds afterwards. Every second round sends its PUTs with a write window, as the commit does, since
-those may take another way to the store.
+A store that compares first and writes later lets several racers win. So many writers race at once, on several keys, and
+each race is judged by the answers and by the object afterwards. Every second round sends its PUTs with a write window,
+as a commit does, because those may take another way to the store.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from fhirstore.errors import (
     WriteWindowClosed,
 )
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, StoredObject
-from fhirstore.objects.probe.ground import ATTEMPTS, Broken, Ground, Inconclusive, together
+from fhirstore.objects.probe.client import ATTEMPTS, Broken, Inconclusive, ProbeClient, together
 
 TRIES = 3  # per round, each on a fresh key, before unclear answers make it inconclusive
 ABREAST = 64  # requests of one check in flight: as racers of one key or of several keys at once
@@ -28,7 +27,7 @@ WINDOW = 60_000  # ms; races must not run out of it on a slow store
 
 @dataclass(frozen=True, slots=True)
 class Racer:
-    """One racer's body and the answer to its PUT: the ETag it was told, or the refusal."""
+    """One racer's body and the answer to its PUT: the ETag, or the refusal."""
 
     body: bytes
     etag: str | None = None
@@ -36,7 +35,7 @@ class Racer:
 
 
 def judge(racers: Sequence[Racer], found: StoredObject | None) -> None:
-    """Return when exactly one racer won and its body stands; raise `Broken`, or `Inconclusive` to race again."""
+    """Return if exactly one racer won and its body is the object. Raises Broken, or Inconclusive to race again."""
     winners = [racer for racer in racers if racer.etag is not None]
     if len(winners) > 1:
         raise Broken(f"{len(winners)} of {len(racers)} racers were told that they had won")
@@ -52,65 +51,65 @@ def judge(racers: Sequence[Racer], found: StoredObject | None) -> None:
         raise Inconclusive(f"no contest in {TRIES} tries: the racers were answered {', '.join(answers)}")
 
 
-async def if_absent_race(ground: Ground) -> str:
+async def if_absent_race(client: ProbeClient) -> str:
     """Many writers create one key."""
-    return await _rounds(ground, "if-absent-race", over=False)
+    return await _rounds(client, "if-absent-race", over=False)
 
 
-async def if_match_race(ground: Ground) -> str:
+async def if_match_race(client: ProbeClient) -> str:
     """Many writers replace one version."""
-    return await _rounds(ground, "if-match-race", over=True)
+    return await _rounds(client, "if-match-race", over=True)
 
 
-async def _rounds(ground: Ground, name: str, *, over: bool) -> str:
-    """Run the rounds, on different keys, as many at once as `ABREAST` allows; broken ones are the last."""
-    waiting = list(enumerate(ground.effort.racers))
+async def _rounds(client: ProbeClient, name: str, *, over: bool) -> str:
+    """Run the rounds on different keys, as many in parallel as `ABREAST` allows, until one is broken."""
+    waiting = list(enumerate(client.effort.racers))
     while waiting:
         abreast = [waiting.pop(0)]
         while waiting and sum(racers for _, racers in (*abreast, waiting[0])) <= ABREAST:
             abreast.append(waiting.pop(0))
         await together(
-            _round(ground, f"{ground.root}{name}/{number}", racers, over=over, windowed=number % 2 == 1)
+            _round(client, f"{client.root}{name}/{number}", racers, over=over, windowed=number % 2 == 1)
             for number, racers in abreast
         )
-    most = max(ground.effort.racers, default=0)
-    return f"one winner in each of {len(ground.effort.racers)} rounds of up to {most}"
+    most = max(client.effort.racers, default=0)
+    return f"one winner in each of {len(client.effort.racers)} rounds of up to {most}"
 
 
-async def _round(ground: Ground, folder: str, racers: int, *, over: bool, windowed: bool) -> None:
+async def _round(client: ProbeClient, folder: str, racers: int, *, over: bool, windowed: bool) -> None:
     for attempt in range(TRIES):
         key = f"{folder}-{attempt}"
         condition: Condition = IF_ABSENT
-        if over:  # prepared by a creation, for a plain PUT that arrives late would overwrite the winner
-            condition = IfMatch(await ground.put(key, ground.body(), condition=IF_ABSENT))
-        expires = ground.store.now() + WINDOW if windowed else None
-        bodies = [ground.body() for _ in range(racers)]
-        ran = await together(_race(ground, key, body, condition=condition, expires=expires) for body in bodies)
+        if over:  # created with a condition, because a late plain PUT would overwrite the winner
+            condition = IfMatch(await client.put(key, client.body(), condition=IF_ABSENT))
+        expires = client.store.now() + WINDOW if windowed else None
+        bodies = [client.body() for _ in range(racers)]
+        ran = await together(_race(client, key, body, condition=condition, expires=expires) for body in bodies)
         try:
-            judge(ran, await ground.read(key))
+            judge(ran, await client.read(key))
             return
         except Inconclusive:
             if attempt == TRIES - 1:
                 raise
-            await ground.pause(attempt)
+            await client.pause(attempt)
 
 
-async def _race(ground: Ground, key: str, body: bytes, *, condition: Condition, expires: int | None) -> Racer:
+async def _race(client: ProbeClient, key: str, body: bytes, *, condition: Condition, expires: int | None) -> Racer:
     try:
-        written = await ground.store.put(key, body, condition=condition, expires=expires)
+        written = await client.store.put(key, body, condition=condition, expires=expires)
     except (PreconditionFailed, ConditionalConflict, WriteWindowClosed, StoreBusy, OutcomeUnknown) as refusal:
         return Racer(body, refusal=type(refusal))
     return Racer(body, etag=written.etag)
 
 
-async def lost_update_race(ground: Ground) -> str:
-    """Each of K tasks adds its own line to one object by GET and If-Match PUT; in the end all K lines stand, once."""
-    key = f"{ground.root}lost-update-race/lines"
-    await ground.put(key, b"", condition=IF_ABSENT)
-    lines = [f"{ground.ids.new()}\n".encode() for _ in range(ground.effort.counters)]
-    added = await together(_add(ground, key, line) for line in lines)
+async def lost_update_race(client: ProbeClient) -> str:
+    """Each of K tasks adds its own line to one object by GET and If-Match PUT; in the end it has all K lines, once."""
+    key = f"{client.root}lost-update-race/lines"
+    await client.put(key, b"", condition=IF_ABSENT)
+    lines = [f"{client.ids.new()}\n".encode() for _ in range(client.effort.counters)]
+    added = await together(_add(client, key, line) for line in lines)
     unclear = added.count(False)
-    found = await ground.read(key)
+    found = await client.read(key)
     standing = found.body.splitlines(keepends=True) if found else []
     lost = sum(done and line not in standing for done, line in zip(added, lines, strict=True))
     if lost or len(standing) != len(set(standing)):
@@ -120,18 +119,18 @@ async def lost_update_race(ground: Ground) -> str:
     return f"{len(lines)} concurrent updates, none lost"
 
 
-async def _add(ground: Ground, key: str, line: bytes) -> bool:
-    """Add the line; True once it was acknowledged, or seen to stand. A try that failed starts again with a GET."""
-    for attempt in range(ATTEMPTS + 2 * ground.effort.counters):
-        found = await ground.read(key)
+async def _add(client: ProbeClient, key: str, line: bytes) -> bool:
+    """Add the line. Returns whether that was acknowledged or the line was read back. Each try starts with a GET."""
+    for attempt in range(ATTEMPTS + 2 * client.effort.counters):
+        found = await client.read(key)
         if found is None:
             raise Broken("the object disappeared while it was updated")
         if line in found.body:
             return True
         try:
-            await ground.store.put(key, found.body + line, condition=IfMatch(found.etag))
+            await client.store.put(key, found.body + line, condition=IfMatch(found.etag))
         except (PreconditionFailed, ConditionalConflict, StoreBusy, OutcomeUnknown):
-            await ground.pause(min(attempt, 3))  # mostly somebody else's success: no reason to wait ever longer
+            await client.pause(min(attempt, 3))  # mostly another task's success, so the pause need not grow
         else:
             return True
     return False

@@ -1,4 +1,4 @@
-"""What a probe found out about a store, as a value, as JSON and as a table for people."""
+"""The result of a probe, as a value, as JSON and as a table for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """How a check ended. Only `held` counts as a pass: a store that gave no clear answer has proved nothing."""
+    """How a check ended. Only `held` is a pass."""
 
     HELD = "held"
     BROKEN = "broken"
@@ -22,7 +22,7 @@ Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One property of the store. `required`: several writers lose data without it. `requests`: what it cost."""
+    """The check of one property. `required`: several writers lose data without it. `requests`: sent for it."""
 
     name: str
     proves: str
@@ -38,7 +38,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """All checks of one probe. `skew` is the store's clock minus this machine's, in ms; `seconds` is the wall time."""
+    """All checks of one probe. `skew`: the store's clock minus this machine's, ms; `seconds`: duration."""
 
     location: str
     thorough: bool
@@ -48,20 +48,20 @@ class ProbeReport:
 
     @property
     def safe(self) -> bool:
-        """May several writers share this store? True only when every required check was seen to hold."""
+        """Whether several writers may share this store: every required check held."""
         return bool(self.checks) and all(check.held for check in self.checks if check.required)
 
     @property
     def requests(self) -> int:
-        """What the checks cost, without the final clearing up."""
+        """The requests of all checks, without the final removal."""
         return sum(check.requests for check in self.checks)
 
     def failed(self, outcome: Outcome) -> tuple[str, ...]:
-        """The names of the required checks that ended so."""
+        """Returns the names of the required checks with this outcome."""
         return tuple(check.name for check in self.checks if check.required and check.outcome is outcome)
 
     def as_json(self) -> Mapping[str, Json]:
-        """The report as plain JSON values."""
+        """Returns the report as plain JSON values."""
         checks: list[Json] = [
             {
                 "name": check.name,
@@ -86,7 +86,8 @@ class ProbeReport:
 
 
 def advice(report: ProbeReport, *, override: str = "") -> str:
-    """One sentence: is the store safe, and what to do when not. `override` names the caller's switch, if it has one."""
+    """Returns one sentence: whether the store is safe, and what to do if not. `override`: the caller's switch, if
+    any."""
     if report.safe:
         return "Safe for several writers: every required check held."
     broken = report.failed(Outcome.BROKEN)
@@ -105,7 +106,7 @@ def advice(report: ProbeReport, *, override: str = "") -> str:
 
 
 def render(report: ProbeReport, *, override: str = "") -> str:
-    """The report as an aligned table of plain text, closed by the `advice`."""
+    """Returns the report as an aligned table of plain text, followed by the `advice`."""
     header = ("", "check", "required", "requests", "proves that", "found")
     rows = [
         (

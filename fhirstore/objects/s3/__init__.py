@@ -1,1 +1,1 @@
-"""The S3 store: aiobotocore for the session, obstore for the hot path, signed requests where a window is needed."""
+"""The S3 store. Three clients: obstore, the signed requests of `requests`, and aiobotocore (see `store`)."""

@@ -17,7 +17,7 @@ from fhirstore.objects.s3.store_time import parse_timestamp
 
 
 def read_page(body: bytes, *, root: str) -> Page:
-    """One ListObjectsV2 answer, keys without `root`. 1,000 keys cost 3.7 ms of CPU."""
+    """Returns the page of a ListObjectsV2 answer, with keys relative to `root`."""
     tree = _parse(body)
     try:
         return _page(tree, root)
@@ -57,7 +57,7 @@ def _page(tree: ElementTree.Element, root: str) -> Page:
 
 
 def delete_request(keys: Iterable[str]) -> bytes:
-    """The body of a DeleteObjects request that reports failures only."""
+    """Returns the body of a DeleteObjects request that reports only failures."""
     objects = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in keys)
     return (
         '<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Quiet>true</Quiet>' + objects + "</Delete>"
@@ -65,7 +65,7 @@ def delete_request(keys: Iterable[str]) -> bytes:
 
 
 def undeleted(body: bytes) -> list[tuple[str, str]]:
-    """(key, error code) of every object that a DeleteObjects answer says was not removed; absent ones are fine."""
+    """Returns (key, error code) of each object that was not removed by DeleteObjects. Absent objects are no error."""
     tree = _parse(body)
     space = _namespace(tree)
     found = [
@@ -76,15 +76,15 @@ def undeleted(body: bytes) -> list[tuple[str, str]]:
 
 
 def quoted(etag: str) -> str:
-    """An ETag as headers carry it; some servers drop the quotes in XML."""
+    """Returns an ETag with quotes, as in headers; some servers omit them in XML."""
     return etag if etag.endswith('"') else f'"{etag}"'
 
 
 def _parse(body: bytes) -> ElementTree.Element:
-    if b"<!" in body or b"\0" in body:  # a NUL would be UTF-16, which could hide a declaration
+    if b"<!" in body or b"\0" in body:  # NUL means UTF-16, which could hide a declaration
         raise StoreUnavailable(detail="the store answered with XML that declares a DTD")
     try:
-        return ElementTree.fromstring(body)  # noqa: S314 - what makes it unsafe, a DTD, was refused above
+        return ElementTree.fromstring(body)  # noqa: S314 - a DTD, which makes it unsafe, was refused above
     except ElementTree.ParseError as error:
         raise StoreUnavailable(detail=f"the store answered with malformed XML: {error}") from error
 

@@ -1,13 +1,13 @@
-"""A circuit breaker for one object store: while it keeps failing, requests are refused here and not sent.
+"""A circuit breaker for one object store: while the store keeps failing, requests are refused without being sent.
 
 | state | a request | an answer | a failure |
 |---|---|---|---|
-| closed | is sent | the count of failures in a row starts over | counts; the last one of `FAILURES` opens the circuit |
+| closed | is sent | resets the count of failures in a row | counts; number `FAILURES` opens the circuit |
 | open, not due | is refused | closes it (of one sent earlier) | nothing (of one sent earlier) |
 | open, due | is sent, as the probe; the others are refused | closes it | opens it for twice as long |
 
-A failure is no answer, or one that says that the store is in trouble: 5xx, 429. An answer is any other, 412, 404 and
-409 included. A probe whose fate nobody reports is given `PROBE` ms; then the next request is the probe.
+A failure is no answer, or one that means that the store is in trouble: 5xx, 429. Any other is an answer, also 404, 409
+and 412. A probe without a reported result is given `PROBE` ms; then the next request is the probe.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ FAILURES = 20
 """Failures in a row that open the circuit."""
 
 SHORTEST, LONGEST = 1.0, 30.0
-"""Seconds that it stays open: doubled with every probe that fails."""
+"""Seconds that the circuit stays open: doubled with every probe that fails."""
 
 PROBE = 30_000
 SLOW = 5_000
-"""Milliseconds after which a request that its caller gave up on counts as a failure."""
+"""Milliseconds after which a request that its caller cancelled counts as a failure."""
 
 
 class Circuit:
-    """The circuit of one store. `clock` and `ids` (jitter) are passed in, so that tests need not wait."""
+    """The circuit of one store. `ids` gives jitter."""
 
     def __init__(self, clock: Clock, ids: Ids) -> None:
         self._clock = clock
@@ -38,7 +38,7 @@ class Circuit:
 
     @property
     def due_in(self) -> float:
-        """Returns the seconds until the next probe; 0: it is due, or requests are sent."""
+        """The seconds until the next probe; 0 if it is due or the circuit is closed."""
         if self._due is None:
             return 0.0
         wait = self._due - self._clock.now()
@@ -54,12 +54,12 @@ class Circuit:
         return seconds
 
     def answered(self) -> None:
-        """A request was answered by a store that works."""
+        """Note that a request was answered."""
         if self._failures or self._due is not None:
             self._failures, self._due, self._probing, self._seconds = 0, None, False, SHORTEST
 
     def failed(self) -> None:
-        """A request was not answered, or by a store in trouble."""
+        """Note that a request failed."""
         self._failures += 1
         if self._due is not None:
             if self._probing:
@@ -68,11 +68,11 @@ class Circuit:
             self._open(SHORTEST)
 
     def given_up(self, sent: int) -> None:
-        """The caller went away from a request that it sent at `sent`, epoch ms: a failure if it waited for long."""
+        """Note that the caller cancelled a request sent at `sent`, epoch ms: a failure if it had waited for `SLOW`."""
         if self._clock.now() - sent >= SLOW:
             self.failed()
         elif self._probing:
-            self._due = self._clock.now()  # nothing was learned: the next request is the probe
+            self._due = self._clock.now()  # the result is unknown, so the next request is the probe
 
     def _open(self, seconds: float) -> None:
         self._seconds = seconds

@@ -1,8 +1,8 @@
-"""What a failed S3 request means to the caller: from status and error code to the `ObjectError` family.
+"""Translates failed S3 requests, by status and error code, to the `ObjectError` family.
 
-One table for every way a request may travel (obstore, our signed requests, aiobotocore):
-https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html. Above all it tells "surely not applied" from
-"who knows", because the commit protocol reads back in the second case only.
+One table serves all three clients (obstore, the signed requests, aiobotocore):
+https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html. Its main task is to tell "surely not applied" from
+"outcome unknown", because the commit protocol reads back only in the second case.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ UNTRUSTED = "untrusted TLS certificate"  # code of a failure without an answer
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
-# What MinIO, Ceph and others say when a quota or their disks are full; AWS has no quotas.
+# The codes of MinIO, Ceph and others for a full quota or disk; AWS has no quotas.
 _FULL_CODES = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage"})
 _BUSY = frozenset({429, 503})
 _BUSY_CODES = frozenset({"SlowDown", "RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequests"})
 _WRONG_REGION = frozenset({"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"})
-_TROUBLE = frozenset({500, *range(502, 600)})  # 501: it works, and lacks what was asked for
+_TROUBLE = frozenset({500, *range(502, 600)})  # not 501: the store works and lacks a feature
 _AMBIGUOUS = frozenset({0, 400, 408, 499})  # 400 covers RequestTimeout and IncompleteBody
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An answer that is no success. Status 0: there was none; `sent` False: the request surely never left."""
+    """A failed request. Status 0: without an answer. `sent` False: the request was surely not sent."""
 
     status: int
     code: str = ""
@@ -50,14 +50,14 @@ class Failure:
 
     @classmethod
     def from_answer(cls, status: int, body: bytes) -> Failure:
-        """Read S3's error document, leniently: proxies answer with anything."""
+        """Read S3's error document. Lenient, because proxies answer with anything."""
         text = body[:4096].decode("utf-8", "replace")
         code, message = _CODE.search(text), _MESSAGE.search(text)
         return cls(status, code[1] if code else "", message[1] if message else "")
 
     @classmethod
     def from_obstore(cls, error: Exception) -> Failure:
-        """obstore hides the status in its text, with the error document behind it."""
+        """Read the text of an obstore error, which has the status and the error document in it."""
         text, _, debug = str(error).partition("Debug source:")
         status = _STATUS.search(text)
         if status:
@@ -72,19 +72,19 @@ class Failure:
 
     @property
     def full(self) -> bool:
-        """The store takes no more data: disks or quota are full."""
+        """Whether the store is full: its disks or a quota."""
         return self.status == 507 or (self.status >= 400 and self.code in _FULL_CODES)
 
     @property
     def troubled(self) -> bool:
-        """No answer, or one that says that the store is in trouble: overloaded, failing."""
+        """Whether the store is in trouble: no answer, overloaded, failing."""
         if self.full:
             return False
         return self.busy or self.status in (0, 408) or self.code == "RequestTimeout" or self.status in _TROUBLE
 
     @property
     def expired(self) -> bool:
-        """The signature's window is over. AWS, MinIO: AccessDenied "Request has expired"; others have a code for it."""
+        """Whether the signature's window was over. AWS and MinIO say AccessDenied, "Request has expired"."""
         said = f"{self.code} {self.message}".lower()
         return self.status in (400, 403) and "expired" in said and "token" not in said
 
@@ -100,14 +100,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """The table, for one bucket. `circuit`: told of every failure that goes through here."""
+    """The table for one bucket. `circuit` is notified of every failure."""
 
     location: S3Location
     addressing: Addressing
     circuit: Circuit
 
     def reading(self, key: str, failure: Failure, *, date: int) -> ObjectError:
-        """For GET and LIST. `date` goes into ObjectNotFound."""
+        """Returns the error of a GET or LIST. `date`: for ObjectNotFound."""
         self._tell(failure)
         if failure.status == 404 and failure.code != "NoSuchBucket":
             return ObjectNotFound(key, date=date)
@@ -120,7 +120,7 @@ class Failures:
     def writing(
         self, key: str, failure: Failure, *, condition: Condition | None = None, late: bool = False
     ) -> ObjectError:
-        """For PUT and DELETE. `late`: its window was over, so a bare AccessDenied needs no other reason."""
+        """Returns the error of a PUT or DELETE. `late`: its window was over, so AccessDenied means just that."""
         self._tell(failure)
         conditional = condition is not None
         if failure.status == 412:
@@ -135,7 +135,7 @@ class Failures:
             return StoreFull(key, f"the bucket's quota or the store's disks are full ({failure}); free some space")
         if failure.busy or not failure.sent:
             return StoreBusy(key, str(failure))
-        if failure.code == "NoSuchUpload":  # aborted meanwhile, or completed by a try whose answer was lost
+        if failure.code == "NoSuchUpload":  # aborted, or completed by a try whose answer was lost
             return OutcomeUnknown(key, str(failure))
         if failure.status == 501 or (failure.status in (400, 403) and failure.code in _ADVICE):
             return self.misconfigured(failure)
@@ -150,7 +150,7 @@ class Failures:
             self.circuit.answered()
 
     def misconfigured(self, failure: Failure, *, bucket_region: str | None = None) -> StoreMisconfigured:
-        """One line that says what is wrong and what to do."""
+        """Returns the error with one line that says what is wrong and what to do."""
         advice = _ADVICE.get(failure.code) or _ADVICE_BY_STATUS.get(failure.status)
         where = f"{self.location} at {self.addressing.endpoint_url}"
         if failure.code in _WRONG_REGION or failure.status in (301, 307):

@@ -1,7 +1,7 @@
-"""How to reach a bucket: location, endpoint, addressing style, timeouts. Values only; nothing is read from outside.
+"""Location, endpoint, addressing style and timeouts of a bucket. Values only; nothing is read from the environment.
 
-Two modes. No endpoint: AWS, https, the bucket in the host name. An endpoint (MinIO, SeaweedFS, Ceph …): the
-bucket in the path unless said otherwise, `us-east-1` unless a region is known, plain http only on request.
+There are two modes. Without an endpoint: AWS, https, the bucket in the host name. With an endpoint (MinIO, SeaweedFS,
+Ceph …): the bucket in the path unless set otherwise, `us-east-1` unless a region is known, plain http only on request.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
 """
 
@@ -21,7 +21,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class S3Options:
-    """Everything about an S3 store but its location and its credentials, which come from the provider chain.
+    """The options of an S3 store. Its credentials come from the provider chain.
 
     `force_path_style` None: path style exactly when there is an endpoint. `region` None: the provider chain's,
     then `us-east-1` when there is an endpoint. `attempts` counts the first try too and holds for what may be
@@ -42,13 +42,14 @@ class S3Options:
     connections: int = 256
 
     def pause(self, failures: int) -> float:
-        """Seconds to wait after that many failures: full jitter, so that crowds do not return together."""
+        """Returns the seconds to wait after that many failures, with full jitter, so that clients do not return
+        together."""
         return random.uniform(0, min(self.backoff_cap, self.backoff * 2 ** (failures - 1)))  # noqa: S311 - spreads load
 
 
 @dataclass(frozen=True, slots=True)
 class S3Location:
-    """`s3://bucket/prefix`. `prefix` has no slash at its ends; keys lie below it."""
+    """`s3://bucket/prefix`. `prefix` has no slash at its ends; all keys are below it."""
 
     bucket: str
     prefix: str
@@ -69,13 +70,13 @@ class S3Location:
 
     @property
     def root(self) -> str:
-        """What every key of this store starts with in the bucket: empty or ending with `/`."""
+        """The prefix of every key of this store in the bucket: empty, or ends with `/`."""
         return f"{self.prefix}/" if self.prefix else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Addressing:
-    """Where the bucket answers: at `origin` + `bucket_path`, the latter percent-encoded, without a slash at its end."""
+    """The URL of the bucket: `origin` + `bucket_path`, the latter percent-encoded, without a slash at its end."""
 
     endpoint_url: str
     path_style: bool
@@ -85,7 +86,7 @@ class Addressing:
 
     @classmethod
     def of(cls, location: S3Location, options: S3Options, endpoint: str) -> Addressing:
-        """`endpoint` is the options' own or, when they name none, the region's."""
+        """Returns the addressing. `endpoint`: that of the options or, without one, that of the region."""
         try:
             url = urlsplit(endpoint)
             port = url.port

@@ -1,7 +1,7 @@
 """Sends query-signed requests to one bucket: those that need a write window, a Date header or a raw answer.
 
-HEAD bucket, LIST, batch delete, PUT and DELETE with a window go this way; plain GET, PUT and DELETE go through obstore,
-which is cheaper still but shows neither status nor Date. Every answer here tells `StoreTime` what time the store has.
+These are HEAD bucket, LIST, batch delete, and PUT and DELETE with a window. Plain GET, PUT and DELETE go through
+obstore, which is cheaper but shows neither status nor Date. `StoreTime` learns the store's time from every answer here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SILENT = frozenset({"Content-Type", "Accept", "Accept-Encoding", "User-Agent"})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer. `date` (epoch ms): the store's clock had reached this when it answered."""
+    """A whole answer. `date`: the store's clock had reached this time when it answered, epoch ms."""
 
     status: int
     headers: Mapping[str, str]
@@ -38,7 +38,7 @@ class Answer:
 
 
 class NoAnswer(Exception):
-    """The request got no answer; `failure.sent` tells whether it may have been applied."""
+    """The request got no answer. `failure.sent`: whether it may have been applied."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(str(failure))
@@ -46,16 +46,16 @@ class NoAnswer(Exception):
 
 
 class SignedRequests:
-    """Sends each request exactly once; whether to repeat it is the caller's decision."""
+    """Sends each request exactly once. The caller decides about repeats."""
 
     def __init__(self, session: S3Session, options: S3Options, clock: Clock) -> None:
         self._session = session
         self._clock = clock
         self._time = StoreTime()
         self._signer: QuerySigner | None = None
-        place = session.addressing
+        addressing = session.addressing
         connector = aiohttp.TCPConnector(
-            limit=options.connections, ssl=session.tls() if place.endpoint_url.startswith("https") else False
+            limit=options.connections, ssl=session.tls() if addressing.endpoint_url.startswith("https") else False
         )
         timeout = aiohttp.ClientTimeout(
             total=options.request_timeout, sock_connect=options.connect_timeout, sock_read=options.silence
@@ -65,11 +65,11 @@ class SignedRequests:
         self._http._retry_connection = False  # no public switch; a test counts the requests
 
     def now(self) -> int:
-        """The store's clock as best known, epoch ms; this machine's until the first answer."""
+        """Returns the store's time as best known, epoch ms; this machine's until the first answer."""
         return self._time.estimate(_monotonic()) if self._time.known else self._clock.now()
 
     def reached(self) -> int:
-        """The store's clock has surely reached this by now; 0 before the first answer."""
+        """Returns a time that the store's clock has surely reached, epoch ms; 0 before the first answer."""
         return self._time.lower_bound(_monotonic()) if self._time.known else 0
 
     async def send(
@@ -86,7 +86,7 @@ class SignedRequests:
 
         With `expires` (epoch ms) the store refuses it from then on: also where that is past, the store decides.
         """
-        place = self._session.addressing
+        addressing = self._session.addressing
         known = self._time.known
         sent = _monotonic()
         reached = self._time.lower_bound(sent) if known else self._clock.now()
@@ -96,9 +96,9 @@ class SignedRequests:
             seconds = expires // 1000 - at
             if seconds < 1:
                 at, seconds = expires // 1000 - 1, 1  # the shortest signature, to end just then
-        path = f"{place.bucket_path}/{encode(key, keep='/')}" if key else place.bucket_path or "/"
+        path = f"{addressing.bucket_path}/{encode(key, keep='/')}" if key else addressing.bucket_path or "/"
         query = self._signed_by(await self._session.keys()).query(method, path, parameters, at=at, seconds=seconds)
-        url = URL(f"{place.origin}{path}?{query}", encoded=True)
+        url = URL(f"{addressing.origin}{path}?{query}", encoded=True)
         try:
             async with self._http.request(
                 method, url, data=body, headers=headers, allow_redirects=False, skip_auto_headers=_SILENT

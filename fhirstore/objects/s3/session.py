@@ -1,8 +1,8 @@
-"""The session behind an S3 store: credentials, region and endpoint, and the clients that share them.
+"""The session of an S3 store: credentials, region and endpoint, and the clients that share them.
 
-Hot requests do not pass through aiobotocore (they would cost ten times the CPU), but the credential chain is its
-alone: https://docs.aws.amazon.com/boto3/latest/guide/credentials.html. Whoever signs asks `keys()` each time, so
-that temporary credentials are renewed.
+Frequent requests do not go through aiobotocore, which costs much more CPU (see docs/performance.md, S3 clients), but
+only it has the credential chain: https://docs.aws.amazon.com/boto3/latest/guide/credentials.html. `keys()` is called
+for each signature, so that temporary credentials are renewed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _NO_CREDENTIALS = (
 
 
 class S3Session:
-    """One bucket's session. `ca_file` is a private certificate authority (AWS_CA_BUNDLE), when there is one."""
+    """The session of one bucket. `ca_file`: a private certificate authority (AWS_CA_BUNDLE), if there is one."""
 
     def __init__(
         self, location: S3Location, options: S3Options, *, region: str, session: AioSession, credentials: AioCredentials
@@ -47,7 +47,7 @@ class S3Session:
         self.region = region
         ca_file = session.get_config_variable("ca_bundle")
         self.ca_file = Path(ca_file) if ca_file else None
-        self.addressing: Addressing  # set by `open`: on AWS botocore knows the endpoint
+        self.addressing: Addressing  # set by `open`, because on AWS botocore knows the endpoint
         self._options = options
         self._session = session
         self._credentials = credentials
@@ -57,7 +57,7 @@ class S3Session:
 
     @classmethod
     async def open(cls, location: S3Location, options: S3Options) -> S3Session:
-        """Resolve everything that needs no request to the store; raises StoreMisconfigured."""
+        """Resolve everything that needs no request to the store. Raises StoreMisconfigured."""
         session = get_session()
         region = options.region or session.get_config_variable("region")
         region = region or (_DEFAULT_REGION if options.endpoint_url else None)
@@ -75,7 +75,7 @@ class S3Session:
         return opened
 
     async def client(self) -> S3Client:
-        """aiobotocore's client, made when it is first wanted: it costs 50 ms of CPU."""
+        """Returns aiobotocore's client. It is expensive to make, so it is made at the first call."""
         async with self._creating:
             if self._client is None:
                 self._client = await self._owned.enter_async_context(self._new_client())
@@ -89,7 +89,7 @@ class S3Session:
             read_timeout=options.request_timeout,
             retries={"mode": "standard", "total_max_attempts": options.attempts},
             s3={"addressing_style": style[options.force_path_style], "us_east_1_regional_endpoint": "regional"},
-            request_checksum_calculation="when_required",  # third parties stumble over botocore's default
+            request_checksum_calculation="when_required",  # other stores do not support botocore's default
             response_checksum_validation="when_required",
         )
         client: AbstractAsyncContextManager[S3Client] = self._session.create_client(
@@ -98,7 +98,7 @@ class S3Session:
         return client
 
     async def keys(self) -> Keys:
-        """The credentials as of now, renewed when they are about to end."""
+        """Returns the current credentials, renewed if they are about to expire."""
         try:
             frozen = await self._credentials.get_frozen_credentials()
         except BotoCoreError as error:
@@ -106,9 +106,10 @@ class S3Session:
         return Keys(frozen.access_key, frozen.secret_key, frozen.token)
 
     def obstore(self, *, streaming: bool = False) -> S3Store:
-        """An obstore on this session's credentials. Without retries: it repeats what must not be repeated.
+        """Returns an obstore client with this session's credentials and without retries, which would repeat conditional
+        PUTs.
 
-        A request ends after `request_timeout`; when `streaming`, after that long without a byte.
+        A request ends after `request_timeout`; if `streaming`, after that time without a byte.
         """
         options = self._options
         limit = timedelta(seconds=options.request_timeout)
@@ -121,11 +122,13 @@ class S3Session:
         }
         if self.ca_file:
             client["root_certificate"] = self.ca_file.read_bytes()
-        place = self.addressing
+        addressing = self.addressing
         return S3Store(
             self.location.bucket,
-            endpoint=place.endpoint_url if place.path_style else f"{place.origin}{place.bucket_path}",
-            virtual_hosted_style_request=not place.path_style,
+            endpoint=addressing.endpoint_url
+            if addressing.path_style
+            else f"{addressing.origin}{addressing.bucket_path}",
+            virtual_hosted_style_request=not addressing.path_style,
             region=self.region,
             disable_bulk_delete=True,
             client_options=client,
@@ -134,7 +137,7 @@ class S3Session:
         )
 
     async def _obstore_credentials(self) -> S3Credential:
-        """The same for obstore, which keeps them until `expires_at`."""
+        """Returns the credentials for obstore, which keeps them until `expires_at`."""
         keys = await self.keys()
         lasting = not isinstance(self._credentials, AioRefreshableCredentials)
         return {
@@ -145,7 +148,7 @@ class S3Session:
         }
 
     def tls(self) -> ssl.SSLContext:
-        """Certificates are always verified, against the private authority too when there is one."""
+        """Returns a context that verifies certificates, also against the private authority if there is one."""
         context = ssl.create_default_context()
         if self.ca_file:
             context.load_verify_locations(cafile=self.ca_file)

@@ -1,8 +1,8 @@
 """Query-string signatures (Signature Version 4): a URL that the store itself refuses after a given second.
 
-https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html. Only the host is signed, so
-conditional headers may be added. botocore's S3SigV4QueryAuth does the same for 70 µs a request; with the day's
-signing key kept this costs about 10. The tests compare the two signature by signature.
+https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html. Only the host is signed, so conditional
+headers may be added. Keeping the day's signing key makes this cheaper than botocore's S3SigV4QueryAuth (see
+docs/performance.md, S3 clients); the tests compare the signatures of both.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from urllib.parse import quote
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Credentials as of now; `token` only with temporary ones."""
+    """Credentials. `token`: only for temporary ones."""
 
     access_key: str
     secret_key: str
     token: str | None = None
 
     def __repr__(self) -> str:
-        return "Keys(…)"  # secrets must never reach a log
+        return "Keys(…)"  # secrets must not be logged
 
 
 class QuerySigner:
@@ -42,9 +42,9 @@ class QuerySigner:
     def query(
         self, method: str, path: str, parameters: Sequence[tuple[str, str]] = (), *, at: int, seconds: int
     ) -> str:
-        """The whole query string for a request that the store accepts in [at, at + seconds], `at` in epoch seconds.
+        """Returns the query string of a request that the store accepts in [at, at + seconds], `at` in epoch seconds.
 
-        `path` is percent-encoded already, `parameters` are not.
+        `path` must be percent-encoded, `parameters` must not.
         """
         if at != self._second:
             self._turn_to(at)
@@ -76,5 +76,5 @@ class QuerySigner:
 
 
 def encode(text: str, *, keep: str = "") -> str:
-    """Percent-encode as SigV4 wants it: everything but unreserved characters and those in `keep`."""
+    """Returns the text percent-encoded for SigV4: all but unreserved characters and those in `keep`."""
     return quote(text, safe=f"-_.~{keep}")

@@ -1,4 +1,4 @@
-"""Is the bucket there and ours? Asked when a store is opened, and answered in one line that says what to do.
+"""Checks, when a store is opened, that the bucket exists and may be used; if not, one line says what to do.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html. Buckets are never created here.
 """
@@ -15,7 +15,7 @@ _SKEW_MINUTES = 10  # stores refuse header signatures that are 15 minutes off
 
 
 async def check_bucket(signed: SignedRequests, session: S3Session, failures: Failures, *, clock: Clock) -> None:
-    """HeadBucket; a second request only to learn what is wrong, since the answer to a HEAD has no body.
+    """Send HeadBucket, and a second request only to learn what is wrong, because an answer to HEAD has no body.
 
     Raises StoreMisconfigured, or StoreUnavailable where waiting may help.
     """
@@ -23,7 +23,7 @@ async def check_bucket(signed: SignedRequests, session: S3Session, failures: Fai
     if head.status >= 500 or head.status == 429:
         raise StoreUnavailable(detail=f"{session.location}: HeadBucket answered {head.status}")
     if head.status != 200:
-        # By now the store's time is known, so a machine whose own clock is wrong gets past its signature here.
+        # The store's time is known now, so this signature is accepted even if the machine's clock is wrong.
         one_key = [("list-type", "2"), ("max-keys", "1"), ("prefix", session.location.root)]
         why = await _asked(signed, session, "GET", *one_key)
         if why.status != 200:

@@ -30,7 +30,7 @@ from fhirstore.errors import (
 )
 from fhirstore.objects.base import Condition, IfAbsent, ObjectStream, Page, PutAnswer, PutRequest, StoredObject, Written
 from fhirstore.objects.fullness import Fullness
-from fhirstore.objects.in_parallel import put_each
+from fhirstore.objects.parallel_puts import put_each
 from fhirstore.objects.retries import retry_budget
 from fhirstore.objects.s3.answers import delete_request, read_page, undeleted
 from fhirstore.objects.s3.circuit import Circuit

@@ -1,13 +1,13 @@
-"""What time the store's clock shows, worked out from the Date headers of its answers. Pure: no clock, no I/O.
+"""Estimates the store's clock from the Date headers of its answers. Pure: no clock, no I/O.
 
-A Date header (https://www.rfc-editor.org/rfc/rfc9110#name-date) counts whole seconds. An answer with Date D to a
-request sent at `a` and received at `b` (this process's monotonic clock) says that somewhere in [a, b] the
-store's clock stood in [D, D + 1 s), so
+A Date header (https://www.rfc-editor.org/rfc/rfc9110#name-date) has whole seconds. An answer with Date D to a request
+sent at `a` and received at `b` (monotonic clock of this process) means that at some moment in [a, b] the store's clock
+was in [D, D + 1 s), so
 
     offset = store - monotonic   lies in   [D - b, D + 1 s - a]
 
-Many answers narrow that by intersection. Clocks drift, so a bound is widened with age; when answers contradict
-each other (the store's clock was set, this machine slept) the newest alone counts. All times are milliseconds.
+Many answers narrow this interval by intersection. Clocks drift, so a bound gets wider with age. If answers contradict
+each other (the store's clock was set, this machine slept), only the newest counts. All times are milliseconds.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
-DRIFT = 200e-6  # two clocks part by at most this share of the time that passes; crystals stay below 100 ppm each
+DRIFT = 200e-6  # the most that two clocks drift apart per unit of time; quartz clocks stay below 100 ppm each
 DATE_RESOLUTION = 1000.0
 
 
 class StoreTime:
-    """Bounds on the store's clock. `known` is False until the first answer; then nothing here may be asked."""
+    """Bounds on the store's clock. `known`: there was an answer; until then only `observe` may be called."""
 
     __slots__ = ("_at", "_high", "_low", "known")
 
@@ -30,7 +30,7 @@ class StoreTime:
         self._low = self._high = self._at = 0.0
 
     def observe(self, date: int, *, sent: float, received: float) -> None:
-        """Learn from one answer: its Date (epoch ms), and the monotonic instants around its request."""
+        """Learn from one answer: its Date (epoch ms), and the monotonic times around its request."""
         low, high = date - received, date + DATE_RESOLUTION - sent
         if self.known:
             old_low, old_high = self._bounds(received)
@@ -40,16 +40,16 @@ class StoreTime:
         self._low, self._high, self._at = low, high, received
 
     def lower_bound(self, at: float) -> int:
-        """The store's clock had surely reached this (epoch ms) at the monotonic instant `at`."""
+        """Returns a time (epoch ms) that the store's clock had surely reached at the monotonic time `at`."""
         return int((at + self._bounds(at)[0]) // 1)
 
     def estimate(self, at: float) -> int:
-        """The store's clock (epoch ms) at `at`: the middle of what is possible."""
+        """Returns the store's time (epoch ms) at `at`: the middle of the bounds."""
         low, high = self._bounds(at)
         return int((at + (low + high) / 2) // 1)
 
     def uncertainty(self, at: float) -> float:
-        """How far `estimate` may be off at `at`, in ms."""
+        """Returns how far `estimate` may be off at `at`, in ms."""
         low, high = self._bounds(at)
         return (high - low) / 2
 
@@ -58,9 +58,9 @@ class StoreTime:
         return self._low - drift, self._high + drift
 
 
-@lru_cache(maxsize=8)  # a busy store states the same second a thousand times
+@lru_cache(maxsize=8)  # a busy store sends the same second many times
 def parse_date(header: str | None) -> int | None:
-    """A Date header as epoch ms; None when it is missing or not a date."""
+    """Returns a Date header as epoch ms; None where it is missing or not a date."""
     if not header:
         return None
     try:
@@ -71,5 +71,5 @@ def parse_date(header: str | None) -> int | None:
 
 
 def parse_timestamp(text: str) -> int:
-    """An ISO 8601 instant as S3's XML writes it (`2026-11-20T04:58:35.123Z`), as epoch ms."""
+    """Returns an ISO 8601 time as in S3's XML (`2026-11-20T04:58:35.123Z`) as epoch ms."""
     return round(datetime.fromisoformat(text).timestamp() * 1000)

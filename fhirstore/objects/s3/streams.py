@@ -1,8 +1,8 @@
-"""Bodies of any size, to and from S3, a bounded piece at a time.
+"""Uploads and downloads of bodies of any size, a bounded piece at a time.
 
-Upwards as a multipart upload (https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html): nothing
-is visible before CompleteMultipartUpload, and whatever goes wrong before it is aborted. Downwards as ranged
-GETs that go on where a broken connection left off, provided that the object is still the same.
+An upload is a multipart upload (https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html): nothing is
+visible before CompleteMultipartUpload, and a failed upload is aborted. A download is a ranged GET that continues where
+a broken connection left off, if the object is still the same.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 
 PART = 8 * 1024 * 1024  # bytes; 10,000 parts make 80 GB
-CHUNK = 1024 * 1024  # bytes of a chunk read, but for what one network read adds
+CHUNK = 1024 * 1024  # bytes of a chunk, plus at most one network read
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Upload:
     failed: Callable[[Failure], ObjectError]
 
     async def run(self, first: bytes, rest: AsyncIterator[bytes]) -> str:
-        """Send everything; the commit point is CompleteMultipartUpload. Returns the object's ETag."""
+        """Send everything. The commit point is CompleteMultipartUpload. Returns the object's ETag."""
         created = await self._ask(self.client.create_multipart_upload(Bucket=self.bucket, Key=self.key))
         upload = created["UploadId"]
         try:
@@ -56,7 +56,7 @@ class Upload:
                     Bucket=self.bucket, Key=self.key, UploadId=upload, MultipartUpload={"Parts": parts}
                 )
             )
-        except BaseException:  # whatever it is, a cancellation too: abort, and pass it on
+        except BaseException:  # on any error or cancellation: abort and raise it
             with suppress(ClientError, BotoCoreError, OSError):
                 await self.client.abort_multipart_upload(Bucket=self.bucket, Key=self.key, UploadId=upload)
             raise
@@ -80,7 +80,7 @@ class Upload:
 
 
 async def in_parts(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The same bytes cut into parts of PART bytes; only the last is shorter. No bytes: no parts."""
+    """Yields the same bytes in parts of PART bytes; only the last is shorter. No bytes give no parts."""
     buffer = bytearray()
     async for chunk in chunks:
         buffer += chunk
@@ -109,13 +109,13 @@ class Download:
     async def open(
         cls, store: ObstoreS3, path: str, key: str, *, options: S3Options, start: int, end: int | None
     ) -> Download:
-        """Ask for the bytes; raises obstore's exceptions, since only the caller knows what they mean."""
+        """Send the GET. Raises obstore's exceptions, which the caller translates."""
         if end is not None and end <= start:
             return await cls._empty(store, path, key, options)
         try:
             result = await obstore.get_async(store, path, options=_range(start, end))
         except BaseError as error:
-            if Failure.from_obstore(error).status == 416:  # starts behind the last byte
+            if Failure.from_obstore(error).status == 416:  # starts after the last byte
                 return await cls._empty(store, path, key, options)
             raise
         size, etag = result.meta["size"], result.meta["e_tag"] or ""

@@ -1,1 +1,1 @@
-"""Stores around a store: one counts requests, one injects faults."""
+"""Stores around a store: `metered` and `read_counter` count requests, `faulty` injects faults."""

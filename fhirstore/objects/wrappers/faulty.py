@@ -1,12 +1,12 @@
-"""A store that misbehaves the way S3 and networks do, on a seed: what everything above must survive.
+"""A store that injects the faults of S3 and networks, from a seed. Everything above the store must survive them.
 
-Each fault is one that the contract in `base` allows and vendors show (commit protocol, "Unknown outcome"):
-refused before anything happened, lost on the way there, lost on the way back, delivered late or twice, or
-retried inside a client until one's own success answers 412. It never breaks a promise of the store below: a
-fault changes what the caller learns and when, not what a conditional PUT may do.
+Each fault is one that the contract in `base` allows and that vendors show: a request is refused before anything
+happened, lost on its way, answered with a lost response, delivered late or twice, or retried inside a client until its
+own success is answered 412. A fault never breaks a guarantee of the store below: it changes what the caller learns and
+when, not what a conditional PUT may do.
 
-Deterministic: every call draws the same count of random numbers when it starts, so a seed and a sequence of calls
-give the same faults, whatever their outcomes and however long they take.
+It is deterministic: every call draws the same number of random numbers when it starts, so a seed and a sequence of
+calls give the same faults, whatever the calls return and however long they take.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from fhirstore.objects.base import (
     StoredObject,
     Written,
 )
-from fhirstore.objects.in_parallel import put_each
+from fhirstore.objects.parallel_puts import put_each
 
 
 class Fault(StrEnum):
-    """What can go wrong with one request. The value is the name of its rate in `FaultRates`."""
+    """One kind of fault. The value is the name of its rate in `FaultRates`."""
 
     BUSY = "busy"  # any request: StoreBusy, not applied
     UNAVAILABLE = "unavailable"  # reads: StoreUnavailable
@@ -60,7 +60,7 @@ _CONDITIONAL_PUT = (*_PUT, Fault.CONFLICT, Fault.OWN_412)
 
 @dataclass(frozen=True, slots=True)
 class FaultRates:
-    """The probability of each fault per request it can befall; of one request's faults at most one happens.
+    """The probability of each fault, per request that it can happen to. A request has at most one fault.
 
     `delay` is the probability that a request waits up to `longest_delay` seconds before it is sent; `longest_lag`
     bounds, in seconds, how late a late or duplicated PUT arrives.
@@ -83,7 +83,7 @@ class FaultRates:
             raise ValueError("fault rates are probabilities of exclusive faults: each at least 0, together at most 1")
 
     def of(self, fault: Fault) -> float:
-        """This fault's rate."""
+        """Returns the rate of this fault."""
         rate: float = getattr(self, fault.value)
         return rate
 
@@ -92,7 +92,7 @@ NO_FAULTS = FaultRates()
 
 
 class FaultyStore:
-    """An `ObjectStore` with seeded faults. `injected` counts, by fault, what was done so far.
+    """An `ObjectStore` with seeded faults. `injected`: the number of faults so far, by kind.
 
     `aclose` first waits for late and duplicated PUTs; `settle` waits for them without closing.
     """
@@ -107,7 +107,7 @@ class FaultyStore:
     ) -> None:
         self._inner = inner
         self._rates = rates
-        self._random = random.Random(seed)  # noqa: S311 - replays faults, guards nothing
+        self._random = random.Random(seed)  # noqa: S311 - replays faults; not for security
         self._sleep = sleep
         self._stragglers: set[asyncio.Task[None]] = set()
         self.injected: dict[Fault, int] = {}
@@ -174,7 +174,7 @@ class FaultyStore:
         return written
 
     async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
-        """Each with a fault of its own."""
+        """Each PUT may have a fault of its own."""
         return await put_each(self, puts)
 
     async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
@@ -211,7 +211,7 @@ class FaultyStore:
             raise OutcomeUnknown("", "injected: lost response")
 
     async def settle(self) -> None:
-        """Wait until every late or duplicated PUT has reached the store."""
+        """Wait until every late or duplicated PUT has arrived at the store."""
         while self._stragglers:
             await asyncio.wait(self._stragglers)
 
@@ -224,10 +224,10 @@ class FaultyStore:
             await self._inner.aclose()
 
     def _draw(self, possible: tuple[Fault, ...]) -> tuple[Fault | None, float, float]:
-        """This request's fault, delay and lag. Always four draws, so that later requests keep theirs."""
+        """Returns fault, delay and lag of a request. Always four draws, so that later requests keep their faults."""
         chance, delayed, delay, lag = (self._random.random() for _ in range(4))
         delay = delay * self._rates.longest_delay if delayed < self._rates.delay else 0.0
-        for fault in Fault:  # every fault keeps its own span of [0, 1); one this request cannot meet is no fault
+        for fault in Fault:  # each fault has its own part of [0, 1); one that cannot happen to this request is no fault
             chance -= self._rates.of(fault)
             if chance < 0:
                 if fault not in possible:
@@ -245,7 +245,7 @@ class FaultyStore:
     def _send_later(self, lag: float, key: str, body: bytes, condition: Condition | None, expires: int | None) -> None:
         async def send() -> None:
             await self._sleep(lag)
-            with suppress(ObjectError):  # nobody waits for this answer
+            with suppress(ObjectError):  # no caller waits for this answer
                 await self._inner.put(key, body, condition=condition, expires=expires)
 
         task = asyncio.create_task(send())
@@ -254,7 +254,7 @@ class FaultyStore:
 
 
 def _refuse(fault: Fault | None, key: str) -> None:
-    """Raise for the faults that keep the request from the store for good."""
+    """Raise for the faults that keep the request from the store."""
     match fault:
         case Fault.BUSY:
             raise StoreBusy(key, "injected: slow down")

@@ -1,15 +1,15 @@
-"""Counts what a store is asked: requests by verb, sequential round trips, bytes in and out.
+"""Counts the requests to a store by verb, sequential round trips, and bytes read and written.
 
-Requests are what a bucket bills and round trips are what a client waits for, so both are asserted in tests and
-shown by the benchmark. Verbs are the object verbs, not HTTP's: a conditional PUT is a PUT, DeleteObjects a DELETE,
-`check` a HEAD. One call is what S3 is sent for it when all goes well; repeats inside a store are not seen here
+A bucket is billed by requests and a client waits for round trips, so tests assert both and the benchmark shows them.
+Verbs are the object verbs, not HTTP's: a conditional PUT is a PUT, DeleteObjects a DELETE, `check` a HEAD. A call
+counts as the requests that S3 gets for it when nothing fails; retries inside a store are not counted
 (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html):
 
 * `put_many` of n: n PUT, in parallel;
 * `delete_many` of n keys: ceil(n / 1000) DELETE, one after the other;
 * `put_stream`: one PUT below `part_size`; from there on one PUT per part, and the two POSTs that open and
-  complete a multipart upload. It is one round trip, however long the body: its length is not the protocol's doing;
-* `get_stream`: one GET, under way until its context is left.
+  complete a multipart upload. It counts as one round trip, however long the body;
+* `get_stream`: one GET, which ends when its context is left.
 
 Bytes are those of bodies, offered or received; a refused PUT was offered too.
 """
@@ -37,7 +37,7 @@ PART_SIZE = 8 * 1024 * 1024
 
 
 class Tally:
-    """What was asked of a store so far. `requests` is by verb, e.g. `{"GET": 1, "PUT": 4}`."""
+    """The requests to a store so far. `requests` is by verb, e.g. `{"GET": 1, "PUT": 4}`."""
 
     __slots__ = ("bytes_read", "bytes_written", "requests")
 
@@ -51,10 +51,11 @@ class Tally:
 
 
 class Measurement(Tally):
-    """One scope's tally. `round_trips` is the longest chain of requests that each had to wait for the one before.
+    """The tally of one scope. `round_trips`: the longest chain of requests of which each had to wait for the one
+    before.
 
-    A request is one deeper than the deepest request of this scope that had finished when it started; requests in
-    parallel are equally deep. A request that failed was a round trip all the same.
+    A request is one deeper than the deepest request of this scope that had finished when it started; parallel requests
+    are equally deep. A failed request counts as a round trip too.
     """
 
     __slots__ = ("_finished", "_open", "_store", "round_trips")
@@ -67,22 +68,22 @@ class Measurement(Tally):
         self._open = True
 
     def concerns(self, store: MeteredStore) -> bool:
-        """Is this scope still open, and about that store?"""
+        """Returns whether this scope is open and counts for that store."""
         return self._open and self._store is store
 
     def close(self) -> None:
-        """Stop counting: tasks that outlive the scope carry it in their context."""
+        """Stop counting. Needed because tasks that outlive the scope carry it in their context."""
         self._open = False
 
     def begin(self, verb: str, count: int) -> int:
-        """A request starts, or `count` of them in sequence; the depth of the last."""
+        """A request starts, or `count` of them in sequence. Returns the depth of the last."""
         self.add(verb, count)
         depth = self._finished + count
         self.round_trips = max(self.round_trips, depth)
         return depth
 
     def end(self, depth: int) -> None:
-        """The request of this depth finished, well or badly."""
+        """A request of this depth finished or failed."""
         self._finished = max(self._finished, depth)
 
 
@@ -93,7 +94,7 @@ _Flight = list[tuple[Measurement, int]]  # a request under way: its depth in eac
 
 
 class MeteredStore:
-    """An `ObjectStore` that counts and passes everything on unchanged. `totals` is since construction."""
+    """An `ObjectStore` that counts and passes everything on. `totals`: all requests since it was made."""
 
     def __init__(self, inner: ObjectStore, *, part_size: int = PART_SIZE) -> None:
         self._inner = inner
@@ -102,7 +103,7 @@ class MeteredStore:
 
     @contextmanager
     def measure(self) -> Generator[Measurement]:
-        """Count what this task and its children ask of this store inside the block; scopes nest and never mix."""
+        """Count the requests of this task and its children to this store inside the block. Scopes may be nested."""
         scope = Measurement(self)
         token = _scopes.set((*_scopes.get(), scope))
         try:
@@ -249,7 +250,7 @@ class MeteredStore:
 
 
 async def _let_others_begin(flight: _Flight) -> None:
-    """Requests sent in parallel begin before any of them ends, even on a store that answers without waiting."""
+    """Let parallel requests begin before any of them ends, even on a store that answers without waiting."""
     if flight:
         await asyncio.sleep(0)
 

@@ -1,9 +1,9 @@
-"""Do versions and events agree? Counted instead of looked up: three censuses, compared.
+"""Compares versions and events by three sums, without looking up each.
 
-Every committed version should have two events, and every event a committed version. Looking up each would cost three
-GETs per version. Instead each version read, each system event listed and each type event listed is added to a bucket
-chosen by its resource: a sum of hashes. Where the three sums of a bucket agree, nothing is missing and nothing is too
-much; only in buckets where they do not are versions and events looked up one by one. Memory: three numbers per bucket.
+Every committed version must have two events, and every event a committed version. To look up each would cost three GETs
+per version. Instead the hash of each version, of each system event and of each type event is added to one of three sums
+of a bucket, which is chosen by the resource. Where the three sums of a bucket are equal, nothing is missing or
+superfluous; only in the other buckets are versions and events looked up one by one. Memory: three numbers per bucket.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ VERSIONS, SYSTEM, TYPE = 0, 1, 2
 
 
 class Census:
-    """Three sums per bucket: of versions, of system events, of type events; of those with t < `before`."""
+    """Three sums per bucket: of the versions, the system events and the type events with t < `before`."""
 
     def __init__(self, before: int) -> None:
         self._before = before
         self._sums = tuple(array("Q", bytes(8 * BUCKETS)) for _ in range(3))
 
     def add(self, event: Event, column: int) -> None:
-        """Count an event, or the event that a version should have."""
+        """Add an event, or the event that a version must have, to the sum `column`."""
         if event.t >= self._before:
             return
         sums, bucket = self._sums[column], bucket_of(event.type, event.id)
         sums[bucket] = (sums[bucket] + _hash(event)) & _MASK
 
     def disagreeing(self) -> frozenset[int]:
-        """The buckets whose three sums are not equal."""
+        """Returns the buckets whose three sums are not equal."""
         versions, system, type_ = self._sums
         return frozenset(n for n in range(BUCKETS) if not versions[n] == system[n] == type_[n])
 
 
 def bucket_of(type: str, id: str) -> int:
-    """The bucket of a resource."""
+    """Returns the bucket of a resource."""
     return zlib.crc32(f"{type}/{id}".encode()) % BUCKETS
 
 

@@ -1,4 +1,4 @@
-"""Every kind of thing that fsck can find, as one table, and a finding."""
+"""The kinds of findings of fsck, as one table, and one finding."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from fhirstore.format.keyspace import Event, ResourceKeys
 
-DAMAGE = "damage"  # a promise of the format is broken
-SWEEPABLE = "sweepable"  # what a dead attempt left: no reader believes it, the sweeper removes it
+DAMAGE = "damage"  # an invariant of the format is broken
+SWEEPABLE = "sweepable"  # left by a dead attempt: readers ignore it and the sweeper removes it
 
 KINDS: Mapping[str, tuple[str, str]] = {
     "current-missing": (DAMAGE, "versions are there, but no current.json"),
@@ -48,8 +48,8 @@ KINDS: Mapping[str, tuple[str, str]] = {
 class Finding:
     """One thing found at `key`. `detail` holds no patient data.
 
-    `repairable`: `--repair` knows what is right. `repaired`: None where it was not tried. The other fields say what
-    it is about, where that applies.
+    `repairable`: `--repair` can repair it. `repaired`: None where that was not tried. The other fields say what it is
+    about, where that applies.
     """
 
     kind: str
@@ -71,7 +71,7 @@ class Finding:
         return KINDS[self.kind][1]
 
     def as_json(self) -> dict[str, object]:
-        """Plain JSON values."""
+        """Returns the finding as plain JSON values."""
         return {
             "kind": self.kind,
             "key": self.key,
@@ -83,5 +83,5 @@ class Finding:
 
 
 def unreadable(prefixes: Iterable[str]) -> list[Finding]:
-    """A finding for each part of a listing that could not be read."""
+    """Returns a finding for each part of a listing that could not be read."""
     return [Finding("unreadable", prefix) for prefix in prefixes]

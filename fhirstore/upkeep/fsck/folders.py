@@ -1,4 +1,4 @@
-"""All resources of a tenant by what lies in their folders, streamed: one page of keys and one resource in memory."""
+"""Walks the folders of all resources of a tenant, with one page of keys and one resource in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fhirstore.upkeep.fsck.unreadable import listed_behind_damage
 
 @dataclass(slots=True)
 class Folder:
-    """One resource's objects: how many versions, the lowest and highest number (0: none), the largest in bytes."""
+    """The objects of one resource: number of versions, lowest and highest number (0: none), largest size in bytes."""
 
     keys: ResourceKeys
     has_current: bool = False
@@ -25,7 +25,7 @@ class Folder:
 
     @property
     def contiguous(self) -> bool:
-        """Is there a version, and none missing between the lowest and the highest?"""
+        """Whether there is a version, and none is missing between the lowest and the highest."""
         return 0 < self.versions == self.highest - self.lowest + 1
 
     def add(self, item: Listed, version: int) -> None:
@@ -40,8 +40,8 @@ class Folder:
 
 
 class FolderWalk:
-    """Walks the folders below `prefix` (all resources, or one's). `strays`: keys that are none of ours. `lost`:
-    the prefix, for each part of the listing that is damaged."""
+    """Walks the folders below `prefix` (of all resources, or of one). `strays`: keys that fhirstore did not write.
+    `lost`: the prefix, for each part of the listing that is damaged."""
 
     def __init__(self, keys: Keyspace, prefix: str, *, page: int = 1000) -> None:
         self.strays: list[str] = []
@@ -54,17 +54,17 @@ class FolderWalk:
         self._over = False
 
     def next_folders(self) -> Protocol[list[Folder] | None]:
-        """The folders that the next page completes; None: that was all. 1 LIST. Raises Unavailable."""
+        """Returns the folders that the next page completes, or None at the end. 1 LIST. Raises Unavailable."""
         if self._over:
             return None
         page = yield from listed_behind_damage(List(self._prefix, cursor=self._cursor, limit=self._page), self.lost)
         done: list[Folder] = []
         for item in page.objects:
-            place = self._parse(item.key)
-            if place is None:
+            parsed = self._parse(item.key)
+            if parsed is None:
                 self.strays.append(item.key)
                 continue
-            keys, version = place
+            keys, version = parsed
             if self._open is None or self._open.keys != keys:
                 if self._open is not None:
                     done.append(self._open)
@@ -78,7 +78,8 @@ class FolderWalk:
         return done
 
     def _parse(self, key: str) -> tuple[ResourceKeys, int] | None:
-        """Whose object it is, if the key is exactly what the keyspace would build; version 0 is current.json."""
+        """Returns resource and version of a key (0: current.json); None if it is not exactly what the keyspace
+        builds."""
         parts = key.removeprefix(self._keys.resources()).split("/")
         if len(parts) < 3:
             return None
@@ -91,7 +92,7 @@ class FolderWalk:
 
 
 def survey(keys: Keyspace, resource: ResourceKeys) -> Protocol[Folder]:
-    """What lies in one resource's folder now. 1 LIST per 1,000 versions. Raises Unavailable."""
+    """Returns the folder of one resource as it is now. 1 LIST per 1,000 versions. Raises Unavailable."""
     walk = FolderWalk(keys, keys.resources(resource.type, resource.id))
     folder = Folder(resource)
     while (found := (yield from walk.next_folders())) is not None:

@@ -1,4 +1,4 @@
-"""What one record must say, and what it must say next to the one before: pure checks."""
+"""Pure checks of one record by itself, and of a record beside the one before it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import StoredObject
 
 Problem = tuple[str, str]
-"""Kind and detail."""
+"""Kind and detail of a finding."""
 
 
 class _Meta(msgspec.Struct, rename="camel"):
@@ -30,7 +30,7 @@ _decode_identity = msgspec.json.Decoder(_Identity).decode
 
 
 def readable(reply: StoredObject, key: str) -> Record | None:
-    """The record in an object, if it is one."""
+    """Returns the record in an object; None where it is none."""
     try:
         return decode(reply.body, key)
     except CorruptRecord:
@@ -38,7 +38,7 @@ def readable(reply: StoredObject, key: str) -> Record | None:
 
 
 def problems_of(record: Record, keys: ResourceKeys, version: int, *, rehash: bool) -> list[Problem]:
-    """What is wrong with the record of `version` by itself."""
+    """Returns what is wrong with the record of `version` by itself."""
     if record.version != version:
         return [("version-number", f"the record says {record.version}")]
     if rehash and not record.intact():
@@ -60,7 +60,7 @@ def _content(record: Record, resource: bytes, keys: ResourceKeys) -> list[Proble
 
 
 def problems_between(before: Record | None, record: Record, floor: int) -> list[Problem]:
-    """What is wrong between a record and the one before it, None where that is unreadable or was purged."""
+    """Returns what is wrong between a record and the one before it; `before` None: that is unreadable or was purged."""
     if before is None:
         first = record.version == 1 and not floor
         return [("prior-broken", "a first version names a prior one")] if first and record.prior is not None else []
@@ -73,10 +73,10 @@ def problems_between(before: Record | None, record: Record, floor: int) -> list[
 
 
 def same(current: Record, version: Record) -> bool:
-    """Do current.json and its version object say the same? Fences, holds and intents stand only in the former."""
+    """Returns whether current.json and its version object agree. Only current.json has fences, holds and intents."""
     return unfenced(current) == unfenced(version)
 
 
 def unfenced(record: Record) -> Record:
-    """The record as it was committed."""
+    """Returns the record as it was committed."""
     return replace(record, fence=None, hold=0, intent=None)

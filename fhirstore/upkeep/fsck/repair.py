@@ -1,13 +1,14 @@
-"""Putting right what can be put right, each by conditional PUTs, each after an audit line.
+"""Repairs findings, each by conditional PUTs and after an audit line.
 
-What is right is never guessed from the damaged object. `current.json` is the truth about the newest version, so it
-restores that version's object, or is restored by it when only its own bytes are damaged. Events follow from versions.
-A `current.json` that is gone or behind is rebuilt from the highest version: version n is reserved only once n - 1 was
-committed, so all below it were; it itself may have been an attempt that died. Taking it for committed never loses a
-write that was acknowledged, the other choice could. Only of a transaction's version its record says for sure.
+The right content is never guessed from the damaged object. `current.json` is authoritative for the newest version: it
+restores that version's object, or is restored from it when only its own bytes are damaged. Events follow from versions.
+A `current.json` that is missing or behind is rebuilt from the highest version. Version n is reserved only once n - 1
+was committed, so all versions below the highest were; the highest itself may be a dead attempt. To take it for
+committed never loses an acknowledged write, and the other choice could. Only for a version of a transaction its
+decision tells.
 
-Every repair reads first and does nothing where the damage is gone. A purge may come in between: then what was put is
-removed again.
+Every repair reads first and does nothing where the damage is gone. If a purge comes in between, the repair removes
+again what it wrote.
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ from fhirstore.upkeep.fsck.record_checks import problems_of, readable, same, unf
 from fhirstore.upkeep.sweep.removal import remove_orphan, remove_slot
 from fhirstore.upkeep.sweep.transactions import clear_old
 
-_INDEX = ("index-entry-missing", "index-entry-dead")  # derived, so nobody needs to know: without audit lines
+_INDEX = ("index-entry-missing", "index-entry-dead")  # derived data, repaired without audit lines
 _REBUILT = ("current-missing", "current-corrupt", "current-behind")
 
 
 def repair(keys: Keyspace, finding: Finding, *, context: Context) -> Protocol[bool]:
-    """Put it right. True: it is. Raises Unavailable."""
+    """Repair the finding. Returns whether it is repaired. Raises Unavailable."""
     try:
         if finding.resource is None:
             return finding.kind == "sweep-state" and (yield from _sweep_state(keys))
@@ -91,7 +92,7 @@ def _audit(finding: Finding, resource: ResourceKeys, context: Context) -> Protoc
 
 
 def _index(keys: Keyspace, finding: Finding, resource: ResourceKeys) -> Protocol[None]:
-    """Dead for good is what was found dead, whoever writes meanwhile: its DELETE needs no second look."""
+    """Write or remove an index entry. A dead entry stays dead, so it is removed without another read."""
     if finding.kind == "index-entry-missing":
         yield from stored(finding.key, b"")
         yield from _unless_purged(replace(finding, version=parse_index_entry(keys, finding.key).version), resource)
@@ -106,7 +107,7 @@ def _event(finding: Finding, resource: ResourceKeys) -> Protocol[bool]:
 
 
 def _newest_version(finding: Finding, resource: ResourceKeys, context: Context) -> Protocol[bool]:
-    """The newest version's object, from current.json; or its reservation, which nobody can read, away."""
+    """Restore the newest version's object from current.json, or remove an unreadable slot above it."""
     on_current, on_version = yield from ask(Get(resource.current), Get(finding.key))
     current = readable(on_current, resource.current) if isinstance(on_current, StoredObject) else None
     if current is None or current.version < finding.version:
@@ -129,7 +130,7 @@ def _unless_purged(finding: Finding, resource: ResourceKeys) -> Protocol[None]:
 
 
 def _current_from_version(resource: ResourceKeys, context: Context) -> Protocol[bool]:
-    """current.json with damaged bytes, from the object of its version."""
+    """Restore a current.json with damaged bytes from the object of its version."""
     (on_current,) = yield from ask(Get(resource.current))
     current = readable(on_current, resource.current) if isinstance(on_current, StoredObject) else None
     if current is None:
@@ -145,7 +146,7 @@ def _current_from_version(resource: ResourceKeys, context: Context) -> Protocol[
 
 
 def _rebuild(keys: Keyspace, finding: Finding, resource: ResourceKeys, context: Context) -> Protocol[bool]:
-    """current.json from the highest version. It is held for a window, as a sweeper's hold may have been lost."""
+    """Rebuild current.json from the highest version, with a hold, because a sweeper's hold may have been lost."""
     (on_current,) = yield from ask(Get(resource.current))
     current = readable(on_current, resource.current) if isinstance(on_current, StoredObject) else None
     folder = yield from survey(keys, resource)
@@ -153,7 +154,7 @@ def _rebuild(keys: Keyspace, finding: Finding, resource: ResourceKeys, context: 
         return False
     if current is not None and current.intent is not None:
         yield from firm(resource, context)
-        return False  # look again
+        return False  # the intent is settled now; the next run checks again
     if current is not None and current.floor <= current.version:
         if finding.version <= current.version:
             return True  # no longer behind
@@ -166,7 +167,7 @@ def _rebuild(keys: Keyspace, finding: Finding, resource: ResourceKeys, context: 
     if record is None or folder.lowest != record.floor + 1:
         return False
     if record.parts and not (yield from _committed(resource, record, on_highest, context)):
-        record = yield from _before(resource, record, context)  # one that nobody has seen
+        record = yield from _before(resource, record, context)  # the version was never visible
         if record is None:
             return False
     hold = on_highest.date + context.limits.window
@@ -177,7 +178,8 @@ def _rebuild(keys: Keyspace, finding: Finding, resource: ResourceKeys, context: 
 def _committed(
     resource: ResourceKeys, record: Record, reply: StoredObject | Absent, context: Context
 ) -> Protocol[bool]:
-    """Is the transaction that made this version committed? Its record says so, for a day; then only the final stay."""
+    """Returns whether the version's transaction was committed. Its decision is kept a day; after that only final
+    versions remain."""
     key = resource.transaction(record.op)
     (found,) = yield from ask(Get(key))
     if isinstance(found, Absent):
@@ -186,7 +188,7 @@ def _committed(
 
 
 def _before(resource: ResourceKeys, record: Record, context: Context) -> Protocol[Record | None]:
-    """The version before this one; a stub where there was none."""
+    """Returns the record of the version before this one; a stub where there was none; None where it is unsound."""
     if record.version == record.floor + 1:
         return None if record.floor else Record.stub(context.ids.new())
     (reply,) = yield from ask(Get(resource.version(record.version - 1)))
@@ -203,7 +205,7 @@ def _sound(reply: StoredObject | Absent, resource: ResourceKeys, version: int) -
 
 
 def _sweep_state(keys: Keyspace) -> Protocol[bool]:
-    """Begin anew: a watermark of 0 only makes the next sweep check everything."""
+    """Start over: a watermark of 0 only makes the next sweep check everything."""
     (reply,) = yield from ask(Get(keys.sweep_state))
     (answer,) = yield (Put(keys.sweep_state, State(work={"watermark": 0}).encode(), _over(reply)),)
     return isinstance(answer, Written)

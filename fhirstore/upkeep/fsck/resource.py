@@ -1,8 +1,8 @@
-"""One resource: current.json, every version, and on demand both events of each.
+"""Checks one resource: current.json, every version, and on demand both events of each version.
 
-Everything is judged by what was read *after* the folder was listed, and a slot above `current` only once its window is
-over by the date at which `current` was read. So a writer at work is never taken for damage; only a purge at work may
-look like it for a moment, and `run` looks again.
+All checks use what was read *after* the folder was listed, and a slot above `current` counts only if its window was
+over when `current` was read. So a running write is never taken for damage. Only a running purge may look like damage
+for a moment, and `run` checks again.
 
 Cost: 1 GET, 1 GET per version, 2 GET per version more with `events`.
 """
@@ -26,15 +26,15 @@ from fhirstore.upkeep.fsck.record_checks import Problem, problems_between, probl
 _BYTES_AT_ONCE = 16 * 1024 * 1024
 _VERSIONS_AT_ONCE = 8
 _PURGE_GRACE = 60_000
-"""ms after which a purge whose remnants are still there is taken for dead."""
+"""ms after which a purge with remnants is taken for dead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How to look. `deep`: hash every version, not only the current one. `events`: GET each version's events.
+    """Options of the check. `deep`: hash every version, not only the current one. `events`: GET each version's events.
 
-    `watermark`: events below it were checked by a sweeper. `committed`: told of the event of each committed version
-    whose record is sound. `current`: told of each resource as it is now, if there is one.
+    `watermark`: events below it were checked by a sweeper. `committed`: called with the event of each committed version
+    whose record is sound. `current`: called with each resource's current version, if there is one.
     """
 
     limits: Limits
@@ -46,7 +46,7 @@ class Look:
 
 
 def examine(folder: Folder, look: Look) -> Protocol[list[Finding]]:
-    """What is wrong with a resource. Raises Unavailable."""
+    """Returns what is wrong with a resource. Raises Unavailable."""
     keys = folder.keys
     (reply,) = yield from ask(Get(keys.current))
     if isinstance(reply, Absent):
@@ -73,7 +73,7 @@ def examine(folder: Folder, look: Look) -> Protocol[list[Finding]]:
 def _through_intent(
     keys: ResourceKeys, reply: StoredObject, current: Record, look: Look
 ) -> Protocol[tuple[Record, list[Finding]]]:
-    """What a reader sees to whom `current.json` was this, and what is wrong with that."""
+    """Returns what a reader of this `current.json` sees through its intent, and what is wrong."""
     findings: list[Finding] = []
     intent = current.intent
     if intent is None:
@@ -87,15 +87,15 @@ def _through_intent(
             findings.append(
                 Finding("version-missing", corrupt.key, "of a transaction", resource=keys, version=intent.v)
             )
-        return current.without_intent(), findings  # an unreadable record of it is a finding of its own
+        return current.without_intent(), findings  # an unreadable decision is another finding
 
 
 def _versions(folder: Folder, current: Record, look: Look) -> Protocol[list[Finding]]:
-    """Every committed version, in order, some at once."""
+    """Check every committed version in order, several in parallel."""
     keys = folder.keys
     findings: list[Finding] = []
     of_current = problems_of(current, keys, current.version, rehash=True)
-    newest: Record | None = None  # the newest version object, if nothing is wrong with it
+    newest: Record | None = None  # the newest version object, if it is sound
     before: Record | None = None
     at_once = max(1, min(_VERSIONS_AT_ONCE, _BYTES_AT_ONCE // folder.largest))
     for first in range(current.floor + 1, current.version + 1, at_once):
@@ -157,7 +157,7 @@ def _missing_events(keys: ResourceKeys, records: Sequence[Record]) -> Protocol[l
 
 
 def _above(folder: Folder, current: Record, date: int, look: Look) -> Protocol[list[Finding]]:
-    """A version object above `current`: a reservation, if it is the next; it may be alive."""
+    """Check a version object above `current`: the slot of an attempt, if it is the next version."""
     keys, number = folder.keys, folder.highest
     if number > current.version + 1:
         detail = f"at {current.version}, but version {number} is there"
@@ -175,7 +175,7 @@ def _above(folder: Folder, current: Record, date: int, look: Look) -> Protocol[l
 
 
 def _headless(folder: Folder, date: int, look: Look) -> Protocol[list[Finding]]:
-    """No current.json: a first write on its way or dead, unless there is proof that a version was committed.
+    """Check a folder without current.json: a first write that runs or died, unless a version was surely committed.
 
     Version 2 is reserved only once version 1 was committed.
     """
@@ -195,7 +195,7 @@ def _headless(folder: Folder, date: int, look: Look) -> Protocol[list[Finding]]:
 
 
 def _reservation(folder: Folder, record: Record, lost: Finding, date: int, look: Look) -> Protocol[list[Finding]]:
-    """A version object just above `current`: alive, dead, or committed, if a sweeper let its events pass: `lost`."""
+    """Check a slot just above `current`: running, dead, or committed (`lost`) if a sweeper let its events pass."""
     keys, number = folder.keys, folder.highest
     if record.t + look.limits.settled >= date:
         return []

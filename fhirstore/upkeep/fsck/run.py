@@ -2,16 +2,16 @@
 
 | pass | requests |
 |---|---|
-| surroundings | 1 GET + 3 LIST |
+| other keys | 1 GET + 3 LIST |
 | resources | 1 LIST per 1,000 objects, 1 GET per resource, 1 GET per version |
 | identity index | 1 LIST per 1,000 entries; deep, or with repair, 1 GET per resource and page |
 | events | 1 LIST for the types, 1 LIST per folder and 1,000 events |
 | transactions | 1 LIST, 1 GET per record, 1 GET per version that it made |
-| where the census of versions and events does not agree | per bucket, a 4096th of all resources: 3 more GET per version, 1 or 2 per event |
+| buckets where the census of versions and events does not agree | per bucket, a 4096th of all resources: 3 more GET per version, 1 or 2 per event |
 
-Damage is reported only if it is found twice, `settled` apart: whatever a writer or a purge was doing at the first look
-is over by then. What a dead attempt left is judged by its age alone. Memory is bounded by one page, the resources
-looked at together, the suspects of one round and the findings kept for the report.
+Damage is reported only if it is found twice, `settled` apart: every write or purge that was running at the first check
+is over by then. What a dead attempt left is judged by its age. Memory is bounded by one page, the resources checked in
+parallel, the suspects of one round and the findings kept for the report.
 """  # noqa: E501 - a table row is one line
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from fhirstore.upkeep.fsck.census import VERSIONS, Census, bucket_of
 from fhirstore.upkeep.fsck.events import judge_events, still_there, take_census
 from fhirstore.upkeep.fsck.finding import DAMAGE, KINDS, Finding, unreadable
 from fhirstore.upkeep.fsck.folders import Folder, FolderWalk, survey
-from fhirstore.upkeep.fsck.index import Index, walk_index
+from fhirstore.upkeep.fsck.identity_index import Index, walk_index
+from fhirstore.upkeep.fsck.other_keys import read_sweeper, stray_keys
 from fhirstore.upkeep.fsck.repair import repair as put_right
 from fhirstore.upkeep.fsck.resource import Look, examine
-from fhirstore.upkeep.fsck.surroundings import read_sweeper, strays_around
 from fhirstore.upkeep.fsck.transactions import walk_transactions
 
 _TOGETHER_BYTES = 32 * 1024 * 1024
@@ -41,8 +41,8 @@ _EVENT_KINDS = ("system-event-missing", "type-event-missing")
 
 @dataclass(frozen=True, slots=True)
 class Thoroughness:
-    """`deep`: hash every version. `repair`: put right what can be. `page`: keys per LIST. `together`: resources looked
-    at side by side. `keep`: findings kept for the report."""
+    """`deep`: hash every version. `repair`: repair what can be repaired. `page`: keys per LIST. `together`: resources
+    checked in parallel. `keep`: findings kept for the report."""
 
     deep: bool = False
     repair: bool = False
@@ -53,7 +53,7 @@ class Thoroughness:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far it is. `total` is None where nobody knows yet."""
+    """How far the run is. `total`: None where it is not known yet."""
 
     phase: str
     done: int
@@ -63,7 +63,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class FsckReport:
-    """What was looked at and found. `counts`: by kind; `repaired`: how many; `left_off`: findings not in `findings`."""
+    """What was checked and found. `counts`: findings by kind; `repaired`: how many; `left_off`: not in `findings`."""
 
     resources: int
     versions: int
@@ -75,11 +75,11 @@ class FsckReport:
 
     @property
     def damage(self) -> int:
-        """Broken promises found, repaired ones included."""
+        """The number of findings that are damage, repaired ones included."""
         return sum(count for kind, count in self.counts.items() if KINDS[kind][0] == DAMAGE)
 
     def as_json(self) -> dict[str, object]:
-        """Plain JSON values."""
+        """Returns the report as plain JSON values."""
         return {
             "resources": self.resources,
             "versions": self.versions,
@@ -99,7 +99,7 @@ def fsck(
     how: Thoroughness | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Protocol[FsckReport]:
-    """Check a tenant, from its own point of view complete. Raises Unavailable."""
+    """Check everything of a tenant. Raises Unavailable."""
     run = _Run(keys, context, how or Thoroughness(), on_progress or (lambda _: None))
     sweeper = yield from read_sweeper(keys, context.limits)
     horizon = sweeper.date - context.limits.settled
@@ -109,7 +109,7 @@ def fsck(
         run.versions += 1
         census.add(event, VERSIONS)
 
-    yield from run.take([*sweeper.findings, *(yield from strays_around(keys))])
+    yield from run.take([*sweeper.findings, *(yield from stray_keys(keys))])
     index = Index(keys, context.ids.new().encode())
     yield from run.take((yield from walk_index(keys, index, page=run.how.page, clean=run.how.deep or run.how.repair)))
     look = Look(context.limits, deep=run.how.deep, watermark=sweeper.watermark, committed=committed, current=index.read)
@@ -140,19 +140,20 @@ class _Run:
     kept: list[Finding] = field(default_factory=list)
 
     def report(self) -> FsckReport:
-        """All there is to say."""
+        """Returns the report."""
         left_off = sum(self.counts.values()) - len(self.kept)
         return FsckReport(
             self.resources, self.versions, self.events, dict(self.counts), self.repaired, tuple(self.kept), left_off
         )
 
     def saw_events(self, count: int) -> None:
-        """Count events; a version has two keys, and both are met together."""
+        """Count events. The two keys of an event count as one."""
         self.events += count
         self._show("events", self.events, self.versions)
 
     def take(self, findings: Sequence[Finding]) -> Protocol[None]:
-        """Report what is certain, and put it right if that is wanted: what others are restored from comes first."""
+        """Report certain findings, and repair them if that is wanted. `current.json` first: others are restored from
+        it."""
         for found in sorted(findings, key=lambda finding: not finding.key.endswith("/current.json")):
             finding = found
             if self.how.repair and finding.repairable:
@@ -164,7 +165,7 @@ class _Run:
                 self.kept.append(finding)
 
     def take_events(self, findings: list[Finding]) -> Protocol[None]:
-        """Events that belong to no version: look again at those that would be damage."""
+        """Report events that belong to no version. Those that are damage are checked again first."""
         damage = [finding for finding in findings if finding.severity == DAMAGE]
         if damage:
             yield from self._settle()
@@ -180,7 +181,7 @@ class _Run:
         kinds: Sequence[str] | None = None,
         index: Index | None = None,
     ) -> Protocol[None]:
-        """All resources, or those of some buckets; all kinds of findings, or some."""
+        """Check all resources or those of some buckets, and report all kinds of findings or some."""
         walk = FolderWalk(self.keys, self.keys.resources(), page=self.how.page)
         suspects: list[tuple[Folder, list[Finding]]] = []
         done = 0
@@ -231,7 +232,7 @@ def _only(findings: list[Finding], kinds: Sequence[str] | None) -> list[Finding]
 
 
 def _groups(folders: Sequence[Folder], size: int) -> Iterator[list[Folder]]:
-    """Bounded by number and by bytes."""
+    """Yields groups of folders, bounded by number and by bytes."""
     group: list[Folder] = []
     weight = 0
     for folder in folders:

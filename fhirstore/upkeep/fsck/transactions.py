@@ -1,9 +1,9 @@
-"""Records of transactions: is each readable, and is every version there that a committed one says it made?
+"""Checks the decisions of transactions: each is readable, and every version of a committed one exists.
 
-A committed transaction that is not final yet is none of this pass's business: readers look through its intents, and
-the resources' pass finds those that nobody clears.
+A committed transaction that is not final yet is not a finding here: readers look through its intents, and the pass over
+the resources finds intents that are not cleared.
 
-Cost: 1 LIST per 1,000 records, 1 GET per record, 1 GET per version that a committed one made.
+Cost: 1 LIST per 1,000 decisions, 1 GET per decision, 1 GET per version of a committed one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _AT_ONCE = 64
 
 
 def walk_transactions(keys: Keyspace, *, page: int) -> Protocol[list[Finding]]:
-    """What is wrong with them. Raises Unavailable."""
+    """Returns what is wrong with the decisions. Raises Unavailable."""
     findings: list[Finding] = []
     lost: list[str] = []
     cursor: str | None = None
@@ -56,7 +56,7 @@ def _record(keys: Keyspace, key: str, reply: StoredObject) -> Protocol[list[Find
         for (resource, version), on_current in zip(some, replies, strict=True):
             current = readable(on_current, resource.current) if isinstance(on_current, StoredObject) else None
             if isinstance(on_current, StoredObject) and current is None:
-                continue  # a finding of the resources' pass
+                continue  # the pass over the resources reports it
             coming = current is not None and current.intent is not None and current.intent.tx == name
             if not coming and (0 if current is None else current.version) < version:
                 detail = f"version {version} of {resource.type}/{resource.id}"

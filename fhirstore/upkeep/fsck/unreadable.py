@@ -1,4 +1,4 @@
-"""Listings that go on behind what is damaged: fsck tells that something is lost there, and checks the rest."""
+"""Listings that continue behind damage: fsck reports that a part cannot be read, and checks the rest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fhirstore.objects.base import Page
 
 
 def listed_behind_damage(request: List, lost: list[str]) -> Protocol[Page]:
-    """One page of a listing, the first that can be read; `lost` gets the prefix where one before could not.
+    """Returns the next page of a listing that can be read; `lost` gets the prefix for each that cannot.
 
     Raises Unavailable.
     """

@@ -1,18 +1,18 @@
-"""Taking an orphan away: first the slot of an attempt that can never commit, then its two events, which point to it.
+"""Removes an orphan: first the slot of an attempt that can never commit, then its two events.
 
-DELETE knows no condition, so the slot of version v + 1 may only go while nobody can reserve it:
+DELETE has no condition, so the slot of version v + 1 may be removed only while no writer can reserve it:
 
 | step | requests |
 |---|---|
-| 1 | GET current, GET the slot: is it still this attempt's, and still above `current`? An intent that is as old is cleared first |
-| 2 | PUT current If-Match, the same record with a fresh nonce and `hold` = store's date + window; where there is no current, PUT a stub If-None-Match:* |
+| 1 | GET current, GET the slot: does it belong to this attempt, and is it above `current`? An old intent is cleared first |
+| 2 | PUT current If-Match, the same record with a new nonce and `hold` = store's date + window; without a current, PUT a stub If-None-Match: * |
 | 3 | DELETE the slot, with a window that ends `apply` before the hold does |
 
-From step 2 on every attempt on the old ETag is dead, and new ones wait until the hold is over; by then no copy of the
-DELETE can still be applied. The hold simply runs out. The events need no such care: after their attempt's window they
-can neither be committed nor appear again.
+From step 2 on every attempt on the old ETag fails, and new ones wait until the hold is over; by then no copy of the
+DELETE can be applied any more. The hold ends by itself. The events need no hold: after their attempt's window they can
+neither be committed nor appear again.
 
-Cost: 2 GET + 1 DELETE for an orphan without a slot of its own; 1 PUT + 1 DELETE more with one.
+Cost: 2 GET + 1 DELETE for an orphan without a slot; 1 PUT + 1 DELETE more with a slot.
 """  # noqa: E501 - a table row is one line
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from fhirstore.upkeep.sweep.walk import events_keys
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What went: the slot, the events."""
+    """Whether the slot and the events were removed."""
 
     slot: bool
     events: bool
 
 
 def remove_orphan(keys: Keyspace, event: Event, *, context: Context) -> Protocol[Removed]:
-    """Remove what is left of the attempt behind `event`, unless it turns out to be committed or to be too young.
+    """Remove what is left of the attempt of `event`, unless it was committed or is too young.
 
-    Raises Contention: writers kept coming; Unavailable: do it again. Either way the events are still there.
+    Raises Contention where others kept writing, Unavailable. The events are still there then; call it again.
     """
     slot = yield from remove_slot(keys.resource(event.type, event.id), event.version, event.op, context=context)
     if slot is None:
@@ -55,11 +55,10 @@ def remove_orphan(keys: Keyspace, event: Event, *, context: Context) -> Protocol
 
 
 def remove_slot(keys: ResourceKeys, version: int, op: str | None, *, context: Context) -> Protocol[bool | None]:
-    """Remove the slot of the attempt `op` (None: of one that nobody can read) at `version`. True: removed; False: it
-    has none (any more).
+    """Remove the slot of the attempt `op` (None: an unreadable slot) at `version`.
 
-    None: the attempt may have committed or be alive, or its slot is damaged; nothing was touched.
-    Raises Contention, Unavailable, CorruptRecord (current).
+    Returns True: removed; False: there is none; None: the attempt may have committed or be alive, or its slot is
+    damaged, and nothing was changed. Raises Contention, Unavailable, CorruptRecord (current).
     """
     for n in range(context.limits.attempts):
         base, date = yield from glance(keys)

@@ -1,17 +1,17 @@
-"""One pass of the sweeper over a tenant, from its watermark to where every attempt's window is over.
+"""One pass of the sweeper over a tenant, from its watermark to the time before which every attempt's window is over.
 
 | step | requests |
 |---|---|
 | claim | 1 GET + 1 PUT |
 | walk | 1 LIST for the types, 1 LIST per folder and 1,000 events |
 | per event | 1 GET of current (one per resource of a batch), 1 GET of a version unless it is current |
-| per orphan | as `removal` says |
-| transactions | as `transactions` says |
+| per orphan | see `removal` |
+| transactions | see `transactions` |
 | checkpoint | 1 PUT at each third of the lease, 1 PUT at the end |
 
-The watermark goes forward only, by compare-and-set, and only over what was checked. A sweeper that lost its lease
-stops; one that did not notice yet does nothing that a second sweeper would mind. An event whose resource has a damaged
-`current` holds the watermark back until fsck has repaired it; what lies behind it is still cleaned.
+The watermark only goes forward, by compare-and-set, and only over events that were checked. A sweeper that lost its
+lease stops; until it notices, it does nothing that harms a second sweeper. An event whose resource has a damaged
+`current` stops the watermark until fsck has repaired it; later events are still cleaned up.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from fhirstore.format.keyspace import Event, Keyspace, ResourceKeys
 from fhirstore.history.watermark import WATERMARK, watermark_of
 from fhirstore.jobs.lease import LeaseLost, checkpoint, claim, end
 from fhirstore.jobs.state import RELEASE, State
+from fhirstore.upkeep.sweep.event_status import EventStatus, statuses_of
 from fhirstore.upkeep.sweep.removal import remove_orphan
-from fhirstore.upkeep.sweep.standing import Standing, standings
 from fhirstore.upkeep.sweep.transactions import clear_old, remove_transactions
 from fhirstore.upkeep.sweep.walk import EventWalk, Window
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`margin`: ms kept away from what is just settled; `lease`: ms; `page`: keys per LIST; `at_once`: events whose
-    objects are read in parallel."""
+    """`margin`: ms added to the time after which attempts are settled; `lease`: ms; `page`: keys per LIST; `at_once`:
+    events whose objects are read in parallel."""
 
     margin: int = 1_000
     lease: int = 30_000
@@ -47,11 +47,11 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """One pass. `outcome`: swept; held (another sweeper is at work); lost (its lease was taken).
+    """One pass. `outcome`: swept; held (another sweeper is working); lost (another one took its lease).
 
-    `watermark`: epoch ms. `checked`, `orphans`: events. `slots`: orphan slots removed. `unclear`: events that nobody
-    can judge until fsck has looked at their resource. `left`: orphans left for the next pass. `strays`: keys that are
-    no events. `transactions`: records removed.
+    `watermark`: epoch ms. `checked`, `orphans`: events. `slots`: orphan slots removed. `unclear`: events that cannot be
+    judged until fsck has checked their resource. `left`: orphans left for the next pass. `strays`: keys that are not
+    events. `transactions`: decisions removed.
     """
 
     outcome: str
@@ -94,7 +94,7 @@ class _Tally:
 
 
 def sweep(keys: Keyspace, *, context: Context, pace: Pace | None = None) -> Protocol[SweepReport]:
-    """One pass. Raises Unavailable, CorruptRecord (sweep state): the next pass goes on where this one was."""
+    """Do one pass. Raises Unavailable, CorruptRecord (sweep state); the next pass continues where this one was."""
     pace = pace or Pace()
     got = yield from claim(keys.sweep_state, context.ids.new(), context=context, length=pace.lease)
     if isinstance(got, State):
@@ -121,12 +121,12 @@ def sweep(keys: Keyspace, *, context: Context, pace: Pace | None = None) -> Prot
 
 
 def _sweep_events(keys: Keyspace, events: Sequence[Event], tally: _Tally, context: Context) -> Protocol[bool]:
-    """Check the events, remove the orphans, clear old intents. True: the watermark must not pass them."""
+    """Check the events, remove the orphans, clear old intents. Returns whether the watermark must not pass them."""
     intents: set[ResourceKeys] = set()
-    found = yield from standings(keys, events, intents=intents)
+    found = yield from statuses_of(keys, events, intents=intents)
     tally.checked += len(events)
-    orphans = [event for event, standing in zip(events, found, strict=True) if standing in _REMOVED]
-    unclear = [standing for standing in found if standing in _UNCLEAR]
+    orphans = [event for event, status in zip(events, found, strict=True) if status in _REMOVED]
+    unclear = [status for status in found if status in _UNCLEAR]
     tally.unclear += len(unclear)
     left = 0
     for gone in (yield from side_by_side([_remove(keys, event, tally, context) for event in orphans])):
@@ -134,11 +134,11 @@ def _sweep_events(keys: Keyspace, events: Sequence[Event], tally: _Tally, contex
     tally.left += left
     resources = sorted(intents, key=lambda resource: resource.current)
     yield from side_by_side([clear_old(resource, context=context) for resource in resources])
-    return left > 0 or Standing.NO_CURRENT in unclear
+    return left > 0 or EventStatus.NO_CURRENT in unclear
 
 
-_REMOVED = (Standing.ORPHAN, Standing.OVERTAKEN, Standing.PURGED)
-_UNCLEAR = (Standing.NO_CURRENT, Standing.NO_VERSION)
+_REMOVED = (EventStatus.ORPHAN, EventStatus.OVERTAKEN, EventStatus.PURGED)
+_UNCLEAR = (EventStatus.NO_CURRENT, EventStatus.NO_VERSION)
 
 
 def _remove(keys: Keyspace, event: Event, tally: _Tally, context: Context) -> Protocol[bool]:

@@ -1,18 +1,18 @@
-"""What transactions leave: intents that nobody cleared, and records that nobody needs any more.
+"""Removes what transactions leave: intents that were not cleared, and decisions that are no longer needed.
 
-An intent is met with the events of its transaction, and cleared when its time to commit is over. One that came without
-any event is fsck's to find, or the next writer's; until then each read costs 2 or 3 GET more, and sees what is true.
+The sweeper finds an intent by the events of its transaction, and clears it when the transaction can no longer commit.
+An intent without any event is found by fsck or by the next writer; until then each read of that resource costs 2 or 3
+GET more and is correct.
 
-A record goes when it is a day old, and every intent that refers to it is gone.
+A decision is removed when it is a day old and no intent refers to it.
 
-A committed transaction's versions stand in `current` only once they were made final. So each part is looked at, made
-final if need be, and looked at again; only then the record goes. An aborted one can go as it is: an intent without a
-record counts for nothing, and its transaction's time to commit is long over.
+The versions of a committed transaction are in `current` only when they were made final. So each part is read, made
+final if necessary, and read again before the decision is removed. An aborted decision can be removed as it is: an
+intent without a decision counts as aborted once the transaction can no longer commit.
 
-Ids of transactions sort by time, so the oldest come first, and the walk ends with the first page that holds a young
-one.
+Ids of transactions sort by time, so the oldest come first, and the walk ends with the first page that has a young one.
 
-Cost: 1 LIST, and per 1,000 records that go 1 more; per record 1 GET, 1 GET per part, and one share of a DELETE.
+Cost: 1 LIST, and 1 more per 1,000 removed decisions; per decision 1 GET, 1 GET per part, and a share of a DELETE.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _AT_ONCE = 16
 
 
 def clear_old(resource: ResourceKeys, *, context: Context) -> Protocol[bool]:
-    """Clear the intent in `current.json`, if its transaction cannot be alive. True: none is left.
+    """Clear the intent in `current.json`, if its transaction can no longer commit. Returns whether none is left.
 
     Raises Unavailable.
     """
@@ -46,11 +46,11 @@ def clear_old(resource: ResourceKeys, *, context: Context) -> Protocol[bool]:
         base, _ = yield from glance(resource)
         return base.intent is None
     except CorruptRecord:
-        return False  # for fsck to find
+        return False  # fsck reports it
 
 
 def remove_transactions(keys: Keyspace, date: int, *, context: Context, page: int) -> Protocol[int]:
-    """Remove what is old enough at `date`, the store's; how many it were. Raises Unavailable."""
+    """Remove the decisions that are old enough at `date` (store's time). Returns how many. Raises Unavailable."""
     before = date - context.limits.keep_transactions
     count = 0
     cursor: str | None = None
@@ -69,7 +69,7 @@ def remove_transactions(keys: Keyspace, date: int, *, context: Context, page: in
 
 
 def needless(keys: Keyspace, key: str, before: int, *, context: Context) -> Protocol[bool]:
-    """May this record go? Its parts are made final, if they are not. Raises Unavailable."""
+    """Returns whether this decision is no longer needed, after making its parts final. Raises Unavailable."""
     (reply,) = yield from ask(Get(key))
     if isinstance(reply, Absent):
         return False
@@ -82,12 +82,12 @@ def needless(keys: Keyspace, key: str, before: int, *, context: Context) -> Prot
             if not all(done):
                 return False
     except (CorruptRecord, InvalidResource):
-        return False  # for fsck to find
+        return False  # fsck reports it
     return True
 
 
 def _final(keys: Keyspace, part: tuple[str, str, int], context: Context) -> Protocol[bool]:
-    """Does `current` stand at this version at least, by itself?"""
+    """Returns whether `current` has this version or a later one as final, after trying to make it final."""
     type_, id_, version = part
     resource = keys.resource(type_, id_)
     base, _ = yield from glance(resource)

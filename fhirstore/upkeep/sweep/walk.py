@@ -1,8 +1,9 @@
-"""All events of a tenant, oldest first: the system's and every type's, merged by time, a page of each at a time.
+"""Walks all events of a tenant, oldest first: the folders of the system and of every type, merged by time.
 
 An event has two keys with the same `t`, one in each folder. Merging by time brings them together, so that each version
-is looked at once. Memory is bounded by one page per folder (and by the events of one millisecond, which are never
-torn apart). Cost: 1 LIST for the types, then 1 LIST per folder and 1,000 events.
+is checked once. Memory is bounded by one page per folder (and by the events of one millisecond, which stay together).
+
+Cost: 1 LIST for the types, then 1 LIST per folder and 1,000 events.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from fhirstore.format.keyspace import Event, Keyspace, parse_event
 from fhirstore.objects.base import Page
 
 IN_SYSTEM, IN_TYPE = 1, 2
-"""In which folders an event was found, added up."""
+"""The folders in which an event was found, as the sum of both."""
 
 _FOLDERS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Events with where they were found. Every event with t < `through` is in this window or in one before."""
+    """Events with the folders they were found in. Every event with t < `through` is in this window or an earlier
+    one."""
 
     events: dict[Event, int]
     through: int
@@ -46,10 +48,10 @@ Lists = Callable[[List], Protocol[Page]]
 
 
 class EventWalk:
-    """Walks the events with since <= t < until. `strays`: keys met in these folders that are no events."""
+    """Walks the events with since <= t < until. `strays`: keys in these folders that are not events."""
 
     def __init__(self, keys: Keyspace, *, since: int, until: int, page: int = 1000, lists: Lists = listed) -> None:
-        """`lists`: how a page is listed."""
+        """`page`: keys per LIST. `lists`: the protocol that lists a page."""
         self.strays: list[str] = []
         self._keys = keys
         self._since = since
@@ -60,7 +62,7 @@ class EventWalk:
         self._over = False
 
     def next_window(self) -> Protocol[Window | None]:
-        """The next window; None: that was all. Raises Unavailable."""
+        """Returns the next window, or None at the end. Raises Unavailable."""
         if self._over:
             return None
         if self._folders is None:
@@ -90,7 +92,7 @@ class EventWalk:
                 return folders
 
     def _fill(self, folders: Sequence[_Folder]) -> Protocol[None]:
-        """Read a page of each; again where it held no event of this walk and there is more."""
+        """Read a page of each folder, and the next page where that had no event of this walk."""
         missing = list(folders)
         while missing:
             now, later = missing[:_FOLDERS_AT_ONCE], missing[_FOLDERS_AT_ONCE:]
@@ -103,7 +105,7 @@ class EventWalk:
         return List(folder.prefix, start_after=start, cursor=folder.cursor, limit=self._page)
 
     def _take(self, folder: _Folder, page: Page) -> bool:
-        """Keep the page's events. False: it held none, and the folder goes on."""
+        """Keep the page's events. Returns False where it had none and the folder goes on."""
         before = len(folder.pending)
         for item in page.objects:
             event = event_of(self._keys, item.key)
@@ -120,7 +122,7 @@ class EventWalk:
 
 
 def event_of(keys: Keyspace, key: str) -> Event | None:
-    """The event that `key` is, if it is exactly what the keyspace would build for it."""
+    """Returns the event of `key`; None where the key is not exactly what the keyspace builds."""
     try:
         event = parse_event(key)
         return event if key in events_keys(keys, event) else None
@@ -129,7 +131,7 @@ def event_of(keys: Keyspace, key: str) -> Event | None:
 
 
 def events_keys(keys: Keyspace, event: Event) -> tuple[str, str]:
-    """Both keys of an event: the system's and the type's."""
+    """Returns both keys of an event: the system's and the type's."""
     resource = keys.resource(event.type, event.id)
     names = (event.t, event.version, event.method, event.op)
     return resource.system_event(*names), resource.type_event(*names)

@@ -69,14 +69,14 @@ async def test_write_that_commits_while_the_files_go_is_not_acknowledged(tmp_pat
     """Files that go between the look before and the commit's end make the write fail too."""
     store = await EmbeddedStore.open(tmp_path / "store")
     await store.put("k", b"1")
-    accept = store._writer._inbox.accept
+    accept = store._writer._transactions._puts.accept
 
     def accept_then_lose(rows: object) -> bool:
         done = accept(rows)  # type: ignore[arg-type]
         removed(tmp_path / "store")
         return done
 
-    store._writer._inbox.accept = accept_then_lose  # type: ignore[method-assign]
+    store._writer._transactions._puts.accept = accept_then_lose  # type: ignore[method-assign]
     with pytest.raises(StoreGone, match="may be lost"):
         await store.put("k", b"2")
     await store.aclose()

@@ -17,7 +17,7 @@ from fhirstore.errors import ObjectNotFound
 from fhirstore.objects.base import IF_ABSENT
 from fhirstore.objects.embedded.database import DATABASE
 from fhirstore.objects.embedded.store import EmbeddedStore
-from fhirstore.objects.embedded.turn import Turn
+from fhirstore.objects.embedded.write_lock import WriteLock
 from fhirstore.objects.etag import etag_of
 from tests.objects.embedded.child import SMALL
 
@@ -129,32 +129,32 @@ async def test_foreign_lock_delays_a_write(tmp_path: Path) -> None:
 
 def test_who_waits_is_next(tmp_path: Path) -> None:
     """A process that gives its turn up and wants it back at once comes after the one that waited."""
-    greedy, patient, onlooker = Turn(tmp_path), Turn(tmp_path), Turn(tmp_path)
+    greedy, patient, onlooker = WriteLock(tmp_path), WriteLock(tmp_path), WriteLock(tmp_path)
     order: list[str] = []
 
     def wait_for_it() -> None:
-        assert patient.take(60)
+        assert patient.acquire(60)
         order.append("patient")
-        patient.give_up()
+        patient.release()
 
-    assert greedy.take(60)
+    assert greedy.acquire(60)
     thread = threading.Thread(target=wait_for_it)
     thread.start()
     deadline = time.monotonic() + 60
     while _takes_next(onlooker):
         assert time.monotonic() < deadline, "who waits for the turn holds no place in the queue"
         time.sleep(0.001)
-    greedy.give_up()
-    assert greedy.take(60)
+    greedy.release()
+    assert greedy.acquire(60)
     order.append("greedy")
     thread.join()
     assert order == ["patient", "greedy"]
-    assert not onlooker.take(0)
+    assert not onlooker.acquire(0)
     for turn in (greedy, patient, onlooker):
         turn.close()
 
 
-def _takes_next(turn: Turn) -> bool:
+def _takes_next(turn: WriteLock) -> bool:
     """Is the place of the one who comes next free?"""
     try:
         fcntl.flock(turn._next, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -166,16 +166,16 @@ def _takes_next(turn: Turn) -> bool:
 
 def test_turn_is_waited_for_no_longer_than_asked(tmp_path: Path) -> None:
     """A turn that does not come is reported, and the queue is left as it was."""
-    holder, other = Turn(tmp_path), Turn(tmp_path)
-    assert holder.take(0)
-    assert not other.take(0.01)
-    holder.give_up()
-    assert other.take(0)
+    holder, other = WriteLock(tmp_path), WriteLock(tmp_path)
+    assert holder.acquire(0)
+    assert not other.acquire(0.01)
+    holder.release()
+    assert other.acquire(0)
     holder.close()
     other.close()
 
 
 def test_lock_files_are_private(tmp_path: Path) -> None:
     """Files of the store are its owner's only."""
-    Turn(tmp_path).close()
+    WriteLock(tmp_path).close()
     assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.iterdir())

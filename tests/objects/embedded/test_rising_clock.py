@@ -107,7 +107,7 @@ async def test_commits_keep_their_time(tmp_path: Path) -> None:
     for at, write in enumerate((store.put("a", b"1"), store.delete("a"), store.put("b", b""))):
         clock.at = NOW + at
         await write
-        (high,) = store._reader.execute("SELECT high FROM clock").fetchone()
+        (high,) = store._rows._connection.execute("SELECT high FROM clock").fetchone()
         assert high == NOW + at
     await store.aclose()
 

@@ -7,8 +7,8 @@ import pytest
 from fhirstore.errors import ConditionalConflict, OutcomeUnknown, PreconditionFailed, StoreBusy
 from fhirstore.objects.base import StoredObject
 from fhirstore.objects.probe import Check, Outcome, ProbeReport, render
+from fhirstore.objects.probe.client import Broken, Inconclusive
 from fhirstore.objects.probe.clock import Sight, compare
-from fhirstore.objects.probe.ground import Broken, Inconclusive
 from fhirstore.objects.probe.races import Racer, judge
 
 WON = Racer(b"a", etag="1")

@@ -19,7 +19,7 @@ from fhirstore.objects.base import (
     StoredObject,
     Written,
 )
-from fhirstore.objects.in_parallel import put_each
+from fhirstore.objects.parallel_puts import put_each
 
 
 class PassingOn:

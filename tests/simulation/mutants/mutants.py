@@ -12,7 +12,7 @@ from fhirstore.commit.attempt import Attempt
 from fhirstore.commit.limits import Limits
 from fhirstore.format.record import Record
 from fhirstore.history import counting, instance
-from fhirstore.upkeep.sweep import removal, run, standing
+from fhirstore.upkeep.sweep import event_status, removal, run
 from tests.simulation.model.bucket import Bucket
 from tests.simulation.model.network import Network
 from tests.simulation.mutants.identity_mutants import IDENTITY_MUTANTS
@@ -201,7 +201,7 @@ _UPKEEP = (
     ),
     Mutant("slot deleted whosever it is", removal.remove_slot, "slot.op != op", "False"),
     Mutant("swept before it is settled", run.sweep, "date - context.limits.settled - pace.margin", "date"),
-    Mutant("event judged by version alone", standing._standing, "record.op == event.op", "True"),
+    Mutant("event judged by version alone", event_status._status, "record.op == event.op", "True"),
     Mutant("purge forgets the hold", purge._attempt, "hold=record.hold", "hold=0", within=6_700, shape="swept"),
     Mutant("purge does not wait", purge._let_settle, "date <= until", "False", within=1_200, shape="purged"),
     Mutant("purge reuses numbers", purge._attempt, "version=record.version", "version=0"),

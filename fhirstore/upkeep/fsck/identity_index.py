@@ -1,13 +1,13 @@
-"""Does the identity index know every identifier of every live resource?
+"""Checks that the identity index has every identifier of every live resource.
 
-The index is walked first, and each entry leaves its marks in a bitmap of fixed size, a Bloom filter. Then the resources
-are read, as they are anyway, and each identifier of a current version, and each system that it has identifiers of, is
-looked for in the bitmap. One without its marks is not in the index for sure, or was written since: 1 LIST tells. One
-with them is there, but for a chance of one in 200,000 at a million resources with three identifiers each; every run
-draws its marks anew, so that none is overlooked for ever. Resources that were written before there was an index have no
-entries; `--repair` writes them.
+The index is walked first, and each entry sets its bits in a Bloom filter of fixed size. Then the resources are read,
+which another pass needs anyway, and each identifier of a current version and each of its systems is looked up in the
+filter. A missing bit means that the entry is not in the index, or was written since; 1 LIST decides. If all bits are
+set, the entry exists, except with a probability of one in 200,000 at a million resources with three identifiers each;
+every run uses another salt, so a missing entry is found by another run. Resources that were written before there was an
+index have no entries; `--repair` writes them.
 
-What is too much in the index harms nobody: lookups read each candidate. A deep look finds it too, by the rule in
+A superfluous entry does no harm, because a search reads each candidate. A deep check finds these too, by the rule in
 `fhirstore.index.dead`: 1 GET per resource of each page of the index.
 
 Cost: 1 LIST per 1,000 entries.
@@ -40,7 +40,8 @@ _AT_ONCE = 32
 
 @dataclass(slots=True)
 class Index:
-    """What the index holds, as marks. `salt`: fresh in every run. `suspects`: what seems to be missing so far."""
+    """The entries of the index, as a Bloom filter. `salt`: new in every run. `suspects`: entries that may be
+    missing."""
 
     keys: Keyspace
     salt: bytes
@@ -48,18 +49,18 @@ class Index:
     _bits: bytearray = field(default_factory=lambda: bytearray(_BITS // 8))
 
     def add(self, type: str, id: str, name: str) -> None:
-        """The index has an entry for this identifier of this resource."""
+        """Add an entry of the index to the filter."""
         for at, bit in self._marks(type, id, name):
             self._bits[at] |= bit
 
     def read(self, keys: ResourceKeys, current: Record) -> None:
-        """This is a resource's current version: are its identifiers there?"""
+        """Look up the identifiers of a resource's current version."""
         for name in names(keys.type, current.resource):
             if not all(self._bits[at] & bit for at, bit in self._marks(keys.type, keys.id, name)):
                 self.suspects.append((keys, name, current.version))
 
     def missing(self) -> Protocol[list[Finding]]:
-        """Look closer at the suspects: which of them are missing? 1 LIST each. Raises Unavailable."""
+        """Returns which suspects are missing. 1 LIST each. Raises Unavailable."""
         suspects, self.suspects = self.suspects, []
         findings: list[Finding] = []
         for some in batched(suspects, _AT_ONCE):
@@ -67,7 +68,7 @@ class Index:
             for (keys, name, version), page in zip(some, pages, strict=True):
                 if page.objects:
                     continue
-                base = yield from _base(keys)  # it may have changed, and been cleaned up behind, meanwhile
+                base = yield from _base(keys)  # the resource may have changed since, and its entry been removed
                 if base is not None and base.version == version:
                     key = keys.index_entry(name, version)
                     findings.append(Finding("index-entry-missing", key, repairable=True, resource=keys))
@@ -81,7 +82,7 @@ class Index:
 
 
 def walk_index(keys: Keyspace, index: Index, *, page: int, clean: bool) -> Protocol[list[Finding]]:
-    """Mark all entries. `clean`: tell also which of them nobody needs. Raises Unavailable."""
+    """Add all entries to the filter. `clean`: return dead entries as findings too. Raises Unavailable."""
     findings: list[Finding] = []
     lost: list[str] = []
     cursor: str | None = None
@@ -128,7 +129,7 @@ def _dead(keys: Keyspace, entries: Sequence[IndexEntry]) -> Protocol[list[Findin
 
 
 def _base(resource: ResourceKeys) -> Protocol[Base | None]:
-    """None: damaged, which another pass tells."""
+    """Returns the current version; None where it is damaged, which another pass reports."""
     try:
         base, _ = yield from look(resource)
     except CorruptRecord:

@@ -1,4 +1,4 @@
-"""What lies below the tenant's prefix and is neither resource nor event: is it ours, is the sweeper's state sane?
+"""Checks what is below the tenant's prefix and is neither resource nor event: stray keys, and the sweeper's state.
 
 Cost: 1 GET + 3 LIST.
 """
@@ -18,14 +18,14 @@ from fhirstore.upkeep.fsck.finding import Finding, unreadable
 from fhirstore.upkeep.fsck.unreadable import listed_behind_damage
 
 FOLDERS = ("resources", "history", "sweep", "audit", "bulk", "identity", "tx")
-"""What the format has below a tenant's prefix."""
+"""The folders of the format below a tenant's prefix."""
 
 _LONGEST_LEASE = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
 class Sweeper:
-    """What the sweeper's state says. `date`: the store's clock then; `watermark` 0 where it is not to be trusted."""
+    """The sweeper's state. `date`: the store's time when it was read; `watermark`: 0 where the state is not valid."""
 
     watermark: int
     date: int
@@ -33,7 +33,7 @@ class Sweeper:
 
 
 def read_sweeper(keys: Keyspace, limits: Limits) -> Protocol[Sweeper]:
-    """Read and judge `sweep/state.json`. 1 GET. Raises Unavailable."""
+    """Read and check `sweep/state.json`. 1 GET. Raises Unavailable."""
     (reply,) = yield from ask(Get(keys.sweep_state))
     if isinstance(reply, Absent):
         return Sweeper(0, reply.date, ())
@@ -57,8 +57,8 @@ def _wrong(state: State, settled: int) -> str | None:
     return None
 
 
-def strays_around(keys: Keyspace) -> Protocol[list[Finding]]:
-    """What stands beside the folders of the format. Names with `_` at a bucket's root belong to no tenant."""
+def stray_keys(keys: Keyspace) -> Protocol[list[Finding]]:
+    """Returns findings for keys outside the folders of the format. Names with `_` at the root belong to no tenant."""
     findings: list[Finding] = []
     lost: list[str] = []
     prefix = keys.prefix

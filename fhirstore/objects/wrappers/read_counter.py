@@ -1,7 +1,8 @@
-"""Counts how much is read of a store on behalf of one request that may ask for any number of things.
+"""Counts the reads of one client request, so that a limit can be put on them.
 
-A batch may have thousands of entries, each of which may read a thousand resources. Whoever does them looks at the count
-before each, and begins no further one when it is enough.
+A batch may have thousands of entries, and each may read a thousand resources. The batch looks at the count before each
+entry and begins none beyond its limit. `metered` counts requests, round trips and bytes for tests and benchmarks; this
+one is for production and counts reads alone.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from fhirstore.objects.base import (
 )
 
 
-class CountedStore:
-    """An `ObjectStore` that passes everything on. `reads`: how many GETs and LISTs it passed on."""
+class ReadCounter:
+    """An `ObjectStore` that passes everything on. `reads`: the number of GETs and LISTs so far."""
 
     def __init__(self, inner: ObjectStore) -> None:
         self._inner = inner

@@ -1,8 +1,8 @@
-"""What is written on criteria must meet them, or else each repetition makes one more of it.
+"""Refuses a conditional create whose resource does not meet its own criteria: each repetition would make another one.
 
-Told by what the resource itself says: its identifiers, and the id under which it is written. Criteria are mostly missed
-because they were read otherwise than they were meant, so the refusal says how they were read, without repeating them:
-they may name a patient.
+The check uses the resource's identifiers and the id under which it is written. The usual reason is that the criteria
+were read differently than the client meant, so the error says how they were read, without repeating them, because they
+may identify a patient.
 
 https://hl7.org/fhir/R4/http.html#ccreate · https://hl7.org/fhir/R4/http.html#cond-update
 """
@@ -37,7 +37,7 @@ def refuse_unmet(criteria: Criteria, type: str, id: str, content: bytes) -> None
 
 
 def how_read(criteria: Sequence[Sequence[Token]]) -> str:
-    """In words how values of `identifier` were read, none of them repeated."""
+    """Returns in words how values of `identifier` were read, without repeating them."""
     told = dict.fromkeys(_read(tokens) for tokens in criteria)
     return "; ".join(told) if told else "by _id alone"
 

@@ -1,11 +1,11 @@
-"""The embedded store's inbox: conditional PUTs as one SQL statement, which does all of them or none.
+"""Conditional PUTs as one SQL statement, which does all of them or none.
 
-While SQLite runs a statement, Python lets go of the interpreter. So a batch that is one statement, sync included, runs
-beside the event loop from its begin to its end, where four statements a create would stand in its way or wait for it.
-The statement inserts into a view, whose triggers do what each row asks. Should one row's condition not hold, the
-statement fails as a whole and has done nothing: the writer then goes through the batch row by row, to tell who lost.
+SQLite runs a statement without Python's interpreter lock. So a batch that is one statement, sync included, runs beside
+the event loop from begin to end (see docs/performance.md, group commit). The statement inserts into a temporary view,
+whose triggers do what each row asks. If the condition of one row does not hold, the whole statement fails and has done
+nothing; the writer then applies the batch row by row to find out which requests are refused.
 
-A row may name a `twin`: a key that is thought to have the same body. Where it has, by its ETag, the body is shared.
+A row may name a `twin`: a key that probably has the same body. If it has, judged by its ETag, the body is shared.
 
 https://www.sqlite.org/lang_createtrigger.html#instead_of_trigger
 """
@@ -19,22 +19,22 @@ from fhirstore.objects.base import Condition, IfMatch
 from fhirstore.objects.etag import OF_NOTHING
 
 Row = tuple[str, int, int, str | None, int, str | None, bytes | None, str | None, int, str | None]
-"""key, modified, seal; etag, size, file, packed of a body that is not empty; twin; how; the ETag of IfMatch."""
+"""key, modified, seal; etag, size, file and packed of a body that is not empty; twin; how; the ETag of IfMatch."""
 
-# `how`, in the triggers too: what must hold, plus what the body is.
+# `how`, here and in the triggers, is the sum of two: the condition, and the kind of body.
 _PLAIN, _IF_ABSENT, _IF_MATCH = 0, 10, 20
 _EMPTY, _BODY, _TWIN = 0, 1, 2
 _TIME = 90
 
 _VIEW = """
-    CREATE TEMP VIEW inbox AS
+    CREATE TEMP VIEW puts AS
     SELECT key, modified, seal, '' AS etag, 0 AS size, '' AS file, x'' AS packed, '' AS twin, 0 AS how, '' AS base
     FROM main.objects WHERE 0
 """
 _KEEP = {
     _EMPTY: "",
     _BODY: "INSERT INTO bodies (etag, size, file, packed) VALUES (new.etag, new.size, new.file, new.packed);",
-    # Either of the two makes a row, whose number is that of the body: where there is no twin, the second.
+    # The first statement makes a row if there is a twin, else the second does. Its row id is the body's id.
     _TWIN: """
         REPLACE INTO shares SELECT o.body, 1 + coalesce((SELECT more FROM shares WHERE body = o.body), 0)
         FROM objects o JOIN bodies b ON b.id = o.body WHERE o.key = new.twin AND b.etag = new.etag;
@@ -68,28 +68,28 @@ _TRIGGERS = {
 _SETUP = (
     _VIEW,
     *(
-        f"CREATE TEMP TRIGGER put_{how} INSTEAD OF INSERT ON inbox WHEN new.how = {how} BEGIN {what} END"
+        f"CREATE TEMP TRIGGER put_{how} INSTEAD OF INSERT ON puts WHEN new.how = {how} BEGIN {what} END"
         for how, what in _TRIGGERS.items()
     ),
 )
-_INSERT = "INSERT INTO inbox (key, modified, seal, etag, size, file, packed, twin, how, base) VALUES "
+_INSERT = "INSERT INTO puts (key, modified, seal, etag, size, file, packed, twin, how, base) VALUES "
 _VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _REFUSED = (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_TRIGGER)
 
 
 def how(condition: Condition | None, *, empty: bool, twin: bool) -> int:
-    """What a row's trigger does."""
+    """Returns which trigger handles a row."""
     asked = _PLAIN if condition is None else _IF_MATCH if isinstance(condition, IfMatch) else _IF_ABSENT
     return asked + (_EMPTY if empty else _TWIN if twin else _BODY)
 
 
 def time_row(now: int) -> Row:
-    """A row that keeps the time of its commit, epoch ms."""
+    """Returns the row that stores the time of its commit, epoch ms."""
     return ("", now, 0, None, 0, None, None, None, _TIME, None)
 
 
-class Inbox:
-    """The writing connection's inbox. Its view and triggers are temporary, the connection's own."""
+class PutBatch:
+    """The view and its triggers on the writing connection. They are temporary, so other connections do not see them."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -97,9 +97,9 @@ class Inbox:
             connection.execute(statement)
 
     def accept(self, rows: Sequence[Row]) -> bool:
-        """Write all rows and sync, or none. False: some condition does not hold, or a row is not fit to be stored.
+        """Write all rows and sync, or none. Returns False where a condition does not hold or a row cannot be stored.
 
-        Raises the other errors of sqlite3, also when something else holds the database's lock.
+        Raises the other errors of sqlite3, also where another connection holds the database's lock.
         """
         try:
             self._insert(rows)
@@ -108,7 +108,7 @@ class Inbox:
         return True
 
     def put(self, row: Row) -> bool:
-        """Write one row within a transaction; False: its condition does not hold. Raises the errors of sqlite3."""
+        """Write one row within a transaction. Returns whether its condition holds. Raises the errors of sqlite3."""
         try:
             self._insert((row,))
         except sqlite3.IntegrityError as error:

@@ -1,8 +1,8 @@
-"""Where a probe works, and how it asks: patiently, and never taking an unclear answer for a pass.
+"""The client of a probe: it repeats requests where that is safe, and never takes an unclear answer for a pass.
 
-A check returns what it found when the property held; it raises `Broken` when the store was seen to violate it and
-`Inconclusive` when the store was too busy, or lost too many answers, to tell. What may be asked again without
-harm (a read, an unconditional PUT, a refused request) is asked again a few times first.
+A check returns what it found if the property held. It raises `Broken` if the store violated the property, and
+`Inconclusive` if the store was too busy, or lost too many answers, to decide. Requests that may be repeated without
+harm (a read, an unconditional PUT, a refused request) are repeated a few times first.
 """
 
 from __future__ import annotations
@@ -26,24 +26,23 @@ from fhirstore.errors import (
 from fhirstore.objects.base import Condition, Listed, ObjectStore, StoredObject
 
 ATTEMPTS = 6
-BODY_BYTES = 32 * 1024  # long enough that a store which checks before it has read the body has a window to lose in
+BODY_BYTES = 32 * 1024  # so long that a store which checks the condition before it has read the body loses races
 
 Answer = TypeVar("Answer")
 
 
 class Broken(Exception):
-    """The store was seen to violate the property; the message says how."""
+    """The store violated the property; the message says how."""
 
 
 class Inconclusive(Exception):
-    """The store's answers do not tell; the message says why."""
+    """The store's answers do not decide; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How hard to try. `racers`: of each round of a race, in turn; `counters`: tasks in the lost-update race.
-
-    `patient`: wait for whole seconds to pass where a clock needs them to show that it runs.
+    """How thorough the probe is. `racers`: their number in each round of a race; `counters`: tasks in the lost-update
+    race. `patient`: wait some seconds, so that a clock of whole seconds can show that it runs.
     """
 
     racers: tuple[int, ...]
@@ -51,17 +50,15 @@ class Effort:
     patient: bool
 
 
-# Many small races rather than a few large ones. Measured with bodies of 16 KiB against a server that checks, writes a
-# small file and only then replaces the object: 2 rounds of 8 caught it in 14 of 20 probes, 7 of 3 in 18, 14 of 3 in 20.
-# They are quick on SeaweedFS, too, where contenders for one key wait for each other in steps of a second: the short
-# form takes a good second, with rounds of 8 it took 3 to 5.
+# Many small races find an unsafe store more often than a few large ones, and they are faster on stores where contenders
+# for one key wait for each other (see docs/performance.md, probe).
 SHORT = Effort(racers=(3,) * 14, counters=3, patient=False)
 THOROUGH = Effort(racers=(3,) * 56 + (32,) * 4, counters=16, patient=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """One probe's store, its own folder `root` (ends with `/`), and the means to ask."""
+class ProbeClient:
+    """Sends the requests of one probe, below its own folder `root` (ends with `/`)."""
 
     store: ObjectStore
     root: str
@@ -70,15 +67,15 @@ class Ground:
     clock: Clock
 
     def body(self) -> bytes:
-        """A body that no other request of any probe carries."""
+        """Returns a body that no other request of any probe has."""
         return self.ids.new().encode().ljust(BODY_BYTES, b".")
 
     async def pause(self, attempt: int) -> None:
-        """Wait before asking again: jittered, doubling, at most half a second."""
+        """Wait before a repeat: jittered, doubling, at most half a second."""
         await asyncio.sleep(self.ids.jitter(0.2, 1.0) * min(0.5, 0.01 * 2**attempt))
 
     async def patiently(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Ask until there is an answer. Only for requests that may be applied twice without harm."""
+        """Repeat a request until there is an answer. Only for requests that may be applied twice without harm."""
         for attempt in range(ATTEMPTS):
             try:
                 return await ask()
@@ -87,7 +84,7 @@ class Ground:
         raise Inconclusive(f"no answer in {ATTEMPTS} attempts")
 
     async def read(self, key: str) -> StoredObject | None:
-        """The object, or None where there is none."""
+        """Returns the object, or None where there is none."""
         try:
             return await self.patiently(lambda: self.store.get(key))
         except ObjectNotFound:
@@ -97,7 +94,7 @@ class Ground:
         await self.patiently(lambda: self.store.delete(key))
 
     async def listing(self, prefix: str, *, start_after: str | None = None, limit: int = 1000) -> list[Listed]:
-        """All pages of a listing of a folder known to be small."""
+        """Returns all pages of a listing of a small folder."""
         found: list[Listed] = []
         cursor: str | None = None
         for _ in range(1000):
@@ -112,7 +109,8 @@ class Ground:
     async def put(
         self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
     ) -> str:
-        """A PUT that must be accepted; the ETag it made. A lost answer, or the echo of a retry, is read back."""
+        """Send a PUT that must be accepted. Returns its ETag. After a lost answer, or a 412 of a retry, it reads
+        back."""
         for attempt in range(ATTEMPTS):
             try:
                 return (await self.store.put(key, body, condition=condition, expires=expires)).etag
@@ -137,7 +135,7 @@ class Ground:
         condition: Condition | None = None,
         expires: int | None = None,
     ) -> None:
-        """A PUT that the store must refuse, leaving what `stands` (None: no object) as it was."""
+        """Send a PUT that the store must refuse, without a change of the object `stands` (None: no object)."""
         body = self.body()
         for attempt in range(ATTEMPTS):
             try:
@@ -159,7 +157,7 @@ class Ground:
         raise Inconclusive(f"no clear refusal in {ATTEMPTS} attempts")
 
     async def not_deleted(self, key: str, *, stands: bytes, expires: int) -> None:
-        """A DELETE whose window is over: the store must refuse it, leaving what `stands`."""
+        """Send a DELETE whose window is over. The store must refuse it, without a change of the object `stands`."""
         for attempt in range(ATTEMPTS):
             try:
                 await self.store.delete(key, expires=expires)
@@ -176,7 +174,7 @@ class Ground:
 
 
 async def together(parts: Iterable[Awaitable[Answer]]) -> list[Answer]:
-    """All at once, each to its end. Of several failures a seen violation is raised rather than an unclear answer."""
+    """Run all in parallel, each to its end. Of several failures, Broken is raised before Inconclusive."""
     outcomes = await asyncio.gather(*parts, return_exceptions=True)
     for kind in (Broken, Inconclusive, BaseException):
         for outcome in outcomes:

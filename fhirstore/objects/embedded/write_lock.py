@@ -1,8 +1,8 @@
-"""Whose turn it is to write, among the processes that share an embedded store's directory.
+"""The write lock of an embedded store's directory: a fair queue among the processes that share it.
 
-SQLite's own wait for its write lock is a lottery that the process writing most wins again and again. Two flock(2)
-files make a queue of it: one must hold `next` while waiting for `write`, and whoever comes back for another turn
-finds `next` held by the one waiting. The kernel drops both when a process dies. See
+SQLite's own wait for its write lock is not fair: the process that writes most gets it again and again. Two flock(2)
+files make a queue: a process must hold `next` while it waits for `write`, so a process that comes back for another turn
+finds `next` held by the one that waits. The kernel releases both when a process dies. See
 https://www.sqlite.org/lockingv3.html#writer_starvation for the same idea inside SQLite.
 """
 
@@ -13,19 +13,19 @@ import os
 import time
 from pathlib import Path
 
-_NAP = 0.0002  # seconds between looks; a commit takes longer than this on any disk that syncs
+_NAP = 0.0002  # seconds between tries; a commit takes longer than this on any disk that syncs
 
 
-class Turn:
-    """One waiter's place in the queue. Threads may use it one after the other, not at once."""
+class WriteLock:
+    """The write lock, as one holder sees it. Threads may use it one after the other, not at the same time."""
 
     def __init__(self, directory: Path) -> None:
         """Raises OSError where lock files cannot be made."""
         self._next = os.open(directory / "next.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._write = os.open(directory / "write.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def take(self, patience: float) -> bool:
-        """Wait for the turn, at most `patience` seconds; False when it did not come."""
+    def acquire(self, patience: float) -> bool:
+        """Wait for the lock, at most `patience` seconds. Returns whether it was acquired."""
         deadline = time.monotonic() + patience
         if not _locked(self._next, deadline):
             return False
@@ -34,12 +34,12 @@ class Turn:
         finally:
             fcntl.flock(self._next, fcntl.LOCK_UN)
 
-    def give_up(self) -> None:
-        """End the turn."""
+    def release(self) -> None:
+        """Release the lock."""
         fcntl.flock(self._write, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Leave the queue."""
+        """Close the lock files, which releases the lock."""
         os.close(self._next)
         os.close(self._write)
 

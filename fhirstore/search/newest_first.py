@@ -1,11 +1,11 @@
-"""Resources in the order they were last changed, newest first: the search where no index leads to the matches.
+"""Search without an index: resources in the order of their last change, newest first.
 
-It walks the history of the type (or of all), one LIST for many events, and shows each resource at one event only: that
-of the version which was current when the search began. What changed since is shown there too, as it is now. So pages
-neither repeat nor lose a resource, whatever is written between them; only a write that was under way at the very
-beginning may be met twice, or not yet.
+It walks the history of the type (or of all types), one LIST for many events, and returns each resource at one event:
+that of the version that was current when the search began. A resource that was changed since is returned at that event
+too, as it is now. So pages neither repeat nor lose a resource, whatever is written between them; only a write that was
+under way when the search began may be returned twice, or not yet.
 
-1 GET per resource looked at; 2 more where it was changed again since the search began.
+Cost: 1 GET per resource read; 2 more where it was changed again since the search began.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from fhirstore.version import Version, version_of
 
 
 @dataclass(slots=True)
-class Recent:
-    """Reads the resources that the events of one page stand for.
+class NewestFirst:
+    """Reads the resources of the events of one page.
 
-    `began`: epoch ms, when the search began; on its `first` page never before what that page shows.
+    `began`: when the search began, epoch ms; on its `first` page not before the page's newest event.
     """
 
     keys: Keyspace
@@ -39,7 +39,7 @@ class Recent:
     first: bool
 
     def versions(self, names: Sequence[str], budget: Budget) -> Protocol[tuple[list[Version], int]]:
-        """The matches among the events' resources, in order; and how many events were looked at before the page was
+        """Returns the matches among the events' resources, in order, and how many events were read until the page was
         full."""
         if self.first and names:
             self.began = max(self.began, time_of(names[0]))
@@ -68,7 +68,7 @@ class Recent:
             event = parse_event(self.prefix + name)
             keys = self.keys.resource(event.type, event.id)
         except (ValueError, InvalidResource):
-            return None  # nothing that fhirstore wrote
+            return None  # not a key of fhirstore
         wanted = all(event.type in types for types in self.criteria.types)
         return (event, keys) if wanted else None
 
@@ -76,7 +76,7 @@ class Recent:
         return base.record is not None and base.record.t > self.began
 
     def _current_then(self, events: Sequence[tuple[Event, ResourceKeys]]) -> Protocol[set[Event]]:
-        """Those whose version was current when the search began: theirs, and the next one came later."""
+        """Returns the events whose version was current when the search began: the next version came later."""
         wanted = {keys.version(number) for event, keys in events for number in (event.version, event.version + 1)}
         records = yield from records_at(sorted(wanted))
         found: set[Event] = set()

@@ -1,4 +1,4 @@
-"""What keeps a tenant's part of the bucket in order, and is no FHIR interaction: sweep, fsck, purge."""
+"""Upkeep of one tenant's stored data: sweep, fsck, purge. None of them is a FHIR interaction."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from fhirstore.upkeep.sweep.run import SweepReport, sweep
 
 
 class Upkeep:
-    """Looks after one tenant's objects, beside live writers."""
+    """Upkeep of one tenant's objects, while others read and write."""
 
     def __init__(self, engine: Engine, place: Place) -> None:
         self._engine = engine
         self._place = place
 
     async def sweep(self) -> SweepReport:
-        """One pass of the sweeper: remove what dead attempts left. Raises Unavailable, CorruptRecord; do it again."""
+        """Remove what dead attempts left, in one pass. Raises Unavailable, CorruptRecord; then call it again."""
         return await drive(sweep(self._place.keys, context=self._engine.context(self._place)), self._place.objects)
 
     async def fsck(
         self, how: Thoroughness | None = None, *, on_progress: Callable[[Progress], None] | None = None
     ) -> FsckReport:
-        """Check everything that is stored; repair only if `how` says so. Raises Unavailable."""
+        """Check all stored data; repair only if `how` says so. Raises Unavailable."""
         context = self._engine.context(self._place)
         protocol = fsck(self._place.keys, context=context, how=how, on_progress=on_progress)
         return await drive(protocol, self._place.objects)
@@ -35,8 +35,8 @@ class Upkeep:
     async def purge(self, type: str, id: str, *, by: str) -> Purged:
         """Remove every version and its history physically; version numbers are never used again.
 
-        `by`: who asks, for the audit line. Ask again if it fails: it goes on where it was. Waits for the end of a
-        version's write window. Raises UnknownType, InvalidResource, Contention, Unavailable, WriteOutcomeUnknown.
+        `by`: the user for the audit line. After an error, call it again: it continues where it was. Waits for the end
+        of a version's write window. Raises UnknownType, InvalidResource, Contention, Unavailable, WriteOutcomeUnknown.
         """
         known = resources.known_type(type, self._engine.validator.definitions.resources)
         return await self._engine.purge(self._place, self._place.keys.resource(known, id), by=by)

@@ -1,4 +1,4 @@
-"""Several PUTs at once on a store that has no cheaper way than one request, and one task, each."""
+"""`put_many` for stores that have no cheaper way than one request, and one task, for each PUT."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from fhirstore.objects.base import ObjectStore, PutAnswer, PutRequest, Written
 
 
 async def put_each(store: ObjectStore, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
-    """`ObjectStore.put_many` by `put`."""
+    """Returns the answers of `ObjectStore.put` to all of them, sent in parallel."""
     return await asyncio.gather(
         *[answered(store.put(put.key, put.body, condition=put.condition, expires=put.expires)) for put in puts]
     )
 
 
 async def answered(put: Awaitable[Written]) -> PutAnswer:
-    """What a PUT answers or raises, as a value."""
+    """Returns what a PUT answers or raises, as a value."""
     try:
         return await put
     except ObjectError as refusal:

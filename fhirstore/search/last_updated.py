@@ -1,8 +1,8 @@
-"""One value of the parameter `_lastUpdated`: a prefix and a date, as stretches of time.
+"""One value of the parameter `_lastUpdated`, a prefix and a date, as periods of time.
 
-`meta.lastUpdated` is an instant here, known to the millisecond; the value of the parameter may be a whole year. `eq` is
-inside, `gt` and `sa` after its end, `lt` and `eb` before its start, `ge` and `le` include it, `ne` is the rest; `ap`
-reaches a tenth of the time between then and now further both ways, as the page recommends.
+`meta.lastUpdated` is known to the millisecond; the date of the parameter may be a whole year. `eq` means inside that
+period, `gt` and `sa` after its end, `lt` and `eb` before its start; `ge` and `le` include it, `ne` is the rest; `ap`
+extends it on both sides by a tenth of the time between it and now, as the page recommends.
 
 https://hl7.org/fhir/R4/search.html#prefix
 """
@@ -13,11 +13,11 @@ from collections.abc import Iterable
 
 from fhirstore.fhir.times import Period, period
 
-_BEGIN, _END = 0, 10**13  # no `t` is outside
+_BEGIN, _END = 0, 10**13  # epoch ms; every `t` lies between
 
 
-def spans(text: str, *, now: int) -> tuple[Period, ...]:
-    """The times that one value means; `now`: epoch ms. Raises ValueError."""
+def periods_of(text: str, *, now: int) -> tuple[Period, ...]:
+    """Returns the periods that one value means. `now`: epoch ms. Raises ValueError."""
     prefix = text[:2] if text[:2].isalpha() else "eq"
     stated = period(text.removeprefix(prefix) if text[:2].isalpha() else text)
     match prefix:
@@ -40,8 +40,8 @@ def spans(text: str, *, now: int) -> tuple[Period, ...]:
             raise ValueError("a prefix is one of eq ne gt lt ge le sa eb ap")
 
 
-def hull(alternatives: Iterable[tuple[Period, ...]]) -> Period:
-    """The shortest stretch outside which not all of them can hold; each holds in any of its periods."""
+def enclosing(alternatives: Iterable[tuple[Period, ...]]) -> Period:
+    """Returns the shortest period that holds every time at which all are met; each is met in any of its periods."""
     start, end = _BEGIN, _END
     for periods in alternatives:
         start = max(start, min(one.start for one in periods))

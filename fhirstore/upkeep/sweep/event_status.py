@@ -1,11 +1,11 @@
-"""Was the version that an event announces committed? For events so old that nothing of their attempt can still arrive.
+"""The status of an event: was its version committed? Only for events whose attempt's window is over.
 
-`current` is read first, the version object after it: a slot that is read once `current` has reached its version is
-final. And once an attempt's window is over, a version above `current` can never be committed by it. Where an intent
-stands in `current`, the transaction's record says which version counts, as for every reader.
+`current` is read first and the version object after it, because a slot is final once `current` has reached its version.
+When an attempt's window is over, it can no longer commit a version above `current`. If `current` has an intent, the
+decision of the transaction tells which version counts, as for every reader.
 
-A dead attempt stands at `current` + 1, with nothing above it. Whatever else is above `current` shows that `current`
-is damaged (lost, or an old copy put back): then nobody may take what is there for an orphan.
+A dead attempt is at `current` + 1, with nothing above it. Anything else above `current` shows that `current` is damaged
+(lost, or replaced by an old copy): then nothing there may be taken for an orphan.
 """
 
 from __future__ import annotations
@@ -22,51 +22,55 @@ from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import StoredObject
 
 
-class Standing(Enum):
-    """What became of the attempt that wrote an event."""
+class EventStatus(Enum):
+    """What happened to the attempt that wrote an event."""
 
     COMMITTED = "committed"
-    ORPHAN = "orphan"  # never committed, and never will be: the next version, but its time is over
+    ORPHAN = "orphan"  # never committed, and can never be: it is the next version, but its window is over
     OVERTAKEN = "overtaken"  # never committed: another attempt made this version
     PURGED = "purged"  # the version was purged, or another attempt at it was; the event must go in either case
-    NO_VERSION = "no version"  # committed by somebody, but the version object is missing or damaged: nobody can tell
-    NO_CURRENT = "no current"  # `current` is damaged, missing or behind: nobody can tell
+    NO_VERSION = "no version"  # committed, but the version object is missing or damaged, so its attempt is unknown
+    NO_CURRENT = "no current"  # `current` is damaged, missing or behind, so nothing is known
 
 
-# A second look tells: `current` may just have come to be, and a purge may have come between the two GETs.
-_DOUBTFUL = (Standing.NO_CURRENT, Standing.NO_VERSION)
+# These are read again: `current` may have been created, or the resource purged, between the two GETs.
+_DOUBTFUL = (EventStatus.NO_CURRENT, EventStatus.NO_VERSION)
 
 
-def standings(
+def statuses_of(
     keys: Keyspace, events: Sequence[Event], *, intents: set[ResourceKeys] | None = None
-) -> Protocol[list[Standing]]:
-    """The standing of each. 1 GET per resource, 1 GET per version that is not the current one; 2 round trips.
+) -> Protocol[list[EventStatus]]:
+    """Returns the status of each. 1 GET per resource, 1 GET per version that is not the current one; 2 round trips.
 
-    1 round trip more where intents stand. `intents`: takes the resources where they do.
+    1 round trip more where there are intents. `intents`: gets the resources that have one.
     """
-    found = yield from _standings(keys, events, intents)
-    doubtful = [event for event, standing in zip(events, found, strict=True) if standing in _DOUBTFUL]
+    found = yield from _statuses_of(keys, events, intents)
+    doubtful = [event for event, status in zip(events, found, strict=True) if status in _DOUBTFUL]
     if not doubtful:
         return found
-    again = iter((yield from _standings(keys, doubtful, intents)))  # a writer may have come in between; damage stays
-    return [next(again) if standing in _DOUBTFUL else standing for standing in found]
+    again = iter(
+        (yield from _statuses_of(keys, doubtful, intents))
+    )  # not so again if a writer was the reason; damage stays
+    return [next(again) if status in _DOUBTFUL else status for status in found]
 
 
-def _standings(keys: Keyspace, events: Sequence[Event], intents: set[ResourceKeys] | None) -> Protocol[list[Standing]]:
+def _statuses_of(
+    keys: Keyspace, events: Sequence[Event], intents: set[ResourceKeys] | None
+) -> Protocol[list[EventStatus]]:
     resources = {(event.type, event.id): keys.resource(event.type, event.id) for event in events}
     found = yield from _currents(list(resources.values()), intents)
     currents = dict(zip(resources, found, strict=True))
     telling = {event: _telling(event, resources[event.type, event.id], currents) for event in events}
     distinct = list(dict.fromkeys(key for key in telling.values() if key))
     records = dict(zip(distinct, (yield from _records(distinct)), strict=True))
-    return [_standing(event, currents[event.type, event.id], records.get(telling[event])) for event in events]
+    return [_status(event, currents[event.type, event.id], records.get(telling[event])) for event in events]
 
 
 _Read = Record | CorruptRecord | None
 
 
 def _telling(event: Event, resource: ResourceKeys, currents: Mapping[tuple[str, str], _Read]) -> str:
-    """The version object that tells what became of the event; empty where none is needed."""
+    """Returns the key of the version object that decides the status; "" where none is needed."""
     current = currents[event.type, event.id]
     if isinstance(current, CorruptRecord):
         return ""
@@ -76,23 +80,23 @@ def _telling(event: Event, resource: ResourceKeys, currents: Mapping[tuple[str, 
     return resource.version(event.version + 1) if event.version == version + 1 else ""
 
 
-def _standing(event: Event, current: _Read, telling: _Read) -> Standing:
+def _status(event: Event, current: _Read, telling: _Read) -> EventStatus:
     if isinstance(current, CorruptRecord):
-        return Standing.NO_CURRENT
+        return EventStatus.NO_CURRENT
     version, floor = (0, 0) if current is None else (current.version, current.floor)
     if event.version > version:
         alone = event.version == version + 1 and telling is None
-        return Standing.ORPHAN if alone else Standing.NO_CURRENT
+        return EventStatus.ORPHAN if alone else EventStatus.NO_CURRENT
     if event.version <= floor:
-        return Standing.PURGED
+        return EventStatus.PURGED
     record = current if event.version == version else telling
     if not isinstance(record, Record) or record.version != event.version:
-        return Standing.NO_VERSION
-    return Standing.COMMITTED if record.op == event.op else Standing.OVERTAKEN
+        return EventStatus.NO_VERSION
+    return EventStatus.COMMITTED if record.op == event.op else EventStatus.OVERTAKEN
 
 
 def _currents(resources: Sequence[ResourceKeys], intents: set[ResourceKeys] | None) -> Protocol[list[_Read]]:
-    """What readers see of each."""
+    """Returns what readers see of each resource."""
     replies = yield from ask(*(Get(keys.current) for keys in resources))
     pairs = zip(resources, replies, strict=True)
     return (yield from side_by_side([_seen(keys, reply, intents) for keys, reply in pairs]))
