@@ -30,7 +30,7 @@ from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.interactions import resources
 from fhirstore.interactions.admission import Admission, is_large, parsed_resource
 from fhirstore.interactions.conditions import IfMatch, VersionIds
-from fhirstore.interactions.matching import Matching
+from fhirstore.interactions.matching import Matching, shown
 from fhirstore.objects.base import ObjectStore
 from fhirstore.search.criteria import Criteria, parse_criteria
 from fhirstore.search.own_criteria import how_read, refuse_unmet
@@ -183,8 +183,13 @@ class TenantStore:
         resources.well_formed_id(id)
         keys = self._keys(type, id)
         outcome = await self._admission.patched(
-            lambda validator: resources.patching(
-                patch, validator, if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
+            lambda verified: resources.patching(
+                patch,
+                self._engine.validator,
+                if_match,
+                if_none_match=if_none_match,
+                skip_unchanged=skip_unchanged,
+                verified=verified,
             ),
             lambda decide: self._engine.commit(self._place, keys, decide, by_content=True, heavy=True),
         )
@@ -206,15 +211,20 @@ class TenantStore:
         Raises NotFound (nothing does), MultipleMatches, Unsupported (criteria), and as `patch`.
         """
         condition = self._matching.condition(self._admission.known_type(type), criteria)
-        version = await self._admission.patched(
-            lambda validator: resources.patching(
-                patch, validator, if_match, if_none_match=if_none_match, skip_unchanged=skip_unchanged
+        done = await self._admission.patched(
+            lambda verified: resources.patching(
+                patch,
+                self._engine.validator,
+                if_match,
+                if_none_match=if_none_match,
+                skip_unchanged=skip_unchanged,
+                verified=verified,
             ),
             lambda decide: self._matching.change(condition, decide, heavy=True),
         )
-        if version is None:
+        if done is None:
             raise NotFound(f"No resource meets the criteria; {how_read(condition.identifiers)}")
-        return version
+        return shown(done)
 
     async def delete(
         self, type: str, id: str, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None
@@ -262,7 +272,8 @@ class TenantStore:
         Raises MultipleMatches, Unsupported (criteria), and as `delete`.
         """
         condition = self._matching.condition(self._admission.known_type(type), criteria)
-        return await self._matching.change(condition, resources.deletion(if_match, if_none_match=if_none_match))
+        done = await self._matching.change(condition, resources.deletion(if_match, if_none_match=if_none_match))
+        return None if done is None else shown(done)
 
     async def delete_matching(
         self, type: str, criteria: str, *, if_match: IfMatch = None, if_none_match: VersionIds | None = None

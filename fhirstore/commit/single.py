@@ -15,7 +15,7 @@ fresh op token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -35,11 +35,13 @@ from fhirstore.objects.base import IF_ABSENT, Written
 class Draft(msgspec.Struct, frozen=True):
     """What an interaction wants to become the next version.
 
-    `build(version, t)` makes the resource's bytes; None makes a tombstone.
+    `build(version, t)` makes the resource's bytes; None makes a tombstone. `unverified`: the resources it refers to
+    that nobody has looked for yet (type and id) -> where it does; a draft with such references is not written.
     """
 
     method: str
     build: Callable[[int, int], bytes] | None
+    unverified: Mapping[tuple[str, str], str] | None = None
 
 
 Decide = Callable[[Record | None], Draft | None]
@@ -49,13 +51,15 @@ Decide = Callable[[Record | None], Draft | None]
 class Outcome(msgspec.Struct, frozen=True):
     """`record` is the current version now, `before` the one before; `applied`: something was done.
 
-    `etag`: of `current.json` as it was when `record` was read or written; None where it is not known.
+    `etag`: of `current.json` as it was when `record` was read or written; None where it is not known. `unverified`: as
+    in the draft, which was not written for that reason; the caller looks for these resources and then writes again.
     """
 
     record: Record | None
     before: Record | None
     applied: bool
     etag: str | None
+    unverified: Mapping[tuple[str, str], str] | None = None
 
     @property
     def created(self) -> bool:
@@ -92,6 +96,8 @@ def write(
             if base.whole:
                 return Outcome(before, before, applied=False, etag=base.etag)
             continue
+        if draft.unverified:
+            return Outcome(before, before, applied=False, etag=base.etag, unverified=draft.unverified)
         attempt = _attempt(keys, base, draft, context)
         committed = yield from _carry_out(attempt, context)
         if committed is not None:

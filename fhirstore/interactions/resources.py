@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Set
 
 from fhirstore.commit.single import Decide, Draft
 from fhirstore.errors import ContentTooLarge, Gone, InvalidResource, NotFound, PatchFailed, UnknownType
@@ -18,6 +18,7 @@ from fhirstore.fhir.definitions.ids import is_id
 from fhirstore.fhir.patch import Patch
 from fhirstore.fhir.patch.narrative import with_safe_narrative
 from fhirstore.fhir.validation import Validator
+from fhirstore.fhir.validation.integrity import Target, relative_references
 from fhirstore.format.record import Record
 from fhirstore.index.names import is_whole
 from fhirstore.interactions.conditions import IfMatch, VersionIds, check
@@ -142,10 +143,13 @@ def patching(
     *,
     if_none_match: VersionIds | None = None,
     skip_unchanged: bool = False,
+    verified: Set[Target] | None = None,
 ) -> Decide:
     """PATCH: the current version, patched, if it is valid then and still the same resource.
 
     A patch without operations leaves it as it is, and so does, with `skip_unchanged`, one whose result says the same.
+    `verified`: the resources that are known to be there; the draft names the others that its resource refers to. None:
+    references are not looked at.
 
     It decides by the content, so what it is given must be just read; asked again, it patches what is current then.
     """
@@ -166,6 +170,11 @@ def patching(
         if template.size > MAX_PATCHED:
             raise ContentTooLarge(f"The patched resource would have more than {MAX_PATCHED:,} bytes")
         build = builder(template, str(before["id"]))
+        if verified is not None:
+            references = relative_references(validator.definitions, after)
+            unverified = {at: where for at, where in references.items() if at not in verified}
+            if unverified:
+                return Draft("PATCH", build, unverified)
         if (
             current is not None
             and skip_unchanged
