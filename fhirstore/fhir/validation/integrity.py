@@ -17,7 +17,7 @@ from fhirstore.errors import Issue, RulesBroken
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.json import JsonObject
 from fhirstore.fhir.search_parameters.references import literal, target
-from fhirstore.fhir.validation.places import places
+from fhirstore.fhir.validation.nodes import typed_nodes
 
 Target: TypeAlias = tuple[str, str]
 """Type and id of a resource."""
@@ -33,10 +33,10 @@ def relative_references(definitions: Definitions, resource: JsonObject) -> dict[
     A reference to the resource itself is left out.
     """
     found: dict[Target, str] = {}
-    for place in places(definitions, resource):
-        parsed = target(literal(place.node)) if place.type == "Reference" else None
+    for node in typed_nodes(definitions, resource):
+        parsed = target(literal(node.members)) if node.type == "Reference" else None
         if parsed and not parsed[0] and parsed[1] in definitions.resources:
-            found.setdefault(parsed[1:], f"{place.path}.reference")
+            found.setdefault(parsed[1:], f"{node.path}.reference")
     found.pop((str(resource.get("resourceType")), str(resource.get("id"))), None)
     return found
 
