@@ -30,7 +30,7 @@ from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery, since_time
 from fhirstore.interactions import resources
 from fhirstore.interactions.admission import Admission, is_large, parsed_resource
-from fhirstore.interactions.matching import Matching
+from fhirstore.interactions.matching import Matching, shown
 from fhirstore.interactions.preconditions import IfMatch, IfNoneMatch, preconditions, version_number
 from fhirstore.objects.base import ObjectStore
 from fhirstore.search.criteria import Criteria, parse_criteria
@@ -187,7 +187,7 @@ class TenantStore:
         keys = self._keys(type, resources.well_formed_id(id))
         resources.refuse_no_patch(patch)
         outcome = await self._admission.patched(
-            lambda validator: resources.patching(patch, validator, wanted),
+            lambda verified: resources.patching(patch, self._engine.validator, wanted, verified=verified),
             lambda decide: self._engine.commit(self._place, keys, decide, by_content=True, heavy=True),
         )
         assert outcome.record is not None  # noqa: S101 - a patch makes a record, or leaves one as it is
@@ -269,13 +269,13 @@ class TenantStore:
         wanted = preconditions(if_match, if_none_match, skip_unchanged=skip_unchanged)
         condition = self._matching.condition(self._admission.known_type(type), criteria)
         resources.refuse_no_patch(patch)
-        version = await self._admission.patched(
-            lambda validator: resources.patching(patch, validator, wanted),
+        done = await self._admission.patched(
+            lambda verified: resources.patching(patch, self._engine.validator, wanted, verified=verified),
             lambda decide: self._matching.change(condition, decide, heavy=True),
         )
-        if version is None:
+        if done is None:
             raise NotFound(f"No resource meets the criteria; {how_read(condition.identifiers)}")
-        return version
+        return shown(done)
 
     async def conditional_delete(
         self, type: str, criteria: Parameters, *, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
@@ -286,7 +286,8 @@ class TenantStore:
         """
         wanted = preconditions(if_match, if_none_match)
         condition = self._matching.condition(self._admission.known_type(type), criteria)
-        return await self._matching.change(condition, resources.deletion(wanted))
+        done = await self._matching.change(condition, resources.deletion(wanted))
+        return None if done is None else shown(done)
 
     async def delete_matching(
         self, type: str, criteria: Parameters, *, if_match: IfMatch = None, if_none_match: IfNoneMatch = None

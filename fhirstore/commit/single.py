@@ -14,7 +14,7 @@ leaves orphans (a slot, events) that no reader believes; the next attempt has a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -34,11 +34,14 @@ from fhirstore.objects.base import IF_ABSENT, Written
 class Draft(msgspec.Struct, frozen=True):
     """The next version that an interaction wants to write.
 
-    `method`: the HTTP verb. `build(version, t)` returns the resource's bytes; None makes a tombstone.
+    `method`: the HTTP verb. `build(version, t)` returns the resource's bytes; None makes a tombstone. `unverified`: the
+    resources (type and id) it refers to that nobody has looked for yet, with the place of each reference; a draft with
+    such references is not written.
     """
 
     method: str
     build: Callable[[int, int], bytes] | None
+    unverified: Mapping[tuple[str, str], str] | None = None
 
 
 Decide = Callable[[Record | None], Draft | None]
@@ -51,13 +54,15 @@ It is called again if other writers were faster.
 class WriteResult(msgspec.Struct, frozen=True):
     """`record`: the current version now. `before`: the one before this write. `applied`: a version was written.
 
-    `etag`: of `current.json` when `record` was read or written; None if it is not known.
+    `etag`: of `current.json` when `record` was read or written; None if it is not known. `unverified`: as in the draft,
+    which was not written for that reason; the caller looks for these resources and then writes again.
     """
 
     record: Record | None
     before: Record | None
     applied: bool
     etag: str | None
+    unverified: Mapping[tuple[str, str], str] | None = None
 
     @property
     def created(self) -> bool:
@@ -94,6 +99,8 @@ def write(
             if base.whole:
                 return WriteResult(before, before, applied=False, etag=base.etag)
             continue
+        if draft.unverified:
+            return WriteResult(before, before, applied=False, etag=base.etag, unverified=draft.unverified)
         attempt = _attempt(keys, base, draft, context)
         committed = yield from _carry_out(attempt, context)
         if committed is not None:

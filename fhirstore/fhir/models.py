@@ -1,16 +1,16 @@
-"""fhir.resources at the library's edge: its models can be stored, and what is stored can be read as one.
+"""Models of fhir.resources: the library stores them, and returns stored resources as models.
 
-Nothing here imports fhir.resources until somebody asks for a model, so that it is never on the server's write path.
+fhir.resources is imported only when a model is requested, so never while the server writes.
 
 | FHIR release | models | |
 |---|---|---|
-| 4.0 | `fhir.resources.R4B` | the nearest there is: 18 types of R4 are missing, and some legal R4 is refused |
+| 4.0 | `fhir.resources.R4B` | the nearest available: 18 types of R4 are missing, and some legal R4 is refused |
 | 4.3 | `fhir.resources.R4B` | |
 | 5.0 | `fhir.resources` | |
 
-Its own `model_dump` makes floats of decimals and so loses their last zeros. Here a decimal is written digit for digit.
-What a model does not keep cannot come back: it reads `2020-01-01T10:00:00.1+00:00` as a datetime, which is written
-`2020-01-01T10:00:00.100Z`, the same moment.
+`model_dump` of a model turns decimals into floats and loses trailing zeros; here a decimal is written digit for digit.
+Details that a model does not keep are lost: it reads `2020-01-01T10:00:00.1+00:00` as a datetime, which is written
+`2020-01-01T10:00:00.100Z`, the same time.
 
 fhir.resources is on PyPI; https://hl7.org/fhir/R4/json.html
 """
@@ -43,7 +43,7 @@ _PACKAGES = {"4.0": "fhir.resources.R4B", "4.3": "fhir.resources.R4B", "5.0": "f
 
 
 def is_model(value: object) -> TypeIs[AnyModel]:
-    """Is this a model of fhir.resources? Where that was never imported, nothing is."""
+    """Returns whether this is a model of fhir.resources; False if that package was never imported."""
     core = sys.modules.get("fhir_core.fhirabstractmodel")
     return core is not None and isinstance(value, core.FHIRAbstractModel)
 
@@ -52,7 +52,9 @@ def is_model(value: object) -> TypeIs[AnyModel]:
 
 
 def members(model: AnyModel) -> dict[str, object]:
-    """The JSON members of a model, in its order; decimals as Decimal, for `fhirstore.fhir.json.dump`."""
+    """Returns the JSON members of a model, in the model's order; decimals as Decimal, for
+    `fhirstore.fhir.json.dump`.
+    """
     kind = type(model)
     found: dict[str, object] = {"resourceType": kind.get_resource_type()} if kind.has_resource_base() else {}
     fields = kind.get_alias_mapping()
@@ -65,7 +67,7 @@ def members(model: AnyModel) -> dict[str, object]:
 
 
 def _value(value: object) -> object:
-    """A value of a model as JSON says it."""
+    """Returns a value of a model in its JSON form."""
     if value is None or isinstance(value, str | bool | int | Decimal):
         return value
     if isinstance(value, list | tuple):
@@ -86,7 +88,7 @@ def _value(value: object) -> object:
 
 
 def _iso(value: datetime | time) -> str:
-    """With as many digits of a second as are needed of 0, 3 or 6, and Z for UTC."""
+    """Returns the time with 0, 3 or 6 digits of a second, as many as are needed, and Z for UTC."""
     digits = "microseconds" if value.microsecond % 1000 else "milliseconds" if value.microsecond else "seconds"
     text = value.isoformat(timespec=digits)
     return text.removesuffix("+00:00") + "Z" if value.utcoffset() == timedelta(0) else text
@@ -100,19 +102,20 @@ def model_of(resource: JsonObject, wanted: type[Model], *, release: str = "4.0")
 @overload
 def model_of(resource: JsonObject, wanted: bool = True, *, release: str = "4.0") -> AnyModel: ...
 def model_of(resource: JsonObject, wanted: type[Model] | bool = True, *, release: str = "4.0") -> AnyModel:
-    """The model of a resource: of the class `wanted`, or of fhir.resources' class for its type and FHIR release.
+    """Returns the resource as a model: of the class `wanted`, or of fhir.resources' class for its type and release.
 
-    Raises Unsupported when there is no such class, or it refuses the resource.
+    Raises Unsupported if there is no such class, or if it refuses the resource.
     """
     kind = _model_class(str(resource.get("resourceType")), release) if isinstance(wanted, bool) else wanted
-    from pydantic import ValidationError  # noqa: PLC0415 - came with fhir.resources just now, not before
+    from pydantic import ValidationError  # noqa: PLC0415 - imported with fhir.resources, not before
 
     try:
         return kind.model_validate({name: _python(value) for name, value in resource.items()})
     except ValidationError as error:
-        places = sorted({_place(each["loc"]) for each in error.errors(include_input=False)})  # messages hold values
+        # Only the paths of the errors: their messages may repeat values.
+        where = sorted({_where(each["loc"]) for each in error.errors(include_input=False)})
         raise Unsupported(
-            f"{kind.__module__}.{kind.__name__} refuses this resource at {', '.join(places[:5])}; "
+            f"{kind.__module__}.{kind.__name__} refuses this resource at {', '.join(where[:5])}; "
             "read it without as_model"
         ) from None
 
@@ -126,12 +129,12 @@ def _model_class(name: str, release: str) -> type[AnyModel]:
     return cast("type[AnyModel]", kind)
 
 
-def _place(loc: tuple[int | str, ...]) -> str:
+def _where(loc: tuple[int | str, ...]) -> str:
     return ".".join(str(part) if isinstance(part, int) or is_element_name(part) else "?" for part in loc)
 
 
 def _python(value: object) -> object:
-    """A parsed JSON value as pydantic reads it: number literals as Decimal."""
+    """Returns a parsed JSON value in the form that pydantic reads: number literals as Decimal."""
     if isinstance(value, NumberLiteral):
         return Decimal(bytes(value).decode("ascii"))
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""`_pretty`: JSON for human eyes. Only white space is added: literals, escapes and the order of members stay.
+"""`_pretty`: JSON for people to read. Only white space is added; literals, escapes and the order of members stay.
 
 XML is indented by fhirstore.fhir.xml.write. https://hl7.org/fhir/R4/http.html#pretty
 """
@@ -9,5 +9,5 @@ import msgspec
 
 
 def indented(body: bytes) -> bytes:
-    """JSON bytes, a member a line, two spaces a level; numbers and strings are not read."""
+    """Returns JSON bytes with one member a line and two spaces a level; numbers and strings are not decoded."""
     return msgspec.json.format(body, indent=2)

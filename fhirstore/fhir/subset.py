@@ -1,8 +1,8 @@
-"""Parts of a resource: `_summary` and `_elements`. Pure functions on the parsed resource, guided by the facts.
+"""Parts of a resource (`_summary`, `_elements`): pure functions on the parsed resource, driven by the definitions.
 
-Whatever is asked for, `resourceType`, `id` and `meta` stay, and `meta.tag` says SUBSETTED, "to ensure that the
-incomplete resource is not actually used to overwrite a complete resource". Modifier elements and mandatory ones stay
-too: without them what is left would mean something else, or would not be a resource.
+`resourceType`, `id` and `meta` always stay, and `meta.tag` gets SUBSETTED, "to ensure that the incomplete resource is
+not actually used to overwrite a complete resource". Modifier elements and mandatory elements stay too: without them the
+rest would mean something else, or would not be a valid resource.
 
 https://hl7.org/fhir/R4/search.html#summary · https://hl7.org/fhir/R4/search.html#elements
 """
@@ -30,14 +30,14 @@ _Keeps = Callable[[Element], bool]
 def subset(
     resource: JsonObject, definitions: Definitions, *, summary: str | None = None, elements: Sequence[str] = ()
 ) -> JsonObject:
-    """The part of a resource that is asked for; `resource` itself where nothing is, and for `_summary=false`.
+    """Returns the requested part of a resource; `resource` itself if no part is requested, or for `_summary=false`.
 
-    `summary`: true (what the definitions mark as summary, at every level), text (narrative and what is mandatory),
-    data (all but the narrative) or false. `elements`: names at the root, `birthDate`, `deceased` or `deceasedBoolean`,
-    also with their type, `Patient.birthDate`, and then for that type only. A name that the type does not have is
-    passed over: the same list goes for every type in a search.
+    `summary`: true (elements that the definitions mark as summary, at every level), text (narrative and mandatory
+    elements), data (all but the narrative) or false. `elements`: names of elements at the root, such as `birthDate`,
+    `deceased` or `deceasedBoolean`; `Patient.birthDate` is for that type only. Names that the type does not have are
+    ignored, because one list applies to every type in a search.
 
-    Raises InvalidResource for both at once, for an unknown value and for count, which is no part of a resource.
+    Raises InvalidResource if both are given, for an unknown value, and for count, which is no part of a resource.
     """
     names = check(summary, elements)
     if summary in (None, "false") and not names:
@@ -52,7 +52,7 @@ def subset(
     elif summary == "data":
         part = {name: value for name, value in resource.items() if name not in ("text", "_text")}
     elif summary == "count":
-        raise InvalidResource("_summary=count is for searches only: it has no resource in it", code="value")
+        raise InvalidResource("_summary=count is for searches only, because it returns no resource", code="value")
     else:
         wanted = {name for for_type, name in names if for_type in ("", type_.name)}
         part = _filtered(resource, type_, lambda element: _is_wanted(element, wanted))
@@ -60,14 +60,16 @@ def subset(
 
 
 def is_subset(resource: JsonObject) -> bool:
-    """Whether a resource says that it is a part only, as what `subset` gives does, or what another server gave."""
+    """Returns whether a resource has the tag SUBSETTED, set by `subset` or by another server."""
     meta = resource.get("meta")
     tags = meta.get("tag") if isinstance(meta, dict) else None
     return isinstance(tags, list) and any(map(_is_subsetted, tags))
 
 
 def check(summary: str | None, elements: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """The names in `elements`, each with its type or "". Raises InvalidResource as `subset` does, but for count."""
+    """Returns the names in `elements`, each with its type or "". Raises InvalidResource as `subset`, but not
+    for count.
+    """
     if summary is not None and summary not in SUMMARIES:
         raise InvalidResource(f"_summary must be one of {', '.join(SUMMARIES)}", code="value")
     names: list[tuple[str, str]] = []
@@ -94,7 +96,9 @@ def _is_summary(element: Element) -> bool:
 
 
 def _filtered(members: JsonObject, type_: Type, keeps: _Keeps) -> JsonObject:
-    """The members whose element is kept, with their ids and extensions (`_name`); nothing is left out inside them."""
+    """Returns the members whose element is kept, with their ids and extensions (`_name`), without changing their
+    content.
+    """
     kept: JsonObject = {}
     for name, value in members.items():
         element = type_.elements.get(name.removeprefix("_"))
@@ -104,7 +108,7 @@ def _filtered(members: JsonObject, type_: Type, keeps: _Keeps) -> JsonObject:
 
 
 def _summarized(members: JsonObject, type_: Type, definitions: Definitions) -> JsonObject:
-    """The members that are summary elements, and of them what is summary in turn."""
+    """Returns the members that are summary elements, each reduced to its own summary elements."""
     kept = _filtered(members, type_, _is_summary)
     for name, value in kept.items():
         element = type_.elements.get(name)
@@ -121,12 +125,14 @@ def _summarized_value(value: object, element: Element, definitions: Definitions)
     if element.type in _ANY_RESOURCE:
         nested = _type_of(value, definitions)
         return value if nested is None else _marked(_summarized(value, nested, definitions))
-    # A summary element none of whose content is marked is one whole.
+    # A summary element whose type marks no elements as summary is kept whole.
     return _summarized(value, definitions.types[element.type], definitions) or value
 
 
 def _is_mere_extension(name: str, kept: JsonObject) -> bool:
-    """Whether a member `_name` only adds extensions, which are no summary elements, to values that are there."""
+    """Returns whether a member `_name` only adds extensions, which are not summary elements, to values that are
+    present.
+    """
     if not name.startswith("_"):
         return False
     value = kept.get(name[1:])
@@ -139,7 +145,7 @@ def _type_of(resource: JsonObject, definitions: Definitions) -> Type | None:
 
 
 def _marked(resource: JsonObject) -> JsonObject:
-    """The resource with the tag SUBSETTED in its meta; a new meta comes after the id."""
+    """Returns the resource with the tag SUBSETTED in its meta; a new meta comes after the id."""
     old = resource.get("meta")
     meta: JsonObject = dict(old) if isinstance(old, dict) else {}
     tags = meta.get("tag")

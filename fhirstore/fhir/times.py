@@ -1,8 +1,9 @@
-"""Dates, times and instants as FHIR writes them in URLs: what stretch of time they mean, in epoch milliseconds.
+"""Dates, times and instants as FHIR writes them in URLs, read as spans of time in epoch milliseconds.
 
-https://hl7.org/fhir/R4/datatypes.html#instant, https://hl7.org/fhir/R4/datatypes.html#dateTime. A date without a
-time is taken in UTC. In a query string a `+` stands for a space, so a space before an offset is read as the plus that
-the client forgot to escape.
+A date without a time is in UTC. In a query string `+` means a space, so a space before an offset is read as a plus sign
+that the client did not escape.
+
+https://hl7.org/fhir/R4/datatypes.html#instant · https://hl7.org/fhir/R4/datatypes.html#dateTime
 """
 
 from __future__ import annotations
@@ -27,14 +28,16 @@ class Period:
     end: int
 
 
-def instant(text: str) -> int:
-    """The first millisecond at or after the instant. Raises ValueError."""
+def parse_instant(text: str) -> int:
+    """Returns the first millisecond (epoch ms) at or after the instant. Raises ValueError."""
     start, fraction = _moment(text)
     return start + (1 if fraction[_MS_DIGITS:].strip("0") else 0)
 
 
 def period(text: str) -> Period:
-    """What a date or time means: `2024` the whole year, `2024-05-01T10:00:00Z` that second. Raises ValueError."""
+    """Returns the span that a date or time denotes: `2024` the year, `2024-05-01T10:00:00Z` the second. Raises
+    ValueError.
+    """
     match = _DATE.fullmatch(text)
     if match is None:
         start, fraction = _moment(text)
@@ -49,14 +52,14 @@ def period(text: str) -> Period:
 
 
 def _moment(text: str) -> tuple[int, str]:
-    """Epoch ms, rounded down, and the digits of the fraction as they were given."""
+    """Returns epoch ms, rounded down, and the digits of the fraction as they were written."""
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError("not an instant")
     *parts, fraction, sign, hours, minutes = match.groups("")
     year, month, day, hour, minute, second = (int(part) for part in parts)
     zone = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
-    leap = second == 60  # FHIR allows leap seconds; Python's calendar has none
+    leap = second == 60  # FHIR allows leap seconds, Python's datetime does not
     whole = datetime(year, month, day, hour, minute, 59 if leap else second, tzinfo=timezone(zone))
     ms = int(fraction.ljust(_MS_DIGITS, "0")[:_MS_DIGITS])
     return _ms(whole) + ms + (1000 if leap else 0), fraction

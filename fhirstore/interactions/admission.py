@@ -5,20 +5,21 @@ https://hl7.org/fhir/R4/http.html#create · https://hl7.org/fhir/R4/http.html#in
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from typing import TypeVar
 
-from fhirstore.commit.single import Decide
+from fhirstore.commit.single import Decide, WriteResult
 from fhirstore.errors import InvalidResource
 from fhirstore.fhir import json, models
 from fhirstore.fhir.json import JsonObject, Template
 from fhirstore.fhir.validation import Validator
-from fhirstore.fhir.validation.integrity import Exists, ReferencesToo, check_references
+from fhirstore.fhir.validation.integrity import Exists, Target, follow, relative_references
 from fhirstore.interactions import resources
+from fhirstore.interactions.conditional import Done
 from fhirstore.threads import LARGE, offload_if
 
 _Identity = TypeVar("_Identity")
-_Result = TypeVar("_Result")
+_Written = TypeVar("_Written", bound=WriteResult | Done | None)
 
 
 class Admission:
@@ -60,17 +61,23 @@ class Admission:
         return await self._admit(resource, identify)
 
     async def patched(
-        self, decision: Callable[[Validator], Decide], write: Callable[[Decide], Awaitable[_Result]]
-    ) -> _Result:
-        """`write` what a patch makes, which is known only when it is decided; references are followed between attempts.
+        self, decision: Callable[[Set[Target] | None], Decide], write: Callable[[Decide], Awaitable[_Written]]
+    ) -> _Written:
+        """Writes what a patch makes, and follows its references, which are known only when it is decided.
 
-        Raises what `decision` and `write` raise, RulesBroken.
+        `decision`: given the resources that are known to be there, or None where references are not followed. `write`
+        is called again when the references that it met are followed. Raises what both raise, and RulesBroken for a
+        dangling reference.
         """
         if self._exists is None:
-            return await write(decision(self._validator))
-        watching = ReferencesToo(self._validator)
-        decide = decision(watching)
-        return await watching.following(lambda: write(decide), self._exists)
+            return await write(decision(None))
+        verified: set[Target] = set()
+        while True:
+            written = await write(decision(verified))
+            if written is None or not written.unverified:
+                return written
+            await follow(written.unverified, self._exists)
+            verified.update(written.unverified)
 
     def _takes_long(self, resource: models.Resource) -> bool:
         """Whether it takes long to read and validate it. To evaluate invariants always takes long."""
@@ -92,7 +99,7 @@ class Admission:
 
         content, identity, template = await offload_if(self._takes_long(resource), admit)
         if self._exists is not None:
-            await check_references(self._validator.definitions, content, self._exists)
+            await follow(relative_references(self._validator.definitions, content), self._exists)
         return template, identity
 
 

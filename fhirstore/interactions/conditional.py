@@ -27,7 +27,7 @@ server performs an ordinary delete on the matching resource")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -59,6 +59,11 @@ class Done:
 
     keys: ResourceKeys
     outcome: WriteResult
+
+    @property
+    def unverified(self) -> Mapping[tuple[str, str], str] | None:
+        """As in the outcome."""
+        return self.outcome.unverified
 
 
 def create_unless(keys: Keyspace, criteria: Criteria, decide_for: DecideFor, *, context: Context) -> Protocol[Done]:

@@ -43,7 +43,7 @@ class Matching:
         """Returns the match; without one, creates what `decide_for` its new id makes. `heavy`: as of `drive`."""
         context = self._engine.context(self._place)
         protocol = create_unless(self._place.keys, condition, decide_for, context=context)
-        return _shown(await self._run(condition, protocol, heavy=heavy))
+        return shown(await self._run(condition, protocol, heavy=heavy))
 
     async def update(
         self, condition: Criteria, decide_for: DecideFor, *, id: str | None, heavy: bool = False
@@ -51,13 +51,12 @@ class Matching:
         """Makes the next version of the match; without one, the first version under `id`, or under a new id."""
         context = self._engine.context(self._place)
         protocol = update_matching(self._place.keys, condition, decide_for, id=id, context=context)
-        return _shown(await self._run(condition, protocol, heavy=heavy))
+        return shown(await self._run(condition, protocol, heavy=heavy))
 
-    async def change(self, condition: Criteria, decide: Decide, *, heavy: bool = False) -> Version | None:
-        """Makes the next version of the match. Returns None without one."""
+    async def change(self, condition: Criteria, decide: Decide, *, heavy: bool = False) -> Done | None:
+        """Writes the next version of the match; returns None without one."""
         protocol = change_matching(self._place.keys, condition, decide, context=self._engine.context(self._place))
-        done = await self._run(condition, protocol, heavy=heavy)
-        return None if done is None else _shown(done)
+        return await self._run(condition, protocol, heavy=heavy)
 
     async def delete_all(self, condition: Criteria, preconditions: Preconditions) -> tuple[Version, ...]:
         """Deletes all matches, each on its own, if it still matches then. Returns the tombstones.
@@ -103,6 +102,7 @@ class Matching:
         return done
 
 
-def _shown(done: Done) -> Version:
+def shown(done: Done) -> Version:
+    """Returns the version that was written or found."""
     assert done.outcome.record is not None  # noqa: S101 - what was found, or made
     return version_of(done.keys.type, done.keys.id, done.outcome.record, created=done.outcome.created)

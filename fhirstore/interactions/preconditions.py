@@ -19,7 +19,7 @@ from email.utils import parsedate_tz
 from typing import TypeAlias
 
 from fhirstore.errors import InvalidResource, VersionConflict
-from fhirstore.fhir.times import instant, period
+from fhirstore.fhir.times import parse_instant, period
 from fhirstore.format.record import Record
 
 # entity-tag = [ "W/" ] DQUOTE *etagc DQUOTE, where an etagc is %x21 / %x23-7E / obs-text: no space, no escape
@@ -165,7 +165,7 @@ def modified_since(text: str) -> int:
     """
     if " " in text:  # which the grammar of URLs takes for a plus sign
         raise ValueError("not an instant")
-    instant(text)
+    parse_instant(text)
     return period(text).start
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Set
 
 from fhirstore.commit.single import Decide, Draft
 from fhirstore.errors import ContentTooLarge, Gone, InvalidResource, NotFound, PatchFailed, UnknownType
@@ -17,6 +17,7 @@ from fhirstore.fhir.definitions.ids import is_id
 from fhirstore.fhir.patch import Patch
 from fhirstore.fhir.patch.narrative import with_safe_narrative
 from fhirstore.fhir.validation import Validator
+from fhirstore.fhir.validation.integrity import Target, relative_references
 from fhirstore.format.record import Record
 from fhirstore.index.names import is_whole
 from fhirstore.interactions.preconditions import NO_PRECONDITIONS, Preconditions
@@ -133,11 +134,19 @@ def update(build: Callable[[int, int], bytes], preconditions: Preconditions = NO
     return decide
 
 
-def patching(patch: Patch, validator: Validator, preconditions: Preconditions = NO_PRECONDITIONS) -> Decide:
+def patching(
+    patch: Patch,
+    validator: Validator,
+    preconditions: Preconditions = NO_PRECONDITIONS,
+    *,
+    verified: Set[Target] | None = None,
+) -> Decide:
     """PATCH: makes the current version, patched, the next one, if the result is valid and has the same type and id.
 
-    A patch without operations makes no version; with `skip_unchanged`, neither does one that changes nothing. The
-    decision depends on the content, so the record must just have been read; each attempt patches the record of its own.
+    A patch without operations makes no version; with `skip_unchanged`, neither does one that changes nothing.
+    `verified`: the resources that are known to exist; the draft names the others that the result refers to. None:
+    references are not checked. The decision depends on the content, so the record must just have been read; each
+    attempt patches the record of its own.
     """
 
     def decide(current: Record | None) -> Draft | None:
@@ -156,6 +165,11 @@ def patching(patch: Patch, validator: Validator, preconditions: Preconditions = 
         if template.size > MAX_PATCHED:
             raise ContentTooLarge(f"The patched resource would have more than {MAX_PATCHED:,} bytes")
         build = builder(template, str(before["id"]))
+        if verified is not None:
+            references = relative_references(validator.definitions, after)
+            unverified = {at: where for at, where in references.items() if at not in verified}
+            if unverified:
+                return Draft("PATCH", build, unverified)
         if (
             current is not None
             and preconditions.skip_unchanged

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from fhirstore import HistoryQuery
 from fhirstore.errors import InvalidResource
-from fhirstore.fhir.times import instant, period
+from fhirstore.fhir.times import parse_instant, period
 from fhirstore.search.query import each_once
 from server.content.representation import PARAMETERS
 from server.http.call import Call
@@ -50,7 +50,7 @@ def page_request(call: Call) -> PageRequest:
         count = 0
     query = HistoryQuery(
         count=HistoryQuery().count if count is None else count,
-        since=_read(values, "_since", instant, "an instant like 2024-05-01T10:00:00Z"),
+        since=_read(values, "_since", parse_instant, "an instant like 2024-05-01T10:00:00Z"),
         at=_read(values, "_at", period, "a date or an instant: 2024, 2024-05, 2024-05-01 or 2024-05-01T10:00:00Z"),
         oldest_first=bool(_read(values, "_sort", _OLDEST_FIRST.__getitem__, "-_lastUpdated, _lastUpdated or none")),
     )

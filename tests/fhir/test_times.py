@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fhirstore.fhir.times import Period, instant, period
+from fhirstore.fhir.times import Period, parse_instant, period
 
 T = int(datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC).timestamp()) * 1000
 
@@ -28,7 +28,7 @@ T = int(datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC).timestamp()) * 1000
 )
 def test_an_instant_is_the_first_millisecond_at_or_after_it(text: str, ms: int) -> None:
     """Any offset, any fraction, leap seconds, and a plus sign that nobody escaped."""
-    assert instant(text) == ms
+    assert parse_instant(text) == ms
 
 
 DAY = 86_400_000
@@ -72,4 +72,4 @@ def test_what_is_no_date_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         period(text)
     with pytest.raises(ValueError):
-        instant(text)
+        parse_instant(text)

@@ -1,1 +1,1 @@
-"""Facts about the FHIR release, as data."""
+"""The definitions of a FHIR release, as data."""

@@ -1,6 +1,7 @@
-"""What a FHIR release says about its types, as plain values.
+"""The definitions of a FHIR release as plain values: types, elements, invariants, search parameters, operations.
 
-They come from the official packages by way of `fhirstore/definitions/generate` and one committed file per release.
+They are generated from the official packages (`fhirstore/fhir/definitions/generate`), one committed file per release.
+
 https://hl7.org/fhir/R4/structuredefinition.html · https://hl7.org/fhir/R4/searchparameter.html
 """
 
@@ -15,10 +16,11 @@ class Element:
     """One JSON member of a type. A choice `value[x]` is one Element per type, all with the same `choice`.
 
     `name`: as in JSON, `deceasedBoolean`. `type`: `date`, `HumanName`, `Patient.contact` (a backbone element),
-    `Resource` (any), `xhtml`. `max` None: unbounded. `repeats`: an array in JSON. `choice`: `deceased`, or empty.
-    `targets`: resource types that a Reference or canonical may point to; empty: any. `codes`: what a required
-    binding of a `code` allows, None: anything. `attribute`: an attribute in XML. `summary`: in `_summary=true`.
-    `binding`: url of the value set of a required binding, empty without. A choice's `min` counts all of it together.
+    `Resource` (any), `xhtml`. `max`: None is unbounded. `repeats`: it is an array in JSON. `choice`: `deceased`, or
+    empty. `targets`: the resource types that a Reference or canonical may point to; empty: any. `codes`: the codes that
+    a required binding of a `code` allows; None: any. `summary`: it is part of `_summary=true`. `modifier`: it is a
+    modifier element. `attribute`: it is an attribute in XML. `binding`: the URL of the value set of a required binding,
+    or empty. The `min` of a choice counts all its elements together.
     """
 
     name: str
@@ -39,7 +41,8 @@ class Element:
 class Invariant:
     """A constraint: `severity` error or warning, `expression` in FHIRPath, relative to the type that holds it.
 
-    A type says its own only, not those of its base; one on an element of a datatype is `element.all(…)` here.
+    A type holds only its own invariants, not those of its base. An invariant on an element of a datatype is written as
+    `element.all(…)` on the type.
     """
 
     key: str
@@ -52,8 +55,8 @@ class Invariant:
 class Type:
     """A resource, a complex datatype or a backbone element (`Patient.contact`).
 
-    `elements` has the inherited ones too (`id`, `extension`, `meta` …), in the order of the specification, which is
-    the order of XML. `kind`: resource, datatype or backbone.
+    `elements` includes inherited ones (`id`, `extension`, `meta` …), in the order of the specification, which is the
+    order in XML. `kind`: resource, datatype or backbone.
     """
 
     name: str
@@ -66,7 +69,9 @@ class Type:
 
 @dataclass(frozen=True, slots=True)
 class Primitive:
-    """A primitive datatype. `json`: string, boolean, integer or decimal. `pattern`: its regex, or empty."""
+    """A primitive datatype. `json`: string, boolean, integer or decimal. `pattern`: its regular expression, or
+    empty.
+    """
 
     name: str
     json: str
@@ -75,7 +80,7 @@ class Primitive:
 
 @dataclass(frozen=True, slots=True)
 class SearchParameter:
-    """An official search parameter. `type`: token, reference, date … `expression`: FHIRPath, empty if it has none."""
+    """An official search parameter. `type`: token, reference, date … `expression`: FHIRPath, or empty."""
 
     code: str
     url: str
@@ -87,9 +92,10 @@ class SearchParameter:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation, `$code`, of resources of `type`; of `Resource`: of any.
+    """An operation `$code` on resources of `type`; `Resource` stands for any type.
 
-    `system`, `on_type`, `on_instance`: where it can be invoked. `affects_state`: by POST only.
+    `system`, `on_type`, `on_instance`: where it can be invoked. `affects_state`: only POST may invoke it.
+
     https://hl7.org/fhir/R4/operationdefinition.html
     """
 
@@ -103,13 +109,13 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """All facts of one release. `release`: "4.0", "4.3" or "5.0"; `version`: "4.0.1" …
+    """All definitions of one release. `release`: "4.0", "4.3" or "5.0"; `version`: "4.0.1" …
 
-    `search_parameters`: resource type -> code -> parameter, those of Resource and DomainResource included.
+    `search_parameters`: resource type -> code -> parameter, including those of Resource and DomainResource.
     `compartments`: compartment (`Patient`) -> resource type -> codes of the parameters that put a resource into it;
-    a type without any is not in it. That a Patient is in its own compartment goes without saying.
-    `value_sets`: url -> code system -> codes, of the required bindings whose codes can all be said.
-    `operations`: by code, one for each type that has it.
+    types that are never in it are left out. It does not list that a Patient is in its own compartment. `value_sets`:
+    URL -> code system -> codes, for required bindings whose codes can be enumerated. `operations`: code -> one
+    operation for each type that has it.
     """
 
     release: str

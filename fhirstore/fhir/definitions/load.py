@@ -1,20 +1,20 @@
-"""Reads the facts of a FHIR release from the package's own data: lazily, once per process.
+"""Reads the definitions of a FHIR release from the package's data files, once per process.
 
-A file (`data/r4.json.gz` …) is gzipped JSON, written by `fhirstore/definitions/generate`:
+A file (`data/r4.json.gz` …) is gzipped JSON, written by `fhirstore/fhir/definitions/generate`:
 
 - `version`: "4.0.1"
-- `primitives`: name -> [how JSON writes it, pattern]
+- `primitives`: name -> [its JSON type, pattern]
 - `types`: name -> [kind, base, abstract, own elements, own invariants]
-  - an element: [name, types, cardinality, flags, url of the value set of a required binding], empty ends left off.
-    Types are separated by blanks, targets follow in brackets: `value[x]`, `dateTime Reference(Group,Patient)`.
-    Flags: s in summaries, m modifier, a XML attribute.
-  - an invariant: [key, severity, human, expression]
-- `value_sets`: url -> code system -> codes
-- `search_parameters`: [code, type, bases, end of the url, expression, targets]
+- an element: [name, types, cardinality, flags, URL of the value set of a required binding]; empty items at the end are
+  left off. Types are separated by blanks, targets follow in parentheses: `value[x]`, `dateTime
+  Reference(Group,Patient)`. Flags: s summary, m modifier, a XML attribute.
+- an invariant: [key, severity, human, expression]
+- `value_sets`: URL -> code system -> codes
+- `search_parameters`: [code, type, bases, end of the URL, expression, targets]
 - `compartments`: compartment -> resource type -> codes of parameters
-- `operations`: code -> resource type -> letters: s on the system, t on a type, i on an instance, p by POST only
+- `operations`: code -> resource type -> letters: s system, t type, i instance, p POST only
 
-Types and parameters become values when they are first asked for: reading a release takes milliseconds.
+Types and parameters are built when they are first used, so that reading a release takes milliseconds.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _File(msgspec.Struct, frozen=True):
 
 
 class Lazy(Mapping[str, _T], Generic[_T]):
-    """A mapping whose values are made when first asked for."""
+    """A mapping whose values are built when they are first read."""
 
     __slots__ = ("_made", "_make", "_names")
 
@@ -86,7 +86,7 @@ class Lazy(Mapping[str, _T], Generic[_T]):
 
 @lru_cache(maxsize=len(RELEASES))
 def definitions(release: str = "4.0") -> Definitions:
-    """The facts of a release: "4.0", "4.3" or "5.0". ValueError for any other."""
+    """Returns the definitions of a release: "4.0", "4.3" or "5.0". Raises ValueError for any other."""
     if release not in RELEASES:
         raise ValueError(f"FHIR {release} is not known; use one of {', '.join(RELEASES)}")
     file = msgspec.json.decode(gzip.decompress((DATA / FILES[release]).read_bytes()), type=_File)
@@ -121,7 +121,7 @@ def _type(file: _File, name: str, types: Mapping[str, Type], codes: Mapping[str,
 
 
 def _elements(row: list[str], codes: Mapping[str, frozenset[str]]) -> Iterator[Element]:
-    """One element, or one for each type of a choice."""
+    """Yields one element, or for a choice one for each type."""
     name, types, cardinality, flags, binding = row + [""] * (5 - len(row))
     low, _, high = cardinality.partition("..")
     choice = name.removesuffix("[x]") if name.endswith("[x]") else ""
@@ -161,7 +161,9 @@ def _parameter(row: list[str]) -> SearchParameter:
 
 
 def _parameters(file: _File, name: str, by_base: Mapping[str, list[SearchParameter]]) -> Mapping[str, SearchParameter]:
-    """Those of the type and of what it is based on; a type's own wins over an inherited one of the same code."""
+    """Returns the parameters of the type and its bases; a type's own parameter replaces an inherited one of the same
+    code.
+    """
     bases: list[str] = []
     while name in file.types:
         bases.append(name)

@@ -1,6 +1,6 @@
-"""The codes that a value set allows, as far as the value sets and code systems at hand say them all.
+"""Computes the codes that a value set allows, if the value sets and code systems at hand define all of them.
 
-Value sets made of languages, media types, UCUM or anything else that nobody here enumerates are not guessed at.
+Value sets of languages, media types, UCUM or other systems that are not enumerated here have no known codes.
 
 https://hl7.org/fhir/R4/valueset.html#compositions
 """
@@ -16,12 +16,12 @@ Codes = Mapping[str, frozenset[str]]  # code system -> codes
 
 
 class NotEnumerable(Exception):
-    """What is at hand does not say all codes of this value set."""
+    """The value sets and code systems at hand do not define all codes of this value set."""
 
 
 @dataclass(frozen=True, slots=True)
 class _CodeSystem:
-    """`ancestors`: code -> codes above it. `complete`: these are all of its concepts."""
+    """`ancestors`: code -> the codes above it. `complete`: these are all concepts of the code system."""
 
     complete: bool
     ancestors: Mapping[str, frozenset[str]]
@@ -29,7 +29,7 @@ class _CodeSystem:
 
 @dataclass(frozen=True, slots=True)
 class Terminology:
-    """Value sets and code systems by url. `known`: value sets whose codes are known already."""
+    """Value sets and code systems by URL. `known`: value sets whose codes have been computed before."""
 
     value_sets: Mapping[str, Node]
     code_systems: Mapping[str, Node]
@@ -38,10 +38,12 @@ class Terminology:
     _found: dict[str, Codes | None] = field(default_factory=dict)
 
     def codes(self, canonical: str) -> Codes:
-        """What the value set allows. NotEnumerable when that cannot be said, or when it includes itself."""
+        """Returns the codes that the value set allows. Raises NotEnumerable if they are not known, or if it includes
+        itself.
+        """
         url = canonical.partition("|")[0]
         if url not in self._found:
-            self._found[url] = None  # while it is being found out
+            self._found[url] = None  # so that a value set that includes itself ends here
             self._found[url] = self._codes(url)
         found = self._found[url]
         if found is None:
@@ -69,7 +71,7 @@ class Terminology:
         return {system: codes for system, codes in included.items() if codes}
 
     def _part(self, part: Node) -> Codes:
-        """One include or exclude: its system's codes and its value sets intersect."""
+        """Returns the codes of one include or exclude: the intersection of its system's codes and its value sets."""
         system = text(part, "system")
         found = [self.codes(url) for url in texts(part, "valueSet")]
         if system:
@@ -105,7 +107,7 @@ class Terminology:
 
 
 def _expanded(value_set: Node) -> Codes | None:
-    """The codes of the value set's own expansion, if that is whole."""
+    """Returns the codes of the value set's own expansion, or None if that is not complete."""
     expansion = node_of(value_set, "expansion")
     found: dict[str, set[str]] = {}
     count = _collect(nodes(expansion, "contains"), found)
@@ -126,7 +128,7 @@ def _collect(contains: Iterable[Node], found: dict[str, set[str]]) -> int:
 
 
 def _walk(concepts: Iterable[Node], above: frozenset[str], found: dict[str, frozenset[str]]) -> None:
-    """Adds the concepts and, below them, their children, nested or named by a parent property."""
+    """Adds the concepts and their children, which are nested or named by a parent property."""
     for concept in concepts:
         code = text(concept, "code")
         parents = {text(each, "valueCode") for each in nodes(concept, "property") if text(each, "code") == "subsumedBy"}
@@ -135,7 +137,7 @@ def _walk(concepts: Iterable[Node], above: frozenset[str], found: dict[str, froz
 
 
 def _filtered(system: _CodeSystem, condition: Node) -> frozenset[str]:
-    """The codes that a filter on the concept hierarchy lets pass."""
+    """Returns the codes that a filter on the concept hierarchy selects."""
     op, value = text(condition, "op"), text(condition, "value")
     if text(condition, "property") not in {"concept", "code"} or value not in system.ancestors:
         raise NotEnumerable(op)
@@ -152,7 +154,7 @@ def _filtered(system: _CodeSystem, condition: Node) -> frozenset[str]:
 
 
 def _below(ancestors: Mapping[str, frozenset[str]], value: str) -> frozenset[str]:
-    """The codes below `value`, however deep; property parents are given one level at a time."""
+    """Returns all codes below `value`; a parent property names one level only."""
     children: dict[str, list[str]] = {}
     for code, above in ancestors.items():
         for each in above:

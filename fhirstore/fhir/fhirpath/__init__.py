@@ -1,4 +1,4 @@
-"""FHIRPath expressions as trees. What a tree means is up to who walks it: search parameters, patches.
+"""FHIRPath expressions as syntax trees. Search parameters, patches and validation each evaluate them in their own way.
 
 https://hl7.org/fhirpath/N1/
 """

@@ -1,8 +1,8 @@
-"""Names of elements as steps of a FHIRPath expression. https://hl7.org/fhirpath/#identifiers"""
+"""Element names as steps of a FHIRPath expression. https://hl7.org/fhirpath/#identifiers"""
 
 from __future__ import annotations
 
-# Words that FHIRPath takes for operators and units unless they are quoted.
+# Words that FHIRPath reads as operators and units unless they are quoted.
 _RESERVED = frozenset({"div", "mod", "and", "or", "xor", "implies", "true", "false"}) | {
     unit + plural
     for unit in ("year", "month", "week", "day", "hour", "minute", "second", "millisecond")
@@ -11,5 +11,5 @@ _RESERVED = frozenset({"div", "mod", "and", "or", "xor", "implies", "true", "fal
 
 
 def step(name: str) -> str:
-    """`name` as it stands in an expression: quoted where FHIRPath needs it, like `div`."""
+    """Returns `name` as a step of an expression: quoted if FHIRPath needs it, like `div`."""
     return f"`{name}`" if name in _RESERVED else name

@@ -1,4 +1,4 @@
-"""From the text of a FHIRPath expression to its tree: the whole grammar, by precedence climbing.
+"""Parses the text of a FHIRPath expression into its tree: the whole grammar, by precedence climbing.
 
 https://hl7.org/fhirpath/N1/#operator-precedence · https://hl7.org/fhirpath/N1/grammar.html
 """
@@ -12,7 +12,7 @@ from fhirstore.fhir.fhirpath.tree import Call, Item, Literal, Member, Node, Oper
 
 _MAX_LENGTH = 20_000  # characters; the longest official expression has 6,000
 _MAX_NESTING = 64
-_MAX_DEPTH = 150  # of the tree, which also a row of dots or operators makes deep: trees are walked by recursion
+_MAX_DEPTH = 150  # of the tree, because trees are walked by recursion; each dot and operator adds a level
 
 _TOKEN = re.compile(
     r"""\s++ | //[^\n]*+ | /\*.*?\*/
@@ -44,7 +44,7 @@ _TYPE_OPERATORS = ("is", "as")
 
 
 def parse(text: str) -> Node:
-    """The tree of an expression. Raises InvalidExpression, with the place, where it is not FHIRPath."""
+    """Returns the tree of an expression. Raises InvalidExpression with the position if it is not FHIRPath."""
     if len(text) > _MAX_LENGTH:
         raise _too_long()
     parser = _Parser(text)
@@ -56,7 +56,9 @@ def parse(text: str) -> Node:
 
 
 def unparse(node: Node, *, literals: bool = True) -> str:
-    """An expression for a tree, to show to a person; `literals`: False, and a … stands for each, which may be data."""
+    """Returns the text of a tree, for messages. `literals` False: a … replaces each literal, which may be
+    patient data.
+    """
 
     def shown(part: Node) -> str:
         match part:
@@ -82,7 +84,7 @@ def unparse(node: Node, *, literals: bool = True) -> str:
 
 
 class _Parser:
-    """Tokens, a place among them, and a rule of the grammar per method."""
+    """The tokens of an expression and the current position; each rule of the grammar is a method."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -200,7 +202,7 @@ class _Parser:
 
 
 def _tokens(text: str) -> list[tuple[str, str, int]]:
-    """Kind, text and offset of each token; an `end` closes the list."""
+    """Returns kind, text and offset of each token; an `end` token closes the list."""
     tokens: list[tuple[str, str, int]] = []
     at = 0
     while at < len(text):
@@ -248,7 +250,7 @@ def _not_fhirpath(text: str, at: int) -> InvalidExpression:
 
 
 def _unquoted(word: str) -> str:
-    """A string, a delimited identifier or an identifier, as the text it stands for."""
+    """Returns the text that a string, a delimited identifier or an identifier stands for."""
     if word[:1] not in ("'", "`"):
         return word
     return _ESCAPE.sub(

@@ -1,4 +1,4 @@
-"""The nodes of a FHIRPath expression, as plain values.
+"""The syntax tree of a FHIRPath expression, as plain values.
 
 https://hl7.org/fhirpath/N1/#expressions
 """
@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """`'text'`, `true`, `@2020-01`, `1.50`, `4 'mg'`. `kind`: string, boolean, date (with times), number, quantity,
-    empty (`{}`).
+    """`'text'`, `true`, `@2020-01`, `1.50`, `4 'mg'`. `kind`: string, boolean, date (also with a time), number,
+    quantity, empty (`{}`).
 
     `text` is the value: a string without quotes and escapes, a date without `@`, a number or quantity as it was
     written.
@@ -24,14 +24,14 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """`$this`, `$index`, `%resource`; `name` with its sign."""
+    """`$this`, `$index`, `%resource`; `name` includes the sign."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """`of.name`; `of` None: of the focus. Also how the name of a type is written, `Patient` or `FHIR.Patient`."""
+    """`of.name`; `of` None: of the focus. Names of types are written like this too: `Patient` or `FHIR.Patient`."""
 
     of: Node | None
     name: str

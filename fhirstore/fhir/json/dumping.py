@@ -1,4 +1,4 @@
-"""Ordinary Python values as exact JSON, for callers of the library who have no bytes."""
+"""Writes ordinary Python values as exact JSON, for library callers who have no bytes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?",
 
 
 def dump(value: Mapping[str, object]) -> bytes:
-    """Compact JSON of ordinary Python values: mappings, lists, tuples, str, bool, None, int, float, Decimal.
+    """Returns compact JSON of ordinary Python values: mappings, lists, tuples, str, bool, None, int, float, Decimal.
 
-    A Decimal is written with its digits (`Decimal("1.00")` as 1.00). What JSON cannot say (NaN, a set, a date, a
-    name that is not text, a lone surrogate, a value that holds itself) is InvalidResource with its expression.
+    A Decimal keeps its digits (`Decimal("1.00")` becomes 1.00). Raises InvalidResource with the expression for a value
+    that JSON does not have: NaN, a set, a date, a member name that is not a str, a lone surrogate, a value that
+    contains itself.
     """
     return encode(_members(value, type_name(value), MAX_DEPTH - 1))
 
@@ -30,17 +31,17 @@ def _members(value: Mapping[str, object], path: str, levels: int) -> JsonObject:
 
 
 def _plain(value: object, path: str, levels: int) -> object:
-    """`value` in terms of what `parse` gives."""
+    """Returns `value` in the types that `parse` returns."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         return _text(value, path)
     if isinstance(value, int):
-        # str() of an int has a limit of digits, a Decimal's has none.
+        # str() refuses an int of more than 4,300 digits; str() of a Decimal does not.
         return int(value) if value.bit_length() < LONG_INTEGER else _literal(str(Decimal(value)), path)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidResource("NaN and infinity are not JSON", expression=(path,), code="value")
+            raise InvalidResource("JSON has no NaN and no infinity", expression=(path,), code="value")
         return float(value)
     if isinstance(value, Decimal):
         return _literal(_digits(value), path)
@@ -52,17 +53,19 @@ def _plain(value: object, path: str, levels: int) -> object:
         return _members(value, path, levels - 1)
     if isinstance(value, list | tuple):
         return [_plain(item, f"{path}[{index}]", levels - 1) for index, item in enumerate(value)]
-    raise InvalidResource(f"A Python {type(value).__name__} is not JSON", expression=(path,), code="structure")
+    raise InvalidResource(f"A Python {type(value).__name__} has no JSON form", expression=(path,), code="structure")
 
 
 def _text(value: object, path: str) -> str:
     if not isinstance(value, str):
-        raise InvalidResource("A member's name is not text", expression=(path,), code="structure")
+        raise InvalidResource("The name of a member is not a str", expression=(path,), code="structure")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidResource("Half of a surrogate pair is not text", expression=(path,), code="value") from None
-    return str.__str__(value)  # a str subclass is written as the text it is
+        raise InvalidResource(
+            "A str holds half of a surrogate pair, which is not a character", expression=(path,), code="value"
+        ) from None
+    return str.__str__(value)  # for a subclass of str, such as a StrEnum
 
 
 def _digits(value: Decimal) -> str:

@@ -1,14 +1,15 @@
-"""From bytes to values. The decoder is msgspec's, which is exact but for three things.
+"""Reads bytes into values. The decoder is msgspec's, which is exact but for three things.
 
-- It recurses. The nesting is measured beforehand, on what is left of the body without strings.
-- It keeps the last of two equal members, and reads `-0` as 0. Then the value is not written again as it was.
-- It refuses integers of 4,300 digits. They, and `-0`, are marked as floats, and the body is decoded again.
+- It recurses. So the nesting is measured first, on the brackets that are outside of strings.
+- It keeps the last of two members of one name, and reads `-0` as 0. Then the value, written again, differs from the
+  body.
+- It refuses integers of 4,300 digits. Those, and `-0`, are marked as floats, and the body is decoded again.
 
-So a body is fine when its value, written again, gives the body, white space aside: one swift comparison. Only where
-that fails, mostly because an escape could have been a plain character, is the body looked at more closely. All of this
-works at the speed of bytes methods: a Python loop over the members would cost more than decoding does.
+So a body is right if its value, written again, equals the body apart from white space: one fast comparison. Only if
+they differ, usually because an escape stands for a plain character, is the body searched for duplicate names. All of
+this uses methods of bytes: a Python loop over the members would cost more than decoding does.
 
-A call into the decoder holds up all other threads, so a large body is decoded in pieces (`_in_pieces`).
+A call of the decoder blocks all other threads, so a large body is decoded in pieces (`_in_pieces`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import cast
 
 import msgspec
 
-from fhirstore.fhir.json.refusing import (
+from fhirstore.fhir.json.malformed import (
     not_an_array,
     not_an_object,
     not_json,
@@ -33,8 +34,8 @@ from fhirstore.fhir.json.values import LONG_INTEGER, JsonObject, NumberLiteral
 MAX_DEPTH = 64
 MAX_VALUES = 1_000_000
 
-_PIECE = 1024 * 1024  # bytes that one call of the decoder takes
-_RUN = 128 * 1024  # bytes of small items of an array that are decoded together
+_PIECE = 1024 * 1024  # bytes that one call of the decoder reads at most
+_RUN = 128 * 1024  # bytes of small items of an array that are decoded in one call
 
 _DECODER = msgspec.json.Decoder(float_hook=NumberLiteral)
 _MEMBERS_OR_ITEMS = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw])
@@ -48,25 +49,27 @@ _AS_PARENTHESES = bytes.maketrans(b"[]{}", b"()()")
 _DEPTH_PREFIX = 8192
 _FEW_ESCAPES = 5000
 
-# A string, also one that is never closed. Every repeat is possessive, so that no body makes these backtrack.
+# A string, also one that is never closed. Every repetition is possessive, so that no body makes these backtrack.
 _STRING = rb'"(?:[^"\\]++|\\.)*+"?'
 _STRINGS_AND_NUMBERS = re.compile(_STRING + rb"|[-0-9][-+.0-9eE]*+", re.DOTALL)
 _PERHAPS_MINUS_ZERO = re.compile(rb"-0[\s,\]}]")
 
 
 def parse(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int | None = MAX_VALUES) -> JsonObject:
-    """The object that `body` holds. MalformedContent, with the byte offset, for anything else.
+    """Returns the object in `body`. Raises MalformedContent with the byte offset if it is not exactly one JSON object.
 
-    `max_depth` counts the root. ContentTooLarge where there are more than `max_values` values below the root (an
-    empty array or object counts twice; None: no limit): what takes megabytes of brackets takes far more memory.
+    `max_depth` counts the root. Raises ContentTooLarge if there are more than `max_values` values below the root (an
+    empty array or object counts twice; None: no limit), because values take far more memory than their text.
     """
     return read(body, max_depth=max_depth, max_values=max_values)[0]
 
 
 def read(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int | None = MAX_VALUES) -> tuple[JsonObject, bytes]:
-    """What `parse` gives, and the same as compact JSON: `body` without white space, all else as it was written.
+    """Returns what `parse` returns, and the same as compact JSON: `body` without white space, otherwise as it was
+    written.
 
-    The values do not remember escapes that a string can do without (`\\u00e9`, `\\/`), the bytes do. Raises as `parse`.
+    The bytes keep escapes that a plain character could replace (`\\u00e9`, `\\/`); the values do not. Raises as
+    `parse`.
     """
     value, compact = _parse(body, max_depth, max_values)
     if not isinstance(value, dict):
@@ -77,7 +80,7 @@ def read(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int | None = MA
 
 
 def parse_array(body: bytes) -> list[object]:
-    """The array that `body` holds, as a JSON Patch does. Raises as `parse`."""
+    """Returns the array in `body`, as for a JSON Patch. Raises as `parse`."""
     value, _ = _parse(body, MAX_DEPTH, MAX_VALUES)
     if not isinstance(value, list):
         raise not_an_array()
@@ -85,7 +88,7 @@ def parse_array(body: bytes) -> list[object]:
 
 
 def _parse(body: bytes, max_depth: int, max_values: int | None) -> tuple[object, bytes]:
-    """The value, and how it is written."""
+    """Returns the value, and its JSON."""
     skeleton = body.translate(None, _NOT_STRUCTURE)
     openings = skeleton.count(b"{") + skeleton.count(b"[")
     if max_values is not None and openings + skeleton.count(b",") > max_values:
@@ -95,16 +98,16 @@ def _parse(body: bytes, max_depth: int, max_values: int | None) -> tuple[object,
     try:
         value, written = _decode(body, max_depth)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if body.startswith(BYTE_ORDER_MARK):  # looked for here, where it costs the bodies without one nothing
+        if body.startswith(BYTE_ORDER_MARK):  # looked for here, so that it costs nothing for bodies without one
             return _parse(_without_mark(body), max_depth, max_values)
-        raise not_json(body, str(error)) from None  # its text and its `object` attribute may hold content
+        raise not_json(body, str(error)) from None  # the error's `object` attribute may hold content
     except RecursionError:
         raise too_deep(body, max_depth) from None
     return value, written
 
 
 def _without_mark(body: bytes) -> bytes:
-    """`body` with blanks where its byte order mark was, so that every byte stays in its place."""
+    """Returns `body` with blanks instead of its byte order mark, so that byte offsets stay the same."""
     return b"   " + body[3:] if body.startswith(BYTE_ORDER_MARK) else body
 
 
@@ -114,22 +117,22 @@ def _decode(body: bytes, max_depth: int) -> tuple[object, bytes]:
     else:
         try:
             value, written = _in_pieces(body, max_depth)
-        except (msgspec.DecodeError, UnicodeDecodeError):  # which says at which byte of a piece
+        except (msgspec.DecodeError, UnicodeDecodeError):  # its offset is within a piece: decode the whole body
             _DECODER.decode(body)
             raise
     if written == body or written.translate(None, _SPACE) == body.translate(None, _SPACE):
         return value, written
     if body.count(b":") != written.count(b":") or b"\\u003a" in body or b"\\u003A" in body:
-        refuse_duplicates(body)  # or a string has an escaped colon, and the count proves nothing
+        refuse_duplicates(body)  # with an escaped colon in a string the counts prove nothing
     return value, written
 
 
 def _exact(text: bytes | msgspec.Raw) -> tuple[object, bytes]:
-    """The value, with all literals, but perhaps not all members; and how that is written."""
+    """Returns the value with all number literals, and its JSON. Of members with one name only the last is in it."""
     try:
         value = _DECODER.decode(text)
     except msgspec.ValidationError:
-        value = _decode_marked(bytes(text))  # an integer is too long
+        value = _decode_marked(bytes(text))  # an integer is too long for msgspec
     written = _ENCODER.encode(value)
     if written != text and _PERHAPS_MINUS_ZERO.search(bytes(text) + b" "):
         value = _decode_marked(bytes(text))
@@ -138,9 +141,9 @@ def _exact(text: bytes | msgspec.Raw) -> tuple[object, bytes]:
 
 
 def _in_pieces(text: bytes | msgspec.Raw, levels: int) -> tuple[object, bytes]:
-    """`_exact`, by calls of the decoder for a part of `text` each, which may nest so many levels.
+    """Does what `_exact` does, with one call of the decoder for each part of `text`. `levels`: how deep it may nest.
 
-    Raises as the decoder, RecursionError (deeper), ContentTooLarge.
+    Raises what the decoder raises, RecursionError (deeper), ContentTooLarge.
     """
     if len(memoryview(text)) <= _PIECE:
         if _outweighs(levels, bytes(text)):
@@ -148,7 +151,7 @@ def _in_pieces(text: bytes | msgspec.Raw, levels: int) -> tuple[object, bytes]:
         return _exact(text)
     try:
         outer = _MEMBERS_OR_ITEMS.decode(refuse_wide_object(text))
-    except msgspec.ValidationError:  # one long string or number
+    except msgspec.ValidationError:  # a single long string or number
         return _exact(text)
     if not levels:
         raise RecursionError
@@ -174,7 +177,7 @@ def _in_pieces(text: bytes | msgspec.Raw, levels: int) -> tuple[object, bytes]:
 
 
 def _runs(parts: list[msgspec.Raw]) -> Iterator[msgspec.Raw | list[msgspec.Raw]]:
-    """Long parts as they are; short ones together, as many as are decoded in one call."""
+    """Yields long parts one by one, and short parts in lists to be decoded in one call."""
     run: list[msgspec.Raw] = []
     size = 0
     for part in parts:
@@ -192,11 +195,12 @@ def _runs(parts: list[msgspec.Raw]) -> Iterator[msgspec.Raw | list[msgspec.Raw]]
 
 
 def _decode_marked(body: bytes) -> object:
+    """Decodes `body` after `_mark` changed the integers that msgspec would not keep exactly."""
     return _MARKED_DECODER.decode(_STRINGS_AND_NUMBERS.sub(_mark, body))
 
 
 def _mark(match: re.Match[bytes]) -> bytes:
-    """Append `e+0` to an integer that would not survive, and a further 0 to every float that ends in `e+0…`."""
+    """Appends `e+0` to an integer that would not survive, and another 0 to every float that ends in `e+0…`."""
     token = match[0]
     if token.startswith(b'"'):
         return token
@@ -208,7 +212,7 @@ def _mark(match: re.Match[bytes]) -> bytes:
 
 
 def _unmark(literal: str) -> msgspec.Raw:
-    """The literal as it was before `_mark`."""
+    """Returns the literal as it was before `_mark`."""
     if literal.endswith("0") and literal.rstrip("0").endswith("e+"):
         return NumberLiteral(literal[:-3] if literal.endswith("e+0") else literal[:-1])
     return NumberLiteral(literal)
@@ -218,24 +222,26 @@ _MARKED_DECODER = msgspec.json.Decoder(float_hook=_unmark)
 
 
 def _is_deeper_than(limit: int, body: bytes) -> bool:
-    """Whether brackets nest deeper than `limit`. In text that is not JSON the answer may be wrong, but is swift.
+    """Returns whether brackets nest deeper than `limit`. For text that is not JSON the answer may be wrong, but is
+    fast.
 
-    Of a body that is decoded in pieces only the beginning is looked at; the pieces tell.
+    Of a body that is decoded in pieces only the beginning is examined; decoding checks each piece.
     """
     if len(body) > _DEPTH_PREFIX and _outweighs(limit, body[:_DEPTH_PREFIX]):
-        return True  # answers the usual attack without reading it all
+        return True  # a body of brackets only is refused without reading it all
     return len(body) <= _PIECE and _outweighs(limit, body)
 
 
 def _outweighs(limit: int, text: bytes) -> bool:
-    if b'\\"' in text:  # otherwise every quote opens or closes a string
+    """Returns whether the brackets in `text` nest deeper than `limit`, by removing innermost pairs level by level."""
+    if b'\\"' in text:  # without escaped quotes every quote opens or closes a string
         text = _without_escapes(text)
-    # Taking out a pair of adjacent quotes leaves every other character inside or outside of strings as it was.
+    # Removing two adjacent quotes does not change which characters are inside of strings.
     skeleton = text.translate(None, _NOT_QUOTES_OR_BRACKETS).replace(b'""', b"")
     if b'"' in skeleton:
         skeleton = b"".join(skeleton.split(b'"')[::2])
     skeleton = skeleton.translate(_AS_PARENTHESES)
-    for levels in range(limit + 1):  # taken off, from the innermost
+    for levels in range(limit + 1):  # removed so far, from the innermost
         before = len(skeleton)
         if levels + before // 2 <= limit:
             return False
@@ -246,11 +252,12 @@ def _outweighs(limit: int, text: bytes) -> bool:
 
 
 def _without_escapes(text: bytes) -> bytes:
-    """`text` without backslashes and the characters they escape."""
+    """Returns `text` without backslashes and the characters they escape."""
     kept, *pieces = text.split(b"\\", _FEW_ESCAPES)
     if len(pieces) == _FEW_ESCAPES:
-        return text.replace(b"\\\\", b"").replace(b'\\"', b"")  # same speed however many; the rest does no harm
-    parts, escaped = [kept], False  # whether the piece before was a backslash that the next one escapes
+        # Linear time for any number of escapes; those that are left do no harm.
+        return text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    parts, escaped = [kept], False  # escaped: the previous piece was a backslash that escapes the next one
     for piece in pieces:
         parts.append(piece if escaped else piece[1:])
         escaped = not piece and not escaped

@@ -1,4 +1,4 @@
-"""What a parsed body consists of, and which names may be repeated in a message."""
+"""The types that a parsed JSON body consists of, and which member names a message may repeat."""
 
 from __future__ import annotations
 
@@ -9,32 +9,36 @@ from typing import TypeAlias
 import msgspec
 
 JsonObject: TypeAlias = dict[str, object]
-"""A parsed object. Values are `JsonObject`, list, str, bool, None, int or `NumberLiteral`, never float."""
+"""A parsed object. Its values are `JsonObject`, list, str, bool, None, int or `NumberLiteral`, never float."""
 
 NumberLiteral = msgspec.Raw
-"""A number as it was written: `bytes(literal)` is its text. Equal bytes compare equal; it cannot be hashed."""
+"""A number as it was written: `bytes(literal)` is its text. Literals of equal bytes are equal; they cannot be
+hashed.
+"""
 
 LONG_INTEGER = 4000
-"""An integer of as many characters is a literal; msgspec gives up at 4,300."""
+"""An integer of this many characters or more is kept as a literal; msgspec refuses integers of 4,300 digits."""
 
 _ELEMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 def is_element_name(name: str) -> bool:
-    """Whether `name` looks like that of a FHIR element and is worth saying; anything else may be somebody's data."""
+    """Returns whether `name` looks like the name of a FHIR element. Any other name may be patient data and is not
+    repeated.
+    """
     return bool(_ELEMENT_NAME.fullmatch(name))
 
 
 def type_name(resource: Mapping[str, object]) -> str:
-    """Where an expression about this resource starts: `Patient`, or `Resource` if it has no type."""
+    """Returns the start of an expression about this resource: its type, or `Resource` if it has none."""
     name = resource.get("resourceType")
     return name if isinstance(name, str) and is_element_name(name) else "Resource"
 
 
 def dismantle(document: JsonObject) -> None:
-    """Empty the long arrays of a document that is not needed any more, little by little.
+    """Empties the long arrays of a document that is no longer needed, a thousand items at a time.
 
-    To free a million values in one go lets no other thread go on meanwhile.
+    Freeing a million values at once would block all other threads for that time.
     """
     for item in document.values():
         while isinstance(item, list) and item:

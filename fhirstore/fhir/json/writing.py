@@ -1,4 +1,4 @@
-"""From parsed values to bytes, with the server's identity in them.
+"""Writes parsed values as bytes, with the id, version and time that the server assigns.
 
 https://hl7.org/fhir/R4/http.html#create ("the server SHALL populate the id, meta.versionId and meta.lastUpdated")
 """
@@ -15,21 +15,22 @@ from fhirstore.fhir.json.values import JsonObject, type_name
 
 _ENCODER = msgspec.json.Encoder()
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_EPOCH = datetime(1970, 1, 1)  # naive: only added to, and printed with a Z
-_ITEMS = 1_000  # of an array, written in one call
+_EPOCH = datetime(1970, 1, 1)  # naive, since it is only added to and written with a Z
+_ITEMS = 1_000  # items of an array that one call of the encoder writes
 _NO_META: JsonObject = {}
 _ENDS = (b",", b"}")  # what follows a member
 
 
 def encode(value: JsonObject) -> bytes:
-    """Compact JSON of what `parse` gave: UTF-8, order of members and number literals kept."""
+    """Returns compact JSON (UTF-8) of what `parse` returned; the order of members and number literals are kept."""
     return _ENCODER.encode(value)
 
 
 def encode_in_pieces(value: JsonObject) -> bytes:
-    """The same, for what may be large: by calls of the encoder for a part of it each, as it lets no other thread go on.
+    """Returns what `encode` returns, for a value that may be large.
 
-    Long arrays among the members are written some items at a time.
+    A call of the encoder blocks all other threads, so each member is written by a call of its own, and a long array by
+    one call for every thousand items.
     """
     parts = [b"%s:%s" % (_ENCODER.encode(name), _encoded(item)) for name, item in value.items()]
     return b"{%s}" % b",".join(parts)
@@ -43,21 +44,23 @@ def _encoded(value: object) -> bytes:
 
 
 def with_identity(resource: JsonObject, *, id: str, version: int, last_updated: int) -> bytes:
-    """What `Template` makes of a resource without a body."""
+    """Returns the resource as compact JSON with this id, `meta.versionId` and `meta.lastUpdated` (epoch ms)."""
     return Template(resource).fill(id=id, version=version, last_updated=last_updated)
 
 
 class Template:
-    """A resource as compact JSON, open where the server's identity goes: `id`, `meta.versionId`, `meta.lastUpdated`.
+    """A resource as compact JSON in which the server sets `id`, `meta.versionId` and `meta.lastUpdated`.
 
-    It keeps bytes and not the values, which are five times as large. So writes that wait for the store take little
-    memory, and the next ones find the processor's cache free: with 64 creates under way, each took a fifth less time.
+    It keeps the bytes and not the parsed values, which take five times the memory while a write waits for the store
+    (see docs/performance.md).
     """
 
     __slots__ = ("_head", "_members", "_meta", "_tail")
 
     def __init__(self, resource: JsonObject, compact: bytes | None = None) -> None:
-        """`compact`: the bytes that `read` gave with the resource. InvalidResource when `meta` is no object."""
+        """`compact`: the bytes that `read` returned with the resource. Raises InvalidResource if `meta` is not an
+        object.
+        """
         compact = _ENCODER.encode(resource) if compact is None else compact
         meta = resource.get("meta", _NO_META)
         if not isinstance(meta, dict):
@@ -73,7 +76,8 @@ class Template:
         if "meta" in resource:
             start += b',"meta":' + _ENCODER.encode(meta)
         self._tail = compact[len(start) :]
-        if not compact.startswith(start) or self._tail[:1] not in _ENDS:  # other members are between, or other escapes
+        # Other members are in between, or `compact` has other escapes than the encoder writes.
+        if not compact.startswith(start) or self._tail[:1] not in _ENDS:
             pieces = _MEMBERS.decode(compact)
             self._members = {**pieces}
             if "resourceType" in resource:
@@ -83,13 +87,13 @@ class Template:
 
     @property
     def size(self) -> int:
-        """Bytes of the resource, without those members and what stands before them."""
+        """The bytes of the resource without the members that the server sets and those before them."""
         return len(self._tail)
 
     def fill(self, *, id: str, version: int, last_updated: int) -> bytes:
-        """Compact JSON with that id, `meta.versionId` and `meta.lastUpdated` (epoch ms).
+        """Returns compact JSON with this id, `meta.versionId` and `meta.lastUpdated` (epoch ms).
 
-        Members that are there keep their place; a new `id` follows `resourceType`, a new `meta` follows `id`.
+        Existing members keep their position; a new `id` follows `resourceType`, a new `meta` follows `id`.
         """
         meta = _ENCODER.encode({**self._meta, "versionId": str(version), "lastUpdated": instant(last_updated)})
         if self._members is not None:
@@ -101,7 +105,7 @@ def _placed(members: JsonObject, id: str, meta: msgspec.Raw) -> bytes:
     if "id" in members and "meta" in members:
         return _ENCODER.encode({**members, "id": id, "meta": meta})
     placed: JsonObject = {}
-    before = "id" if "id" in members else "resourceType"  # what the new members follow
+    before = "id" if "id" in members else "resourceType"  # the new members follow this one
     if before not in members:
         placed = {"id": id} if "meta" in members else {"id": id, "meta": meta}
     for name in members:
@@ -115,11 +119,11 @@ def _placed(members: JsonObject, id: str, meta: msgspec.Raw) -> bytes:
 
 
 def instant(ms: int) -> str:
-    """Epoch milliseconds as a FHIR instant in UTC: `2026-11-20T04:47:24.123Z`."""
+    """Returns epoch milliseconds as a FHIR instant in UTC: `2026-11-20T04:47:24.123Z`."""
     seconds, thousandths = divmod(ms, 1000)
     return f"{_seconds(seconds)}.{thousandths:03}Z"
 
 
-@lru_cache(maxsize=64)  # many writes share a second
+@lru_cache(maxsize=64)  # many writes fall into the same second
 def _seconds(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).isoformat()

@@ -1,9 +1,9 @@
 """FHIRPath Patch: a Parameters resource whose parameters are operations.
 
-`add` appends to a repeating element, or makes one that is not there yet; `insert` puts one into a list at an index;
-`delete` takes out what is there, if it is there; `replace` puts another value in its place; `move` puts one of a list
-at another index of it, counted once it is taken out. `value` is a value[x], a resource, or for what has no type of its
-own (`Patient.contact`) the parts it consists of.
+`add` appends to a repeating element, or sets one that is absent; `insert` inserts into a list at an index; `delete`
+removes an element if it is present; `replace` replaces a value; `move` moves an item of a list to another index,
+counted after the item was taken out. `value` is a value[x], a resource, or, for a type without a value[x]
+(`Patient.contact`), the parts it consists of.
 
 https://hl7.org/fhir/R4/fhirpatch.html
 """
@@ -19,8 +19,8 @@ from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.fhirpath.parse import parse
 from fhirstore.fhir.fhirpath.tree import Member, Node
 from fhirstore.fhir.json import JsonObject
-from fhirstore.fhir.patch.copying import check_depth, clone
-from fhirstore.fhir.patch.elements import Place, elements, read, write
+from fhirstore.fhir.patch.elements import Position, elements, read, write
+from fhirstore.fhir.patch.json_values import check_depth, clone
 from fhirstore.fhir.patch.paths import Paths
 from fhirstore.fhir.patch.values import Value, is_there, parse_value, select
 
@@ -36,7 +36,7 @@ _NEEDS = {
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation; `name`, `value` and the indices where its type has them."""
+    """One operation; `name`, `value` and the indices are set for the types that have them."""
 
     type: str
     path: Node
@@ -49,18 +49,18 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class FhirPathPatch:
-    """Operations, done in order, all or none."""
+    """Operations that are applied in order, all or none."""
 
     operations: tuple[Operation, ...] = field(repr=False)
 
     @classmethod
     def parse(cls, document: bytes | Mapping[str, object]) -> FhirPathPatch:
-        """From the JSON of a Parameters resource, or from Python values. Raises MalformedContent."""
+        """Returns the patch in the JSON of a Parameters resource, or in Python values. Raises MalformedContent."""
         return cls.of(json.parse(document if isinstance(document, bytes) else json.dump(document)))
 
     @classmethod
     def of(cls, parameters: JsonObject) -> FhirPathPatch:
-        """From a parsed Parameters resource."""
+        """Returns the patch in a parsed Parameters resource. Raises MalformedContent, ContentTooLarge."""
         if parameters.get("resourceType") != "Parameters":
             raise MalformedContent("A FHIRPath Patch is a Parameters resource", expression=("Parameters",))
         operations = parameters.get("parameter", [])
@@ -72,13 +72,13 @@ class FhirPathPatch:
 
     @property
     def changes_nothing(self) -> bool:
-        """It has no operations."""
+        """Whether it has no operations."""
         return not self.operations
 
     def apply(self, resource: JsonObject, definitions: Definitions) -> JsonObject:
-        """The patched resource; `resource` stays as it is. Raises PatchFailed, ContentTooLarge."""
+        """Returns the patched resource; does not change `resource`. Raises PatchFailed, ContentTooLarge."""
         result = clone(resource)
-        work = _Work(definitions, Paths(definitions, Place.root(result)))
+        work = _Work(definitions, Paths(definitions, Position.root(result)))
         for number, operation in enumerate(self.operations, 1):
             try:
                 work.do(operation)
@@ -91,7 +91,7 @@ class FhirPathPatch:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A resource under operation."""
+    """Applies operations to one resource, in place."""
 
     definitions: Definitions
     paths: Paths
@@ -109,58 +109,58 @@ class _Work:
             case _:
                 self._move(operation.path, operation.source, operation.destination)
 
-    def _add(self, place: Place, name: str, value: Value | None) -> None:
-        element = select(place.type, name, value, self.definitions)
-        members = place.members
-        if not element.repeats and is_there(members, place.type, element, self.definitions):
+    def _add(self, position: Position, name: str, value: Value | None) -> None:
+        element = select(position.type, name, value, self.definitions)
+        members = position.members
+        if not element.repeats and is_there(members, position.type, element, self.definitions):
             raise PatchFailed(f"{name} is there already and does not repeat; replace it")
         pairs = [*read(members, element.name), value.pair(element, self.definitions)] if value else []
-        write(place.writable_members(), element, pairs)
+        write(position.writable_members(), element, pairs)
 
     def _insert(self, path: Node, index: int, value: Value | None) -> None:
-        place, name = self._list(path)
-        element = select(place.type, name, value, self.definitions)
-        pairs = read(place.members, element.name)
+        position, name = self._list(path)
+        element = select(position.type, name, value, self.definitions)
+        pairs = read(position.members, element.name)
         if not element.repeats:
             raise PatchFailed(f"{name} does not repeat; add it, or replace it")
         if not 0 <= index <= len(pairs) or value is None:
             raise PatchFailed(f"index {index} is not in the list, which has {len(pairs)} elements")
         pairs.insert(index, value.pair(element, self.definitions))
-        write(place.writable_members(), element, pairs)
+        write(position.writable_members(), element, pairs)
 
     def _delete(self, path: Node) -> None:
-        places = self.paths.places(path)
-        if len(places) > 1:
-            raise PatchFailed(f"the path leads to {len(places)} elements; delete one at a time")
-        for place in places:
-            if place.parent is None:
-                raise PatchFailed("the whole resource cannot be taken out; delete it instead")
-            place.remove()
+        positions = self.paths.positions(path)
+        if len(positions) > 1:
+            raise PatchFailed(f"the path leads to {len(positions)} elements; delete one at a time")
+        for position in positions:
+            if position.parent is None:
+                raise PatchFailed("the whole resource cannot be removed; delete it instead")
+            position.remove()
 
-    def _replace(self, place: Place, value: Value | None) -> None:
-        if place.parent is None or value is None:
+    def _replace(self, position: Position, value: Value | None) -> None:
+        if position.parent is None or value is None:
             raise PatchFailed("the whole resource cannot be replaced by a patch; update it instead")
-        name = place.element.choice or place.element.name
-        element = select(place.parent.type, name, value, self.definitions)
+        name = position.element.choice or position.element.name
+        element = select(position.parent.type, name, value, self.definitions)
         pair = value.pair(element, self.definitions)
-        if element.name == place.element.name:
-            place.write(pair)
+        if element.name == position.element.name:
+            position.write(pair)
         else:
-            write(place.owner, place.element, [])
-            write(place.owner, element, [pair])
+            write(position.owner, position.element, [])
+            write(position.owner, element, [pair])
 
     def _move(self, path: Node, source: int, destination: int) -> None:
-        place, name = self._list(path)
-        element = elements(place.type, name, self.definitions)[0]
-        pairs = read(place.members, element.name)
+        position, name = self._list(path)
+        element = elements(position.type, name, self.definitions)[0]
+        pairs = read(position.members, element.name)
         for index in (source, destination):
             if not 0 <= index < len(pairs):
                 raise PatchFailed(f"index {index} is not in the list, which has {len(pairs)} elements")
         pairs.insert(destination, pairs.pop(source))
-        write(place.members, element, pairs)
+        write(position.members, element, pairs)
 
-    def _list(self, path: Node) -> tuple[Place, str]:
-        """The element that has a list, and the list's name."""
+    def _list(self, path: Node) -> tuple[Position, str]:
+        """Returns the element that has the list, and the list's name."""
         if not isinstance(path, Member):
             raise PatchFailed("the path does not end in the name of a list")
         return self.paths.one(path.of), path.name
@@ -197,6 +197,6 @@ def _text(part: JsonObject | None, member: str) -> str:
 
 
 def _integer(part: JsonObject | None) -> int:
-    """An index; -1, which no list has, where the part has none."""
+    """Returns the integer in a part; -1, which is never a valid index, if it has none."""
     values = [value for name, value in (part or {}).items() if name.startswith("value")]
     return values[0] if len(values) == 1 and type(values[0]) is int else -1

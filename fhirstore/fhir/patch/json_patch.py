@@ -13,10 +13,8 @@ from fhirstore.errors import ContentTooLarge, MalformedContent, PatchFailed
 from fhirstore.fhir import json
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.json import JsonObject
-from fhirstore.fhir.patch.copying import Copier, check_depth, clone, clone_value
-from fhirstore.fhir.patch.equality import same
-from fhirstore.fhir.patch.lists import is_list
-from fhirstore.fhir.patch.pointer import Pointer, index, parse_pointer, value_at
+from fhirstore.fhir.patch.json_values import Copier, check_depth, clone, clone_value, same
+from fhirstore.fhir.patch.pointer import Pointer, index, is_list, parse_pointer, value_at
 
 _HAS_VALUE = frozenset({"add", "replace", "test"})
 _HAS_FROM = frozenset({"move", "copy"})
@@ -26,7 +24,7 @@ _OPS = _HAS_VALUE | _HAS_FROM | {"remove"}
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation; `value` and `source` (`from`) where `op` has them."""
+    """One operation; `value` and `source` (`from`) are set if `op` has them."""
 
     op: str
     path: Pointer
@@ -36,14 +34,14 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class JsonPatch:
-    """Operations, done in order, all or none."""
+    """Operations that are applied in order, all or none."""
 
     operations: tuple[Operation, ...] = field(repr=False)
     media_type: ClassVar[str] = "application/json-patch+json"
 
     @classmethod
     def parse(cls, document: bytes | Sequence[Mapping[str, object]]) -> JsonPatch:
-        """From JSON, or from Python values. Raises MalformedContent, which names the operation that is none."""
+        """Returns the patch in JSON or in Python values. Raises MalformedContent, which names the invalid operation."""
         if not isinstance(document, bytes):
             document = json.dump({"patch": document})
             return cls.of(json.parse(document)["patch"])
@@ -51,7 +49,7 @@ class JsonPatch:
 
     @classmethod
     def of(cls, document: object) -> JsonPatch:
-        """From parsed JSON."""
+        """Returns the patch in parsed JSON. Raises MalformedContent, ContentTooLarge."""
         if not isinstance(document, list):
             raise MalformedContent("A JSON Patch is an array of operations")
         if len(document) > _MAX_OPERATIONS:
@@ -60,14 +58,14 @@ class JsonPatch:
 
     @property
     def changes_nothing(self) -> bool:
-        """It has no operations."""
+        """Whether it has no operations."""
         return not self.operations
 
     def apply(self, resource: JsonObject, definitions: Definitions | None = None) -> JsonObject:
-        """The patched resource; `resource` stays as it is. Raises PatchFailed, ContentTooLarge.
+        """Returns the patched resource; does not change `resource`. Raises PatchFailed, ContentTooLarge.
 
-        FHIR has no empty arrays and objects: one that a removal leaves empty, and nothing fills again, goes too; and
-        where the `definitions` are given, what is added to a list that is not there makes the list.
+        FHIR has no empty arrays and objects: one that a removal empties, and no later operation fills, is removed. With
+        `definitions`, adding to a list that is absent creates the list.
         """
         work = _Work(clone(resource), definitions)
         for number, operation in enumerate(self.operations, 1):
@@ -79,7 +77,7 @@ class JsonPatch:
 
 
 class _Work:
-    """A document under operation."""
+    """Applies operations to one document, in place."""
 
     def __init__(self, document: JsonObject, definitions: Definitions | None) -> None:
         self._root: object = document
@@ -128,7 +126,9 @@ class _Work:
             self._put(path, value)
 
     def _is_absent_list(self, path: Pointer) -> bool:
-        """Is it the first place of a list that is not there, and so is empty? What would hold the list must be."""
+        """Returns whether `path` is the first position of a list that is absent because it is empty. The list's owner
+        must be present.
+        """
         if len(path) < 2 or path[-1] not in ("-", "0") or self._definitions is None:
             return False
         holder, name = value_at(self._root, path[:-2]), path[-2]
@@ -136,7 +136,7 @@ class _Work:
         return absent and is_list(self._root, path[:-1], self._definitions)
 
     def _put(self, path: Pointer, value: object) -> None:
-        """Set what is there, or a member of an object that is."""
+        """Sets an existing item of an array, or a member of an existing object."""
         if not path:
             self._root = value
             return
@@ -146,7 +146,7 @@ class _Work:
         elif isinstance(parent, dict):
             parent[path[-1]] = value
         else:
-            raise PatchFailed("the path leads into a value that is no object and no array")
+            raise PatchFailed("the path leads into a value that is neither an object nor an array")
 
     def _remove(self, path: Pointer) -> None:
         value_at(self._root, path)
@@ -162,7 +162,7 @@ class _Work:
 
 
 def _prune(value: dict[str, object] | list[object], emptied: set[int]) -> None:
-    """Take what was emptied and still is out of `value`, and what is empty then."""
+    """Removes from `value` what the patch emptied, and what is empty as a result."""
     items = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
     for key, item in reversed(items):
         if isinstance(item, dict | list):

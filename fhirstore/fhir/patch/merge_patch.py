@@ -9,30 +9,30 @@ from typing import ClassVar
 from fhirstore.fhir import json
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.json import JsonObject
-from fhirstore.fhir.patch.copying import clone
+from fhirstore.fhir.patch.json_values import clone
 
 
 @dataclass(frozen=True, slots=True)
 class MergePatch:
-    """Members to set, null to remove; arrays are replaced whole."""
+    """Members to set; null removes a member; arrays are replaced as a whole."""
 
     document: JsonObject = field(repr=False)
     media_type: ClassVar[str] = "application/merge-patch+json"
 
     @classmethod
     def parse(cls, document: bytes | Mapping[str, object]) -> MergePatch:
-        """From JSON, or from Python values. Raises MalformedContent."""
+        """Returns the patch in JSON or in Python values. Raises MalformedContent."""
         return cls(json.parse(document if isinstance(document, bytes) else json.dump(document)))
 
     @property
     def changes_nothing(self) -> bool:
-        """It names no member."""
+        """Whether it names no member."""
         return not self.document
 
     def apply(self, resource: JsonObject, _: Definitions | None = None) -> JsonObject:
-        """The patched resource; `resource` stays as it is.
+        """Returns the patched resource; does not change `resource`.
 
-        FHIR has no empty objects: one of which nothing is left once its nulls are taken out goes too.
+        FHIR has no empty objects: an object that is empty after its nulls are removed is removed too.
         """
         return _merged(clone(resource), clone(self.document))
 

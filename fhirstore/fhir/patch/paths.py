@@ -1,9 +1,9 @@
-"""Where a FHIRPath expression leads in a resource, as places that a patch can change.
+"""Evaluates FHIRPath expressions to positions in a resource that a patch can change.
 
-fhirpathpy gives values, not where they are, so that it is of no use here. The part of FHIRPath that is evaluated:
-paths, which may begin with the resource's type; `[0]`; `where(…)`, `first()`, `last()`, `single()`,
-`extension('url')`, `ofType(T)`, `as`, `is`; and for conditions `=`, `!=`, `and`, `or`, `not()`, `exists(…)`,
-`empty()`, `hasExtension('url')`, `$this`, `%resource`. Anything else is an error that shows which part it is.
+fhirpathpy returns values without their positions, so it cannot be used. Evaluated are: paths, which may start with the
+resource's type; `[0]`; `where(…)`, `first()`, `last()`, `single()`, `extension('url')`, `ofType(T)`, `as`, `is`; in
+conditions `=`, `!=`, `and`, `or`, `not()`, `exists(…)`, `empty()`, `hasExtension('url')`, `$this`, `%resource`.
+Anything else is an error that shows the part.
 
 https://hl7.org/fhir/R4/fhirpatch.html · https://hl7.org/fhirpath/N1/
 """
@@ -17,40 +17,42 @@ from fhirstore.fhir.definitions.facts import Definitions, Element
 from fhirstore.fhir.fhirpath.parse import unparse
 from fhirstore.fhir.fhirpath.tree import Call, Item, Literal, Member, Node, Operation, Variable
 from fhirstore.fhir.json import NumberLiteral
-from fhirstore.fhir.patch.elements import Place, children, elements
-from fhirstore.fhir.patch.equality import same
+from fhirstore.fhir.patch.elements import Position, children, elements
+from fhirstore.fhir.patch.json_values import same
 
 _MAX_STEPS = 500_000
 
 
 @dataclass(slots=True)
 class Paths:
-    """Evaluates the expressions of one patch. `root`: the resource as it is now."""
+    """Evaluates the expressions of one patch. `root`: the resource in its current state."""
 
     definitions: Definitions
-    root: Place
+    root: Position
     _left: int = field(default=_MAX_STEPS, init=False)
     _known: dict[tuple[str, str], list[Element]] = field(default_factory=dict, init=False)
 
-    def places(self, node: Node) -> list[Place]:
-        """Raises PatchFailed (no such element), InvalidExpression (beyond what is evaluated), ContentTooLarge."""
+    def positions(self, node: Node) -> list[Position]:
+        """Returns the positions. Raises PatchFailed (no such element), InvalidExpression (not supported),
+        ContentTooLarge.
+        """
         found = self._evaluate(node, [self.root])
-        places = [item for item in found if isinstance(item, Place)]
-        if len(places) != len(found):
-            raise PatchFailed("the path leads to values that are no elements")
-        return places
+        positions = [item for item in found if isinstance(item, Position)]
+        if len(positions) != len(found):
+            raise PatchFailed("the path leads to values that are not elements")
+        return positions
 
-    def one(self, node: Node | None) -> Place:
-        """The only place; of no expression, the resource. Raises PatchFailed where there is none, or are several."""
-        places = [self.root] if node is None else self.places(node)
-        if len(places) != 1:
-            raise PatchFailed(f"the path leads to {len(places) or 'no'} elements; it must lead to one")
-        return places[0]
+    def one(self, node: Node | None) -> Position:
+        """Returns the only position; for None, the resource. Raises PatchFailed if there is none, or more than one."""
+        positions = [self.root] if node is None else self.positions(node)
+        if len(positions) != 1:
+            raise PatchFailed(f"the path leads to {len(positions) or 'no'} elements; it must lead to one")
+        return positions[0]
 
     def _evaluate(self, node: Node, focus: list[object]) -> list[object]:
         self._left -= 1 + len(focus)
         if self._left < 0:
-            raise ContentTooLarge("The patch takes too many steps; do less at a time")
+            raise ContentTooLarge("The patch takes too many steps; send fewer operations at a time")
         match node:
             case Member(None, name) if focus[:1] == [self.root] and name in self._ancestry(self.root.type):
                 return focus
@@ -80,7 +82,7 @@ class Paths:
     def _children(self, items: list[object], name: str) -> list[object]:
         found: list[object] = []
         for item in items:
-            if isinstance(item, Place):
+            if isinstance(item, Position):
                 known = self._known.get((item.type, name))
                 if known is None:
                     known = self._known[item.type, name] = elements(item.type, name, self.definitions)
@@ -136,11 +138,11 @@ class Paths:
         return [
             item
             for item in self._children(items, "extension")
-            if isinstance(item, Place) and item.members.get("url") == url
+            if isinstance(item, Position) and item.members.get("url") == url
         ]
 
     def _is(self, item: object, type: str) -> bool:
-        return isinstance(item, Place) and type in self._ancestry(item.type)
+        return isinstance(item, Position) and type in self._ancestry(item.type)
 
     def _ancestry(self, type: str) -> tuple[str, ...]:
         found = [type]
@@ -150,11 +152,11 @@ class Paths:
 
 
 def _value(item: object) -> object:
-    return item.pair[0] if isinstance(item, Place) else item
+    return item.pair[0] if isinstance(item, Position) else item
 
 
 def _truth(items: list[object]) -> bool | None:
-    """A collection as a condition: empty is unknown, a single element that is no boolean is true."""
+    """Returns a collection as a condition: empty is unknown (None), a single element that is not a boolean is true."""
     if not items:
         return None
     if len(items) > 1:
@@ -174,4 +176,6 @@ def _constant(literal: Literal) -> list[object]:
 
 
 def _beyond(node: Node) -> InvalidExpression:
-    return InvalidExpression(f"a patch cannot evaluate this: {unparse(node, literals=False)}", code="not-supported")
+    return InvalidExpression(
+        f"this part of FHIRPath is not supported in a patch: {unparse(node, literals=False)}", code="not-supported"
+    )

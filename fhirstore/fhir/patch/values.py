@@ -1,4 +1,4 @@
-"""The values that a FHIRPath Patch brings, and which element of a type takes one.
+"""The values in a FHIRPath Patch, and the element of a type that takes one.
 
 https://hl7.org/fhir/R4/fhirpatch.html
 """
@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from fhirstore.errors import MalformedContent, PatchFailed
 from fhirstore.fhir.definitions.facts import Definitions, Element
 from fhirstore.fhir.json import JsonObject
-from fhirstore.fhir.patch.copying import clone_value
 from fhirstore.fhir.patch.elements import Pair, elements, read, write
+from fhirstore.fhir.patch.json_values import clone_value
 
 _RESOURCE = "Resource"
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """`suffix`: its type as in `valueHumanName`, Resource for a resource, empty where it is given by `parts`.
+    """`suffix`: the value's type as in `valueHumanName`; Resource for a resource; empty if the value is given by
+    `parts`.
 
-    `value`, and `offload` it the id and extensions of a primitive.
+    `value`: its JSON. `beside`: the object with the id and extensions of a primitive.
     """
 
     suffix: str
@@ -29,7 +30,7 @@ class Value:
     parts: tuple[tuple[str, Value], ...] = ()
 
     def pair(self, element: Element, definitions: Definitions) -> Pair:
-        """The JSON of an element. Raises PatchFailed."""
+        """Returns the JSON of an element. Raises PatchFailed."""
         if self.suffix:
             return clone_value(self.value), clone_value(self.beside)
         members: JsonObject = {}
@@ -42,11 +43,11 @@ class Value:
 
 
 def parse_value(parameter: JsonObject) -> Value:
-    """What a parameter holds: one of value[x], part, resource. Raises MalformedContent."""
+    """Returns what a parameter holds: one of value[x], part, resource. Raises MalformedContent."""
     name, parts, resource = parameter.get("name"), parameter.get("part"), parameter.get("resource")
     suffixes = {member.lstrip("_")[5:] for member in parameter if member.lstrip("_").startswith("value")}
     if len(suffixes) + (parts is not None) + (resource is not None) != 1 or "" in suffixes:
-        raise MalformedContent(f"{name} has not one value: give a value[x], part or resource")
+        raise MalformedContent(f"{name} must have exactly one value: a value[x], part or resource")
     if isinstance(resource, dict):
         return Value(_RESOURCE, resource)
     if suffixes:
@@ -58,10 +59,10 @@ def parse_value(parameter: JsonObject) -> Value:
 
 
 def select(type: str, name: str, value: Value | None, definitions: Definitions) -> Element:
-    """The element `name` of a type that takes the value. Raises PatchFailed.
+    """Returns the element `name` of a type that takes the value. Raises PatchFailed.
 
-    Of a choice, which may also be named with its type (`deceasedBoolean`), the one of the value's type. Primitives
-    that are written alike may stand for each other; whether one fits is for validation to say.
+    Of a choice, which may also be named with its type (`deceasedBoolean`), it is the element of the value's type.
+    Primitives with the same JSON form are accepted for each other; validation checks whether the value fits.
     """
     facts = definitions.types.get(type)
     exact = facts.elements.get(name) if facts else None
@@ -77,7 +78,7 @@ def select(type: str, name: str, value: Value | None, definitions: Definitions) 
 
 
 def is_there(members: JsonObject, type: str, element: Element, definitions: Definitions) -> bool:
-    """Is the element there, or another of the same choice?"""
+    """Returns whether the element, or another one of the same choice, is present."""
     siblings = elements(type, element.choice, definitions) if element.choice else [element]
     return any(each.name in members or f"_{each.name}" in members for each in siblings)
 
@@ -89,4 +90,5 @@ def _fits(element: Element, value: Value, definitions: Definitions) -> bool:
         return not isinstance(value.value, dict | list)
     capital = element.type[:1].upper() + element.type[1:]
     facts = definitions.types.get(element.type)
-    return capital == value.suffix or bool(facts and facts.base == value.suffix)  # an Age given as a Quantity
+    # The base counts too, so that an Age may be given as a Quantity.
+    return capital == value.suffix or bool(facts and facts.base == value.suffix)

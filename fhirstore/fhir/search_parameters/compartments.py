@@ -1,4 +1,4 @@
-"""Which compartments a resource is in: what its references say, by the definitions of the compartments.
+"""The compartments of a resource, found from its references as the compartment definitions say.
 
 https://hl7.org/fhir/R4/compartmentdefinition.html
 """
@@ -18,17 +18,17 @@ _ITSELF = "{def}"
 
 @dataclass(frozen=True, slots=True)
 class Compartments:
-    """The compartments of a FHIR release. `bases`: base URLs, with a slash at the end, that mean this server."""
+    """The compartments of a FHIR release. `bases`: base URLs of this server, each with a slash at the end."""
 
     definitions: Definitions
     bases: Collection[str] = ()
     _getters: dict[tuple[str, str], tuple[Getter, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def members(self, resource: JsonObject) -> frozenset[tuple[str, str]]:
-        """The compartments that hold `resource`, as (type, id): `("Patient", "p")`.
+        """Returns the compartments that hold `resource`, as (type, id): `("Patient", "p")`.
 
-        A resource is in its own compartment. Contained and logical references, which name no resource of this
-        server, put it into none.
+        A resource is in its own compartment. Contained and logical references name no resource of this server and are
+        ignored.
         """
         type_, id_ = resource.get("resourceType"), resource.get("id")
         found: set[tuple[str, str]] = set()

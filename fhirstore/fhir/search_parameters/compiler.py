@@ -1,8 +1,8 @@
-"""From the tree of a search parameter's expression to a path of steps, by what the definitions say about types.
+"""Compiles the tree of a search parameter's expression into a path of steps, using the definitions of types.
 
-The grammar that is compiled, which is all that official parameters need: paths, `|`, `[0]`, `as`, `ofType`,
-`where(…)`, `exists()`, `first()`, `extension('url')`, `hasExtension('url')`, `resolve() is Type`, `=`, `!=`, `and`.
-`as` filters, as `ofType` does: the expressions of R4 use it on several elements at once.
+Compiled is what official parameters need: paths, `|`, `[0]`, `as`, `ofType`, `where(…)`, `exists()`, `first()`,
+`extension('url')`, `hasExtension('url')`, `resolve() is Type`, `=`, `!=`, `and`. `as` filters, as `ofType` does,
+because expressions of R4 apply it to several elements at once.
 
 https://hl7.org/fhir/R4/searchparameter-definitions.html#SearchParameter.expression
 """
@@ -31,14 +31,18 @@ _PRIMITIVE_BASE = {
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """Compiles for resources of one type. `bases`: the types that the parameter is for, `type` among them."""
+    """Compiles expressions for resources of one type. `bases`: the types that the parameter is for, including
+    `type`.
+    """
 
     definitions: Definitions
     type: str
     bases: tuple[str, ...]
 
     def compile(self, node: Node) -> Path:
-        """Raises InvalidExpression for what is no element, or beyond the grammar."""
+        """Returns the path. Raises InvalidExpression for an unknown element, or for FHIRPath that is not
+        compiled here.
+        """
         return self._path(node, Path((), frozenset({self.type})), at_root=True)
 
     def _path(self, node: Node, focus: Path, *, at_root: bool = False) -> Path:
@@ -99,11 +103,13 @@ class Compiler:
         raise _beyond(node)
 
     def _criterion(self, base: Path, criterion: Node) -> paths.Step:
-        """Evaluated on one element of `base` at a time."""
+        """Returns the criterion as a step that is run on one element of `base` at a time."""
         return self._path(criterion, Path((), base.types, base.elements)).run
 
     def _from_root(self, name: str, focus: Path) -> Path:
-        """The first name of a path: a type, this one or another; or an element of the resource."""
+        """Returns the path of an expression's first name: a type, this one or another, or an element of the
+        resource.
+        """
         if name in self._ancestry(self.type):
             return focus
         if name in self.definitions.types:
@@ -121,7 +127,7 @@ class Compiler:
         return _follow(base.steps, elements)
 
     def _elements(self, types: frozenset[str], name: str) -> tuple[Element, ...]:
-        """The elements that `name` means in any of the types."""
+        """Returns the elements that `name` means in any of the types."""
         if types & _ANY_RESOURCE:
             types |= self.definitions.resources
         found: dict[tuple[str, str], Element] = {}
@@ -140,7 +146,7 @@ class Compiler:
         if not base.types:
             return NOTHING
         if type not in self.definitions.types and type not in self.definitions.primitives:
-            raise InvalidExpression(f"{type} is no type")
+            raise InvalidExpression(f"{type} is not a FHIR type")
         if base.types & _ANY_RESOURCE:
             wanted = frozenset(name for name in self.definitions.resources if type in self._ancestry(name))
             return base.then(paths.of_resource_type(wanted), wanted)
@@ -150,16 +156,18 @@ class Compiler:
         if not fitting:
             return NOTHING
         if not base.elements:
-            raise InvalidExpression(f"as {type}: only where a choice of types was just named", code="not-supported")
+            raise InvalidExpression(
+                f"as {type} is supported only directly after a choice of types", code="not-supported"
+            )
         return _follow(base.steps[:-1], tuple(element for element in base.elements if element.type in fitting))
 
     def _refers_to(self, base: Path, type: str) -> Path:
-        """`resolve() is type`: decided by what each reference says, not by a look at the target."""
+        """Compiles `resolve() is type`: decided by the text of each reference, without reading the target."""
         targets = {target for element in base.elements for target in element.targets or ("",)}
         only = next(iter(targets)) if len(targets) == 1 else ""
         wanted = frozenset(name for name in self.definitions.resources if type in self._ancestry(name))
         if not wanted:
-            raise InvalidExpression(f"{type} is no resource type")
+            raise InvalidExpression(f"{type} is not a resource type")
 
         def step(nodes: list[object], root: JsonObject) -> list[object]:
             return [target_type(node, root, only) in wanted for node in nodes]
@@ -167,7 +175,7 @@ class Compiler:
         return base.then(step, _BOOLEAN)
 
     def _ancestry(self, type: str) -> tuple[str, ...]:
-        """A type, what it derives from, and so on."""
+        """Returns a type and its bases, nearest first."""
         if type in _PRIMITIVE_BASE:
             return type, _PRIMITIVE_BASE[type]
         found = [type]
@@ -186,4 +194,6 @@ def _constant(value: object, type: str) -> Path:
 
 
 def _beyond(node: Node) -> InvalidExpression:
-    return InvalidExpression(f"Not evaluated here: {unparse(node)}", code="not-supported")
+    return InvalidExpression(
+        f"This part of FHIRPath is not supported in a search parameter: {unparse(node)}", code="not-supported"
+    )

@@ -1,4 +1,4 @@
-"""What a search parameter sees of a resource: its expression, compiled for one resource type.
+"""The values of a search parameter in a resource: its expression, compiled for one resource type.
 
 https://hl7.org/fhir/R4/search.html · https://hl7.org/fhir/R4/searchparameter.html
 """
@@ -17,19 +17,19 @@ from fhirstore.fhir.search_parameters.compiler import Compiler
 from fhirstore.fhir.search_parameters.paths import Path, union
 
 Getter: TypeAlias = Callable[[JsonObject], list[object]]
-"""The values in a resource, as parsed JSON, in the order of the expression; one that two paths lead to comes twice."""
+"""Returns the values in a parsed resource, in the order of the expression; a value on two paths comes twice."""
 
 
 def getter(definitions: Definitions, type: str, code: str) -> Getter:
-    """The values of `type`'s parameter `code`. Raises KeyError where there is none, else as `compiled`."""
+    """Returns the getter of `type`'s parameter `code`. Raises KeyError if there is none, otherwise as `compiled`."""
     return compiled(definitions, type, definitions.search_parameters[type][code])
 
 
 def compiled(definitions: Definitions, type: str, parameter: SearchParameter) -> Getter:
-    """The values of `parameter` in resources of this `type`; it may be one of the user's own.
+    """Returns the getter of `parameter`, which may be a user's own, for resources of this `type`.
 
-    Raises InvalidExpression, which names the expression: it has none, it is not FHIRPath, it names an element that
-    does not exist, or it uses more of FHIRPath than is compiled (code not-supported).
+    Raises InvalidExpression, which names the expression: it is missing, it is not FHIRPath, it names an unknown
+    element, or it uses a part of FHIRPath that is not compiled (code not-supported).
     """
     if not parameter.expression:
         raise InvalidExpression(f"The search parameter {parameter.code} has no expression", code="not-supported")
@@ -44,7 +44,7 @@ def compiled(definitions: Definitions, type: str, parameter: SearchParameter) ->
 
 
 def _branches(node: Node) -> list[Node]:
-    """The sides of a union, of which there may be dozens."""
+    """Returns the sides of a union, without recursion: there may be dozens."""
     found: list[Node] = []
     while isinstance(node, Operation) and node.operator == "|":
         found.append(node.right)

@@ -1,7 +1,7 @@
-"""What an expression is compiled to: a path of steps from elements to elements, and the steps themselves.
+"""The compiled form of an expression: a path of steps from elements to elements, and the steps themselves.
 
-A step takes a list of elements (parsed JSON) and the resource they are in, and gives the list of those it leads to.
-Content that does not fit the definitions leads nowhere; it never raises.
+A step takes a list of elements (parsed JSON) and the resource they are in, and returns the elements that it selects.
+Content that does not fit the definitions selects nothing and raises nothing.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ _FEW = 4
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """`types`: what may come out, none if nothing can. `elements`: what the last step, a child step, follows.
-
-    A choice is still open there: `as` narrows the elements, and the step with them.
+    """`types`: the types of what the path selects; empty if it can select nothing. `elements`: what the last step
+    selects, if that is a child step: for a choice, `as` narrows the elements and this step.
     """
 
     steps: tuple[Step, ...]
@@ -30,7 +29,7 @@ class Path:
     elements: tuple[Element, ...] = ()
 
     def then(self, step: Step, types: frozenset[str] | None = None) -> Path:
-        """This path with one step more; that step keeps the types unless told."""
+        """Returns this path with one more step; `types` None: the step keeps the types."""
         return Path((*self.steps, step), self.types if types is None else types) if self.types else NOTHING
 
     @property
@@ -54,7 +53,7 @@ NOTHING = Path((), frozenset())
 
 
 def child(names: Iterable[str]) -> Step:
-    """`.name`; several names where it is a choice."""
+    """`.name`; several names for a choice."""
     wanted = tuple(dict.fromkeys(names))
     if len(wanted) == 1:
         return _single_child(wanted[0])
@@ -111,17 +110,17 @@ def extension(url: str) -> Step:
 
 
 def of_resource_type(types: frozenset[str]) -> Step:
-    """`.ofType(Type)` where any resource may be."""
+    """`.ofType(Type)` where any resource is allowed."""
     return lambda nodes, _: [node for node in nodes if isinstance(node, dict) and node.get("resourceType") in types]
 
 
 def having(name: str, value: object) -> Step:
-    """`.where(name = value)`, the value a string or a boolean."""
+    """`.where(name = value)`; the value is a string or a boolean."""
     return lambda nodes, _: [node for node in nodes if isinstance(node, dict) and node.get(name) == value]
 
 
 def where(criterion: Step) -> Step:
-    """`.where(criterion)`: those of which it is true."""
+    """`.where(criterion)`: keeps the elements for which it is true."""
 
     def step(nodes: list[object], root: JsonObject) -> list[object]:
         return [node for node in nodes if truth(criterion([node], root))]
@@ -135,7 +134,7 @@ def exists(nodes: list[object], _root: JsonObject) -> list[object]:
 
 
 def union(paths: Iterable[Step]) -> Step:
-    """`a | b`; a value that both lead to comes out twice."""
+    """`a | b`; a value that both select comes twice."""
     runs = tuple(paths)
     return lambda nodes, root: [value for run in runs for value in run(nodes, root)]
 
@@ -163,7 +162,7 @@ def equal(left: Step, right: Step, expected: bool) -> Step:
 
 
 def truth(nodes: list[object]) -> bool | None:
-    """A collection as a condition: empty is unknown, a single element that is no boolean is true."""
+    """Returns a collection as a condition: empty is unknown (None), a single element that is not a boolean is true."""
     if not nodes:
         return None
     return nodes[0] is not False if len(nodes) == 1 else None

@@ -1,4 +1,4 @@
-"""What a reference says about its target without a look at the target.
+"""What a reference says about its target, without reading the target.
 
 https://hl7.org/fhir/R4/references.html#literal
 """
@@ -17,22 +17,24 @@ _LITERAL = re.compile(
 
 
 def literal(reference: object) -> str:
-    """The text of a Reference (its `reference`), or of a uri; empty if there is none."""
+    """Returns the text of a Reference (its `reference`) or of a uri; empty if there is none."""
     text = reference.get("reference") if isinstance(reference, dict) else reference
     return text if isinstance(text, str) else ""
 
 
 def target(text: str) -> tuple[str, str, str] | None:
-    """Base URL (empty: this server's own), type and id of `Patient/p`, `https://…/Patient/p/_history/2`; else None."""
+    """Returns base URL (empty: this server's), type and id of `Patient/p` or `https://…/Patient/p/_history/2`;
+    otherwise None.
+    """
     match = _LITERAL.fullmatch(text)
     return (match["base"] or "", match["type"], match["id"]) if match else None
 
 
 def target_type(reference: object, root: JsonObject, otherwise: str = "") -> str:
-    """The resource type a reference points at, empty if nothing tells.
+    """Returns the resource type that a reference points at, or an empty string if it is not known.
 
-    Told by a literal reference, by what is contained in `root` for `#id`, by Reference.type; else it is `otherwise`,
-    which is what the definition allows when it allows one type only.
+    Sources, in this order: a literal reference, the contained resource in `root` for `#id`, Reference.type, and
+    `otherwise`, which is the only type that the definition allows, if there is only one.
     """
     text = literal(reference)
     if text.startswith("#"):

@@ -1,8 +1,8 @@
-"""The exact pass: every error of a resource, with the place of each as FHIRPath and what would be right.
+"""The exact pass: yields every error of a resource, each with its FHIRPath expression and what would be valid.
 
-Expressions are element names and indices, `Patient.name[0].given[1]`, quoted where FHIRPath needs it, as `div`. A
-choice is named as FHIRPath names it, without its type: `Observation.value`. Messages hold names and codes of FHIR and
-names of members, never values.
+Expressions are element names and indices, `Patient.name[0].given[1]`, quoted if FHIRPath needs it, like `div`. A choice
+is named without its type, as in FHIRPath: `Observation.value`. Messages contain names and codes of FHIR and names of
+members, never values.
 
 https://hl7.org/fhir/R4/json.html · https://hl7.org/fhir/R4/operationoutcome.html
 """
@@ -17,26 +17,26 @@ from fhirstore.fhir.definitions.facts import Element, Type
 from fhirstore.fhir.fhirpath.names import step
 from fhirstore.fhir.json import JsonObject, is_element_name
 from fhirstore.fhir.validation.codings import has_code_of
+from fhirstore.fhir.validation.element_checks import ElementChecks, expected_concept, may_be_extended
 from fhirstore.fhir.validation.narrative import faults
-from fhirstore.fhir.validation.primitives import Rule
-from fhirstore.fhir.validation.rules import Rules, expected_concept, may_be_extended
+from fhirstore.fhir.validation.primitives import ValueCheck
 
 _ABSENT = object()
 
 
 class ExactPass:
-    """Explains what is wrong, for one release."""
+    """Explains what is invalid, for one release."""
 
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
-        self._types = rules.definitions.types
+    def __init__(self, checks: ElementChecks) -> None:
+        self._checks = checks
+        self._types = checks.definitions.types
 
     def errors(self, resource: JsonObject) -> Iterator[Issue]:
-        """Everything wrong with a resource, in the order of its members."""
+        """Yields every error of a resource, in the order of its members."""
         return self._resource(resource, "", may_contain=True)
 
     def errors_of_part(self, part: JsonObject, type: str, path: str) -> Iterator[Issue]:
-        """Everything wrong with an object of some type, which stands at `path`."""
+        """Yields every error of an object of some type that stands at `path`."""
         return self._object(part, path, self._types[type])
 
     # --- resources and objects ------------------------------------------------------------------------------
@@ -48,8 +48,8 @@ class ExactPass:
         name = value.get("resourceType")
         if not isinstance(name, str):
             yield _error("required", path or "resourceType", "a resource needs its resourceType, a string")
-        elif name not in self._rules.definitions.resources:
-            what = f"resourceType is not a resource type of FHIR {self._rules.definitions.release}"
+        elif name not in self._checks.definitions.resources:
+            what = f"resourceType is not a resource type of FHIR {self._checks.definitions.release}"
             yield _error("value", path or "resourceType", what)
         else:
             type_ = self._types[name]
@@ -62,8 +62,8 @@ class ExactPass:
 
     @cached_property
     def _in_transaction(self) -> ExactPass:
-        """For the content of a transaction that is stored as a Bundle."""
-        return ExactPass(Rules(self._rules.definitions, in_transaction=True))
+        """The pass for the content of a stored Bundle of type transaction."""
+        return ExactPass(ElementChecks(self._checks.definitions, in_transaction=True))
 
     def _object(self, value: object, path: str, type_: Type) -> Iterator[Issue]:
         if not isinstance(value, dict):
@@ -86,10 +86,10 @@ class ExactPass:
             yield from _value_or_extensions(value, path)
 
     def _may_have_sibling(self, type_: Type, element: Element) -> bool:
-        return self._rules.rule(type_, element) is not None and may_be_extended(element)
+        return self._checks.check_of(type_, element) is not None and may_be_extended(element)
 
     def _missing(self, value: JsonObject, path: str, type_: Type) -> Iterator[Issue]:
-        """Required elements that are not there, and choices made twice."""
+        """Yields required elements that are absent, and choices with more than one value."""
         choices: dict[str, list[Element]] = {}
         for element in type_.elements.values():
             if element.choice:
@@ -106,101 +106,108 @@ class ExactPass:
     # --- one element, with its sibling ----------------------------------------------------------------------
 
     def _element(self, value: JsonObject, path: str, type_: Type, element: Element) -> Iterator[Issue]:
-        place = _step(path, element.choice or element.name)
-        rule = self._rules.rule(type_, element)
+        where = _step(path, element.choice or element.name)
+        check = self._checks.check_of(type_, element)
         item = value.get(element.name, _ABSENT)
-        sibling = value.get("_" + element.name, _ABSENT) if rule else _ABSENT
+        sibling = value.get("_" + element.name, _ABSENT) if check else _ABSENT
         if element.repeats:
-            yield from self._array(item, sibling, place, element, rule)
+            yield from self._array(item, sibling, where, element, check)
         elif isinstance(item, list):
-            yield _structure(place, f"{element.name} may occur once only; it must not be an array")
-        elif rule:
-            yield from self._primitive(item, sibling, place, rule, element)
+            yield _structure(where, f"{element.name} may occur once only; it must not be an array")
+        elif check:
+            yield from self._primitive(item, sibling, where, check, element)
         else:
-            yield from self._complex(item, place, element)
+            yield from self._complex(item, where, element)
 
     def _array(
-        self, items: object, siblings: object, place: str, element: Element, rule: Rule | None
+        self, items: object, siblings: object, where: str, element: Element, check: ValueCheck | None
     ) -> Iterator[Issue]:
         count = 0
         for name, array in ((element.name, items), ("_" + element.name, siblings)):
             if array is _ABSENT:
                 continue
             if not isinstance(array, list):
-                yield _structure(place, f"{name} must be an array, not {_kind(array)}")
+                yield _structure(where, f"{name} must be an array, not {_kind(array)}")
                 return
             if not array:
-                yield _structure(place, f"{name} must not be an empty array; leave it out")
+                yield _structure(where, f"{name} must not be an empty array; leave it out")
                 return
             count = max(count, len(array))
         if element.max is not None and count > element.max:
-            yield _structure(place, f"{element.name} may occur {element.max} times at most")
+            yield _structure(where, f"{element.name} may occur {element.max} times at most")
         if isinstance(items, list) and isinstance(siblings, list) and len(items) != len(siblings):
-            yield _structure(place, f"{element.name} and _{element.name} must be of the same length, padded with null")
-        if not rule:
+            yield _structure(
+                where, f"{element.name} and _{element.name} must have the same length; fill gaps with null"
+            )
+        if not check:
             for index, item in enumerate(items if isinstance(items, list) else ()):
-                yield from self._complex(item, f"{place}[{index}]", element)
+                yield from self._complex(item, f"{where}[{index}]", element)
             return
         for index in range(count):
             item, sibling = _at(items, index), _at(siblings, index)
             if item is None and sibling is None:
-                yield _structure(f"{place}[{index}]", "neither a value nor extensions; null needs a counterpart")
+                yield _structure(
+                    f"{where}[{index}]",
+                    "has neither a value nor extensions; where one array has null, the other needs a value",
+                )
                 continue
             yield from self._primitive(
                 _ABSENT if item is None else item,
                 _ABSENT if sibling is None else sibling,
-                f"{place}[{index}]",
-                rule,
+                f"{where}[{index}]",
+                check,
                 element,
             )
 
-    def _complex(self, item: object, place: str, element: Element) -> Iterator[Issue]:
+    def _complex(self, item: object, where: str, element: Element) -> Iterator[Issue]:
         if item is None:
-            yield _structure(place, "must not be null; leave it out")
+            yield _structure(where, "must not be null; leave it out")
         elif element.type == "Resource":
-            yield from self._resource(item, place, may_contain=element.name != "contained")
-        elif element.type in self._rules.definitions.resources:
-            yield from self._resource(item, place, may_contain=True)
+            yield from self._resource(item, where, may_contain=element.name != "contained")
+        elif element.type in self._checks.definitions.resources:
+            yield from self._resource(item, where, may_contain=True)
         else:
-            yield from self._coded(item, place, element)
+            yield from self._coded(item, where, element)
 
-    def _coded(self, item: object, place: str, element: Element) -> Iterator[Issue]:
-        """An object of a datatype, with a required code if it is bound to one."""
+    def _coded(self, item: object, where: str, element: Element) -> Iterator[Issue]:
+        """Yields the errors of an object of a datatype, and of a required binding."""
         wrong = False
-        for issue in self._object(item, place, self._types[element.type]):
+        for issue in self._object(item, where, self._types[element.type]):
             wrong = True
             yield issue
-        codes = self._rules.codes(element)
+        codes = self._checks.codes(element)
         if codes and not wrong and not has_code_of(codes, item):
-            yield _error("code-invalid", place, f"must have {expected_concept(codes)}")
+            yield _error("code-invalid", where, f"must have {expected_concept(codes)}")
 
-    def _primitive(self, item: object, sibling: object, place: str, rule: Rule, element: Element) -> Iterator[Issue]:
+    def _primitive(
+        self, item: object, sibling: object, where: str, check: ValueCheck, element: Element
+    ) -> Iterator[Issue]:
         if item is not _ABSENT:
-            yield from _value(item, place, rule, element)
+            yield from _value(item, where, check, element)
         if sibling is _ABSENT:
             return
         if sibling is None:
-            yield _structure(place, f"_{element.name} must not be null; leave it out")
+            yield _structure(where, f"_{element.name} must not be null; leave it out")
             return
         if isinstance(sibling, dict) and sibling and item is _ABSENT and "extension" not in sibling:
-            yield _structure(place, "without a value there must be extensions")
-        yield from self._object(sibling, place, self._types["Element"])
+            yield _structure(where, "needs a value or extensions; an id alone is not enough")
+        yield from self._object(sibling, where, self._types["Element"])
 
 
-def _value(item: object, place: str, rule: Rule, element: Element) -> Iterator[Issue]:
-    """What is wrong with the value of a primitive."""
+def _value(item: object, where: str, check: ValueCheck, element: Element) -> Iterator[Issue]:
+    """Yields the errors in the value of a primitive."""
     if item is None:
-        yield _structure(place, "must not be null; leave it out")
-    elif not rule.of_kind(item):
-        yield _structure(place, f"must be {_KINDS[rule.json]} ({element.type}), not {_kind(item)}")
+        yield _structure(where, "must not be null; leave it out")
+    elif not check.of_kind(item):
+        yield _structure(where, f"must be {_KINDS[check.json]} ({element.type}), not {_kind(item)}")
     elif item == "":
-        yield _error("value", place, "must not be empty; leave it out")
-    elif not rule.accepts(item):
+        yield _error("value", where, "must not be empty; leave it out")
+    elif not check.accepts(item):
         if element.type == "xhtml":
             for fault in faults(str(item)):
-                yield _error("value", place, fault)
+                yield _error("value", where, fault)
         else:
-            yield _error(rule.code, place, f"must be {rule.expected}")
+            yield _error(check.code, where, f"must be {check.expected}")
 
 
 def _value_or_extensions(value: JsonObject, path: str) -> Iterator[Issue]:
@@ -240,8 +247,8 @@ def _kind(value: object) -> str:
 
 
 def _unknown(path: str, name: str, type_: Type) -> Issue:
-    if not is_element_name(name):  # perhaps somebody's data
-        return _structure(path, f"has a member with a name that no element has; see {type_.name}")
+    if not is_element_name(name):  # the name may be patient data
+        return _structure(path, f"has a member whose name is not an element of {type_.name}")
     if name.startswith("_"):
         what = f"{name} is not allowed in {type_.name}: only primitive elements have such a sibling"
         return _structure(_step(path, name[1:]), what)

@@ -1,8 +1,8 @@
-"""FHIRPath conditions on places, evaluated by fhirpathpy: parsed once, with a model made of the release's own facts.
+"""Evaluates FHIRPath conditions at typed nodes, with fhirpathpy and a model made from the release's definitions.
 
-fhirpathpy leaves much unsaid: it reads the longest start of a text that is an expression, lacks functions and raises
-bare exceptions. So every expression goes through our own parser first, and what cannot be decided is said to be so; a
-resource is never refused for it. https://hl7.org/fhirpath/N1/ · https://hl7.org/fhir/R4/fhirpath.html
+fhirpathpy accepts any text that starts with an expression, lacks functions, and raises bare exceptions. So every
+expression is parsed by our own parser first, and an expression that cannot be evaluated is undecided: no resource is
+refused for it. https://hl7.org/fhirpath/N1/ · https://hl7.org/fhir/R4/fhirpath.html
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from fhirstore.errors import InvalidExpression
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.fhirpath.parse import parse
 from fhirstore.fhir.json import JsonObject, NumberLiteral
-from fhirstore.fhir.validation.places import Place
+from fhirstore.fhir.validation.nodes import TypedNode
 
 _Evaluate: TypeAlias = Callable[[object, Mapping[str, object]], list[object]]
 _NEEDS_OTHERS = ("resolve(", "memberOf(", "conformsTo(", "subsumes(")
 _REGULAR = ("matches(", "matchesFull(", "replaceMatches(")
-_GROWING = ("&", "+", "combine(", "replace(", "join(", "aggregate(")  # each may double what it is given
+_GROWING = ("&", "+", "combine(", "replace(", "join(", "aggregate(")  # each may double its input
 _MOST_GROWING = 8
-# `answer is Boolean` means the FHIR type, whose name is lower case; fhirpathpy takes it at its word.
+# `answer is Boolean` means the FHIR type `boolean`; fhirpathpy would look for the System type.
 _SYSTEM_TYPE = re.compile(r"\b(is|as)( |\()(?=(?:Boolean|String|Integer|Decimal|Date|DateTime|Time)\b)([BSIDT])")
 _PRIMITIVE_BASES = {
     **dict.fromkeys(("code", "id", "markdown"), "string"),
@@ -35,7 +35,7 @@ _PRIMITIVE_BASES = {
 
 
 class Verdict(Enum):
-    """What an expression says of a place. UNDECIDED: it cannot be evaluated here."""
+    """The result of a condition at a node. UNDECIDED: it cannot be evaluated here."""
 
     HOLDS = "holds"
     BROKEN = "broken"
@@ -43,7 +43,7 @@ class Verdict(Enum):
 
 
 class Expressions:
-    """The expressions of one release, compiled when they are first met. Evaluating is synchronous and not shared."""
+    """The expressions of one release, compiled when they are first used. For use by one thread at a time."""
 
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
@@ -55,11 +55,15 @@ class Expressions:
         types = self._definitions.types.values()
         return frozenset(invariant.key for type_ in types for invariant in type_.invariants)
 
-    def verdict(self, expression: str, place: Place, *, value: object | None = None, trusted: bool = True) -> Verdict:
-        """Whether `expression` is true at `place`, whose numbers are Decimals (see `plain`). Nothing counts as true.
+    def verdict(
+        self, expression: str, node: TypedNode, *, value: object | None = None, trusted: bool = True
+    ) -> Verdict:
+        """Evaluates `expression` at `node`, whose numbers must be Decimals (see `plain`). An empty result counts as
+        true.
 
-        `value`: of a primitive, whose place has what stands beside it only. `trusted`: of the specification; the
-        regular expressions of others are not run: they may take forever; nor is what may make much of little.
+        `value`: the value of a primitive; the node then has only its id and extensions. `trusted`: the expression is
+        the specification's own. Regular expressions of others are not run, because their time is not bounded, and
+        neither are expressions that may multiply their input.
         """
         if not trusted and (
             any(name in expression for name in _REGULAR)
@@ -72,18 +76,18 @@ class Expressions:
         from fhirpathpy.engine.nodes import ResourceNode, TypeInfo  # noqa: PLC0415 - full validation only
         from fhirpathpy.engine.util import get_data  # noqa: PLC0415
 
-        # `ofType` reads the model there, and only `is` and `as` put it there.
+        # fhirpathpy's `ofType` reads the model from there, but only its `is` and `as` set it.
         TypeInfo.model = self._model  # type: ignore[assignment] # declared as None, used as this
-        focus = ResourceNode(place.node if value is None else value, place.type)  # type: ignore[no-untyped-call] # fhirpathpy's
+        focus = ResourceNode(node.members if value is None else value, node.type)  # type: ignore[no-untyped-call] # fhirpathpy's
         try:
-            found = evaluate(focus, {"resource": place.resource, "rootResource": place.root})
-        except Exception:  # noqa: BLE001 - fhirpathpy raises Exception itself, and whatever its parts raise
+            found = evaluate(focus, {"resource": node.resource, "rootResource": node.root})
+        except Exception:  # noqa: BLE001 - fhirpathpy raises Exception itself, and whatever its functions raise
             return Verdict.UNDECIDED
         broken = len(found) == 1 and get_data(found[0]) is False  # type: ignore[no-untyped-call] # fhirpathpy's
         return Verdict.BROKEN if broken else Verdict.HOLDS
 
     def compiles(self, expression: str) -> bool:
-        """Whether it can be evaluated at all."""
+        """Returns whether the expression can be evaluated at all."""
         return self._compile(expression) is not None
 
     def _compile(self, expression: str) -> _Evaluate | None:
@@ -98,8 +102,7 @@ class Expressions:
             parse(expression)
         except InvalidExpression:
             return None
-        # A twentieth of a second, for full validation only.
-        from fhirpathpy.parser import parse as parse_for_fhirpathpy  # noqa: PLC0415
+        from fhirpathpy.parser import parse as parse_for_fhirpathpy  # noqa: PLC0415 - slow to import
 
         lowered = _SYSTEM_TYPE.sub(lambda match: match[1] + match[2] + match[3].lower(), expression)
         try:
@@ -109,20 +112,22 @@ class Expressions:
         return self._evaluating(tree)
 
     def _evaluating(self, tree: object) -> _Evaluate:
-        """What evaluates a parsed expression. fhirpathpy's own `compile` would hide the types from our functions."""
+        """Returns a function that evaluates a parsed expression. fhirpathpy's own `compile` would hide the types from
+        our operators.
+        """
         from fhirpathpy.engine import do_eval  # noqa: PLC0415
         from fhirpathpy.engine.invocations.constants import constants  # noqa: PLC0415
 
         functions, model = self._functions, self._model
 
         def evaluate(focus: object, variables: Mapping[str, object]) -> list[object]:
-            constants.reset()  # type: ignore[no-untyped-call] # fhirpathpy's: it keeps what time it is
+            constants.reset()  # type: ignore[no-untyped-call] # fhirpathpy's: now() is read anew
             context = {
                 "dataRoot": [focus],
                 "vars": {"context": focus, "ucum": "http://unitsofmeasure.org", **variables},
                 "model": model,
                 "userInvocationTable": functions,
-                "traceFn": _say_nothing,
+                "traceFn": _ignore,
             }
             found: list[object] = do_eval(context, [focus], tree)  # type: ignore[no-untyped-call] # fhirpathpy's
             return found
@@ -131,10 +136,10 @@ class Expressions:
 
     @cached_property
     def _functions(self) -> Mapping[str, Mapping[str, object]]:
-        """Ours, instead of fhirpathpy's of the same names."""
+        """Our functions, which replace fhirpathpy's functions of the same names."""
         from fhirstore.fhir.validation.operators import operators  # noqa: PLC0415 - it needs fhirpathpy
 
-        # The structure of a narrative is checked before.
+        # htmlChecks: the structure of a narrative has been checked before.
         return {**operators(self._definitions), "htmlChecks": {"fn": lambda *_: True, "arity": {0: []}}}
 
     @cached_property
@@ -143,7 +148,9 @@ class Expressions:
 
 
 def plain(value: object) -> object:
-    """`value` with number literals as Decimals, which fhirpathpy compares; the rest is shared."""
+    """Returns `value` with number literals as Decimals, which fhirpathpy can compare. Strings are shared, not
+    copied.
+    """
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -152,16 +159,16 @@ def plain(value: object) -> object:
 
 
 def plain_resource(resource: JsonObject) -> JsonObject:
-    """A resource as `plain` makes it."""
+    """Returns a resource as `plain` does."""
     return {name: plain(item) for name, item in resource.items()}
 
 
-def _say_nothing(*_: object) -> None:
-    """What trace() does: by default it prints the data."""
+def _ignore(*_: object) -> None:
+    """Replaces trace(), which would print data."""
 
 
 def _model(definitions: Definitions) -> dict[str, dict[str, object]]:
-    """What fhirpathpy wants to know of a release, in its own terms."""
+    """Returns the definitions in the form that fhirpathpy requires."""
     choices: dict[str, object] = {}
     types: dict[str, object] = {}
     elsewhere: dict[str, object] = {}

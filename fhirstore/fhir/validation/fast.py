@@ -1,10 +1,12 @@
-"""The fast pass: says yes to nearly everything that is right, and never to anything wrong.
+"""The fast pass: accepts nearly every valid resource, and never an invalid one.
 
-Every type becomes one predicate, a closure over a table `member -> predicate`; primitives are mostly bound methods of
-compiled patterns and code sets, so that a resource is walked with one lookup and one call per member. What is rare is
-left out and so refused: arrays with nulls, `_given`, choices with `_value…`. Then the exact pass decides.
+Each type becomes one predicate, a closure over a table `member -> predicate`. Predicates of primitives are mostly bound
+methods of compiled patterns and code sets, so that a resource takes one lookup and one call per member. Rare forms
+(arrays with nulls, `_given`, choices with `_value…`) are not accepted; the exact pass decides on them.
 
-Any error of Python on the way (a member without entry, a list where an object should be) counts as a no.
+Any Python error on the way (a member that is not in the table, a list where an object belongs) means "not accepted".
+
+The tricks of this file are justified by `bench-resources` (see docs/performance.md).
 """
 
 from __future__ import annotations
@@ -15,21 +17,21 @@ from typing import cast
 from fhirstore.fhir.definitions.facts import Element, Type
 from fhirstore.fhir.json import JsonObject
 from fhirstore.fhir.validation.codings import Codes, has_code_of
-from fhirstore.fhir.validation.primitives import MOST_CHARACTERS, Predicate, Rule, is_text
-from fhirstore.fhir.validation.rules import Rules, may_be_extended
+from fhirstore.fhir.validation.element_checks import ElementChecks, may_be_extended
+from fhirstore.fhir.validation.primitives import MOST_CHARACTERS, Predicate, ValueCheck, is_text
 
 _SHORT = 100  # characters
 _MOST_REMEMBERED = 5000
 
-_Choices = tuple[tuple[frozenset[str], int], ...]  # the names of each, and how many there must be at least
+_Choices = tuple[tuple[frozenset[str], int], ...]  # the names of each choice, and its least count
 
 
 class FastPass:
-    """Predicates for all types of a release, each made when first needed."""
+    """The predicates of all types of a release, each built when it is first needed."""
 
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
-        self.known_resources = rules.definitions.resources
+    def __init__(self, checks: ElementChecks) -> None:
+        self._checks = checks
+        self.known_resources = checks.definitions.resources
         self._remembered: dict[str, _Remembered] = {}
         self._types: dict[str, Predicate] = {}
         self._resources = _ByType(self, may_contain=True)
@@ -37,17 +39,17 @@ class FastPass:
         self._parts: dict[tuple[str, str], Predicate] = {}
 
     def accepts(self, resource: JsonObject) -> bool:
-        """True: the resource is right. False: it may be wrong."""
+        """Returns True if the resource is valid, False if it may be invalid."""
         try:
             return bool(self._any_resource(resource))
         except (KeyError, TypeError, AttributeError, RecursionError):
             return False
 
     def accepts_part(self, part: JsonObject, type: str, apart: str) -> bool:
-        """As `accepts`, of an object of some type, whatever its member `apart` is like."""
+        """Does what `accepts` does, for an object of some type; ignores the content of its member `apart`."""
         predicate = self._parts.get((type, apart))
         if predicate is None:
-            type_ = self._rules.definitions.types[type]
+            type_ = self._checks.definitions.types[type]
             members: dict[str, Predicate] = {}
             if type_.kind == "resource":
                 members["resourceType"] = frozenset({type}).__contains__
@@ -60,8 +62,8 @@ class FastPass:
             return False
 
     def resource(self, name: str, *, may_contain: bool) -> Predicate:
-        """The predicate of a resource type."""
-        type_ = self._rules.definitions.types[name]
+        """Returns the predicate of a resource type."""
+        type_ = self._checks.definitions.types[name]
         members: dict[str, Predicate] = {"resourceType": frozenset({name}).__contains__}
         self._fill(members, type_)
         if not may_contain:
@@ -77,40 +79,40 @@ class FastPass:
     def _type(self, name: str) -> Predicate:
         if name == "Resource":
             return self._any_resource
-        if name in self._rules.definitions.resources:
+        if name in self._checks.definitions.resources:
             return self._resources[name]
         predicate = self._types.get(name)
         if predicate is None:
-            type_ = self._rules.definitions.types[name]
+            type_ = self._checks.definitions.types[name]
             members: dict[str, Predicate] = {}
             predicate = _extension(members) if name == "Extension" else _object(members, *_demands(type_))
-            self._types[name] = predicate  # before its members, since types hold themselves
+            self._types[name] = predicate  # before its members, because types contain themselves
             self._fill(members, type_)
         return predicate
 
     def _fill(self, members: dict[str, Predicate], type_: Type) -> None:
         for element in type_.elements.values():
-            rule = self._rules.rule(type_, element)
-            predicate = self._primitive(element, rule) if rule else self._value(element)
+            check = self._checks.check_of(type_, element)
+            predicate = self._primitive(element, check) if check else self._value(element)
             members[element.name] = _array(predicate, element.max) if element.repeats else predicate
-            if rule and may_be_extended(element) and not element.repeats and not element.choice:
+            if check and may_be_extended(element) and not element.repeats and not element.choice:
                 members["_" + element.name] = _with_extensions(self._type("Element"))
 
-    def _primitive(self, element: Element, rule: Rule) -> Predicate:
-        if not rule.recurs:
-            return rule.accepts
-        remembered = self._remembered.setdefault(element.type, _Remembered(rule.accepts))
+    def _primitive(self, element: Element, check: ValueCheck) -> Predicate:
+        if not check.recurs:
+            return check.accepts
+        remembered = self._remembered.setdefault(element.type, _Remembered(check.accepts))
         return remembered.__getitem__
 
     def _value(self, element: Element) -> Predicate:
         if element.name == "contained":
             return self._contained_resource
-        codes = self._rules.codes(element)
+        codes = self._checks.codes(element)
         return self._type(element.type) if codes is None else _with_code(self._type(element.type), codes)
 
 
 class _Remembered(dict[object, bool]):
-    """What a predicate said of short values, as long as they are not too many: a look-up takes a fifth of a match."""
+    """Remembers short values that a predicate accepted, up to a number, because a lookup is faster than a match."""
 
     def __init__(self, accepts: Predicate) -> None:
         super().__init__()
@@ -126,7 +128,7 @@ class _Remembered(dict[object, bool]):
 
 
 class _ByType(dict[object, Predicate]):
-    """Resource type -> predicate. KeyError, TypeError for what is none."""
+    """Resource type -> predicate. Raises KeyError or TypeError for anything else."""
 
     def __init__(self, fast: FastPass, *, may_contain: bool) -> None:
         super().__init__()
@@ -145,7 +147,7 @@ def _anything(_: object) -> object:
 
 
 def _demands(type_: Type) -> tuple[tuple[str, ...], _Choices]:
-    """The members that must be there, and the choices of which there must not be two."""
+    """Returns the required members, and the choices of which at most one member may be present."""
     elements = type_.elements.values()
     required = tuple(element.name for element in elements if element.min and not element.choice)
     groups: dict[str, set[str]] = {}
@@ -166,7 +168,7 @@ def _object(members: dict[str, Predicate], required: tuple[str, ...], choices: _
 
     def accepts(value: object) -> object:
         for name in required:
-            if name not in value:  # type: ignore[operator] # TypeError is a no
+            if name not in value:  # type: ignore[operator] # a TypeError means: not accepted
                 return False
         return members_are_right(value)
 
@@ -174,12 +176,14 @@ def _object(members: dict[str, Predicate], required: tuple[str, ...], choices: _
 
 
 def _object_with_choices(members: dict[str, Predicate], required: tuple[str, ...], choices: _Choices) -> Predicate:
-    """Counting choices takes as long as the rest, so the names that right objects had are remembered."""
+    """Returns the predicate of a type with choices. It remembers the member names of valid objects, because counting
+    choices takes as long as all other checks.
+    """
     members_are_right = _members(members)
     right: set[tuple[object, ...]] = set()
 
     def accepts(value: object) -> object:
-        names = tuple(value)  # type: ignore[arg-type, var-annotated] # TypeError is a no
+        names = tuple(value)  # type: ignore[arg-type, var-annotated] # a TypeError means: not accepted
         if names in right:
             return members_are_right(value)
         given = set(names)
@@ -192,7 +196,7 @@ def _object_with_choices(members: dict[str, Predicate], required: tuple[str, ...
             return False
         if len(right) >= _MOST_REMEMBERED:
             right.clear()
-        right.add(names)  # all are names of elements
+        right.add(names)  # holds names of elements only, no data
         return True
 
     return _with_caches_of_its_own(accepts)
@@ -200,10 +204,10 @@ def _object_with_choices(members: dict[str, Predicate], required: tuple[str, ...
 
 def _members(members: dict[str, Predicate]) -> Predicate:
     def accepts(value: object) -> object:
-        for name, item in value.items():  # type: ignore[attr-defined] # AttributeError is a no
+        for name, item in value.items():  # type: ignore[attr-defined] # an AttributeError means: not accepted
             is_right = members[name]
             if is_right is is_text and type(item) is str and 0 < len(item) <= MOST_CHARACTERS and item.isprintable():
-                continue  # spares the call for the most frequent type
+                continue  # saves the call for the most frequent type
             if not is_right(item):
                 return False
         return value
@@ -212,10 +216,10 @@ def _members(members: dict[str, Predicate]) -> Predicate:
 
 
 def _extension(members: dict[str, Predicate]) -> Predicate:
-    """url, perhaps id, and either one value or further extensions."""
+    """Returns the predicate of an Extension: url, optionally id, and either one value or extensions."""
 
     def accepts(value: object) -> object:
-        for name, item in value.items():  # type: ignore[attr-defined] # AttributeError is a no
+        for name, item in value.items():  # type: ignore[attr-defined] # an AttributeError means: not accepted
             if not members[name](item):
                 return False
         return "url" in value and len(value) == 2 + ("id" in value)  # type: ignore[operator,arg-type]
@@ -228,8 +232,10 @@ def _with_code(accepts: Predicate, codes: Codes) -> Predicate:
 
 
 def _with_extensions(accepts: Predicate) -> Predicate:
-    """An id alone is not enough where there is no value, so what has none is left to the exact pass."""
-    return lambda value: "extension" in value and accepts(value)  # type: ignore[operator] # TypeError is a no
+    """Returns the predicate of `_name` objects that have extensions. Those with an id only need a value beside them;
+    the exact pass checks that.
+    """
+    return lambda value: "extension" in value and accepts(value)  # type: ignore[operator] # a TypeError means: not accepted
 
 
 def _array(accepts: Predicate, most: int | None) -> Predicate:
@@ -238,7 +244,7 @@ def _array(accepts: Predicate, most: int | None) -> Predicate:
             return False
         if len(value) == 1:
             return accepts(value[0])
-        for item in value:  # noqa: SIM110 - all() with a generator takes twice as long
+        for item in value:  # noqa: SIM110 - all() with a generator is slower
             if not accepts(item):
                 return False
         return True
@@ -247,7 +253,9 @@ def _array(accepts: Predicate, most: int | None) -> Predicate:
 
 
 def _with_caches_of_its_own(closure: Predicate) -> Predicate:
-    """The closure with code that CPython specialises for it alone, not for all closures of that def: 10 % quicker."""
+    """Gives a closure a code object of its own, which CPython then specialises for this closure alone (see
+    docs/performance.md).
+    """
     if isinstance(closure, FunctionType):
         closure.__code__ = closure.__code__.replace()
     return closure

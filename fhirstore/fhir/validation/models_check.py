@@ -1,7 +1,7 @@
-"""A second opinion: what the models of fhir.resources say, for the releases that it models (R4B and R5, not R4).
+"""A second opinion from the models of fhir.resources, for the releases that it models (R4B and R5, not R4).
 
-It is told as information, never as an error: fhir.resources refuses some of what FHIR allows (extensions of
-primitives inside an Extension, for one) and allows some of what FHIR refuses. Imported when it is first asked.
+It is reported as information, never as an error: fhir.resources refuses some valid FHIR (for example extensions of
+primitives inside an Extension) and accepts some invalid FHIR. It is imported when it is first needed.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _MOST = 20
 
 
 def differing_opinions(definitions: Definitions, resource: JsonObject) -> Iterator[Issue]:
-    """What fhir.resources would refuse, one issue for each place; places and kinds of error only, no data."""
+    """Yields one issue for each element that fhir.resources would refuse: its path and the kind of error, no data."""
     package = _PACKAGES.get(definitions.release)
     type_ = resource.get("resourceType")
     if package is None or not isinstance(type_, str):
         return
-    from pydantic import ValidationError  # noqa: PLC0415 - with the models, a second to import
+    from pydantic import ValidationError  # noqa: PLC0415 - slow to import, as the models are
 
     try:
         model = import_module(package).get_fhir_model_class(type_)
@@ -43,7 +43,7 @@ def _opinion(path: str, what: str) -> Issue:
 
 
 def _expression(type: str, location: tuple[int | str, ...]) -> str:
-    """`("name", 0, "given")` as `Patient.name[0].given`."""
+    """Returns `("name", 0, "given")` as `Patient.name[0].given`."""
     path = type
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"

@@ -1,10 +1,10 @@
-"""XHTML in a Narrative: one `div`, well-formed, made of the basic elements, without anything active.
+"""XHTML in a Narrative: one `div`, well-formed, made of basic elements, without active content.
 
 The specification: "The XHTML content SHALL NOT contain a head, a body element, external stylesheet references,
 deprecated elements, scripts, forms, base/link/xlink, frames, iframes, objects or event related attributes (e.g.
-onClick)." Here that is a list of what is allowed (txt-1), since narratives are shown in browsers. What HTML reads
-otherwise than XML (CDATA, comments that start with > or ->) is refused as well, and so are DOCTYPE and processing
-instructions. Whether there is any text (txt-2) is a matter of full validation.
+onClick)." The check is a list of what is allowed (txt-1), because narratives are shown in browsers. Constructs that
+HTML reads differently from XML (CDATA, comments that start with > or ->), DOCTYPE and processing instructions are
+refused too. Whether the div has any text (txt-2) is checked by full validation.
 
 https://hl7.org/fhir/R4/narrative.html
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pyexpat import ExpatError, ParserCreate
 
 from fhirstore.errors import ContentTooLarge
-from fhirstore.fhir.xml.slicing import parse
+from fhirstore.fhir.xml.expat import parse
 
 NAMESPACE = "http://www.w3.org/1999/xhtml"
 
@@ -43,11 +43,11 @@ _WORTH_NAMING = _words(
     "script style form input button iframe frame frameset object embed applet base link meta head body html"
 )
 
-# Narratives as they mostly are, told at a glance: a tenth to a third of a parser's time. Groups are numbered by depth,
-# so that an end tag is that of its element. Repeats of what holds such a group are not possessive, for which CPython's
-# `re` has a bug; a wrong end tag fails at once wherever it is tried, so the time is linear all the same. Paragraphs and
-# rows of tables, without attributes, are spelled out where they mostly are: without groups they take a third of it.
-_AT_A_GLANCE = 128 * 1024  # characters; a match lets no other thread go on, a parser does
+# One pattern accepts most narratives, faster than a parser (see docs/performance.md). Its groups are numbered by depth,
+# so that an end tag matches its start tag. Repetitions that contain such a group are not possessive, because of a bug
+# in CPython's `re`; a wrong end tag fails at once wherever it is tried, so the time is still linear. Paragraphs and
+# table rows without attributes are written out at the depths where they are frequent: they are faster without groups.
+_MOST_FOR_PATTERN = 128 * 1024  # characters; a match blocks all other threads, the parser does not
 _DEPTH = 6
 _NAME = (
     "[abipqsu]|t[dhr]|h[1-6]|[dou]l|li|d[dt]|div|span|table|tbody|thead|pre|em|strong|code|blockquote|caption|small"
@@ -59,7 +59,9 @@ _ATTRIBUTES = rf"(?: (?:(?:{_FIRST})(?: {_SECOND})?+|{_SECOND}))?+"  # two of on
 
 
 def _any_of(*names: str, inner: str = "") -> str:
-    """Any number of these elements, each with the text behind it. `inner`: what they may contain besides text."""
+    """Returns a pattern for any number of these elements, each with the text after it. `inner`: what they may
+    contain.
+    """
     return rf"(?:<(?:{'|'.join(rf'{name}>[^<]*+{inner}</{name}>' for name in names)})[^<]*+)*+"
 
 
@@ -84,15 +86,15 @@ _CONTENT = re.compile(r">[^<]*?[^\s<]|<img", re.ASCII)
 
 
 def is_narrative(value: object) -> bool:
-    """Whether `value` is a narrative's div."""
+    """Returns whether `value` is a valid div of a narrative."""
     if not isinstance(value, str):
         return False
-    at_a_glance = len(value) <= _AT_A_GLANCE and bool(_PLAIN.fullmatch(value) and _is_xml_text(value))
-    return at_a_glance or not faults(value)
+    is_plain = len(value) <= _MOST_FOR_PATTERN and bool(_PLAIN.fullmatch(value) and _is_xml_text(value))
+    return is_plain or not faults(value)
 
 
 def _is_xml_text(text: str) -> bool:
-    """Whether a plain narrative has no character and no reference that XML has not, as far as can be told quickly."""
+    """Returns whether a narrative that the pattern accepts has only characters and references that XML has."""
     if ("&" in text and _OTHER_REFERENCE.search(text)) or ("]" in text and "]]>" in text):
         return False
     if not text.isascii() and ("\ufffe" in text or "\uffff" in text):
@@ -102,12 +104,12 @@ def _is_xml_text(text: str) -> bool:
 
 
 def has_content(text: str) -> bool:
-    """Whether a narrative's div shows anything (txt-2), which is a matter of full validation."""
+    """Returns whether a narrative's div shows anything (txt-2)."""
     return bool(_CONTENT.search(text))
 
 
 def faults(text: str) -> tuple[str, ...]:
-    """All that is wrong with a narrative's div, in words that repeat nothing of it but names of HTML."""
+    """Returns everything that is wrong with a narrative's div, in words that repeat nothing but names of HTML."""
     if not text.lstrip(" \t\r\n").startswith("<div"):
         return ("the narrative must be one XHTML element, <div>",)
     if "<!D" in text or "<?" in text or "<![" in text:

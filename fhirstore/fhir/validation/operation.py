@@ -1,7 +1,7 @@
-"""$validate: everything that can be said about a resource, and what could not be checked, without writing anything.
+"""$validate: reports everything about a resource, and what could not be checked, without writing anything.
 
-Always as thorough as `full`, whatever writes are asked. Profiles that the resource claims in meta.profile are checked
-where they are stored; one that the request names must be stored.
+It checks as much as the level `full`, whatever level writes use. Profiles that the resource names in meta.profile are
+checked if they are stored; a profile that the request names must be stored.
 
 https://hl7.org/fhir/R4/resource-operation-validate.html
 """
@@ -15,11 +15,11 @@ from typing import ClassVar
 from fhirstore.errors import InvalidResource, Issue, NotFound
 from fhirstore.fhir.definitions.nodes import Node, node_of, nodes, text, texts
 from fhirstore.fhir.json import JsonObject
-from fhirstore.fhir.validation.full import MOST_STEPS, TOO_COSTLY, FullPass
+from fhirstore.fhir.validation.call_limit import TooManyCalls, call_within
+from fhirstore.fhir.validation.full import MOST_CALLS, TOO_COSTLY, FullPass
 from fhirstore.fhir.validation.invariants import Findings
 from fhirstore.fhir.validation.profiles.conformance import conformance
 from fhirstore.fhir.validation.profiles.library import Find, Library, collect, core_type
-from fhirstore.fhir.validation.steps import TooManySteps, within
 from fhirstore.fhir.validation.validator import Validator
 from fhirstore.threads import offload
 
@@ -28,9 +28,9 @@ _MOST_UNCHECKED = 50
 
 @dataclass(frozen=True, slots=True)
 class ValidateRequest:
-    """What is asked. `type`, `id`: of the URL, id empty where it has none. `resource`: None: the stored one.
+    """A $validate request. `type`, `id`: from the URL; `id` may be empty. `resource`: None: the stored one.
 
-    `mode`: one of MODES, or empty. `profiles`: canonical URLs, perhaps with `|version`.
+    `mode`: one of MODES, or empty. `profiles`: canonical URLs, optionally with `|version`.
     """
 
     MODES: ClassVar[tuple[str, ...]] = ("create", "update", "delete", "profile")
@@ -43,7 +43,7 @@ class ValidateRequest:
 
 
 def with_body(request: ValidateRequest, body: JsonObject) -> ValidateRequest:
-    """The request with what its body says: a resource, or Parameters with resource, mode and profile."""
+    """Returns the request completed from its body: a resource, or Parameters with resource, mode and profile."""
     named = {text(each, "name"): each for each in nodes(body, "parameter")}
     wraps = body.get("resourceType") == "Parameters" and (request.type != "Parameters" or "resource" in named)
     if not wraps:
@@ -72,9 +72,9 @@ class Examiner:
         self._full = FullPass(validator.definitions)
 
     async def examine(self, request: ValidateRequest, find: Find) -> tuple[Issue, ...]:
-        """The issues of an OperationOutcome, never none. `find`: how to look up stored resources.
+        """Returns the issues of an OperationOutcome, at least one. `find`: looks up stored resources.
 
-        Raises NotFound (nothing stored to validate), InvalidResource (no resource, an unknown mode or profile).
+        Raises NotFound (no stored resource to validate), InvalidResource (no resource, an unknown mode or profile).
         """
         if request.mode not in ("", *ValidateRequest.MODES):
             raise InvalidResource(f"mode must be one of {', '.join(ValidateRequest.MODES)}", code="value")
@@ -99,11 +99,11 @@ class Examiner:
         if any(issue.severity == "error" for issue in wrong):
             return (
                 *wrong,
-                Issue.information("Invariants and profiles were not checked: first the structure must be right"),
+                Issue.information("Invariants and profiles were not checked: correct the structure first"),
             )
         try:
-            found = Findings(wrong) | within(MOST_STEPS, lambda: self._findings(request, resource, library))
-        except TooManySteps:
+            found = Findings(wrong) | call_within(MOST_CALLS, lambda: self._findings(request, resource, library))
+        except TooManyCalls:
             found = Findings((*wrong, TOO_COSTLY))
         return _answer(found)
 
@@ -112,7 +112,7 @@ class Examiner:
         for profile in _profiles(request, resource):
             core = core_type(self.definitions, profile)
             if core and core not in self._bases(str(resource["resourceType"])):
-                found |= Findings((Issue("structure", f"This is no {core}, as the profile asks"),))
+                found |= Findings((Issue("structure", f"The profile is for {core}, which this resource is not"),))
             elif not core:
                 found |= conformance(resource, profile, library, self._full.expressions)
         return found
@@ -133,28 +133,32 @@ class Examiner:
 
 
 def _profiles(request: ValidateRequest, resource: JsonObject) -> tuple[str, ...]:
-    """Those asked for and, after them, those that the resource claims."""
+    """Returns the profiles that the request names and then those that the resource names."""
     return tuple(dict.fromkeys((*request.profiles, *texts(node_of(resource, "meta"), "profile"))))
 
 
 def _mismatches(request: ValidateRequest, resource: JsonObject) -> Iterator[Issue]:
-    """What is wrong with the resource as the body of this very request."""
+    """Yields what is wrong with the resource as the body of this request."""
     type_ = resource.get("resourceType")
     if isinstance(type_, str) and type_ != request.type:
-        yield Issue("invalid", f"This is not the {request.type} that the request is about", ("resourceType",))
+        yield Issue("invalid", f"The resource is not a {request.type}, which the URL names", ("resourceType",))
     elif request.mode == "update" and (not resource.get("id") or request.id not in {"", resource.get("id")}):
-        yield Issue("invalid", "An update needs the resource's id, that of the URL", (f"{request.type}.id",))
+        yield Issue(
+            "invalid",
+            "An update needs the resource's id in its body; it must be the id in the URL",
+            (f"{request.type}.id",),
+        )
 
 
 def _answer(found: Findings) -> tuple[Issue, ...]:
-    """The issues, each once; a word of praise where none is more than information; what was not checked."""
+    """Returns each issue once, "All OK" if there are no errors and warnings, and what was not checked."""
     issues = list(dict.fromkeys(found.issues))
     if all(issue.severity == "information" for issue in issues):
         issues.insert(0, Issue.information("All OK: no errors and no warnings"))
     unchecked = sorted(found.unchecked)
     issues += [Issue.information(f"Not checked: {what}") for what in unchecked[:_MOST_UNCHECKED]]
     if len(unchecked) > _MOST_UNCHECKED:
-        issues.append(Issue.information(f"Not checked: {len(unchecked) - _MOST_UNCHECKED} rules more"))
+        issues.append(Issue.information(f"Not checked: {len(unchecked) - _MOST_UNCHECKED} more"))
     return tuple(issues)
 
 

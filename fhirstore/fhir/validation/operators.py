@@ -1,10 +1,10 @@
-"""The operators of FHIRPath that compare values, for fhirpathpy, which has most primitives compared as text.
+"""FHIRPath operators that compare values, as functions for fhirpathpy, which compares most primitives as text.
 
-fhirpathpy knows the type of a value that it took from a resource, but its own operators look at the text, take two
-Quantities without a code for equal, and compare the first items of collections only. These compare dates, times and
-instants by the instant and the precision (`moments`), Quantities by value where the unit is the same, and keep types
-where collections are joined. What is not known is the empty collection: unlike precision, unlike units. What cannot
-be compared at all raises Incomparable, so that an expression with it decides nothing.
+fhirpathpy knows the type of a value that it took from a resource, but its own operators look at the text, treat two
+Quantities without a code as equal, and compare only the first items of collections. These operators compare dates and
+times by instant and precision (`datetimes`) and Quantities by value if the units are the same (`comparisons`), and keep
+the types of items in joined collections. An unknown result is the empty collection. Values that cannot be compared
+raise Incomparable, which leaves the whole expression undecided.
 
 https://hl7.org/fhirpath/N1/#equality · https://hl7.org/fhirpath/N1/#comparison · https://hl7.org/fhirpath/N1/#combining
 """
@@ -12,8 +12,7 @@ https://hl7.org/fhirpath/N1/#equality · https://hl7.org/fhirpath/N1/#comparison
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -22,27 +21,16 @@ from fhirpathpy.engine.invocations import equality, math
 from fhirpathpy.engine.nodes import FP_DateTime, FP_Quantity, FP_Time, ResourceNode
 
 from fhirstore.fhir.definitions.facts import Definitions
-from fhirstore.fhir.validation.moments import Moment, TimeOfDay, moment, order, order_of_times, time_of_day
+from fhirstore.fhir.validation.comparisons import Incomparable, Measure, alike, all_of, equal, measure, order_of
+from fhirstore.fhir.validation.datetimes import DateTime, TimeOfDay, date_time, time_of_day
 
-_MOMENTS = frozenset({"date", "dateTime", "instant"})
-_CONTEXT: TypeAlias = object  # what fhirpathpy passes through its functions
+_DATE_TIMES = frozenset({"date", "dateTime", "instant"})
+_CONTEXT: TypeAlias = object  # fhirpathpy's own context, which it passes to each function
 _Items: TypeAlias = list[object]
 
 
-class Incomparable(Exception):
-    """Two values have no order, or an operand is several values."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A Quantity's value and what it counts: system and code, or the unit as a text, or nothing at all."""
-
-    value: int | Decimal
-    unit: tuple[str, ...]
-
-
 def operators(definitions: Definitions) -> Mapping[str, Mapping[str, object]]:
-    """Name in fhirpathpy -> how it calls the function that stands in for its own."""
+    """Returns the operators by fhirpathpy's names, in the form in which fhirpathpy registers functions."""
     of = _Operators(definitions)
     both = {2: ["Any", "Any"]}
     other = {1: ["AnyAtRoot"]}
@@ -75,7 +63,7 @@ def operators(definitions: Definitions) -> Mapping[str, Mapping[str, object]]:
 
 
 class _Operators:
-    """The functions. Their signatures are fhirpathpy's; collections come as lists and go as lists."""
+    """The functions. Their signatures are fhirpathpy's; collections are lists."""
 
     def __init__(self, definitions: Definitions) -> None:
         self._primitives = definitions.primitives
@@ -100,16 +88,16 @@ class _Operators:
         return [] if known is None else [not known]
 
     def _equality(self, left: _Items, right: _Items) -> bool | None:
-        """Item by item, in order; None: not known."""
+        """Compares two collections item by item, in order; None: unknown."""
         ones, others = self._values(left), self._values(right)
         if not ones or not others:
             return None
         if len(ones) != len(others):
             return False
-        return _all(_equal(one, other) for one, other in zip(ones, others, strict=True))
+        return all_of(equal(one, other) for one, other in zip(ones, others, strict=True))
 
     def _equivalence(self, context: _CONTEXT, left: _Items, right: _Items) -> bool | None:
-        """In any order; unlike precision is no equivalence, and unlike units are not known."""
+        """Compares two collections in any order. Different precision is not equivalent; different units are unknown."""
         ones, others = self._values(left), self._values(right)
         if len(ones) != len(others):
             return False
@@ -144,7 +132,7 @@ class _Operators:
             return []
         if len(ones) > 1 or len(others) > 1:
             raise Incomparable
-        at = _order(ones[0], others[0])
+        at = order_of(ones[0], others[0])
         return [] if at is None else [holds(at)]
 
     # --- collections ----------------------------------------------------------------------------------------
@@ -153,7 +141,7 @@ class _Operators:
         ones = self._values(left)
         if len(ones) > 1:
             raise Incomparable
-        return [any(_equal(ones[0], other) for other in self._values(right))] if ones else []
+        return [any(equal(ones[0], other) for other in self._values(right))] if ones else []
 
     def contains(self, context: _CONTEXT, left: _Items, right: _Items) -> _Items:
         return self.is_in(context, right, left)
@@ -184,7 +172,7 @@ class _Operators:
     def superset_of(self, context: _CONTEXT, left: _Items, right: _Items) -> _Items:
         return self.subset_of(context, right, left)
 
-    # --- what gives dates and times -------------------------------------------------------------------------
+    # --- operators with dates and times as results ----------------------------------------------------------
 
     def plus(self, context: _CONTEXT, left: _Items, right: _Items) -> _Items:
         return self._moved(left, math.plus(context, left, right))  # type: ignore[no-untyped-call] # fhirpathpy's
@@ -193,15 +181,15 @@ class _Operators:
         return self._moved(left, math.minus(context, left, right))  # type: ignore[no-untyped-call] # fhirpathpy's
 
     def _moved(self, left: _Items, result: object) -> _Items:
-        """What fhirpathpy adds up to; where it moved a date or time, one again, and not a text."""
+        """Returns the sum that fhirpathpy computed; for a date or time, as a date or time again and not as text."""
         before = self._values(left)[0]
         if isinstance(before, TimeOfDay):
             return [_literal(FP_Time, result)]
-        if not isinstance(before, Moment):
+        if not isinstance(before, DateTime):
             return [result]
-        after = moment(str(result))
+        after = date_time(str(result))
         if after is not None and before.zoned and not after.zoned and len(after.fields) > 3:
-            result = f"{result}Z"  # fhirpathpy moves it in UTC, and leaves the zone out
+            result = f"{result}Z"  # fhirpathpy computes in UTC and omits the zone
         return [_literal(FP_DateTime, result)]
 
     def now(self, context: _CONTEXT, items: _Items) -> _Items:
@@ -220,7 +208,7 @@ class _Operators:
     # --- values ---------------------------------------------------------------------------------------------
 
     def _values(self, items: _Items) -> list[object]:
-        """The values of a collection. What stands beside a primitive, its id and extensions, is none."""
+        """Returns the values of a collection, without the objects that hold ids and extensions of primitives."""
         values = [self._value(item) for item in items if not self._is_beside(item)]
         return [value for value in values if value is not None]
 
@@ -229,7 +217,7 @@ class _Operators:
 
     def _value(self, item: object) -> object:
         if isinstance(item, FP_DateTime):
-            return moment(item.asStr or "")
+            return date_time(item.asStr or "")
         if isinstance(item, FP_Time):
             return time_of_day(item.asStr or "")
         if isinstance(item, FP_Quantity):
@@ -238,16 +226,16 @@ class _Operators:
             return item
         value: object = item.data
         if isinstance(value, str):
-            if item.path in _MOMENTS:
-                return moment(value) or value
+            if item.path in _DATE_TIMES:
+                return date_time(value) or value
             return (time_of_day(value) or value) if item.path == "time" else value
-        return _measure(value) if isinstance(value, dict) and item.path in self._quantities else value
+        return measure(value) if isinstance(value, dict) and item.path in self._quantities else value
 
     def _key(self, item: object) -> Hashable:
-        """The same for items that are equal."""
+        """Returns a key that is the same for equal items."""
         value = self._value(item)
-        if isinstance(value, Moment):
-            return Moment, value.utc, value.zoned
+        if isinstance(value, DateTime):
+            return DateTime, value.utc, value.zoned
         if isinstance(value, TimeOfDay | Measure | str):
             return value
         if isinstance(value, int | Decimal):
@@ -255,91 +243,25 @@ class _Operators:
         return "", json.dumps(value, sort_keys=True, default=str)
 
 
-def _all(verdicts: Iterable[bool | None]) -> bool | None:
-    found = list(verdicts)
-    if False in found:
-        return False
-    return None if None in found else True
-
-
-def _equal(one: object, other: object) -> bool | None:
-    one, other = _alike(one, other)
-    if isinstance(one, Moment) and isinstance(other, Moment):
-        return _is_zero(order(one, other))
-    if isinstance(one, TimeOfDay) and isinstance(other, TimeOfDay):
-        return _is_zero(order_of_times(one, other))
-    if isinstance(one, Measure) and isinstance(other, Measure):
-        return one.value == other.value if one.unit == other.unit else None
-    return isinstance(one, bool) == isinstance(other, bool) and one == other
-
-
 def _equivalent(context: _CONTEXT, one: object, other: object) -> bool | None:
-    one, other = _alike(one, other)
-    if isinstance(one, Moment | TimeOfDay) or isinstance(other, Moment | TimeOfDay):
-        return _equal(one, other) is True
+    one, other = alike(one, other)
+    if isinstance(one, DateTime | TimeOfDay) or isinstance(other, DateTime | TimeOfDay):
+        return equal(one, other) is True
     if isinstance(one, Measure | bool) or isinstance(other, Measure | bool):
-        return _equal(one, other)
+        return equal(one, other)
     return bool(equality.equivalence(context, [one], [other]))  # type: ignore[no-untyped-call] # fhirpathpy's
 
 
-def _order(one: object, other: object) -> int | None:
-    one, other = _alike(one, other)
-    if isinstance(one, Moment) and isinstance(other, Moment):
-        return order(one, other)
-    if isinstance(one, TimeOfDay) and isinstance(other, TimeOfDay):
-        return order_of_times(one, other)
-    if isinstance(one, Measure) and isinstance(other, Measure):
-        return _sign(one.value, other.value) if one.unit == other.unit else None
-    if isinstance(one, str) and isinstance(other, str):
-        return (one > other) - (one < other)
-    if isinstance(one, bool) or isinstance(other, bool):
-        raise Incomparable
-    if isinstance(one, int | Decimal) and isinstance(other, int | Decimal):
-        return _sign(one, other)
-    raise Incomparable
-
-
-def _alike(one: object, other: object) -> tuple[object, object]:
-    """A text beside a date or a time is one, too, if it reads as one."""
-    return _like(one, other), _like(other, one)
-
-
-def _like(value: object, model: object) -> object:
-    if isinstance(value, str):
-        if isinstance(model, Moment):
-            return moment(value) or value
-        if isinstance(model, TimeOfDay):
-            return time_of_day(value) or value
-    return value
-
-
-def _sign(one: int | Decimal, other: int | Decimal) -> int:
-    return (one > other) - (one < other)
-
-
-def _is_zero(at: int | None) -> bool | None:
-    return None if at is None else at == 0
-
-
-def _measure(quantity: dict[str, object]) -> object:
-    """A Quantity with a value that is exact; another (`<5`, none) is no value to be compared, but an object."""
-    value = quantity.get("value")
-    if not isinstance(value, int | Decimal) or isinstance(value, bool) or "comparator" in quantity:
-        return quantity
-    code, system, unit = quantity.get("code"), quantity.get("system"), quantity.get("unit")
-    if isinstance(code, str):
-        return Measure(value, (str(system or ""), code))
-    return Measure(value, (unit,) if isinstance(unit, str) else ())
-
-
 def _measure_of_literal(quantity: FP_Quantity) -> Measure:
-    """`4 'mg'`, `3 days`: its unit is a code of UCUM, or a calendar's, which is UCUM's for what is no longer."""
+    """Returns `4 'mg'` or `3 days` as a Measure: its unit is a UCUM code, or a calendar unit mapped to UCUM."""
     unit = str(FP_Quantity.timeUnitsToUCUM.get(quantity.unit, quantity.unit))
     return Measure(quantity.value, ("http://unitsofmeasure.org", unit.strip("'")))
 
 
 def _literal(kind: Callable[[object], object], text: object) -> object:
-    """A literal of fhirpathpy. Raises Incomparable where the text is none: fhirpathpy cannot add these two."""
+    """Returns a literal of fhirpathpy. Raises Incomparable if `text` is not one, because fhirpathpy could not add the
+    two.
+    """
     found = kind(text)
     if found is None:
         raise Incomparable

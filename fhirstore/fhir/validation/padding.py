@@ -1,7 +1,7 @@
-"""Arrays of primitives whose ids and extensions, in `_name`, are fewer or more than the values: padded with null.
+"""Pads arrays of primitives with null if the array of their ids and extensions (`_name`) has another length.
 
-FHIR wants both arrays of one length. Publishers leave the nulls at the end out, and what they mean is certain: the
-values that have no counterpart have no id and no extensions, and the extensions that have none have no value.
+FHIR requires both arrays to have the same length. Some publishers omit the nulls at the end, but the meaning is clear:
+a value without a counterpart has no id and no extensions, and extensions without a counterpart have no value.
 
 https://hl7.org/fhir/R4/json.html#primitive
 """
@@ -12,7 +12,7 @@ from fhirstore.fhir.json import JsonObject
 
 
 def pad(resource: JsonObject) -> bool:
-    """Pad every such pair of arrays, in place. Whether there was any."""
+    """Pads every such pair of arrays in place. Returns whether there was any."""
     padded = False
     nodes: list[object] = [resource]
     while nodes:

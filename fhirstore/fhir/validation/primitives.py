@@ -1,7 +1,7 @@
-"""The primitive types: which JSON values each accepts, as predicates that are exact and quick.
+"""The primitive types: which JSON values each accepts, as predicates that are exact and fast.
 
-Patterns are written here rather than taken from the definitions where those are too lax (dates that do not exist, code
-with double blanks) or slow (base64), and to say in words what is expected.
+Patterns are written here if those of the definitions are too lax (dates that do not exist, codes with double blanks) or
+too slow (base64), and to state in words what is expected.
 
 https://hl7.org/fhir/R4/datatypes.html#primitive · https://hl7.org/fhir/R5/datatypes.html#primitive
 """
@@ -20,14 +20,16 @@ from fhirstore.fhir.json import NumberLiteral
 from fhirstore.fhir.validation.narrative import is_narrative
 
 Predicate: TypeAlias = Callable[[object], object]
-"""True, or what counts as true, for a value that is right. May raise TypeError where its JSON kind is wrong."""
+"""Returns a true value for a valid value. May raise TypeError for a value of the wrong JSON type."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """What a primitive accepts. `json`: string, boolean, integer or decimal. `expected`: in words. `code`: of an issue.
+class ValueCheck:
+    """What a primitive accepts. `json`: string, boolean, integer or decimal. `expected`: in words. `code`: of the
+    issue.
 
-    `recurs`: the same values come again and again, in whatever resource, as codes and dates do.
+    `recurs`: the same values are frequent across resources, as for codes and dates, so that accepted ones are
+    remembered.
     """
 
     json: str
@@ -37,7 +39,7 @@ class Rule:
     recurs: bool = False
 
     def of_kind(self, value: object) -> bool:
-        """Whether the value is at least of the right JSON kind."""
+        """Returns whether the value has the right JSON type."""
         if self.json == "string":
             return isinstance(value, str)
         if self.json == "boolean":
@@ -65,12 +67,12 @@ def _time(fraction: str) -> str:
 
 
 def _matches(pattern: str) -> Predicate:
-    return re.compile(pattern, re.ASCII).fullmatch  # type: ignore[return-value] # TypeError is part of the bargain
+    return re.compile(pattern, re.ASCII).fullmatch  # type: ignore[return-value] # may raise TypeError, as Predicate says
 
 
 def _matches_unicode(pattern: str) -> Predicate:
-    """As `_matches`, with a no-break space being white space, too."""
-    return re.compile(pattern).fullmatch  # type: ignore[return-value] # TypeError is part of the bargain
+    """Does what `_matches` does, but `\\s` also matches white space outside of ASCII, such as a no-break space."""
+    return re.compile(pattern).fullmatch  # type: ignore[return-value] # may raise TypeError, as Predicate says
 
 
 def _is_boolean(value: object) -> bool:
@@ -83,12 +85,12 @@ def _whole(low: int, high: int) -> Predicate:
 
 MOST_OF_A_NUMBER = 1000  # characters
 _HELD = "0, or 4.9E-324 to 1.79E308 in size, which is what a double holds"
-_SHORT_NUMBER = 4  # characters, as 1e99 has: whatever they are, it is in range
+_SHORT_NUMBER = 4  # characters, like 1e99: every number so short is in range
 _is_usual = re.compile(rb"-?[0-9.]{1,300}+").fullmatch
 _EXPONENT = re.compile(rb"[eE][+-]?0*+([0-9]*+)")
 _NOT_ZERO = re.compile(rb"-?[0.]*+[1-9]")
 _MOST_OF_AN_EXPONENT = 3  # digits
-_WHOLE_BEYOND_A_DOUBLE = 2**1024 - 2**970  # the least that rounds to no double
+_WHOLE_BEYOND_A_DOUBLE = 2**1024 - 2**970  # the least integer that rounds to infinity
 
 
 def _is_number(value: object) -> object:
@@ -98,11 +100,11 @@ def _is_number(value: object) -> object:
 
 
 def _is_held_by_a_double(literal: bytes) -> bool:
-    """Whether clients can hold a number, be it with fewer digits.
+    """Returns whether clients can hold a number, perhaps with fewer digits.
 
-    JavaScript, Python and many more read it as a double: what is beyond becomes infinite, which JSON cannot say, or 0.
-    Jackson, and with it most of Java, refuses more than 1,000 characters; and a decimal type that takes any exponent
-    makes gigabytes of digits from 1e999999999, and of 0e999999999 too.
+    JavaScript, Python and others read a number as a double: beyond its range it becomes infinite, which JSON cannot
+    express, or 0. Jackson, and so most of Java, refuses more than 1,000 characters; and a decimal type with unbounded
+    exponents makes gigabytes of digits from 1e999999999, and of 0e999999999 too.
     """
     if len(literal) > MOST_OF_A_NUMBER:
         return False
@@ -116,11 +118,11 @@ def _is_held_by_a_double(literal: bytes) -> bool:
 _NO_SPACE = dict.fromkeys(map(ord, " \t\r\n"))
 
 
-_BASE64_SLICE = 1024 * 1024  # characters, a multiple of 4; a call to decode lets no other thread go on
+_BASE64_SLICE = 1024 * 1024  # characters, a multiple of 4; decoding blocks all other threads
 
 
 def _is_base64(value: object) -> bool:
-    """RFC 4648 with padding; white space between is for readers to ignore."""
+    """Returns whether the value is padded base64 (RFC 4648). White space in between is allowed."""
     if not isinstance(value, str):
         return False
     if len(value) > _BASE64_SLICE:
@@ -136,7 +138,7 @@ def _is_base64(value: object) -> bool:
 
 
 def _is_long_base64(value: str) -> bool:
-    """The same, slice by slice; only the last may be padded."""
+    """Does the same slice by slice; only the last slice may be padded."""
     slices = [value[start : start + _BASE64_SLICE] for start in range(0, len(value), _BASE64_SLICE)]
     if any(character in each for each in slices for character in " \t\r\n"):
         plain = "".join([each.translate(_NO_SPACE) for each in slices])
@@ -164,31 +166,35 @@ def is_text(value: object) -> object:
         return False
     if not 0 < len(value) <= MOST_CHARACTERS:
         return False
-    # What is printable has no control characters; a quarter of the pattern's time.
+    # A printable string has no control characters; this test is faster than the pattern.
     return value.isprintable() or _is_text_with_breaks(value)
 
 
-def _text_rule(what: str) -> Rule:
-    return Rule(
+def _text_check(what: str) -> ValueCheck:
+    return ValueCheck(
         "string",
         is_text,
         f"{what}: 1 to {MOST_CHARACTERS} characters, no control characters but tab, CR and LF",
     )
 
 
-def _uri_rule(what: str) -> Rule:
-    return Rule("string", _matches_unicode(_WORD), f"{what}: not empty, no blanks", recurs=True)
+def _uri_check(what: str) -> ValueCheck:
+    return ValueCheck("string", _matches_unicode(_WORD), f"{what}: not empty, no blanks", recurs=True)
 
 
-def _most_32_bits(low: int) -> Rule:
+def _most_32_bits(low: int) -> ValueCheck:
     high = 2**31 - 1
-    return Rule("integer", _whole(low, high), f"a whole number from {low} to {high}, without fraction or exponent")
+    return ValueCheck(
+        "integer", _whole(low, high), f"a whole number from {low} to {high}, without fraction or exponent"
+    )
 
 
-def _decimal_rule(release: str) -> Rule:
-    """R5 bounds the digits, too; before, every JSON number that clients can hold is a decimal."""
+def _decimal_check(release: str) -> ValueCheck:
+    """Returns the check for decimals. R5 also limits the digits; earlier releases allow every number that clients can
+    hold.
+    """
     if release < "5":
-        return Rule("decimal", _is_number, f"a number of at most {MOST_OF_A_NUMBER:,} characters: {_HELD}")
+        return ValueCheck("decimal", _is_number, f"a number of at most {MOST_OF_A_NUMBER:,} characters: {_HELD}")
     bounded = re.compile(rb"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?(?:[eE][+-]?[0-9]{1,9})?").fullmatch
 
     def accepts(value: object) -> object:
@@ -196,65 +202,67 @@ def _decimal_rule(release: str) -> Rule:
             return -(10**18) < value < 10**18
         return isinstance(value, NumberLiteral) and bounded(value) and _is_number(value)
 
-    return Rule("decimal", accepts, f"a number of at most 18 digits before and 17 after the point: {_HELD}")
+    return ValueCheck("decimal", accepts, f"a number of at most 18 digits before and 17 after the point: {_HELD}")
 
 
-def primitive_rules(definitions: Definitions) -> Mapping[str, Rule]:
-    """The rule of every primitive type of the release."""
+def primitive_checks(definitions: Definitions) -> Mapping[str, ValueCheck]:
+    """Returns the check of every primitive type of the release."""
     fraction = "{1,9}" if definitions.release >= "5" else "+"
     time = _time(fraction)
     own = {
-        "base64Binary": Rule("string", _is_base64, "base64 (RFC 4648), not empty"),
-        "boolean": Rule("boolean", _is_boolean, "true or false"),
-        "canonical": _uri_rule("a canonical URL"),
-        "code": Rule(
+        "base64Binary": ValueCheck("string", _is_base64, "base64 (RFC 4648), not empty"),
+        "boolean": ValueCheck("boolean", _is_boolean, "true or false"),
+        "canonical": _uri_check("a canonical URL"),
+        "code": ValueCheck(
             "string",
             _matches_unicode(rf"{_WORD}(?: {_WORD}){{0,{_MOST_PARTS}}}+"),
             "a code: no blanks but single ones inside",
             recurs=True,
         ),
-        "date": Rule(
+        "date": ValueCheck(
             "string",
             _matches(rf"{_FULL_DATE}|{_PARTIAL_DATE}"),
             "a date that exists: YYYY, YYYY-MM or YYYY-MM-DD",
             recurs=True,
         ),
-        "dateTime": Rule(
+        "dateTime": ValueCheck(
             "string",
             _matches(rf"{_FULL_DATE}(?:T{time}{_ZONE})?|{_PARTIAL_DATE}"),
             "a date that exists, or with a time of seconds and a time zone: YYYY-MM-DDThh:mm:ss+zz:zz",
         ),
-        "decimal": _decimal_rule(definitions.release),
-        "id": Rule("string", _matches(r"[A-Za-z0-9.-]{1,64}"), "an id: 1 to 64 characters of A-Z, a-z, 0-9, - and ."),
-        "instant": Rule(
+        "decimal": _decimal_check(definitions.release),
+        "id": ValueCheck(
+            "string", _matches(r"[A-Za-z0-9.-]{1,64}"), "an id: 1 to 64 characters of A-Z, a-z, 0-9, - and ."
+        ),
+        "instant": ValueCheck(
             "string",
             _matches(rf"{_FULL_DATE}T{time}{_ZONE}"),
             "an instant that exists, with seconds and a time zone: YYYY-MM-DDThh:mm:ss.sss+zz:zz",
         ),
         "integer": _most_32_bits(-(2**31)),
-        "integer64": Rule("string", _is_integer64, "a whole number of 64 bits, as a string"),
-        "markdown": _text_rule("markdown"),
-        "oid": Rule(
+        "integer64": ValueCheck("string", _is_integer64, "a whole number of 64 bits, as a string"),
+        "markdown": _text_check("markdown"),
+        "oid": ValueCheck(
             "string",
             _matches(rf"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]{{0,{_MOST_PARTS}}}+)){{1,{_MOST_PARTS}}}+"),
             "an OID: urn:oid:1.2.3",
         ),
         "positiveInt": _most_32_bits(1),
-        "string": _text_rule("a string"),
-        "time": Rule("string", _matches(time), "a time of day with seconds: hh:mm:ss"),
+        "string": _text_check("a string"),
+        "time": ValueCheck("string", _matches(time), "a time of day with seconds: hh:mm:ss"),
         "unsignedInt": _most_32_bits(0),
-        "uri": _uri_rule("a URI"),
-        "url": _uri_rule("a URL"),
-        "uuid": Rule(
+        "uri": _uri_check("a URI"),
+        "url": _uri_check("a URL"),
+        "uuid": ValueCheck(
             "string",
             _matches(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
             "a UUID in lower case: urn:uuid:c757873d-ec9a-4326-a141-556f43239520",
         ),
-        "xhtml": Rule("string", is_narrative, "XHTML in one div"),
+        "xhtml": ValueCheck("string", is_narrative, "XHTML in one div"),
     }
     return {name: own.get(name) or _by_pattern(primitive) for name, primitive in definitions.primitives.items()}
 
 
-def _by_pattern(primitive: Primitive) -> Rule:
-    """A type that only a later release has."""
-    return Rule(primitive.json, _matches(primitive.pattern or ".*"), f"what {primitive.name} allows")
+def _by_pattern(primitive: Primitive) -> ValueCheck:
+    """Returns the check for a type that only a later release has."""
+    return ValueCheck(primitive.json, _matches(primitive.pattern or ".*"), f"what {primitive.name} allows")

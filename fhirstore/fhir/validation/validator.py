@@ -1,8 +1,8 @@
-"""Is this resource right? `check` for writes, `issues` for whoever wants to know all.
+"""Validates resources: `check` for writes, `issues` for a full list.
 
-Three levels: `off` asks nothing; `structure` everything that can be told from the definitions of types alone
-(elements, cardinalities, choices, primitives, required codes, references' syntax, narratives); `full` adds what
-`full.py` brings: invariants, targets of references, profiles.
+There are three levels. `off` checks nothing; `structure` checks what the definitions of types say (elements,
+cardinalities, choices, primitives, required codes, the syntax of references, narratives); `full` adds `full.py`:
+invariants, reference targets and repeated ids.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from fhirstore.errors import Issue, RulesBroken
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.json import JsonObject
 from fhirstore.fhir.subset import is_subset
+from fhirstore.fhir.validation.element_checks import ElementChecks
 from fhirstore.fhir.validation.exact import ExactPass
 from fhirstore.fhir.validation.fast import FastPass
 from fhirstore.fhir.validation.full import FullPass
 from fhirstore.fhir.validation.padding import pad
-from fhirstore.fhir.validation.rules import Rules
 
 LEVELS = ("off", "structure", "full")
 MOST_ISSUES = 1000
@@ -28,7 +28,7 @@ _MOST_COUNTED = 10_000
 
 
 class Validator:
-    """Validates resources of one release at one level. Cheap to make: tables are built for the types that occur."""
+    """Validates resources of one release at one level. Cheap to create: tables are built for the types that occur."""
 
     def __init__(self, definitions: Definitions, level: str = "structure") -> None:
         if level not in LEVELS:
@@ -37,10 +37,10 @@ class Validator:
         self.level = level
 
     def check(self, resource: JsonObject) -> bool:
-        """Raises RulesBroken, an InvalidResource, with all issues when there is an error among them.
+        """Raises RulesBroken, an InvalidResource, with all issues if at least one is an error.
 
-        True: arrays were padded in place, so that the resource is no longer what the bytes say that it was read from.
-        A part of a resource, as `_summary` gives it, is refused at every level.
+        Returns True if arrays were padded in place, so that the resource differs from the bytes it was read from. A
+        part of a resource, as `_summary` returns it, is refused at every level.
         """
         if "meta" in resource and is_subset(resource):
             raise RulesBroken((_is_a_part(resource),))
@@ -53,8 +53,9 @@ class Validator:
         return padded
 
     def check_part(self, part: JsonObject, type: str, path: str, *, apart: str) -> None:
-        """The same for the structure of an object of some type (`Bundle.entry`) that stands at `path`, but for what its
-        member `apart` holds, which is checked on its own. Raises RulesBroken."""
+        """Does the same for the structure of an object of some type (`Bundle.entry`) that stands at `path`. Ignores the
+        content of its member `apart`, which is checked on its own. Raises RulesBroken.
+        """
         if self.level == "off" or self._fast.accepts_part(part, type, apart):
             return
         rest = {name: value for name, value in part.items() if name != apart}
@@ -63,14 +64,16 @@ class Validator:
             raise RulesBroken(issues)
 
     def issues(self, resource: JsonObject) -> tuple[Issue, ...]:
-        """All errors and warnings; of more than 1,000 the first, and how many there are beyond, up to 10,000. Pads, as
-        `check`."""
+        """Returns all errors and warnings. If there are more than 1,000, returns the first 1,000 and an issue with the
+        number of the others, which are counted up to 10,000. Pads as `check`.
+        """
         found = self._all(resource)
         issues = tuple(islice(found, MOST_ISSUES))
         more = Counter(issue.severity for issue in islice(found, _MOST_COUNTED))
         if not more:
             return issues
-        worst = "error" if more["error"] or more["fatal"] else "warning"  # a thousand warnings refuse nothing
+        # Warnings never refuse a resource, however many there are.
+        worst = "error" if more["error"] or more["fatal"] else "warning"
         total = more.total()
         text = (
             f"{total} more issues were found" if total < _MOST_COUNTED else f"More than {total} more issues are there"
@@ -78,11 +81,13 @@ class Validator:
         return *issues, Issue("too-costly", text, severity=worst)
 
     def accepts_at_once(self, resource: JsonObject) -> bool:
-        """Whether the fast pass sees that the structure is right; if not, it may be right all the same."""
+        """Returns whether the fast pass accepts the structure. A resource that it does not accept may still be
+        valid.
+        """
         return self._fast.accepts(resource)
 
     def errors(self, resource: JsonObject) -> Iterator[Issue]:
-        """What the exact pass finds wrong with the structure, at whatever level."""
+        """Yields the errors in the structure, whatever the level."""
         return self._exact.errors(resource)
 
     def _all(self, resource: JsonObject) -> Iterator[Issue]:
@@ -97,21 +102,21 @@ class Validator:
                 wrong = True
                 yield issue
             if wrong:
-                return  # what is built wrongly cannot be asked further questions
+                return  # the further checks need a valid structure
         if self.level == "full":
             yield from self._full.issues(resource)
 
     @cached_property
-    def _rules(self) -> Rules:
-        return Rules(self.definitions)
+    def _checks(self) -> ElementChecks:
+        return ElementChecks(self.definitions)
 
     @cached_property
     def _fast(self) -> FastPass:
-        return FastPass(self._rules)
+        return FastPass(self._checks)
 
     @cached_property
     def _exact(self) -> ExactPass:
-        return ExactPass(self._rules)
+        return ExactPass(self._checks)
 
     @cached_property
     def _full(self) -> FullPass:
@@ -121,7 +126,7 @@ class Validator:
 def _is_a_part(resource: JsonObject) -> Issue:
     return Issue(
         "business-rule",
-        "This is a part of a resource, as its tag SUBSETTED says, and would overwrite the whole: read it without "
-        "_summary and _elements. If it is the whole, leave the tag out",
+        "The tag SUBSETTED says that this is a part of a resource only, which would overwrite the whole: read the "
+        "resource without _summary and _elements. If this is the whole resource, remove the tag",
         (f"{resource.get('resourceType')}.meta.tag",),
     )

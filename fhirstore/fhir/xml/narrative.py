@@ -1,8 +1,8 @@
-"""`Narrative.div`: XHTML, which is a string in JSON and elements in XML. It passes to the letter, both ways.
+"""`Narrative.div`: XHTML, a string in JSON and elements in XML. Its text passes unchanged in both directions.
 
-So its text is cut out of the XML as it stands, and not put together again from a tree: quotes, character
-references, comments and white space are the author's. Only a div that leans on a prefix declared further out, or that
-holds what a narrative in JSON must not (CDATA, processing instructions), is rewritten without that.
+The text is cut out of the XML as it is, not serialized from a tree, so that quotes, character references, comments and
+white space stay as the author wrote them. Only a div that uses a prefix declared outside of it, or that holds something
+a narrative in JSON must not (CDATA, processing instructions), is rewritten.
 
 https://hl7.org/fhir/R4/narrative.html · https://hl7.org/fhir/R4/json.html#xhtml
 """
@@ -15,11 +15,11 @@ from html.entities import html5
 from xml.parsers import expat
 
 from fhirstore.errors import ContentTooLarge, InvalidResource
-from fhirstore.fhir.xml.slicing import parse
+from fhirstore.fhir.xml.expat import parse
 from fhirstore.fhir.xml.values import escape
 
 XHTML = "http://www.w3.org/1999/xhtml"
-DIV = f"{XHTML} div"  # as expat names it
+DIV = f"{XHTML} div"  # in expat's notation
 
 _XML = "http://www.w3.org/XML/1998/namespace"
 _TAG = re.compile(rb"<(?:[^<>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
@@ -30,11 +30,11 @@ _XML_ENTITIES = frozenset({"amp;", "lt;", "gt;", "quot;", "apos;"})
 
 
 class _NotNarrative(Exception):
-    """A document type declaration, which a narrative must not have."""
+    """A document type declaration or an XML declaration, which a narrative must not have."""
 
 
 def cut(body: bytes, start: int, end: int) -> bytes:
-    """The element whose start tag is at `start`; `end` is where expat saw its end tag."""
+    """Returns the element whose start tag is at `start`; `end` is the offset that expat reports for its end tag."""
     tag = _TAG.match(body, start)
     if tag is None or tag[0].endswith(b"/>"):
         return tag[0] if tag else b""
@@ -42,9 +42,9 @@ def cut(body: bytes, start: int, end: int) -> bytes:
 
 
 def as_json(div: bytes, scope: Iterable[tuple[str | None, str]]) -> str:
-    """The string that stands in JSON for a div cut out of XML; `scope`: prefixes and namespaces declared around it.
+    """Returns the JSON string for a div cut out of XML. `scope`: the prefixes and namespaces declared around it.
 
-    Raises InvalidResource where it would have to be rewritten and has more than XHTML in it.
+    Raises InvalidResource if the div has to be rewritten and has more than XHTML in it.
     """
     text = div.decode()
     as_it_is = text.startswith("<div") and "<![" not in text and "<?" not in text and is_div(text)
@@ -52,9 +52,9 @@ def as_json(div: bytes, scope: Iterable[tuple[str | None, str]]) -> str:
 
 
 def as_xml(text: str) -> str | None:
-    """The XML for a div from JSON: itself, if that is well-formed; None where nothing well-formed can be made of it.
+    """Returns the XML for a div from JSON: the text itself if it is well-formed, None if it cannot be made well-formed.
 
-    A missing namespace is added, and HTML's named entities, which XML does not know, become characters.
+    A missing namespace is added, and named entities of HTML, which XML does not have, become character references.
     """
     if is_div(text):
         return text
@@ -64,7 +64,9 @@ def as_xml(text: str) -> str | None:
 
 
 def is_div(text: str) -> bool:
-    """Whether `text` is one well-formed XHTML div, free of entities of its own and of surroundings."""
+    """Returns whether `text` is one well-formed XHTML div without entities of its own and without anything
+    around it.
+    """
     roots: list[str] = []
 
     def start(name: str, _: dict[str, str]) -> None:
@@ -94,7 +96,7 @@ def _character(match: re.Match[str]) -> str:
 
 
 def _rewritten(div: str, scope: Iterable[tuple[str | None, str]]) -> str:
-    """`div` without prefixes. Parsed inside an element that declares what is declared around it."""
+    """Returns `div` without prefixes. It is parsed inside an element with the declarations that surround it."""
     declared = "".join(f' xmlns{":" + prefix if prefix else ""}="{escape(uri)}"' for prefix, uri in dict(scope).items())
     writer = _Writer()
     parser = expat.ParserCreate("utf-8", namespace_separator=" ")
@@ -107,7 +109,7 @@ def _rewritten(div: str, scope: Iterable[tuple[str | None, str]]) -> str:
 
 
 class _Writer:
-    """XHTML as expat reports it, the element around it left out."""
+    """Writes XHTML from expat's events, without the outermost element."""
 
     def __init__(self) -> None:
         self.out: list[str] = []

@@ -1,9 +1,9 @@
-"""FHIR XML into the JSON object it stands for, in one pass over the parser's events, guided by the facts.
+"""Reads FHIR XML into the JSON object it stands for, in one pass over the parser's events, driven by the definitions.
 
-The parser is expat: it tells at which byte an element starts and ends, which keeps a narrative to the letter
-(narrative.py). A document type declaration ends the reading where it starts, so there are no entities to expand or
-to fetch. What is in the XML and has no place in the JSON (an unknown element or attribute, text, a wrong order) is
-refused; what has a place but breaks a rule is left to validation, as with JSON.
+The parser is expat, because it reports the byte at which an element starts and ends, so that a narrative is kept
+exactly (narrative.py). A document type declaration ends the reading, so there are no entities to expand or fetch.
+Content that has no JSON form (an unknown element or attribute, text, a wrong order) is refused; content that has one
+but breaks a rule of FHIR is left to validation, as for JSON.
 
 https://hl7.org/fhir/R4/xml.html · https://hl7.org/fhir/R4/json.html#primitive
 """
@@ -11,16 +11,15 @@ https://hl7.org/fhir/R4/xml.html · https://hl7.org/fhir/R4/json.html#primitive
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from xml.parsers import expat
 
 from fhirstore.errors import ContentTooLarge, InvalidResource, MalformedContent
-from fhirstore.fhir.definitions.facts import Definitions, Element, Type
+from fhirstore.fhir.definitions.facts import Definitions, Element
 from fhirstore.fhir.fhirpath.names import step
 from fhirstore.fhir.json import MAX_DEPTH, MAX_VALUES, JsonObject
+from fhirstore.fhir.xml.expat import parse
 from fhirstore.fhir.xml.narrative import DIV, XHTML, as_json, cut
-from fhirstore.fhir.xml.slicing import parse
+from fhirstore.fhir.xml.open_elements import OpenElement, add_primitives, add_value, count_of
 from fhirstore.fhir.xml.values import json_value
 
 FHIR = "http://hl7.org/fhir"
@@ -33,43 +32,23 @@ _UTF_8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 
 def read(body: bytes, definitions: Definitions, *, max_values: int = MAX_VALUES) -> JsonObject:
-    """The resource that `body` holds, as `fhirstore.fhir.json.parse` would have given it.
+    """Returns the resource in `body`, as `fhirstore.fhir.json.parse` would have returned it from JSON.
 
     Raises MalformedContent (not well-formed, not UTF-8, a DTD, nested too deep), InvalidResource (an element or
-    attribute that the definitions do not have, or not there), ContentTooLarge (more than `max_values` elements and
-    attributes, a tag of too many attributes).
+    attribute that the definitions do not have at this point), ContentTooLarge (more than `max_values` elements and
+    attributes, a tag with too many attributes).
     """
     return _Reader(body, definitions, max_values).resource()
 
 
-@dataclass(slots=True)
-class _Open:
-    """An element whose end tag is still to come.
-
-    `element`: None for a resource. `type`: of its children; for a primitive, Element, which has id and extension.
-    `ahead`: the names that may still come, in their order; `last`: the one that came. `value`: of a primitive.
-    """
-
-    element: Element | None
-    type: Type
-    depth: int
-    ahead: Iterator[str]
-    members: JsonObject = field(default_factory=dict)
-    last: str = ""
-    primitive: bool = False
-    holder: bool = False
-    value: object = None
-    lists: dict[str, list[tuple[object, JsonObject]]] = field(default_factory=dict)
-
-
 class _Reader:
-    """One body. Methods that start with `_on` are called by expat, in the order of the document."""
+    """Reads one body. expat calls the methods that start with `_on`, in document order."""
 
     def __init__(self, body: bytes, definitions: Definitions, max_values: int) -> None:
         self._body = body
         self._max_values = self._left = max_values
         self._definitions = definitions
-        self._stack: list[_Open] = []
+        self._stack: list[OpenElement] = []
         self._result: JsonObject = {}
         self._scope: list[tuple[str | None, str]] = []
         self._div_start = self._div_depth = 0
@@ -100,7 +79,7 @@ class _Reader:
         self._parser.EndElementHandler = self._on_end
         self._parser.CharacterDataHandler = self._on_text
 
-    # --- before the root ------------------------------------------------------------------------------------
+    # --- the prolog and namespaces --------------------------------------------------------------------------
 
     def _on_declaration(self, version: str, encoding: str | None, standalone: int) -> None:
         if encoding is not None and encoding.lower() not in _UTF_8:
@@ -112,8 +91,8 @@ class _Reader:
 
     def _on_namespace(self, prefix: str | None, uri: str) -> None:
         self._scope.append((prefix, uri or ""))
-        if len(self._scope) > _MOST_NAMESPACES:  # each is looked at again for every narrative that has a prefix
-            raise MalformedContent(f"More than {_MOST_NAMESPACES} namespaces are declared at one place of the XML")
+        if len(self._scope) > _MOST_NAMESPACES:  # every narrative that uses a prefix goes through all of them
+            raise MalformedContent(f"The XML declares more than {_MOST_NAMESPACES} namespaces for one element")
 
     def _on_namespace_end(self, prefix: str | None) -> None:
         self._scope.pop()
@@ -129,7 +108,7 @@ class _Reader:
         namespace, _, name = tag.rpartition(" ")
         parent = self._stack[-1] if self._stack else None
         if tag == DIV and parent is not None and not parent.holder:
-            self._start_div(self._place(parent, name), attributes)
+            self._start_div(self._next_child(parent, name), attributes)
             return
         if namespace != FHIR:
             said = "no namespace" if not namespace else "another namespace"
@@ -137,32 +116,33 @@ class _Reader:
         if parent is None or parent.holder:
             self._start_resource(parent, name, attributes)
         else:
-            self._start_element(parent, self._place(parent, name), attributes)
+            self._start_element(parent, self._next_child(parent, name), attributes)
 
-    def _start_resource(self, holder: _Open | None, name: str, attributes: dict[str, str]) -> None:
+    def _start_resource(self, holder: OpenElement | None, name: str, attributes: dict[str, str]) -> None:
         if name not in self._definitions.resources:
             raise self._refused(f"{_named(name)} is not a resource type", code="value")
         if holder is not None and holder.members:
-            raise self._refused("A second resource, where there can be one only")
+            raise self._refused("A second resource; this element can hold one only")
         type_ = self._definitions.types[name]
         depth = 1 if holder is None else holder.depth
-        self._push(_Open(None, type_, depth, iter(type_.elements), {"resourceType": name}))
+        self._push(OpenElement(None, type_, depth, iter(type_.elements), {"resourceType": name}))
         for attribute in attributes:
-            if not attribute.startswith(_XSI) or len(self._stack) > 1:  # a hint for schema processors says nothing
+            # The root may have xsi:schemaLocation, a hint for schema processors.
+            if not attribute.startswith(_XSI) or len(self._stack) > 1:
                 raise self._refused(f"{_named(attribute, 'attribute')} is not known here")
 
-    def _start_element(self, parent: _Open, element: Element, attributes: dict[str, str]) -> None:
+    def _start_element(self, parent: OpenElement, element: Element, attributes: dict[str, str]) -> None:
         if element.type == "xhtml":
             raise self._refused(f"The narrative's div is not in the namespace {XHTML}", element)
-        depth = parent.depth + (2 if element.repeats else 1)  # as in JSON, an array is a level
+        depth = parent.depth + (2 if element.repeats else 1)  # an array is a level, as in JSON
         if element.type in _ANY_RESOURCE:
-            opened = _Open(element, self._definitions.types["Element"], depth, iter(()), holder=True)
+            opened = OpenElement(element, self._definitions.types["Element"], depth, iter(()), holder=True)
         elif element.type in self._definitions.primitives:
             type_ = self._definitions.types["Element"]
-            opened = _Open(element, type_, depth, iter(type_.elements), primitive=True)
+            opened = OpenElement(element, type_, depth, iter(type_.elements), primitive=True)
         else:
             type_ = self._definitions.types[element.type]
-            opened = _Open(element, type_, depth, iter(type_.elements))
+            opened = OpenElement(element, type_, depth, iter(type_.elements))
         self._push(opened)
         for name, value in attributes.items():
             known = opened.type.elements.get(name)
@@ -173,21 +153,21 @@ class _Reader:
             else:
                 raise self._refused(f"{_named(name, 'attribute')} is not known here")
 
-    def _place(self, parent: _Open, name: str) -> Element:
-        """The definition of the child `name`, if it may come next."""
+    def _next_child(self, parent: OpenElement, name: str) -> Element:
+        """Returns the definition of the child `name`. Raises InvalidResource if it may not come next."""
         element = parent.type.elements.get(name)
         if element is None or element.attribute:
             raise self._refused(f"{_named(name)} is not known here", unknown=name)
         if name == parent.last:
             if not element.repeats:
                 raise self._refused(f"{_named(name)} occurs twice, and may occur once", element)
-        elif name not in parent.ahead:  # which moves `ahead` on, up to this name
+        elif name not in parent.ahead:  # `in` advances the iterator up to this name
             after = f" after {parent.last}" if parent.last else ""
             raise self._refused(f"{_named(name)} is out of order{after}; FHIR XML has one order of elements", element)
         parent.last = name
         return element
 
-    def _push(self, opened: _Open) -> None:
+    def _push(self, opened: OpenElement) -> None:
         if opened.depth > MAX_DEPTH:
             raise MalformedContent(f"The XML nests deeper than {MAX_DEPTH} levels", expression=(self._expression(),))
         self._stack.append(opened)
@@ -199,26 +179,26 @@ class _Reader:
             self._end_resource(opened)
             return
         for name, values in opened.lists.items():
-            _pad(opened.members, name, values)
+            add_primitives(opened.members, name, values)
         if opened.value is None and not opened.members:
             what = "holds no resource" if opened.holder else "has neither a value nor content"
             raise self._refused(f"{_named(element.name)} {what}")
         self._stack.pop()
         parent = self._stack[-1]
         if not opened.primitive:
-            _add(parent, element, opened.members)
+            add_value(parent, element, opened.members)
         elif element.repeats:
             parent.lists.setdefault(element.name, []).append((opened.value, opened.members))
-            parent.members.setdefault(element.name, [])  # its place among the members
+            parent.members.setdefault(element.name, [])  # keeps the order of members
         else:
             if opened.value is not None:
                 parent.members[element.name] = opened.value
             if opened.members:
                 parent.members[f"_{element.name}"] = opened.members
 
-    def _end_resource(self, opened: _Open) -> None:
+    def _end_resource(self, opened: OpenElement) -> None:
         for name, values in opened.lists.items():
-            _pad(opened.members, name, values)
+            add_primitives(opened.members, name, values)
         self._stack.pop()
         if self._stack:
             self._stack[-1].members = opened.members
@@ -251,7 +231,7 @@ class _Reader:
         self._stack[-1].members["div"] = as_json(div, self._scope)
         self._listen()
 
-    # --- what is wrong --------------------------------------------------------------------------------------
+    # --- errors ---------------------------------------------------------------------------------------------
 
     def _refused(
         self, diagnostics: str, element: Element | None = None, *, unknown: str = "", code: str = "structure"
@@ -264,46 +244,22 @@ class _Reader:
         return InvalidResource(f"{diagnostics} ({at})", expression=(expression,) if expression else (), code=code)
 
     def _expression(self) -> str:
-        """The FHIRPath of the innermost open element."""
+        """Returns the FHIRPath expression of the innermost open element."""
         path: list[str] = []
-        parent: _Open | None = None
+        parent: OpenElement | None = None
         for opened in self._stack:
             element = opened.element
             if element is None:
                 path += () if path else (opened.type.name,)
             else:
                 name = step(element.choice or element.name)
-                path.append(f"{name}[{_count(parent, element.name)}]" if element.repeats and parent else name)
+                path.append(f"{name}[{count_of(parent, element.name)}]" if element.repeats and parent else name)
             parent = opened
         return ".".join(path)
 
 
-def _add(parent: _Open, element: Element, value: object) -> None:
-    if not element.repeats:
-        parent.members[element.name] = value
-        return
-    values = parent.members.setdefault(element.name, [])
-    assert isinstance(values, list)  # noqa: S101 - made on the line above
-    values.append(value)
-
-
-def _count(parent: _Open, name: str) -> int:
-    values = parent.lists.get(name) or parent.members.get(name)
-    return len(values) if isinstance(values, list) else 0
-
-
-def _pad(members: JsonObject, name: str, pairs: list[tuple[object, JsonObject]]) -> None:
-    """A repeating primitive: an array of values and one of ids and extensions, each padded with null, or left out."""
-    values: list[object] = [value for value, _ in pairs]
-    extras: list[object] = [extra or None for _, extra in pairs]
-    if any(extra is not None for extra in extras):
-        members[f"_{name}"] = extras
-    if any(value is not None for value in values):
-        members[name] = values
-    else:
-        del members[name]
-
-
 def _named(name: str, kind: str = "element") -> str:
-    """A name worth saying: that of an element or attribute; anything else may be somebody's data."""
+    """Returns words for an element or attribute, with its name if it looks like a FHIR name: others may be patient
+    data.
+    """
     return f"The {kind} '{name}'" if _NAME.fullmatch(name) else f"An {kind}"

@@ -1,7 +1,7 @@
-"""Primitive values: the text of a `value` attribute, and what it is in JSON.
+"""Primitive values: converts between the text of a `value` attribute and its JSON value.
 
-A number keeps its digits both ways (https://hl7.org/fhir/R4/datatypes.html#decimal). What is no boolean or number
-although it should be one stays text, so that validation names it as it names it in JSON.
+A number keeps its digits in both directions (https://hl7.org/fhir/R4/datatypes.html#decimal). Text that is not the
+boolean or number it should be stays text, so that validation reports it in the same words as for JSON.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from fhirstore.fhir.json import NumberLiteral
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?")
 _INTEGER = re.compile(r"-?[0-9]++")
 _PLUS = re.compile(r"\+(?=[0-9])")
-_LONG_INTEGER = 4000  # characters, beyond which fhirstore.fhir.json keeps the literal, too
+_LONG_INTEGER = 4000  # characters from which fhirstore.fhir.json keeps the literal as well
 _SLICE = 1024 * 1024  # characters
 _XML_SPACE = " \t\r\n"
 _BOOLEANS = {"true": True, "false": False}
-# "SHOULD trim leading and trailing whitespace when reading": not where white space may be content.
+# "SHOULD trim leading and trailing whitespace when reading", but in these types white space may be content.
 _FREE_TEXT = frozenset({"string", "markdown", "base64Binary"})
 
 _FORBIDDEN = re.compile("[^\\t\\n\\r\\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -26,7 +26,7 @@ _SPECIAL = re.compile(r"[&<>\"\t\r\n]")
 
 
 def json_value(text: str, primitive: Primitive) -> object:
-    """What `text` is in JSON: bool, int, NumberLiteral or str."""
+    """Returns the JSON value of `text`: bool, int, NumberLiteral or str."""
     if primitive.name in _FREE_TEXT:
         return text
     text = text.strip(_XML_SPACE)
@@ -39,14 +39,14 @@ def json_value(text: str, primitive: Primitive) -> object:
 
 
 def _number(literal: str) -> object:
-    """The same value that fhirstore.fhir.json.parse makes of this literal."""
+    """Returns the same value that fhirstore.fhir.json.parse returns for this literal."""
     if literal != "-0" and len(literal) < _LONG_INTEGER and _INTEGER.fullmatch(literal):
         return int(literal)
     return NumberLiteral(literal)
 
 
 def xml_text(value: object) -> str | None:
-    """The text of a JSON value, not escaped; None for an object, an array or null."""
+    """Returns the text of a JSON value, not escaped; None for an object, an array or null."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -59,19 +59,21 @@ def xml_text(value: object) -> str | None:
 
 
 def _has(character: re.Pattern[str], text: str) -> bool:
-    """Whether one of these characters is in the text; looked for in slices, as a search lets no other thread go on."""
+    """Returns whether one of these characters is in the text. Searches in slices, because a search blocks all other
+    threads.
+    """
     if len(text) <= _SLICE:
         return character.search(text) is not None
     return any(character.search(text, start, start + _SLICE) for start in range(0, len(text), _SLICE))
 
 
 def is_writable(text: str) -> bool:
-    """Whether XML 1.0 can hold these characters, be it escaped: most control characters it cannot."""
+    """Returns whether XML 1.0 has all of these characters, escaped or not. It lacks most control characters."""
     return not _has(_FORBIDDEN, text)
 
 
 def escape(text: str) -> str:
-    """`text` as it stands between the quotes of an attribute, safe from the normalization of white space."""
+    """Returns `text` as it stands between the quotes of an attribute; white space survives attribute normalization."""
     if not _has(_SPECIAL, text):
         return text
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")

@@ -1,4 +1,5 @@
-"""A resource's JSON object as FHIR XML: UTF-8, elements in the order of the specification, numbers to the digit.
+"""Writes a resource's JSON object as FHIR XML: UTF-8, elements in the order of the specification, numbers digit for
+digit.
 
 https://hl7.org/fhir/R4/xml.html
 """
@@ -21,10 +22,10 @@ _ANY_RESOURCE = frozenset({"Resource", "DomainResource"})
 
 
 def write(resource: JsonObject, definitions: Definitions, *, pretty: bool = False) -> bytes:
-    """The XML of what `fhirstore.fhir.json.parse` gave; `pretty`: an element a line, two spaces a level.
+    """Returns the XML of what `fhirstore.fhir.json.parse` returned. `pretty`: one element a line, two spaces a level.
 
-    Raises InvalidResource, with the expression, for what XML cannot say: members that the definitions do not have,
-    an object where a value belongs, control characters, a narrative that is not well-formed.
+    Raises InvalidResource with the expression if there is no XML form: members that the definitions do not have, an
+    object where a value belongs, control characters, a narrative that is not well-formed.
     """
     writer = _Writer(definitions, pretty)
     try:
@@ -35,7 +36,9 @@ def write(resource: JsonObject, definitions: Definitions, *, pretty: bool = Fals
 
 
 class _Unsayable(Exception):
-    """Something has no XML; the segments of its path are added on the way out, innermost first."""
+    """A part of the resource has no XML form. The segments of its path are added while the exception passes, innermost
+    first.
+    """
 
     def __init__(self, diagnostics: str, segment: str = "") -> None:
         super().__init__(diagnostics)
@@ -66,7 +69,7 @@ class _Writer:
             raise
 
     def _object(self, tag: str, attributes: str, members: JsonObject, type_: Type, level: int) -> None:
-        """An element `tag` whose content is `members`."""
+        """Writes an element `tag` with these members."""
         written = 1 if "resourceType" in members and type_.kind == "resource" else 0
         extras = {name[1:] for name in members if name.startswith("_")}
         children: list[Element] = []
@@ -89,7 +92,7 @@ class _Writer:
         self._line(level, f"</{tag}>")
 
     def _child(self, element: Element, value: object, extra: object, level: int) -> None:
-        """Every occurrence of `element`; `extra` is the member with the underscore."""
+        """Writes every occurrence of `element`; `extra` is the value of the member with the underscore."""
         if not element.repeats:
             self._occurrence(element, value, extra, level, element.choice or element.name)
             return
@@ -128,7 +131,7 @@ class _Writer:
     def _div(self, value: object, level: int) -> None:
         div = as_xml(value) if isinstance(value, str) else None
         if div is None:
-            raise _Unsayable("The narrative is not a well-formed XHTML div, so there is no XML of it")
+            raise _Unsayable("The narrative is not a well-formed XHTML div, so it has no XML form")
         self._line(level, div)
 
     def _attribute(self, name: str, value: object) -> str:
@@ -136,14 +139,14 @@ class _Writer:
         if text is None:
             raise _Unsayable("Not a primitive value")
         if not is_writable(text):
-            raise _Unsayable("A control character, which XML cannot hold")
+            raise _Unsayable("A control character, which XML does not have")
         return f' {name}="{escape(text)}"'
 
     def _is_primitive(self, element: Element) -> bool:
         return element.type in self._definitions.primitives and element.type != "xhtml"
 
     def _stranger(self, members: JsonObject, type_: Type) -> str:
-        """The first member that `type_` does not have, if its name looks like that of an element."""
+        """Returns the first member that `type_` does not have, if its name looks like the name of an element."""
         for name in members:
             element = type_.elements.get(name.removeprefix("_"))
             known = element is not None and (name == element.name or self._is_primitive(element))

@@ -173,7 +173,7 @@ def test_test_compares_numbers_by_value(one: bytes, other: bytes, equal: bool) -
         (b'{"op":"add","path":"/l/-1","value":1}', "names no index"),
         (b'{"op":"add","path":"/l/+1","value":1}', "names no index"),
         ('{"op":"add","path":"/l/\u0661","value":1}'.encode(), "names no index"),
-        (b'{"op":"add","path":"/a/b/c","value":1}', "no object and no array"),
+        (b'{"op":"add","path":"/a/b/c","value":1}', "neither an object nor an array"),
         (b'{"op":"add","path":"/z/z","value":1}', "nothing is at the path"),
         (b'{"op":"move","from":"/a","path":"/a/c"}', "cannot move into itself"),
         (b'{"op":"move","from":"","path":"/z"}', "cannot move into itself"),

@@ -97,6 +97,22 @@ async def test_a_patch_is_looked_at_as_well(clinic: TenantStore) -> None:
     assert (await clinic.patch("Observation", "o", JsonPatch.parse(to % b"Patient/q"))).version_id == 2
 
 
+async def test_the_references_of_a_patch_are_followed_between_two_decisions(
+    clinic: TenantStore, meter: MeteredStore
+) -> None:
+    """The current version is read, the target, and the current version again, which is then patched."""
+    await clinic.update(_observation("Patient/p"))
+    await clinic.update({"resourceType": "Patient", "id": "q"})
+    to_q = JsonPatch.parse(b'[{"op":"replace","path":"/subject/reference","value":"Patient/q"}]')
+    with meter.measure() as measured:
+        await clinic.patch("Observation", "o", to_q)
+    assert measured.requests == {"GET": 3, "PUT": 4}
+    with pytest.raises(InvalidResource):
+        dangling = JsonPatch.parse(b'[{"op":"replace","path":"/subject/reference","value":"Patient/gone"}]')
+        await clinic.conditional_patch("Observation", "_id=o", dangling)
+    assert (await clinic.conditional_patch("Observation", "_id=o", to_q)).version_id == 3
+
+
 async def test_a_transaction_may_bring_what_it_refers_to(clinic: TenantStore) -> None:
     """An entry may refer to another; to what is neither there nor brought, or is deleted with it, it may not."""
 

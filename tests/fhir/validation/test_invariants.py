@@ -11,7 +11,7 @@ from fhirstore.fhir.validation import Validator
 from fhirstore.fhir.validation.expressions import Expressions, Verdict, plain_resource
 from fhirstore.fhir.validation.full import FullPass
 from fhirstore.fhir.validation.invariants import Invariants
-from fhirstore.fhir.validation.places import Place, places
+from fhirstore.fhir.validation.nodes import TypedNode, typed_nodes
 
 _PERSON = (
     b'"resourceType":"Patient","text":{"status":"empty","div":"<div xmlns=\\"http://www.w3.org/1999/xhtml\\">a</div>"}'
@@ -163,9 +163,9 @@ def test_decimals_are_compared_exactly() -> None:
     """0.10000000000000000001 is more than 0.1, which a float would not know."""
     extension = b'{"url":"urn:a","valueDecimal":0.10000000000000000001}'
     resource = plain_resource(json.parse(b'{"resourceType":"Basic","extension":[%s]}' % extension))
-    place = next(each for each in places(definitions(), resource) if each.type == "Extension")
-    assert Expressions(definitions()).verdict("value > 0.1", place) is Verdict.HOLDS
-    assert Expressions(definitions()).verdict("value <= 0.1", place) is Verdict.BROKEN
+    node = next(each for each in typed_nodes(definitions(), resource) if each.type == "Extension")
+    assert Expressions(definitions()).verdict("value > 0.1", node) is Verdict.HOLDS
+    assert Expressions(definitions()).verdict("value <= 0.1", node) is Verdict.BROKEN
 
 
 def test_what_cannot_be_evaluated_is_said_and_refuses_nothing() -> None:
@@ -174,23 +174,23 @@ def test_what_cannot_be_evaluated_is_said_and_refuses_nothing() -> None:
     findings = FullPass(definitions()).findings(json.parse(text))
     assert "invariant ctm-1" in findings.unchecked
     assert [issue.severity for issue in findings.issues] == ["warning"]
-    place = Place("Patient", {"resourceType": "Patient"}, "Patient", {}, {})
+    node = TypedNode("Patient", {"resourceType": "Patient"}, "Patient", {}, {})
     for expression in ("active and", "active here", "noSuch()", ""):
-        assert Expressions(definitions()).verdict(expression, place) is Verdict.UNDECIDED
+        assert Expressions(definitions()).verdict(expression, node) is Verdict.UNDECIDED
 
 
 def test_regular_expressions_of_others_are_not_run() -> None:
     """A stored profile's pattern could take forever."""
-    place = Place("Patient", {"resourceType": "Patient", "id": "a" * 40}, "Patient", {}, {})
+    node = TypedNode("Patient", {"resourceType": "Patient", "id": "a" * 40}, "Patient", {}, {})
     expression = "id.matches('(a+)+$')"
-    assert Expressions(definitions()).verdict(expression, place, trusted=False) is Verdict.UNDECIDED
-    assert Expressions(definitions()).verdict("id.exists()", place, trusted=False) is Verdict.HOLDS
+    assert Expressions(definitions()).verdict(expression, node, trusted=False) is Verdict.UNDECIDED
+    assert Expressions(definitions()).verdict("id.exists()", node, trusted=False) is Verdict.HOLDS
 
 
 def test_tracing_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """trace() would write what it sees, which is patients' data, to the console."""
-    place = Place("Patient", {"resourceType": "Patient", "id": "secret"}, "Patient", {}, {})
-    assert Expressions(definitions()).verdict("id.trace('x').exists()", place) is Verdict.HOLDS
+    node = TypedNode("Patient", {"resourceType": "Patient", "id": "secret"}, "Patient", {}, {})
+    assert Expressions(definitions()).verdict("id.trace('x').exists()", node) is Verdict.HOLDS
     assert capsys.readouterr().out == ""
 
 
@@ -211,7 +211,7 @@ def test_places_are_named_as_fhirpath_names_them() -> None:
         b'{"resourceType":"Bundle","type":"collection","entry":[{"resource":{"resourceType":"Observation","valueQuantity":'
         b'{"value":1},"contained":[{"resourceType":"Patient","id":"p","_birthDate":{"extension":[{"url":"urn:a"}]}}]}}]}'
     )
-    found = {place.path: place for place in places(definitions(), json.parse(text))}
+    found = {node.path: node for node in typed_nodes(definitions(), json.parse(text))}
     assert list(found) == [
         "Bundle",
         "Bundle.entry[0]",

@@ -1,1 +1,1 @@
-"""Turns the official FHIR packages into the committed facts files, see `make definitions`."""
+"""Turns the official FHIR packages into the committed files of definitions; see `make definitions`."""

@@ -1,6 +1,6 @@
-"""python -m fhirstore.fhir.definitions.generate FOLDER…: writes the facts file of each unpacked FHIR package.
+"""python -m fhirstore.fhir.definitions.generate FOLDER…: writes the definitions of each unpacked FHIR package.
 
-The same package gives the same bytes. `make definitions` fetches the packages and runs this.
+The same package yields the same bytes. `make definitions` fetches the packages and runs this.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from fhirstore.fhir.definitions.terminology import NotEnumerable, Terminology
 
 
 def facts_file(package: Package) -> bytes:
-    """What `fhirstore.fhir.definitions.load` reads back: compact JSON, gzipped, the same for the same package."""
+    """Returns the file that `fhirstore.fhir.definitions.load` reads: compact JSON, gzipped, always the same for one
+    package.
+    """
     structures = Structures(package)
     types = structures.types()
     facts = {
@@ -40,7 +42,7 @@ def facts_file(package: Package) -> bytes:
 
 
 def open_terminology(package: Package) -> Terminology:
-    """The package's value sets and code systems."""
+    """Returns the package's value sets and code systems."""
     return Terminology(
         {text(node, "url"): node for node in package.resources("ValueSet")},
         {text(node, "url"): node for node in package.resources("CodeSystem")},
@@ -48,7 +50,7 @@ def open_terminology(package: Package) -> Terminology:
 
 
 def _value_sets(types: dict[str, TypeRow], terminology: Terminology) -> dict[str, dict[str, list[str]]]:
-    """The value sets of required bindings: url -> code system -> codes."""
+    """Returns the value sets of required bindings: URL -> code system -> codes."""
     urls = {element[4] for row in types.values() for element in row.elements if len(element) > 4}
     found: dict[str, dict[str, list[str]]] = {}
     for url in sorted(urls):
@@ -61,7 +63,7 @@ def _value_sets(types: dict[str, TypeRow], terminology: Terminology) -> dict[str
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Writes one file per package folder given."""
+    """Writes one file per package folder."""
     parser = argparse.ArgumentParser(prog="python -m fhirstore.fhir.definitions.generate")
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="an unpacked FHIR package")
     parser.add_argument("--into", type=Path, default=DATA, help="where the files go")

@@ -1,4 +1,4 @@
-"""Operations of a package, its examples and named queries left out.
+"""The operations of a package, without its examples and named queries.
 
 https://hl7.org/fhir/R4/operations.html
 """
@@ -9,11 +9,11 @@ from fhirstore.fhir.definitions.generate.package import Package
 from fhirstore.fhir.definitions.nodes import text, texts
 
 _LEVELS = {"system": "s", "type": "t", "instance": "i"}
-_ABSTRACT = {"CanonicalResource": "Resource"}  # an interface: which types have it is not said
+_ABSTRACT = {"CanonicalResource": "Resource"}  # an interface; the package does not list the types that have it
 
 
 def operations(package: Package) -> dict[str, dict[str, str]]:
-    """Code -> resource type -> letters of the levels it has there, and p where only POST may invoke it."""
+    """Returns code -> resource type -> the letters of its levels there, and p if only POST may invoke it."""
     found: dict[str, dict[str, str]] = {}
     for node in package.resources("OperationDefinition"):
         if text(node, "kind") != "operation" or text(node, "id").startswith("example"):

@@ -15,13 +15,13 @@ from fhirstore.fhir.definitions.nodes import Node
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """`folder` holds package.json; `version`: the FHIR version its resources are of, like "4.0.1"."""
+    """`folder` holds package.json; `version` is the FHIR version of its resources, like "4.0.1"."""
 
     folder: Path
     version: str
 
     def resources(self, type: str) -> Iterator[Node]:
-        """The package's resources of one conformance type, by file name, so that each run sees the same order."""
+        """Yields the package's resources of one type, sorted by file name, so that each run has the same order."""
         for path in sorted(self.folder.glob(f"{type}-*.json"), key=lambda path: path.name):
             resource = json.loads(path.read_bytes())
             if resource.get("resourceType") == type:
@@ -29,7 +29,7 @@ class Package:
 
 
 def open_package(folder: Path) -> Package:
-    """The package in `folder`, or in its folder `package`, as archives unpack. FileNotFoundError when there is none."""
+    """Returns the package in `folder`, or in its folder `package` (as archives unpack). Raises FileNotFoundError."""
     inner = folder / "package"
     if inner.is_dir():
         folder = inner

@@ -1,4 +1,4 @@
-"""Search parameters and compartments of a package, the package's examples of them left out.
+"""The search parameters and compartments of a package, without the package's examples.
 
 https://hl7.org/fhir/R4/searchparameter-registry.html · https://hl7.org/fhir/R4/compartmentdefinition.html
 """
@@ -14,7 +14,7 @@ _REFERENCE_TO_SELF = "{def}"
 
 
 def parameters(package: Package) -> list[ParameterRow]:
-    """The official search parameters, by url; of two with one code for one type the first."""
+    """Returns the official search parameters, sorted by URL; of two with one code for one type, the first."""
     rows: list[ParameterRow] = []
     taken: set[tuple[str, str]] = set()
     for node in sorted(package.resources("SearchParameter"), key=lambda node: text(node, "url")):
@@ -32,16 +32,16 @@ def parameters(package: Package) -> list[ParameterRow]:
 
 
 def _is_official(node: Node) -> bool:
-    """Whether the parameter is of the base specification and not about an extension, or an example of one."""
+    """Returns whether the parameter belongs to the base specification, and is not for an extension or an example."""
     id_ = text(node, "id")
     of_extension = "-extensions-" in id_ or "-genetic-" in id_
     return text(node, "url").startswith(_OFFICIAL) and not id_.startswith("example") and not of_extension
 
 
 def compartments(package: Package) -> dict[str, dict[str, list[str]]]:
-    """Compartment -> resource type -> codes of the parameters that put a resource into it.
+    """Returns compartment -> resource type -> codes of the parameters that put a resource into it.
 
-    That a patient is in their own compartment, which R5 says with `{def}`, holds of every compartment and is not said.
+    A patient is in their own compartment. R5 says this with `{def}`; it holds for every compartment and is left out.
     """
     found: dict[str, dict[str, list[str]]] = {}
     for node in package.resources("CompartmentDefinition"):

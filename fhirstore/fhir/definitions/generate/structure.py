@@ -1,6 +1,7 @@
-"""Types, elements and primitives, out of the StructureDefinitions of a package.
+"""Types, elements and primitives from the StructureDefinitions of a package.
 
-Profiles, extensions and logical models are passed over: the facts are those of the base specification.
+Profiles, extensions and logical models are skipped: these are the definitions of the base specification.
+
 https://hl7.org/fhir/R4/structuredefinition.html · https://hl7.org/fhir/R4/elementdefinition.html
 """
 
@@ -16,13 +17,13 @@ ElementRow = list[str]  # name, types, cardinality, flags, required value set: s
 InvariantRow = list[str]
 _FHIR_TYPE = "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type"
 _REGEX = "http://hl7.org/fhir/StructureDefinition/regex"
-_KEYWORDS = frozenset({"as", "contains", "div", "in", "is", "mod"})  # of FHIRPath, and names of elements
+_KEYWORDS = frozenset({"as", "contains", "div", "in", "is", "mod"})  # FHIRPath keywords that also name elements
 _SYSTEM = "http://hl7.org/fhirpath/System."
 
 
 @dataclass(frozen=True, slots=True)
 class TypeRow:
-    """A type with its own elements and invariants; those of `base` are said there."""
+    """A type with its own elements and invariants, without those of `base`."""
 
     kind: str
     base: str
@@ -37,7 +38,7 @@ class Structures:
     def __init__(self, package: Package) -> None:
         self._types: dict[str, Node] = {}
         self._primitives: dict[str, Node] = {}
-        self._profiled: dict[str, str] = {}  # profile url -> the type it is of
+        self._profiled: dict[str, str] = {}  # profile URL -> the type that it constrains
         for node in package.resources("StructureDefinition"):
             name, kind = text(node, "type"), text(node, "kind")
             if text(node, "derivation") == "constraint" or kind not in {"resource", "complex-type", "primitive-type"}:
@@ -48,11 +49,11 @@ class Structures:
                 self._types[name] = node
 
     def primitives(self) -> dict[str, list[str]]:
-        """Name -> how JSON writes it, the pattern it must match."""
+        """Returns name -> its JSON type, the pattern it must match."""
         return {name: [_json_kind(name), _pattern(name, node)] for name, node in sorted(self._primitives.items())}
 
     def types(self) -> dict[str, TypeRow]:
-        """Every resource, complex datatype and backbone element."""
+        """Returns every resource, complex datatype and backbone element."""
         found: dict[str, TypeRow] = {}
         for name, node in sorted(self._types.items()):
             snapshot = nodes(node_of(node, "snapshot"), "element")
@@ -71,7 +72,7 @@ class Structures:
         invariants = [*_invariants(root)]
         for child in children:
             if path_is_backbone(text(child, "path"), snapshot):
-                continue  # said by the backbone's own type
+                continue  # the backbone's own type has them
             invariants.extend(_of_child(child, self._inherited(child)))
         known = self._keys_of_bases(base)
         return TypeRow(
@@ -91,8 +92,8 @@ class Structures:
         if reference:
             types = [reference.rpartition("#")[2]]
         elif name == "id":
-            # R4 calls a resource's id a string, R4B and R5 call an element's id an id; the text of the
-            # specification says otherwise: https://hl7.org/fhir/R4/resource.html#id
+            # R4 types a resource's id as string, R4B and R5 type an element's id as id. The text of the
+            # specification says the opposite: https://hl7.org/fhir/R4/resource.html#id
             types = ["id" if in_resource else "string"]
         else:
             types = [self._type_of(each, text(node, "path")) for each in nodes(node, "type")]
@@ -115,11 +116,11 @@ class Structures:
         return f"{code}({','.join(sorted(targets))})" if targets and "Resource" not in targets else code
 
     def _targets(self, url: str) -> tuple[str, ...]:
-        """The concrete types behind a target; Resource for any."""
+        """Returns the concrete types behind a target profile; Resource for any."""
         name = self._profiled.get(url.partition("|")[0], name_of(url))
         node = self._types.get(name)
         if node is None:
-            return ("Resource",)  # a pattern such as Definition: no type is called so, many are one
+            return ("Resource",)  # a pattern such as Definition, which many types follow
         if name == "Resource" or node.get("abstract") is not True:
             return (name,)
         return tuple(each for each in self._types if self._descends(each, name))
@@ -128,7 +129,7 @@ class Structures:
         return self._types[name].get("abstract") is not True and ancestor in self._bases(name)
 
     def _bases(self, name: str) -> tuple[str, ...]:
-        """`name`, what it is based on, what that is based on …"""
+        """Returns `name` and its bases, nearest first."""
         bases: list[str] = []
         while name in self._types:
             bases.append(name)
@@ -136,7 +137,7 @@ class Structures:
         return tuple(bases)
 
     def _keys_of_bases(self, base: str) -> frozenset[str]:
-        """Keys of the constraints that a type inherits."""
+        """Returns the keys of the constraints that a type inherits."""
         keys: set[str] = set()
         for name in self._bases(base):
             root = nodes(node_of(self._types[name], "snapshot"), "element")[0]
@@ -144,7 +145,9 @@ class Structures:
         return frozenset(keys)
 
     def _inherited(self, child: Node) -> frozenset[str]:
-        """Keys of the constraints on an element that its types say themselves, or that no element can break."""
+        """Returns the keys of constraints on an element that its types have themselves, or that no element can
+        break.
+        """
         keys: set[str] = {"ele-1"}
         for each in nodes(child, "type"):
             keys |= self._keys_of_bases(text(each, "code"))
@@ -152,7 +155,7 @@ class Structures:
 
 
 def _without_inherited(row: TypeRow, types: Mapping[str, TypeRow]) -> TypeRow:
-    """`row` without the elements and invariants that its base says in the same words."""
+    """Returns `row` without the elements and invariants that its base has in the same form."""
     above: list[ElementRow] = []
     said: list[InvariantRow] = []
     base = row.base
@@ -169,19 +172,19 @@ def _without_inherited(row: TypeRow, types: Mapping[str, TypeRow]) -> TypeRow:
 
 
 def _paths_with_children(snapshot: Sequence[Node]) -> list[str]:
-    """The type's own path and those of its backbone elements, in the order of the specification."""
+    """Returns the type's own path and those of its backbone elements, in the order of the specification."""
     parents = {text(each, "path").rpartition(".")[0] for each in snapshot}
     root = text(snapshot[0], "path")
     return [path for path in (text(each, "path") for each in snapshot) if path in parents or path == root]
 
 
 def path_is_backbone(path: str, snapshot: Sequence[Node]) -> bool:
-    """Whether the element at `path` has children of its own."""
+    """Returns whether the element at `path` has children of its own."""
     return any(text(each, "path").startswith(f"{path}.") for each in snapshot)
 
 
 def _invariants(node: Node) -> Iterator[InvariantRow]:
-    """The element's constraints; those without FHIRPath are about schemas of XML only."""
+    """Yields the element's constraints. Those without FHIRPath concern XML schemas only."""
     for each in nodes(node, "constraint"):
         expression = text(each, "expression")
         if expression:
@@ -189,7 +192,7 @@ def _invariants(node: Node) -> Iterator[InvariantRow]:
 
 
 def _of_child(child: Node, inherited: frozenset[str]) -> Iterator[InvariantRow]:
-    """Constraints that stand on an element of a datatype, said of the type that holds the element."""
+    """Yields the constraints on an element of a datatype, rewritten for the type that holds the element."""
     name = text(child, "path").rpartition(".")[2].removesuffix("[x]")
     name = f"`{name}`" if name in _KEYWORDS else name
     for key, severity, human, expression in _invariants(child):
@@ -203,7 +206,9 @@ def _of_child(child: Node, inherited: frozenset[str]) -> Iterator[InvariantRow]:
 
 
 def _json_kind(name: str) -> str:
-    """https://hl7.org/fhir/R4/json.html#primitive; integer64 is a string: https://hl7.org/fhir/R5/json.html#primitive"""
+    """Returns the JSON type of a primitive (https://hl7.org/fhir/R4/json.html#primitive). integer64 is a string
+    (https://hl7.org/fhir/R5/json.html#primitive).
+    """
     return {
         "boolean": "boolean",
         "decimal": "decimal",
@@ -215,11 +220,11 @@ def _json_kind(name: str) -> str:
 
 def _pattern(name: str, node: Node) -> str:
     if name == "base64Binary":
-        return ""  # its pattern takes exponential time and lets wrong padding pass; decoding is the test
+        return ""  # its pattern takes exponential time and allows wrong padding; validation decodes instead
     for each in nodes(node_of(node, "snapshot"), "element"):
         if text(each, "path") == f"{name}.value":
             pattern = "".join(_extension(kind, _REGEX) for kind in nodes(each, "type")[:1])
-            return pattern.replace("}})", "})")  # R5's decimal has a brace too many, so that 1e2 would not match
+            return pattern.replace("}})", "})")  # R5's pattern of decimal has a brace too many and would refuse 1e2
     return ""
 
 

@@ -1,8 +1,9 @@
-"""Does a resource conform to a profile, a StructureDefinition with derivation `constraint`?
+"""Conformance of a resource to a profile, a StructureDefinition with derivation `constraint`.
 
-`rules` reads a profile into a tree, `items` finds in a resource what a rule is about, `values` compares with fixed and
-pattern values, `slicing` tells which slice an item is of, `conformance` puts them together. `library` collects, before,
-what a profile refers to: other profiles, extensions, value sets. What is not checked is said.
+- `library` collects, before the check, what a profile refers to: other profiles, extensions, value sets, code systems.
+- `profile` reads a profile into a tree of element definitions; `items` finds the items of a resource that a definition
+  applies to; `values` compares them with fixed and pattern values; `slicing` assigns items to slices; `conformance`
+  performs the check.
 
-https://hl7.org/fhir/R4/profiling.html
+What is not checked is reported. https://hl7.org/fhir/R4/profiling.html
 """

@@ -1,4 +1,4 @@
-"""Whether a coded item has a code that a required binding allows.
+"""Checks a coded item against a required binding.
 
 https://hl7.org/fhir/R4/terminologies.html#required
 """
@@ -12,7 +12,9 @@ from fhirstore.fhir.validation.profiles.library import Library
 
 
 def allows(library: Library, canonical: str, item: Item) -> bool | None:
-    """None where the value set cannot be enumerated. One coding of a CodeableConcept is enough."""
+    """Returns whether the value set allows the item's code; None if it cannot be enumerated. One coding of a
+    CodeableConcept is enough.
+    """
     try:
         codes = library.terminology.codes(canonical)
     except NotEnumerable:

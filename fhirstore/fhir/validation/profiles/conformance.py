@@ -1,6 +1,7 @@
-"""One resource against one profile: cardinalities, types, fixed and pattern values, bindings, slices, invariants.
+"""Checks a resource against a profile: cardinalities, types, fixed and pattern values, bindings, slices, invariants.
 
-What cannot be decided here is collected as `unchecked`, in words; it never makes an error.
+What cannot be decided is collected as `unchecked`, in words, and is never an error.
+
 https://hl7.org/fhir/R4/profiling.html
 """
 
@@ -14,21 +15,23 @@ from fhirstore.fhir.json import JsonObject
 from fhirstore.fhir.validation.codings import unknown_codes
 from fhirstore.fhir.validation.expressions import Expressions, Verdict, plain_resource
 from fhirstore.fhir.validation.invariants import Findings, broken
-from fhirstore.fhir.validation.places import Place
+from fhirstore.fhir.validation.nodes import TypedNode
 from fhirstore.fhir.validation.profiles.bindings import allows
 from fhirstore.fhir.validation.profiles.items import Item, children
 from fhirstore.fhir.validation.profiles.library import Library
-from fhirstore.fhir.validation.profiles.rules import Profile, Rule
+from fhirstore.fhir.validation.profiles.profile import ElementDefinition, Profile
 from fhirstore.fhir.validation.profiles.slicing import SliceReader
 from fhirstore.fhir.validation.profiles.values import equals, fits, shown
 from fhirstore.fhir.validation.targets import entry_types, referred_type
 
 _ANY = frozenset({"Resource", "DomainResource", "CanonicalResource", "MetadataResource"})
-_DEPTH = 40  # of profiles inside profiles: an extension may name itself
+_DEPTH = 40  # of profiles inside profiles, because an extension may contain itself
 
 
 def conformance(resource: JsonObject, canonical: str, library: Library, expressions: Expressions) -> Findings:
-    """What in the resource, whose structure is right, does not conform to the profile; it must be in the library."""
+    """Returns what in the resource does not conform to the profile, which must be in the library. The resource's
+    structure must be valid.
+    """
     plain = plain_resource(resource)
     checking = _Checking(library.definitions, library, expressions, plain, entry_types(plain))
     type_ = str(resource.get("resourceType"))
@@ -39,17 +42,19 @@ def conformance(resource: JsonObject, canonical: str, library: Library, expressi
 
 @dataclass(slots=True)
 class _Checking:
+    """One check: the library it uses, the resource around the current item, and what it has found."""
+
     definitions: Definitions
     library: Library
     expressions: Expressions
     resource: JsonObject
     entries: dict[str, str]
     issues: list[Issue] = field(default_factory=list)
-    told: dict[tuple[str, str], list[Issue]] = field(default_factory=dict)  # by profile and place
+    told: dict[tuple[str, str], list[Issue]] = field(default_factory=dict)  # (profile, path) -> its issues
     unchecked: set[str] = field(default_factory=set)
 
     def profile(self, canonical: str, item: Item, depth: int) -> None:
-        """The item against a profile, and against what that builds on where the profile does not repeat it."""
+        """Checks the item against a profile, and against the profile's base if the profile does not include it."""
         profile = self.library.profiles.get(canonical)
         if profile is None or depth == 0:
             if not self.library.core_type(canonical):
@@ -57,7 +62,7 @@ class _Checking:
             return
         known = self.told.get((canonical, item.path))
         if known is None:
-            known = self.told[canonical, item.path] = []  # for a profile that comes back to itself
+            known = self.told[canonical, item.path] = []  # set before the check, for a profile that refers to itself
             before, self.issues = self.issues, known
             self._whole(profile, item, depth)
             self.issues = before
@@ -75,75 +80,85 @@ class _Checking:
             self.profile(profile.base, item, depth - 1)
         self.resource = around
 
-    def _item(self, rule: Rule, item: Item, depth: int) -> None:
-        if not self._types(rule, item, depth):
+    def _item(self, definition: ElementDefinition, item: Item, depth: int) -> None:
+        if not self._types(definition, item, depth):
             return
-        if rule.fixed and not equals(item.value, rule.fixed[0]):
-            self._error("value", item.path, f"must be {shown(rule.fixed[0])}, which the profile fixes")
-        if rule.pattern and not fits(item.value, rule.pattern[0]):
-            self._error("value", item.path, f"must have what the profile's pattern has, {shown(rule.pattern[0])}")
-        if rule.binding:
-            self._binding(rule.binding, item)
-        if rule.max_length is not None and isinstance(item.value, str) and len(item.value) > rule.max_length:
-            self._error("too-long", item.path, f"is longer than {rule.max_length} characters")
-        self.unchecked.update(f"{name} at {rule.name}" for name in rule.unchecked)
-        self._invariants(rule, item)
-        for child in rule.children.values():
+        if definition.fixed and not equals(item.value, definition.fixed[0]):
+            self._error("value", item.path, f"must be {shown(definition.fixed[0])}, the value that the profile fixes")
+        if definition.pattern and not fits(item.value, definition.pattern[0]):
+            self._error("value", item.path, f"must contain the profile's pattern, {shown(definition.pattern[0])}")
+        if definition.binding:
+            self._binding(definition.binding, item)
+        if (
+            definition.max_length is not None
+            and isinstance(item.value, str)
+            and len(item.value) > definition.max_length
+        ):
+            self._error("too-long", item.path, f"is longer than {definition.max_length} characters")
+        self.unchecked.update(f"{name} at {definition.name}" for name in definition.unchecked)
+        self._invariants(definition, item)
+        for child in definition.children.values():
             self._group(child, children(self.definitions, item, child.name), item.path, depth)
 
-    def _group(self, rule: Rule, items: list[Item], around: str, depth: int) -> None:
-        """All items at one element: how many there are, each of them, and which slice each is of."""
-        self._count(rule, items, around)
+    def _group(self, definition: ElementDefinition, items: list[Item], around: str, depth: int) -> None:
+        """Checks all items of one element: their number, each of them, and the slices they belong to."""
+        self._count(definition, items, around)
         for item in items:
-            self._item(rule, item, depth)
-        if not rule.slices:
+            self._item(definition, item, depth)
+        if not definition.slices:
             return
-        slices = SliceReader(self.definitions, self.library, self._referred).slices(rule)
+        slices = SliceReader(self.definitions, self.library, self._referred).slices(definition)
         if slices is None:
-            self.unchecked.add(f"slices of {rule.name} ({', '.join(rule.slices)})")
+            self.unchecked.add(f"slices of {definition.name} ({', '.join(definition.slices)})")
             return
-        of_slice: dict[str, list[Item]] = {name: [] for name in rule.slices}
-        order = list(rule.slices)
+        of_slice: dict[str, list[Item]] = {name: [] for name in definition.slices}
+        order = list(definition.slices)
         last, outside = 0, False
         for item in items:
             slice_ = slices.slice_of(item)
             if slice_ is None:
                 outside = True
                 if slices.slicing.rules == "closed":
-                    self._error("structure", item.path, f"is of none of the slices {', '.join(order)}, as it must")
+                    self._error(
+                        "structure",
+                        item.path,
+                        f"belongs to none of the slices {', '.join(order)}, and the profile allows no others",
+                    )
                 continue
             of_slice[slice_.slice].append(item)
             if outside and slices.slicing.rules == "openAtEnd":
-                self._error("structure", item.path, "stands after what is of no slice, which must come last")
+                self._error("structure", item.path, "must come before the items that belong to no slice")
             at = order.index(slice_.slice)
             if slices.slicing.ordered and at < last:
                 self._error("structure", item.path, f"slice {slice_.slice} must come before {order[last]}")
             last = max(last, at)
         for name, of_it in of_slice.items():
-            self._count(rule.slices[name], of_it, around)
+            self._count(definition.slices[name], of_it, around)
             for item in of_it:
-                self._item(rule.slices[name], item, depth)
+                self._item(definition.slices[name], item, depth)
 
-    def _count(self, rule: Rule, items: list[Item], around: str) -> None:
-        name = rule.name.removesuffix("[x]")
-        of_slice = f" of slice {rule.slice}" if rule.slice else ""
-        if len(items) < rule.min:
-            self._error("required", f"{around}.{name}", f"{rule.min} or more{of_slice} must be there")
-        if rule.max is not None and len(items) > rule.max:
-            self._error("structure", f"{around}.{name}", f"{rule.max}{of_slice} may be there at most")
+    def _count(self, definition: ElementDefinition, items: list[Item], around: str) -> None:
+        name = definition.name.removesuffix("[x]")
+        of_slice = f" of slice {definition.slice}" if definition.slice else ""
+        if len(items) < definition.min:
+            self._error("required", f"{around}.{name}", f"needs at least {definition.min}{of_slice}")
+        if definition.max is not None and len(items) > definition.max:
+            self._error("structure", f"{around}.{name}", f"allows at most {definition.max}{of_slice}")
 
-    def _types(self, rule: Rule, item: Item, depth: int) -> bool:
-        """The item's type, the profiles of that type, the targets of a reference. False: of another type altogether."""
-        codes = {each.code for each in rule.types if not each.code.startswith("http")}
-        if not codes or not rule.types or not self._is_type(item.type):
+    def _types(self, definition: ElementDefinition, item: Item, depth: int) -> bool:
+        """Checks the item's type, its profiles and the target of a reference. Returns False if it has a type of its own
+        that the profile does not allow.
+        """
+        codes = {each.code for each in definition.types if not each.code.startswith("http")}
+        if not codes or not definition.types or not self._is_type(item.type):
             return True
         backbone = codes & {"BackboneElement", "Element"}
         if item.type not in codes and not codes & _ANY and not backbone:
-            if rule.name.endswith("[x]") or item.type in self.definitions.resources:
+            if definition.name.endswith("[x]") or item.type in self.definitions.resources:
                 self._error("structure", item.path, f"is a {item.type}; the profile allows {', '.join(sorted(codes))}")
                 return False
             return True
-        for each in rule.types:
+        for each in definition.types:
             if each.code == item.type:
                 self._one_of(each.profiles, item, depth)
                 self._target(each.targets, item)
@@ -153,7 +168,7 @@ class _Checking:
         return name in self.definitions.types or name in self.definitions.primitives
 
     def _one_of(self, canonicals: tuple[str, ...], item: Item, depth: int) -> None:
-        """One of the profiles must fit; if none does, what is wrong by the first is told."""
+        """Checks that the item conforms to one of the profiles; if to none, reports the errors of the first."""
         if not canonicals:
             return
         told: list[list[Issue]] = []
@@ -191,14 +206,14 @@ class _Checking:
             case None:
                 self.unchecked.add(unknown_codes(canonical))
             case False if item.value is not None:
-                self._error("code-invalid", item.path, f"has no code of {canonical}, which is required")
+                self._error("code-invalid", item.path, f"needs a code of {canonical}")
 
-    def _invariants(self, rule: Rule, item: Item) -> None:
-        place = Place(item.type, item.node, item.path, self.resource, self.resource)
-        for invariant in rule.invariants:
+    def _invariants(self, definition: ElementDefinition, item: Item) -> None:
+        node = TypedNode(item.type, item.node, item.path, self.resource, self.resource)
+        for invariant in definition.invariants:
             if not self._own(invariant.key):
-                continue  # the base specification's, checked with it
-            match self.expressions.verdict(invariant.expression, place, value=item.value, trusted=False):
+                continue  # an invariant of the base specification, which is checked with its type
+            match self.expressions.verdict(invariant.expression, node, value=item.value, trusted=False):
                 case Verdict.BROKEN:
                     self.issues.append(broken(invariant, item.path))
                 case Verdict.UNDECIDED:

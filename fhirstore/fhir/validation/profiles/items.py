@@ -1,4 +1,4 @@
-"""What a resource has at an element: a value, its extensions, or both; with its type and its place.
+"""The items of a resource at an element: a value, its extensions, or both; with their type and path.
 
 https://hl7.org/fhir/R4/json.html#primitive
 """
@@ -18,7 +18,9 @@ _FUNCTION = re.compile(r"(\w+)\('?([^']*)'?\)")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """`value`: None when there is none but `extra`, the object beside a primitive. `path`: as FHIRPath."""
+    """`value`: None if there is only `extra`, the object with a primitive's id and extensions. `path`: a FHIRPath
+    expression.
+    """
 
     value: object
     extra: JsonObject | None
@@ -27,19 +29,19 @@ class Item:
 
     @property
     def node(self) -> JsonObject:
-        """Where the members below are: the object itself, or what stands beside a primitive."""
+        """The object with the members below: the value itself, or the object with a primitive's id and extensions."""
         return self.value if isinstance(self.value, dict) else self.extra or {}
 
 
 def children(definitions: Definitions, item: Item, name: str) -> list[Item]:
-    """The items at the element `name` below `item`; `value[x]` finds whichever type was chosen."""
+    """Returns the items at the element `name` of `item`; `value[x]` finds the type that was chosen."""
     type_ = definitions.types.get(item.type) or definitions.types["Element"]
     if name.endswith("[x]"):
         choice = name.removesuffix("[x]")
         elements = [each for each in type_.elements.values() if each.choice == choice]
     else:
         elements = [type_.elements[name]] if name in type_.elements else []
-        if not elements:  # a path may name a choice without its type
+        if not elements:  # a path may name a choice without [x]
             elements = [each for each in type_.elements.values() if each.choice == name]
     return [found for element in elements for found in _items(definitions, item, element)]
 
@@ -74,7 +76,9 @@ def _at(items: list[object], index: int) -> object:
 
 
 def steps_of(path: str) -> tuple[str, ...] | None:
-    """The steps of a discriminator's path: `code.coding`, `extension('url').value`; None where it is something else."""
+    """Returns the steps of a discriminator's path, such as `code.coding` or `extension('url').value`; None for other
+    forms.
+    """
     if path == "$this":
         return ()
     steps = tuple(match[0] for match in _STEP.finditer(path))
@@ -82,13 +86,13 @@ def steps_of(path: str) -> tuple[str, ...] | None:
 
 
 def function(step: str) -> tuple[str, str]:
-    """`extension('url')` -> ("extension", "url"); a plain step has no function."""
+    """Returns ("extension", "url") for `extension('url')`; empty strings for a step that is not a function."""
     match = _FUNCTION.fullmatch(step)
     return (match[1], match[2]) if match else ("", "")
 
 
 def along(definitions: Definitions, item: Item, steps: tuple[str, ...]) -> list[Item]:
-    """The items that `steps` lead to. `resolve()` stays at the reference."""
+    """Returns the items that `steps` lead to. `resolve()` stays at the reference."""
     found = [item]
     for step in steps:
         name, argument = function(step)

@@ -1,7 +1,7 @@
-"""What a check against profiles needs from elsewhere, collected before: profiles, extensions, value sets, code systems.
+"""Collects what a check against profiles needs: profiles, extensions, value sets, code systems.
 
-There is no search by url, so a canonical is looked for under the id that equals its last segment, and what is found
-there must have this `url` (and, after `|`, this `version`). The base specification's own types need no lookup.
+There is no search by URL, so a canonical is read under the id that equals its last segment; the resource there must
+have this `url` (and, after `|`, this `version`). Types of the base specification need no lookup.
 
 https://hl7.org/fhir/R4/references.html#canonical
 """
@@ -17,14 +17,14 @@ from fhirstore.fhir.definitions.ids import is_id
 from fhirstore.fhir.definitions.nodes import Node, name_of, node_of, nodes, text, texts
 from fhirstore.fhir.definitions.terminology import Terminology
 from fhirstore.fhir.json import JsonObject
-from fhirstore.fhir.validation.profiles.rules import Profile, read_profile
+from fhirstore.fhir.validation.profiles.profile import Profile, read_profile
 from fhirstore.threads import offload_if
 
 Find = Callable[[str, str], Awaitable[JsonObject | None]]
-"""The current resource of a type with an id, or None."""
+"""Returns the current resource of a type with an id, or None."""
 
 MOST_LOOKUPS = 200
-MOST_ELEMENTS = 3_000  # of a profile: the time to read one grows with their square
+MOST_ELEMENTS = 3_000  # of a profile, because the time to read it grows with their square
 _CORE = "http://hl7.org/fhir/StructureDefinition/"
 
 
@@ -38,19 +38,23 @@ class Library:
     missing: frozenset[str]
 
     def core_type(self, canonical: str) -> str:
-        """The type of the base specification that a canonical names, or empty."""
+        """Returns the type of the base specification that a canonical names, or an empty string."""
         return core_type(self.definitions, canonical)
 
 
 def core_type(definitions: Definitions, canonical: str) -> str:
-    """The type of the base specification that a canonical names: `Patient` of …/StructureDefinition/Patient."""
+    """Returns the type of the base specification that a canonical names, or an empty string: `Patient` for
+    …/StructureDefinition/Patient.
+    """
     name = name_of(canonical)
     known = name in definitions.types or name in definitions.primitives
     return name if known and canonical.partition("|")[0] == _CORE + name else ""
 
 
 async def collect(canonicals: Iterable[str], find: Find, definitions: Definitions) -> Library:
-    """The profiles named by `canonicals` and all that they refer to, as far as it is stored. 1 GET for each."""
+    """Returns the profiles named by `canonicals` and everything stored that they refer to. 1 GET for each, 200
+    at most.
+    """
     found: dict[str, dict[str, JsonObject]] = {"StructureDefinition": {}, "ValueSet": {}, "CodeSystem": {}}
     asked: set[tuple[str, str]] = set()
     missing: set[str] = set()
@@ -97,7 +101,7 @@ def _has_too_many_elements(structure: Node) -> bool:
 
 
 def _mentioned(definitions: Definitions, resource: Node) -> Iterator[tuple[str, str]]:
-    """The type and canonical of everything that deciding about this resource takes."""
+    """Yields the type and canonical of everything that is needed to decide about this resource."""
     match text(resource, "resourceType"):
         case "StructureDefinition":
             yield from _mentioned_by_profile(definitions, resource)

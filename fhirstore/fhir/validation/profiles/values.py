@@ -1,6 +1,7 @@
-"""Comparing with what a profile fixes: `fixed[x]` is the whole value, `pattern[x]` the least of it.
+"""Compares values with what a profile fixes: `fixed[x]` is the whole value, `pattern[x]` a part of it.
 
-Both sides come as `fhirstore.fhir.validation.expressions.plain` makes them.
+Both sides must be in the form that `fhirstore.fhir.validation.expressions.plain` returns.
+
 https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.fixed_x_
 """
 
@@ -12,7 +13,7 @@ _SHOWN = 120  # characters
 
 
 def equals(value: object, fixed: object) -> bool:
-    """Whether the value is the fixed one, nothing less, nothing more; members in any order."""
+    """Returns whether the value is exactly the fixed one; members in any order."""
     if isinstance(fixed, dict):
         return (
             isinstance(value, dict)
@@ -29,7 +30,7 @@ def equals(value: object, fixed: object) -> bool:
 
 
 def fits(value: object, pattern: object) -> bool:
-    """Whether the value has at least what the pattern has; each item of an array somewhere."""
+    """Returns whether the value has at least what the pattern has; items of an array in any position."""
     if isinstance(pattern, dict):
         return isinstance(value, dict) and all(
             name in value and fits(value[name], item) for name, item in pattern.items()
@@ -40,7 +41,7 @@ def fits(value: object, pattern: object) -> bool:
 
 
 def within(value: object, steps: tuple[str, ...]) -> list[object]:
-    """The parts of a fixed or pattern value that element names lead to."""
+    """Returns the parts of a fixed or pattern value that element names lead to."""
     found = [value]
     for step in steps:
         inner = [each.get(step) for each in found if isinstance(each, dict)]
@@ -49,6 +50,6 @@ def within(value: object, steps: tuple[str, ...]) -> list[object]:
 
 
 def shown(value: object) -> str:
-    """A profile's own value, for a message; long ones are cut."""
+    """Returns a profile's own value for a message; a long one is cut."""
     text = json.dump({"": value}).decode()[4:-1]
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

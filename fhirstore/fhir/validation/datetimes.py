@@ -1,9 +1,9 @@
-"""Dates, times of day and instants as FHIRPath orders them: by the instant, as far as both sides are precise.
+"""Dates, times of day and instants in the order of FHIRPath: by the instant, as far as both sides are precise.
 
 FHIRPath compares precision by precision, from years (or hours) down, with time zones taken into account; seconds and
-their fraction are one precision. Where one value stops earlier than the other and all before is equal, nothing is
-known: None here, the empty collection there. A date has no time zone, nor has a literal without one. Against a value
-that has one, the answer is known only if the value's own zone and UTC give the same.
+their fraction are one precision. If one value is less precise than the other and all before is equal, the result is
+unknown: None here, the empty collection in FHIRPath. A date has no time zone, and neither has a literal without one.
+Against a value with a zone the result is known only if the value's own zone and UTC give the same.
 
 https://hl7.org/fhirpath/N1/#comparison · https://hl7.org/fhirpath/N1/#datetime-equality
 """
@@ -17,7 +17,7 @@ from datetime import date
 from decimal import Decimal
 from typing import TypeAlias
 
-_MOMENT = re.compile(
+_DATE_TIME = re.compile(
     r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2})(?:T([0-9]{2})(?::([0-9]{2})(?::([0-9]{2}(?:\.[0-9]+)?))?)?"
     r"(Z|[+-][0-9]{2}:[0-9]{2})?)?)?)?"
 )
@@ -35,10 +35,10 @@ class TimeOfDay:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class DateTime:
     """A date, dateTime or instant. `fields`: year, month, day, hour, minute, second, as many as are given, as written.
 
-    `utc`: the same in UTC; `fields` themselves where there is no time zone. `zoned`: whether there is one.
+    `utc`: the same in UTC, or `fields` if there is no time zone. `zoned`: whether there is a time zone.
     """
 
     fields: tuple[int | Decimal, ...]
@@ -46,9 +46,9 @@ class Moment:
     zoned: bool
 
 
-def moment(text: str) -> Moment | None:
-    """The moment that `text` writes; None where it writes none that exists."""
-    match = _MOMENT.fullmatch(text)
+def date_time(text: str) -> DateTime | None:
+    """Returns the date, dateTime or instant in `text`; None if it is none that exists."""
+    match = _DATE_TIME.fullmatch(text)
     if match is None:
         return None
     *parts, zone = match.groups()
@@ -58,23 +58,23 @@ def moment(text: str) -> Moment | None:
         ordinal = date(year, month, day).toordinal()
     except ValueError:
         return None
-    return Moment(fields, _in_utc(fields, ordinal, _minutes(zone)) if zone else fields, bool(zone))
+    return DateTime(fields, _in_utc(fields, ordinal, _minutes(zone)) if zone else fields, bool(zone))
 
 
 def time_of_day(text: str) -> TimeOfDay | None:
-    """The time of day that `text` writes; None where it writes none."""
+    """Returns the time of day in `text`; None if it is none."""
     match = _TIME_OF_DAY.fullmatch(text)
     return TimeOfDay(_fields(match.groups(), seconds_at=2)) if match else None
 
 
-def order(one: Moment, other: Moment) -> int | None:
-    """-1, 0 or 1 as `one` is earlier than `other`, the same, or later; None where that is not known."""
+def order(one: DateTime, other: DateTime) -> int | None:
+    """Returns -1, 0 or 1 if `one` is earlier than, equal to or later than `other`; None if that is unknown."""
     in_utc = _stepwise(one.utc, other.utc)
     return in_utc if one.zoned == other.zoned or in_utc == _stepwise(one.fields, other.fields) else None
 
 
 def order_of_times(one: TimeOfDay, other: TimeOfDay) -> int | None:
-    """The same for times of day."""
+    """Returns the same for times of day."""
     return _stepwise(one.fields, other.fields)
 
 
@@ -98,7 +98,7 @@ def _minutes(zone: str) -> int:
 
 
 def _in_utc(fields: _Fields, ordinal: int, offset: int) -> tuple[int | Decimal, ...]:
-    """`fields`, an hour among them, moved by `offset` minutes. `ordinal`: of their day."""
+    """Returns `fields`, which include an hour, moved by `offset` minutes. `ordinal`: the ordinal of their day."""
     hour, minute = (*map(int, fields[3:5]), 0)[:2]
     days, minutes = divmod(hour * 60 + minute - offset, _MINUTES_OF_A_DAY)
     hour, minute = divmod(minutes, 60)
@@ -106,7 +106,7 @@ def _in_utc(fields: _Fields, ordinal: int, offset: int) -> tuple[int | Decimal, 
 
 
 def _calendar(ordinal: int) -> tuple[int, int, int]:
-    """Year, month and day; the days before the year 1 and after 9999 that a time zone leads to are one each."""
+    """Returns year, month and day. Time zones can lead to the day before the year 1 and the day after 9999."""
     if ordinal < 1:
         return 0, 12, 31
     if ordinal > date.max.toordinal():

@@ -8,9 +8,9 @@ from fhirstore.errors import InvalidResource
 from fhirstore.fhir import json
 from fhirstore.fhir.definitions.load import RELEASES, definitions
 from fhirstore.fhir.validation import Validator
+from fhirstore.fhir.validation.datetimes import date_time, order, order_of_times, time_of_day
 from fhirstore.fhir.validation.expressions import Expressions, Verdict
-from fhirstore.fhir.validation.moments import moment, order, order_of_times, time_of_day
-from fhirstore.fhir.validation.places import Place
+from fhirstore.fhir.validation.nodes import TypedNode
 
 ORDERED: dict[tuple[str, str], int | None] = {
     ("2026-10-25T02:50:00+02:00", "2026-10-25T02:10:00+01:00"): -1,
@@ -37,7 +37,7 @@ ORDERED: dict[tuple[str, str], int | None] = {
 @pytest.mark.parametrize(("one", "other"), ORDERED)
 def test_moments_are_ordered_by_instant_and_precision(one: str, other: str) -> None:
     """Both ways round; None is what FHIRPath leaves empty."""
-    left, right = moment(one), moment(other)
+    left, right = date_time(one), date_time(other)
     assert left is not None
     assert right is not None
     expected = ORDERED[one, other]
@@ -47,7 +47,7 @@ def test_moments_are_ordered_by_instant_and_precision(one: str, other: str) -> N
 
 def test_what_is_no_moment_is_none() -> None:
     """Days that do not exist, times of day, other text."""
-    assert [moment(text) for text in ("2026-02-30", "2026-13", "08:00:00", "x", "")] == [None] * 5
+    assert [date_time(text) for text in ("2026-02-30", "2026-13", "08:00:00", "x", "")] == [None] * 5
 
 
 def test_times_of_day_are_ordered_by_their_fields() -> None:
@@ -160,26 +160,26 @@ _VERDICTS = {
 def test_every_operator_compares_by_type(expression: str) -> None:
     """In equality, order, membership, joined collections; None is empty: neither it nor its opposite is broken."""
     expressions = Expressions(definitions())
-    place = Place("Observation", _OBSERVATION, "Observation", _OBSERVATION, _OBSERVATION)
-    broken = [expressions.verdict(text, place) is Verdict.BROKEN for text in (expression, f"({expression}).not()")]
+    node = TypedNode("Observation", _OBSERVATION, "Observation", _OBSERVATION, _OBSERVATION)
+    broken = [expressions.verdict(text, node) is Verdict.BROKEN for text in (expression, f"({expression}).not()")]
     assert broken == {True: [False, True], False: [True, False], None: [False, False]}[_VERDICTS[expression]]
-    assert expressions.verdict(expression, place) is not Verdict.UNDECIDED
+    assert expressions.verdict(expression, node) is not Verdict.UNDECIDED
 
 
 def test_what_has_no_order_decides_nothing() -> None:
     """A time beside a number, several dates, a month added to a text."""
     expressions = Expressions(definitions())
-    place = Place("Observation", _OBSERVATION, "Observation", _OBSERVATION, _OBSERVATION)
+    node = TypedNode("Observation", _OBSERVATION, "Observation", _OBSERVATION, _OBSERVATION)
     for expression in ("issued < 1", "component.value < issued", "component[0].value < issued", "true < false"):
-        assert expressions.verdict(expression, place) is Verdict.UNDECIDED
+        assert expressions.verdict(expression, node) is Verdict.UNDECIDED
 
 
 def test_a_constraint_on_a_date_itself_compares_it_as_one() -> None:
     """As a profile's does at Observation.issued: `$this` has the type of the element."""
     expressions = Expressions(definitions())
-    place = Place("instant", {}, "Observation.issued", _OBSERVATION, _OBSERVATION)
+    node = TypedNode("instant", {}, "Observation.issued", _OBSERVATION, _OBSERVATION)
     verdicts = {
-        text: expressions.verdict(text, place, value="2026-10-25T09:30:00+02:00", trusted=False)
+        text: expressions.verdict(text, node, value="2026-10-25T09:30:00+02:00", trusted=False)
         for text in ("$this < %resource.issued", "$this > %resource.issued", "$this < @2026-10-25T08:00:00Z")
     }
     assert list(verdicts.values()) == [Verdict.HOLDS, Verdict.BROKEN, Verdict.HOLDS]

@@ -1,7 +1,7 @@
-"""A document fed to expat a slice at a time: between two calls other threads go on.
+"""Feeds a document to expat in slices, so that other threads run between two calls.
 
-What expat reads in one call, however long, is a start tag. So a tag must not have attributes without end, which it is
-asked about when it is not complete after a slice, and before expat has all of it.
+expat reads a start tag in one call, however long it is. So the number of attributes is bounded, and is checked before
+expat has the whole tag.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ _CROWDED_TAG = re.compile(rb"<[^\s<>\"'=/]++(?:%s){%d}" % (_ATTRIBUTE, MOST_ATTR
 
 
 def parse(parser: XMLParserType, document: bytes) -> None:
-    """Parse all of the document. Raises ExpatError, ContentTooLarge (too many attributes), what handlers raise."""
+    """Parses all of the document. Raises ExpatError, ContentTooLarge (too many attributes), and what the handlers
+    raise.
+    """
     fed, step = 0, _SLICE
     while fed + step < len(document):
         parser.Parse(document[fed : fed + step], False)
         fed += step
-        begun = parser.CurrentByteIndex  # of what is not complete, if anything is not
+        begun = parser.CurrentByteIndex  # the start of the incomplete token, if there is one
         if 0 <= begun < fed - _SLICE // 2:
             if _CROWDED_TAG.match(document, begun):
                 raise ContentTooLarge(f"An element in the XML has more than {MOST_ATTRIBUTES} attributes")
-            step = max(fed - begun, _SLICE)  # expat begins such a thing anew each time
+            step = max(fed - begun, _SLICE)  # expat reads an incomplete token from its start each time
         else:
             step = _SLICE
     parser.Parse(document[fed:], True)

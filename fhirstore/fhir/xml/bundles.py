@@ -1,9 +1,9 @@
-"""A page of resources as FHIR XML, though one of them may have none.
+"""Writes a page of resources as FHIR XML, even if one of the resources has no XML form.
 
-JSON holds characters that XML 1.0 cannot (U+FFFE, U+FFFF; control characters, where nothing was validated), and a
-resource stored without validation may hold anything. To read such a resource as XML is refused: another character in
-its place would be stored by whoever writes back what was read. On a page an OperationOutcome stands in its place and
-says so: as an entry of its own in a search, as `response.outcome` in a history or the answer to a batch.
+JSON may hold characters that XML 1.0 does not have (U+FFFE, U+FFFF; without validation also control characters), and a
+resource stored without validation may hold anything. Reading such a resource as XML is refused: a client that writes
+back what it read would store the replaced characters. In a page an OperationOutcome takes its place and says why: as an
+entry of its own in a search, as `response.outcome` in a history or in the answer to a batch.
 
 https://hl7.org/fhir/R4/xml.html · https://www.w3.org/TR/xml/#charsets
 """
@@ -17,9 +17,9 @@ from fhirstore.fhir.xml.writing import write
 
 
 def write_page(page: JsonObject, definitions: Definitions, *, pretty: bool = False) -> bytes:
-    """The XML of a Bundle that a server made of stored resources, or of anything else that it made, as `write`.
+    """Returns the XML of an answer of the server, such as a Bundle of stored resources. Otherwise as `write`.
 
-    Raises InvalidResource where not the resources are why there is none.
+    Raises InvalidResource if there is no XML form for another reason than the resources in the Bundle.
     """
     try:
         return write(page, definitions, pretty=pretty)
@@ -30,23 +30,24 @@ def write_page(page: JsonObject, definitions: Definitions, *, pretty: bool = Fal
 
 
 def _is_page(resource: JsonObject) -> bool:
-    """Whether it was put together for an answer: a Bundle that is stored has an id."""
+    """Returns whether this Bundle was made for an answer: a stored Bundle has an id."""
     return resource.get("resourceType") == "Bundle" and "id" not in resource
 
 
 def _with_outcomes(page: JsonObject, definitions: Definitions) -> JsonObject:
+    """Returns the page with an OperationOutcome instead of each resource that has no XML form."""
     entries = page.get("entry")
     if not isinstance(entries, list):
         return page
     is_search = page.get("type") == "searchset"
-    return {**page, "entry": [_sayable(entry, definitions, is_search=is_search) for entry in entries]}
+    return {**page, "entry": [_writable_entry(entry, definitions, is_search=is_search) for entry in entries]}
 
 
-def _sayable(entry: object, definitions: Definitions, *, is_search: bool) -> object:
+def _writable_entry(entry: object, definitions: Definitions, *, is_search: bool) -> object:
     resource = entry.get("resource") if isinstance(entry, dict) else None
     if not isinstance(entry, dict) or not isinstance(resource, dict):
         return entry
-    if _is_page(resource):  # what a read in a batch found
+    if _is_page(resource):  # the answer to a search in a batch
         return {**entry, "resource": _with_outcomes(resource, definitions)}
     try:
         write(resource, definitions)

@@ -1,4 +1,4 @@
-"""Why a body is refused, and at which byte. Runs only on what is refused; no message repeats content."""
+"""Explains why a body is refused, and at which byte. Runs on refused bodies only; no message repeats content."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import msgspec
 from fhirstore.errors import ContentTooLarge, MalformedContent
 from fhirstore.fhir.json.values import is_element_name
 
-# Every repeat is possessive, so that no body makes these backtrack.
-_OTHER_THAN = rb'(?:[^"%s]++|"(?:[^"\\]++|\\.)*+")*+'  # strings, too
+# Every repetition is possessive, so that no body makes these patterns backtrack.
+_OTHER_THAN = rb'(?:[^"%s]++|"(?:[^"\\]++|\\.)*+")*+'  # skips strings as a whole
 _BRACKET = re.compile(_OTHER_THAN % rb"\[\]{}" + rb"([\[\]{}])", re.DOTALL)
 _NAMES_AND_BRACES = re.compile(rb'("(?:[^"\\]++|\\.)*+")([ \t\r\n]*+:)?|([{}])', re.DOTALL)
 _UP_TO_LONE_SURROGATE = re.compile(
@@ -20,11 +20,11 @@ _UP_TO_LONE_SURROGATE = re.compile(
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
 _SPACE = re.compile(rb"[ \t\r\n]*+")
-_SEPARATORS_AT_ONCE = 10_000  # what one call of a pattern goes past: it holds up all other threads
+_SEPARATORS_AT_ONCE = 10_000  # that one match goes past: a match blocks all other threads
 _MANY_ESCAPES = 100_000
 _SEPARATOR = _OTHER_THAN % rb",\[{" + rb"[,\[{]"
 _SEPARATORS = re.compile(rb"(?:%s){%d}+" % (_SEPARATOR, _SEPARATORS_AT_ONCE), re.DOTALL)
-_MOST_MEMBERS = 1_000  # of one object; those of FHIR have some dozens
+_MOST_MEMBERS = 1_000  # of one object; FHIR's own types have a few dozen
 _SHORT = rb'"(?:[^"\\]++|\\.){0,64}+"'
 _NAME = rb"[ \t\r\n]*+" + _SHORT + rb"[ \t\r\n]*+:[ \t\r\n]*+"
 _SMALL = rb"(?:" + _SHORT + rb'|[-+.0-9a-zA-Z]++|\[[^\[\]{}"]*+\]|\{[^\[\]{}"]*+\})[ \t\r\n]*+,'
@@ -35,7 +35,7 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def refuse_too_many(body: bytes, limit: int) -> None:
-    """ContentTooLarge at the first value past `limit`."""
+    """Raises ContentTooLarge with the byte of the first value beyond `limit`. Returns if there is none."""
     body = _without_escapes(body)
     whole, rest = divmod(limit + 1, _SEPARATORS_AT_ONCE)
     end = 0
@@ -48,16 +48,16 @@ def refuse_too_many(body: bytes, limit: int) -> None:
 
 
 def _without_escapes(body: bytes) -> bytes:
-    """`body`, its escapes overwritten where they are very many: each is a step to a pattern."""
+    """Returns `body`, its escapes overwritten if there are very many: each costs a pattern one step."""
     if body.count(b"\\") <= _MANY_ESCAPES:
         return body
     return body.replace(b"\\\\", b"__").replace(b'\\"', b"__").replace(b"\\", b"_")
 
 
 def refuse_wide_object(text: bytes | msgspec.Raw) -> bytes | msgspec.Raw:
-    """`text`, unless it is an object that begins with a thousand members of little content: ContentTooLarge.
+    """Returns `text`. Raises ContentTooLarge if it is an object that starts with a thousand members of little content.
 
-    Such an object cannot be decoded in pieces, and is none of FHIR's.
+    Such an object cannot be decoded in pieces, and no FHIR type has that many members.
     """
     if _WIDE_OBJECT.match(text):
         raise ContentTooLarge(f"An object in the JSON has more than {_MOST_MEMBERS:,} members; send it in parts")
@@ -65,7 +65,7 @@ def refuse_wide_object(text: bytes | msgspec.Raw) -> bytes | msgspec.Raw:
 
 
 def too_deep(body: bytes, limit: int) -> MalformedContent:
-    """The refusal of a body that nests deeper than `limit`, with the first bracket too many."""
+    """Returns the refusal of a body that nests deeper than `limit`, with the byte of the first bracket beyond it."""
     depth = 0
     for bracket in _BRACKET.finditer(_without_escapes(body)):
         depth += 1 if bracket[1] in b"[{" else -1
@@ -79,18 +79,21 @@ def too_deep(body: bytes, limit: int) -> MalformedContent:
 
 
 def not_an_array() -> MalformedContent:
+    """Returns the refusal of JSON that is not an array."""
     return MalformedContent("The JSON is not an array", offset=0)
 
 
 def not_an_object(body: bytes) -> MalformedContent:
-    """The refusal of JSON that is something else."""
+    """Returns the refusal of JSON that is not an object."""
     at = _SPACE.match(body)
     offset = at.end() if at else 0
     return MalformedContent(f"The JSON is not an object, at byte {offset}; a FHIR resource is one", offset=offset)
 
 
 def refuse_duplicates(body: bytes) -> None:
-    """MalformedContent at the first member (of well-formed JSON) whose name its object has had before."""
+    """Raises MalformedContent at the first member whose name its object already has. `body` must be well-formed
+    JSON.
+    """
     names: list[set[bytes]] = []
     for match in _NAMES_AND_BRACES.finditer(_without_escapes(body)):
         name, colon, brace = match.groups()
@@ -115,7 +118,7 @@ def _duplicate(quoted: bytes, offset: int) -> MalformedContent:
 
 
 def not_json(body: bytes, message: str) -> MalformedContent:
-    """Why the decoder, which said `message`, could not read `body`."""
+    """Returns the refusal of a body that the decoder could not read; `message` is what the decoder said."""
     if not body.strip(b" \t\r\n"):
         return MalformedContent("The body is empty (byte 0)", offset=0)
     if body.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in body[:4]:
@@ -126,7 +129,7 @@ def not_json(body: bytes, message: str) -> MalformedContent:
         return MalformedContent(f"The body is not UTF-8 at byte {error.start}", offset=error.start)
     at = _DECODER_MESSAGE.match(message)
     offset = min(int(at[2]), len(body)) if at else len(body)
-    healthy, before = 0, -1  # bytes; some at a time
+    healthy, before = 0, -1  # bytes without a lone surrogate, counted in steps
     while before < healthy < offset and (found := _UP_TO_LONE_SURROGATE.match(body, healthy)):
         before, healthy = healthy, found.end()
     if healthy < offset and _SURROGATE.match(body, healthy):
@@ -136,7 +139,7 @@ def not_json(body: bytes, message: str) -> MalformedContent:
         return MalformedContent(f"Not JSON: it ends too early, at byte {offset}", offset=offset)
     if _NOT_A_NUMBER.match(body, offset):
         return MalformedContent(f"Not JSON: NaN and Infinity are no numbers, at byte {offset}", offset=offset)
-    if at[1] == "trailing characters":  # the decoder has read the first of them already
+    if at[1] == "trailing characters":  # the decoder's offset is one past the first of them
         return MalformedContent(f"Not JSON: trailing characters from byte {offset - 1} on", offset=offset - 1)
-    # The decoder points at the end of the offending token.
+    # The decoder's offset is the end of the offending token.
     return MalformedContent(f"Not JSON: {at[1]} near byte {offset}", offset=offset)
