@@ -240,7 +240,7 @@ def _children(node: Node) -> tuple[Node, ...]:
 
 def _too_long() -> InvalidExpression:
     return InvalidExpression(
-        f"A FHIRPath expression is read up to {_MAX_LENGTH:,} characters and {_MAX_DEPTH} steps in a row",
+        f"A FHIRPath expression may have {_MAX_LENGTH:,} characters and {_MAX_DEPTH} nested steps at most",
         code="too-long",
     )
 

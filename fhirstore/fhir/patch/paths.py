@@ -160,7 +160,7 @@ def _truth(items: list[object]) -> bool | None:
     if not items:
         return None
     if len(items) > 1:
-        raise PatchFailed("a condition has several values")
+        raise PatchFailed("a condition in the path has several values; it must have one")
     return _value(items[0]) is not False
 
 

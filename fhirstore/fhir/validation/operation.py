@@ -126,8 +126,8 @@ class Examiner:
         for canonical in profiles:
             if canonical not in library.profiles and not core_type(self.definitions, canonical):
                 raise InvalidResource(
-                    f"The profile {canonical} is not known here. Store it as StructureDefinition/[id], where [id] is "
-                    "the last segment of its canonical URL; its url, and its version if one is asked for, must be that",
+                    f"The profile {canonical} is not stored here. Store it as StructureDefinition/[id], where [id] is "
+                    "the last segment of its canonical URL; its url (and the version after |) must be the same",
                     code="not-found",
                 )
 

@@ -216,7 +216,7 @@ def primitive_checks(definitions: Definitions) -> Mapping[str, ValueCheck]:
         "code": ValueCheck(
             "string",
             _matches_unicode(rf"{_WORD}(?: {_WORD}){{0,{_MOST_PARTS}}}+"),
-            "a code: no blanks but single ones inside",
+            "a code: no blanks at its ends, single ones inside",
             recurs=True,
         ),
         "date": ValueCheck(
@@ -228,7 +228,8 @@ def primitive_checks(definitions: Definitions) -> Mapping[str, ValueCheck]:
         "dateTime": ValueCheck(
             "string",
             _matches(rf"{_FULL_DATE}(?:T{time}{_ZONE})?|{_PARTIAL_DATE}"),
-            "a date that exists, or with a time of seconds and a time zone: YYYY-MM-DDThh:mm:ss+zz:zz",
+            "a date that exists, YYYY, YYYY-MM or YYYY-MM-DD, or one with seconds and a time zone, "
+            "YYYY-MM-DDThh:mm:ss+zz:zz",
         ),
         "decimal": _decimal_check(definitions.release),
         "id": ValueCheck(

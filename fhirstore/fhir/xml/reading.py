@@ -129,7 +129,7 @@ class _Reader:
         for attribute in attributes:
             # The root may have xsi:schemaLocation, a hint for schema processors.
             if not attribute.startswith(_XSI) or len(self._stack) > 1:
-                raise self._refused(f"{_named(attribute, 'attribute')} is not known here")
+                raise self._refused(f"{_named(attribute, 'attribute')} is not defined in FHIR at this point")
 
     def _start_element(self, parent: OpenElement, element: Element, attributes: dict[str, str]) -> None:
         if element.type == "xhtml":
@@ -151,13 +151,13 @@ class _Reader:
             elif known is not None and known.attribute and not opened.holder:
                 opened.members[name] = value
             else:
-                raise self._refused(f"{_named(name, 'attribute')} is not known here")
+                raise self._refused(f"{_named(name, 'attribute')} is not defined in FHIR at this point")
 
     def _next_child(self, parent: OpenElement, name: str) -> Element:
         """Returns the definition of the child `name`. Raises InvalidResource if it may not come next."""
         element = parent.type.elements.get(name)
         if element is None or element.attribute:
-            raise self._refused(f"{_named(name)} is not known here", unknown=name)
+            raise self._refused(f"{_named(name)} is not defined in FHIR at this point", unknown=name)
         if name == parent.last:
             if not element.repeats:
                 raise self._refused(f"{_named(name)} occurs twice, and may occur once", element)

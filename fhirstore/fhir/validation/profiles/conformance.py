@@ -16,12 +16,11 @@ from fhirstore.fhir.validation.codings import unknown_codes
 from fhirstore.fhir.validation.expressions import Expressions, Verdict, plain_resource
 from fhirstore.fhir.validation.invariants import Findings, broken
 from fhirstore.fhir.validation.nodes import TypedNode
-from fhirstore.fhir.validation.profiles.bindings import allows
 from fhirstore.fhir.validation.profiles.items import Item, children
 from fhirstore.fhir.validation.profiles.library import Library
 from fhirstore.fhir.validation.profiles.profile import ElementDefinition, Profile
 from fhirstore.fhir.validation.profiles.slicing import SliceReader
-from fhirstore.fhir.validation.profiles.values import equals, fits, shown
+from fhirstore.fhir.validation.profiles.values import allows, equals, fits, shown
 from fhirstore.fhir.validation.targets import entry_types, referred_type
 
 _ANY = frozenset({"Resource", "DomainResource", "CanonicalResource", "MetadataResource"})

@@ -16,11 +16,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fhirstore.fhir.definitions.facts import Definitions
-from fhirstore.fhir.validation.profiles.bindings import allows
 from fhirstore.fhir.validation.profiles.items import Item, along, function, steps_of
 from fhirstore.fhir.validation.profiles.library import Library
 from fhirstore.fhir.validation.profiles.profile import ElementDefinition, Slicing
-from fhirstore.fhir.validation.profiles.values import equals, fits, within
+from fhirstore.fhir.validation.profiles.values import allows, equals, fits, within
 
 Test = Callable[[Item], bool]
 

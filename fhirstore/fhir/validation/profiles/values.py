@@ -1,13 +1,18 @@
-"""Compares values with what a profile fixes: `fixed[x]` is the whole value, `pattern[x]` a part of it.
+"""Compares values with what a profile requires: `fixed[x]` is the whole value, `pattern[x]` a part, a binding a code.
 
-Both sides must be in the form that `fhirstore.fhir.validation.expressions.plain` returns.
+Values, fixed and pattern must be in the form that `fhirstore.fhir.validation.expressions.plain` returns.
 
-https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.fixed_x_
+https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.fixed_x_ ·
+https://hl7.org/fhir/R4/terminologies.html#required
 """
 
 from __future__ import annotations
 
 from fhirstore.fhir import json
+from fhirstore.fhir.definitions.terminology import NotEnumerable
+from fhirstore.fhir.validation.codings import has_code_of
+from fhirstore.fhir.validation.profiles.items import Item
+from fhirstore.fhir.validation.profiles.library import Library
 
 _SHOWN = 120  # characters
 
@@ -38,6 +43,19 @@ def fits(value: object, pattern: object) -> bool:
     if isinstance(pattern, list):
         return isinstance(value, list) and all(any(fits(one, item) for one in value) for item in pattern)
     return equals(value, pattern)
+
+
+def allows(library: Library, canonical: str, item: Item) -> bool | None:
+    """Returns whether the value set allows the item's code; None if it cannot be enumerated. One coding of a
+    CodeableConcept is enough.
+    """
+    try:
+        codes = library.terminology.codes(canonical)
+    except NotEnumerable:
+        return None
+    if isinstance(item.value, str):
+        return any(item.value in each for each in codes.values())
+    return has_code_of(codes, item.value)
 
 
 def within(value: object, steps: tuple[str, ...]) -> list[object]:
