@@ -17,7 +17,6 @@ from fhirstore.commit.limits import Limits
 from fhirstore.engine import Engine
 from fhirstore.fhir import json, models, xml
 from fhirstore.fhir.definitions.load import definitions
-from fhirstore.fhir.json import JsonObject
 from fhirstore.fhir.subset import subset
 from fhirstore.fhir.validation import Validator
 from fhirstore.interactions.admission import parsed
@@ -105,10 +104,12 @@ class FhirStore:
         """Returns one tenant's resources. Raises UnknownTenant when the id is malformed or not configured."""
         return TenantStore(self._engine, self.tenancy.place(tenant))
 
-    def from_xml(self, body: bytes) -> JsonObject:
-        """Returns a resource given as FHIR XML, as `create` and `update` take it. Raises MalformedContent,
-        InvalidResource."""
-        return json.with_decimals(xml.read(body, self._engine.validator.definitions))
+    def from_xml(self, body: bytes) -> bytes:
+        """Returns the JSON of a resource given as FHIR XML. Raises MalformedContent, InvalidResource."""
+        resource = xml.read(body, self._engine.validator.definitions)
+        written = json.encode_in_pieces(resource)
+        json.dismantle(resource)
+        return written
 
     def to_xml(self, resource: models.Resource, *, pretty: bool = False) -> bytes:
         """Returns a resource (`version.content`, a dict, a model) as FHIR XML. `pretty`: one element on a line.

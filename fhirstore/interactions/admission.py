@@ -89,7 +89,7 @@ class Admission:
         """Returns the resource, and what `identify` returns. A large one is read and validated in a thread."""
 
         def admit() -> tuple[JsonObject, _Identity, Template]:
-            content, compact = json.read(_as_bytes(resource))
+            content, compact = json.read(as_bytes(resource))
             identity = identify(content)
             padded = self._validator.check(content)
             template = Template(content, None if padded else compact)
@@ -118,10 +118,10 @@ def is_large(resource: models.Resource) -> bool:
 
 def parsed(resource: models.Resource) -> JsonObject:
     """Returns the JSON object of a resource, in whatever form it is given. Raises MalformedContent, InvalidResource."""
-    return json.parse(_as_bytes(resource))
+    return json.parse(as_bytes(resource))
 
 
-def _as_bytes(resource: models.Resource) -> bytes:
+def as_bytes(resource: models.Resource) -> bytes:
     """Returns its JSON. Raises InvalidResource."""
     if isinstance(resource, bytes):
         return resource
