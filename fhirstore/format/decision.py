@@ -1,14 +1,14 @@
-"""The record of a transaction: `tx/{txid}.json` says for good what became of it. It lands once, by If-None-Match:*.
+"""The record of a transaction, `tx/{txid}.json`: committed or aborted. It is written once, If-None-Match:*, and final.
 
 `{"status":"committed","t":1763611897123,"age":"…","parts":[["Patient","p1",4],["Observation","o7",1]]}`
 
 | member | meaning |
 |---|---|
-| `status` | committed: the versions below count, from the moment this record landed; aborted: nothing of it does |
+| `status` | committed: the versions in `parts` count from the moment this record was written; aborted: none counts |
 | `t` | `meta.lastUpdated` of all its versions, epoch ms |
 | `age` | the older of two transactions, by the order of this text, wins |
-| `parts` | type, id and version of every resource it changed; empty in an aborted one |
-| `by` | in an aborted one: the age of the transaction that was in the way; absent where it was given up or abandoned |
+| `parts` | type, id and version of every resource that it changed; empty in an aborted one |
+| `by` | in an aborted one: the age of the older transaction that aborted it; absent if another writer did |
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COMMITTED, ABORTED = "committed", "aborted"
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of a transaction."""
+    """The body of a transaction's record; see the table above."""
 
     status: str
     t: int
@@ -34,7 +34,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.status == COMMITTED
 
     def encode(self) -> bytes:
-        """The object's body."""
+        """Returns the object's body."""
         return _encode(self)
 
 
@@ -43,7 +43,7 @@ _decode = msgspec.json.Decoder(Decision).decode
 
 
 def decode_decision(body: bytes, key: str) -> Decision:
-    """Read it back. Raises CorruptRecord, naming `key`, when it is none."""
+    """Reads a decision. Raises CorruptRecord, naming `key`, when the body is not one."""
     try:
         decision = _decode(body)
     except msgspec.MsgspecError as error:
