@@ -1,7 +1,8 @@
-"""Which tenants exist, and where the objects of each one are.
+"""Which tenants exist, and where each one's objects lie.
 
-*Prefix* tenancy keeps all tenants in one bucket, each below `{tenant}/`. *Bucket* tenancy gives each tenant a bucket of
-its own by an explicit map. In both, a tenant that is not configured is an error, and two tenants never share a place.
+*Prefix* tenancy keeps all tenants in one bucket, each below `{tenant}/`. *Bucket* tenancy gives each a bucket of its
+own by an explicit map. Either way a tenant that is not configured is an error, never a default, and two tenants never
+share a place.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from fhirstore.objects.base import ObjectStore
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The store and the keys of one tenant."""
+    """One tenant's store and keys."""
 
     tenant: str
     objects: ObjectStore
@@ -25,23 +26,23 @@ class Place:
 
 
 class Tenancy(Protocol):
-    """Finds the place of a tenant. `PrefixTenancy` and `BucketTenancy` implement it."""
+    """Finds tenants; one of the two below."""
 
     def place(self, tenant: str) -> Place:
-        """Returns the place of `tenant`. Raises UnknownTenant when it is malformed or not configured."""
+        """Where `tenant` lies. Raises UnknownTenant when it is malformed or not configured."""
         ...
 
     @property
     def stores(self) -> tuple[ObjectStore, ...]:
-        """Returns every store in use."""
+        """Every store in use."""
         ...
 
     async def names(self) -> list[str]:
-        """Returns every tenant that is configured; if any well-formed id is a tenant, those that have objects."""
+        """Every tenant that is configured; where any well-formed id is one, those that have objects."""
         ...
 
     async def not_configured(self) -> list[str]:
-        """Returns the tenants that have objects here although they are not configured."""
+        """Tenants that have objects here although they are not configured."""
         ...
 
 
@@ -71,7 +72,7 @@ class PrefixTenancy:
         return [] if self.tenants is None else sorted(set(await self._stored()) - self.tenants)
 
     async def _stored(self) -> list[str]:
-        """Returns every tenant that has objects. 1 LIST per thousand tenants."""
+        """Every tenant that has objects. 1 LIST for a thousand of them."""
         found: list[str] = []
         cursor: str | None = None
         while True:
@@ -106,9 +107,9 @@ class BucketTenancy:
 
 
 def bucket_locations(location: str, buckets: Mapping[str, str]) -> dict[str, str]:
-    """Returns the location of each tenant's store: `location` with its bucket (or last folder) replaced.
+    """The location of each tenant's own store: `location` with its bucket (or last folder) replaced.
 
-    Raises StoreMisconfigured if two tenants map to one bucket, or if this kind of store has no buckets.
+    Raises StoreMisconfigured when two tenants map to one bucket, or the kind of store has no buckets.
     """
     for tenant in buckets:
         tenant_id(tenant)

@@ -1,14 +1,14 @@
-"""The record of a transaction, `tx/{txid}.json`: committed or aborted. It is written once, If-None-Match:*, and final.
+"""The record of a transaction: `tx/{txid}.json` says for good what became of it. It lands once, by If-None-Match:*.
 
 `{"status":"committed","t":1763611897123,"age":"…","parts":[["Patient","p1",4],["Observation","o7",1]]}`
 
 | member | meaning |
 |---|---|
-| `status` | committed: the versions in `parts` count from the moment this record was written; aborted: none counts |
+| `status` | committed: the versions below count, from the moment this record landed; aborted: nothing of it does |
 | `t` | `meta.lastUpdated` of all its versions, epoch ms |
 | `age` | the older of two transactions, by the order of this text, wins |
-| `parts` | type, id and version of every resource that it changed; empty in an aborted one |
-| `by` | in an aborted one: the age of the older transaction that aborted it; absent if another writer did |
+| `parts` | type, id and version of every resource it changed; empty in an aborted one |
+| `by` | in an aborted one: the age of the transaction that was in the way; absent where it was given up or abandoned |
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COMMITTED, ABORTED = "committed", "aborted"
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The body of a transaction's record; see the table above."""
+    """What became of a transaction."""
 
     status: str
     t: int
@@ -34,7 +34,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.status == COMMITTED
 
     def encode(self) -> bytes:
-        """Returns the object's body."""
+        """The object's body."""
         return _encode(self)
 
 
@@ -43,7 +43,7 @@ _decode = msgspec.json.Decoder(Decision).decode
 
 
 def decode_decision(body: bytes, key: str) -> Decision:
-    """Reads a decision. Raises CorruptRecord, naming `key`, when the body is not one."""
+    """Read it back. Raises CorruptRecord, naming `key`, when it is none."""
     try:
         decision = _decode(body)
     except msgspec.MsgspecError as error:
