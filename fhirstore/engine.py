@@ -1,4 +1,4 @@
-"""What all tenants of a store share, and what runs their writes to the end. No interaction is known here."""
+"""Runs protocols, and holds what all tenants of a store share. It knows no interaction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fhirstore.tenancy import Place
 
 
 class Engine:
-    """Runs protocols on the objects of a place; owns what cancelled callers left under way."""
+    """Runs protocols on the objects of a tenant's place, and owns the writes whose callers were cancelled."""
 
     def __init__(
         self,
@@ -46,10 +46,10 @@ class Engine:
         self._rests: set[asyncio.Task[object]] = set()
 
     async def settle(self, *, within: float | None = None) -> int:
-        """Wait for the writes whose callers went away; returns how many were ended because they took longer.
+        """Waits for the writes whose callers are gone. Returns how many it cancelled because they took too long.
 
-        `within`: seconds; None: until all are through. What is ended leaves orphans at worst, or a transaction that
-        anyone can decide: as a crash does.
+        `within`: seconds; None waits for all. A cancelled write leaves what a crash leaves: orphans, or a transaction
+        that any other process can decide.
         """
         loop = asyncio.get_running_loop()
         until = None if within is None else loop.time() + within
@@ -62,7 +62,7 @@ class Engine:
         return len(left)
 
     def context(self, place: Place) -> Context:
-        """What protocols on this place's objects work with."""
+        """Returns the context of protocols on this place's objects."""
         return Context(place.objects.now, self.ids, self.limits)
 
     async def commit(
@@ -75,9 +75,10 @@ class Engine:
         by_content: bool = False,
         heavy: bool = False,
     ) -> WriteResult:
-        """Run one write to its end, even if the caller is cancelled meanwhile: nobody leaves half a write.
+        """Runs one write to its end, even if the caller is cancelled in between. Raises as `single.write`.
 
-        `by_content`: `decide` looks at what is stored, so that nothing remembered will do. `heavy`: as of `drive`.
+        `fresh`: the id is new. `by_content`: `decide` looks at the stored content, so a remembered base is not enough.
+        `heavy`: see `drive`.
         """
         context = self.context(place)
         if fresh:
@@ -92,21 +93,23 @@ class Engine:
         return result
 
     def saw(self, place: Place, keys: ResourceKeys, result: WriteResult) -> None:
-        """A write left `current.json` like this: the next one may build on it without a GET."""
+        """Remembers what a write left in `current.json`, so that the next write needs no GET."""
         if result.record is not None and result.etag is not None:
             self.remembered.remember(place.tenant, keys.current, result.record, result.etag)
         else:
             self.remembered.forget(place.tenant, keys.current)
 
     def lock(self, place: Place, name: str) -> AbstractAsyncContextManager[None]:
-        """Hold the turn for `name`, which is no key, for the length of the block: a courtesy, see `turns`."""
+        """Returns a context manager that holds the process-wide lock `name`, which is not a key: see `local_locks`."""
         return self._locks.hold((place.tenant, "", name))
 
     async def run(
         self, place: Place, protocol: Protocol[Result], *, locks: Sequence[str] = (), heavy: bool = False
     ) -> Result:
-        """Run a protocol that writes to its end, as `commit` does. `turns`: keys, sorted, by which writers of this
-        process line up."""
+        """Runs a protocol that writes to its end, as `commit` does.
+
+        `locks`: sorted keys; the writers of this process that use the same key run one after the other.
+        """
         async with AsyncExitStack() as stack:
             for key in locks:
                 await stack.enter_async_context(self._locks.hold((place.tenant, key)))
@@ -121,11 +124,11 @@ class Engine:
         locks: Sequence[str] = (),
         heavy: bool = False,
     ) -> tuple[WriteResult, ...]:
-        """Run a transaction; the results, in the order of the parts, as soon as it is committed.
+        """Runs a transaction. Returns the results, in the order of the parts, as soon as it is committed.
 
-        It goes on without the caller from the first request on, and what is left to do after the commit point is done
-        behind the answer. Writers of this process wait for their turn until then. `guard`: see `transact`; `turns`:
-        further keys by which they line up. Raises as `transact`.
+        It runs in a task of its own, also if the caller is cancelled, and does round trip 4 after the return. It holds
+        the locks of its resources until then. `guard`: see `transact`. `locks`: further keys to lock. Raises as
+        `transact`.
         """
         answer: asyncio.Future[tuple[WriteResult, ...]] = asyncio.get_running_loop().create_future()
         self._own(asyncio.create_task(self._transact(place, parts, guard, locks, answer, heavy=heavy)))
@@ -143,7 +146,7 @@ class Engine:
     ) -> None:
         keys = {part.keys.current for part in parts}
         async with AsyncExitStack() as locks:
-            for key in sorted(keys.union(more_locks)):  # in one order, so that no two wait for each other
+            for key in sorted(keys.union(more_locks)):  # in one order, so that there is no deadlock
                 await locks.enter_async_context(self._locks.hold((place.tenant, key)))
             try:
                 protocol = transact(parts, context=self.context(place), guard=guard)
@@ -177,7 +180,7 @@ class Engine:
                 self.remembered.remember(place.tenant, part.keys.current, result.record, etag)
 
     async def purge(self, place: Place, keys: ResourceKeys, *, by: str) -> Purged:
-        """Run one purge to its end, even if the caller is cancelled meanwhile."""
+        """Runs one purge to its end, even if the caller is cancelled in between. Raises as `purge`."""
         context = self.context(place)
         try:
             return await drive(purge(keys, by=by, context=context), place.objects, finish=self._finish)
@@ -185,7 +188,7 @@ class Engine:
             self.remembered.forget(place.tenant, keys.current)
 
     def _finish(self, rest: Coroutine[None, None, object]) -> None:
-        """Own what a cancelled caller left under way. Nobody waits for it any more, so it may take its time."""
+        """Takes over the rest of a protocol whose caller was cancelled. It has no retry budget: nobody waits for it."""
         self._own(asyncio.create_task(rest, context=without_budget()))
 
     def _own(self, task: asyncio.Task[object]) -> None:
@@ -195,4 +198,4 @@ class Engine:
     def _finished(self, task: asyncio.Task[object]) -> None:
         self._rests.discard(task)
         if not task.cancelled():
-            task.exception()  # seen: the caller is gone
+            task.exception()  # retrieved, so that asyncio does not log it: the caller is gone

@@ -92,11 +92,6 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     sha256: str | None = None
     back: bool = False
 
-    @classmethod
-    def stub(cls, op: str) -> Record:
-        """Returns the record for the `current.json` of an id without a version: it carries a fence, hold or intent."""
-        return cls(version=0, t=0, op=op, method="STUB")
-
     def __repr__(self) -> str:
         return f"<Record of version {self.version}, {self.method}, op {self.op}>"
 
@@ -114,6 +109,11 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     def created(self) -> bool:
         """Whether this version created the resource, or brought it back."""
         return self.resource is not None and (self.version == 1 or self.back or self.method == "POST")
+
+    @classmethod
+    def stub(cls, op: str) -> Record:
+        """Returns the record for the `current.json` of an id without a version: it carries a fence, hold or intent."""
+        return cls(version=0, t=0, op=op, method="STUB")
 
     def encode(self) -> bytes:
         """The object's body."""

@@ -1,10 +1,14 @@
-"""Where to start a LIST so that it holds the newest events: pure.
+"""Where a LIST must start so that it returns the newest events: a search that narrows a bracket. Pure.
 
-Known is a place where a LIST was cut off (`reach`: start after it) and one that nothing new follows (`empty`: start
-before it). Two guesses take turns between them, since nobody knows where the events crowd. Seen from the top: so far
-back that `aim` events are expected. Seen from `reach`: so far ahead that `aim` events are passed. At the second try,
-either goes to the geometric middle between that width and all that is left, which halves the *digits* in doubt; from
-`reach`, every other try goes to the middle itself. Where neither makes sense any more, the LIST goes on from `reach`.
+The bracket has two ends. `reach`: a LIST from before it was cut off there, so the start is after it. `empty`: no event
+follows it, so the start is before it. Two kinds of guesses alternate, because the density of the events is not known:
+
+* from the top: so far back that `aim` events are expected;
+* from `reach`: so far ahead that `aim` events are skipped.
+
+A second guess of either kind goes to the geometric mean of that width and the whole bracket, which halves the *digits*
+in doubt. From `reach`, every second guess after that goes to the middle. When no guess helps, the LIST goes on from
+`reach`.
 """
 
 from __future__ import annotations
@@ -15,25 +19,26 @@ from dataclasses import dataclass
 
 _WIDEN = 16
 _FUTURE = 10**13
-_GEOMETRIC, _MIDDLE = 1, 2  # what `Bracket.tried` says to try next; 0: so far ahead that `aim` events are passed
+_GEOMETRIC, _MIDDLE = 1, 2  # values of `Bracket.tried`: the next guess from `reach`; 0: skip `aim` events
 
 
 def position(t: float) -> str:
-    """Before all events of the ms `t`."""
+    """Returns the position before all events of the millisecond `t`."""
     return f"{max(0, min(int(t), _FUTURE - 1)):013d}"
 
 
 def time_of(position: str) -> int:
-    """The time of a place, epoch ms."""
+    """Returns the time of a position, epoch ms."""
     return int(position[:13]) if position else 0
 
 
 @dataclass(slots=True)
 class Bracket:
-    """`top`: epoch ms, the upper end. `floor`: nothing before it is asked for. `aim`: events to expect in a window.
+    """The bracket, and what the LISTs so far have shown.
 
-    `pace`: ms per event where a LIST was cut off. `tried`: which place ahead of `reach` is next.
-    `reach` stays before `empty`, so there is always a guess that is admitted.
+    `top`: the upper end of the window, epoch ms. `floor`: the query asks for nothing before it. `aim`: the number of
+    events that a window should hold. `pace`: ms per event where a LIST was cut off. `tried`: which guess ahead of
+    `reach` is next. `reach` is always before `empty`, so there is always a guess that is admitted.
     """
 
     top: int
@@ -46,18 +51,18 @@ class Bracket:
     _from_top: bool = False
 
     def back(self, pace: float, start: str) -> str:
-        """So far back that `aim` events are expected, and some way before `start`."""
+        """Returns a position so far back that `aim` events are expected, and well before `start`."""
         width = self.aim * pace
         if start > self.floor:
             width = max(width, 2 * (self.top - time_of(start)))
         return max(self.floor, position(self.top - max(1, width)))
 
     def admits(self, start: str) -> bool:
-        """Is there something to learn from a LIST from here?"""
+        """Is the start within the bracket?"""
         return self.reach <= start and (self.empty is None or start < self.empty)
 
     def guess(self) -> str:
-        """Where to start next."""
+        """Returns where to start next."""
         self._from_top = not self._from_top
         narrow = 1 if self.empty is None else max(1, self.top - time_of(self.empty))
         if self.pace is None:
@@ -72,11 +77,11 @@ class Bracket:
         return start if self.reach < start and self.admits(start) else self.reach
 
     def ahead(self, before: str | None) -> str:
-        """Some way ahead of `reach`, and before `before`."""
+        """Returns a position ahead of `reach` and before `before`; `reach` itself if there is none."""
         left = (self.top if before is None else time_of(before)) - time_of(self.reach)
         width = self.aim * (self.pace or 0.0)
         if width < 1:
-            return self.reach  # one ms holds more than a window does: only going on helps
+            return self.reach  # one ms has more events than a window: the LIST must go on from there
         if self.tried == _MIDDLE:
             width = left / 2
         elif self.tried or width >= left:
@@ -86,22 +91,22 @@ class Bracket:
         return start if self.reach < start and self.admits(start) and (before is None or start < before) else self.reach
 
     def lower(self, start: str, count: int) -> str:
-        """A place before `start`, which only `count` events follow."""
+        """Returns a position before `start`, because only `count` events follow `start`."""
         if self.reach > self.floor:
             return self.ahead(start)
         factor = max(2.0, min(64.0, self.aim / count))
         return max(self.floor, position(self.top - max(1, self.top - time_of(start)) * factor))
 
     def cut_off(self, names: Sequence[str]) -> None:
-        """A LIST ended with `names`, short of the upper end."""
-        self.reach = names[len(names) * 3 // 4]  # going on from here joins on to some that are older
+        """Takes note that a LIST was cut off: it ended with `names`, before the upper end."""
+        self.reach = names[len(names) * 3 // 4]  # the next LIST starts here, so that it overlaps with this one
         half = names[len(names) // 2 :]
         self.pace = max(1, time_of(half[-1]) - time_of(half[0])) / len(half)
         if self.empty is not None and self.empty <= self.reach:
-            self.empty = None  # something follows it: it has come since, or an outlook was not true
+            self.empty = None  # an event follows it: it is new, or the outlook was wrong
 
     def nothing_after(self, start: str) -> None:
-        """A LIST from `start` found nothing."""
+        """Takes note that a LIST from `start` returned nothing."""
         self.empty = start
-        if start <= self.reach:  # what an earlier search knew to follow is gone
+        if start <= self.reach:  # the events that an earlier search has seen there are gone
             self.reach, self.pace = self.floor, None

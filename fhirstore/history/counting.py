@@ -1,15 +1,15 @@
-"""Which events are versions, and what these hold.
+"""Which events belong to committed versions ("count"), and the records of those versions.
 
-An event is written before its version is committed, and an attempt that died left its events behind. An event counts
-only if the resource's current version has reached its version, and that version carries the event's op token. So GET
-current comes first, once per resource; it is the version itself as often as not. Otherwise the version object is
-read after it, and so is final, unless a purge comes in between (R3 of `commit.reading`). Below the sweeper's watermark
-the version object alone says enough.
+An event is written before its version is committed, and an attempt that died leaves its events behind. An event counts
+only if the resource's current version has reached its version, and that version has the event's op token. So
+`current.json` is read first, once per resource; often it is the version itself. Otherwise the version object is read
+after it, and is final, unless a purge came in between (rule R3 in `commit.reading`). Below the sweeper's watermark the
+version object alone is enough.
 
-The versions of a transaction count all together, or none of them: see `whole_transactions`.
+The versions of a transaction count all together or not at all: see `whole_transactions`.
 
-At most two GET per event, and one more per resource that gained two versions within the last seconds; at most 64 are
-under way, fewer where the versions met so far are large.
+Cost: at most 2 GET per event, and 1 more per resource that gained two versions within the last seconds. At most 64 are
+in flight, fewer if the versions so far are large.
 """
 
 from __future__ import annotations
@@ -34,23 +34,27 @@ _Found = tuple[Event, ResourceKeys]
 
 @dataclass(slots=True)
 class Counting:
-    """Reads the versions that the events of one page stand for."""
+    """Reads the versions that belong to the events of one page.
+
+    `prefix`: of the event keys of this history. `listed`: the names of all events that were listed for the page.
+    `stretch`: the part of the history that was listed. `kept`: see `whole_transactions.torn`.
+    """
 
     keys: Keyspace
-    prefix: str  # of the history whose event names these are
+    prefix: str
     watermark: int
     at: Period | None
-    listed: Mapping[str, None]  # all that were listed, to choose from
-    stretch: Stretch  # of this history, of which they are all
-    kept: int  # see `whole_transactions`
+    listed: Mapping[str, None]
+    stretch: Stretch
+    kept: int
     limits: Limits
     oldest_first: bool = False
-    _currents: dict[str, Seen | None] = field(default_factory=dict)  # by key of current.json; without their content
+    _currents: dict[str, Seen | None] = field(default_factory=dict)  # by key of current.json; without the resources
 
     def versions(self, names: Sequence[str], budget: Budget) -> Protocol[tuple[list[Version], int] | None]:
-        """The versions among the events, in order; and how many events were looked at before the page was full.
+        """Returns the versions among the events, in order, and how many events were read before the page was full.
 
-        None: it took a day, list them again.
+        Returns None if this took so long that a transaction's record is gone by now: the caller must list again.
         """
         found: list[tuple[Event, Record]] = []
         events: list[_Found] = []
@@ -77,7 +81,7 @@ class Counting:
     def _torn(
         self, found: Sequence[tuple[Event, Record]], events: Sequence[_Found], names: Sequence[str]
     ) -> Protocol[set[str] | None]:
-        """The transactions that were committed only while the page was being read."""
+        """Returns the transactions that were committed only while the page was being read: the page leaves them out."""
         young = {event.op: event.t for event, record in found if record.parts and self._in_doubt(event)}
         if not young:
             return set()
@@ -93,7 +97,7 @@ class Counting:
         return (yield from torn(self.keys, young, looks, kept=self.kept))
 
     def _reached(self, event: Event, keys: ResourceKeys) -> bool:
-        """Had its resource come to this version when it was looked at?"""
+        """Had the resource reached this version when its `current.json` was read?"""
         seen = self._currents.get(keys.current)
         return seen is not None and event.version <= seen.record.version
 
@@ -102,11 +106,11 @@ class Counting:
             event = parse_event(self.prefix + name)
             keys = self.keys.resource(event.type, event.id)
         except (ValueError, InvalidResource):
-            return None  # nothing that fhirstore wrote
+            return None  # fhirstore did not write this key
         return None if event.type == RECEIPT else (event, keys)
 
     def _records(self, events: list[_Found]) -> Protocol[list[tuple[Event, Record]]]:
-        """Those of the events that count, with their records."""
+        """Returns those of the events that count, with their records."""
         unseen = {keys.current: keys for event, keys in events if self._in_doubt(event)}
         for key in self._currents:
             unseen.pop(key, None)
@@ -133,7 +137,7 @@ class Counting:
     def _purged_since(
         self, counted: Sequence[tuple[Event, ResourceKeys, Record]], records: Mapping[str, Record]
     ) -> Protocol[dict[str, int]]:
-        """Up to where resources were purged since their `current` was read, where that matters: R3."""
+        """Returns the floors of resources that may have been purged since their `current.json` was read: rule R3."""
         doubtful: dict[str, ResourceKeys] = {}
         purged: dict[str, int] = {}
         for _, keys, record in counted:
@@ -142,12 +146,12 @@ class Counting:
                 continue
             if not _is_named(record, keys, seen.record, records):
                 doubtful[keys.current] = keys
-                purged[keys.current] = seen.record.version  # if there is nothing any more
+                purged[keys.current] = seen.record.version  # if `current.json` is gone
         now = yield from currents_at(list(doubtful.values()))
         return purged | {key: seen.record.floor for key, seen in now.items()}
 
     def _in_doubt(self, event: Event) -> bool:
-        """Must `current` be asked about it?"""
+        """Must `current.json` be read to judge this event?"""
         return event.t >= self.watermark or self.at is not None
 
     def _may_count(self, event: Event, keys: ResourceKeys) -> bool:
@@ -162,19 +166,19 @@ class Counting:
         return not (self._is_before(event) and event.version < current.version and current.t <= self._at_start)
 
     def _slots(self, event: Event, keys: ResourceKeys) -> Iterator[str]:
-        """The version objects that tell about it: its own, and where time matters the next version's."""
+        """Yields the version objects that are needed to judge it: its own, and the next one if the period matters."""
         yield keys.version(event.version)
         seen = self._currents.get(keys.current)
         if self._is_before(event) and seen is not None and event.version + 1 < seen.record.version:
             yield keys.version(event.version + 1)
 
     def _was_current(self, event: Event, keys: ResourceKeys, records: dict[str, Record]) -> bool:
-        """In the period asked for? A version is current until the next one is made."""
+        """Was it current in the period that the query asks for? A version is current until the next one is made."""
         if not self._is_before(event):
             return True
         seen = self._currents[keys.current]
         if seen is None or seen.record.version <= event.version + 1:
-            return True  # it still is, or `_may_count` saw when the next one came
+            return True  # it is current now, or `_may_count` has checked the time of the next one
         after = records.get(keys.version(event.version + 1))
         return after is not None and after.t > self._at_start
 
@@ -187,7 +191,7 @@ class Counting:
 
 
 def _is_named(record: Record, keys: ResourceKeys, current: Record, records: Mapping[str, Record]) -> bool:
-    """Is it known, from the version after it, that this is the one that was committed?"""
+    """Does the version after it name this record as its `prior`, so that it was committed?"""
     following = records.get(keys.version(record.version + 1))
     if current.version == record.version + 1:
         following = current

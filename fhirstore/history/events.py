@@ -1,12 +1,12 @@
 """The history of a type or of a whole tenant: one page, from the event keys.
 
-A page costs 1 or 2 LIST, and 1 or 2 GET per event looked at; no more events are looked at than entries were asked
-for. So now and then it is shorter than asked for: where an attempt died and left its events, where the density of
-events changes, where versions are large. Only as long as it is empty it goes on, twenty times at most. Once a minute
-1 GET more reads the sweeper's watermark; and each young transaction costs 1 GET more (`whole_transactions`).
+Cost of a page: 1 or 2 LIST, and 1 or 2 GET per event that is read. At most as many events are read as entries were
+asked for. So a page may be shorter than asked for: if an attempt died and left its events, if the density of events
+changes, or if versions are large. Only an empty page is tried again, up to twenty times. Once a minute 1 GET more reads
+the sweeper's watermark, and each recent transaction costs 1 GET more (`whole_transactions`).
 
-With `at`, events from before the period count if their version was still current: 1 more GET says when the next one
-came. Many are looked at in vain where resources changed often; the pages are short then.
+With `at`, an event from before the period counts if its version was still current in it: 1 more GET, of the next
+version. If resources change often, many events are read in vain, and pages are short.
 
 https://hl7.org/fhir/R4/http.html#history
 """
@@ -30,16 +30,16 @@ from fhirstore.history.window import Window, newest, oldest
 from fhirstore.paging import encode
 from fhirstore.version import Version
 
-_ROUNDS = 20  # then the page is empty, and its `next` goes on: no request runs for ever
+_ROUNDS = 20  # after so many the page is empty, and the client follows `next`: this bounds the work of one request
 
 
 Read = Callable[[Sequence[str], Budget], Protocol[tuple[list[Version], int]]]
-"""Given the names of events, newest first: what is on the page, and how many were looked at before it was full."""
+"""Takes the names of events, newest first; returns the page's versions, and how many events it read for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventsHistory:
-    """One history of events: a type's, or with `type` None the tenant's."""
+    """The history of a type, or (with `type` None) of a tenant."""
 
     tenant: str
     keys: Keyspace
@@ -54,9 +54,10 @@ class EventsHistory:
         return self.keys.system_history() if self.type is None else self.keys.type_history(self.type)
 
     def page(self, cursor_text: str | None, *, read: Read | None = None) -> Protocol[HistoryPage]:
-        """The first page, or the one that `cursor_text` names. `read`: another way to tell what is on it.
+        """Returns the first page, or the one that `cursor_text` names.
 
-        Raises InvalidResource (cursor), Unavailable.
+        `read`: used instead of `Counting` to find the versions of the events. Raises InvalidResource (cursor),
+        Unavailable.
         """
         cursor = asked = decode(cursor_text, EVENTS)
         as_of = safe_time(self.context) if cursor is None else cursor.as_of
@@ -95,9 +96,9 @@ class EventsHistory:
         return HistoryPage(tuple(versions), None if cursor is None else encode(cursor), as_of, previous=previous)
 
     def _previous(self, asked: EventsCursor | None, window: Window, as_of: int) -> str | None:
-        """The cursor of the page before the one that `asked` names: what was shown there, and no more.
+        """Returns the cursor of the page before the one that `asked` names. It shows what was shown there, and no more.
 
-        The `window` of this page is good for finding it again.
+        `window`: of this page; it helps to find that one again.
         """
         if asked is None or not asked.before:
             return None
@@ -107,11 +108,11 @@ class EventsHistory:
         return encode(EventsCursor(asked.before[-1], as_of, outlook, asked.before[:-1], asked.name))
 
     def _just_before(self, name: str) -> str:
-        """A place from which this event is the next one: no other event's name lies between."""
+        """Returns the position right before this event: no other event's name lies between."""
         return name[:-1] if self.query.oldest_first else f"{name}."
 
     def _joined(self, page: Stretch | None, listed: Stretch) -> Stretch:
-        """What this page has looked at before, with nothing found, and what was listed now."""
+        """Returns the stretch that this page has read in all rounds so far."""
         if page is None:
             return listed
         return (
@@ -121,13 +122,13 @@ class EventsHistory:
         )
 
     def _in_order(self, window: Window, want: int, *, first: bool) -> tuple[str, ...]:
-        """The events to look at."""
+        """Returns the names of the events to read, in the order of the page."""
         if self.query.oldest_first:
             return window.names[:want]
         return window.names[::-1][: window.take(want, first=first)]
 
     def _window(self, cursor: EventsCursor | None) -> Protocol[tuple[Window, Stretch]]:
-        """Events to choose from, and the stretch of which they are all."""
+        """Lists events. Returns them, and the stretch of the history that they are all of."""
         query = self.query
         floor = "" if query.since is None else position(query.since)
         now = self.context.now()
@@ -141,11 +142,11 @@ class EventsHistory:
         if cursor is not None:
             end, outlook = cursor.name, cursor.outlook
             if last:
-                floor, outlook = max(floor, last[:-1]), None  # 1 LIST from there has the whole page
+                floor, outlook = max(floor, last[:-1]), None  # 1 LIST from there returns the whole page
         else:
             outlook = self.remembered.outlook(self.tenant, self.prefix, now)
             if outlook is not None and end is not None:
-                outlook = Outlook("", 0, outlook.pace)  # only the pace may help where the period ended
+                outlook = Outlook("", 0, outlook.pace)  # of an earlier period only the pace is of use
         window = yield from newest(self.prefix, below=end, now=now, floor=floor, want=query.want, outlook=outlook)
         if end is None and window.names and not (window.whole and floor):
             self.remembered.remember(self.tenant, self.prefix, window.newest(now), now)

@@ -1,10 +1,11 @@
-"""The history of one resource: one page. Versions count 1, 2, 3 …, so no LIST is needed.
+"""The history of one resource: one page. Versions are numbered 1, 2, 3 …, so no LIST is needed.
 
-GET current says which is the newest and which were purged; the others are read by number, in parallel, after it, and
-so are final, unless a purge comes in between (R3 of `commit.reading`). A page of n entries costs at most n + 1 GET in 2
-round trips; one of each more where it holds a version of the last seconds that no other one names as its `prior`. Where
-a time is in question, its place is looked for: times grow with the numbers, and 8 versions at a time are probed, 1
-round trip per factor of nine.
+`current.json` says which version is the newest and which were purged. The others are read by number, in parallel, after
+it; so they are final, unless a purge came in between (rule R3 in `commit.reading`). With `since` or `at`, the first and
+last version are found by their times, which grow with the numbers: 8 versions are probed at a time.
+
+Cost: a page of n entries takes at most n + 1 GET in 2 round trips; 1 GET and 1 round trip more if it has a version of
+the last seconds that no other version names as its `prior`; with a time, 1 round trip more per factor of nine.
 
 https://hl7.org/fhir/R4/http.html#history
 """
@@ -27,15 +28,15 @@ from fhirstore.paging import encode
 from fhirstore.version import Version, version_of
 
 _PROBES = 8
-_WORTH_KEEPING = 64 * 1024  # bytes: smaller versions that were probed are not read again
+_WORTH_KEEPING = 64 * 1024  # bytes; a probed version up to this size is kept, and not read again
 
 
 def instance_page(
     keys: ResourceKeys, query: HistoryQuery, cursor_text: str | None, *, context: Context, page_bytes: int = PAGE_BYTES
 ) -> Protocol[HistoryPage]:
-    """The first page, or the one that `cursor_text` names.
+    """Returns the first page, or the one that `cursor_text` names.
 
-    Raises NotFound (never there, or purged), InvalidResource (cursor), Unavailable, CorruptRecord.
+    Raises NotFound (it never existed, or was purged), InvalidResource (cursor), Unavailable, CorruptRecord.
     """
     cursor = decode(cursor_text, INSTANCE)
     as_of = safe_time(context) if cursor is None else cursor.as_of
@@ -66,7 +67,7 @@ def instance_page(
 
 
 def _previous(numbers: range, want: int, as_of: int, total: int | None, top: int) -> str | None:
-    """The cursor of the page before the one that starts with the first of these numbers; versions count one by one."""
+    """Returns the cursor of the page before the one that starts with the first of these numbers."""
     first = numbers[0]
     if first == top or not top:
         return None
@@ -76,17 +77,17 @@ def _previous(numbers: range, want: int, as_of: int, total: int | None, top: int
 
 @dataclass(slots=True)
 class _Versions:
-    """The versions of one resource up to `current`, which was read at `read_at`; what else was read is kept."""
+    """The versions of one resource up to `current`, which was read at `read_at`; keeps small ones that were probed."""
 
     keys: ResourceKeys
     current: Record
     read_at: int  # epoch ms
     limits: Limits
     _read: dict[int, Record] = field(default_factory=dict)
-    _priors: dict[int, str | None] = field(default_factory=dict)  # by the number of the version that is named
+    _priors: dict[int, str | None] = field(default_factory=dict)  # by the number of the version that it names
 
     def asked_for(self, query: HistoryQuery) -> Protocol[tuple[int, int]]:
-        """The numbers of the first and the last version in question; the first is greater when there are none."""
+        """Returns the first and last version number that the query asks for; the first is greater if there are none."""
         first, last = self.current.floor + 1, self.current.version
         if query.since is not None:
             first = yield from self._first_from(query.since)
@@ -96,7 +97,7 @@ class _Versions:
         return first, last
 
     def _first_from(self, t: int) -> Protocol[int]:
-        """The first version made at or after `t`; the number of the next one to come when there is none."""
+        """Returns the number of the first version made at or after `t`; of the next one to come if there is none."""
         if self.current.t < t:
             return self.current.version + 1
         low, high = self.current.floor + 1, self.current.version
@@ -111,7 +112,7 @@ class _Versions:
         return low
 
     def read(self, numbers: range, budget: Budget) -> Protocol[tuple[list[Version], int]]:
-        """These versions, in order; and how many numbers were looked at before the page was full."""
+        """Returns these versions, in order, and how many numbers were read before the page was full."""
         budget.expect(self.current)
         found: list[Record] = []
         looked = 0
@@ -127,18 +128,18 @@ class _Versions:
         return shown, looked
 
     def _purged_since(self, found: Sequence[Record]) -> Protocol[int]:
-        """Up to where the resource was purged since `current` was read; 0 where that does not matter to these."""
+        """Returns the floor of a purge that may have come since `current` was read; 0 if it cannot matter to these."""
         if not any(self.limits.may_follow(record, self.read_at) and not self._is_named(record) for record in found):
             return 0
         base, _ = yield from glance(self.keys)
         return self.current.version if base.record is None else base.record.floor
 
     def _is_named(self, record: Record) -> bool:
-        """Is it known, from the version after it, that this is the one that was committed?"""
+        """Does the version after it name this record as its `prior`, so that it was committed?"""
         return record is self.current or self._priors.get(record.version) == record.op
 
     def _records(self, numbers: Sequence[int]) -> Protocol[dict[int, Record]]:
-        """Those of these versions that are there."""
+        """Returns those of these versions that exist, by number."""
         missing = {self.keys.version(number): number for number in numbers if number not in self._read}
         missing.pop(self.keys.version(self.current.version), None)
         read = yield from records_at(list(missing))

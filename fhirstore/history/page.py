@@ -1,15 +1,15 @@
-"""What a history interaction is asked, and one page of its answer.
+"""The query of a history interaction, and one page of its answer. Clients may rely on two properties.
 
-**Pages never shift.** A cursor is a place in the order of all events, `(t, key)`, never an offset. A version that was
-committed before the first page was asked for has its place already, so it is on exactly one page, whatever is written
-meanwhile. A version that is committed later sorts above the first page; in the seconds of a write's window it may
-also sort below the top, and then it may be met on a later page: once, like any other.
+**Pages do not shift.** A cursor is a position in the order of all events, `(t, key)`, and not an offset. A version that
+was committed before the first page was requested is on exactly one page, whatever is written in between. A version that
+is committed later sorts above the first page. For the seconds of its write window it may also sort below the top of the
+first page; then it may be on a later page, once.
 
-**Polling with `since` loses nothing.** A write that carries the time t may commit until t + `Limits.settled` on the
-store's clock (a transaction has the longest). So what an answer may have missed carries a time after `as_of` = store's
-time - settled - 1 s (a Date header's resolution), read before the first request. All pages of an answer carry the first
-page's `as_of`. Whoever passes it as the next `since` gets every version at least once, the last seconds' ones twice:
-told apart by id and version id.
+**Polling with `since` loses nothing.** A write with the time t may be committed until t + `Limits.settled` on the
+store's clock. So a version that an answer has missed has a time after `as_of`, which is the store's time before the
+first request, minus `settled`, minus 1 s (the resolution of a Date header). All pages of an answer have the `as_of` of
+the first one. A client that passes it as the next `since` gets every version at least once, and those of the last
+seconds twice; it can tell by id and version id.
 
 https://hl7.org/fhir/R4/http.html#history
 """
@@ -32,10 +32,10 @@ _DATE_RESOLUTION = 1_000
 
 @dataclass(frozen=True, slots=True)
 class HistoryQuery:
-    """`count`: entries wanted; a page may hold fewer, and never more than 250. 0: the total alone.
+    """`count`: the number of entries wanted, at most 250; a page may have fewer. 0: only the total.
 
     `since`: only versions made at or after it, epoch ms. `at`: only versions that were current at some time in that
-    period. `oldest_first`: the other way round.
+    period. `oldest_first`: oldest version first instead of newest first.
     """
 
     count: int = DEFAULT_COUNT
@@ -45,16 +45,16 @@ class HistoryQuery:
 
     @property
     def want(self) -> int:
-        """Entries to look for."""
+        """Returns the number of entries to look for."""
         return max(0, min(self.count, MAX_COUNT))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class HistoryPage:
-    """`next`: the cursor of the next page, None on the last one. `total`: of all pages, where it is known.
+    """`next`: the cursor of the next page, None on the last one. `total`: of all pages, if it is known.
 
-    `previous`: the cursor of the page before, None on the first one and where it is not known any more.
-    `as_of`: epoch ms; pass it as the next `since` to miss nothing (see above).
+    `previous`: the cursor of the page before, None on the first one, or if it is not known any more.
+    `as_of`: epoch ms; a client passes it as the next `since` (see above).
     """
 
     versions: tuple[Version, ...]
@@ -75,5 +75,5 @@ def since_time(query: HistoryQuery, since: datetime) -> HistoryQuery:
 
 
 def safe_time(context: Context) -> int:
-    """Nothing that carries an earlier time can still become visible."""
+    """Returns the safe time, epoch ms: no version with an earlier time can still become visible."""
     return max(0, context.now() - context.limits.settled - _DATE_RESOLUTION)

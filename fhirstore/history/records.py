@@ -1,4 +1,4 @@
-"""Reading many records at once: so many that it is quick, so few that they fit into memory."""
+"""Reads many records in parallel, and bounds the memory that they take."""
 
 from __future__ import annotations
 
@@ -15,41 +15,42 @@ from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.record import Record, decode
 
 IN_FLIGHT = 64
-_FIRST = 16  # as long as nobody knows how large the versions are
+_FIRST = 16  # records to read at once before the size of any is known
 
 
 @dataclass(slots=True)
 class Budget:
-    """Bytes that a page may still take (`room`), and from that how many records to read at once."""
+    """`room`: the bytes that a page may still take. `largest`: the size of the largest record so far."""
 
     room: int
     largest: int = 0
 
     @property
     def at_once(self) -> int:
+        """Returns how many records may be read in parallel."""
         return max(1, min(IN_FLIGHT, self.room // self.largest)) if self.largest else _FIRST
 
     def expect(self, record: Record) -> None:
-        """Others will be about as large as this one."""
+        """Takes note of a record's size: others may be as large."""
         self.largest = max(self.largest, len(record.resource or b""), 1)
 
     def spend(self, record: Record) -> None:
-        """This one is on the page."""
+        """Takes note that this record is on the page."""
         self.expect(record)
         self.room -= len(record.resource or b"")
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What a reader saw of a resource, and the store's date (epoch ms) when `current.json` was read."""
+    """The version that a reader saw, and the store's date (epoch ms) when `current.json` was read."""
 
     record: Record
     date: int
 
 
 def currents_at(resources: Sequence[ResourceKeys]) -> Protocol[dict[str, Seen]]:
-    """What readers see of these resources, by key of `current.json`. 1 GET each, 2 or 3 more where an intent stands.
+    """Returns the versions that readers see of these resources, by key of `current.json`.
 
-    Raises Unavailable, CorruptRecord.
+    1 GET each, 2 or 3 more where there is an intent. Raises Unavailable, CorruptRecord.
     """
     records: dict[str, Seen] = {}
     for batch in batched(resources, IN_FLIGHT):
@@ -64,7 +65,7 @@ def currents_at(resources: Sequence[ResourceKeys]) -> Protocol[dict[str, Seen]]:
 
 
 def records_at(keys: Sequence[str]) -> Protocol[dict[str, Record]]:
-    """The records that are there, by key, in the order of `keys`. Raises Unavailable, CorruptRecord."""
+    """Returns the records that exist, by key, in the order of `keys`. Raises Unavailable, CorruptRecord."""
     records: dict[str, Record] = {}
     for batch in batched(keys, IN_FLIGHT):
         replies = yield from ask(*map(Get, batch))

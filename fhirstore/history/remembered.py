@@ -1,7 +1,7 @@
-"""What a process keeps between histories: how fast events come, and the sweeper's watermark. Hints, never answers.
+"""What a process remembers between histories: the density of recent events, and the sweeper's watermark.
 
-Every event before the watermark has been checked by the sweeper: it belongs to a committed version. So a reader may
-trust it without looking at the resource's current version.
+The density is only a hint where to start a LIST. A watermark that is out of date is lower than the present one, so it
+only costs more GETs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _Value = TypeVar("_Value")
 
 
 class RememberedHistories:
-    """By tenant; at most `limit` of the most recently used outlooks, and as many watermarks."""
+    """Outlooks and watermarks by tenant; at most `limit` of each, those that were used last."""
 
     def __init__(self, limit: int = 1_000) -> None:
         self._limit = limit
@@ -30,7 +30,10 @@ class RememberedHistories:
         self._watermarks: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     def outlook(self, tenant: str, prefix: str, now: int) -> Outlook | None:
-        """What the last look at the newest events below `prefix` taught; older looks are trusted less."""
+        """Returns what the last LIST of the newest events below `prefix` showed, if there was one.
+
+        If more new events are expected than the outlook knows of, it counts on one known event only.
+        """
         found = self._outlooks.get((tenant, prefix))
         if found is None:
             return None
@@ -39,11 +42,11 @@ class RememberedHistories:
         return outlook if expected < outlook.known else msgspec.structs.replace(outlook, known=min(outlook.known, 1))
 
     def remember(self, tenant: str, prefix: str, outlook: Outlook, now: int) -> None:
-        """The newest events below `prefix` were just listed."""
+        """Remembers what a LIST of the newest events below `prefix` has just shown."""
         _keep(self._outlooks, (tenant, prefix), (outlook, now), self._limit)
 
     def watermark(self, tenant: str, keys: Keyspace, now: int) -> Protocol[int]:
-        """Epoch ms; 0 where nobody swept yet. At most 1 GET a minute per tenant. Raises Unavailable."""
+        """Returns the watermark, epoch ms; 0 before the first sweep. At most 1 GET a minute. Raises Unavailable."""
         found = self._watermarks.get(tenant)
         if found is not None and 0 <= now - found[1] < _WATERMARK_AGE:
             return found[0]

@@ -1,4 +1,4 @@
-"""The sweeper's watermark: the time up to which every event was checked to belong to a committed version.
+"""The sweeper's watermark: up to this time, the sweeper has checked that every event belongs to a committed version.
 
 It is kept in the state of the sweeper's job. A history trusts the events below it without reading `current.json`.
 """
@@ -16,7 +16,7 @@ WATERMARK = "watermark"
 
 
 def read_watermark(keys: Keyspace) -> Protocol[int]:
-    """Every event with t below it was checked to be committed; 0: none was. 1 GET. Raises Unavailable."""
+    """Returns the watermark, epoch ms; 0 if there is none. 1 GET. Raises Unavailable."""
     (reply,) = yield from ask(Get(keys.sweep_state))
     if isinstance(reply, Absent):
         return 0
@@ -27,6 +27,6 @@ def read_watermark(keys: Keyspace) -> Protocol[int]:
 
 
 def watermark_of(state: State) -> int:
-    """The watermark in a sweeper's state."""
+    """Returns the watermark in a sweeper's state, epoch ms; 0 if there is none."""
     value = state.work.get(WATERMARK)
     return value if isinstance(value, int) else 0

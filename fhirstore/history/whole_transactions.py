@@ -1,14 +1,14 @@
-"""Of a transaction, a page shows all its versions that belong there, or none.
+"""A page of a history shows all versions of a transaction that belong on it, or none of them.
 
-A page is read over some time: first the LIST, then `current` of one resource after another. A transaction may be
-committed in between, so that one of its versions is seen and another is not, or was not even listed. Its record tells
-which versions belong together. Where one of them is missing, the transaction was not committed when the page was asked
-for, and the page does without it: whoever asks again gets it whole.
+Reading a page takes time: first the LIST, then `current.json` of one resource after another. A transaction may be
+committed in between, so that one of its versions is seen and another one is not, or was not even listed. The
+transaction's record says which versions belong together. If one of them is missing, the transaction was not committed
+when the page was requested, and the page leaves it out. A client that asks again gets all of it.
 
-This holds for one page. A transaction that is committed while a client goes from page to page may be met on the later
-ones alone; polling with `since` gets it whole in any case.
+This holds for one page. If a transaction is committed while a client follows `next`, its versions may be on the later
+pages only; polling with `since` returns all of them in any case.
 
-Cost: 1 GET per transaction whose events the sweeper has not checked yet; 1 more where a version seems to be missing.
+Cost: 1 GET per transaction whose events the sweeper has not checked; 1 more if a version seems to be missing.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from fhirstore.history.records import IN_FLIGHT, currents_at
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A stretch of the history of `type` (None: of all): from `first` on, and before `below` (None: no end).
+    """A stretch of the history of `type` (None: of the tenant): from `first` on, and before `below` (None: no end).
 
-    Both are events' names, as far as the version goes, or places between events.
+    Both are positions: the names of events up to the version, or times.
     """
 
     type: str | None
@@ -36,7 +36,7 @@ class Stretch:
     below: str | None
 
     def holds(self, t: int, part: tuple[str, str, int]) -> bool:
-        """Does the event of this version belong here?"""
+        """Does the event of this version, made at `t`, lie in this stretch?"""
         type_, id_, version = part
         if type_ == RECEIPT or self.type not in (None, type_):
             return False
@@ -45,21 +45,22 @@ class Stretch:
 
 
 def at(name: str) -> str:
-    """The place of an event, itself included in what follows; of a time: before all events of that ms."""
+    """Returns the position right before an event, or before all events of a time."""
     return name[: name.rfind("_") + 1] or name
 
 
 def after(name: str) -> str:
-    """The place right after an event, or, of a time, the same as `at`."""
+    """Returns the position right after an event; of a time, the same as `at`."""
     return at(name) + "~" if "_" in name else name
 
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """The events of these transactions on a page: all that were `looked` at, those of them that were `unseen` when
-    their resource was, and those that were listed for the pages to come, `later`.
+    """The events of some transactions, as a page has met them.
 
-    `stretch`: where any other must have been listed, had it been there.
+    `looked`: those that the page has read. `unseen`: those of them whose version `current.json` had not reached when it
+    was read. `later`: those that were listed but belong on later pages. `stretch`: what was listed; an event in it that
+    was not listed did not exist yet.
     """
 
     looked: Collection[Event]
@@ -69,10 +70,10 @@ class Looks:
 
 
 def torn(keys: Keyspace, transactions: Mapping[str, int], looks: Looks, *, kept: int) -> Protocol[set[str] | None]:
-    """Those of these transactions, with their t, of which a version that belongs on the page was not counted.
+    """Returns those of these transactions (by id, with their t) of which a version is missing on the page.
 
-    `kept`: when the events were listed, the records of those with a later t were there. None: one is there no more, so
-    that all that was read is old; read it again. Raises Unavailable.
+    `kept`: when the events were listed, the records of transactions with a later t existed. Returns None if such a
+    record is gone: the page was read so slowly that the caller must list again. Raises Unavailable.
     """
     missing: dict[str, list[tuple[str, str, int]]] = {}
     looked, unseen, later = map(_parts, (looks.looked, looks.unseen, looks.later))
@@ -83,7 +84,7 @@ def torn(keys: Keyspace, transactions: Mapping[str, int], looks: Looks, *, kept:
             if isinstance(reply, Absent):
                 if transactions[tx] > kept:
                     return None
-                continue  # a day old: whole, and final
+                continue  # older than `Limits.keep_transactions`: all its versions are final
             decision = decode_decision(reply.body, keys.transaction(tx))
             parts = [
                 part

@@ -1,17 +1,20 @@
-"""The newest events below a place, by a LIST that only goes forward.
+"""The newest events below a position, by a LIST that only goes forward.
 
-Event keys sort by time, so the newest events end the listing, and a LIST starts anywhere but cannot go backwards. So
-one lists a *window*: from some place up to the upper end. Started too late it holds nothing; too early and a LIST, of
-at most 1,000 keys, is cut off before the end: it shows how dense the events are there, but not the newest ones.
+Event keys sort by time, so the newest events are at the end of the listing. A LIST may start anywhere, but it cannot go
+backwards. So a history lists a *window*: from some start up to the upper end. If the start is too late, the window is
+empty. If it is too early, the LIST (at most 1,000 keys) is cut off before the end; it shows how dense the events are
+there, but not the newest ones.
 
-Where to start: where an earlier LIST knows of enough events (its `Outlook`; the page then costs 1 LIST); or so far
-back that some hundred events are expected at the pace seen last. When that window is cut off, the place that the
-earlier LIST knows still holds an event at least: a shorter page, 2 LIST, and the next page, or the next look at the
-newest events, knows where it was cut off. A few events are always kept for that. Where no place is known that holds
-one (on the first page of a process, after a rush that it did not see), up to 6 LIST look for a full page; and only
-while there is nothing to show at all, the search goes on (`bracket`).
+The start is chosen in this order:
 
-The first look at a history by a process starts at its very beginning: up to 1,000 events are found at once.
+1. If an earlier LIST has left an `Outlook` with enough known events, the window starts there: 1 LIST.
+2. Otherwise it starts so far back that some hundred events are expected at the last known pace. If that LIST is cut
+   off, a second one starts where the earlier LIST knows of at least one event: a shorter page, 2 LIST. The next page
+   knows where this one was cut off. A few known events are always left for that purpose.
+3. If no position with an event behind it is known (the first page of a process, or after a burst of writes), up to 6
+   LIST search for a full page. More are made only while nothing was found at all (`bracket`).
+
+The first window of a process starts at the beginning of the history: up to 1,000 events are found at once.
 """
 
 from __future__ import annotations
@@ -30,16 +33,17 @@ _LIST = 1_000
 _SPARE = 16
 _AFTER_ALL = "~"
 _MOST_LISTS = 2
-_MOST_TO_LEARN = 6  # where nothing is known, or what was known is not true any more
-_MOST_KNOWN = 900  # events to leave for one LIST to find again, with room for some that appear meanwhile
-_MOST_REMEMBERED = 400  # the same, with room for as many new ones and more
+_MOST_TO_LEARN = 6  # if nothing is known, or what was known is not true any more
+_MOST_KNOWN = 900  # known events that one LIST finds again, with room for some new ones
+_MOST_REMEMBERED = 400  # the same, with room for as many new ones
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """All events between `start` and the upper end: their `names`, oldest first. `whole`: no older ones are asked for.
+    """The `names` of all events between `start` and the upper end, oldest first.
 
-    `bracket`: with what it learned if more are needed, but a LIST that started earlier was cut off.
+    `whole`: the query asks for no older ones. `bracket`: what the search has learned, if more events are needed and a
+    LIST that started earlier was cut off.
     """
 
     names: tuple[str, ...]
@@ -48,9 +52,9 @@ class Window:
     bracket: Bracket | None = None
 
     def take(self, want: int, *, first: bool = False) -> int:
-        """How many of the newest to use now: a few are kept for the next page, should others be hard to find.
+        """Returns how many of the newest events to use now; the others are kept for the next page.
 
-        Of the `first` page only one, if that makes it full.
+        The next page is sure to find those. On the `first` page only one is kept if that makes the page full.
         """
         spare = 0 if self.whole else min(len(self.names) - 1, _SPARE)
         if first and len(self.names) > want:
@@ -58,7 +62,7 @@ class Window:
         return min(want, len(self.names) - spare)
 
     def outlook(self, used: int) -> Outlook:
-        """What to know of the events before the newest `used`."""
+        """Returns the outlook for the events before the newest `used`."""
         left = self.names[: len(self.names) - used]
         if self.bracket is not None and self.bracket.pace is not None:
             known = _outlook(left, self.start, _MOST_KNOWN, self.bracket.pace)
@@ -70,16 +74,16 @@ class Window:
         return _outlook(left, self.start, _MOST_KNOWN, pace)
 
     def again(self, older: Outlook | None) -> Outlook:
-        """What to know when these very events are looked for again. `older`: what is known of those before them."""
+        """Returns the outlook for finding these events again. `older`: the outlook for those before them."""
         if older is not None and older.known + len(self.names) <= _MOST_KNOWN:
             return replace(older, known=older.known + len(self.names))
         pace = (time_of(self.names[-1]) - time_of(self.names[0])) / len(self.names)
         return _outlook(self.names, self.start, _MOST_KNOWN, pace)
 
     def newest(self, now: int) -> Outlook:
-        """What to know for the next look at the newest events, when `names` end with them.
+        """Returns the outlook for the next query of the newest events; `names` must end with the newest ones.
 
-        Where they are few, that includes where a LIST was cut off, so that the next look finds more.
+        If they are few, it includes where a LIST was cut off, so that the next query finds more.
         """
         if self.bracket is not None and self.bracket.pace is not None:
             known = _outlook(self.names, self.start, _MOST_REMEMBERED, self.bracket.pace)
@@ -91,16 +95,16 @@ class Window:
 def newest(
     prefix: str, *, below: str | None, now: int, floor: str, want: int, outlook: Outlook | None
 ) -> Protocol[Window]:
-    """The newest events below `below` (None: of all), and after `floor`; if there are any, at least one.
+    """Returns the newest events below `below` (None: no bound) and after `floor`; at least one, if there are any.
 
-    1 or 2 LIST; up to 6 where the outlook is none or not true any more; more only as long as there is nothing to show.
-    Raises Unavailable.
+    Cost: 1 or 2 LIST; up to 6 without an outlook, or if it is wrong; more only while nothing was found. Raises
+    Unavailable.
     """
     aim = max(100, min(_LIST // 2, 4 * want))
     bracket = Bracket(now if below is None else time_of(below), floor, aim, floor, tried=int(outlook is None))
     starts = _plan(bracket, outlook, want)
     most, lists = _MOST_LISTS if outlook is not None else _MOST_TO_LEARN, 0
-    names: list[str] = []  # the most that were found up to the end, from `start` on
+    names: list[str] = []  # the longest window so far, from `start` up to the end
     start = _AFTER_ALL
     while True:
         if starts and not names:
@@ -119,7 +123,7 @@ def newest(
             bracket.cut_off(found)
         elif found or tried <= floor:
             if not names and most == _MOST_TO_LEARN:
-                bracket.tried = 0  # what crowds there may well end shortly ahead of where a LIST was cut off
+                bracket.tried = 0  # the dense part may end shortly after the position where a LIST was cut off
             names, start = found, tried
         else:
             bracket.nothing_after(tried)
@@ -130,13 +134,13 @@ def newest(
 
 
 def oldest(prefix: str, *, after: str, below: str | None, want: int) -> Protocol[Window]:
-    """The oldest events after `after` and below `below` (None: of all). 1 LIST. Raises Unavailable."""
+    """Returns the oldest events after `after` and below `below` (None: no bound). 1 LIST. Raises Unavailable."""
     names, complete = yield from _names(prefix, after, below, limit=want)
     return Window(tuple(names), after, complete)
 
 
 def _plan(bracket: Bracket, outlook: Outlook | None, want: int) -> list[str]:
-    """Where to start first, and if that was nothing, next."""
+    """Returns the first start, and the next one if that finds nothing."""
     if outlook is None:
         return [bracket.floor]
     start = max(outlook.start, bracket.floor)
@@ -160,7 +164,7 @@ def _outlook(names: Sequence[str], start: str, most: int, pace: float) -> Outloo
 
 
 def _names(prefix: str, start: str, below: str | None, *, limit: int = _LIST) -> Protocol[tuple[list[str], bool]]:
-    """Events after `start` and below `below`; False: and perhaps more, then there is at least one."""
+    """Returns events after `start` and below `below`, and whether these are all. If not, there is at least one."""
     request = List(prefix, start_after=prefix + start if start else None, limit=limit)
     while True:
         page = yield from listed(request)

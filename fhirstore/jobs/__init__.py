@@ -1,1 +1,1 @@
-"""Background work on the bucket: leases now; jobs that step, checkpoint and resume are built on them."""
+"""Background work on the bucket. `state`: a job's states, as a table. `lease`: who works on a job, and until when."""

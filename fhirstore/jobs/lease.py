@@ -1,12 +1,13 @@
-"""A lease on the bucket: one object, changed only by compare-and-set, says who works on a job and until when.
+"""A lease: one object in the bucket says who works on a job and until when. It is changed only by compare-and-set.
 
-*Claim*: GET the state; when nobody holds it, or the holder's time is over by the **store's** date, PUT If-Match with
-epoch + 1. *Renew* (at a third of the time) and *checkpoint*: PUT If-Match on the ETag of one's own last PUT, so that a
-zombie, whose lease was taken meanwhile, fails at its next write and stops. What a zombie does between two of its
-writes must be harmless; a lease saves work, it does not guard data.
+*Claim*: GET the state. If nobody holds it, or its time is over by the **store's** date, PUT If-Match with epoch + 1.
+*Renew* (after a third of the time) and *checkpoint*: PUT If-Match on the ETag of one's own last PUT. An owner whose
+lease was taken by another one (a zombie) fails at its next PUT and stops. What a zombie does until then must be
+harmless: a lease saves work, it does not protect data.
 
-A lost answer is settled by reading back: our state there means done, the one before means send again, any other means
-lost. Bodies differ by epoch, so what was once replaced never comes back.
+A lost reply is settled by reading: if our state is there, the PUT was applied; if the state before is there, it is
+sent again; if any other is there, the lease is lost. Each claim has another epoch, so a state that was replaced never
+recurs.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, Written
 
 
 class LeaseLost(FhirStoreError):
-    """Stop: another owner has claimed the job, or it was cancelled."""
+    """Another owner has claimed the job, or it was cancelled. The caller must stop working on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A lease held, as of one's own last write. `length`: ms from each write on."""
+    """A lease that we hold, as of our last write. `length`: ms from each write on."""
 
     key: str
     state: State
@@ -37,14 +38,14 @@ class Lease:
     length: int
 
     def due(self, now: int) -> bool:
-        """Has a third of the lease gone by? Then renew it."""
+        """Is a third of the lease over, so that it should be renewed?"""
         return now >= self.state.expires - self.length * 2 // 3
 
 
 def claim(key: str, owner: str, *, context: Context, length: int) -> Protocol[tuple[Lease, int] | State]:
-    """The lease and the store's date, or the state of the job that cannot be claimed. 1 GET + 1 PUT.
+    """Claims the job. Returns the lease and the store's date, or the state of a job that cannot be claimed.
 
-    Where there is no state yet, it begins as `State()`. Raises CorruptRecord, Unavailable.
+    A job without a state starts as `State()`. Cost: 1 GET + 1 PUT. Raises CorruptRecord, Unavailable.
     """
     for n in range(CONTENDED.tries):
         (reply,) = yield from ask(Get(key))
@@ -61,12 +62,12 @@ def claim(key: str, owner: str, *, context: Context, length: int) -> Protocol[tu
 
 
 def checkpoint(lease: Lease, *, context: Context, work: Mapping[str, object] | None = None) -> Protocol[Lease]:
-    """Hold the lease for another `length`, and keep the `work` done so far. 1 PUT. Raises LeaseLost, Unavailable."""
+    """Renews the lease for `length` ms and stores the `work` done so far. 1 PUT. Raises LeaseLost, Unavailable."""
     return (yield from _step(lease, renewed(lease.state, now=context.now(), length=lease.length, work=work)))
 
 
 def end(lease: Lease, event: str, *, work: Mapping[str, object] | None = None) -> Protocol[Lease]:
-    """Give the lease up by `event`: RELEASE, COMPLETE, FAIL or CANCEL. 1 PUT. Raises LeaseLost, Unavailable."""
+    """Gives the lease up by `event`: RELEASE, COMPLETE, FAIL or CANCEL. 1 PUT. Raises LeaseLost, Unavailable."""
     return (yield from _step(lease, after(lease.state, event, work=work)))
 
 
@@ -78,7 +79,7 @@ def _step(lease: Lease, state: State | None) -> Protocol[Lease]:
 
 
 def _compare_and_set(key: str, state: State, condition: Condition) -> Protocol[str | None]:
-    """The ETag of `state` once it is there; None: somebody else's is."""
+    """Writes `state`. Returns its ETag; None if another owner's state is there."""
     body = state.encode()
     before = condition.etag if isinstance(condition, IfMatch) else None
     for n in range(UNANSWERED.tries):

@@ -1,16 +1,16 @@
-"""The state of a job: a JSON object of a few known members, and whatever else the job keeps there.
+"""The state of a job: a JSON object of a few known members, and the members of the job itself.
 
 `{"status":"running","epoch":3,"owner":"01K…","expires":1763611897123,"attempts":1, …}`
 
 | member | meaning |
 |---|---|
 | `status` | waiting, running, and the final ones: completed, failed, cancelled |
-| `epoch` | how often it was claimed; whoever writes under an older epoch is a zombie |
-| `owner` | who holds the lease; null when nobody does |
-| `expires` | epoch ms on the store's clock until which the owner holds it unless it renews |
-| `attempts` | claims since the job last got ahead; a job that only ever dies is failed, not claimed again |
+| `epoch` | how often it was claimed; an owner with an older epoch is a zombie |
+| `owner` | who holds the lease; null if nobody does |
+| `expires` | epoch ms on the store's clock at which the lease ends unless it is renewed |
+| `attempts` | claims since the last checkpoint with work; so a job that dies each time can be failed |
 
-`TABLE` is the whole machine: what is not in it is refused.
+`TABLE` is the whole state machine: a transition that is not in it is refused.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TABLE: Mapping[tuple[str, str], str] = {
     (RUNNING, FAIL): FAILED,
     (RUNNING, CANCEL): CANCELLED,
 }
-"""(status, event) → status. Of complete and cancel exactly one wins, since each is a compare-and-set."""
+"""(status, event) → status. Of complete and cancel exactly one succeeds, because each is a compare-and-set."""
 
 
 class _Lease(msgspec.Struct, frozen=True):
@@ -61,13 +61,13 @@ class State:
     work: Mapping[str, object] = field(default_factory=dict)
 
     def encode(self) -> bytes:
-        """The object's body."""
+        """Returns the object's body."""
         lease = _Lease(self.status, self.epoch, self.owner, self.expires, self.attempts)
         return msgspec.json.encode({**msgspec.structs.asdict(lease), **self.work})
 
 
 def decode_state(body: bytes, key: str) -> State:
-    """Read a state. Raises CorruptRecord, naming `key`, when it is none."""
+    """Reads a state. Raises CorruptRecord, naming `key`, when the body is not one."""
     try:
         lease = msgspec.json.decode(body, type=_Lease)
         members = msgspec.json.decode(body, type=dict[str, object])
@@ -80,7 +80,7 @@ def decode_state(body: bytes, key: str) -> State:
 
 
 def after(state: State, event: str, *, work: Mapping[str, object] | None = None) -> State | None:
-    """The state after an event that ends a lease, or none; None where the table has no such step."""
+    """Returns the state after an event that ends a lease; None if the table has no such transition."""
     status = TABLE.get((state.status, event))
     if status is None:
         return None
@@ -88,7 +88,7 @@ def after(state: State, event: str, *, work: Mapping[str, object] | None = None)
 
 
 def claimed(state: State, owner: str, *, now: int, length: int) -> State | None:
-    """The state once `owner` has claimed it for `length` ms; None while somebody holds it, or for good."""
+    """Returns the state once `owner` has claimed it for `length` ms; None if it is held, or in a final status."""
     status = TABLE.get((state.status, CLAIM))
     if status is None or (state.status == RUNNING and now <= state.expires):
         return None
@@ -103,7 +103,7 @@ def claimed(state: State, owner: str, *, now: int, length: int) -> State | None:
 
 
 def renewed(state: State, *, now: int, length: int, work: Mapping[str, object] | None = None) -> State | None:
-    """The state with a longer lease and, if given, the work done so far, which clears the count of attempts."""
+    """Returns the state with a renewed lease. `work`: what was done so far; it resets the count of attempts."""
     if (state.status, RENEW) not in TABLE:
         return None
     longer = replace(state, expires=now + length)
