@@ -114,7 +114,7 @@ IDENTITY_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "entry of a write under way taken away",
         dead_entries.dead_entries,
-        "if entry.version <= base.version",
+        "if entry.version <= version",
         "if True",
         within=300,
         shape="moved",
