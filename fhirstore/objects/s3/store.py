@@ -1,8 +1,8 @@
-"""The store that is a bucket: `S3Store` speaks the object verbs to any S3 that decides conditional PUTs in a race.
+"""The store that is a bucket, on any S3 server that decides races of conditional PUTs.
 
-Three ways to the same bucket, chosen by cost (figures in README, Performance): obstore for GET, PUT and DELETE of
-small objects; `SignedRequests` where the answer's status, Date or cursor counts, or the store itself must refuse a
-late write; aiobotocore for multipart uploads. https://docs.aws.amazon.com/AmazonS3/latest/API/Welcome.html,
+It uses three clients, chosen by cost (see docs/performance.md, S3 clients): obstore for GET, PUT and DELETE of small
+objects; `SignedRequests` where the status, the Date or the cursor of the answer is needed, or the store itself must
+refuse a late write; aiobotocore for multipart uploads. https://docs.aws.amazon.com/AmazonS3/latest/API/Welcome.html,
 conditional writes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
 
@@ -115,10 +115,10 @@ class S3Store:
     async def put(
         self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
     ) -> Written:
-        """The commit point is the store's: one PUT request.
+        """Send one PUT request, which is the commit point.
 
-        Conditional, it is sent exactly once. Unconditional, it is repeated while the store is busy or silent: the
-        same bytes again change nothing. A window costs a query signature instead of obstore's header signature.
+        A conditional PUT is sent exactly once. An unconditional PUT is repeated while the store is busy or silent,
+        because the same bytes again change nothing. A PUT with a window has a query signature.
         """
 
         def write() -> Awaitable[Written]:
@@ -155,7 +155,7 @@ class S3Store:
         return Written(result["e_tag"] or "", date)
 
     async def _put_within(self, key: str, body: bytes, condition: Condition | None, expires: int) -> Written:
-        # Only the host is signed, so the checksum that a signature would give travels as Content-MD5.
+        # Only the host is signed, so Content-MD5 takes the place of a signed checksum.
         headers = {"Content-MD5": _md5(body)}
         if isinstance(condition, IfAbsent):
             headers["If-None-Match"] = "*"
@@ -173,7 +173,7 @@ class S3Store:
         return await put_each(self, puts)
 
     async def delete(self, key: str, *, expires: int | None = None) -> None:
-        """Repeated like an unconditional PUT; with a window sent once, for what it may remove depends on the time."""
+        """Repeated like an unconditional PUT. With a window it is sent once, because its effect depends on the time."""
         if expires is None:
             await self._repeated(f"DELETE {key}", lambda: self._delete(key), (StoreBusy, OutcomeUnknown))
         else:
@@ -189,7 +189,7 @@ class S3Store:
         except _OBSTORE as error:
             failure = Failure.from_obstore(error)
             if failure.status == 404 and failure.code != "NoSuchBucket":
-                return  # some stores tell; absent is fine
+                return  # some stores report an absent object; that is no error
             raise self._failures.writing(key, failure) from error
         self._circuit.answered()
 
@@ -205,7 +205,8 @@ class S3Store:
     # --- many objects ------------------------------------------------------------------------------------------
 
     async def delete_many(self, keys: Sequence[str]) -> None:
-        """DeleteObjects, 1,000 keys a request. Raises what the first key that was not removed met, after the rest."""
+        """Send DeleteObjects, 1,000 keys per request. Raises the error of the first key that failed, after all
+        requests."""
         problems: list[ObjectError] = []
         for some in batched(keys, _BATCH):
             body = delete_request(self._root + key for key in some)
@@ -214,7 +215,7 @@ class S3Store:
                 return await self._delete_batch(body)
 
             answer = await self._repeated("DELETE ", send, (StoreBusy, OutcomeUnknown))
-            for key, code in undeleted(answer.body)[: 0 if problems else 1]:  # the first one is told
+            for key, code in undeleted(answer.body)[: 0 if problems else 1]:  # only the first counts
                 status = 503 if code == "SlowDown" else 403 if code == "AccessDenied" else 500
                 problems.append(self._failures.writing(key.removeprefix(self._root), Failure(status, code)))
         if problems:
@@ -239,7 +240,7 @@ class S3Store:
         delimiter: bool = False,
         limit: int = 1000,
     ) -> Page:
-        """ListObjectsV2, one request. The cursor is the store's continuation token."""
+        """Send ListObjectsV2, one request. The cursor is the store's continuation token."""
         asked = [
             ("list-type", "2"),
             ("encoding-type", "url"),
@@ -266,7 +267,7 @@ class S3Store:
     # --- large bodies ------------------------------------------------------------------------------------------
 
     async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
-        """A multipart upload of 8 MiB parts, or one plain PUT below that; aborted when anything goes wrong."""
+        """Send a multipart upload of 8 MiB parts, or one plain PUT below that size. An upload that fails is aborted."""
 
         def failed(failure: Failure) -> ObjectError:
             return self._failures.writing(key, failure)
@@ -281,7 +282,7 @@ class S3Store:
 
     @asynccontextmanager
     async def get_stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[ObjectStream]:
-        """Chunks of about 1 MiB. A broken connection is taken up where it broke, on the same ETag only."""
+        """Chunks of about 1 MiB. After a broken connection it continues where that broke, if the ETag is the same."""
 
         async def open_at_start() -> Download:
             self._admitted(key)
@@ -306,10 +307,9 @@ class S3Store:
     async def _repeated(
         self, name: str, attempt: Callable[[], Awaitable[_T]], while_raising: tuple[type[FhirStoreError], ...]
     ) -> _T:
-        """Try up to `attempts` times with growing, jittered pauses, and no more often than the client's request may.
+        """Try up to `attempts` times with growing, jittered pauses, within the retry budget of the client request.
 
-        What no client waits for is patient: while the circuit is open, it waits for the next probe. `name`: see
-        `RetryBudget.take`.
+        Work without a budget waits for the next probe while the circuit is open. `name`: see `RetryBudget.take`.
         """
         failures = 0
         while True:
@@ -346,7 +346,7 @@ class S3Store:
         body: bytes | None = None,
         expires: int | None = None,
     ) -> Answer:
-        """A signed request, if the circuit lets it pass. `key`: what it is about, for messages."""
+        """Send a signed request, if the circuit allows it. `key`: for messages."""
         sent = self._admitted(key)
         try:
             answer = await self._signed.send(
@@ -361,10 +361,11 @@ class S3Store:
 
 
 def _over(expires: int, answer: Answer) -> bool:
-    """Was the signature over when the store answered? It ends with the last whole second before `expires`."""
+    """Returns whether the signature was over when the store answered. It ends with the whole second before
+    `expires`."""
     return answer.date >= expires // 1000 * 1000
 
 
 def _md5(body: bytes) -> str:
-    """Content-MD5, a checksum against bit flips: https://www.rfc-editor.org/rfc/rfc1864."""
+    """Returns Content-MD5, a checksum against bit flips: https://www.rfc-editor.org/rfc/rfc1864."""
     return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
