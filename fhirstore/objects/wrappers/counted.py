@@ -1,14 +1,17 @@
 """Counts how much is read of a store on behalf of one request that may ask for any number of things.
 
-A batch may have thousands of entries, each of which may read a thousand resources. Whoever does them looks at the count
-before each, and begins no further one when it is enough.
+A batch may have thousands of entries, each of which may read a thousand resources of any size. Whoever does them looks
+at the count before each, and begins no further one when it is enough. The bytes are bounded here: one search may read
+more of them than a process has, and throw them away.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
+from fhirstore.errors import ContentTooLarge
 from fhirstore.objects.base import (
     Condition,
     ObjectStore,
@@ -20,13 +23,21 @@ from fhirstore.objects.base import (
     Written,
 )
 
+MAX_READ = 256 * 1024 * 1024
+_AT_ONCE = 32  # objects of unknown size that are read together
+
 
 class CountedStore:
-    """An `ObjectStore` that passes everything on. `reads`: how many GETs and LISTs it passed on."""
+    """An `ObjectStore` that passes everything on. `reads`: how many GETs and LISTs it passed on; `read`: their bytes.
 
-    def __init__(self, inner: ObjectStore) -> None:
+    A GET after `most` bytes raises ContentTooLarge; those under way are not cut off, and are 32 at most.
+    """
+
+    def __init__(self, inner: ObjectStore, *, most: int = MAX_READ) -> None:
         self._inner = inner
-        self.reads = 0
+        self._most = most
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self.reads = self.read = 0
 
     @property
     def location(self) -> str:
@@ -44,7 +55,16 @@ class CountedStore:
 
     async def get(self, key: str) -> StoredObject:
         self.reads += 1
-        return await self._inner.get(key)
+        async with self._gate:
+            if self.read > self._most:
+                raise ContentTooLarge(
+                    f"What this Bundle looks at has more than {self._most:,} bytes together; send fewer entries that"
+                    " search, count or look up",
+                    code="too-costly",
+                )
+            found = await self._inner.get(key)
+            self.read += len(found.body)
+        return found
 
     async def put(
         self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
