@@ -17,7 +17,7 @@ from server.settings import Settings, from_environment
 from tests.server.processes import served
 from tests.server.serving import FHIR_JSON, serving
 
-LOCAL = ["localhost", "localhost:8000", "LOCALHOST.", "fhir.localhost:1", "127.0.0.1", "127.8.8.8:80", "127.1:80", "[::1]:8000"]
+LOCAL = ["localhost", "LOCALHOST.", "fhir.localhost:1", "127.0.0.1:8000", "127.8.8.8:80", "127.1:80", "[::1]:8000"]
 FOREIGN = [
     "evil.example",
     "127.0.0.1.evil.example",
