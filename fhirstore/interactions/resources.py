@@ -18,6 +18,7 @@ from fhirstore.fhir.patch import Patch
 from fhirstore.fhir.patch.narrative import with_safe_narrative
 from fhirstore.fhir.validation import Validator
 from fhirstore.fhir.validation.integrity import Target, relative_references
+from fhirstore.fhir.validation.references import refuse_references_by_search
 from fhirstore.format.record import Record
 from fhirstore.index.names import is_whole
 from fhirstore.interactions.preconditions import NO_PRECONDITIONS, Preconditions
@@ -161,6 +162,8 @@ def patching(
                 raise PatchFailed(f"A patch cannot change the {name}", expression=(f"{before['resourceType']}.{name}",))
         after = with_safe_narrative(after, before)
         validator.check(after)
+        if validator.level == "off":
+            refuse_references_by_search(validator.definitions, after)
         template = json.Template(after)
         if template.size > MAX_PATCHED:
             raise ContentTooLarge(f"The patched resource would have more than {MAX_PATCHED:,} bytes")

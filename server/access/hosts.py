@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -73,9 +74,19 @@ def is_loopback(host: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(name).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
-        return False
+        return _shortened(name).startswith(b"\x7f")
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address.is_loopback or (mapped is not None and mapped.is_loopback)
+
+
+def _shortened(name: str) -> bytes:
+    """The four bytes of an IPv4 address in the forms that sockets and browsers take too (127.1); empty otherwise."""
+    try:
+        return socket.inet_aton(name)
+    except OSError:
+        return b""
 
 
 def _verdict(host: str, allowed: frozenset[str] | None) -> int:

@@ -10,7 +10,7 @@ from contextlib import suppress
 import uvicorn
 
 from fhirstore import __version__
-from fhirstore.errors import FhirStoreError, UnsafeStore
+from fhirstore.errors import FhirStoreError, StoreFull, UnsafeStore
 from fhirstore.objects.probe import probe, render
 from server.access.hosts import repeats_any_host
 from server.http.call import FHIR_PATH
@@ -26,10 +26,19 @@ class CannotStart(Exception):
 
 
 async def inspect_store(settings: Settings) -> list[str]:
-    """Open and probe every store. Returns their locations; raises FhirStoreError, UnsafeStore."""
+    """Open and probe every store. Returns their locations; raises FhirStoreError, UnsafeStore.
+
+    An embedded store that is full cannot be probed, and need not be: it is served with a warning, for its reads.
+    """
     locations = []
     async with open_store(settings, create=True) as store:
-        await store.check()
+        try:
+            await store.check()
+        except StoreFull as full:
+            if not settings.store.startswith("file:"):
+                raise
+            sys.stderr.write(f"fhirstore: {full}; until there is room reads are answered, and writes refused\n")
+            return [objects.location for objects in store.tenancy.stores]
         for objects in store.tenancy.stores:
             locations.append(objects.location)
             report = await probe(objects, thorough=False)

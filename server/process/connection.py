@@ -100,11 +100,12 @@ class Connection(BoundedHeadProtocol):
         version = parser.get_http_version()
         if version != "1.1":
             scope["http_version"] = version
-        scope["method"] = parser.get_method().decode("ascii")
-        url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
+        method = scope["method"] = parser.get_method().decode("ascii")
+        # CONNECT may name a host and port instead, and `http://example.org` has no path (RFC 9112, 3.2).
+        url = httptools.parse_url(self.url if method != "CONNECT" or self.url.startswith(b"/") else b"/")
+        raw_path = scope["raw_path"] = url.path or b"/"
+        path = raw_path.decode("ascii")
         scope["path"] = urllib.parse.unquote(path) if "%" in path else path
-        scope["raw_path"] = url.path
         scope["query_string"] = url.query or b""
         scope[HOLDER] = self  # type: ignore[literal-required] # not ASGI's but the app's
 

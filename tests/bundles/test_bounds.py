@@ -8,6 +8,7 @@ import pytest
 
 from fhirstore import BundleEntry, BundleOptions, FhirStore
 from fhirstore.bundles.workers import side_by_side
+from fhirstore.errors import ContentTooLarge
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.wrappers.read_counter import ReadCounter
 from server.settings import BadSetting, Settings, from_environment
@@ -64,6 +65,42 @@ async def test_a_transaction_that_reads_too_much_is_refused_before_anything_is_w
             answer = await send(served, "transaction", asked)
             assert (answer.status_code, issue(answer.json())[0]) == (413, "too-costly")
             assert (await served.client.get("/fhir/Patient/late")).status_code == 404
+
+
+LARGE = [{"text": "x" * 1_000_000}] * 15
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+async def test_what_the_reads_of_a_bundle_look_at_is_bounded_in_bytes(kind: str) -> None:
+    """Also where none of it is in the answer: each count reads every resource, and there may be 5,000 counts."""
+    async with serving() as served:
+        for n in range(3):
+            await served.client.put(f"/fhir/Patient/{n}", json=patient(str(n), name=LARGE), headers=FHIR_JSON)
+        await served.store.settle()
+        before = served.meter.totals.requests["GET"]
+        answer = await send(served, kind, [COUNT] * 500)
+        taken = served.meter.totals.requests["GET"] - before
+        assert taken * 15_000_000 < 256 * 1024 * 1024 + 32 * 15_000_000
+        if kind == "transaction":
+            assert (answer.status_code, issue(answer.json())[0]) == (413, "too-costly")
+            return
+        assert statuses(answer)[0] == 200
+        refused = [one["response"]["outcome"] for one in answer.json()["entry"] if "outcome" in one["response"]]
+        assert len(refused) > 450
+        assert {issue(outcome)[0] for outcome in refused} == {"too-costly"}
+        assert all("268,435,456 bytes" in issue(outcome)[1] for outcome in refused)
+
+
+async def test_a_counted_store_reads_no_more_once_it_read_enough() -> None:
+    """ContentTooLarge before the next GET; LISTs and writes go on."""
+    inner = MemoryStore()
+    store = ReadCounter(inner, most=2)
+    await store.put("a", b"123")
+    assert (await store.get("a")).body == b"123"
+    with pytest.raises(ContentTooLarge):
+        await store.get("a")
+    assert len((await store.list("")).objects) == 1
+    assert store.read == 3
 
 
 async def test_a_transaction_may_take_the_limit_before_and_after_its_writes() -> None:

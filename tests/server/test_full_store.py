@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from fhirstore.objects.embedded.store import EmbeddedStore
-from tests.server.processes import ServeProcess
+from tests.server.processes import ServeProcess, run_command
 from tests.server.serving import FHIR_JSON, Served, serving
 
 PATIENT = b'{"resourceType":"Patient","id":"p"}'
@@ -114,5 +114,37 @@ def test_a_server_on_a_full_disk_answers_and_ends(small_disk: Path) -> None:
         ballast.unlink()
         server.start()
         assert httpx.post(f"{server.base_url}/Patient", content=LARGE, headers=FHIR_JSON).status_code == 201
+    finally:
+        server.kill()
+
+
+def test_a_server_starts_on_a_full_disk_for_its_reads(small_disk: Path) -> None:
+    """It warns, is not ready and refuses writes until there is room; with no byte left, it says why it cannot start."""
+    server = ServeProcess({"FHIRSTORE_STORE": f"file:{small_disk / 'store'}"})
+    server.start()
+    try:
+        resource = f"{server.base_url}/Patient/p"
+        assert httpx.put(resource, content=PATIENT, headers=FHIR_JSON).status_code == 201
+        assert server.stop() == 0
+        ballast = small_disk / "ballast"
+        ballast.touch()
+        free = os.statvfs(small_disk)
+        ballast.write_bytes(bytes((free.f_bavail - 40) * free.f_frsize))
+        server.start()
+        resource = f"{server.base_url}/Patient/p"
+        assert httpx.get(resource).status_code == 200
+        large = f"{server.base_url}/Patient"
+        assert httpx.post(large, content=LARGE, headers=FHIR_JSON).status_code == 507
+        ready = server.base_url.replace("/fhir", "/health/ready")
+        assert "full" in httpx.get(ready).text
+        ballast.unlink()
+        assert httpx.post(large, content=LARGE, headers=FHIR_JSON).status_code == 201
+        assert httpx.get(ready).status_code == 200
+        server.stop()
+        ballast.touch()
+        free = os.statvfs(small_disk)
+        ballast.write_bytes(bytes(free.f_bavail * free.f_frsize))
+        refused = run_command({"FHIRSTORE_STORE": f"file:{small_disk / 'store'}", "PORT": "0"}, "serve")
+        assert (refused.returncode, "the disk is full" in refused.stderr) == (2, True)
     finally:
         server.kill()

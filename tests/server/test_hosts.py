@@ -17,7 +17,7 @@ from server.settings import Settings, from_environment
 from tests.server.processes import served
 from tests.server.serving import FHIR_JSON, serving
 
-LOCAL = ["localhost", "localhost:8000", "LOCALHOST.", "fhir.localhost:1", "127.0.0.1", "127.8.8.8:80", "[::1]:8000"]
+LOCAL = ["localhost", "LOCALHOST.", "fhir.localhost:1", "127.0.0.1:8000", "127.8.8.8:80", "127.1:80", "[::1]:8000"]
 FOREIGN = [
     "evil.example",
     "127.0.0.1.evil.example",
@@ -60,7 +60,10 @@ async def test_only_the_names_in_the_list_are_answered(allowed: str, admitted: l
             await app.store.tenant("default").read("Patient", "p")
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost", "Localhost.", "a.localhost"])
+LOOPBACK = ["127.0.0.1", "127.0.0.2", "127.1", "0x7f.1", "2130706433", "::1", "::ffff:127.0.0.1"]
+
+
+@pytest.mark.parametrize("host", [*LOOPBACK, "localhost", "Localhost.", "a.localhost"])
 async def test_a_server_on_loopback_answers_to_loopback_names_only(host: str) -> None:
     """A web page that points its own name at 127.0.0.1 gets nothing (DNS rebinding)."""
     settings = for_listener(Settings(host=host))
@@ -73,7 +76,8 @@ async def test_a_server_on_loopback_answers_to_loopback_names_only(host: str) ->
             assert (await app.client.get("/health/live", headers={"Host": name})).status_code == 200
 
 
-BEYOND = ["0.0.0.0", "::", "10.0.0.1", "fhir.example.org", "localhost.example.org"]  # noqa: S104 - judged, not bound
+BEYOND = ["0.0.0.0", "::", "10.0.0.1", "10.1", "127", "::ffff:10.0.0.1"]  # noqa: S104 - judged, not bound
+BEYOND += ["fhir.example.org", "localhost.example.org"]
 
 
 @pytest.mark.parametrize("host", BEYOND)
@@ -107,12 +111,20 @@ def test_a_real_server_on_loopback_refuses_a_foreign_name(arguments: tuple[str, 
             assert httpx.get(url.replace("127.0.0.1", "localhost")).status_code == 200
 
 
+_SERVE = """
+import os
+from server.commands.serve import serve
+from server.settings import from_environment
+serve(from_environment(os.environ), host="127.0.0.1", port=0, workers=1)
+"""
+
+
 @pytest.mark.slow
 def test_a_server_that_others_can_reach_warns_that_links_repeat_their_host() -> None:
-    """127.1 is a loopback address that no list of ours has: to the server it is any other address."""
+    """The warning follows FHIRSTORE's settings; the listener itself is on loopback here, as tests are."""
     for more, warns in (({}, True), ({"FHIRSTORE_BASE_URL": "http://fhir.example.org/fhir"}, False)):
-        env = {**os.environ, "FHIRSTORE_STORE": "memory:", "HOST": "127.1", "PORT": "0", **more}
-        command = [str(Path(sys.executable).with_name("fhirstore")), "serve"]
+        env = {**os.environ, "FHIRSTORE_STORE": "memory:", "HOST": "10.0.0.1", **more}
+        command = [sys.executable, "-c", _SERVE]
         child = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert child.stdout and child.stderr
         try:

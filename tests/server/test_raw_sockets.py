@@ -191,6 +191,14 @@ def test_connect_opens_no_tunnel(server: ServeProcess) -> None:
     assert len(_statuses(answer)) == 1
 
 
+def test_a_target_without_a_path_is_answered(server: ServeProcess) -> None:
+    """A host and port behind CONNECT, an absolute URL without a path: an answer, and no silence until a time limit."""
+    for line in (b"CONNECT fhir.example.org:443", b"GET http://127.0.0.1", b"GET http://127.0.0.1?x=1"):
+        answer = _exchange(server, [line + b" HTTP/1.1\r\n" + _HOST + b"Connection: close\r\n\r\n"])
+        assert answer.startswith(b"HTTP/1.1 404 ")
+        assert len(_statuses(answer)) == 1
+
+
 def test_trailers_are_no_headers(server: ServeProcess) -> None:
     """A header behind the body changes nothing: the condition in it is not heeded."""
     body = b'%x\r\n%s\r\n0\r\nIf-Match: W/"999"\r\nX-Tenant-ID: other\r\n\r\n' % (len(_PATIENT), _PATIENT)

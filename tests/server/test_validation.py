@@ -65,6 +65,29 @@ async def test_off_takes_whatever_is_json() -> None:
         assert (await served.client.post("/fhir/Nonsense", content=b"{}", headers=FHIR_JSON)).status_code == 404
 
 
+@pytest.mark.parametrize("level", ["off", "structure", "full"])
+async def test_a_reference_by_search_is_refused_at_every_level(level: str) -> None:
+    """Outside of a transaction nobody resolves it: not in a create, an update or a patch; not as an escape either."""
+    stays = {"resourceType": "Patient", "id": "p"}
+    by_search = {"managingOrganization": {"reference": "Organization?identifier=urn:o|1"}}
+    async with serving(Settings(validation=level)) as served:
+        client = served.client
+        assert (await client.put("/fhir/Patient/p", json=stays, headers=FHIR_JSON)).status_code == 201
+        escaped = json.dumps(stays | by_search).replace("?", "\\u003f")
+        patch = {"Content-Type": "application/merge-patch+json"}
+        refused = [
+            await client.post("/fhir/Patient", json=stays | by_search, headers=FHIR_JSON),
+            await client.put("/fhir/Patient/p", json=stays | by_search, headers=FHIR_JSON),
+            await client.put("/fhir/Patient/p", content=escaped, headers=FHIR_JSON),
+            await client.patch("/fhir/Patient/p", json=by_search, headers=patch),
+        ]
+        for answer in refused:
+            assert answer.status_code == (400 if level == "off" else 422)
+            assert answer.json()["issue"][0]["expression"] == ["Patient.managingOrganization.reference"]
+            assert "transaction" in answer.json()["issue"][0]["diagnostics"]
+        assert (await client.get("/fhir/Patient/p")).json()["meta"]["versionId"] == "1"
+
+
 @pytest.mark.parametrize("level", ["structure", "full"])
 async def test_full_asks_for_invariants(level: str) -> None:
     """pat-1: a contact needs a name, an address, a telecom or an organization."""

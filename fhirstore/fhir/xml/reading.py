@@ -17,7 +17,8 @@ from fhirstore.errors import ContentTooLarge, InvalidResource, MalformedContent
 from fhirstore.fhir.definitions.facts import Definitions, Element
 from fhirstore.fhir.fhirpath.names import step
 from fhirstore.fhir.json import MAX_DEPTH, MAX_VALUES, JsonObject
-from fhirstore.fhir.xml.expat import parse
+from fhirstore.fhir.xml.expat import MOST_TAG, parse
+from fhirstore.fhir.xml.long_values import LongValues, set_apart
 from fhirstore.fhir.xml.narrative import DIV, XHTML, as_json, cut
 from fhirstore.fhir.xml.open_elements import OpenElement, add_primitives, add_value, count_of
 from fhirstore.fhir.xml.values import json_value
@@ -38,14 +39,19 @@ def read(body: bytes, definitions: Definitions, *, max_values: int = MAX_VALUES)
     attribute that the definitions do not have at this point), ContentTooLarge (more than `max_values` elements and
     attributes, a tag with too many attributes).
     """
-    return _Reader(body, definitions, max_values).resource()
+    long = set_apart(body)
+    resource = _Reader(long, definitions, max_values).resource()
+    if long.values:  # one was in a narrative or a comment, which is no value
+        return _Reader(LongValues(body), definitions, max_values).resource()
+    return resource
 
 
 class _Reader:
     """Reads one body. expat calls the methods that start with `_on`, in document order."""
 
-    def __init__(self, body: bytes, definitions: Definitions, max_values: int) -> None:
-        self._body = body
+    def __init__(self, long: LongValues, definitions: Definitions, max_values: int) -> None:
+        self._body = long.document
+        self._long = long
         self._max_values = self._left = max_values
         self._definitions = definitions
         self._stack: list[OpenElement] = []
@@ -67,11 +73,11 @@ class _Reader:
         if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
             raise MalformedContent("The body is UTF-16 or UTF-32; FHIR XML must be UTF-8", offset=0)
         try:
-            parse(self._parser, self._body)
+            parse(self._parser, self._body, most=MOST_TAG)
         except expat.ExpatError as error:
             reason, at = expat.ErrorString(error.code), self._parser.ErrorByteIndex
-            where = f"line {error.lineno}, column {error.offset + 1}"
-            raise MalformedContent(f"Not well-formed XML: {reason} at {where}", offset=at) from None
+            where = f"line {error.lineno}" if self._long.cuts else f"line {error.lineno}, column {error.offset + 1}"
+            raise MalformedContent(f"Not well-formed XML: {reason} at {where}", offset=self._long.at(at)) from None
         return self._result
 
     def _listen(self) -> None:
@@ -86,7 +92,7 @@ class _Reader:
             raise MalformedContent("The XML declares an encoding that is not UTF-8; FHIR XML must be UTF-8", offset=0)
 
     def _on_doctype(self, *_: object) -> None:
-        at = self._parser.CurrentByteIndex
+        at = self._long.at(self._parser.CurrentByteIndex)
         raise MalformedContent("FHIR XML must not have a document type declaration (<!DOCTYPE …>)", offset=at)
 
     def _on_namespace(self, prefix: str | None, uri: str) -> None:
@@ -147,7 +153,7 @@ class _Reader:
         for name, value in attributes.items():
             known = opened.type.elements.get(name)
             if opened.primitive and name == "value":
-                opened.value = json_value(value, self._definitions.primitives[element.type])
+                opened.value = json_value(self._long.take(value), self._definitions.primitives[element.type])
             elif known is not None and known.attribute and not opened.holder:
                 opened.members[name] = value
             else:

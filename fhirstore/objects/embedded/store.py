@@ -24,7 +24,7 @@ from fhirstore.errors import ObjectError, OutcomeUnknown, StoreFull, StoreMiscon
 from fhirstore.objects.base import Condition, ObjectStream, Page, PutAnswer, PutRequest, StoredObject, Written
 from fhirstore.objects.embedded.body_streams import CHUNK, BytesStream, gathered
 from fhirstore.objects.embedded.clock import SharedClock
-from fhirstore.objects.embedded.database import StoreFiles, connect, meaning, prepare
+from fhirstore.objects.embedded.database import DATABASE, StoreFiles, connect, meaning, prepare
 from fhirstore.objects.embedded.existing import refuse_what_is_no_store
 from fhirstore.objects.embedded.large_bodies import IncomingBody, LargeBodies
 from fhirstore.objects.embedded.reading import RowReader
@@ -32,7 +32,7 @@ from fhirstore.objects.embedded.statements import DeleteRows, PutRow
 from fhirstore.objects.embedded.write_lock import WriteLock
 from fhirstore.objects.embedded.writer import GroupWriter
 from fhirstore.objects.etag import etag_of
-from fhirstore.objects.fullness import why_os
+from fhirstore.objects.fullness import why_os, why_sqlite
 
 LARGE = 256 * 1024  # bytes; above it a file is cheaper than overflow pages that pass through the WAL
 _DELETES = 250  # keys per request of a batch delete: a few ms of the event loop
@@ -100,7 +100,8 @@ class EmbeddedStore:
         except OSError as error:
             raise StoreMisconfigured("", f"{directory}: {error.strerror}; name a directory to write to") from error
         except sqlite3.Error as error:
-            raise StoreMisconfigured("", f"{directory}: {meaning(error)}") from error
+            full = why_sqlite(error, directory / DATABASE)
+            raise StoreMisconfigured("", f"{directory}: {full or meaning(error)}") from error
 
     @property
     def location(self) -> str:

@@ -1,15 +1,18 @@
 """Counts the reads of one client request, so that a limit can be put on them.
 
-A batch may have thousands of entries, and each may read a thousand resources. The batch looks at the count before each
-entry and begins none beyond its limit. `metered` counts requests, round trips and bytes for tests and benchmarks; this
-one is for production and counts reads alone.
+A batch may have thousands of entries, and each may read a thousand resources of any size. The batch looks at the count
+before each entry and begins none beyond its limit. The bytes are bounded here, because one search may read more of them
+than fit into memory. `metered` counts requests, round trips and bytes for tests and benchmarks; this one is for
+production and counts reads alone.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
+from fhirstore.errors import ContentTooLarge
 from fhirstore.objects.base import (
     Condition,
     ObjectStore,
@@ -21,13 +24,21 @@ from fhirstore.objects.base import (
     Written,
 )
 
+MAX_READ = 256 * 1024 * 1024
+_AT_ONCE = 32  # objects of unknown size that are read together
+
 
 class ReadCounter:
-    """An `ObjectStore` that passes everything on. `reads`: the number of GETs and LISTs so far."""
+    """An `ObjectStore` that passes everything on. `reads`: the number of GETs and LISTs so far; `read`: their bytes.
 
-    def __init__(self, inner: ObjectStore) -> None:
+    A GET after `most` bytes raises ContentTooLarge; those under way are not cut off, and are 32 at most.
+    """
+
+    def __init__(self, inner: ObjectStore, *, most: int = MAX_READ) -> None:
         self._inner = inner
-        self.reads = 0
+        self._most = most
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self.reads = self.read = 0
 
     @property
     def location(self) -> str:
@@ -45,7 +56,16 @@ class ReadCounter:
 
     async def get(self, key: str) -> StoredObject:
         self.reads += 1
-        return await self._inner.get(key)
+        async with self._gate:
+            if self.read > self._most:
+                raise ContentTooLarge(
+                    f"What this Bundle looks at has more than {self._most:,} bytes together; send fewer entries that"
+                    " search, count or look up",
+                    code="too-costly",
+                )
+            found = await self._inner.get(key)
+            self.read += len(found.body)
+        return found
 
     async def put(
         self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
