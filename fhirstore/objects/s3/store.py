@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,7 +21,6 @@ from obstore.exceptions import BaseError
 from fhirstore.batched import batched
 from fhirstore.clock import Clock, SystemClock, SystemIds
 from fhirstore.errors import (
-    FhirStoreError,
     ObjectError,
     OutcomeUnknown,
     StoreBusy,
@@ -31,8 +30,8 @@ from fhirstore.errors import (
 from fhirstore.objects.base import Condition, IfAbsent, ObjectStream, Page, PutAnswer, PutRequest, StoredObject, Written
 from fhirstore.objects.fullness import Fullness
 from fhirstore.objects.parallel_puts import put_each
-from fhirstore.objects.retries import retry_budget
 from fhirstore.objects.s3.answers import delete_request, read_page, undeleted
+from fhirstore.objects.s3.attempts import Attempts
 from fhirstore.objects.s3.circuit import Circuit
 from fhirstore.objects.s3.failures import Failure, Failures
 from fhirstore.objects.s3.options import S3Location, S3Options
@@ -60,6 +59,7 @@ class S3Store:
         self._root = session.location.root
         self._fullness = Fullness()
         self._circuit = Circuit(clock, SystemIds())
+        self._attempts = Attempts(self._circuit, options, clock)
         self._failures = Failures(session.location, session.addressing, self._circuit)
         self._signed = SignedRequests(session, options, clock)
         self._small = session.obstore()
@@ -96,10 +96,10 @@ class S3Store:
     # --- one object --------------------------------------------------------------------------------------------
 
     async def get(self, key: str) -> StoredObject:
-        return await self._repeated(f"GET {key}", lambda: self._get(key), (StoreBusy, StoreUnavailable))
+        return await self._attempts.repeated(f"GET {key}", lambda: self._get(key), (StoreBusy, StoreUnavailable))
 
     async def _get(self, key: str) -> StoredObject:
-        sent = self._admitted(key)
+        sent = self._attempts.admit(key)
         date = self._signed.reached()
         try:
             result = await obstore.get_async(self._small, self._root + key)
@@ -129,13 +129,13 @@ class S3Store:
         try:
             if condition is not None:
                 return await write()
-            return await self._repeated(f"PUT {key}", write, (StoreBusy, OutcomeUnknown))
+            return await self._attempts.repeated(f"PUT {key}", write, (StoreBusy, OutcomeUnknown))
         except StoreFull:
             self._fullness.note(len(body))
             raise
 
     async def _put(self, key: str, body: bytes, condition: Condition | None) -> Written:
-        sent = self._admitted(key)
+        sent = self._attempts.admit(key)
         date = self._signed.reached()
         mode: PutMode
         if condition is None:
@@ -175,12 +175,12 @@ class S3Store:
     async def delete(self, key: str, *, expires: int | None = None) -> None:
         """Repeated like an unconditional PUT. With a window it is sent once, because its effect depends on the time."""
         if expires is None:
-            await self._repeated(f"DELETE {key}", lambda: self._delete(key), (StoreBusy, OutcomeUnknown))
+            await self._attempts.repeated(f"DELETE {key}", lambda: self._delete(key), (StoreBusy, OutcomeUnknown))
         else:
             await self._delete_within(key, expires)
 
     async def _delete(self, key: str) -> None:
-        sent = self._admitted(key)
+        sent = self._attempts.admit(key)
         try:
             await obstore.delete_async(self._small, self._root + key)
         except asyncio.CancelledError:
@@ -214,7 +214,7 @@ class S3Store:
             async def send(body: bytes = body) -> Answer:
                 return await self._delete_batch(body)
 
-            answer = await self._repeated("DELETE ", send, (StoreBusy, OutcomeUnknown))
+            answer = await self._attempts.repeated("DELETE ", send, (StoreBusy, OutcomeUnknown))
             for key, code in undeleted(answer.body)[: 0 if problems else 1]:  # only the first counts
                 status = 503 if code == "SlowDown" else 403 if code == "AccessDenied" else 500
                 problems.append(self._failures.writing(key.removeprefix(self._root), Failure(status, code)))
@@ -253,7 +253,9 @@ class S3Store:
             asked.append(("continuation-token", cursor))
         elif start_after is not None:
             asked.append(("start-after", self._root + start_after))
-        return await self._repeated(f"LIST {prefix}", lambda: self._list(prefix, asked), (StoreBusy, StoreUnavailable))
+        return await self._attempts.repeated(
+            f"LIST {prefix}", lambda: self._list(prefix, asked), (StoreBusy, StoreUnavailable)
+        )
 
     async def _list(self, prefix: str, asked: Sequence[tuple[str, str]]) -> Page:
         try:
@@ -285,7 +287,7 @@ class S3Store:
         """Chunks of about 1 MiB. After a broken connection it continues where that broke, if the ETag is the same."""
 
         async def open_at_start() -> Download:
-            self._admitted(key)
+            self._attempts.admit(key)
             date = self._signed.reached()
             try:
                 download = await Download.open(
@@ -296,44 +298,13 @@ class S3Store:
             self._circuit.answered()
             return download
 
-        yield await self._repeated(f"GET {key}", open_at_start, (StoreBusy, StoreUnavailable))
+        yield await self._attempts.repeated(f"GET {key}", open_at_start, (StoreBusy, StoreUnavailable))
 
     # --- the rest ----------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
         await self._signed.aclose()
         await self._session.aclose()
-
-    async def _repeated(
-        self, name: str, attempt: Callable[[], Awaitable[_T]], while_raising: tuple[type[FhirStoreError], ...]
-    ) -> _T:
-        """Try up to `attempts` times with growing, jittered pauses, within the retry budget of the client request.
-
-        Work without a budget waits for the next probe while the circuit is open. `name`: see `RetryBudget.take`.
-        """
-        failures = 0
-        while True:
-            try:
-                return await attempt()
-            except while_raising:
-                failures += 1
-                budget = retry_budget()
-                if failures >= self._options.attempts or (budget is not None and not budget.take((name,))):
-                    raise
-                pause = self._options.pause(failures)
-                if budget is None:
-                    pause = max(pause, self._circuit.due_in)
-                await asyncio.sleep(pause)
-
-    def _admitted(self, key: str) -> int:
-        """Returns the time, epoch ms, where a request may be sent. Raises StoreBusy while the circuit is open."""
-        seconds = self._circuit.refused()
-        if seconds:
-            budget = retry_budget()
-            if budget is not None:
-                budget.refuse(seconds)
-            raise StoreBusy(key, f"not sent: the store keeps failing; the next try is in {seconds:.0f} s")
-        return self._clock.now()
 
     async def _send(
         self,
@@ -347,7 +318,7 @@ class S3Store:
         expires: int | None = None,
     ) -> Answer:
         """Send a signed request, if the circuit allows it. `key`: for messages."""
-        sent = self._admitted(key)
+        sent = self._attempts.admit(key)
         try:
             answer = await self._signed.send(
                 method, path, parameters=parameters, headers=headers, body=body, expires=expires
