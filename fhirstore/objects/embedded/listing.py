@@ -27,6 +27,15 @@ _LAST_CODE_POINT = 0x10FFFF
 _SURROGATES = range(0xD800, 0xE000)  # no characters of their own, absent from UTF-8
 
 
+class KeysOutOfOrder(sqlite3.DatabaseError):
+    """The keys of a listing do not ascend: the file is damaged, which SQLite has not noticed."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+    def __init__(self) -> None:
+        super().__init__("keys are out of order")
+
+
 def list_page(
     connection: sqlite3.Connection,
     prefix: str,
@@ -50,23 +59,27 @@ def list_page(
     high = upper_bound(prefix)
     objects: list[Listed] = []
     prefixes: list[str] = []
-    last = ""
+    last = previous = ""
     found = True
     try:
         while found:
             found = False
             left = limit - len(objects) - len(prefixes)
             for row in connection.execute(f"{columns} {where}", (low, high, left + 1)):
+                key = row[0]
+                if not isinstance(key, str) or key <= previous or not key.startswith(prefix):
+                    raise KeysOutOfOrder
+                previous = key
                 if left == 0:
                     return Page(tuple(objects), tuple(prefixes), last)
-                slash = row[0].find("/", len(prefix)) if delimiter else -1
+                slash = key.find("/", len(prefix)) if delimiter else -1
                 left -= 1
                 if slash >= 0:
-                    last = row[0][: slash + 1]
+                    last = key[: slash + 1]
                     prefixes.append(last)
                     where, low, found = _FROM, _past(last), True
                     break
-                last = row[0]
+                last = key
                 objects.append(Listed(*row))
     except sqlite3.DatabaseError as error:
         if not bare or not last or not is_damage(error):

@@ -20,7 +20,7 @@ from fhirstore.objects.embedded.bodies import Unpacker, is_sealed
 from fhirstore.objects.embedded.body_streams import BytesStream, FileStream
 from fhirstore.objects.embedded.database import connect, is_busy, is_damage, meaning
 from fhirstore.objects.embedded.large_bodies import LargeBodies
-from fhirstore.objects.embedded.listing import behind_damage, list_page
+from fhirstore.objects.embedded.listing import KeysOutOfOrder, behind_damage, list_page
 from fhirstore.objects.etag import OF_NOTHING
 
 _PATIENCE = 5.0  # seconds a read waits in the rare moments SQLite locks readers out: recovery, the last close
@@ -136,15 +136,16 @@ class RowReader:
             if not is_damage(error):
                 raise _unread(prefix, error) from error
             with suppress(sqlite3.Error):
-                return list_page(
-                    self._connection,
-                    prefix,
-                    start_after=start_after,
-                    cursor=cursor,
-                    delimiter=delimiter,
-                    limit=limit,
-                    bare=True,
-                )
+                if not isinstance(error, KeysOutOfOrder):  # then it is the keys that are damaged, not the bodies
+                    return list_page(
+                        self._connection,
+                        prefix,
+                        start_after=start_after,
+                        cursor=cursor,
+                        delimiter=delimiter,
+                        limit=limit,
+                        bare=True,
+                    )
             behind = max(prefix, start_after or "", cursor or "")
             resume = await asyncio.to_thread(behind_damage, self._directory, prefix, behind)
             raise StoreDamaged(prefix, meaning(error), resume=resume) from error

@@ -20,6 +20,7 @@ def listed_behind_damage(request: List, lost: list[str]) -> Protocol[Page]:
             return (yield from listed(request))
         except StoreDamaged as damage:
             lost.append(request.prefix)
-            if damage.resume is None:
+            reached = max(request.cursor or "", request.start_after or "", request.prefix)
+            if damage.resume is None or damage.resume <= reached:  # it would be listed again and again
                 return Page((), (), None)
             request = replace(request, start_after=None, cursor=damage.resume)
