@@ -1,12 +1,17 @@
 """fhirstore: FHIR R4 on object storage, as a library.
 
-`FhirStore.open(location)` is the way in; `fhirstore.errors` says what can go wrong and what to do about it.
+`FhirStore.open(location)` is the way in. The public modules are this one and `fhirstore.errors` (what can go wrong, and
+what to do about it), `fhirstore.fhir.json` (exact JSON), `fhirstore.threads` (long work beside the event loop) and
+`fhirstore.clock` (time and ids, to be replaced in tests). Every other module may change without notice.
 """
+
+from typing import TYPE_CHECKING
 
 from fhirstore.bundles.entries import Entry as BundleEntry
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.results import BundleResult
 from fhirstore.bundles.results import Result as EntryResult
+from fhirstore.fhir.definitions.facts import Definitions, Operation
 from fhirstore.fhir.json import instant
 from fhirstore.fhir.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
 from fhirstore.fhir.times import Period
@@ -14,9 +19,20 @@ from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.format.keyspace import is_tenant_id
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.interactions.conditions import UnmodifiedSince, VersionIds
+from fhirstore.interactions.history_request import HistoryRequest
+from fhirstore.interactions.parameters import (
+    CURSOR,
+    FORM_PARAMETERS,
+    Pairs,
+    View,
+    refuse_undefined,
+    refuse_unknown,
+)
+from fhirstore.interactions.search_request import SearchRequest
 from fhirstore.objects import Compacted, S3Options, compact, open_objects
 from fhirstore.objects.retries import RetryBudget, reset_retry_budget, set_retry_budget
 from fhirstore.search.page import SearchPage
+from fhirstore.search.query import each_once, parse_condition_query, parse_query
 from fhirstore.store import FhirStore
 from fhirstore.tenancy import bucket_locations
 from fhirstore.tenant import TenantStore
@@ -25,13 +41,20 @@ from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.upkeep.sweep.run import SweepReport
 from fhirstore.version import Version
 
+if TYPE_CHECKING:
+    from fhirstore.objects.probe import ProbeReport, probe
+    from fhirstore.objects.probe import render as render_probe
+
 __version__ = "0.1.0"
 
 __all__ = [
+    "CURSOR",
+    "FORM_PARAMETERS",
     "BundleEntry",
     "BundleOptions",
     "BundleResult",
     "Compacted",
+    "Definitions",
     "EntryResult",
     "FhirPathPatch",
     "FhirStore",
@@ -39,14 +62,19 @@ __all__ = [
     "FsckReport",
     "HistoryPage",
     "HistoryQuery",
+    "HistoryRequest",
     "JsonPatch",
     "MergePatch",
+    "Operation",
+    "Pairs",
     "Patch",
     "Period",
+    "ProbeReport",
     "Progress",
     "RetryBudget",
     "S3Options",
     "SearchPage",
+    "SearchRequest",
     "SweepReport",
     "TenantStore",
     "Thoroughness",
@@ -54,12 +82,32 @@ __all__ = [
     "ValidateRequest",
     "Version",
     "VersionIds",
+    "View",
     "__version__",
     "bucket_locations",
     "compact",
+    "each_once",
     "instant",
     "is_tenant_id",
     "open_objects",
+    "parse_condition_query",
+    "parse_query",
+    "probe",
+    "refuse_undefined",
+    "refuse_unknown",
+    "render_probe",
     "reset_retry_budget",
     "set_retry_budget",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Imports the probe when it is first asked for: most users of the library never probe a store."""
+    if name not in _PROBE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from fhirstore.objects import probe as module  # noqa: PLC0415 - see above
+
+    return getattr(module, _PROBE[name])
+
+
+_PROBE = {"ProbeReport": "ProbeReport", "probe": "probe", "render_probe": "render"}

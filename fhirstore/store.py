@@ -13,12 +13,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fhirstore.clock import Ids
 from fhirstore.commit.rules import Rules
 from fhirstore.engine import Engine
-from fhirstore.fhir import json, models, xml
+from fhirstore.fhir import forms, models, xml
+from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.definitions.load import definitions
 from fhirstore.fhir.json import JsonObject
-from fhirstore.fhir.subset import subset
 from fhirstore.fhir.validation import Validator
-from fhirstore.interactions.admission import parsed
+from fhirstore.interactions.admission import as_bytes
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.objects.base import ObjectStore
 from fhirstore.tenancy import BucketTenancy, PrefixTenancy, Tenancy, bucket_locations
@@ -92,7 +92,12 @@ class FhirStore:
     @property
     def release(self) -> str:
         """The FHIR release of all resources: "4.0", "4.3" or "5.0"."""
-        return self._engine.validator.definitions.release
+        return self.definitions.release
+
+    @property
+    def definitions(self) -> Definitions:
+        """What that release defines: resource types, elements, search parameters, operations, compartments."""
+        return self._engine.validator.definitions
 
     def tenant(self, tenant: str) -> TenantStore:
         """One tenant's resources. Raises UnknownTenant when it is malformed or not configured."""
@@ -100,22 +105,22 @@ class FhirStore:
 
     def from_xml(self, body: bytes) -> JsonObject:
         """The resource in FHIR XML, as `create` and the others take it. Raises MalformedContent, InvalidResource."""
-        return xml.read(body, self._engine.validator.definitions)
+        return xml.read(body, self.definitions)
 
-    def to_xml(self, resource: models.Resource, *, pretty: bool = False) -> bytes:
+    def to_xml(self, resource: models.Resource, *, pretty: bool = False, page: bool = False) -> bytes:
         """A resource (`version.content`, a dict, a model) as FHIR XML; `pretty`: an element a line.
 
-        Raises InvalidResource for what XML cannot say.
+        `page`: it is a Bundle made of stored resources; an OperationOutcome stands for an entry that XML cannot hold.
+        Raises InvalidResource for what XML cannot hold.
         """
-        return xml.write(parsed(resource), self._engine.validator.definitions, pretty=pretty)
+        return forms.to_xml(as_bytes(resource), self.definitions, pretty=pretty, page=page)
 
     def part(self, resource: models.Resource, *, summary: str | None = None, elements: Sequence[str] = ()) -> bytes:
         """Only what is asked for of a resource, as JSON, marked SUBSETTED: `_summary`, or `_elements`.
 
         `summary`: true, text, data or false. Raises InvalidResource for what makes no sense.
         """
-        definitions_ = self._engine.validator.definitions
-        return json.encode(subset(parsed(resource), definitions_, summary=summary, elements=elements))
+        return forms.part(as_bytes(resource), self.definitions, summary=summary, elements=elements)
 
     async def check(self) -> None:
         """Are all stores there? Raises StoreMisconfigured."""

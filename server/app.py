@@ -25,7 +25,7 @@ def create_app(store: FhirStore, settings: Settings | None = None) -> ASGIApp:
     """
     settings = settings or Settings()
     others = Starlette(
-        routes=[*health_routes(store), openapi_route(TABLE, settings, store.release)],
+        routes=[*health_routes(store), openapi_route(TABLE, settings, store.definitions)],
         exception_handlers={HTTPException: http_error, Exception: http_error},
     )
     others.router.redirect_slashes = False

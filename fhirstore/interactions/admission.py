@@ -81,7 +81,7 @@ class Admission:
         """What is to be written. What is large is read beside the event loop, which goes on meanwhile."""
 
         def admit() -> tuple[JsonObject, _Identity, Template]:
-            content, compact = json.read(_as_bytes(resource))
+            content, compact = json.read(as_bytes(resource))
             identity = identify(content)
             padded = self._validator.check(content)
             template = Template(content, None if padded else compact)
@@ -110,10 +110,11 @@ def is_large(resource: models.Resource) -> bool:
 
 def parsed(resource: models.Resource) -> JsonObject:
     """The JSON object of a resource, however it is given. Raises MalformedContent."""
-    return json.parse(_as_bytes(resource))
+    return json.parse(as_bytes(resource))
 
 
-def _as_bytes(resource: models.Resource) -> bytes:
+def as_bytes(resource: models.Resource) -> bytes:
+    """The JSON of a resource, however it is given."""
     if models.is_model(resource):
         resource = models.members(resource)
     return resource if isinstance(resource, bytes) else json.dump(resource)

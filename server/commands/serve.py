@@ -9,9 +9,8 @@ from contextlib import suppress
 
 import uvicorn
 
-from fhirstore import __version__
+from fhirstore import __version__, probe, render_probe
 from fhirstore.errors import FhirStoreError, UnsafeStore
-from fhirstore.objects.probe import probe, render
 from server.access.hosts import repeats_any_host
 from server.http.call import FHIR_PATH
 from server.process.deployment import open_store
@@ -36,7 +35,7 @@ async def inspect_store(settings: Settings) -> list[str]:
             if not report.safe and not settings.unsafe_single_writer:
                 raise UnsafeStore(
                     detail=f"{objects.location} loses updates when several writers meet. Use another store, "
-                    f"or --unsafe-single-writer if this will be its only server process.\n{render(report)}"
+                    f"or --unsafe-single-writer if this will be its only server process.\n{render_probe(report)}"
                 )
     return locations
 

@@ -114,7 +114,7 @@ def _longest(call: Call) -> int:
 def native_response(call: Call, version: Version) -> Response | None:
     """The content of a Binary; None where the client gets the resource."""
     form = call.representation
-    if b"_format=" in call.scope["query_string"] or form.pretty or form.summary or form.elements:
+    if b"_format=" in call.scope["query_string"] or form.pretty or not form.view.whole:
         return None
     resource = _decode(version.content)
     content_type = resource.content_type

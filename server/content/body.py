@@ -9,8 +9,8 @@ from io import BytesIO
 
 from starlette.requests import ClientDisconnect
 
+from fhirstore import parse_query
 from fhirstore.errors import ContentTooLarge, InvalidResource
-from fhirstore.search.query import parse_query
 from fhirstore.threads import LARGE, in_thread, offload_if
 from server.content.forms import from_xml
 from server.content.inflate import Inflater, TooMuch, inflater
@@ -24,6 +24,7 @@ _PLAIN = frozenset(
     {b"application/fhir+json", b"application/json", b"application/fhir+json; charset=utf-8", b"text/json"}
 )
 _FORM = "application/x-www-form-urlencoded"
+NOT_A_FORM = f"A search takes its parameters from the URL or from a body of {_FORM}, in UTF-8"
 _MOST_FORM = 64 * 1024  # bytes: as a URL may have
 
 
@@ -41,11 +42,11 @@ async def as_json(call: Call, body: bytes) -> bytes:
     """A resource's bytes, of the form that the Content-Type announces, as JSON. Raises as `resource_body`."""
     if call.headers.get(b"content-type", b"") in _PLAIN or not _announced(call).xml:
         return body
-    return await offload_if(len(body) > LARGE, from_xml, body, call.release)
+    return await offload_if(len(body) > LARGE, from_xml, body, call.store)
 
 
 def _announced(call: Call) -> MediaType:
-    media = announced(call.header(b"content-type") or "", call.release)
+    media = announced(call.header(b"content-type") or "", call.store.release)
     if isinstance(media, str):
         raise Refused(415, media)
     return media
@@ -58,7 +59,7 @@ async def form_body(call: Call) -> list[tuple[str, str]]:
     if not body:
         return []
     if name.lower() != _FORM or not is_utf8(given):
-        raise Refused(415, f"A search takes its parameters from the URL or from a body of {_FORM}, in UTF-8")
+        raise Refused(415, NOT_A_FORM)
     return parse_query(body)
 
 
@@ -87,7 +88,7 @@ async def raw_body(call: Call, *, required: bool = True, most: int | None = None
             chunk = await in_thread(_unpacked, unpack, chunk, limit)  # a few bytes may be megabytes
         more = message.get("more_body", False)
         if more:
-            call.still_coming()
+            call.process.extend_deadline()
             whole = whole or BytesIO()
         if whole is not None:
             whole.write(chunk)

@@ -15,6 +15,7 @@ from server.http.fields import listed, parameters, quality
 
 FHIR_JSON = "application/fhir+json"
 FHIR_XML = "application/fhir+xml"
+UNKNOWN_TYPE = f"The Content-Type is not one this server reads; send {FHIR_JSON} or {FHIR_XML}"
 _JSON = (FHIR_JSON, "application/json", "text/json", "application/json+fhir")
 _XML = (FHIR_XML, "application/xml", "text/xml", "application/xml+fhir")
 _ORDER = {name: position for position, name in enumerate(_JSON + _XML)}  # what the server likes best comes first
@@ -108,7 +109,7 @@ def announced(content_type: str, release: str) -> MediaType | str:
     name, given = parameters(content_type)
     name = name.lower()
     if name not in _ORDER:
-        return f"The Content-Type is not one this server reads; send {FHIR_JSON} or {FHIR_XML}"
+        return UNKNOWN_TYPE
     if not is_utf8(given):
         return "FHIR is UTF-8; send charset=utf-8 or leave it out"
     if _release_asked(tuple(given.items()), release) is None:

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fhirstore import __version__
-from fhirstore.fhir.definitions.load import definitions
+from fhirstore import Definitions, __version__
 from server.content.media import FHIR_JSON, FHIR_XML
 from server.documents.contract import CAPABILITIES, PATCH_FORMATS, SEARCH_PARAMETERS
 from server.http.route import Route
@@ -39,10 +38,10 @@ _DESCRIPTION = "No authentication: whoever reaches this server may do everything
 class Capabilities:
     """What one server can do, in each of the `mode`s of the capabilities interaction."""
 
-    def __init__(self, table: Sequence[Route], settings: Settings, release: str) -> None:
+    def __init__(self, table: Sequence[Route], settings: Settings, definitions: Definitions) -> None:
         self._table = [route for route in table if route.advertised(settings)]
         self._settings = settings
-        self._facts = definitions(release)
+        self._facts = definitions
 
     def statement(self, base_url: str, *, mode: str = "full") -> dict[str, object]:
         """The resource, for the API at `base_url`. `mode`: one of MODES."""

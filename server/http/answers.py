@@ -9,6 +9,7 @@ from starlette.responses import Response
 from fhirstore import Version
 from fhirstore.errors import InvalidResource, Issue
 from fhirstore.threads import LARGE, offload, offload_if
+from server.bundles.writer import PiecesResponse
 from server.content.binary import made_room, native_response
 from server.content.representation import AS_STORED, Representation
 from server.http.call import Call
@@ -117,18 +118,18 @@ def resource_answer(
     return response
 
 
-async def page_answer(call: Call, content: bytes) -> Response:
-    """The same for a Bundle that may be large: then it is given its form beside the event loop, which goes on.
-
-    Raises Crowded.
-    """
-    if len(content) > SMALL:
-        share_of(call.scope).take(len(content))
-    return await done_answer(call, content)
+async def page_answer(call: Call, pieces: list[bytes]) -> Response:
+    """Returns the answer that is a Bundle, given as pieces of JSON. Raises Crowded."""
+    size = sum(map(len, pieces))
+    if size > SMALL:
+        share_of(call.scope).take(size)
+    if call.representation is AS_STORED:
+        return PiecesResponse(pieces, AS_STORED.content_type)
+    return await done_answer(call, b"".join(pieces))
 
 
 async def done_answer(call: Call, content: bytes) -> Response:
-    """The same for what was done, so that it must be answered."""
+    """As `resource_answer`, for content that may be large: its form is made beside the event loop then."""
     if call.representation is AS_STORED or len(content) < LARGE:
         return resource_answer(call, content)
     return await offload(resource_answer, call, content)

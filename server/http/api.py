@@ -22,7 +22,7 @@ from server.content.compress import CompressedSend, coding_for
 from server.content.representation import AS_STORED, Representation, wanted
 from server.http.call import FHIR_PATH, Call
 from server.http.outcome import error_answer
-from server.http.paths import Endpoint, Paths
+from server.http.paths import Endpoint
 from server.http.refusal import NO_ENDPOINT, Refused
 from server.http.response_headers import ResponseHeaders
 from server.http.route import Route
@@ -42,12 +42,10 @@ class FhirApi:
         self._tenants = RequestTenants(store, settings)
         self._settings = settings
         self._hosts = AllowedHosts(settings.allowed_hosts)
-        self._release = store.release
-        self._table = table
-        base = ("{tenant}",) if settings.tenant_source == "path" else ()
-        self._paths = Paths(table, base=base, release=store.release)
+        self._store = store
         self._headers = ResponseHeaders(settings)
-        self._watch = Watch.of(settings, self._paths, base=FHIR_PATH)
+        self._watch = Watch.of(table, settings, store)
+        self._paths = self._watch.paths
         self._deadlines = self._watch.deadlines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +60,8 @@ class FhirApi:
         token = set_retry_budget(budget)
         try:
             try:
-                representation = wanted(scope["query_string"], negotiable(path, headers, self._release), self._release)
+                negotiated = negotiable(path, headers, self._store.release)
+                representation = wanted(scope["query_string"], negotiated, self._store)
             finally:  # a path or method that is not there is told first, in the form that is wanted if there is one
                 endpoint = self._endpoint(path, scope)
             response = await self._answer(scope, receive, headers, endpoint, representation, request_id=request_id)
@@ -122,13 +121,12 @@ class FhirApi:
                 receive,
                 parameters,
                 headers,
+                self._store,
                 tenant,
                 self._settings,
-                self._table,
-                representation,
-                self._release,
-                request_id,
                 self._watch,
+                representation,
+                request_id,
             )
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from fhirstore import Definitions
 from server.http.lacking import refuse_lacking
 from server.http.refusal import NO_ENDPOINT, Refused
 from server.http.route import Handler, Route
@@ -41,10 +42,10 @@ class Template(NamedTuple):
 class Paths:
     """The table, by number of segments."""
 
-    def __init__(self, table: Iterable[Route], *, base: tuple[str, ...] = (), release: str = "4.0") -> None:
-        """`base`: segments before each path of the table, such as `{tenant}`. `release`: of FHIR."""
+    def __init__(self, table: Iterable[Route], *, definitions: Definitions, base: tuple[str, ...] = ()) -> None:
+        """`base`: segments before each path of the table, such as `{tenant}`."""
         self._below = len(base)
-        self._release = release
+        self._definitions = definitions
         by_path: dict[tuple[str, ...], dict[str, Handler]] = {}
         for route in table:
             segments = base + tuple(filter(None, route.path.split("/")))
@@ -81,7 +82,7 @@ class Paths:
                 if "$" in path and any(text.startswith("$") for text in parameters.values()):
                     break  # no type and no id
                 return Endpoint(template.handlers, template.allow, parameters)
-        refuse_lacking(segments[self._below :], method, self._release)
+        refuse_lacking(segments[self._below :], method, self._definitions)
         raise Refused(404, NO_ENDPOINT)
 
     def template_of(self, path: str) -> tuple[str, dict[str, str]]:

@@ -19,14 +19,14 @@ from server.documents.contract import PATCH_FORMATS
 from server.http.answers import stored
 from server.http.call import Call
 from server.http.fields import parameters
-from server.http.parameters import refuse_unknown
+from server.http.parameters import refuse_others
 from server.http.preconditions import if_match, if_none_match
 from server.http.refusal import Refused
 
 
 async def patch(call: Call) -> Response:
     """PATCH [base]/[type]/[id]: 200; 404, 410 where there is nothing to patch; 412 on a stale If-Match."""
-    refuse_unknown(call)
+    refuse_others(call)
     expected, unexpected = if_match(call), if_none_match(call)
     version = await call.tenant.patch(
         call.type,

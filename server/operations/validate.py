@@ -13,7 +13,7 @@ from server.content.body import as_json, raw_body, resource_body
 from server.http.answers import resource_answer
 from server.http.call import Call
 from server.http.outcome import operation_outcome
-from server.http.parameters import refuse_unknown
+from server.http.parameters import refuse_others
 
 
 async def validate(call: Call) -> Response:
@@ -28,7 +28,7 @@ async def validate_instance(call: Call) -> Response:
 
 
 async def _answer(call: Call, body: bytes | None) -> Response:
-    refuse_unknown(call, "mode", "profile")
+    refuse_others(call, "mode", "profile")
     query = call.query
     profiles = tuple(value for name, value in query if name == "profile")
     mode = dict(query).get("mode", "")
