@@ -16,13 +16,10 @@ import resource
 from collections import deque
 from enum import Enum
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from server.http.in_flight import InFlight
 from server.process.http_parser import closing_answer
-
-if TYPE_CHECKING:
-    from server.process.connection import Connection
 
 _PERIOD = 1.0  # seconds from one pass to the next
 _SLOWEST = 1024  # bytes a second
@@ -49,6 +46,36 @@ class Phase(Enum):
     BODY = "more of a body"
     READER = "the client to read"
     APP = "the app, or nothing that has a limit here"
+
+
+class Watched(Protocol):
+    """A connection, as far as `Connections` needs it.
+
+    `watched`: the phase and number of requests at the last look; `progress`: how far it was; `since`: when it had come
+    so far (loop time).
+    """
+
+    watched: tuple[Phase, int]
+    progress: int
+    since: float
+    transport: asyncio.Transport
+
+    @property
+    def requests(self) -> int:
+        """How many requests have begun on it."""
+        ...
+
+    def state(self) -> tuple[Phase, int]:
+        """What it waits for, and a number that grows with the bytes that come or go meanwhile."""
+        ...
+
+    def time_out(self, phase: Phase) -> None:
+        """End it: it has made no progress in this phase for longer than it may."""
+        ...
+
+    def refuse(self, answer: bytes) -> None:
+        """Answer with these bytes and close."""
+        ...
 
 
 def descriptors_for_store(limit: int) -> int:
@@ -82,9 +109,9 @@ class Connections:
         self._keep_alive = keep_alive
         self._grace = grace
         self._least = int(io_timeout * _SLOWEST)
-        self._open: set[Connection] = set()
-        self._refused: set[Connection] = set()
-        self._idle: deque[Connection] = deque()
+        self._open: set[Watched] = set()
+        self._refused: set[Watched] = set()
+        self._idle: deque[Watched] = deque()
         self._looked = 0.0
         self._ending = False
         self._loop = asyncio.get_running_loop()
@@ -92,7 +119,7 @@ class Connections:
     def __len__(self) -> int:
         return len(self._open)
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: Watched) -> None:
         """A client has connected: it is kept, or told that there is no room."""
         connection.since = self._loop.time()
         self._open.add(connection)
@@ -110,7 +137,7 @@ class Connections:
         self._refused.add(connection)
         connection.refuse(_FULL)
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: Watched) -> None:
         """It is gone."""
         self._open.discard(connection)
         self._refused.discard(connection)
@@ -146,7 +173,7 @@ class Connections:
         for connection in (*self._open, *self._refused):
             connection.transport.abort()
 
-    def _longest_idle(self, newcomer: Connection) -> Connection | None:
+    def _longest_idle(self, newcomer: Watched) -> Watched | None:
         """One that waits for a request, and has done so for longest."""
         now = self._loop.time()
         if not self._idle and now - self._looked > _LOOK_AGAIN:
@@ -160,7 +187,7 @@ class Connections:
                 return connection
         return None
 
-    def _idle_since(self, connection: Connection, now: float) -> float | None:
+    def _idle_since(self, connection: Watched, now: float) -> float | None:
         phase, _ = connection.state()
         if phase is Phase.NEW:
             return connection.since if now - connection.since > _SETTLED_IN else None
