@@ -1,4 +1,4 @@
-"""The command line. Each command has --help, and an exit code that tells."""
+"""The command line. The help of each command says its exit codes."""
 
 from __future__ import annotations
 
@@ -202,5 +202,5 @@ def _settings_for(store: str | None) -> Settings:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"fhirstore: {message}", file=sys.stderr)  # noqa: T201 - the one line that says what to do
+    print(f"fhirstore: {message}", file=sys.stderr)  # noqa: T201 - the error message of the command
     raise SystemExit(2)

@@ -1,4 +1,4 @@
-"""Request bodies: of the right type, within the limit (`Settings.max_body`), unpacked, as JSON bytes.
+"""Request bodies: of a known type, within the limit (`Settings.max_body`), decompressed, as JSON bytes.
 
 https://hl7.org/fhir/R4/http.html#mime-type
 """
@@ -29,17 +29,17 @@ _MOST_FORM = 64 * 1024  # bytes: as a URL may have
 
 
 async def resource_body(call: Call) -> bytes:
-    """The resource in the body, as JSON; one that came as XML is read.
+    """Returns the resource in the body as JSON; XML is converted.
 
-    Raises Refused (415), ContentTooLarge, InvalidResource (none), MalformedContent (not what it says it is).
+    Raises Refused (415), ContentTooLarge, InvalidResource (no body), MalformedContent (neither JSON nor XML).
     """
     if call.headers.get(b"content-type", b"") not in _PLAIN:
-        _announced(call)  # refused before it is read
+        _announced(call)  # a Content-Type that is not known is refused before the body is read
     return await as_json(call, await raw_body(call))
 
 
 async def as_json(call: Call, body: bytes) -> bytes:
-    """A resource's bytes, of the form that the Content-Type announces, as JSON. Raises as `resource_body`."""
+    """Converts a resource's bytes, in the form that the Content-Type says, to JSON. Raises as `resource_body`."""
     if call.headers.get(b"content-type", b"") in _PLAIN or not _announced(call).xml:
         return body
     return await offload_if(len(body) > LARGE, from_xml, body, call.store)
@@ -53,7 +53,7 @@ def _announced(call: Call) -> MediaType:
 
 
 async def form_body(call: Call) -> list[tuple[str, str]]:
-    """The fields of an HTML form, in order; none where there is no body. Raises as `resource_body`."""
+    """Returns the fields of an HTML form, in order; none without a body. Raises as `resource_body`."""
     name, given = parameters(call.header(b"content-type") or "")
     body = await raw_body(call, required=False, most=_MOST_FORM)
     if not body:
@@ -64,8 +64,9 @@ async def form_body(call: Call) -> list[tuple[str, str]]:
 
 
 async def raw_body(call: Call, *, required: bool = True, most: int | None = None) -> bytes:
-    """The bytes of the body, unpacked; they count as bytes in flight as they arrive. `most`: where less is enough than
-    any body may have.
+    """Returns the bytes of the body, decompressed. They count as bytes in flight as they arrive.
+
+    `required`: an empty body is refused. `most`: a lower limit than that of all bodies, in bytes.
 
     Raises ContentTooLarge, MalformedContent, Refused (415), Crowded, InvalidResource.
     """
@@ -73,7 +74,7 @@ async def raw_body(call: Call, *, required: bool = True, most: int | None = None
     coding = call.headers.get(b"content-encoding")
     unpack = None if coding is None else inflater(coding.decode("latin-1"), limit)
     _expect(call, call.headers.get(b"content-length", b""))
-    whole: BytesIO | None = None  # gives its bytes away without a copy
+    whole: BytesIO | None = None  # returns its bytes without a copy
     size = held = 0
     more = True
     while more:
@@ -85,7 +86,7 @@ async def raw_body(call: Call, *, required: bool = True, most: int | None = None
         if size > limit:
             raise _too_large(limit)
         if unpack is not None:
-            chunk = await in_thread(_unpacked, unpack, chunk, limit)  # a few bytes may be megabytes
+            chunk = await in_thread(_unpacked, unpack, chunk, limit)  # a few bytes may decompress to megabytes
         more = message.get("more_body", False)
         if more:
             call.process.extend_deadline()
@@ -108,7 +109,7 @@ async def raw_body(call: Call, *, required: bool = True, most: int | None = None
 
 
 def _unpacked(unpack: Inflater, chunk: bytes, limit: int) -> bytes:
-    """The next piece of the body. Raises ContentTooLarge, MalformedContent."""
+    """Returns the next piece of the body, decompressed. Raises ContentTooLarge, MalformedContent."""
     try:
         return unpack.feed(chunk)
     except TooMuch:
@@ -116,7 +117,7 @@ def _unpacked(unpack: Inflater, chunk: bytes, limit: int) -> bytes:
 
 
 def _expect(call: Call, length: bytes) -> None:
-    """Raises ContentTooLarge, Crowded where a body of this Content-Length cannot be taken; it need not be sent then."""
+    """Raises ContentTooLarge, Crowded where a body of this Content-Length cannot be taken, before it is sent."""
     if length.isdigit() and int(length) > SMALL:
         if int(length) > call.settings.max_body:
             raise _too_large(call.settings.max_body)

@@ -1,8 +1,8 @@
-"""The form that a client wants its answer in, and giving it that form.
+"""The form of an answer that a client asks for, and the conversion to it.
 
 `_format`, `_pretty`, `_summary` and `_elements` are parameters of every interaction
-(https://hl7.org/fhir/R4/http.html#parameters); without `_format`, `Accept` says which form. Nearly every request wants
-plain JSON: that is `AS_STORED`, and the stored bytes go out untouched, never parsed.
+(https://hl7.org/fhir/R4/http.html#parameters); without `_format`, `Accept` says which form. Nearly every request asks
+for plain JSON: that is `AS_STORED`, and the stored bytes are sent without being parsed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The OpenAPI document, computed from the route table, at /openapi.json (https://spec.openapis.org/oas/v3.1.0).
 
-It says what HTTP can see: paths, parameters, headers, statuses, forms. What a resource must look like is FHIR's to say
-(https://hl7.org/fhir/R4/fhir.schema.json.zip), so here it is an object with a resourceType.
+It describes HTTP: paths, parameters, headers, statuses, media types. The schema of resources is FHIR's
+(https://hl7.org/fhir/R4/fhir.schema.json.zip); here a resource is an object with a resourceType.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _HEADERS: dict[str, dict[str, object]] = {
     "If-Modified-Since": {"type": "string", "examples": ["Sat, 02 Feb 2013 12:02:47 GMT"]},
     "If-None-Exist": {"type": "string", "examples": ["identifier=http://hospital.example|42"]},
     "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 255},
-    # Not return=minimal: this document cannot say that a body may also be missing.
+    # Not return=minimal: OpenAPI cannot say that a body may be missing.
     "Prefer": {"type": "string", "examples": ["return=representation", "return=OperationOutcome", "handling=lenient"]},
 }
 _ANY_REQUEST_MAY = (400, 404, 406, 500, 503, 504)
@@ -54,7 +54,7 @@ _BODYLESS = (204, 304)
 
 
 def openapi_route(table: Sequence[Route], settings: Settings, definitions: Definitions) -> HttpRoute:
-    """GET /openapi.json."""
+    """Returns the route GET /openapi.json."""
 
     async def openapi(request: Request) -> Response:
         prefix = request.scope.get(PREFIX, "")
@@ -66,7 +66,7 @@ def openapi_route(table: Sequence[Route], settings: Settings, definitions: Defin
 def openapi_document(
     table: Sequence[Route], settings: Settings, definitions: Definitions, *, prefix: str = ""
 ) -> dict[str, object]:
-    """The document, as JSON values. `prefix`: of the path below which a proxy has this server."""
+    """Returns the document, as JSON values. `prefix`: the path below which a proxy has this server."""
     types = sorted(definitions.resources)
     paths: dict[str, dict[str, object]] = {}
     for route in table:

@@ -12,7 +12,7 @@ from server.http.call import Call
 
 
 def url_criteria(call: Call) -> str:
-    """The URL's parameters, without those that say how the answer should look."""
+    """Returns the URL's parameters without those for the form of the answer. Raises InvalidResource."""
     if not call.scope["query_string"]:
         return ""
     given = [pair for pair in call.query if pair[0] not in FORM_PARAMETERS]
@@ -21,7 +21,7 @@ def url_criteria(call: Call) -> str:
 
 
 def header_criteria(call: Call, header: bytes) -> str | None:
-    """The criteria in a header, as they came; None where there is no such header."""
+    """Returns the criteria in a header as they were sent; None without the header. Raises InvalidResource."""
     value = call.headers.get(header)
     if value is None:
         return None

@@ -1,7 +1,7 @@
-"""What FHIR has at a path and this server has not: answered 501 with a reason, alone as in a batch.
+"""Paths that FHIR defines and this server does not support: answered 501 with a reason, alone and in a batch.
 
-These are the operations that the release defines, those of Bulk Data Access, and searches of compartments. A path that
-FHIR gives no meaning stays 404; a method that FHIR does not use there is 405.
+These are the operations of the release and of Bulk Data Access, and searches of compartments. A path that FHIR does not
+define is 404; a method that FHIR does not use there is 405.
 
 https://hl7.org/fhir/R4/operations.html · https://hl7.org/fhir/uv/bulkdata/ ·
 https://hl7.org/fhir/R4/compartmentdefinition.html
@@ -36,7 +36,7 @@ _SEE = "see rest in /fhir/metadata"
 def refuse_lacking(segments: Sequence[str], method: str, definitions: Definitions) -> None:
     """Raises Refused (501, 404, 405) where the path, below the base, is of an operation or of a compartment.
 
-    Only for what no line of the route table answers. Returns where it is of neither.
+    The caller must have found no line of the route table for the path. Returns where it is neither.
     """
     for at, segment in enumerate(segments):
         if segment.startswith("$"):
@@ -63,7 +63,7 @@ def _refuse_operation(segments: Sequence[str], at: int, method: str, definitions
 
 
 def _can_be_invoked(operation: Operation, on: Sequence[str], definitions: Definitions) -> bool:
-    """Can it be invoked on the system (no segments), on a type, on an instance, or on a version of one?"""
+    """Whether it can be invoked on the system (no segments), on a type, on an instance, or on a version of one."""
     if not on:
         return operation.system
     if operation.type not in ("Resource", on[0]) or on[0] not in definitions.resources:
@@ -74,7 +74,7 @@ def _can_be_invoked(operation: Operation, on: Sequence[str], definitions: Defini
 
 
 def _is_compartment_search(segments: Sequence[str], definitions: Definitions) -> bool:
-    """[compartment]/[id]/[type], [compartment]/[id]/*, or either with /_search."""
+    """Whether the path is [compartment]/[id]/[type], [compartment]/[id]/*, or one of these with /_search."""
     path = segments[:-1] if len(segments) == 4 and segments[-1] == "_search" else segments
     if len(path) != 3:
         return False
@@ -82,7 +82,7 @@ def _is_compartment_search(segments: Sequence[str], definitions: Definitions) ->
 
 
 def _refuse(reason: str, method: str, methods: Sequence[str]) -> None:
-    """501 with the reason; 405 for a method that FHIR does not use there."""
+    """Raises Refused: 501 with the reason, or 405 for a method that FHIR does not use there."""
     if method == "OPTIONS" or method in methods or (method == "HEAD" and "GET" in methods):
         raise Refused(501, reason)
     allow = ", ".join([*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])

@@ -17,8 +17,8 @@ from server.http.prefer import is_lenient
 async def bundle(call: Call) -> Response:
     """POST [base]: 200 with a Bundle of one response per entry; a transaction that fails is one OperationOutcome.
 
-    A Bundle whose own members are wrong is 422, whatever its entries are like. With `Idempotency-Key` a Bundle that is
-    sent again does nothing again (a batch: but what failed).
+    A Bundle whose own members are wrong is 422. With `Idempotency-Key` a Bundle that is sent again is not processed
+    again, but for the entries of a batch that failed.
     """
     refuse_others(call)
     call.representation.check_resource()

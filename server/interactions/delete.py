@@ -26,7 +26,7 @@ async def delete(call: Call) -> Response:
 
 
 def deleted(call: Call, tombstone: Version | None, *, count: int = 0) -> Response:
-    """204, or an OperationOutcome if that is preferred. `tombstone`: what the delete came to; `count`: of several."""
+    """Returns 204, or an OperationOutcome if that is preferred. `count`: of resources, where several were deleted."""
     headers = {} if tombstone is None else {"ETag": etag(tombstone.version_id)}
     if returned(call) != "OperationOutcome":
         return Response(None, 204, headers)

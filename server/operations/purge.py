@@ -1,6 +1,6 @@
-"""$purge: an administrator removes one resource and its whole history physically.
+"""$purge removes one resource and its whole history physically, for an administrator.
 
-FHIR R4 defines no such operation; it is shaped like Patient/$purge of https://hl7.org/fhir/patient-operation-purge.html.
+FHIR R4 does not define it; it resembles Patient/$purge of https://hl7.org/fhir/patient-operation-purge.html.
 Off unless FHIRSTORE_ENABLE_PURGE=true.
 """
 

@@ -1,7 +1,6 @@
-"""The settings: each is one line of `Settings`, which says its variable, its form, its default and its meaning.
+"""The settings: each is a field of `Settings`, with its variable, form, default and meaning.
 
-What reads the environment, refuses variables that do not exist and prints the table of `fhirstore settings` and of
-docs/settings.md is computed from those lines.
+Reading the environment, refusing unknown variables, `fhirstore settings` and docs/settings.md are computed from them.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ D = TypeVar("D")
 
 
 class BadSetting(Exception):
-    """Environment variables hold what they cannot; the message names each and says what is possible, on one line."""
+    """Environment variables have values that they cannot have; the message names each and says what it must be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One environment variable. `read` makes a value of its text; `unset`: in words, what holds without it."""
+    """One environment variable. `read`: makes a value of its text. `unset`: the default, in words."""
 
     name: str
     read: Callable[[str], object]
@@ -59,7 +58,7 @@ def _shown(default: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a server can be told. `tenants` None: any well-formed id; `allowed_hosts` None: any Host."""
+    """All settings of a server. `tenants` None: any well-formed id; `allowed_hosts` None: any Host."""
 
     host: str = setting("HOST", values.host, "127.0.0.1", "The address to listen on.")
     port: int = setting("PORT", values.port, 8000, "The port to listen on; 0 is any free one.")
