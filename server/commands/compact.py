@@ -1,4 +1,4 @@
-"""`fhirstore compact`: gives the disk back what purges and sweeps freed in an embedded store, beside running servers."""
+"""`fhirstore compact`: gives the disk back what purges and sweeps freed in an embedded store, beside servers."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Inflater(Protocol):
 
 
 def inflater(content_encoding: str, limit: int) -> Inflater | None:
-    """Returns an Inflater for a Content-Encoding; None for identity. `limit`: bytes that result. Raises Refused (415)."""
+    """Returns an Inflater for a Content-Encoding; None for identity. `limit`: in bytes. Raises Refused (415)."""
     coding = content_encoding.strip().lower()
     if coding in ("", "identity"):
         return None
