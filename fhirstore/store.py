@@ -13,10 +13,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fhirstore.clock import Ids
 from fhirstore.commit.rules import Rules
 from fhirstore.engine import Engine
-from fhirstore.fhir import forms, models, xml
+from fhirstore.fhir import forms, models
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.definitions.load import definitions
-from fhirstore.fhir.json import JsonObject
 from fhirstore.fhir.validation import Validator
 from fhirstore.interactions.admission import as_bytes
 from fhirstore.objects import S3Options, open_objects
@@ -103,9 +102,9 @@ class FhirStore:
         """One tenant's resources. Raises UnknownTenant when it is malformed or not configured."""
         return TenantStore(self._engine, self.tenancy.place(tenant))
 
-    def from_xml(self, body: bytes) -> JsonObject:
-        """The resource in FHIR XML, as `create` and the others take it. Raises MalformedContent, InvalidResource."""
-        return xml.read(body, self.definitions)
+    def from_xml(self, body: bytes) -> bytes:
+        """Returns the JSON of a resource given as FHIR XML. Raises MalformedContent, InvalidResource."""
+        return forms.from_xml(body, self.definitions)
 
     def to_xml(self, resource: models.Resource, *, pretty: bool = False, page: bool = False) -> bytes:
         """A resource (`version.content`, a dict, a model) as FHIR XML; `pretty`: an element a line.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fhirstore.fhir import json
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.subset import subset
-from fhirstore.fhir.xml import write, write_page
+from fhirstore.fhir.xml import read, write, write_page
 
 _DEPTH_OF_A_PAGE = 8  # levels above a resource: Bundle, entry and its member, twice in the answer to a batch
 
@@ -23,6 +23,14 @@ def to_xml(content: bytes, definitions: Definitions, *, pretty: bool = False, pa
     """
     resource = json.parse(content, max_depth=json.MAX_DEPTH + _DEPTH_OF_A_PAGE, max_values=None)
     written = (write_page if page else write)(resource, definitions, pretty=pretty)
+    json.dismantle(resource)
+    return written
+
+
+def from_xml(body: bytes, definitions: Definitions) -> bytes:
+    """Returns the JSON of a resource given as FHIR XML. Raises MalformedContent, InvalidResource."""
+    resource = read(body, definitions)
+    written = json.encode_in_pieces(resource)
     json.dismantle(resource)
     return written
 

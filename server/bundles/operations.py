@@ -15,8 +15,8 @@ from server.content.body import NOT_A_FORM
 from server.content.media import UNKNOWN_TYPE
 from server.content.representation import wanted
 from server.http.call import Call
+from server.http.fields import listed
 from server.http.outcome import issue_code
-from server.http.preconditions import names_tag
 from server.http.prefer import is_lenient
 from server.http.refusal import Refused, RefusedEntry
 from server.interactions.capabilities import capability_statement
@@ -44,8 +44,7 @@ class EntryOperations:
             segments = entry.path.split("/")
             if segments == ["metadata"]:
                 content, tag = capability_statement(call, self._parameters(entry, "mode"))
-                has_it = entry.if_none_match is not None and names_tag(entry.if_none_match, tag)
-                return b"" if has_it else form.entry(content)
+                return b"" if _names(entry.if_none_match, tag) else form.entry(content)
             if segments[-1] == "$purge":
                 self._parameters(entry)
                 return await purge_resource(call, segments[0], segments[1])
@@ -57,6 +56,14 @@ class EntryOperations:
         if not is_lenient(self._call):
             refuse_unknown(pairs, known)
         return dict(pairs)
+
+
+def _names(if_none_match: str | None, tag: str) -> bool:
+    """Whether `ifNoneMatch` of an entry names this tag, or any; compared weakly."""
+    if if_none_match is None:
+        return False
+    named = [one.removeprefix("W/") for one in listed(if_none_match)]
+    return if_none_match.strip() == "*" or tag.removeprefix("W/") in named
 
 
 @contextmanager

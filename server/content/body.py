@@ -12,7 +12,6 @@ from starlette.requests import ClientDisconnect
 from fhirstore import parse_query
 from fhirstore.errors import ContentTooLarge, InvalidResource
 from fhirstore.threads import LARGE, in_thread, offload_if
-from server.content.forms import from_xml
 from server.content.inflate import Inflater, TooMuch, inflater
 from server.content.media import MediaType, announced, is_utf8
 from server.http.call import Call
@@ -42,7 +41,7 @@ async def as_json(call: Call, body: bytes) -> bytes:
     """Converts a resource's bytes, in the form that the Content-Type says, to JSON. Raises as `resource_body`."""
     if call.headers.get(b"content-type", b"") in _PLAIN or not _announced(call).xml:
         return body
-    return await offload_if(len(body) > LARGE, from_xml, body, call.store)
+    return await offload_if(len(body) > LARGE, call.store.from_xml, body)
 
 
 def _announced(call: Call) -> MediaType:

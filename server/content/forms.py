@@ -8,7 +8,6 @@ import msgspec
 
 from fhirstore import FhirStore
 from fhirstore.errors import InvalidResource
-from fhirstore.fhir import json
 from server.http.refusal import Refused
 
 
@@ -22,14 +21,6 @@ def to_xml(content: bytes, store: FhirStore, *, pretty: bool = False, page: bool
     except InvalidResource as error:
         where = ", ".join(error.issues[0].expression)
         raise Refused(406, f"This resource has no XML form: {error} ({where}); ask for JSON") from error
-
-
-def from_xml(body: bytes, store: FhirStore) -> bytes:
-    """Returns the resource in FHIR XML as JSON. Raises MalformedContent, InvalidResource."""
-    resource = store.from_xml(body)
-    written = json.encode_in_pieces(resource)
-    json.dismantle(resource)
-    return written
 
 
 def without_mark(body: bytes) -> bytes:

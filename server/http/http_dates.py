@@ -37,11 +37,11 @@ def _date(seconds: int) -> str:
 
 
 def second_of(text: str) -> int | None:
-    """Returns an HTTP date, in any of its three forms, as epoch seconds; None for another text."""
+    """An HTTP date, in any of its three forms, as epoch seconds; None if it is none."""
     if len(text) > _MOST or not text.isascii():
         return None
     try:
         when = parsedate_to_datetime(text)
-        return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())  # the form of asctime has no zone
+        return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())  # asctime's form names no zone
     except (ValueError, OverflowError):
         return None

@@ -74,11 +74,8 @@ def is_unchanged(call: Call, version: Version) -> bool:
 def has_tag(call: Call, tag: str) -> bool:
     """Does `If-None-Match` name this tag, or any? For what has no version, compared weakly."""
     header = call.header(b"if-none-match")
-    return header is not None and names_tag(header, tag)
-
-
-def names_tag(header: str, tag: str) -> bool:
-    """Whether a value of `If-None-Match` names this tag, or any. Compared weakly."""
+    if header is None:
+        return False
     return header.strip() == "*" or tag.removeprefix("W/") in [item.removeprefix("W/") for item in listed(header)]
 
 
