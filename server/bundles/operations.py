@@ -1,4 +1,4 @@
-"""What HTTP's side adds to the entries of a Bundle: `metadata`, `$purge`, and the refusal of forms and operations.
+"""Performs the entries of a Bundle that the library does not: `metadata` and `$purge`; refuses unsupported ones.
 
 The library performs all other entries. An entry is refused with the status that it would have as a request of its own.
 """
@@ -68,7 +68,7 @@ def _names(if_none_match: str | None, tag: str) -> bool:
 
 @contextmanager
 def _as_entry(entry: BundleEntry) -> Iterator[None]:
-    """What HTTP refuses inside is refused as an error of the entry, with the same status."""
+    """Turns an HTTPException that is raised inside into an error of the entry with the same status."""
     try:
         yield
     except HTTPException as refused:

@@ -1,4 +1,4 @@
-"""The criteria of a conditional interaction, from its URL.
+"""The criteria of a conditional interaction, from its URL or a header.
 
 https://hl7.org/fhir/R4/http.html#cond-update: "a search URL", as `PUT [base]/[type]?[search parameters]`.
 """

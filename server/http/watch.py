@@ -1,4 +1,4 @@
-"""What all requests of a server process share: deadlines, the log of failures, the route table and its documents."""
+"""The state that all requests of a server process share: deadlines, failure log, route table, documents."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Watch:
 
     @classmethod
     def of(cls, table: Sequence[Route], settings: Settings, store: FhirStore) -> Watch:
-        """Returns what the settings ask for."""
+        """Makes it from the route table and the settings."""
         tenant_paths = Paths(table, definitions=store.definitions)
         paths = tenant_paths
         if settings.tenant_source == "path":

@@ -50,8 +50,8 @@ class Phase(Enum):
 class Watched(Protocol):
     """A connection, as far as `Connections` needs it.
 
-    `watched`: the phase and number of requests at the last look; `progress`: how far it was; `since`: when it had come
-    so far (loop time).
+    `watched`: the phase and number of requests at the last look; `progress`: what `state` gave then; `since`: loop
+    time since when there was no more progress than that.
     """
 
     watched: tuple[Phase, int]
@@ -65,11 +65,11 @@ class Watched(Protocol):
         ...
 
     def state(self) -> tuple[Phase, int]:
-        """What it waits for, and a number that grows with the bytes that come or go meanwhile."""
+        """Return what it waits for, and a number that grows with the bytes that arrive or leave in that phase."""
         ...
 
     def time_out(self, phase: Phase) -> None:
-        """End it: it has made no progress in this phase for longer than it may."""
+        """End it, since it made no progress in this phase for longer than it may."""
         ...
 
     def refuse(self, answer: bytes) -> None:

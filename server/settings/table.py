@@ -48,7 +48,7 @@ def setting(name: str, read: Callable[[str], T], default: D, meaning: str, *, un
 
 
 def _shown(default: object) -> str:
-    """A default as the text that would set it, in Markdown."""
+    """Returns a default as the text that would set it, in Markdown."""
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     if isinstance(default, frozenset | tuple):
@@ -255,7 +255,7 @@ class Settings:
 
     @property
     def s3(self) -> S3Options:
-        """How to reach the bucket."""
+        """The options of the connection to the bucket."""
         return S3Options(
             endpoint_url=self.s3_endpoint_url,
             allow_http=self.s3_allow_http,
@@ -269,7 +269,7 @@ TABLE: Mapping[str, Setting] = {one.name: cast(Setting, one.metadata["setting"])
 
 
 def from_environment(env: Mapping[str, str]) -> Settings:
-    """The settings in `env`; a variable that is empty counts as not set. Raises BadSetting with all that is wrong."""
+    """Reads the settings from `env`; an empty variable counts as not set. Raises BadSetting, which names every error."""
     wrong = unknown_variables(env, [one.name for one in TABLE.values()])
     found: dict[str, object] = {}
     for name, one in TABLE.items():
@@ -288,7 +288,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
 
 
 def _contradictions(settings: Settings, env: Mapping[str, str]) -> list[str]:
-    """What is wrong with settings that are well-formed one by one."""
+    """Returns the errors in combinations of settings that are valid one by one."""
     wrong = []
     if "FHIRSTORE_TENANTS" in env and not env["FHIRSTORE_TENANTS"].strip(" ,"):
         wrong.append("FHIRSTORE_TENANTS: is empty; name tenants, separated by commas, or * for any")
