@@ -269,7 +269,7 @@ TABLE: Mapping[str, Setting] = {one.name: cast(Setting, one.metadata["setting"])
 
 
 def from_environment(env: Mapping[str, str]) -> Settings:
-    """Reads the settings from `env`; an empty variable counts as not set. Raises BadSetting, which names every error."""
+    """Reads the settings from `env`; an empty variable counts as not set. Raises BadSetting, naming every error."""
     wrong = unknown_variables(env, [one.name for one in TABLE.values()])
     found: dict[str, object] = {}
     for name, one in TABLE.items():
