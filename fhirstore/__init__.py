@@ -1,8 +1,12 @@
 """fhirstore: FHIR R4 on object storage, as a library.
 
-`FhirStore.open(location)` opens a store. `fhirstore.errors` lists the errors, each with what the caller should do;
-those that a caller may meet can be imported from here.
+`FhirStore.open(location)` opens a store. The public modules are this one and `fhirstore.errors` (the errors, each with
+what the caller should do; those that a caller may meet can be imported from here), `fhirstore.fhir.json` (exact JSON),
+`fhirstore.threads` (long work beside the event loop) and `fhirstore.clock` (time and ids, to be replaced in tests).
+Every other module may change without notice.
 """
+
+from typing import TYPE_CHECKING
 
 from fhirstore.bundles.entries import Entry as BundleEntry
 from fhirstore.bundles.options import BundleOptions
@@ -41,17 +45,29 @@ from fhirstore.errors import (
     VersionConflict,
     WriteOutcomeUnknown,
 )
+from fhirstore.fhir.definitions.facts import Definitions, Operation
 from fhirstore.fhir.json import dump, instant
 from fhirstore.fhir.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
 from fhirstore.fhir.times import Period
 from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.format.keyspace import is_tenant_id
 from fhirstore.history.page import HistoryPage, HistoryQuery
+from fhirstore.interactions.history_request import HistoryRequest
+from fhirstore.interactions.parameters import (
+    CURSOR,
+    FORM_PARAMETERS,
+    Pairs,
+    View,
+    refuse_undefined,
+    refuse_unknown,
+)
 from fhirstore.interactions.preconditions import UnmodifiedSince, VersionIds, entity_tags
+from fhirstore.interactions.search_request import SearchRequest
 from fhirstore.objects import Compacted, S3Options, compact, open_objects
 from fhirstore.objects.retries import RetryBudget, reset_retry_budget, set_retry_budget
 from fhirstore.search.matches import Matches
 from fhirstore.search.page import SearchPage
+from fhirstore.search.query import each_once, parse_condition_query, parse_query
 from fhirstore.store import FhirStore
 from fhirstore.tenancy import bucket_locations
 from fhirstore.tenant import TenantStore
@@ -60,9 +76,15 @@ from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.upkeep.sweep.run import SweepReport
 from fhirstore.version import Version
 
+if TYPE_CHECKING:
+    from fhirstore.objects.probe import ProbeReport, probe
+    from fhirstore.objects.probe import render as render_probe
+
 __version__ = "0.1.0"
 
 __all__ = [
+    "CURSOR",
+    "FORM_PARAMETERS",
     "BundleEntry",
     "BundleOptions",
     "BundleResult",
@@ -70,6 +92,7 @@ __all__ = [
     "ContentTooLarge",
     "Contention",
     "CorruptRecord",
+    "Definitions",
     "EntryResult",
     "FhirError",
     "FhirPathPatch",
@@ -80,6 +103,7 @@ __all__ = [
     "Gone",
     "HistoryPage",
     "HistoryQuery",
+    "HistoryRequest",
     "IdTaken",
     "IdempotencyKeyReused",
     "InvalidExpression",
@@ -93,14 +117,18 @@ __all__ = [
     "NotFound",
     "ObjectDamaged",
     "ObjectError",
+    "Operation",
+    "Pairs",
     "Patch",
     "PatchFailed",
     "Period",
+    "ProbeReport",
     "Progress",
     "RetryBudget",
     "RulesBroken",
     "S3Options",
     "SearchPage",
+    "SearchRequest",
     "StoreDamaged",
     "StoreFull",
     "StoreGone",
@@ -120,15 +148,35 @@ __all__ = [
     "Version",
     "VersionConflict",
     "VersionIds",
+    "View",
     "WriteOutcomeUnknown",
     "__version__",
     "bucket_locations",
     "compact",
     "dump",
+    "each_once",
     "entity_tags",
     "instant",
     "is_tenant_id",
     "open_objects",
+    "parse_condition_query",
+    "parse_query",
+    "probe",
+    "refuse_undefined",
+    "refuse_unknown",
+    "render_probe",
     "reset_retry_budget",
     "set_retry_budget",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Imports the probe when it is first asked for: most users of the library never probe a store."""
+    if name not in _PROBE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from fhirstore.objects import probe as module  # noqa: PLC0415 - see above
+
+    return getattr(module, _PROBE[name])
+
+
+_PROBE = {"ProbeReport": "ProbeReport", "probe": "probe", "render_probe": "render"}

@@ -15,11 +15,11 @@ from typing import NoReturn
 from fhirstore.clock import Ids
 from fhirstore.commit.limits import Limits
 from fhirstore.engine import Engine
-from fhirstore.fhir import json, models, xml
+from fhirstore.fhir import forms, models
+from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.definitions.load import definitions
-from fhirstore.fhir.subset import subset
 from fhirstore.fhir.validation import Validator
-from fhirstore.interactions.admission import parsed
+from fhirstore.interactions.admission import as_bytes
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.objects.base import ObjectStore
 from fhirstore.tenancy import BucketTenancy, PrefixTenancy, Tenancy, bucket_locations
@@ -98,7 +98,12 @@ class FhirStore:
     @property
     def release(self) -> str:
         """The FHIR release of all resources: "4.0", "4.3" or "5.0"."""
-        return self._engine.validator.definitions.release
+        return self.definitions.release
+
+    @property
+    def definitions(self) -> Definitions:
+        """What that release defines: resource types, elements, search parameters, operations, compartments."""
+        return self._engine.validator.definitions
 
     def tenant(self, tenant: str) -> TenantStore:
         """Returns one tenant's resources. Raises UnknownTenant when the id is malformed or not configured."""
@@ -106,25 +111,22 @@ class FhirStore:
 
     def from_xml(self, body: bytes) -> bytes:
         """Returns the JSON of a resource given as FHIR XML. Raises MalformedContent, InvalidResource."""
-        resource = xml.read(body, self._engine.validator.definitions)
-        written = json.encode_in_pieces(resource)
-        json.dismantle(resource)
-        return written
+        return forms.from_xml(body, self.definitions)
 
-    def to_xml(self, resource: models.Resource, *, pretty: bool = False) -> bytes:
+    def to_xml(self, resource: models.Resource, *, pretty: bool = False, page: bool = False) -> bytes:
         """Returns a resource (`version.content`, a dict, a model) as FHIR XML. `pretty`: one element on a line.
 
+        `page`: it is a Bundle made of stored resources; an OperationOutcome stands for an entry that XML cannot hold.
         Raises InvalidResource for a character that XML does not have.
         """
-        return xml.write(parsed(resource), self._engine.validator.definitions, pretty=pretty)
+        return forms.to_xml(as_bytes(resource), self.definitions, pretty=pretty, page=page)
 
     def part(self, resource: models.Resource, *, summary: str | None = None, elements: Sequence[str] = ()) -> bytes:
         """Returns a part of a resource as JSON, marked SUBSETTED: as `_summary`, or `_elements`, selects it.
 
         `summary`: true, text, data or false. Raises InvalidResource for another value, or both.
         """
-        definitions_ = self._engine.validator.definitions
-        return json.encode(subset(parsed(resource), definitions_, summary=summary, elements=elements))
+        return forms.part(as_bytes(resource), self.definitions, summary=summary, elements=elements)
 
     async def check(self) -> None:
         """Checks that all object stores can be reached. Raises StoreMisconfigured."""

@@ -1,4 +1,4 @@
-"""The ASGI application, in one screen: routes from the table, errors to OperationOutcomes."""
+"""The ASGI application: its parts, put together."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from server.settings import Settings
 
 
 def create_app(store: FhirStore, settings: Settings | None = None) -> ASGIApp:
-    """The FHIR API of `store` below `/fhir` (or `/fhir/{tenant}`), and `/health/…`. The caller closes the store.
+    """Returns the app: FHIR below `/fhir` (or `/fhir/{tenant}`), and `/health/…`. The caller must close `store`.
 
-    The API stands before Starlette, and not among its middleware: that would cost each FHIR request some 2 µs.
+    The API is called before Starlette's middleware and router, which other paths pass. Benchmark: reads, see
+    docs/performance.md.
     """
     settings = settings or Settings()
     others = Starlette(
-        routes=[*health_routes(store), openapi_route(TABLE, settings, store.release)],
+        routes=[*health_routes(store), openapi_route(TABLE, settings, store.definitions)],
         exception_handlers={HTTPException: http_error, Exception: http_error},
     )
     others.router.redirect_slashes = False
@@ -35,7 +36,7 @@ def create_app(store: FhirStore, settings: Settings | None = None) -> ASGIApp:
 
 
 def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """Lets web pages of other origins use the API (https://hl7.org/fhir/R4/security.html#cors)."""
+    """Wraps the app: web pages of other origins may use it (https://hl7.org/fhir/R4/security.html#cors)."""
     cors = CORSMiddleware(
         app,
         allow_origins=settings.cors_origins,

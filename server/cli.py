@@ -1,4 +1,4 @@
-"""The command line. Each command has --help, and an exit code that tells."""
+"""The command line. The help of each command says its exit codes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from fhirstore import __version__, open_objects
+from fhirstore import ProbeReport, __version__, open_objects, render_probe
+from fhirstore import probe as probe_store
 from fhirstore.errors import FhirStoreError
 from server.settings import BadSetting, Settings, from_environment
 
@@ -72,8 +73,6 @@ def probe(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Race conditional writes on a store; exit code 0 only if it is safe for several writers."""
-    from fhirstore.objects.probe import ProbeReport, render
-    from fhirstore.objects.probe import probe as run
 
     settings = _settings()
 
@@ -82,7 +81,7 @@ def probe(
         objects = await open_objects(location, s3=settings.s3, create=location == "memory:")
         try:
             await objects.check()
-            return await run(objects, thorough=True)
+            return await probe_store(objects, thorough=True)
         finally:
             await objects.aclose()
 
@@ -90,7 +89,7 @@ def probe(
         report = asyncio.run(go())
     except FhirStoreError as error:
         _fail(str(error))
-    typer.echo(json.dumps(report.as_json(), indent=2) if as_json else render(report))
+    typer.echo(json.dumps(report.as_json(), indent=2) if as_json else render_probe(report))
     raise typer.Exit(0 if report.safe else 1)
 
 
@@ -203,5 +202,5 @@ def _settings_for(store: str | None) -> Settings:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"fhirstore: {message}", file=sys.stderr)  # noqa: T201 - the one line that says what to do
+    print(f"fhirstore: {message}", file=sys.stderr)  # noqa: T201 - the error message of the command
     raise SystemExit(2)

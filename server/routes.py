@@ -1,4 +1,4 @@
-"""THE table: every FHIR interaction this server answers. Routing and the CapabilityStatement are computed from it."""
+"""The route table: every FHIR interaction of this server. Routing and both documents are computed from it."""
 
 from __future__ import annotations
 

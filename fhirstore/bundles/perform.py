@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Protocol
 
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.options import BundleOptions
-from fhirstore.bundles.preconditions import if_match, if_none_match, not_modified
+from fhirstore.bundles.preconditions import if_match, if_none_match
+from fhirstore.bundles.reads import Readable, is_performed_here, perform_read
 from fhirstore.bundles.results import Result, refuse_more_requests
 from fhirstore.errors import Unsupported
 from fhirstore.fhir.definitions.facts import Definitions
@@ -27,7 +27,7 @@ from fhirstore.version import Version
 _LARGE_AT_ONCE = 8  # searches and the like, each with many requests under way, which the event loop serves in turn
 
 
-class Interactions(Protocol):
+class Interactions(Readable, Protocol):
     """What entries need of a tenant's store; `fhirstore.TenantStore` is one."""
 
     async def create(
@@ -95,10 +95,6 @@ class Interactions(Protocol):
         skip_unchanged: bool = False,
     ) -> Version: ...
 
-    async def read(self, type: str, id: str) -> Version: ...
-
-    async def vread(self, type: str, id: str, version_id: int) -> Version: ...
-
 
 class Performer:
     """Does single entries on `store`; reads on what `reading` makes of `objects` that count what they take together.
@@ -126,7 +122,9 @@ class Performer:
         self._gate = asyncio.Semaphore(_LARGE_AT_ONCE)
         self._definitions = definitions
         self._patch = patch
-        self._answer = options.answer
+        self._operation = options.operation
+        self._admit = options.admit
+        self._lenient = options.lenient
         self._key = options.idempotency_key
         self._skip = options.skip_unchanged
         self._delete_several = options.delete_several
@@ -149,41 +147,33 @@ class Performer:
 
     async def __call__(self, entry: Entry) -> Result:
         """Raises FhirStoreError."""
-        if entry.interaction in ("search", "history", "operation"):
-            content = await self._answered(entry)
-            return Result(entry, content=content or None, not_modified=not content)
-        assert entry.type is not None  # noqa: S101 - only searches and histories are about no type
+        if not entry.writes:
+            return await self._read(entry)
+        assert entry.type is not None  # noqa: S101 - an entry that writes names a type
         if entry.interaction == "create":
             return await self._create(entry, entry.type)
-        if entry.interaction in ("read", "vread"):
-            return await self.read(entry)
         if entry.id is not None:
             return Result(entry, await self._write(entry, entry.type, entry.id))
         if entry.interaction == "delete" and self._delete_several:
             return await self._delete_matching(entry, entry.type, entry.criteria or "")
         return Result(entry, await self._write_what_matches(entry, entry.type, entry.criteria or ""))
 
-    async def read(self, entry: Entry) -> Result:
-        """read or vread; its parameters (`_summary`, `_elements`) are somebody else's affair."""
-        assert entry.type is not None  # noqa: S101 - reads have both
-        assert entry.id is not None  # noqa: S101
-        if entry.version is not None:
-            version = await self._reads().vread(entry.type, entry.id, entry.version)
-        else:
-            version = await self._reads().read(entry.type, entry.id)
-        result = Result(entry, version, not_modified=not_modified(entry, version))
-        if entry.criteria and not result.not_modified:
-            return replace(result, content=await self._answered(entry))
-        return result
-
-    async def _answered(self, entry: Entry) -> bytes:
-        if self._answer is None:
-            raise Unsupported(
-                "Searches, histories and operations as entries need somebody who answers them",
-                expression=entry.at("url"),
-            )
+    async def _read(self, entry: Entry) -> Result:
+        if entry.interaction in ("read", "vread"):
+            return await self._performed(entry)
         async with self._gate:
-            return await self._answer(entry, self._reads())
+            if is_performed_here(entry):
+                return await self._performed(entry)
+            if self._operation is None:
+                raise Unsupported("This operation cannot be an entry here", expression=entry.at("url"))
+            self._reads()
+            content = await self._operation(entry)
+            return Result(entry, content=content or None, not_modified=not content)
+
+    async def _performed(self, entry: Entry) -> Result:
+        if self._admit is not None:
+            self._admit(entry)
+        return await perform_read(entry, self._reads(), definitions=self._definitions, lenient=self._lenient)
 
     async def _create(self, entry: Entry, type_: str) -> Result:
         if entry.if_none_exist is not None:

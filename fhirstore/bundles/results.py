@@ -9,6 +9,11 @@ from dataclasses import dataclass, replace
 
 from fhirstore.bundles.entries import Entry
 from fhirstore.errors import ContentTooLarge, FhirError, FhirStoreError, Issue
+from fhirstore.history.page import HistoryPage
+from fhirstore.interactions.history_request import HistoryRequest
+from fhirstore.interactions.parameters import View
+from fhirstore.interactions.search_request import SearchRequest
+from fhirstore.search.page import SearchPage
 from fhirstore.version import Version
 
 
@@ -16,15 +21,20 @@ from fhirstore.version import Version
 class Result:
     """One entry's result. `entry`: None where it could not be read.
 
-    `version`: what the entry wrote, found or read; None after a delete of what was not there. `content`: the Bundle
-    that a search or a history is answered with, or the part of `version` that a read asked for. `not_modified`: a read
-    whose condition says that the client has it already. `error`: nothing was done. `deleted`: how many resources a
-    conditional delete deleted, where they are several.
+    `version`: what the entry wrote, found or read; None after a delete of what was not there. `page`: what a search or
+    a history found, and `request`: what it asked for. `issues`: what $validate says. `content`: what another operation
+    returned, as JSON. `view`: the part of each of these resources that a read asked for; None: it did not say.
+    `not_modified`: a read whose condition says that the client has it already. `error`: nothing was done. `deleted`:
+    how many resources a conditional delete deleted, where they are several.
     """
 
     entry: Entry | None
     version: Version | None = None
     content: bytes | None = None
+    page: SearchPage | HistoryPage | None = None
+    request: SearchRequest | HistoryRequest | None = None
+    issues: tuple[Issue, ...] | None = None
+    view: View | None = None
     not_modified: bool = False
     error: FhirStoreError | None = None
     deleted: int = 0
@@ -38,7 +48,15 @@ class Result:
         """Bytes that were read for it, and did not come with the Bundle."""
         if self.entry is None or not self.entry.brings:
             return 0
-        return len(self.content or b"") + (0 if self.version is None else len(self.version.content))
+        own = len(self.content or b"") + (0 if self.version is None else len(self.version.content))
+        return own + sum(len(version.content) for version in self.versions)
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """The versions on the page that a search or a history found."""
+        if self.page is None:
+            return ()
+        return self.page.matches if isinstance(self.page, SearchPage) else self.page.versions
 
 
 @dataclass(frozen=True, slots=True, repr=False)

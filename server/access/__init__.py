@@ -1,1 +1,1 @@
-"""Who a request comes from and which tenant it means."""
+"""Where a request comes from, to which host name it was sent, and which tenant it is for."""

@@ -1,10 +1,11 @@
-"""What a proxy says of the request it passes on: `Forwarded` (RFC 7239) and `X-Forwarded-Proto`, `-Host`, `-Prefix`,
-`-For`. They are heeded only from the proxies that `FHIRSTORE_TRUSTED_PROXIES` names; from anybody else they are
-headers without a meaning, since whoever may set them decides what the links in answers lead to.
+"""The headers of proxies: `Forwarded` (RFC 7239) and `X-Forwarded-Proto`, `-Host`, `-Prefix`, `-For`.
 
-A chain of proxies appends to what it got, so the right end is the nearest. The client is the last address, seen from
-the right, that is no trusted proxy's; scheme and host are those that the outermost trusted proxy saw. What is malformed
-is ignored, and so is what the two kinds of header do not agree about: then a client has set one of them.
+They are read only from the proxies that `FHIRSTORE_TRUSTED_PROXIES` names and ignored otherwise: whoever sets them
+decides where the links in answers lead.
+
+Each proxy appends to the lists, so the rightmost value is that of the nearest proxy. The client is the rightmost
+address that is not a trusted proxy's; scheme and host are those that the outermost trusted proxy saw. Malformed headers
+are ignored, and so are values in which the two kinds of header differ: then a client has set one of them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 PREFIX = "fhirstore.prefix"
-"""Where the scope of a request says below which path the proxy has this server; without a slash at the end."""
+"""Key in the scope of a request: the path below which the proxy has this server, without a slash at the end."""
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]{1,64}){1,8}")
@@ -29,7 +30,7 @@ _LONGEST = 4096  # bytes of a header
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What one kind of header says: lists, the nearest proxy's word last."""
+    """The values of one kind of header; that of the nearest proxy is the last."""
 
     clients: Sequence[str] = ()
     schemes: Sequence[str] = ()
@@ -38,7 +39,7 @@ class _Seen:
 
 
 class ForwardedRequests:
-    """An ASGI app that shows `app` the request as its client sent it to the outermost trusted proxy."""
+    """Wraps an app: gives it the request as the client sent it to the outermost trusted proxy."""
 
     def __init__(self, app: ASGIApp, trusted: Sequence[str]) -> None:
         self._app = app
@@ -80,7 +81,7 @@ class ForwardedRequests:
         return {**scope, **changes}
 
     def _hops(self, clients: Sequence[str]) -> int:
-        """How many trusted proxies the request came through, by the addresses that each saw."""
+        """Returns how many trusted proxies the request passed, by the addresses that they saw."""
         hops = 1
         for client in reversed(clients[1:]):
             if not self._trusts(client):
@@ -96,7 +97,7 @@ class ForwardedRequests:
 
 
 def _headers(scope: Scope) -> dict[bytes, str]:
-    """The headers of both kinds; several of a name are one list. None that is longer than any honest one."""
+    """Returns the headers of both kinds; several lines of one name become a list. Very long ones are left out."""
     found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
         if name == b"forwarded" or name.startswith(b"x-forwarded-"):
@@ -119,7 +120,7 @@ def _x_forwarded(given: dict[bytes, str]) -> _Seen:
 
 
 def _forwarded(text: str) -> _Seen:
-    """`for=192.0.2.60;proto=https;host=example.org, for="[2001:db8::1]:4711"`; nothing where it is malformed."""
+    """Parses `for=192.0.2.60;proto=https;host=example.org, for="[2001:db8::1]:4711"`; empty if it is malformed."""
     clients: list[str] = []
     schemes: list[str] = []
     hosts: list[str] = []
@@ -137,7 +138,7 @@ def _forwarded(text: str) -> _Seen:
 
 
 def _outermost(values: Sequence[str], hops: int) -> tuple[str, ...]:
-    """What the outermost of so many proxies said, if it said anything; the first that did, where some replaced it."""
+    """Returns the value of the outermost of so many proxies; the first value where a proxy replaced the list."""
     value = values[-hops] if len(values) >= hops else values[0] if values else ""
     return (value,) if value else ()
 
@@ -147,7 +148,7 @@ def _only(values: set[str]) -> str:
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """An address, with a port or without."""
+    """Parses an IP address, with or without a port; None if it is malformed."""
     match = _ADDRESS_PORT.fullmatch(text)
     if match is not None:
         text = match[1] or match[2]

@@ -1,9 +1,9 @@
-"""Which names a server answers to: the Host header of a request, against the names that are allowed.
+"""The check of a request's Host header against the host names that are allowed.
 
-Without such a list two things go wrong. Links in answers repeat the Host, so who sends one of their choice through a
-shared cache decides where the links of other clients lead. And a web page may point a name of its own at 127.0.0.1 and
-so reach a server that was meant for programs of this machine only (DNS rebinding). So a server on loopback answers to
-loopback names alone, unless the settings say under which name it is reached.
+It prevents two attacks. Links in answers repeat the Host, so a client that sends a false one through a shared cache
+decides where the links of other clients lead. And a web page may point its own host name at 127.0.0.1 to reach a server
+that is meant for programs of this machine only (DNS rebinding). So a server on loopback answers to loopback names
+alone, unless the settings name it.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from server.http.refusal import Refused
 from server.settings import Settings
 
 _HOST = re.compile(r"([A-Za-z0-9._~%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
-_LOOPBACK = "(loopback)"  # stands for all names and addresses that mean this machine; no host can be called so
+_LOOPBACK = "(loopback)"  # all names and addresses of this machine; not a valid host name itself
 _REFUSALS = {
     400: "The request needs one Host header, like example.org or example.org:8000",
     421: "This server does not answer to the name in the Host header; its operator names those it has with "
     "FHIRSTORE_ALLOWED_HOSTS or FHIRSTORE_BASE_URL",
 }
-_KEPT = 64  # different Host headers whose verdict is remembered
+_KEPT = 64  # different Host headers whose result is cached
 
 
 class AllowedHosts:
-    """The check that every FHIR request passes. `names` None: any well-formed Host is allowed."""
+    """Checks the Host of every FHIR request. `names` None: any well-formed Host is allowed."""
 
     def __init__(self, names: Sequence[str] | None) -> None:
         allowed = None if names is None or "*" in names else frozenset(names)
@@ -52,10 +52,9 @@ class AllowedHosts:
 
 
 def for_listener(settings: Settings) -> Settings:
-    """The settings of a server process: on a loopback address, with loopback names as the allowed ones.
+    """Returns the settings of a server process: on a loopback address, loopback names are the allowed ones.
 
-    Settings that name the server by a base URL or a list of hosts stay as they are; so do those of a server behind a
-    trusted proxy, which passes on the public name.
+    Settings with a base URL, a list of hosts, or a trusted proxy, which passes on the public name, stay as they are.
     """
     named = settings.allowed_hosts is not None or settings.base_url is not None or bool(settings.trusted_proxies)
     if named or not is_loopback(settings.host):
@@ -90,7 +89,7 @@ def _shortened(name: str) -> bytes:
 
 
 def _verdict(host: str, allowed: frozenset[str] | None) -> int:
-    """200, 400 or 421 for the value of a Host header."""
+    """Returns 200, 400 or 421 for the value of a Host header."""
     match = _HOST.fullmatch(host)
     if match is None:
         return 400

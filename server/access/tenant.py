@@ -1,7 +1,7 @@
-"""Which tenant a request means: the only one, the `X-Tenant-ID` header's, or the path's (`/fhir/{tenant}/…`).
+"""Finds the tenant of a request: the only one, or that in the `X-Tenant-ID` header or in the path (`/fhir/{tenant}/…`).
 
-A request that names no tenant, a malformed one or one that is not configured is refused; nobody gets a default where
-several exist.
+A request that names no tenant, a malformed one or one that is not configured is refused. Where there are several, none
+is the default.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HEADER = HEADER.lower().encode()
 
 
 def tenant_named(source: str, parameters: Mapping[str, str], headers: Mapping[bytes, bytes]) -> str | None:
-    """The tenant that a request names, where requests name one; it need not exist."""
+    """Returns the tenant that a request names; it need not exist. None where it names none, or requests name none."""
     if source == "path":
         return parameters.get("tenant")
     value = headers.get(_HEADER) if source == "header" else None
@@ -34,7 +34,7 @@ class RequestTenants:
         self._only_store = None if self._only is None else store.tenant(self._only)
 
     def of(self, parameters: Mapping[str, str], headers: Mapping[bytes, bytes]) -> TenantStore:
-        """The tenant's store. Raises UnknownTenant."""
+        """Returns the tenant's store. Raises UnknownTenant."""
         value = headers.get(_HEADER)
         named = None if value is None else value.decode("latin-1")
         if self._source == "path":

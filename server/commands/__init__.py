@@ -1,1 +1,1 @@
-"""What `fhirstore` does when it is not asked over HTTP: one file per command, called by `server.cli`."""
+"""The commands of `fhirstore`: one file each, called by `server.cli`."""

@@ -1,4 +1,4 @@
-"""`fhirstore compact`: give what purges and sweeps freed back to the disk, beside running servers."""
+"""`fhirstore compact`: gives the disk back what purges and sweeps freed in an embedded store, beside servers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FAILED = 2
 
 
 def run_compact(settings: Settings, *, as_json: bool) -> int:
-    """Compact and print. 0: done. 1: a reader kept the file from being cut; do it again. 2: could not be done."""
+    """Compacts and prints. Returns 0: done. 1: a reader prevented truncation; run it again. 2: could not run."""
     try:
         places = list(bucket_locations(settings.store, settings.tenant_buckets).values()) or [settings.store]
         reports = {place: compact(place) for place in places}

@@ -1,4 +1,4 @@
-"""What commands that look after a store have in common: they open it, go through its tenants, and end with a code."""
+"""Common to the commands on a store: they open it, work on its tenants one after another, and report."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def for_each_tenant(
     *,
     damaged_too: bool = False,
 ) -> dict[str, Report] | None:
-    """Do `work` on the tenants, one after the other. None: it could not be done; a line on stderr says why.
+    """Does `work` on the tenants, one after another. None: it could not be done; a line on stderr says why.
 
-    `damaged_too`: also where the store does not pass its own check.
+    `damaged_too`: work also on a store that does not pass its own check.
     """
 
     async def go() -> dict[str, Report]:
@@ -51,7 +51,7 @@ def for_each_tenant(
 
 
 async def _names(store: FhirStore, tenant: str | None) -> list[str]:
-    """The tenants to work on. Raises UnknownTenant for one that is neither configured nor, with `*`, has any data."""
+    """Returns the tenants to work on. Raises UnknownTenant for one that is not configured, or (`*`) has no data."""
     names = await store.tenancy.names()
     if tenant is None:
         return names
@@ -61,7 +61,7 @@ async def _names(store: FhirStore, tenant: str | None) -> list[str]:
 
 
 async def _tell_of_others(store: FhirStore, names: list[str]) -> None:
-    """What is not looked at must not pass for clean."""
+    """Says which tenants have data and are not configured, so that nobody takes them for checked."""
     if not names:
         sys.stderr.write("fhirstore: no tenant has any data here\n")
     others = await store.tenancy.not_configured()
@@ -77,5 +77,5 @@ def _listed(names: list[str]) -> str:
 
 
 def print_json(reports: Mapping[str, Mapping[str, object]]) -> None:
-    """Reports by tenant, for programs."""
+    """Prints reports by tenant as JSON."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(reports)).decode() + "\n")

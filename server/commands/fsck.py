@@ -14,7 +14,7 @@ from server.settings import Settings
 
 
 def run_fsck(settings: Settings, *, tenant: str | None, deep: bool, repair: bool, as_json: bool) -> int:
-    """Check and print. 0: no damage. 1: damage was found, repaired or not. 2: could not run."""
+    """Checks and prints. Returns 0: no damage. 1: damage was found, repaired or not. 2: could not run."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -1,4 +1,4 @@
-"""How far a long command is, in plain lines on standard error: for logs and pipes, which are no terminals."""
+"""The progress of a long command as plain lines on standard error, for logs and pipes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EVERY = 5.0  # seconds between two lines
 
 
 class ProgressLines:
-    """Prints what `line` says, at most once in `every` seconds; 0: never."""
+    """Prints what `line` returns, at most once in `every` seconds; 0: never."""
 
     def __init__(self, line: Callable[[], str], *, every: float = EVERY) -> None:
         self._line = line
@@ -29,7 +29,7 @@ class ProgressLines:
 
     @asynccontextmanager
     async def ticking(self) -> AsyncIterator[None]:
-        """Print lines by itself meanwhile, so that a command that waits says so."""
+        """Prints lines meanwhile even where `poll` is not called: the command may be waiting."""
         task = asyncio.create_task(self._tick()) if self._every else None
         try:
             yield

@@ -1,4 +1,4 @@
-"""`fhirstore serve`: check the store, say where things are, run the ASGI server with one or several processes."""
+"""`fhirstore serve`: probes the store, prints the base URL, runs the ASGI server in one or several processes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from contextlib import suppress
 
 import uvicorn
 
-from fhirstore import __version__
+from fhirstore import __version__, probe, render_probe
 from fhirstore.errors import FhirStoreError, StoreFull, UnsafeStore
-from fhirstore.objects.probe import probe, render
 from server.access.hosts import repeats_any_host
 from server.http.call import FHIR_PATH
 from server.process.deployment import open_store
@@ -45,13 +44,13 @@ async def inspect_store(settings: Settings) -> list[str]:
             if not report.safe and not settings.unsafe_single_writer:
                 raise UnsafeStore(
                     detail=f"{objects.location} loses updates when several writers meet. Use another store, "
-                    f"or --unsafe-single-writer if this will be its only server process.\n{render(report)}"
+                    f"or --unsafe-single-writer if this will be its only server process.\n{render_probe(report)}"
                 )
     return locations
 
 
 def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
-    """Serve until interrupted. Raises CannotStart."""
+    """Serves until interrupted. Raises CannotStart."""
     if settings.unsafe_single_writer and workers > 1:
         raise CannotStart("--unsafe-single-writer means one process: leave --workers out")
     if workers > 1 and settings.store.startswith("memory:"):
@@ -73,7 +72,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
             "fhirstore: other machines can reach this server, and links in its answers repeat the Host that a client "
             "sends: set FHIRSTORE_BASE_URL or FHIRSTORE_ALLOWED_HOSTS\n"
         )
-    print("\n".join(lines), flush=True)  # noqa: T201 - what a person starting the server wants to see
+    print("\n".join(lines), flush=True)  # noqa: T201 - the output of the command
     config = http_config("server.process.deployment:from_env", factory=True, workers=workers)
     if workers > 1:
         Workers(config, sockets=[for_workers(listener)]).run()
@@ -86,7 +85,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Bind first, so that port 0 is answered with the port that was free, and a taken port with one line."""
+    """Returns a socket bound to the port, or to a free one for port 0. Raises CannotStart where it is taken."""
     try:
         return bound(host, port)
     except OSError as error:

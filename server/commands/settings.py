@@ -14,18 +14,18 @@ _WIDTH = 100
 
 
 def run_settings(form: Literal["text", "markdown", "json"]) -> None:
-    """Print the table."""
+    """Prints the table."""
     sys.stdout.write({"text": as_text, "markdown": as_markdown, "json": as_json}[form]())
 
 
 def as_markdown() -> str:
-    """A Markdown table, a row for each setting. Ends with a line break."""
+    """Returns a Markdown table, a row for each setting. Ends with a line break."""
     rows = [f"| `{one.name}` | {one.unset} | {one.meaning} |" for one in TABLE.values()]
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows, ""])
 
 
 def as_text() -> str:
-    """For each setting its name and default, and below them its meaning."""
+    """Returns each setting's name and default, and below them its meaning."""
     lines = []
     for one in TABLE.values():
         default = f"  (default: {one.unset})" if one.unset else ""
@@ -35,6 +35,6 @@ def as_text() -> str:
 
 
 def as_json() -> str:
-    """An array of objects with name, default and meaning."""
+    """Returns a JSON array of objects with name, default and meaning."""
     rows = [{"name": one.name, "default": one.unset, "meaning": one.meaning} for one in TABLE.values()]
     return msgspec.json.format(msgspec.json.encode(rows)).decode() + "\n"

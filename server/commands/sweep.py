@@ -12,7 +12,7 @@ from server.settings import Settings
 
 
 def run_sweep(settings: Settings, *, tenant: str | None, as_json: bool) -> int:
-    """Sweep and print. 0: clean up to the watermark. 1: something stays until fsck or a later pass. 2: could not."""
+    """Sweeps and prints. Returns 0: all is clean. 1: something is left for a later pass or fsck. 2: could not run."""
 
     async def work(_: str, store: TenantStore) -> SweepReport:
         return await store.upkeep.sweep()

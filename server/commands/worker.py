@@ -1,6 +1,6 @@
-"""`fhirstore worker`: the jobs that run beside the servers, over and over. Today that is the sweeper.
+"""`fhirstore worker`: repeats the background jobs: the sweeper.
 
-Any number of workers may run; a lease on the bucket lets one at a time sweep a tenant.
+Any number of workers may run; a lease in the bucket lets one at a time sweep a tenant.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from server.settings import Settings
 
 
 def run_worker(settings: Settings, *, every: float) -> int:
-    """Work until SIGTERM or SIGINT; a pass over all tenants begins every `every` seconds. 2: could not start."""
+    """Works until SIGTERM or SIGINT; a pass over all tenants begins every `every` seconds. 2: could not start."""
 
     async def go() -> None:
         stop = asyncio.Event()
@@ -42,7 +42,7 @@ def run_worker(settings: Settings, *, every: float) -> int:
 
 
 async def _sweep_all(store: FhirStore, stop: asyncio.Event) -> None:
-    """One pass. What goes wrong with one tenant is told, and tried again in the next pass."""
+    """One pass over all tenants. The failure of one is printed, and it is tried again in the next pass."""
     try:
         names = await store.tenancy.names()
     except FhirStoreError as error:

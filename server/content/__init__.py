@@ -1,1 +1,1 @@
-"""Bodies, both ways: which form the client wants and sends, and how it is packed for the wire."""
+"""Bodies of requests and answers: media types, forms of resources, compression."""

@@ -1,14 +1,12 @@
 """Binary in its own content type: a PDF goes in and comes out as a PDF, and is a Binary resource in between.
 
-What a client gets is decided by `Accept`: FHIR's media types give the resource, unless the content's own type is liked
-better; anything else (also `*/*`, or nothing) gives the content, "unless specifically requested, the FHIR XML/JSON
-representation is not returned". `_format`, `_summary` and the like always mean the resource. What a client sends is
-content, "including when the content type is application/fhir+xml or application/fhir+json, except for the special case
-where the content is actually a Binary resource". https://hl7.org/fhir/R4/binary.html#rest
+`Accept` decides what a client receives: FHIR's media types mean the resource, unless the content's own type has a
+higher quality; anything else (also `*/*`, or no Accept) means the content: "unless specifically requested, the FHIR
+XML/JSON representation is not returned". `_format`, `_summary` and the like always mean the resource. What a client
+sends is content, "including when the content type is application/fhir+xml or application/fhir+json, except for the
+special case where the content is actually a Binary resource". https://hl7.org/fhir/R4/binary.html#rest
 
-The content is base64 in the stored JSON, so `Settings.max_body` bounds it. Larger bodies, and uploads that go straight
-to the bucket, attach at two places: `from_native` (the body, in memory here, would go to an object of its own as it
-arrives, and the resource would name that) and `native_response` (which would stream, or redirect to, that object).
+The content is base64 in the stored JSON, so `Settings.max_body` limits it.
 """
 
 from __future__ import annotations
@@ -56,7 +54,7 @@ _OCTETS_PIECE = _PIECE // 4 * 3
 
 
 def negotiable(path: str, headers: Mapping[bytes, bytes], release: str) -> Mapping[bytes, bytes]:
-    """The headers without `Accept` where that asks for the content of a Binary, which is no form of FHIR's."""
+    """Returns the headers, without `Accept` where it asks for the content of a Binary and not for a form of FHIR."""
     accept = headers.get(b"accept")
     if accept is None or "/Binary" not in path:
         return headers
@@ -67,7 +65,7 @@ def negotiable(path: str, headers: Mapping[bytes, bytes], release: str) -> Mappi
 
 
 def wants_native(accept: str | None, content_type: str) -> bool:
-    """Whether a reader with this `Accept` gets the content, which is of this type, and not the resource.
+    """Whether `Accept` asks for the content, which is of this type, and not for the resource.
 
     A generic type, `application/json`, means the content if that is JSON, and the resource otherwise.
     """
@@ -86,23 +84,23 @@ def wants_native(accept: str | None, content_type: str) -> bool:
 
 
 def _fhir_quality(found: Iterable[Range]) -> float:
-    """The best quality of a form of FHIR's that is named; 0 where none is."""
+    """Returns the highest quality of FHIR's media types among the ranges; 0 without one."""
     return max((range_.quality for range_ in found if range_.name in _FHIR), default=0.0)
 
 
-# --- out ----------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------------------
 
 
 async def make_room(call: Call) -> None:
-    """Before a Binary is read, whose size nobody knows yet: wait until there is room for the longest. Raises Crowded.
+    """Waits until there is room for the longest Binary. Called before one is read, whose size is not known yet.
 
-    Without a limit on how many are read at once, a few dozen would be in memory before the first is on its way.
+    It limits how many are read at once, and so are in memory before they count as bytes in flight. Raises Crowded.
     """
     await share_of(call.scope).wait_and_take(_longest(call))
 
 
 def made_room(call: Call, version: Version) -> None:
-    """It was read: the rest of the room is free again."""
+    """Gives back the room that the Binary, which is read now, does not take."""
     share = share_of(call.scope)
     share.give(max(0, share.held - len(version.content)))
 
@@ -112,9 +110,9 @@ def _longest(call: Call) -> int:
 
 
 def native_response(call: Call, version: Version) -> Response | None:
-    """The content of a Binary; None where the client gets the resource."""
+    """Returns the answer with the content of a Binary; None where the client asks for the resource."""
     form = call.representation
-    if b"_format=" in call.scope["query_string"] or form.pretty or form.summary or form.elements:
+    if b"_format=" in call.scope["query_string"] or form.pretty or not form.view.whole:
         return None
     resource = _decode(version.content)
     content_type = resource.content_type
@@ -124,27 +122,29 @@ def native_response(call: Call, version: Version) -> Response | None:
         return None
     data = _base64(resource.data)
     if data is None:
-        return None  # what is no base64 cannot be given but as it is
+        return None  # data that is not base64 can be shown in the resource only
     headers = {
         "ETag": etag(version.version_id),
         "Last-Modified": last_modified(version.last_updated_ms),
         "Content-Type": content_type,
         "Content-Length": str(len(data) // 4 * 3 - bytes(data[-2:]).count(b"=")),
-        "X-Content-Type-Options": "nosniff",  # it is what it says, not what a browser takes it for
+        "X-Content-Type-Options": "nosniff",  # browsers must not guess another type
     }
     context = resource.security_context
     reference = context.get("reference") if isinstance(context, dict) else None
     if isinstance(reference, str) and _REFERENCE.fullmatch(reference):
         headers[SECURITY_CONTEXT] = reference
     if _ACTIVE.search(content_type):
-        headers["Content-Security-Policy"] = "sandbox"  # somebody's page must not act as this server's
+        headers["Content-Security-Policy"] = (
+            "sandbox"  # a stored page must not run with the rights of this server's origin
+        )
     if len(data) <= _PIECE:
         return Response(base64.b64decode(data), 200, headers)
     return StreamingResponse(_decoded(data), 200, headers)
 
 
 class _Binary(msgspec.Struct, rename="camel"):
-    """The elements of a stored Binary; `data` stays where it is, in the bytes of the resource."""
+    """The elements of a stored Binary; `data` is not copied from the bytes of the resource."""
 
     content_type: object = None
     security_context: object = None
@@ -155,7 +155,7 @@ _decode = msgspec.json.Decoder(_Binary).decode
 
 
 def _base64(data: msgspec.Raw) -> memoryview | None:
-    """The base64 in a JSON string, without blanks, not copied if it has none; None where it is no base64."""
+    """Returns the base64 in a JSON string without blanks, copied only if it has some; None if it is not base64."""
     view = memoryview(data)[1:-1]
     if not _is_base64(view):
         text = msgspec.json.decode(data)
@@ -179,11 +179,11 @@ async def _decoded(data: memoryview) -> AsyncIterator[bytes]:
         yield base64.b64decode(data[start : start + _PIECE])
 
 
-# --- in -----------------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------------------
 
 
 async def written(call: Call) -> bytes:
-    """The resource that a write brings, as JSON; where the type is Binary, also one made of its content.
+    """Returns the resource in the body of a write, as JSON; for the type Binary, also one made of the content.
 
     Raises as `resource_body`.
     """
@@ -205,9 +205,9 @@ async def written(call: Call) -> bytes:
 
 
 def from_native(body: bytes, content_type: str, *, id: str | None = None, context: str | None = None) -> bytes:
-    """A Binary resource, as JSON, that holds `body`. `context`: the reference of its securityContext.
+    """Returns a Binary resource, as JSON, that holds `body`. `context`: the reference of its securityContext.
 
-    Raises Refused (415) where the type is no media type.
+    Raises Refused (415) for a malformed media type.
     """
     content_type = content_type.strip()
     if not _MEDIA_TYPE.fullmatch(content_type):
@@ -218,7 +218,7 @@ def from_native(body: bytes, content_type: str, *, id: str | None = None, contex
     head["contentType"] = _BLANKS.sub(" ", content_type)
     if context is not None:
         head["securityContext"] = {"reference": context}
-    resource = BytesIO()  # grows, and gives its bytes away without a copy
+    resource = BytesIO()  # returns its bytes without a copy
     resource.write(msgspec.json.encode(head)[:-1] + b',"data":"')
     for start in range(0, len(body), _OCTETS_PIECE):
         resource.write(base64.b64encode(memoryview(body)[start : start + _OCTETS_PIECE]))
@@ -227,7 +227,7 @@ def from_native(body: bytes, content_type: str, *, id: str | None = None, contex
 
 
 def _is_binary(body: bytes, name: str) -> bool:
-    """Whether a body of one of FHIR's types is a Binary, or fails to be anything, which is for its reader to say."""
+    """Whether a body of a JSON or XML type is a Binary. True also for malformed FHIR JSON: its reader refuses it."""
     if name in _FHIR_XML or _GENERIC.get(name) == "xml":
         return _XML_BINARY.match(body) is not None
     if b"resourceType" not in body and name in _GENERIC:

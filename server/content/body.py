@@ -1,4 +1,4 @@
-"""Request bodies: of the right type, within the limit (`Settings.max_body`), unpacked, as JSON bytes.
+"""Request bodies: of a known type, within the limit (`Settings.max_body`), decompressed, as JSON bytes.
 
 https://hl7.org/fhir/R4/http.html#mime-type
 """
@@ -9,10 +9,9 @@ from io import BytesIO
 
 from starlette.requests import ClientDisconnect
 
+from fhirstore import parse_query
 from fhirstore.errors import ContentTooLarge, InvalidResource
-from fhirstore.search.query import parse_query
 from fhirstore.threads import LARGE, in_thread, offload_if
-from server.content.forms import from_xml
 from server.content.inflate import Inflater, TooMuch, inflater
 from server.content.media import MediaType, announced, is_utf8
 from server.http.call import Call
@@ -24,47 +23,49 @@ _PLAIN = frozenset(
     {b"application/fhir+json", b"application/json", b"application/fhir+json; charset=utf-8", b"text/json"}
 )
 _FORM = "application/x-www-form-urlencoded"
+NOT_A_FORM = f"A search takes its parameters from the URL or from a body of {_FORM}, in UTF-8"
 _MOST_FORM = 64 * 1024  # bytes: as a URL may have
 
 
 async def resource_body(call: Call) -> bytes:
-    """The resource in the body, as JSON; one that came as XML is read.
+    """Returns the resource in the body as JSON; XML is converted.
 
-    Raises Refused (415), ContentTooLarge, InvalidResource (none), MalformedContent (not what it says it is).
+    Raises Refused (415), ContentTooLarge, InvalidResource (no body), MalformedContent (neither JSON nor XML).
     """
     if call.headers.get(b"content-type", b"") not in _PLAIN:
-        _announced(call)  # refused before it is read
+        _announced(call)  # a Content-Type that is not known is refused before the body is read
     return await as_json(call, await raw_body(call))
 
 
 async def as_json(call: Call, body: bytes) -> bytes:
-    """A resource's bytes, of the form that the Content-Type announces, as JSON. Raises as `resource_body`."""
+    """Converts a resource's bytes, in the form that the Content-Type says, to JSON. Raises as `resource_body`."""
     if call.headers.get(b"content-type", b"") in _PLAIN or not _announced(call).xml:
         return body
-    return await offload_if(len(body) > LARGE, from_xml, body, call.release)
+    return await offload_if(len(body) > LARGE, call.store.from_xml, body)
 
 
 def _announced(call: Call) -> MediaType:
-    media = announced(call.header(b"content-type") or "", call.release)
+    media = announced(call.header(b"content-type") or "", call.store.release)
     if isinstance(media, str):
         raise Refused(415, media)
     return media
 
 
 async def form_body(call: Call) -> list[tuple[str, str]]:
-    """The fields of an HTML form, in order; none where there is no body. Raises as `resource_body`."""
+    """Returns the fields of an HTML form, in order; none without a body. Raises as `resource_body`."""
     name, given = parameters(call.header(b"content-type") or "")
     body = await raw_body(call, required=False, most=_MOST_FORM)
     if not body:
         return []
     if name.lower() != _FORM or not is_utf8(given):
-        raise Refused(415, f"A search takes its parameters from the URL or from a body of {_FORM}, in UTF-8")
+        raise Refused(415, NOT_A_FORM)
     return parse_query(body)
 
 
 async def raw_body(call: Call, *, required: bool = True, most: int | None = None) -> bytes:
-    """The bytes of the body, unpacked; they count as bytes in flight as they arrive. `most`: where less is enough than
-    any body may have.
+    """Returns the bytes of the body, decompressed. They count as bytes in flight as they arrive.
+
+    `required`: an empty body is refused. `most`: a lower limit than that of all bodies, in bytes.
 
     Raises ContentTooLarge, MalformedContent, Refused (415), Crowded, InvalidResource.
     """
@@ -72,7 +73,7 @@ async def raw_body(call: Call, *, required: bool = True, most: int | None = None
     coding = call.headers.get(b"content-encoding")
     unpack = None if coding is None else inflater(coding.decode("latin-1"), limit)
     _expect(call, call.headers.get(b"content-length", b""))
-    whole: BytesIO | None = None  # gives its bytes away without a copy
+    whole: BytesIO | None = None  # returns its bytes without a copy
     size = held = 0
     more = True
     while more:
@@ -84,10 +85,10 @@ async def raw_body(call: Call, *, required: bool = True, most: int | None = None
         if size > limit:
             raise _too_large(limit)
         if unpack is not None:
-            chunk = await in_thread(_unpacked, unpack, chunk, limit)  # a few bytes may be megabytes
+            chunk = await in_thread(_unpacked, unpack, chunk, limit)  # a few bytes may decompress to megabytes
         more = message.get("more_body", False)
         if more:
-            call.still_coming()
+            call.process.extend_deadline()
             whole = whole or BytesIO()
         if whole is not None:
             whole.write(chunk)
@@ -107,7 +108,7 @@ async def raw_body(call: Call, *, required: bool = True, most: int | None = None
 
 
 def _unpacked(unpack: Inflater, chunk: bytes, limit: int) -> bytes:
-    """The next piece of the body. Raises ContentTooLarge, MalformedContent."""
+    """Returns the next piece of the body, decompressed. Raises ContentTooLarge, MalformedContent."""
     try:
         return unpack.feed(chunk)
     except TooMuch:
@@ -115,7 +116,7 @@ def _unpacked(unpack: Inflater, chunk: bytes, limit: int) -> bytes:
 
 
 def _expect(call: Call, length: bytes) -> None:
-    """Raises ContentTooLarge, Crowded where a body of this Content-Length cannot be taken; it need not be sent then."""
+    """Raises ContentTooLarge, Crowded where a body of this Content-Length cannot be taken, before it is sent."""
     if length.isdigit() and int(length) > SMALL:
         if int(length) > call.settings.max_body:
             raise _too_large(call.settings.max_body)

@@ -1,7 +1,7 @@
-"""Compressed answers, for clients that take them (https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3).
+"""Compressed answers, for clients that accept them (https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3).
 
-Wraps the `send` of one ASGI response. An answer that comes in one piece is compressed at once, if it is worth it; one
-that streams goes through the compressor piece by piece and is flushed with each, so nothing is held back.
+Wraps the `send` of one ASGI response. An answer in one piece is compressed whole, if it is long enough; one that
+streams is compressed piece by piece and flushed with each, so no bytes are held back.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from starlette.types import Message, Send
 
 from server.http.fields import listed, parameters, quality
 
-_WORTH_IT = 1024  # bytes; what fits into one packet anyway gains nothing
+_WORTH_IT = 1024  # bytes; a shorter answer fits into one packet as it is
 _GZIP_LEVEL = 5
 _BROTLI_QUALITY = 4
-_LONG = 256 * 1024  # bytes that would hold up other requests for milliseconds
-_GIVES = re.compile(rb"json|xml|^text/|script|html|csv|yaml", re.IGNORECASE)  # not what is packed, as a PDF is
+_LONG = 256 * 1024  # bytes; longer ones are compressed in a thread
+_GIVES = re.compile(
+    rb"json|xml|^text/|script|html|csv|yaml", re.IGNORECASE
+)  # not types that are compressed already, as PDF
 _NO_BODY = (204, 304)
 _MOST_CODINGS = 100
 
@@ -35,7 +37,7 @@ class _Compressor(Protocol):
 
 @lru_cache(maxsize=256)
 def coding_for(accept_encoding: str) -> str | None:
-    """`br`, `gzip` or None, which leaves the answer as it is."""
+    """Returns the coding for an Accept-Encoding: `br`, `gzip`, or None for no compression."""
     weights: dict[str, float] = {}
     for item in listed(accept_encoding)[:_MOST_CODINGS]:
         name, given = parameters(item)
@@ -47,7 +49,7 @@ def coding_for(accept_encoding: str) -> str | None:
 
 
 class CompressedSend:
-    """An ASGI `send` that compresses with `coding` what is worth it."""
+    """An ASGI `send` that compresses answers of suitable type and length with `coding`."""
 
     def __init__(self, send: Send, coding: str) -> None:
         self._send = send
@@ -80,7 +82,7 @@ class CompressedSend:
             await self._send({**start, "headers": kept})
             await self._next(message)
             return
-        if len(body) > _LONG:  # both compressors let go of the interpreter while they work
+        if len(body) > _LONG:  # both compressors release the interpreter lock
             packed = await asyncio.to_thread(_packed, self._compressor, body)
         else:
             packed = _packed(self._compressor, body)
@@ -100,7 +102,7 @@ class CompressedSend:
 
 
 def _is_worth_it(headers: Iterable[tuple[bytes, bytes]], size: int, more: bool) -> bool:
-    """Of a type that gives, not yet encoded, and long: by its Content-Length, or by what is there if that is all."""
+    """Whether an answer is compressible, not encoded, and long: by its Content-Length, else by its first piece."""
     given = {name.lower(): value for name, value in headers}
     if b"content-encoding" in given or not _GIVES.search(given.get(b"content-type", b"")):
         return False

@@ -1,4 +1,4 @@
-"""Compressed request bodies, unpacked piece by piece and never beyond a limit: a bomb costs no more than it may weigh.
+"""Decompresses request bodies piece by piece and never beyond a limit, so a decompression bomb costs no more than that.
 
 https://www.rfc-editor.org/rfc/rfc9110#section-8.4. One coding at a time: gzip, deflate (zlib's) or br.
 """
@@ -14,28 +14,28 @@ from fhirstore.errors import MalformedContent
 from server.http.refusal import Refused
 
 CODINGS = ("gzip", "deflate", "br")
-_STEP = 64 * 1024  # bytes that one call may give
-_MOST_MEMBERS = 64  # of one gzip body; thousands of empty ones would cost time, though they unpack to nothing
+_STEP = 64 * 1024  # bytes that one call may return
+_MOST_MEMBERS = 64  # of one gzip body; thousands of empty ones would cost time and stay below the limit
 
 
 class TooMuch(Exception):
-    """What comes out would be more than the limit."""
+    """The decompressed body exceeds the limit."""
 
 
 class Inflater(Protocol):
-    """Takes in a compressed body in pieces."""
+    """Decompresses a body that arrives in pieces."""
 
     def feed(self, data: bytes) -> bytes:
-        """What `data` unpacks to. Raises TooMuch, MalformedContent."""
+        """Returns what `data` decompresses to. Raises TooMuch, MalformedContent."""
         ...
 
     def end(self) -> None:
-        """That was all. Raises MalformedContent where the body stops short."""
+        """Ends the body. Raises MalformedContent where it is truncated."""
         ...
 
 
 def inflater(content_encoding: str, limit: int) -> Inflater | None:
-    """For a Content-Encoding; None for identity. `limit`: of bytes that come out. Raises Refused (415)."""
+    """Returns an Inflater for a Content-Encoding; None for identity. `limit`: in bytes. Raises Refused (415)."""
     coding = content_encoding.strip().lower()
     if coding in ("", "identity"):
         return None
@@ -72,7 +72,7 @@ class _Zlib:
             try:
                 piece = self._stream.decompress(data, self._left + 1)
             except zlib.error:
-                raise _broken() from None  # its text may quote the body
+                raise _broken() from None  # its message may quote the body
             self._left -= len(piece)
             if self._left < 0:
                 raise TooMuch
@@ -86,7 +86,7 @@ class _Zlib:
 
 
 class _Brotli:
-    """br; the decoder is asked for a bounded piece at a time."""
+    """br; the decoder returns a bounded piece at a time."""
 
     def __init__(self, limit: int) -> None:
         self._left = limit

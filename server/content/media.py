@@ -1,7 +1,7 @@
-"""Media types: which form of a resource `Accept` or `_format` asks for, and which a `Content-Type` announces.
+"""Media types: the form of a resource that `Accept` or `_format` asks for, or that a `Content-Type` says.
 
-https://hl7.org/fhir/R4/http.html#mime-type. A generic type (`application/json`, `text/xml` …) is answered under the
-name that was asked for. `fhirVersion` must be this server's (https://hl7.org/fhir/R4/http.html#version-parameter).
+https://hl7.org/fhir/R4/http.html#mime-type. A generic type (`application/json`, `text/xml` …) is answered with the same
+name. `fhirVersion` must be this server's (https://hl7.org/fhir/R4/http.html#version-parameter).
 Quality and specificity: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1.
 """
 
@@ -15,9 +15,10 @@ from server.http.fields import listed, parameters, quality
 
 FHIR_JSON = "application/fhir+json"
 FHIR_XML = "application/fhir+xml"
+UNKNOWN_TYPE = f"The Content-Type is not one this server reads; send {FHIR_JSON} or {FHIR_XML}"
 _JSON = (FHIR_JSON, "application/json", "text/json", "application/json+fhir")
 _XML = (FHIR_XML, "application/xml", "text/xml", "application/xml+fhir")
-_ORDER = {name: position for position, name in enumerate(_JSON + _XML)}  # what the server likes best comes first
+_ORDER = {name: position for position, name in enumerate(_JSON + _XML)}  # in the order of the server's preference
 _SHORT = {"json": FHIR_JSON, "xml": FHIR_XML}
 _FHIR_RANGES = {
     "*/*": (FHIR_JSON, FHIR_XML),
@@ -30,7 +31,7 @@ _UTF8 = ("utf-8", "utf8", "us-ascii")
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """One name of a form. `xml`: FHIR XML; otherwise FHIR JSON. `release`: the fhirVersion to repeat, or empty."""
+    """A media type. `xml`: of FHIR XML, otherwise of FHIR JSON. `release`: the fhirVersion to repeat, or empty."""
 
     name: str
     release: str = ""
@@ -41,14 +42,14 @@ class MediaType:
 
     @property
     def content_type(self) -> str:
-        """As a Content-Type; FHIR is UTF-8, and says so."""
+        """The value of Content-Type, with the charset, which is UTF-8 in FHIR."""
         version = f"; fhirVersion={self.release}" if self.release else ""
         return f"{self.name}; charset=utf-8{version}"
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """One media range of an Accept header, in lower case. `specificity`: the higher, the closer it names a type."""
+    """One media range of an Accept header, in lower case. `specificity`: 0 for `*/*`, 2 for one type."""
 
     name: str
     quality: float
@@ -62,7 +63,7 @@ class Range:
 
 
 def ranges(accept: str) -> list[Range]:
-    """The media ranges of an Accept header; of very many, the first."""
+    """Returns the media ranges of an Accept header; the first hundred."""
     found = []
     for item in listed(accept)[:_MOST_RANGES]:
         name, given = parameters(item)
@@ -73,7 +74,7 @@ def ranges(accept: str) -> list[Range]:
 
 @lru_cache(maxsize=256)
 def negotiate(accept: str, release: str) -> MediaType | None:
-    """The form that an Accept header likes best; None if it allows none. `release`: this server's, "4.0"."""
+    """Returns the form that an Accept header prefers; None if it allows none. `release`: this server's, "4.0"."""
     best: dict[str, tuple[int, float, str]] = {}  # per name: specificity and quality of its closest range
     for range_ in ranges(accept):
         version = _release_asked(range_.given, release)
@@ -94,7 +95,7 @@ def negotiate(accept: str, release: str) -> MediaType | None:
 
 
 def named(format_: str, release: str) -> MediaType | None:
-    """The form that `_format` names: a short name or a media type; None if this server has no such form."""
+    """Returns the form that `_format` names, by a short name or a media type; None if this server does not have it."""
     name, given = parameters(format_.strip())
     version = _release_asked(tuple(given.items()), release)
     name = name.lower().replace(" ", "+")  # in a query string, an unescaped + is a space
@@ -104,11 +105,11 @@ def named(format_: str, release: str) -> MediaType | None:
 
 
 def announced(content_type: str, release: str) -> MediaType | str:
-    """The form that a Content-Type announces; a text that says what is wrong where it is none this server reads."""
+    """Returns the form that a Content-Type says; a text that says what is wrong where this server does not read it."""
     name, given = parameters(content_type)
     name = name.lower()
     if name not in _ORDER:
-        return f"The Content-Type is not one this server reads; send {FHIR_JSON} or {FHIR_XML}"
+        return UNKNOWN_TYPE
     if not is_utf8(given):
         return "FHIR is UTF-8; send charset=utf-8 or leave it out"
     if _release_asked(tuple(given.items()), release) is None:
@@ -117,7 +118,7 @@ def announced(content_type: str, release: str) -> MediaType | str:
 
 
 def is_utf8(given: Mapping[str, str]) -> bool:
-    """Is the `charset` among parameters the one that FHIR has, or is there none?"""
+    """Whether the `charset` among parameters is UTF-8, or missing."""
     return given.get("charset", "utf-8").lower() in _UTF8
 
 
@@ -128,7 +129,7 @@ def _names(range_: Range) -> Iterator[str]:
 
 
 def _release_asked(given: tuple[tuple[str, str], ...], release: str) -> str | None:
-    """The `fhirVersion` among parameters if it is this release; empty if there is none; None if it is another."""
+    """Returns the `fhirVersion` among parameters if it is this release; "" if there is none; None for another."""
     asked = dict(given).get("fhirversion")
     if asked is None:
         return ""

@@ -1,8 +1,8 @@
-"""The form that a client wants its answer in, and giving it that form.
+"""The form of an answer that a client asks for, and the conversion to it.
 
 `_format`, `_pretty`, `_summary` and `_elements` are parameters of every interaction
-(https://hl7.org/fhir/R4/http.html#parameters); without `_format`, `Accept` says which form. Nearly every request wants
-plain JSON: that is `AS_STORED`, and the stored bytes go out untouched, never parsed.
+(https://hl7.org/fhir/R4/http.html#parameters); without `_format`, `Accept` says which form. Nearly every request asks
+for plain JSON: that is `AS_STORED`, and the stored bytes are sent without being parsed.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from fhirstore import FORM_PARAMETERS, FhirStore, View, each_once, parse_query
 from fhirstore.errors import InvalidResource
-from fhirstore.search.query import each_once, parse_query
-from server.content.forms import check_subset, indented, page_to_xml, subset, to_xml
+from server.content.forms import indented, to_xml
 from server.content.media import FHIR_JSON, FHIR_XML, MediaType, named, negotiate
 from server.http.refusal import Refused
 
-PARAMETERS = ("_format", "_pretty", "_summary", "_elements")
+_ALL = View()
 _FORMS = f"This server speaks {FHIR_JSON} and {FHIR_XML}"
 _USUAL = frozenset(
     {b"application/fhir+json", b"*/*", b"application/*", b"application/fhir+json, */*", b"application/fhir+json,*/*"}
@@ -25,89 +25,96 @@ _USUAL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """What a client wants. `summary`: a value of `_summary` but false, or empty; `elements`: names in `_elements`.
+    """The form that a client wants. `store`: gives a resource any other form than the stored one; None: of AS_STORED.
 
-    Raises Refused (406), in each of its methods, where there is no such form of what it is given.
+    Each method raises Refused (406) where what it is given does not have this form.
     """
 
     media: MediaType
     content_type: bytes
-    release: str = "4.0"
+    store: FhirStore | None = None
     pretty: bool = False
-    summary: str = ""
-    elements: tuple[str, ...] = ()
+    view: View = _ALL
 
     def check_resource(self) -> None:
-        """Before anything is written: raises InvalidResource for `_summary=count`, which shows no resource."""
-        if self.summary == "count":
+        """Raises InvalidResource for `_summary=count`, which shows no resource. A write calls it before it writes."""
+        if self.view.summary == "count":
             raise InvalidResource("_summary=count is for searches and histories only", code="value")
 
     def resource(self, content: bytes) -> bytes:
-        """A resource's JSON, as the body of an answer."""
+        """Returns the body of an answer that is this resource, given as JSON."""
         if self is AS_STORED:
             return content
         body = self.entry(content)
-        return to_xml(body, self.release, pretty=self.pretty) if self.media.xml else self.whole(body)
+        if self.media.xml and self.store is not None:
+            return to_xml(body, self.store, pretty=self.pretty)
+        return self.whole(body)
 
     def entry(self, content: bytes) -> bytes:
-        """A resource's JSON, as it goes into a Bundle: the elements that are wanted, still JSON."""
-        if not self.summary and not self.elements:
+        """Returns the wanted elements of a resource as JSON, to go into a Bundle."""
+        view = self.view
+        if view.whole or self.store is None:
             return content
-        return subset(content, self.release, summary=self.summary, elements=self.elements)
+        return self.store.part(content, summary=view.summary or None, elements=view.elements)
 
     def whole(self, body: bytes) -> bytes:
-        """A finished JSON body (a Bundle, an OperationOutcome …) in the form that is wanted, all of it."""
-        if self.media.xml:
-            return page_to_xml(body, self.release, pretty=self.pretty)
+        """Returns a finished JSON body (a Bundle, an OperationOutcome …) in the wanted form, with all its elements."""
+        if self.media.xml and self.store is not None:
+            return to_xml(body, self.store, pretty=self.pretty, page=True)
         return indented(body) if self.pretty else body
 
 
 AS_STORED = Representation(MediaType(FHIR_JSON), MediaType(FHIR_JSON).content_type.encode("ascii"))
 
 
-def wanted(query_string: bytes, headers: Mapping[bytes, bytes], release: str) -> Representation:
-    """What a request asks for. Raises Refused (406) where this server has no such form, InvalidResource."""
-    accept = headers.get(b"accept") or None  # an empty list of what is accepted says nothing
+def wanted(query_string: bytes, headers: Mapping[bytes, bytes], store: FhirStore) -> Representation:
+    """Returns the form that a request asks for. Raises InvalidResource, Refused (406: this server does not have it)."""
+    accept = headers.get(b"accept") or None  # an empty Accept says nothing
     if not query_string or (b"_" not in query_string and b"%5" not in query_string):
-        return AS_STORED if accept is None or accept in _USUAL else _accepted(accept, release)
-    return wanted_by(parse_query(query_string), accept, release)
+        return AS_STORED if accept is None or accept in _USUAL else _accepted(accept, store)
+    return wanted_by(parse_query(query_string), accept, store)
 
 
-def wanted_by(pairs: Iterable[tuple[str, str]], accept: bytes | None, release: str) -> Representation:
-    """The same, for parameters that came otherwise (in a form). Others among them are passed over."""
-    given = each_once(pair for pair in pairs if pair[0] in PARAMETERS)
+def wanted_by(pairs: Iterable[tuple[str, str]], accept: bytes | None, store: FhirStore) -> Representation:
+    """As `wanted`, for parameters that are parsed already. Others among them are ignored."""
+    given = each_once(pair for pair in pairs if pair[0] in FORM_PARAMETERS)
     if "_format" in given:
-        form = _formatted(given["_format"], release)
+        form = _formatted(given["_format"], store)
     else:
-        form = AS_STORED if accept is None else _accepted(accept, release)
-    summary, pretty = given.get("_summary"), _pretty(given.get("_pretty"))
-    elements = tuple(name.strip() for name in given["_elements"].split(",")) if given.get("_elements") else ()
-    check_subset(summary, elements)
-    if summary in (None, "false"):
-        summary = ""
-    if not (summary or elements or pretty):
+        form = AS_STORED if accept is None else _accepted(accept, store)
+    pretty, view = _pretty(given.get("_pretty")), View.of(given)
+    if view.whole and not pretty:
         return form
-    return replace(form, release=release, pretty=pretty, summary=summary, elements=elements)
+    return replace(form, store=store, pretty=pretty, view=view)
 
 
-def _accepted(accept: bytes, release: str) -> Representation:
+def in_bundle(view: View | None, default: Representation, store: FhirStore) -> Representation:
+    """Returns the form of the resources that an entry of a Bundle asks for: JSON. `view` None: as the Bundle's."""
+    if view is None:
+        return default
+    return AS_STORED if view.whole else replace(AS_STORED, store=store, view=view)
+
+
+def _accepted(accept: bytes, store: FhirStore) -> Representation:
+    release = store.release
     media = negotiate(accept.decode("latin-1"), release)
     if media is None:
         raise Refused(406, f"The Accept header allows no form that this server has. {_FORMS}, FHIR {release}")
-    return _in(media, release)
+    return _in(media, store)
 
 
-def _formatted(format_: str, release: str) -> Representation:
+def _formatted(format_: str, store: FhirStore) -> Representation:
+    release = store.release
     media = named(format_, release)
     if media is None:
         raise Refused(406, f"_format names a form that this server does not have. {_FORMS}, FHIR {release}")
-    return _in(media, release)
+    return _in(media, store)
 
 
-def _in(media: MediaType, release: str) -> Representation:
+def _in(media: MediaType, store: FhirStore) -> Representation:
     if media == AS_STORED.media:
         return AS_STORED
-    return Representation(media, media.content_type.encode("ascii"), release)
+    return Representation(media, media.content_type.encode("ascii"), store)
 
 
 def _pretty(text: str | None) -> bool:

@@ -1,1 +1,1 @@
-"""The documents a server publishes about itself, computed from the route table."""
+"""The documents that a server publishes about itself, computed from the route table."""

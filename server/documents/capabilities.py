@@ -1,4 +1,4 @@
-"""The CapabilityStatement, computed from the route table: what is not in the table is not claimed.
+"""The CapabilityStatement, computed from the route table.
 
 https://hl7.org/fhir/R4/capabilitystatement.html · https://hl7.org/fhir/R4/terminologycapabilities.html
 """
@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fhirstore import __version__
-from fhirstore.fhir.definitions.load import definitions
+from fhirstore import Definitions, __version__
 from server.content.media import FHIR_JSON, FHIR_XML
 from server.documents.contract import CAPABILITIES, PATCH_FORMATS, SEARCH_PARAMETERS
 from server.http.route import Route
@@ -31,21 +30,21 @@ _NOT_CLAIMED: dict[str, object] = {
     "conditionalUpdate": False,
     "conditionalDelete": "not-supported",
 }
-# When this software was put in place: the same in every process, and another with another version.
+# When this software was installed: the same in every process, another after an update.
 _DATE = datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC).isoformat(timespec="seconds")
 _DESCRIPTION = "No authentication: whoever reaches this server may do everything. Put it behind something that asks."
 
 
 class Capabilities:
-    """What one server can do, in each of the `mode`s of the capabilities interaction."""
+    """The capabilities of one server, for each `mode` of the capabilities interaction."""
 
-    def __init__(self, table: Sequence[Route], settings: Settings, release: str) -> None:
+    def __init__(self, table: Sequence[Route], settings: Settings, definitions: Definitions) -> None:
         self._table = [route for route in table if route.advertised(settings)]
         self._settings = settings
-        self._facts = definitions(release)
+        self._facts = definitions
 
     def statement(self, base_url: str, *, mode: str = "full") -> dict[str, object]:
-        """The resource, for the API at `base_url`. `mode`: one of MODES."""
+        """Returns the resource for the API at `base_url`. `mode`: one of MODES."""
         if mode == "terminology":
             return self._head("TerminologyCapabilities", base_url)  # no terminology service here
         codes = {code: None for route in self._table for code in route.codes}  # each once, in the table's order
@@ -104,7 +103,7 @@ class Capabilities:
         ]
 
     def _system_search_parameters(self) -> list[dict[str, object]]:
-        """Those of GET [base]?…; `_type` has no definition of its own."""
+        """The parameters of GET [base]?…; `_type` has no SearchParameter resource."""
         updated = self._facts.search_parameters["Patient"]["_lastUpdated"]
         return [
             {"name": "_type", "type": "special", "documentation": "Types, separated by commas"},
@@ -112,7 +111,7 @@ class Capabilities:
         ]
 
     def _operations(self, below: tuple[str, ...]) -> list[dict[str, object]]:
-        """Operations whose path, without their name, is one of `below`; each once."""
+        """The operations whose path, without their name, is in `below`; each once."""
         found = {
             route.operation: None
             for route in self._table

@@ -1,7 +1,7 @@
-"""What an interaction takes and gives, as far as HTTP shows it: what the OpenAPI document says of a line of the table.
+"""The parameters, headers, bodies and statuses of each interaction, for the OpenAPI document.
 
-https://hl7.org/fhir/R4/http.html#summary. The parameters of every interaction (`_format` …) and the ways in which any
-request may fail are not repeated here; openapi.py adds them.
+https://hl7.org/fhir/R4/http.html#summary. openapi.py adds the parameters of every interaction (`_format` …) and the
+statuses with which any request may fail.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from server.content.media import FHIR_JSON, FHIR_XML
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """`query`, `headers`: names the interaction looks at. `body`: resource, bundle, patch, form or empty.
+    """One interaction. `query`, `headers`: names that it reads. `body`: resource, bundle, patch, form or empty.
 
-    `success`, `failure`: the statuses it answers with on its own account. `modes`: the values of the parameter `mode`.
+    `success`, `failure`: its own statuses. `modes`: the values of the parameter `mode`.
     """
 
     success: tuple[int, ...] = (200,)

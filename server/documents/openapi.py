@@ -1,7 +1,7 @@
 """The OpenAPI document, computed from the route table, at /openapi.json (https://spec.openapis.org/oas/v3.1.0).
 
-It says what HTTP can see: paths, parameters, headers, statuses, forms. What a resource must look like is FHIR's to say
-(https://hl7.org/fhir/R4/fhir.schema.json.zip), so here it is an object with a resourceType.
+It describes HTTP: paths, parameters, headers, statuses, media types. The schema of resources is FHIR's
+(https://hl7.org/fhir/R4/fhir.schema.json.zip); here a resource is an object with a resourceType.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
-from fhirstore import __version__
-from fhirstore.fhir.definitions.load import definitions
+from fhirstore import FORM_PARAMETERS, Definitions, __version__
 from server.access.forwarded import PREFIX
 from server.access.tenant import HEADER as TENANT_HEADER
 from server.content.media import FHIR_JSON, FHIR_XML
-from server.content.representation import PARAMETERS
 from server.documents.contract import PATCH_FORMATS, Contract
 from server.http.call import FHIR_PATH
 from server.http.route import Route
@@ -48,28 +46,28 @@ _HEADERS: dict[str, dict[str, object]] = {
     "If-Modified-Since": {"type": "string", "examples": ["Sat, 02 Feb 2013 12:02:47 GMT"]},
     "If-None-Exist": {"type": "string", "examples": ["identifier=http://hospital.example|42"]},
     "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 255},
-    # Not return=minimal: this document cannot say that a body may also be missing.
+    # Not return=minimal: OpenAPI cannot say that a body may be missing.
     "Prefer": {"type": "string", "examples": ["return=representation", "return=OperationOutcome", "handling=lenient"]},
 }
 _ANY_REQUEST_MAY = (400, 404, 406, 500, 503, 504)
 _BODYLESS = (204, 304)
 
 
-def openapi_route(table: Sequence[Route], settings: Settings, release: str) -> HttpRoute:
-    """GET /openapi.json."""
+def openapi_route(table: Sequence[Route], settings: Settings, definitions: Definitions) -> HttpRoute:
+    """Returns the route GET /openapi.json."""
 
     async def openapi(request: Request) -> Response:
         prefix = request.scope.get(PREFIX, "")
-        return JSONResponse(openapi_document(table, settings, release, prefix=prefix))
+        return JSONResponse(openapi_document(table, settings, definitions, prefix=prefix))
 
     return HttpRoute("/openapi.json", openapi)
 
 
 def openapi_document(
-    table: Sequence[Route], settings: Settings, release: str, *, prefix: str = ""
+    table: Sequence[Route], settings: Settings, definitions: Definitions, *, prefix: str = ""
 ) -> dict[str, object]:
-    """The document, as JSON values. `prefix`: of the path below which a proxy has this server."""
-    types = sorted(definitions(release).resources)
+    """Returns the document, as JSON values. `prefix`: the path below which a proxy has this server."""
+    types = sorted(definitions.resources)
     paths: dict[str, dict[str, object]] = {}
     for route in table:
         if route.advertised(settings):
@@ -79,7 +77,7 @@ def openapi_document(
         "info": {
             "title": "fhirstore",
             "version": __version__,
-            "description": f"FHIR {definitions(release).version} on object storage; /metadata tells it in FHIR's words",
+            "description": f"FHIR {definitions.version} on object storage; /metadata tells it in FHIR's words",
         },
         "servers": [_server(settings, prefix)],
         "paths": paths,
@@ -138,7 +136,7 @@ def _parameters(route: Route, contract: Contract, settings: Settings) -> list[di
             }[name]
             found.append({"name": name, "in": "path", "required": True, "schema": schema})
     schemas = _QUERY | {"mode": {"enum": list(contract.modes)}}
-    found += [{"name": name, "in": "query", "schema": schemas[name]} for name in (*contract.query, *PARAMETERS)]
+    found += [{"name": name, "in": "query", "schema": schemas[name]} for name in (*contract.query, *FORM_PARAMETERS)]
     found += [{"name": name, "in": "header", "schema": _HEADERS[name]} for name in contract.headers]
     if settings.tenant_source == "header":
         found.append({"name": TENANT_HEADER, "in": "header", "required": True, "schema": {"type": "string"}})

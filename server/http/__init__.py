@@ -1,1 +1,1 @@
-"""One HTTP request: its path, fields, preconditions and preferences, and how its answer is made."""
+"""One HTTP request: its path, header fields, preconditions and preferences, and its answer."""

@@ -1,4 +1,4 @@
-"""Answers that carry a resource: a version of one, or one made for the answer (a Bundle, a CapabilityStatement …)."""
+"""Answers that carry a resource: a version, or a resource made for the answer (a Bundle, a CapabilityStatement …)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from starlette.responses import Response
 from fhirstore import Version
 from fhirstore.errors import InvalidResource, Issue
 from fhirstore.threads import LARGE, offload, offload_if
+from server.bundles.writer import PiecesResponse
 from server.content.binary import made_room, native_response
 from server.content.representation import AS_STORED, Representation
 from server.http.call import Call
@@ -24,7 +25,7 @@ from server.http.refusal import Refused
 class VersionResponse(Response):
     """A version as an answer, with ETag and Last-Modified (https://hl7.org/fhir/R4/http.html#read).
 
-    The headers are made here, and not by Response, since this is the answer to nearly every request.
+    It makes its headers itself: it is the answer to nearly every request. Benchmark: reads, see docs/performance.md.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class VersionResponse(Response):
 
 
 async def shown(call: Call, version: Version) -> Response:
-    """What a read or vread answers: the version; 304 and no body where the client has it already, 412 on If-Match.
+    """Returns the answer to a read or vread: the version, or 304 where the client has it.
 
-    A Binary shows its content where the client does not ask for FHIR. Raises Crowded.
+    A Binary is answered with its content where the client does not ask for FHIR. Raises VersionConflict (If-Match),
+    Crowded.
     """
     if version.type == "Binary":
         made_room(call, version)
@@ -69,14 +71,14 @@ async def shown(call: Call, version: Version) -> Response:
 
 
 async def _in_form(call: Call, version: Version, *, status: int = 200, location: str | None = None) -> VersionResponse:
-    """The version in the form that is wanted, made beside the event loop where that takes long."""
+    """Returns the version in the wanted form, which is made in a thread where that takes long."""
     form = call.representation
     long = form is not AS_STORED and len(version.content) > LARGE
     return await offload_if(long, VersionResponse, version, form, status=status, location=location)
 
 
 async def stored(call: Call, version: Version, *, status: int) -> Response:
-    """What a write answers: where the version is, and as much of it as `Prefer: return=…` asks for.
+    """Returns the answer to a write: where the version is, and as much of it as `Prefer: return=…` asks for.
 
     https://hl7.org/fhir/R4/http.html#return
     """
@@ -88,14 +90,14 @@ async def stored(call: Call, version: Version, *, status: int) -> Response:
         try:
             response = await _in_form(call, version, status=status, location=where)
         except (Refused, InvalidResource):
-            wish = "minimal"  # it is stored, so this is no failure, though it has no such form
+            wish = "minimal"  # it is stored, so it is answered, though it does not have this form
     if response is None:
         response = _brief(call, version, status, where, told=wish == "OperationOutcome")
     return applied(response, "return", wish)
 
 
 def _brief(call: Call, version: Version, status: int, where: str, *, told: bool) -> Response:
-    """Where the version is, and no more; `told`: that it was stored, too."""
+    """Returns an answer without the resource. `told`: with an OperationOutcome that says that it was stored."""
     headers = {
         "ETag": etag(version.version_id),
         "Last-Modified": last_modified(version.last_updated_ms),
@@ -111,31 +113,31 @@ def _brief(call: Call, version: Version, status: int, where: str, *, told: bool)
 def resource_answer(
     call: Call, content: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A resource made for this answer, given as JSON, in the form the client wants, whole."""
+    """Returns the answer that is this resource, made for it and given as JSON, with all its elements."""
     response = Response(call.representation.whole(content), status, headers)
     response.raw_headers.append((b"content-type", call.representation.content_type))
     return response
 
 
-async def page_answer(call: Call, content: bytes) -> Response:
-    """The same for a Bundle that may be large: then it is given its form beside the event loop, which goes on.
-
-    Raises Crowded.
-    """
-    if len(content) > SMALL:
-        share_of(call.scope).take(len(content))
-    return await done_answer(call, content)
+async def page_answer(call: Call, pieces: list[bytes]) -> Response:
+    """Returns the answer that is a Bundle, given as pieces of JSON. Raises Crowded."""
+    size = sum(map(len, pieces))
+    if size > SMALL:
+        share_of(call.scope).take(size)
+    if call.representation is AS_STORED:
+        return PiecesResponse(pieces, AS_STORED.content_type)
+    return await done_answer(call, b"".join(pieces))
 
 
 async def done_answer(call: Call, content: bytes) -> Response:
-    """The same for what was done, so that it must be answered."""
+    """As `resource_answer`, for content that may be large: its form is made in a thread then."""
     if call.representation is AS_STORED or len(content) < LARGE:
         return resource_answer(call, content)
     return await offload(resource_answer, call, content)
 
 
 def not_modified(tag: str, last_updated: int | None = None) -> Response:
-    """304 (https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5). `last_updated`: epoch ms."""
+    """Returns 304 (https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5). `last_updated`: epoch ms."""
     response = Response(None, 304, {"ETag": tag})
     if last_updated is not None:
         response.headers["Last-Modified"] = last_modified(last_updated)
@@ -143,5 +145,5 @@ def not_modified(tag: str, last_updated: int | None = None) -> Response:
 
 
 def version_url(call: Call, version: Version) -> str:
-    """The absolute URL of exactly this version."""
+    """Returns the absolute URL of this version."""
     return f"{call.base_url}/{version.type}/{version.id}/_history/{version.version_id}"

@@ -1,7 +1,7 @@
 """The FHIR API: finds the interaction, resolves the tenant, runs it, answers errors as OperationOutcomes.
 
-A pure ASGI middleware before Starlette's router: it answers what is below `/fhir` and passes the rest on. So a FHIR
-request is matched once, by the route table, and not by regular expressions before that.
+A pure ASGI app before Starlette's router: it answers what is below `/fhir` and passes the rest on, so that a FHIR
+request is matched once, by the route table, and not by regular expressions. Benchmark: reads, see docs/performance.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from server.content.compress import CompressedSend, coding_for
 from server.content.representation import AS_STORED, Representation, wanted
 from server.http.call import FHIR_PATH, Call
 from server.http.outcome import error_answer
-from server.http.paths import Endpoint, Paths
+from server.http.paths import Endpoint
 from server.http.refusal import NO_ENDPOINT, Refused
 from server.http.response_headers import ResponseHeaders
 from server.http.route import Route
@@ -35,19 +35,17 @@ _AFTER_DEADLINE = 5  # seconds
 
 
 class FhirApi:
-    """Everything below `/fhir`, as the route table says."""
+    """Answers everything below `/fhir`, as the route table says."""
 
     def __init__(self, app: ASGIApp, *, store: FhirStore, settings: Settings, table: Sequence[Route]) -> None:
         self._app = app
         self._tenants = RequestTenants(store, settings)
         self._settings = settings
         self._hosts = AllowedHosts(settings.allowed_hosts)
-        self._release = store.release
-        self._table = table
-        base = ("{tenant}",) if settings.tenant_source == "path" else ()
-        self._paths = Paths(table, base=base, release=store.release)
+        self._store = store
         self._headers = ResponseHeaders(settings)
-        self._watch = Watch.of(settings, self._paths, base=FHIR_PATH)
+        self._watch = Watch.of(table, settings, store)
+        self._paths = self._watch.paths
         self._deadlines = self._watch.deadlines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,18 +60,19 @@ class FhirApi:
         token = set_retry_budget(budget)
         try:
             try:
-                representation = wanted(scope["query_string"], negotiable(path, headers, self._release), self._release)
-            finally:  # a path or method that is not there is told first, in the form that is wanted if there is one
+                negotiated = negotiable(path, headers, self._store.release)
+                representation = wanted(scope["query_string"], negotiated, self._store)
+            finally:  # a missing path or method takes precedence over a form that is not supported
                 endpoint = self._endpoint(path, scope)
             response = await self._answer(scope, receive, headers, endpoint, representation, request_id=request_id)
-        except ClientDisconnect:  # in the middle of its body: nothing was done, and nobody is left to tell
+        except ClientDisconnect:  # in the middle of its body: nothing was done
             return
         except asyncio.CancelledError:
             if not self._deadlines.missed(task):
                 raise
             response = error_answer(_too_late(scope, self._settings.request_timeout), representation)
             self._watch.failed(scope, headers, request_id, 504, None)
-        except Exception as error:  # noqa: BLE001 - the app's edge: whatever went wrong is answered, and logged
+        except Exception as error:  # noqa: BLE001 - the edge of the app: every error is answered, and logged
             response = error_answer(error, representation)
             if response.status_code >= 500:
                 self._watch.failed(scope, headers, request_id, response.status_code, error)
@@ -89,9 +88,9 @@ class FhirApi:
         await response(scope, receive, send)
 
     def _endpoint(self, path: str, scope: Scope) -> Endpoint:
-        """What answers at `path`. Raises Refused (404, 405)."""
+        """Returns the endpoint at `path`. Raises Refused (404, 405, 501)."""
         raw = scope.get("raw_path", b"")
-        if b"%" in raw and b"%2f" in raw.lower():  # a slash inside of a segment, which no segment of FHIR's has
+        if b"%" in raw and b"%2f" in raw.lower():  # a slash inside of a segment; no segment of a FHIR URL has one
             raise Refused(404, NO_ENDPOINT)
         method = scope["method"]
         endpoint = self._paths.find(path[len(FHIR_PATH) :], method)
@@ -122,19 +121,18 @@ class FhirApi:
                 receive,
                 parameters,
                 headers,
+                self._store,
                 tenant,
                 self._settings,
-                self._table,
-                representation,
-                self._release,
-                request_id,
                 self._watch,
+                representation,
+                request_id,
             )
         )
 
 
 def _too_late(scope: Scope, seconds: float) -> Refused:
-    """What a request is told that missed its deadline."""
+    """Returns the refusal of a request that missed its deadline."""
     if scope["method"] in ("GET", "HEAD") or scope["path"].endswith(_READS):
         text = "nothing was changed; try again later"
     else:
@@ -144,7 +142,7 @@ def _too_late(scope: Scope, seconds: float) -> Refused:
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:
-    """The request's headers by name; what came in several lines is one list (RFC 9110, 5.3)."""
+    """Returns the headers by name; several lines of one name are joined to a list (RFC 9110, 5.3)."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
     if len(headers) < len(scope["headers"]):
         headers = {}

@@ -2,48 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
 from starlette.requests import Request
 from starlette.types import Receive, Scope
 
-from fhirstore import TenantStore
-from fhirstore.search.query import parse_query
+from fhirstore import FhirStore, TenantStore, parse_query
 from server.access.forwarded import PREFIX
 from server.content.representation import AS_STORED, Representation
 from server.settings import Settings
 
-if TYPE_CHECKING:
-    from server.http.route import Route
-    from server.http.watch import Watch
-
 FHIR_PATH = "/fhir"
+
+
+class ServerProcess(Protocol):
+    """What an interaction asks of the server process; `server.http.watch.Watch` is one."""
+
+    def extend_deadline(self) -> None:
+        """Begin the running request's deadline anew."""
+        ...
+
+    def failed(
+        self, scope: Scope, headers: Mapping[bytes, bytes], request_id: bytes, status: int, error: Exception | None
+    ) -> None:
+        """Log that a request, or an entry of its Bundle, was answered with 5xx because of `error`."""
+        ...
+
+    def capabilities(self, base_url: str, *, mode: str) -> dict[str, object]:
+        """Return the CapabilityStatement of the API at `base_url`. `mode`: as in the capabilities interaction."""
+        ...
+
+    def refuse_missing(self, path: str, method: str) -> None:
+        """Raises Refused (404, 405, 501) where the route table has no line for `method` at `path` below the base."""
+        ...
 
 
 class Call(msgspec.Struct, frozen=True):
     """A request, its tenant resolved.
 
-    `parameters`: of the path; `headers`: names in lower case; `table`: the route table in force; `representation`: the
-    form that the answer should have; `watch`: of the server process.
+    `parameters`: of the path. `headers`: by name in lower case. `representation`: the form that the answer has.
     """
 
     scope: Scope
     receive: Receive
     parameters: Mapping[str, str]
     headers: Mapping[bytes, bytes]
+    store: FhirStore
     tenant: TenantStore
     settings: Settings
-    table: Sequence[Route]
+    process: ServerProcess
     representation: Representation = AS_STORED
-    release: str = "4.0"
     request_id: bytes = b""
-    watch: Watch | None = None
 
     @property
     def request(self) -> Request:
-        """Starlette's view of the request, for what is not needed on every one."""
+        """Starlette's view of the request, for what few interactions need."""
         return Request(self.scope, self.receive)
 
     @property
@@ -70,17 +85,11 @@ class Call(msgspec.Struct, frozen=True):
             root = f"{self.scope['scheme']}://{authority}{self.scope.get(PREFIX, '')}{FHIR_PATH}"
         return f"{root}/{self.parameters['tenant']}" if self.settings.tenant_source == "path" else root
 
-    def still_coming(self) -> None:
-        """The client is still sending its body: that is not time in which the server owes an answer."""
-        if self.watch is not None:
-            self.watch.deadlines.extend()
-
     def failed(self, status: int, error: Exception) -> None:
-        """An entry of the Bundle failed with this status, 5xx: leaves a line in the log."""
-        if self.watch is not None:
-            self.watch.failed(self.scope, self.headers, self.request_id, status, error)
+        """Logs that an entry of the request's Bundle was answered with this status, 5xx."""
+        self.process.failed(self.scope, self.headers, self.request_id, status, error)
 
     def header(self, name: bytes) -> str | None:
-        """A header's value; `name` in lower case."""
+        """A header's value, None if it was not sent. `name` is in lower case."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")

@@ -1,7 +1,7 @@
-"""Every request has a deadline: what takes longer is cancelled, and answered by the caller of `missed`.
+"""The deadline of every request: one that takes longer is cancelled, and answered by the caller of `missed`.
 
-One coarse timer per process looks after all requests, since a timer of its own would cost each request more than its
-bookkeeping here, which is one entry in a dict. Requests all have the same time, so the dict is in the order of their
+One coarse timer per process serves all requests: a request costs one entry in a dict, which is less than a timer
+(benchmark: reads, see docs/performance.md). All requests have the same time, so the dict is in the order of their
 deadlines. The timer runs only while there are requests.
 """
 
@@ -26,34 +26,34 @@ class Deadlines:
         self._loop: asyncio.AbstractEventLoop | None = None  # the timer's
 
     def begin(self) -> asyncio.Task[object] | None:
-        """The running task begins a request. Returns the task, for `end`."""
+        """Begins the deadline of the running task's request. Returns the task, for `end`."""
         if self._timer is None:
             self._start()
         task = current_task(self._loop)
-        if task is not None:  # as always
+        if task is not None:  # None only outside of a task
             self._began[task] = self._now
         return task
 
     def extend(self) -> None:
-        """The running task's request starts its time anew: so far it waited for its client."""
+        """Begins the deadline of the running task's request anew: until now it waited for its client."""
         task = current_task()
         if task is not None and self._began.pop(task, None) is not None:
             self._began[task] = self._now
 
     def missed(self, task: asyncio.Task[object] | None) -> bool:
-        """Returns whether it is the deadline that cancelled this task, and it alone; then the task may go on."""
+        """Returns whether only the deadline has cancelled this task; then the cancellation is taken back."""
         if task is None or task not in self._missed:
             return False
         self._missed.discard(task)
         return task.uncancel() == 0
 
     def end(self, task: asyncio.Task[object] | None) -> None:
-        """The task's request has its answer."""
+        """Ends the deadline of the task's request, which is answered."""
         if self._began.pop(task, None) is None and task is not None:
             self._missed.discard(task)
 
     def tick(self) -> None:
-        """Cancels what has had its time. The timer calls it; a test may."""
+        """Cancels the requests whose time is over. The timer calls it; a test may."""
         self._now += 1
         over = []
         for task, began in self._began.items():

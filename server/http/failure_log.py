@@ -1,9 +1,9 @@
-"""One line in the log for what was answered with 5xx, and no flood of them.
+"""Logs answers of 5xx, a line for each kind of failure and minute.
 
 The first failure of a kind is logged at once, in full; those that follow within a minute are counted, and the count is
-logged at its end. A kind is the status and what was raised; for what nobody foresaw, also where. A line has the time,
-the request's id, method, route template and tenant. It never has a path, a query, a header or content: those are the
-patient's.
+logged at its end. A kind is the status and the type of the exception; for an unexpected one, also the line of code. A
+log line has the time, the request's id, method, route template and tenant. It never has a path, a query, a header or
+content: these may hold data of a patient.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Later = Callable[[float, Callable[[], None]], object]
 
 
 class Asked(NamedTuple):
-    """Which request it was. `template`: of its route; `tenant`: "" where it is not known, or nobody's name."""
+    """The request that failed. `template`: of its route; `tenant`: "" where it is unknown or malformed."""
 
     method: str
     request_id: str
@@ -46,7 +46,7 @@ class _Counted:
 
 
 class FailureLog:
-    """The failures of one server process. `later`: how to call back; by default the running event loop's way."""
+    """The failures of one server process. `later`: calls back after some seconds; by default the event loop's."""
 
     def __init__(self, *, later: Later | None = None, now: Callable[[], datetime] | None = None) -> None:
         self._later = later or _by_loop
@@ -54,15 +54,15 @@ class FailureLog:
         self._kinds: dict[str, _Counted] = {}
 
     def note(self, asked: Asked, status: int, error: Exception | None) -> None:
-        """A request was answered with this status because of `error`. The error's traceback tells where."""
+        """Logs or counts a request that was answered with this status because of `error` (None: too late)."""
         name = "no answer in time" if error is None else type(error).__name__
         kind, text = f"{status} {name}", ""
         if isinstance(error, StoreFull):
-            text = f": {error.detail}"  # which object it was does not matter
+            text = f": {error.detail}"  # the object that could not be written does not matter
         elif isinstance(error, FhirStoreError):
             text = f": {error}{_reason(error)}"
         elif error is not None:
-            # Where it happened, but not its message, which may quote a patient.
+            # The traceback without the message, which may quote data of a patient.
             frames = traceback.extract_tb(error.__traceback__)
             kind += f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
             text = ": unexpected\n" + "".join(traceback.format_tb(error.__traceback__)).rstrip()
@@ -75,7 +75,7 @@ class FailureLog:
         _LOG.error("%s %s %s%s", self._stamp(), f"{status} {name}", asked, text)
 
     def _tell(self, kind: str, name: str) -> None:
-        """The interval of this kind is over."""
+        """Logs how often this kind was counted in the interval that ends now."""
         counted = self._kinds[kind]
         if not counted.more:
             del self._kinds[kind]
@@ -89,7 +89,7 @@ class FailureLog:
 
 
 def _reason(error: BaseException) -> str:
-    """What the object store said, where that is why."""
+    """Returns what the object store said, where that is the cause."""
     cause = error.__cause__
     while cause is not None and not isinstance(cause, ObjectError):
         cause = cause.__cause__

@@ -1,4 +1,4 @@
-"""The grammar that HTTP's fields share: lists, parameters, quality values, entity tags.
+"""The grammar that HTTP header fields share: lists, parameters, quality values, entity tags.
 
 https://www.rfc-editor.org/rfc/rfc9110#section-5.6
 """
@@ -13,24 +13,24 @@ _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 
 def etag(version_id: int) -> str:
-    """The entity tag of a version (https://hl7.org/fhir/R4/http.html#versioning)."""
+    """Returns the entity tag of a version (https://hl7.org/fhir/R4/http.html#versioning)."""
     return f'W/"{version_id}"'
 
 
 def listed(text: str) -> list[str]:
-    """The items of a list, which commas part; not those inside quotes. Empty items are left out."""
+    """Returns the items of a list that is separated by commas outside of quotes; without empty ones."""
     return [item.strip() for item in _ITEM.findall(text) if item.strip()]
 
 
 def parameters(item: str) -> tuple[str, dict[str, str]]:
-    """`text/json; charset="utf-8"` as its value and its parameters: names in lower case, quotes taken off."""
+    """Splits `text/json; charset="utf-8"` into its value and its parameters: names in lower case, without quotes."""
     value, *parts = [part.strip() for part in _PART.findall(item)] or [""]
     pairs = (part.partition("=") for part in parts if part)
     return value, {name.strip().lower(): _unquoted(text.strip()) for name, _, text in pairs}
 
 
 def quality(given: dict[str, str]) -> float:
-    """The `q` among parameters, 1 if there is none; 0, so never chosen, where it is no quality value."""
+    """Returns the `q` among parameters, 1 if there is none; 0, which is never chosen, if it is malformed."""
     text = given.get("q")
     if text is None:
         return 1.0

@@ -1,4 +1,4 @@
-"""/health/live: the process answers. /health/ready: it can reach its store."""
+"""The probes of an orchestrator. /health/live: the process answers; /health/ready: it can reach its store."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from starlette.routing import Route
 from fhirstore import FhirStore
 from fhirstore.errors import FhirStoreError, StoreFull
 
-_PATIENCE = 5.0  # seconds until a store that does not answer counts as away
+_PATIENCE = 5.0  # seconds that the store has to answer
 
 
 def health_routes(store: FhirStore) -> list[Route]:
-    """The two probes, for orchestrators; no tenant, no FHIR."""
+    """Returns the routes of the two probes. They need no tenant and are not FHIR."""
 
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "live"})

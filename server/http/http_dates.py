@@ -10,12 +10,12 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def http_date(ms: int) -> str:
-    """Epoch ms as an HTTP date, in whole seconds (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7)."""
+    """Returns epoch ms as an HTTP date, in whole seconds (https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7)."""
     return _date(ms // 1000)
 
 
 def last_modified(ms: int) -> str:
-    """The value of Last-Modified: never later than now, though the store's clock may be ahead of this one.
+    """Returns the value of Last-Modified: not later than now, even where the store's clock is ahead of this one.
 
     https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.1
     """
@@ -23,11 +23,11 @@ def last_modified(ms: int) -> str:
 
 
 def now_date() -> str:
-    """The value of Date."""
+    """Returns the value of Date."""
     return _date(int(time()))
 
 
-@lru_cache(maxsize=1024)  # what is written in one second is often read together
+@lru_cache(maxsize=1024)  # resources that were written in one second are often read together
 def _date(seconds: int) -> str:
     year, month, day, hour, minute, second, weekday, _, _ = gmtime(seconds)
     return f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{second:02} GMT"

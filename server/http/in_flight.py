@@ -1,11 +1,11 @@
-"""How many bytes of request bodies and of answers a process may hold at once, and what each request holds of them.
+"""The limit on bytes of request bodies and answers that a process holds at once, and each request's share of them.
 
-A body counts from when it arrives, an answer from when it is in memory; both until the answer has left for the client.
-A request that would go over the limit is refused with 503 and Retry-After. Bodies and answers of up to 64 KiB do not
+A body counts from its arrival, an answer from when it is in memory; both until the answer has left for the client. A
+request that would exceed the limit is refused with 503 and Retry-After. Bodies and answers of up to 64 KiB do not
 count: there are never more of them than connections.
 
-A long body is in memory several times while it is read, checked and stored. So requests that have theirs do this in
-turn, only so many bytes of bodies at once.
+A long body is in memory several times while it is parsed, checked and stored. So requests do this one after another,
+within a second limit on the bytes of all such copies.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from starlette.types import Scope
 from server.http.refusal import Refused
 
 SMALL = 64 * 1024  # bytes
-_PATIENCE = 15.0  # seconds that a request waits for others to make room
-_COPIES = 4  # of a body while it is worked on
+_PATIENCE = 15.0  # seconds that a request waits for room
+_COPIES = 4  # of a body, while it is parsed, checked and stored
 HOLDER = "fhirstore.holder"
 
 
 class Crowded(Refused):
-    """503: too much is under way; the same request succeeds later."""
+    """503: the limit on bytes in flight is reached; the same request succeeds later."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -39,9 +39,9 @@ class Crowded(Refused):
 
 
 class InFlight:
-    """The bytes in flight of a process. `used` exceeds `limit` only by answers that must be given: see `Share.owe`.
+    """The bytes in flight of a process. `used` exceeds `limit` only by answers that must be sent: see `Share.owe`.
 
-    `work`: the same for the copies that are made while bodies are worked on.
+    `work`: the same for the copies of bodies that are being parsed, checked and stored.
     """
 
     def __init__(self, limit: int, *, work: InFlight | None = None) -> None:
@@ -51,7 +51,7 @@ class InFlight:
         self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def wait_and_take(self, size: int) -> None:
-        """Take them in turn, as soon as there is room. Raises Crowded where that takes too long."""
+        """Takes `size` bytes as soon as there is room, in the order of the calls. Raises Crowded after some seconds."""
         if not self._line and self.used + size <= self.limit:
             self.used += size
             return
@@ -68,7 +68,7 @@ class InFlight:
             raise
 
     def give(self, size: int) -> None:
-        """They are free again."""
+        """Gives `size` bytes back, to those that wait."""
         self.used -= size
         while self._line:
             wanted, granted = self._line[0]
@@ -80,12 +80,12 @@ class InFlight:
             self._line.popleft()
 
     def _leave(self, size: int, granted: asyncio.Future[None]) -> None:
-        """The request that waited for these does so no longer."""
+        """Takes a request that no longer waits out of the line."""
         self.give(0 if granted.cancelled() else size)
 
 
 class Share:
-    """What one request holds of the bytes in flight."""
+    """The bytes in flight that one request holds."""
 
     def __init__(self, whole: InFlight) -> None:
         self._whole = whole
@@ -93,24 +93,24 @@ class Share:
         self.held = 0
 
     def take(self, size: int) -> None:
-        """Hold that many more. Raises Crowded: then it holds nothing any more, since it is refused as a whole."""
+        """Takes `size` bytes more. Raises Crowded; then it holds nothing any more, as the request is refused."""
         if self._whole.used + size > self._whole.limit:
             self.end()
             raise Crowded
         self.owe(size)
 
     def expect(self, size: int) -> None:
-        """Raises Crowded where that many could not be held now, so that they need not even be sent."""
+        """Raises Crowded where `size` bytes could not be taken now. Called before the client sends them."""
         if self._whole.used + size > self._whole.limit:
             raise Crowded
 
     async def wait_and_take(self, size: int) -> None:
-        """Hold that many more, as soon as there is room. Raises Crowded where that takes too long."""
+        """Takes `size` bytes more as soon as there is room. Raises Crowded after some seconds."""
         await self._whole.wait_and_take(size)
         self.held += size
 
     async def begin_work(self) -> None:
-        """What it holds is worked on from now on. Raises Crowded where others did not come to an end in time."""
+        """Waits until the body that it holds may be parsed and stored. Raises Crowded after some seconds."""
         work = self._whole.work
         if work is None:
             return
@@ -123,36 +123,36 @@ class Share:
         self._working = size
 
     def end_work(self) -> None:
-        """It is answered, and its copies are gone."""
+        """Gives back what the copies of its body took."""
         if self._working and self._whole.work is not None:
             self._whole.work.give(self._working)
         self._working = 0
 
     def owe(self, size: int) -> None:
-        """Hold that many more, whether there is room or not: what was written is answered."""
+        """Takes `size` bytes more even over the limit: a request that was performed must be answered."""
         self._whole.used += size
         self.held += size
 
     def give(self, size: int) -> None:
-        """Hold that many less."""
+        """Gives `size` bytes back."""
         self.held -= size
         self._whole.give(size)
 
     def end(self) -> None:
-        """Hold nothing any more."""
+        """Gives everything back."""
         self.end_work()
         self.give(self.held)
 
 
 class Holder(Protocol):
-    """What the server puts into the ASGI scope of a request under `HOLDER`. `share`: None until the request has one."""
+    """What the server process puts into the ASGI scope of a request at `HOLDER`. `share`: None until it is needed."""
 
     in_flight: InFlight
     share: Share | None
 
 
 def share_of(scope: Scope) -> Share:
-    """The share of the request with this ASGI scope; without a limit where the server that runs the app has none."""
+    """Returns the share of the request with this scope; one without a limit under a server that sets no holder."""
     holder: Holder | None = scope.get(HOLDER)
     if holder is None:
         return Share(InFlight(sys.maxsize))
@@ -162,7 +162,7 @@ def share_of(scope: Scope) -> Share:
 
 
 def end_work(scope: Scope) -> None:
-    """What the request with this scope brought has been worked on, if it was long."""
+    """Gives back what the copies of the body of the request with this scope took, if it was long."""
     holder: Holder | None = scope.get(HOLDER)
     if holder is not None and holder.share is not None:
         holder.share.end_work()

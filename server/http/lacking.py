@@ -1,7 +1,7 @@
-"""What FHIR has at a path and this server has not: answered 501 with a reason, alone as in a batch.
+"""Paths that FHIR defines and this server does not support: answered 501 with a reason, alone and in a batch.
 
-These are the operations that the release defines, those of Bulk Data Access, and searches of compartments. A path that
-FHIR gives no meaning stays 404; a method that FHIR does not use there is 405.
+These are the operations of the release and of Bulk Data Access, and searches of compartments. A path that FHIR does not
+define is 404; a method that FHIR does not use there is 405.
 
 https://hl7.org/fhir/R4/operations.html · https://hl7.org/fhir/uv/bulkdata/ ·
 https://hl7.org/fhir/R4/compartmentdefinition.html
@@ -12,8 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from fhirstore.fhir.definitions.facts import Operation
-from fhirstore.fhir.definitions.load import definitions
+from fhirstore import Definitions, Operation
 from server.http.refusal import Refused
 
 _BULK_DATA = {
@@ -34,15 +33,15 @@ _CODE = re.compile(r"[a-z][A-Za-z0-9-]{0,63}")
 _SEE = "see rest in /fhir/metadata"
 
 
-def refuse_lacking(segments: Sequence[str], method: str, release: str) -> None:
+def refuse_lacking(segments: Sequence[str], method: str, definitions: Definitions) -> None:
     """Raises Refused (501, 404, 405) where the path, below the base, is of an operation or of a compartment.
 
-    Only for what no line of the route table answers. Returns where it is of neither.
+    The caller must have found no line of the route table for the path. Returns where it is neither.
     """
     for at, segment in enumerate(segments):
         if segment.startswith("$"):
-            _refuse_operation(segments, at, method, release)
-    if _is_compartment_search(segments, release):
+            _refuse_operation(segments, at, method, definitions)
+    if _is_compartment_search(segments, definitions):
         _refuse(
             f"Searches of a compartment, like Patient/1/Observation, are not supported; {_SEE}",
             method,
@@ -50,41 +49,40 @@ def refuse_lacking(segments: Sequence[str], method: str, release: str) -> None:
         )
 
 
-def _refuse_operation(segments: Sequence[str], at: int, method: str, release: str) -> None:
+def _refuse_operation(segments: Sequence[str], at: int, method: str, definitions: Definitions) -> None:
     code = segments[at][1:]
     name = f"${code}" if _CODE.fullmatch(code) else "of that name"
-    defined = (*definitions(release).operations.get(code, ()), *_BULK_DATA.get(code, ()))
+    defined = (*definitions.operations.get(code, ()), *_BULK_DATA.get(code, ()))
     if not defined:
         raise Refused(404, f"FHIR has no operation {name}; {_SEE}", code="not-supported")
-    here = [one for one in defined if at == len(segments) - 1 and _can_be_invoked(one, segments[:at], release)]
+    here = [one for one in defined if at == len(segments) - 1 and _can_be_invoked(one, segments[:at], definitions)]
     if not here:
         raise Refused(404, f"FHIR has the operation {name}, but not here; {_SEE}", code="not-supported")
     methods = ("POST",) if all(one.affects_state for one in here) else ("GET", "POST")
     _refuse(f"The operation {name} is not supported; {_SEE}", method, methods)
 
 
-def _can_be_invoked(operation: Operation, on: Sequence[str], release: str) -> bool:
-    """Can it be invoked on the system (no segments), on a type, on an instance, or on a version of one?"""
+def _can_be_invoked(operation: Operation, on: Sequence[str], definitions: Definitions) -> bool:
+    """Whether it can be invoked on the system (no segments), on a type, on an instance, or on a version of one."""
     if not on:
         return operation.system
-    if operation.type not in ("Resource", on[0]) or on[0] not in definitions(release).resources:
+    if operation.type not in ("Resource", on[0]) or on[0] not in definitions.resources:
         return False
     if len(on) == 1:
         return operation.on_type
     return operation.on_instance and (len(on) == 2 or (len(on) == 4 and on[2] == "_history"))
 
 
-def _is_compartment_search(segments: Sequence[str], release: str) -> bool:
-    """[compartment]/[id]/[type], [compartment]/[id]/*, or either with /_search."""
+def _is_compartment_search(segments: Sequence[str], definitions: Definitions) -> bool:
+    """Whether the path is [compartment]/[id]/[type], [compartment]/[id]/*, or one of these with /_search."""
     path = segments[:-1] if len(segments) == 4 and segments[-1] == "_search" else segments
     if len(path) != 3:
         return False
-    facts = definitions(release)
-    return path[0] in facts.compartments and (path[2] == "*" or path[2] in facts.resources)
+    return path[0] in definitions.compartments and (path[2] == "*" or path[2] in definitions.resources)
 
 
 def _refuse(reason: str, method: str, methods: Sequence[str]) -> None:
-    """501 with the reason; 405 for a method that FHIR does not use there."""
+    """Raises Refused: 501 with the reason, or 405 for a method that FHIR does not use there."""
     if method == "OPTIONS" or method in methods or (method == "HEAD" and "GET" in methods):
         raise Refused(501, reason)
     allow = ", ".join([*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])

@@ -1,7 +1,7 @@
-"""The one table: from what went wrong to an HTTP status and an OperationOutcome.
+"""The table from errors to HTTP statuses, and the OperationOutcomes that tell them.
 
-https://hl7.org/fhir/R4/http.html#operations, https://hl7.org/fhir/R4/operationoutcome.html. Diagnostics tell the
-caller what to do; they hold no stack trace and no patient data.
+https://hl7.org/fhir/R4/http.html#operations, https://hl7.org/fhir/R4/operationoutcome.html. Diagnostics say what the
+caller should do; they hold no stack trace and no data of a patient.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _LOG_SAYS_MORE = "The object store answered with an error; the server's log says
 
 
 def operation_outcome(issues: Iterable[Issue]) -> bytes:
-    """An OperationOutcome resource, as JSON. Of more than a hundred issues the gravest, and how many more there are."""
+    """Returns an OperationOutcome as JSON; of more than a hundred issues, the gravest and the number of others."""
     issues = tuple(issues)
     if len(issues) > _MOST_ISSUES:
         gravest = sorted(issues, key=lambda issue: _GRAVITY.get(issue.severity, 0))[:_MOST_ISSUES]
@@ -83,7 +83,7 @@ def operation_outcome(issues: Iterable[Issue]) -> bytes:
 
 
 def status_of(error: errors.FhirStoreError) -> int:
-    """The HTTP status for a library error."""
+    """Returns the HTTP status for an error of the library."""
     if isinstance(error, RefusedEntry):
         return error.status
     if isinstance(error, errors.UnknownTenant) and error.issues[0].code == "value":
@@ -92,14 +92,14 @@ def status_of(error: errors.FhirStoreError) -> int:
 
 
 def issue_code(refused: HTTPException) -> str:
-    """The issue code of a refusal."""
+    """Returns the issue code of a refusal."""
     return (refused.code if isinstance(refused, Refused) else None) or _ISSUE_CODES.get(
         refused.status_code, "processing"
     )
 
 
 def error_answer(error: Exception, representation: Representation = AS_STORED) -> Response:
-    """The answer to anything that was raised, in the form that is wanted."""
+    """Returns the answer to any exception, in the wanted form."""
     headers: dict[str, str] = {}
     if isinstance(error, HTTPException):
         status, headers = error.status_code, dict(error.headers or {})
@@ -126,7 +126,7 @@ def error_answer(error: Exception, representation: Representation = AS_STORED) -
     body = operation_outcome(issues)
     try:
         body = representation.whole(body)
-    except Refused:  # a character that XML does not have: better in the wrong form than not at all
+    except Refused:  # a character that XML does not have: then as JSON
         representation = AS_STORED
     unread = isinstance(error, Crowded) or (status == 413 and not isinstance(error, errors.TooManyEntries))
     kind = UnreadResponse if unread else Response
@@ -134,5 +134,5 @@ def error_answer(error: Exception, representation: Representation = AS_STORED) -
 
 
 async def http_error(request: Request, error: Exception) -> Response:
-    """Answers errors outside the FHIR API, in the same form."""
+    """Starlette's handler of errors outside of the FHIR API: they have the same form."""
     return error_answer(error)

@@ -1,7 +1,8 @@
-"""Which line of the route table a path below the FHIR base means.
+"""Finds the line of the route table for a path below the FHIR base.
 
 FHIR's URLs have at most four segments and few shapes, so a path is split once and compared with the templates of its
-length; literal segments (`metadata`, `_history`) go before `{type}` and `{id}`.
+length; literal segments (`metadata`, `_history`) take precedence over `{type}` and `{id}`. Benchmark: reads, see
+docs/performance.md.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from fhirstore import Definitions
 from server.http.lacking import refuse_lacking
 from server.http.refusal import NO_ENDPOINT, Refused
 from server.http.route import Handler, Route
 
 
 class Endpoint(NamedTuple):
-    """What answers at a path: handlers by method, the value of an Allow header, and the path's parameters."""
+    """A path's handlers by method, the value of its Allow header, and its parameters."""
 
     handlers: Mapping[str, Handler]
     allow: str
@@ -23,7 +25,7 @@ class Endpoint(NamedTuple):
 
 
 class Template(NamedTuple):
-    """One path of the table. `literals`, `names`: which segment is what text, or gives which parameter."""
+    """One path of the table. `literals`: position and text of fixed segments; `names`: position and name of others."""
 
     literals: tuple[tuple[int, str], ...]
     names: tuple[tuple[int, str], ...]
@@ -31,7 +33,7 @@ class Template(NamedTuple):
     allow: str
 
     def match(self, segments: list[str]) -> dict[str, str] | None:
-        """The parameters, if the path has this shape."""
+        """Returns the path's parameters; None if it does not have this shape."""
         for position, text in self.literals:
             if segments[position] != text:
                 return None
@@ -39,12 +41,12 @@ class Template(NamedTuple):
 
 
 class Paths:
-    """The table, by number of segments."""
+    """The route table, by number of segments."""
 
-    def __init__(self, table: Iterable[Route], *, base: tuple[str, ...] = (), release: str = "4.0") -> None:
-        """`base`: segments before each path of the table, such as `{tenant}`. `release`: of FHIR."""
+    def __init__(self, table: Iterable[Route], *, definitions: Definitions, base: tuple[str, ...] = ()) -> None:
+        """`base`: segments before each path of the table, such as `{tenant}`."""
         self._below = len(base)
-        self._release = release
+        self._definitions = definitions
         by_path: dict[tuple[str, ...], dict[str, Handler]] = {}
         for route in table:
             segments = base + tuple(filter(None, route.path.split("/")))
@@ -66,26 +68,26 @@ class Paths:
         }
 
     def find(self, path: str, method: str = "GET") -> Endpoint:
-        """What answers at `path`, which is empty or starts with a slash; one at its end is let pass.
+        """Returns the endpoint at `path`, which is empty or starts with a slash and may end with one.
 
-        Raises Refused: 404, and what FHIR has there and this server lacks: 501, or 405 for another `method`.
+        Raises Refused: 404; where FHIR defines the path and this server does not support it, 501 or 405 (`method`).
         """
         start, *segments = path.removesuffix("/").split("/")
         if start or "" in segments:
             raise Refused(404, NO_ENDPOINT)
-        # nearly every request names a type and an id, and nothing that stands in the table
+        # most requests name a type and an id, and have no segment that is literal in the table
         templates = self._open if self._literals.isdisjoint(segments) else self._templates
         for template in templates.get(len(segments), ()):
             parameters = template.match(segments)
             if parameters is not None:
                 if "$" in path and any(text.startswith("$") for text in parameters.values()):
-                    break  # no type and no id
+                    break  # an operation is not a type or an id
                 return Endpoint(template.handlers, template.allow, parameters)
-        refuse_lacking(segments[self._below :], method, self._release)
+        refuse_lacking(segments[self._below :], method, self._definitions)
         raise Refused(404, NO_ENDPOINT)
 
     def template_of(self, path: str) -> tuple[str, dict[str, str]]:
-        """The template of what answers at `path`, like `/{type}/{id}`, and its parameters; "-" where nothing does."""
+        """Returns the template for `path`, like `/{type}/{id}`, and the path's parameters; "-" where there is none."""
         segments = path.removesuffix("/").split("/")[1:]
         for template in self._templates.get(len(segments), ()):
             parameters = template.match(segments)

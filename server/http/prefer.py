@@ -1,7 +1,7 @@
 """The Prefer header (https://hl7.org/fhir/R4/http.html#return, https://www.rfc-editor.org/rfc/rfc7240).
 
-A preference that this server does not know is passed over, as the RFC says. Some clients part preferences with
-semicolons where commas belong; both are read.
+A preference that is not known is ignored, as the RFC says. Some clients separate preferences with semicolons instead of
+commas; both are read.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ _HANDLINGS = {"strict": "strict", "lenient": "lenient"}
 
 
 def returned(call: Call) -> str | None:
-    """What a write should answer: `minimal`, `representation`, `OperationOutcome`; None: nothing is preferred."""
+    """Returns what a write should answer: `minimal`, `representation` or `OperationOutcome`; None: no preference."""
     return _RETURNS.get(_preference(call, "return"))
 
 
 def handling(call: Call) -> str | None:
-    """What to do with parameters the server does not know: `strict` or `lenient`; None: nothing is preferred."""
+    """Returns how to treat parameters that are not known: `strict` or `lenient`; None: no preference."""
     return _HANDLINGS.get(_preference(call, "handling"))
 
 
 def is_lenient(call: Call) -> bool:
-    """Are parameters that the server does not know ignored? As the client prefers, else as the server is set."""
+    """Whether parameters that are not known are ignored: as the client prefers, else as FHIRSTORE_HANDLING says."""
     return (handling(call) or call.settings.handling) == "lenient"
 
 
 def applied(response: Response, name: str, value: str | None) -> Response:
-    """The answer, which says that this preference was heeded; as it is where there was none."""
+    """Adds to the answer that this preference was applied; nothing where `value` is None. Returns the answer."""
     if value is not None:
         response.raw_headers.append((b"preference-applied", f"{name}={value}".encode("ascii")))
     return response
 
 
 def _preference(call: Call, name: str) -> str:
-    """The first value given for `name`, in lower case; empty if there is none."""
+    """Returns the first value given for `name`, in lower case; "" if there is none."""
     header = call.headers.get(b"prefer")
     if header is None:
         return ""

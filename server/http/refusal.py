@@ -1,4 +1,4 @@
-"""A request refused for HTTP's own reasons, before any interaction: 405, 406, 415, 501 …"""
+"""Refusals that HTTP defines and FHIR's interactions do not: 405, 406, 415, 501 …"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NO_ENDPOINT = "No such endpoint; the FHIR API is below /fhir, see /fhir/metadata
 
 
 class Refused(HTTPException):
-    """A request refused, with what to do instead. `code`: the issue code, where the status does not say it."""
+    """The request is refused; the message says what to do. `code`: the issue code; None: that of the status."""
 
     def __init__(
         self, status: int, diagnostics: str, *, headers: Mapping[str, str] | None = None, code: str | None = None
@@ -22,7 +22,7 @@ class Refused(HTTPException):
 
 
 class RefusedEntry(InvalidResource):
-    """An entry of a Bundle refused as the request that it stands for is refused: with this `status`."""
+    """An entry of a Bundle is refused with the `status` that it would have as a request of its own."""
 
     def __init__(self, diagnostics: str, *, status: int, code: str, expression: tuple[str, ...]) -> None:
         super().__init__(diagnostics, code=code, expression=expression)

@@ -1,9 +1,9 @@
-"""The headers that every answer of the FHIR API carries, whatever it answers.
+"""The headers of every answer of the FHIR API.
 
 https://hl7.org/fhir/R4/http.html#custom: `X-Request-Id` is the client's, or made here; `X-Correlation-Id` is the
-client's. Both go back as they came if they are printable and short. `Cache-Control`: a proxy keeps nothing, and what a
-client keeps it must ask about before it shows it (304 if nothing changed), since rights end and resources are purged.
-`Date` is the time of the answer itself, not the last tick of a timer, so that no Last-Modified is later.
+client's. Both are returned as they were sent if they are printable and short. `Cache-Control`: a proxy stores nothing,
+and a client must revalidate what it has stored (304 if nothing changed), since rights end and resources are purged.
+`Date` is the time of the answer itself, not of the last tick of a timer, so that no Last-Modified is later.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ECHOED = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
 class ResponseHeaders:
-    """Adds them. A request id made here is this process's ULID and the request's number in it."""
+    """Adds these headers. A request id that is made here is the process's ULID and the request's number."""
 
     def __init__(self, settings: Settings) -> None:
         vary = "Accept, Accept-Encoding" + (f", {TENANT_HEADER}" if settings.tenant_source == "header" else "")
@@ -48,14 +48,14 @@ class ResponseHeaders:
         self._numbers = count(1)
 
     def request_id(self, headers: Mapping[bytes, bytes]) -> bytes:
-        """The id of a request with these headers: the client's, or a new one."""
+        """Returns the id of a request with these headers: the client's, or a new one."""
         asked = headers.get(b"x-request-id")
         if asked is None or not _ECHOED.fullmatch(asked):
             return b"%s-%d" % (self._process, next(self._numbers))
         return asked
 
     def add(self, response: Response, headers: Mapping[bytes, bytes], request_id: bytes) -> None:
-        """To the answer to that request."""
+        """Adds the headers to the answer to a request with these headers and this id."""
         response.raw_headers.append((b"date", now_date().encode("ascii")))
         response.raw_headers.append((b"x-request-id", request_id))
         response.raw_headers.extend(self._always)
@@ -65,7 +65,7 @@ class ResponseHeaders:
 
 
 class Dated:
-    """An app whose answers all carry a Date; those that have one keep it."""
+    """Wraps an app: adds Date to answers that do not have it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

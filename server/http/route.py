@@ -1,4 +1,4 @@
-"""What a line of the route table holds."""
+"""A line of the route table."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Handler = Callable[[Call], Awaitable[Response]]
 
 
 def always(_: Settings) -> bool:
-    """Advertised whatever the settings are."""
+    """A line that both documents have whatever the settings are."""
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What answers one method at one path, which is below the FHIR base.
+    """The handler of one method at one path below the FHIR base.
 
-    `codes`: as in `CapabilityStatement.rest…interaction.code`; none: told there by `claims`, by `operation` or by
-    another line. `contract`: what it takes and gives, for the OpenAPI document. `claims`: members of
-    `CapabilityStatement.rest.resource` that are true because of this line. `operation`: name and canonical URL of an
-    OperationDefinition. `advertised`: False keeps the line out of both documents.
+    `codes`: as in `CapabilityStatement.rest…interaction.code`; none where `claims`, `operation` or another line say it.
+    `doc`: a summary, for the OpenAPI document. `contract`: its parameters, headers and statuses, for the same.
+    `claims`: members of `CapabilityStatement.rest.resource` that this line makes true. `operation`: name and canonical
+    URL of an OperationDefinition. `advertised`: whether both documents have the line.
     """
 
     method: str

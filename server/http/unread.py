@@ -1,8 +1,8 @@
 """An answer to a request whose body was not read to its end.
 
-Many clients write the whole body before they read. If the server closed the connection on them, the unread bytes
-would reset it, and the reset can overtake the answer. So the answer goes out at once, complete, for clients that look;
-then what still comes is read and dropped, up to a bound in bytes and seconds, and only then the connection ends.
+Many clients write the whole body before they read. If the server closed the connection then, the unread bytes would
+reset it, and the reset can overtake the answer. So the whole answer is sent at once, then what still arrives is read
+and dropped, up to a limit in bytes and seconds, and then the connection is closed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MOST_SECONDS = 5.0
 
 
 class UnreadResponse(Response):
-    """Answers, says that the connection ends, and hears the client out."""
+    """Answers with `Connection: close` and drops the rest of the body before the connection is closed."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.headers["Connection"] = "close"

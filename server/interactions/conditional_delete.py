@@ -13,7 +13,7 @@ from server.interactions.delete import deleted
 async def conditional_delete(call: Call) -> Response:
     """DELETE [base]/[type]?[criteria]: 204, whether one matches or none, as an ordinary delete; 412 for several.
 
-    With FHIRSTORE_CONDITIONAL_DELETE=multiple 204 for several, too: all were deleted, one by one.
+    With FHIRSTORE_CONDITIONAL_DELETE=multiple also 204 for several: all were deleted, one by one.
     """
     criteria, expected, unexpected = url_criteria(call), if_match(call), if_none_match(call)
     if call.settings.conditional_delete == "multiple":

@@ -15,10 +15,10 @@ from server.http.refusal import Refused
 async def create(call: Call) -> Response:
     """POST [base]/[type]: 201 with Location; the server assigns the id.
 
-    With `If-None-Exist`, 200 and the resource that matches, as it is, if one does; 412 if several do; 400 if none does
-    and the body does not meet the criteria either. Some clients
-    (fhirpy) have its criteria in the URL, as for a conditional update. With `Idempotency-Key`
-    (draft-ietf-httpapi-idempotency-key-header), a repeated request gets the first answer again.
+    With `If-None-Exist`: 200 and the resource that matches, unchanged, if one does; 412 if several do; 400 if none does
+    and the body does not meet the criteria either. Some clients (fhirpy) send the criteria in the URL, as for a
+    conditional update. With `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), a repeated request is
+    answered as the first one.
     """
     key, criteria = idempotency_key(call), _criteria(call)
     body = await written(call)

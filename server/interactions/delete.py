@@ -10,7 +10,7 @@ from server.http.answers import resource_answer
 from server.http.call import Call
 from server.http.fields import etag
 from server.http.outcome import operation_outcome
-from server.http.parameters import refuse_unknown
+from server.http.parameters import refuse_others
 from server.http.preconditions import if_match, if_none_match
 from server.http.prefer import applied, returned
 
@@ -20,13 +20,13 @@ async def delete(call: Call) -> Response:
 
     200 with an OperationOutcome where the client prefers one.
     """
-    refuse_unknown(call)
+    refuse_others(call)
     expected, unexpected = if_match(call), if_none_match(call)
     return deleted(call, await call.tenant.delete(call.type, call.id, if_match=expected, if_none_match=unexpected))
 
 
 def deleted(call: Call, tombstone: Version | None, *, count: int = 0) -> Response:
-    """204, or an OperationOutcome if that is preferred. `tombstone`: what the delete came to; `count`: of several."""
+    """Returns 204, or an OperationOutcome if that is preferred. `count`: of resources, where several were deleted."""
     headers = {} if tombstone is None else {"ETag": etag(tombstone.version_id)}
     if returned(call) != "OperationOutcome":
         return Response(None, 204, headers)

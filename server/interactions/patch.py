@@ -1,8 +1,8 @@
 """patch: https://hl7.org/fhir/R4/http.html#patch.
 
 The page leaves statuses to "the relevant PATCH specification": https://www.rfc-editor.org/rfc/rfc5789#section-2.2. A
-document that is no patch is 400, one that does not fit the resource, and so also a failed `test`, is 422, a type of
-patch that is not read is 415 with `Accept-Patch`.
+malformed patch is 400; one that cannot be applied to the resource (a failed `test`, too) is 422; a media type that is
+not a patch is 415 with `Accept-Patch`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from server.documents.contract import PATCH_FORMATS
 from server.http.answers import stored
 from server.http.call import Call
 from server.http.fields import parameters
-from server.http.parameters import refuse_unknown
+from server.http.parameters import refuse_others
 from server.http.preconditions import if_match, if_none_match
 from server.http.refusal import Refused
 
 
 async def patch(call: Call) -> Response:
     """PATCH [base]/[type]/[id]: 200; 404, 410 where there is nothing to patch; 412 on a stale If-Match."""
-    refuse_unknown(call)
+    refuse_others(call)
     expected, unexpected = if_match(call), if_none_match(call)
     version = await call.tenant.patch(
         call.type,
@@ -40,11 +40,10 @@ async def patch(call: Call) -> Response:
 
 
 async def patch_body(call: Call) -> Patch:
-    """The patch in the body, by its Content-Type: JSON Patch, Merge Patch, or Parameters, a FHIRPath Patch.
+    """Returns the patch in the body, by its Content-Type: JSON Patch, Merge Patch, or Parameters, a FHIRPath Patch.
 
-    `application/json`, which clients send that patch by parts of a resource (fhirpy), says too little: there an array
-    is a JSON Patch, Parameters are a FHIRPath Patch, and any other object is a Merge Patch. Raises Refused (415), and
-    as `resource_body`.
+    For `application/json`, which some clients send (fhirpy), the content decides: an array is a JSON Patch, Parameters
+    are a FHIRPath Patch, and any other object is a Merge Patch. Raises Refused (415), and as `resource_body`.
     """
     call.representation.check_resource()
     name = parameters(call.header(b"content-type") or "")[0].lower()

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from server.content.binary import make_room
 from server.http.answers import shown
 from server.http.call import Call
-from server.http.parameters import refuse_unknown
+from server.http.parameters import refuse_others
 
 
 async def read(call: Call) -> Response:
@@ -15,7 +15,7 @@ async def read(call: Call) -> Response:
 
     304 where the client has that version (https://hl7.org/fhir/R4/http.html#cread).
     """
-    refuse_unknown(call)
+    refuse_others(call)
     if call.type == "Binary":
         await make_room(call)
     return await shown(call, await call.tenant.read(call.type, call.id))

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from server.content.binary import written
 from server.http.answers import stored
 from server.http.call import Call
-from server.http.parameters import refuse_unknown
+from server.http.parameters import refuse_others
 from server.http.preconditions import if_match, if_none_match
 
 
@@ -16,7 +16,7 @@ async def update(call: Call) -> Response:
 
     412 on a stale If-Match, or with `If-None-Match: *` where the resource exists.
     """
-    refuse_unknown(call)
+    refuse_others(call)
     expected, unexpected = if_match(call), if_none_match(call)
     body = await written(call)
     version = await call.tenant.update(

@@ -1,8 +1,8 @@
-"""One connection of a server process: what it is waiting for, and how it ends.
+"""One connection of a server process: what it waits for, and how it ends.
 
-A request's task belongs to its connection: where the client goes away, the task is cancelled. A read stops there; a
-write that has begun goes on behind it (`fhirstore.engine`). There are no timers here: `Connections` comes by once a
-second and looks at the state.
+A request's task belongs to its connection: when the client disconnects, the task is cancelled. A read stops then; a
+write that has begun is finished by the library without its caller. A connection sets no timers: `Connections` looks at
+the state of each once a second.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from server.process.connections import Connections, Phase
 from server.process.exchange import Exchange
 from server.process.http_parser import BoundedHeadProtocol, closing_answer
 
-_MOST_PIPELINED = 32  # requests that wait behind one; who sends more at once sends the rest again
+_MOST_PIPELINED = 32  # requests that wait behind one; a client that sends more must send the rest again
 _TIMEOUT = closing_answer(HTTPStatus.REQUEST_TIMEOUT, code="timeout", text="The request did not arrive in time")
 
 
 class Connection(BoundedHeadProtocol):
-    """Parses requests, runs the app on one after another, cancels it where the client is gone.
+    """Parses requests, runs the app on one after another, and cancels it when the client disconnects.
 
-    It holds for the app what the request under way has of the bytes in flight (`server.http.in_flight.Holder`).
+    It is the `server.http.in_flight.Holder` of the request under way.
     """
 
     share: Share | None = None
-    watched: tuple[Phase, int] = (Phase.NEW, 0)  # what `Connections` last saw: the phase, how many requests,
-    progress = 0  # how far it was,
-    since = 0.0  # and when it had come so far
+    watched: tuple[Phase, int] = (Phase.NEW, 0)  # phase and number of requests when `Connections` last looked
+    progress = 0  # the progress it saw then
+    since = 0.0  # loop time since when there was no more progress than that
     _arrived = 0  # bytes of bodies
-    _drained = 0  # how often what had piled up for the client went down to little
+    _drained = 0  # how often the write buffer became short again
     _requests = 0
     _running: Exchange | None = None
     _task: asyncio.Task[None] | None = None
@@ -59,7 +59,7 @@ class Connection(BoundedHeadProtocol):
         self._release()
 
     def shutdown(self) -> None:
-        """The server ends: close when the answer under way is given, or now where there is none."""
+        """Closes the connection after the answer under way, or at once where there is none: the server ends."""
         self._all.end_soon()
         if self._running is None:
             self.transport.close()
@@ -121,7 +121,7 @@ class Connection(BoundedHeadProtocol):
         exchange.message_event.set()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        assert isinstance(cycle, Exchange)  # noqa: S101 - none but those are made here
+        assert isinstance(cycle, Exchange)  # noqa: S101 - this class makes no other
         self._running = cycle
         task = self._task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)
@@ -155,7 +155,7 @@ class Connection(BoundedHeadProtocol):
 
     def may_refuse(self) -> bool:
         if self._running is None:
-            return self.in_head or not self.in_message  # in a body otherwise, of a request that has its answer
+            return self.in_head or not self.in_message  # otherwise it is in the body of a request that is answered
         return (
             self._running is self.cycle and self.in_message and not self.in_head and not self._running.response_started
         )
@@ -168,7 +168,7 @@ class Connection(BoundedHeadProtocol):
             self._running.keep_alive = False
 
     def time_out(self, phase: Phase) -> None:
-        """Its patience has an end, or its client's."""
+        """Ends the connection, which made no progress in this phase for longer than it may."""
         if phase is Phase.READER or self.deaf:
             self.transport.abort()
         elif phase in (Phase.HEAD, Phase.BODY):
@@ -180,11 +180,11 @@ class Connection(BoundedHeadProtocol):
 
     @property
     def requests(self) -> int:
-        """How many have begun."""
+        """How many requests have begun."""
         return self._requests
 
     def state(self) -> tuple[Phase, int]:
-        """What it waits for, and a number that grows with the bytes that come or go meanwhile."""
+        """Returns what it waits for, and a number that grows with the bytes that arrive or leave in that phase."""
         unsent = self.transport.get_write_buffer_size()
         if unsent:
             return Phase.READER, (self._drained << 40) - unsent
@@ -202,7 +202,7 @@ class Connection(BoundedHeadProtocol):
         self._release()
 
     def _settle(self) -> None:
-        """The request under way is over: it holds nothing any more when its answer has left."""
+        """The request under way is over: its share of the bytes in flight is released when its answer has left."""
         share, self.share = self.share, None
         if share is None:
             return

@@ -1,12 +1,11 @@
 """All connections of a server process: how many there may be, and how long each may take.
 
-Once a second one pass looks at every connection; requests themselves set no timers. What a client must do in time, it
-must do at a rate: of a body, or of an answer that it reads, at least 1 KiB for each second of the limit, so that long
-ones may take long.
+Once a second one pass looks at every connection; requests set no timers. The limit on reading and writing is one on the
+rate: a client must send a body, or read an answer, at 1 KiB for each second of the limit at least, so a long one may
+take long.
 
-A connection more than there may be takes the place of one that is idle, the one that has been so for longest; where
-none is, it is answered with 503 at once. File descriptors are left over for the store, so that what was accepted can
-be answered.
+A connection over the limit replaces the one that has been idle for longest; where none is idle, it is answered with
+503. Some file descriptors are kept for the store, so that requests that were accepted can be served.
 """
 
 from __future__ import annotations
@@ -16,22 +15,19 @@ import resource
 from collections import deque
 from enum import Enum
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from server.http.in_flight import InFlight
 from server.process.http_parser import closing_answer
-
-if TYPE_CHECKING:
-    from server.process.connection import Connection
 
 _PERIOD = 1.0  # seconds from one pass to the next
 _SLOWEST = 1024  # bytes a second
 _MOST = 10_000
 _FEWEST = 8
 _MOST_WAITING = 2048
-_MOST_REFUSED = 16  # connections that hear their 503 at the same time; one more is closed without
+_MOST_REFUSED = 16  # connections that are being answered 503; one more is closed without an answer
 _LOOK_AGAIN = 0.1  # seconds
-_SETTLED_IN = 1.0  # seconds in which a new connection is not idle, but about to send its request
+_SETTLED_IN = 1.0  # seconds after which a new connection that has sent nothing counts as idle
 _FULL = closing_answer(
     HTTPStatus.SERVICE_UNAVAILABLE,
     code="throttled",
@@ -51,13 +47,43 @@ class Phase(Enum):
     APP = "the app, or nothing that has a limit here"
 
 
+class Watched(Protocol):
+    """A connection, as far as `Connections` needs it.
+
+    `watched`: the phase and number of requests at the last look; `progress`: what `state` gave then; `since`: loop
+    time since when there was no more progress than that.
+    """
+
+    watched: tuple[Phase, int]
+    progress: int
+    since: float
+    transport: asyncio.Transport
+
+    @property
+    def requests(self) -> int:
+        """How many requests have begun on it."""
+        ...
+
+    def state(self) -> tuple[Phase, int]:
+        """Return what it waits for, and a number that grows with the bytes that arrive or leave in that phase."""
+        ...
+
+    def time_out(self, phase: Phase) -> None:
+        """End it, since it made no progress in this phase for longer than it may."""
+        ...
+
+    def refuse(self, answer: bytes) -> None:
+        """Answer with these bytes and close."""
+        ...
+
+
 def descriptors_for_store(limit: int) -> int:
-    """How many of a process's file descriptors clients never get."""
+    """Returns how many of a process's file descriptors are kept for its store."""
     return max(64, limit // 4)
 
 
 def most_connections() -> int:
-    """As many as the process has file descriptors for (`ulimit -n`), and leaves enough for its store."""
+    """Returns how many connections the process has file descriptors for (`ulimit -n`), without those of its store."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit == resource.RLIM_INFINITY:
         return _MOST
@@ -65,7 +91,7 @@ def most_connections() -> int:
 
 
 def backlog() -> int:
-    """How many connections may wait to be accepted: accepted at once, they must not take the store's descriptors."""
+    """Returns how many connections may wait to be accepted; all accepted, they leave the store its descriptors."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return _MOST_WAITING if limit == resource.RLIM_INFINITY else min(_MOST_WAITING, descriptors_for_store(limit) // 2)
 
@@ -82,9 +108,9 @@ class Connections:
         self._keep_alive = keep_alive
         self._grace = grace
         self._least = int(io_timeout * _SLOWEST)
-        self._open: set[Connection] = set()
-        self._refused: set[Connection] = set()
-        self._idle: deque[Connection] = deque()
+        self._open: set[Watched] = set()
+        self._refused: set[Watched] = set()
+        self._idle: deque[Watched] = deque()
         self._looked = 0.0
         self._ending = False
         self._loop = asyncio.get_running_loop()
@@ -92,8 +118,8 @@ class Connections:
     def __len__(self) -> int:
         return len(self._open)
 
-    def opened(self, connection: Connection) -> None:
-        """A client has connected: it is kept, or told that there is no room."""
+    def opened(self, connection: Watched) -> None:
+        """Admits a connection that a client has made, or answers 503 where there are too many."""
         connection.since = self._loop.time()
         self._open.add(connection)
         if len(self._open) <= self._most:
@@ -110,25 +136,25 @@ class Connections:
         self._refused.add(connection)
         connection.refuse(_FULL)
 
-    def closed(self, connection: Connection) -> None:
-        """It is gone."""
+    def closed(self, connection: Watched) -> None:
+        """Forgets a connection that is closed."""
         self._open.discard(connection)
         self._refused.discard(connection)
 
     def end_soon(self) -> None:
-        """The server ends: what is not answered within the grace is cancelled."""
+        """Closes every connection after the grace: the server ends."""
         if not self._ending:
             self._ending = True
             self._loop.call_later(self._grace, self._end)
 
     async def watch(self) -> None:
-        """Look at all of them, over and over, until cancelled."""
+        """Looks at all connections once a second, until cancelled."""
         while True:
             await asyncio.sleep(_PERIOD)
             self.look(self._loop.time())
 
     def look(self, now: float) -> None:
-        """One pass: who has made no progress for longer than is allowed is ended."""
+        """One pass: ends each connection that made no progress for longer than its phase allows. `now`: loop time."""
         for connection in tuple(self._open):
             phase, progress = connection.state()
             watched = (phase, connection.requests)
@@ -146,8 +172,8 @@ class Connections:
         for connection in (*self._open, *self._refused):
             connection.transport.abort()
 
-    def _longest_idle(self, newcomer: Connection) -> Connection | None:
-        """One that waits for a request, and has done so for longest."""
+    def _longest_idle(self, newcomer: Watched) -> Watched | None:
+        """Returns the connection that has waited for a request for longest."""
         now = self._loop.time()
         if not self._idle and now - self._looked > _LOOK_AGAIN:
             self._looked = now
@@ -160,7 +186,7 @@ class Connections:
                 return connection
         return None
 
-    def _idle_since(self, connection: Connection, now: float) -> float | None:
+    def _idle_since(self, connection: Watched, now: float) -> float | None:
         phase, _ = connection.state()
         if phase is Phase.NEW:
             return connection.since if now - connection.since > _SETTLED_IN else None

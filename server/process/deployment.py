@@ -1,6 +1,6 @@
 """A server process: opens the store when it starts, serves the app, closes the store when it stops.
 
-Every worker process runs its own; all it needs to know is in the environment, so that it can be started anew.
+Every worker process runs its own and reads its settings from the environment, so that it can be restarted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from server.settings import Settings, from_environment
 
 
 def open_store(settings: Settings, *, create: bool = False) -> AbstractAsyncContextManager[FhirStore]:
-    """The store that `settings` name; `create`: made where there is none, as only a server does.
+    """Opens the store that `settings` name. `create`: make it where there is none; only a server does.
 
     Raises StoreMisconfigured.
     """
@@ -42,7 +42,7 @@ def open_store(settings: Settings, *, create: bool = False) -> AbstractAsyncCont
 
 
 class Deployment:
-    """The ASGI app of a server process: lifespan here, everything else in `create_app`'s."""
+    """The ASGI app of a server process: it handles the lifespan itself and passes all else to `create_app`'s app."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = for_listener(settings)
@@ -79,7 +79,7 @@ class Deployment:
 
 
 def connections_for(settings: Settings) -> Connections:
-    """What watches the connections of this process, within the limits of the settings."""
+    """Returns what watches the connections of this process, with the limits of the settings."""
     return Connections(
         InFlight(settings.max_in_flight, work=InFlight(settings.max_in_flight)),
         most=settings.max_connections,
@@ -90,9 +90,10 @@ def connections_for(settings: Settings) -> Connections:
 
 
 async def _close(opened: AbstractAsyncContextManager[FhirStore]) -> None:
-    """Wait for the writes whose callers went away, and close the store, if it answers.
+    """Waits for the writes whose callers are gone, and closes the store.
 
-    Otherwise the process ends as it is: what was not acknowledged may be there or not, which a crash leaves open too.
+    Where the store does not answer in time, the process ends at once: writes that were not acknowledged may have been
+    done or not, as after a crash.
     """
     try:
         async with asyncio.timeout(SETTLED_IN):
@@ -102,9 +103,9 @@ async def _close(opened: AbstractAsyncContextManager[FhirStore]) -> None:
 
 
 def _collect_less() -> None:
-    """Let the garbage collector pass over what lives as long as the process, and look at young objects less often.
+    """Makes the garbage collector skip what lives as long as the process, and run less often.
 
-    A request makes hundreds of objects and hardly a cycle. Measured on creates: 8 to 30 % of the CPU time saved.
+    A request makes hundreds of objects and hardly any cycle. Benchmark: creates, see docs/performance.md.
     """
     gc.collect()
     gc.freeze()
@@ -112,14 +113,14 @@ def _collect_less() -> None:
 
 
 def _take_turns_sooner() -> None:
-    """Let a thread that wants the interpreter have it after 0.2 ms, not 5.
+    """Lets a thread that waits for the interpreter lock have it after 0.2 ms instead of 5.
 
-    Threads here do little in Python and much without it: they hand a batch to SQLite, and then hand on what it said. To
-    wait 5 ms for either is longer than the commit takes. Measured on creates: a tenth more of them.
+    The threads here do little work in Python: they pass a batch to SQLite and its result back, and 5 ms for either is
+    more than a commit takes. Benchmark: creates, see docs/performance.md.
     """
     sys.setswitchinterval(0.0002)
 
 
 def from_env() -> Deployment:
-    """The factory that the ASGI server calls in each worker process."""
+    """Returns the app; the ASGI server calls it in each worker process."""
     return Deployment(from_environment(os.environ))

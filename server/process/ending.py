@@ -2,12 +2,12 @@
 
 | seconds | what happens |
 |---|---|
-| 0 | no connection is accepted any more; idle ones are closed; answers under way are given |
-| `ANSWERED_IN` | connections that are left are closed, their requests cancelled; writes that had begun go on |
-| + `SETTLED_IN` | those writes are given up, and the store is not waited for: it does not answer |
-| `ENDED_IN` | the process ends, whatever it is waiting for: a disk that hangs, a thread that does not return |
+| 0 | no connection is accepted any more; idle ones are closed; answers under way are finished |
+| `ANSWERED_IN` | the other connections are closed and their requests cancelled; writes that have begun go on |
+| + `SETTLED_IN` | those writes are given up, and the process no longer waits for the store |
+| `ENDED_IN` | the process ends, whatever it waits for: a disk that hangs, a thread that does not return |
 
-What was acknowledged is durable at any of these moments.
+A write that was acknowledged is durable at each of these moments.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _WORKERS_ENDED_IN = 9.0
 
 
 def end_quietly_on_sigterm() -> None:
-    """Let SIGTERM end the process at once with exit code 0, as long as nobody else handles it."""
+    """Makes SIGTERM end the process at once with exit code 0, until another handler replaces this one."""
     signal.signal(signal.SIGTERM, _exit)
 
 
 def end_in_time() -> None:
-    """Let SIGTERM and SIGINT also set an end to everything; who handled them before still does."""
+    """Makes SIGTERM and SIGINT also end the process after `ENDED_IN` seconds; their present handlers still run."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _with_watchdog(signal.getsignal(number)))
 
@@ -53,7 +53,7 @@ def _with_watchdog(handler: Callable[[int, FrameType | None], object] | int | No
 
 
 def end_now(why: str) -> None:
-    """End the process without waiting for anything, and say why."""
+    """Ends the process without waiting for anything, and says why on standard error."""
     sys.stderr.write(f"fhirstore: stopped at once: {why}\n")
     sys.stderr.flush()
     os._exit(0)
@@ -64,7 +64,7 @@ def _exit(_number: int, _frame: FrameType | None) -> None:
 
 
 class Workers(Multiprocess):
-    """uvicorn's supervisor of worker processes, which waits for none of them for ever."""
+    """uvicorn's supervisor of worker processes; kills a worker that does not end in time."""
 
     def join_all(self) -> None:
         deadline = time.monotonic() + _WORKERS_ENDED_IN

@@ -1,4 +1,4 @@
-"""One request and its answer: uvicorn's, with a known state and a quiet end where it is cancelled."""
+"""One request and its answer: uvicorn's, which also says what it waits for and may be cancelled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 
 class Exchange(RequestResponseCycle):
-    """Runs the app on a request. `awaits_body`: the app can go on only when the client has sent more of it."""
+    """Runs the app on a request. `awaits_body`: the app waits for the client to send more of the body."""
 
     awaits_body = False
 

@@ -2,15 +2,15 @@
 
 uvicorn's own protocol keeps whatever header block it is sent, however long. Here a request line, its headers and its
 trailers may have 64 KiB together; beyond that the answer is 431 (https://www.rfc-editor.org/rfc/rfc6585#section-5) and
-the connection ends. It ends gently: what the client is still sending is read and dropped for a moment, since closing a
+the connection ends. Before it is closed, what the client is still sending is read and dropped for a moment: closing a
 socket with unread bytes resets the connection, and a reset can overtake the answer.
 
 A server may ignore `Upgrade` and answer in HTTP/1.1 (https://www.rfc-editor.org/rfc/rfc9110#section-7.8), and this one
-always does. httptools takes what follows such a head for another protocol: it neither reads the request's body nor
-keeps it apart from the next request. So, behind such a head, the rest of the message is given to a parser that was told
-the message's framing only, `Content-Length` or `Transfer-Encoding`, as the first parser had accepted it.
+always does. After such a head httptools expects another protocol: it does not parse the request's body, nor separate it
+from the next request. So the rest of the message is given to a second parser that knows only the message's framing,
+`Content-Length` or `Transfer-Encoding`, as the first parser accepted it.
 
-Trailers are dropped: a header that comes after the body must not change what the request says
+Trailers are dropped: a header that comes after the body must not change the meaning of the request
 (https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1).
 """
 
@@ -32,7 +32,7 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 
 
 def closing_answer(status: HTTPStatus, *, code: str = "", text: str = "", retry_after: int = 0) -> bytes:
-    """A whole answer that ends the connection, for what no handler ever sees.
+    """Returns the bytes of an answer that ends the connection, for a request that never reaches a handler.
 
     With `code`, its body is an OperationOutcome.
     """
@@ -53,17 +53,17 @@ _HTTP_2 = closing_answer(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, code="not-suppor
 
 
 class _Stop(Exception):
-    """Stops the parser: whatever else came is not for it."""
+    """Stops the parser: the bytes that follow are not for it."""
 
 
 class BoundedHeadProtocol(HttpToolsProtocol, ABC):
-    """uvicorn's protocol on httptools, with an end to patience and answers that leave in one write."""
+    """uvicorn's protocol on httptools, with bounded heads and answers that leave in one write."""
 
     _told = 0  # bytes of request line, headers and trailers that the parser has reported of this request
-    kept = 0  # bytes it has taken since it last reported anything: an unfinished header, growing
+    kept = 0  # bytes it was given since it last reported something: of an unfinished header
     in_head = False  # between a request's first byte and the end of its headers: it has no answer yet
     in_message = False  # between a request's first byte and the end of its body
-    deaf = False  # nothing that comes is looked at any more; the connection ends after the answers under way
+    deaf = False  # bytes that arrive are ignored; the connection ends after the answers under way
     dropped: int | None = None  # bytes that came after a refusal; None: not refused
     _linger: asyncio.TimerHandle | None = None
     _framing: bytes | None = None  # a head that says only how the body of the request that wants an upgrade is framed
@@ -91,7 +91,7 @@ class BoundedHeadProtocol(HttpToolsProtocol, ABC):
             self.refuse(_TOO_LARGE)
 
     def _ignore_upgrade(self, data: bytes, offset: int) -> None:
-        """Read on in HTTP/1.1 behind a head that ends at `offset` of `data` and wants another protocol."""
+        """Parses on in HTTP/1.1 after a head that ends at `offset` of `data` and asks for another protocol."""
         rest = memoryview(data)
         while not self.deaf:
             framing, self._framing = self._framing, None
@@ -125,19 +125,19 @@ class BoundedHeadProtocol(HttpToolsProtocol, ABC):
             super().on_header(name, value)
 
     def head_is_complete(self) -> None:
-        """Its bound is kept; what follows is the body."""
+        """The subclass calls it at the end of a head: what follows is the body."""
         self.kept = 0
         self.in_head = False
         if self.parser.should_upgrade():
             self._expect_no_upgrade()
 
     def on_message_complete(self) -> None:
-        if self._framing is None:  # else: the parser believes that another protocol begins, but it is the body
+        if self._framing is None:  # otherwise the parser expects another protocol here, and it is the body
             self.in_message = False
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """The parser stopped: at nonsense, or because it was told to."""
+        """Refuses the request: the parser stopped at what is not HTTP/1.1, or at the bound of a head."""
         if self._told > MAX_HEAD:
             self.refuse(_TOO_LARGE)
         elif not self.deaf:
@@ -149,10 +149,10 @@ class BoundedHeadProtocol(HttpToolsProtocol, ABC):
         super().connection_lost(exc)
 
     def refuse(self, answer: bytes) -> None:
-        """Give this answer if none is under way or due, hear the client out for a moment, and close."""
+        """Sends this answer if no other is under way or due, drops for a moment what still arrives, and closes."""
         if self.dropped is not None or self.transport.is_closing():
             return
-        if not self.may_refuse():  # ours must not get into the middle of another answer
+        if not self.may_refuse():  # it must not be sent inside of another answer
             self.end_after_answer()
             return
         self.dropped = 0
@@ -164,18 +164,18 @@ class BoundedHeadProtocol(HttpToolsProtocol, ABC):
 
     @abstractmethod
     def may_refuse(self) -> bool:
-        """Whether the next answer that the client awaits is for the request that is being parsed, and not begun."""
+        """Whether the client's next answer is the one to the request that is being parsed, and has not begun."""
 
     @abstractmethod
     def abandon(self) -> None:
-        """Nobody waits for the answer of the app any more."""
+        """Cancels the app: nobody waits for its answer any more."""
 
     @abstractmethod
     def end_after_answer(self) -> None:
-        """Hear nothing more; close when the answer under way is given, or now where there is none."""
+        """Ignores what still arrives; closes after the answer under way, or at once where there is none."""
 
     def _expect_no_upgrade(self) -> None:
-        """The head that just ended makes the parser stop here. CONNECT has no body, and what follows is no request."""
+        """Prepares for the parser to stop after this head. After CONNECT, which has no body, nothing more is parsed."""
         if self.parser.get_method() == b"CONNECT":
             self.deaf = True
             return
@@ -191,7 +191,7 @@ class BoundedHeadProtocol(HttpToolsProtocol, ABC):
 
 
 class _RestOfMessage:
-    """What a parser reports that begins in the middle of a message: of that message only its body and its end."""
+    """Receives the events of a parser that begins inside of a message: of that one only its body and its end."""
 
     def __init__(self, whole: BoundedHeadProtocol) -> None:
         self._whole = whole

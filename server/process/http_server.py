@@ -1,7 +1,4 @@
-"""How `fhirstore serve` runs uvicorn. The benchmark's yardstick runs it as it comes (conformance/rates/empty.py).
-
-Which ASGI server, and why, is in README (Performance).
-"""
+"""How `fhirstore serve` runs uvicorn; why uvicorn, and how it compares with its defaults, is in docs/performance.md."""
 
 from __future__ import annotations
 
@@ -16,9 +13,9 @@ from server.process.ending import ANSWERED_IN
 
 
 def http_config(app: str | ASGIApp, *, factory: bool = False, workers: int = 1) -> uvicorn.Config:
-    """Options for `app`, or for what `module:attribute` names; `factory`: the attribute makes the app when called.
+    """Returns uvicorn's options for `app`, or for `module:attribute`; `factory`: calling the attribute makes the app.
 
-    The app puts its `Connections` into the state of its lifespan, as "connections".
+    The app must put its `Connections` into the state of its lifespan, as "connections".
     """
     return uvicorn.Config(
         app,
@@ -30,9 +27,9 @@ def http_config(app: str | ASGIApp, *, factory: bool = False, workers: int = 1) 
         access_log=False,
         log_level="warning",
         server_header=False,
-        date_header=False,  # uvicorn's is up to a second old: the app says it, see server/http/response_headers.py
-        proxy_headers=False,  # `server.access.forwarded` reads them, where FHIRSTORE_TRUSTED_PROXIES says so
+        date_header=False,  # uvicorn's may be a second old; server/http/response_headers.py adds it
+        proxy_headers=False,  # `server.access.forwarded` reads them, from FHIRSTORE_TRUSTED_PROXIES alone
         workers=workers,
         backlog=backlog(),
-        timeout_graceful_shutdown=math.ceil(ANSWERED_IN) + 1,  # `Connections` ends what is under way before that
+        timeout_graceful_shutdown=math.ceil(ANSWERED_IN) + 1,  # after `Connections` has ended what is under way
     )

@@ -1,7 +1,7 @@
-"""An answer leaves in one write. uvicorn writes its head and its body apart: two system calls, two packets, 8 µs.
+"""Sends an answer in one write: uvicorn writes head and body separately, which makes two system calls and two packets.
 
-The transport that uvicorn is given here keeps a write back until the next one, or until the event loop comes round,
-whichever is first. Nothing waits longer than that, and order is kept.
+This transport holds a write back until the next one, or until the event loop's next round, whichever is first. The
+order is kept. Benchmark: reads, see docs/performance.md.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class OneWriteTransport(asyncio.Transport):
-    """A transport around a transport: `write` holds one piece back, everything else passes on."""
+    """Wraps a transport: `write` holds one piece back, all other methods pass on."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()

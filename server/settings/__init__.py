@@ -1,4 +1,4 @@
-"""What a server can be told by environment variables. `table` lists every setting; docs/settings.md is made from it."""
+"""The settings of a server, from environment variables. `table` lists them; docs/settings.md is made from it."""
 
 from server.settings.table import TABLE, BadSetting, Setting, Settings, from_environment
 

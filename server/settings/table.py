@@ -1,7 +1,6 @@
-"""The settings: each is one line of `Settings`, which says its variable, its form, its default and its meaning.
+"""The settings: each is a field of `Settings`, with its variable, form, default and meaning.
 
-What reads the environment, refuses variables that do not exist and prints the table of `fhirstore settings` and of
-docs/settings.md is computed from those lines.
+Reading the environment, refusing unknown variables, `fhirstore settings` and docs/settings.md are computed from them.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ D = TypeVar("D")
 
 
 class BadSetting(Exception):
-    """Environment variables hold what they cannot; the message names each and says what is possible, on one line."""
+    """Environment variables have values that they cannot have; the message names each and says what it must be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One environment variable. `read` makes a value of its text; `unset`: in words, what holds without it."""
+    """One environment variable. `read`: makes a value of its text. `unset`: the default, in words."""
 
     name: str
     read: Callable[[str], object]
@@ -49,7 +48,7 @@ def setting(name: str, read: Callable[[str], T], default: D, meaning: str, *, un
 
 
 def _shown(default: object) -> str:
-    """A default as the text that would set it, in Markdown."""
+    """Returns a default as the text that would set it, in Markdown."""
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     if isinstance(default, frozenset | tuple):
@@ -59,7 +58,7 @@ def _shown(default: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a server can be told. `tenants` None: any well-formed id; `allowed_hosts` None: any Host."""
+    """All settings of a server. `tenants` None: any well-formed id; `allowed_hosts` None: any Host."""
 
     host: str = setting("HOST", values.host, "127.0.0.1", "The address to listen on.")
     port: int = setting("PORT", values.port, 8000, "The port to listen on; 0 is any free one.")
@@ -256,7 +255,7 @@ class Settings:
 
     @property
     def s3(self) -> S3Options:
-        """How to reach the bucket."""
+        """The options of the connection to the bucket."""
         return S3Options(
             endpoint_url=self.s3_endpoint_url,
             allow_http=self.s3_allow_http,
@@ -270,7 +269,7 @@ TABLE: Mapping[str, Setting] = {one.name: cast(Setting, one.metadata["setting"])
 
 
 def from_environment(env: Mapping[str, str]) -> Settings:
-    """The settings in `env`; a variable that is empty counts as not set. Raises BadSetting with all that is wrong."""
+    """Reads the settings from `env`; an empty variable counts as not set. Raises BadSetting, naming every error."""
     wrong = unknown_variables(env, [one.name for one in TABLE.values()])
     found: dict[str, object] = {}
     for name, one in TABLE.items():
@@ -289,7 +288,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
 
 
 def _contradictions(settings: Settings, env: Mapping[str, str]) -> list[str]:
-    """What is wrong with settings that are well-formed one by one."""
+    """Returns the errors in combinations of settings that are valid one by one."""
     wrong = []
     if "FHIRSTORE_TENANTS" in env and not env["FHIRSTORE_TENANTS"].strip(" ,"):
         wrong.append("FHIRSTORE_TENANTS: is empty; name tenants, separated by commas, or * for any")

@@ -1,4 +1,4 @@
-"""Environment variables that look like settings and are none: a misspelt setting must not be passed over in silence."""
+"""Environment variables with our prefix that are not settings: a misspelt setting is refused and not ignored."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LINKED = re.compile(r"(?:tcp|udp|sctp)://\S+")
 
 
 def unknown_variables(env: Mapping[str, str], names: Sequence[str]) -> list[str]:
-    """A sentence for each variable of `env` that has our prefix and is not among `names`, with the nearest that is."""
+    """Returns a sentence for each variable of `env` with our prefix that is not in `names`; it suggests the nearest."""
     known = {name.removeprefix(PREFIX): name for name in names}
     told = []
     for name in sorted(env):
@@ -43,7 +43,7 @@ def unknown_variables(env: Mapping[str, str], names: Sequence[str]) -> list[str]
 
 
 def _is_service(name: str, value: str) -> bool:
-    """Whether Kubernetes has set the variable: FHIRSTORE_PORT=tcp://… is no misspelt PORT, FHIRSTORE_PORT=9000 is."""
+    """Whether Kubernetes has set the variable: FHIRSTORE_PORT=tcp://… yes; FHIRSTORE_PORT=9000 is a misspelt PORT."""
     if _SERVICE.fullmatch(name) or _PROTOCOL.fullmatch(name):
         return True
     return _LINK.fullmatch(name) is not None and _LINKED.fullmatch(value) is not None

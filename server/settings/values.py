@@ -1,6 +1,6 @@
-"""How the text of an environment variable becomes a value. Each function raises ValueError with what the text must be.
+"""Makes values of the texts of environment variables. Each function raises ValueError that says what the text must be.
 
-The messages quote a value only where it cannot hold a password, and quote it on one line.
+A message quotes the value, on one line, only where it cannot hold a password.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ async def test_few_of_the_entries_that_read_much_are_under_way_together() -> Non
     """Each of them has many storage requests under way by itself."""
     now = most = 0
 
-    async def answer(_entry: BundleEntry, _store: object) -> bytes:
+    async def operation(_entry: BundleEntry) -> bytes:
         nonlocal now, most
         now += 1
         most = max(most, now)
@@ -156,8 +156,8 @@ async def test_few_of_the_entries_that_read_much_are_under_way_together() -> Non
         return b"{}"
 
     async with FhirStore.open("memory:") as store:
-        bundle = {"resourceType": "Bundle", "type": "batch", "entry": [COUNT] * 100}
-        done = await store.tenant("default").batch(bundle, options=BundleOptions(answer=answer, at_once=16))
+        bundle = {"resourceType": "Bundle", "type": "batch", "entry": [entry("GET", "metadata")] * 100}
+        done = await store.tenant("default").batch(bundle, options=BundleOptions(operation=operation, at_once=16))
     assert [result.error for result in done.results] == [None] * 100
     assert most == 8
 

@@ -52,7 +52,7 @@ async def test_every_type_and_exactly_the_interactions_of_the_table(served: Serv
 def test_it_is_a_valid_resource_of_its_release(release: str, mode: str) -> None:
     """With everything switched on; a narrative is all that good practice misses."""
     settings = Settings(enable_purge=True, cors_origins=("*",), reference_integrity=True)
-    statement = Capabilities(TABLE, settings, release).statement("http://server.example/fhir", mode=mode)
+    statement = Capabilities(TABLE, settings, definitions(release)).statement("http://server.example/fhir", mode=mode)
     issues = Validator(definitions(release), "full").issues(json.parse(json.dump(statement)))
     assert [issue.diagnostics.partition(":")[0] for issue in issues] == ["dom-6"]
     assert issues[0].severity == "warning"
@@ -69,7 +69,7 @@ async def test_conditional_interactions_are_claimed_when_they_are_there(served: 
 @pytest.mark.parametrize(("release", "claimed"), [("4.0", None), ("4.3", None), ("5.0", True)])
 def test_conditional_patch_is_claimed_where_there_is_a_place_for_it(release: str, claimed: bool | None) -> None:
     """R5 has an element for it."""
-    statement: Any = Capabilities(TABLE, Settings(), release).statement("http://server.example/fhir")
+    statement: Any = Capabilities(TABLE, Settings(), definitions(release)).statement("http://server.example/fhir")
     assert statement["rest"][0]["resource"][0].get("conditionalPatch") is claimed
 
 

@@ -1,4 +1,4 @@
-"""What a server's answers say became of resources: of one, or of the entries of a Bundle.
+"""Reads the result of a resource, or of the entries of a Bundle, from a server's answer.
 
 https://hl7.org/fhir/R4/operationoutcome.html · https://hl7.org/fhir/R4/http.html#transaction-response
 """
@@ -14,14 +14,14 @@ import msgspec
 from server.commands.load.reading import Request
 
 Result: TypeAlias = Literal["created", "updated", "existing", "failed", "unknown"]
-"""`existing`: a conditional create found its resource, or a read had nothing to change."""
+"""`existing`: a conditional create found its resource, or the entry was a read."""
 
 _LONGEST = 500  # characters of a message that are kept
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a resource is not there: HTTP `status` (0: no answer), FHIR issue `code`, the server's `diagnostics`."""
+    """Why a resource is not stored: HTTP `status` (0: no answer), FHIR issue `code`, the server's `diagnostics`."""
 
     status: int
     code: str
@@ -54,7 +54,7 @@ class _Bundle(msgspec.Struct):
 
 
 def cause_of(status: int, reason: str, content: bytes) -> Cause:
-    """The first error in an OperationOutcome; without one, the status alone."""
+    """Returns the first error in an OperationOutcome; without one, the status alone."""
     try:
         found = msgspec.json.decode(content, type=_Outcome)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -63,7 +63,7 @@ def cause_of(status: int, reason: str, content: bytes) -> Cause:
 
 
 def fates(content: bytes, requests: Sequence[Request]) -> list[tuple[Result, Cause | None]] | None:
-    """What became of the entries of a Bundle that was processed; None: the answer does not say."""
+    """Returns the results of the entries of a Bundle that was processed; None: the answer does not say them."""
     try:
         entries = msgspec.json.decode(content, type=_Bundle).entry
         statuses = [int(entry.response.status.partition(" ")[0]) for entry in entries]

@@ -1,4 +1,4 @@
-"""The command around a load: a progress bar on a terminal, else lines; the summary on standard output; an exit code."""
+"""The command `fhirstore load`: a progress bar on a terminal, else lines; a summary on standard output; exit codes."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def run_load(
     as_json: bool = False,
     progress_every: float = EVERY,
 ) -> int:
-    """Load and print. 0: all is stored. 1: something failed or is unknown. 2: could not start.
+    """Loads and prints. Returns 0: all is stored. 1: something failed or is unknown. 2: could not start.
 
-    128 and the signal's number, as shells have it: interrupted; 130 by SIGINT, 143 by SIGTERM.
+    Interrupted: 130 by SIGINT, 143 by SIGTERM.
     """
     if tenant is not None and not (tenant.isascii() and tenant.isprintable()):
         sys.stderr.write("fhirstore: --tenant: must be printable ASCII, as the value of a header\n")
@@ -72,7 +72,7 @@ def run_load(
 
 @asynccontextmanager
 async def _bar(_: float) -> AsyncIterator[Callable[[Progress], None]]:
-    """On a terminal."""
+    """Shows progress on a terminal, as a bar."""
     columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
@@ -87,7 +87,7 @@ async def _bar(_: float) -> AsyncIterator[Callable[[Progress], None]]:
 
 @asynccontextmanager
 async def _lines(every: float) -> AsyncIterator[Callable[[Progress], None]]:
-    """Everywhere else. The rate is that of the time since the last line, so that a stall shows."""
+    """Shows progress as lines. The rate is that since the last line, so that a stall is visible."""
     progress: Progress | None = None
     before = (time.monotonic(), 0)
 

@@ -1,7 +1,7 @@
-"""A load that is told to stop: SIGINT or SIGTERM ends it in order, with a summary of what was sent.
+"""The interruption of a load by SIGINT or SIGTERM, which still prints the summary.
 
-The first signal ends the reading of files; requests that are under way have a few seconds to be answered. A second
-signal, or the end of those seconds, gives them up: what became of them is then unknown.
+The first signal ends the reading of files; requests under way have a few seconds to be answered. A second signal, or
+the end of those seconds, gives them up: their results are then unknown.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ GRACE = 5.0  # seconds for the answers that are still to come
 
 
 class Interruption:
-    """The wish of a person or an orchestrator that a load ends. `by`: the signal that came."""
+    """Whether a signal asked a load to end. `by`: the first signal; `given_up`: it does not wait for answers either."""
 
     def __init__(self, *, grace: float = GRACE) -> None:
         self.by: signal.Signals | None = None
@@ -26,15 +26,15 @@ class Interruption:
         self._sending = False
 
     def ends(self, task: asyncio.Task[object] | None) -> None:
-        """The load says in which task it runs; None: it is done, and no signal ends it any more."""
+        """Sets the task to be cancelled; None: the load is done."""
         self._task = task
 
     def begins_to_send(self) -> None:
-        """The load says that from now on there may be answers to wait for."""
+        """Notes that from now on there may be answers to wait for."""
         self._sending = True
 
     def came(self) -> bool:
-        """Whether a signal has come, so that nothing more is to be sent."""
+        """Whether a signal has arrived; then nothing more is to be sent."""
         return self.by is not None
 
     def arrive(self, by: signal.Signals) -> None:
@@ -52,7 +52,7 @@ class Interruption:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """While this is open, SIGINT and SIGTERM arrive here; only the main thread can be asked for that."""
+        """Handles SIGINT and SIGTERM while it is open; only in the main thread, which alone can."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -1,8 +1,8 @@
-"""The load itself: reads a little ahead, keeps a bounded number of requests in flight, counts what becomes of them.
+"""The load itself: reads a little ahead, keeps a bounded number of requests in flight, counts the results.
 
-Resources are sent in the order of the files as far as the concurrency lets them; two versions of one id are never in
-flight together, so that the last one in the files is the last one on the server. Where Bundles are processed, files
-go in turns (`order`), so that what transactions refer to is there before them.
+Resources are sent in the order of the files, as far as the concurrency allows; two versions of one id are never in
+flight together, so that the last one in the files is the current one on the server. Where Bundles are processed, files
+are sent in groups (`order`), so that resources that transactions refer to are sent before them.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from server.commands.load.sending import NO_ANSWER, Outcome, Retries, Sender
 from server.commands.load.summary import LoadSummary, Reach, Tally
 
 _FHIR_JSON = "application/fhir+json"
-_BATCH = 64  # what one trip to the reading thread brings at most, in resources …
-_BATCH_BYTES = 1 << 20  # … and, one resource more or less, in bytes
+_BATCH = 64  # resources that the reading thread returns at once, at most
+_BATCH_BYTES = 1 << 20  # bytes after which it returns fewer
 _SECONDS = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=120)
 _BUNDLES = 4  # in flight at most: each is many writes at once
 # Shorter than servers keep a connection (uvicorn: 5 s), so that a POST does not run into its closing.
@@ -45,7 +45,7 @@ _GIVEN_UP = Cause(0, "", "Interrupted before the answer came")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a load is: bytes of the files read, of all; resources stored and failed so far."""
+    """The progress of a load. `position` of `total` bytes of the files are read; resources stored and failed so far."""
 
     position: int
     total: int
@@ -64,12 +64,12 @@ async def load(
     retries: Retries | None = None,
     interruption: Interruption | None = None,
 ) -> LoadSummary:
-    """Send what is in the files at `paths` to the FHIR server at the base `url`.
+    """Sends the resources in the files at `paths` to the FHIR server at the base `url`.
 
     `bundles`: "process" sends a batch or transaction to be processed, transactions last, and the resources in another
-    container one by one; "entries" the resources in any container one by one; "whole" stores the Bundle itself, as a
-    document or a message always is. `headers` go with every request. An `interruption` ends it early. Raises
-    CannotLoad before anything is sent; what fails later is in the summary.
+    container one by one; "entries" sends the resources in any container one by one; "whole" stores the Bundle itself,
+    as a document or a message always is. `headers`: of every request. `interruption`: ends it early. Raises CannotLoad
+    before anything is sent; later failures are in the summary.
     """
     interruption = interruption or Interruption()
     interruption.ends(asyncio.current_task())
@@ -87,7 +87,7 @@ async def load(
         try:
             await _reach(client, base)
             await run.send()
-            await asyncio.sleep(0)  # where a signal that came with the last answer is heard
+            await asyncio.sleep(0)  # lets a signal that arrived with the last answer be handled
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or not interruption.given_up or task.uncancel() > 0:
@@ -122,14 +122,14 @@ class _Run:
         self._last: str | None = None  # the source of what was sent last
 
     async def send(self) -> None:
-        """Send everything, to the last answer; or until something stops it."""
+        """Sends everything and waits for the last answer, unless something stops it."""
         self._interruption.begins_to_send()
         for reader in self._readers:
             if self._stopped is None and not self._interruption.came():
                 self._stopped = await self._load(reader)
 
     def summary(self, base: str) -> LoadSummary:
-        """What became of what was sent until now."""
+        """Returns the results of what was sent until now."""
         by = self._interruption.by
         position, total = self._position()
         return self._tally.summary(
@@ -140,7 +140,7 @@ class _Run:
         )
 
     async def _load(self, reader: Reader) -> str | None:
-        """Send what `reader` reads, to the last answer. Why it stopped early, if it did."""
+        """Sends what `reader` reads and waits for the last answer. Returns why it stopped early, if it did."""
         items = iter(reader)
         async with asyncio.TaskGroup() as requests:
             while batch := await asyncio.to_thread(_batch, items):
@@ -215,7 +215,7 @@ class _Run:
 
 
 def _batch(items: Iterator[Found]) -> list[Found]:
-    """The next few items; reading and parsing them happens in a thread, so that answers are not kept waiting."""
+    """Returns the next few items. The caller runs it in a thread, since it reads files and parses."""
     batch: list[Found] = []
     size = 0
     for item in items:
@@ -238,7 +238,7 @@ def _base(url: str) -> str:
 
 
 async def _reach(client: aiohttp.ClientSession, base: str) -> None:
-    """One GET, to say at once that there is no server; what it answers does not matter, it may ask for a login."""
+    """Raises CannotLoad where no server answers a GET; its answer does not matter, it may ask for a login."""
     try:
         async with client.get(f"{base}/metadata"):
             pass

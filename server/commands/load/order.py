@@ -1,7 +1,7 @@
-"""Which files come first, when their Bundles are sent to be processed.
+"""The order of files whose Bundles are sent to be processed.
 
-A transaction may refer to what is stored by then (`Practitioner?identifier=…`), so all else goes before it. Of what
-Synthea writes, hospitals go first, then practitioners, whatever kind of Bundle they are in.
+A transaction may refer to stored resources (`Practitioner?identifier=…`), so everything else is sent before it. Of the
+files that Synthea writes, hospitals are first, then practitioners, whatever the type of their Bundle is.
 
 https://hl7.org/fhir/R4/http.html#transaction
 """
@@ -22,7 +22,7 @@ _TRANSACTION = re.compile(rb'"type"\s*:\s*"transaction"')
 
 
 def in_turns(files: Sequence[SourceFile]) -> list[list[SourceFile]]:
-    """The files in groups; each is to be loaded to its end before the next one."""
+    """Returns the files in groups; each must be loaded completely before the next one."""
     turns: dict[int, list[SourceFile]] = {}
     for file in files:
         turns.setdefault(_turn(file.path), []).append(file)
@@ -37,12 +37,12 @@ def _turn(path: Path) -> int:
 
 
 def _begins_a_transaction(path: Path) -> bool:
-    """By its head, without reading it all. An NDJSON file may be a mixture, and keeps its own order."""
+    """Whether the head of the file says so. An NDJSON file may have both kinds, and keeps its own order."""
     if path.name.removesuffix(".gz").endswith(".ndjson"):
         return False
     try:
         with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
             head = file.read(_HEAD).partition(b'"entry"')[0]
     except (OSError, EOFError, zlib.error):
-        return False  # told when it is read
+        return False  # reported when the file is read
     return b'"Bundle"' in head and _TRANSACTION.search(head) is not None

@@ -1,7 +1,7 @@
 """Reads resources and Bundles out of JSON files, NDJSON files and folders, one after the other.
 
-A resource keeps the bytes it has in its file. Only the entries of a Bundle are encoded anew, with the digits of their
-numbers. An NDJSON file is read line by line; a JSON file, a Bundle too, is read whole.
+A resource is sent with the bytes of its file. Only the entries of a Bundle are encoded again; their numbers keep their
+digits. An NDJSON file is read line by line; a JSON file is read whole, also if it is a Bundle.
 
 https://hl7.org/fhir/R4/bundle.html · https://hl7.org/fhir/R4/nd-json.html
 """
@@ -23,24 +23,24 @@ from fhirstore.fhir.json import BYTE_ORDER_MARK, JsonObject, encode, parse
 SUFFIXES = (".json", ".json.gz", ".ndjson", ".ndjson.gz")
 
 BUNDLE_MODES = ("process", "entries", "whole")
-"""What is done with a Bundle that is a container: a batch or transaction is sent to be processed, and the resources of
-others one by one; the resources of all one by one; it is stored as the resource it is."""
+"""How a Bundle that is a container is loaded. `process`: a batch or transaction is sent to be processed, the resources
+of other containers one by one. `entries`: the resources of all one by one. `whole`: the Bundle is stored itself."""
 
 PROCESSED = frozenset({"batch", "transaction"})
 
-# A Bundle of these types is a container. A document or a message is a thing of its own, and stays whole.
+# Types of Bundles that are containers. A document or a message is always stored whole.
 CONTAINERS = frozenset({"transaction", "batch", "collection", "searchset", "history"})
 
 _TYPE_NAME = re.compile(r"[A-Za-z]{1,64}")
 
 
 class CannotLoad(Exception):
-    """Loading cannot even start: no such file, a bad URL, no server there. The message says what to do."""
+    """A load cannot start: no such file, a bad URL, no server. The message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource to send. `source` says where it was found; `id` is None where the server shall give one."""
+    """A resource to send. `source`: file and line; `id`: None where the server assigns one."""
 
     source: str
     type: str
@@ -50,7 +50,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One entry of a Bundle to send: its method, and the type that it is about."""
+    """One entry of a Bundle to send: its method and the type of its resource."""
 
     method: str
     type: str
@@ -67,7 +67,7 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """What should have been a resource; `code` is the FHIR issue code of `diagnostics`."""
+    """A file or line that is not a resource and should be. `code`: the FHIR issue code of `diagnostics`."""
 
     source: str
     code: str
@@ -76,7 +76,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """What is no resource and need not be one: another JSON file of a folder, a Bundle's entry without resource."""
+    """JSON that is not a resource and need not be: another JSON file of a folder, an entry without resource."""
 
     source: str
 
@@ -94,7 +94,7 @@ class SourceFile:
 
 
 def find_files(paths: Sequence[Path]) -> list[SourceFile]:
-    """The files at and below `paths`, those of a folder by name. CannotLoad when a path is missing or holds none."""
+    """Returns the files at and below `paths`, sorted within a folder. Raises CannotLoad where a path has none."""
     files: list[SourceFile] = []
     for path in paths:
         if path.is_dir():
@@ -114,7 +114,7 @@ def find_files(paths: Sequence[Path]) -> list[SourceFile]:
 
 
 class Reader:
-    """Iterates over what the files hold. `position` of `total` bytes (as stored, so compressed) have been read."""
+    """Iterates over the resources in the files. `position` of `total` bytes (as stored, compressed) are read."""
 
     def __init__(self, files: Sequence[SourceFile], *, bundles: str = "entries") -> None:
         self.total = sum(file.size for file in files)
@@ -153,7 +153,7 @@ class Reader:
 
 
 def _bodies(path: Path, stored: io.BufferedReader) -> Iterator[tuple[str, bytes]]:
-    """What `stored` holds, with a name for each: lines of NDJSON, or the whole."""
+    """Yields the bodies in `stored` (the lines of NDJSON, or the whole), each with its source."""
     compressed = path.name.endswith(".gz")
     plain = io.BufferedReader(gzip.GzipFile(fileobj=stored)) if compressed else stored
     if not path.name.removesuffix(".gz").endswith(".ndjson"):
@@ -173,7 +173,7 @@ def _bundle(source: str, bundle: JsonObject, body: bytes) -> Bundle | Unreadable
 
 
 def _request(entry: object) -> Request:
-    """What is wrong with an entry the server shall say."""
+    """Returns method and type of an entry; the server reports what is wrong with it."""
     request = entry.get("request") if isinstance(entry, dict) else None
     if not isinstance(request, dict):
         return Request("", "")

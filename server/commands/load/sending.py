@@ -1,8 +1,8 @@
-"""Sends one resource: PUT where it has an id, POST where it has none; or a Bundle, by POST; again where that is safe.
+"""Sends one resource (PUT with an id, POST without) or a Bundle (POST), and repeats the request where that is safe.
 
-Again: on 429, 502, 503 and 504, and when the connection fails. A PUT may be repeated whatever happened to it. A POST
-is repeated only if it certainly did nothing (no connection came about, or 429, or 503); else its outcome is unknown,
-and repeating it might create the resource twice.
+A request may be repeated after 429, 502, 503 and 504, and when the connection fails. A PUT always may. A POST may only
+if it certainly did nothing (there was no connection, or 429, or 503); otherwise its result is unknown, and repeating it
+might create the resource twice.
 
 https://hl7.org/fhir/R4/http.html#update · https://hl7.org/fhir/R4/http.html#create
 · https://www.rfc-editor.org/rfc/rfc9110#name-retry-after
@@ -27,14 +27,14 @@ NO_ANSWER = (aiohttp.ClientError, TimeoutError)
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _BUSY = frozenset({429, 502, 503, 504})
 _DID_NOTHING = frozenset({429, 503})
-_AT_ONCE = 1 << 19  # bytes that are handed to the socket in one go; a longer body goes in pieces
+_AT_ONCE = 1 << 19  # bytes that are written to the socket at once; a longer body is written in pieces
 
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How often a request is sent at most, and the seconds between: doubled from `first` to `longest`, jittered.
+    """How often a request is sent at most, and the seconds between: doubled from `first` to `longest`, with jitter.
 
-    A Retry-After of the server counts if it is longer, up to `patience`.
+    A longer Retry-After of the server takes precedence, up to `patience` seconds.
     """
 
     attempts: int = 8
@@ -43,14 +43,14 @@ class Retries:
     patience: float = 60.0
 
     def pause(self, attempt: int, *, asked: float, ids: Ids) -> float:
-        """Seconds to wait after the `attempt`-th request, when the server `asked` for so many."""
+        """Returns the seconds to wait after the `attempt`-th request. `asked`: the seconds of Retry-After."""
         ours = min(self.longest, self.first * 2 ** (attempt - 1))
         least = min(max(asked, ours / 2), self.patience)
         return ids.jitter(least, max(least * 1.25, ours))
 
 
 def seconds_asked(retry_after: str, *, now: int) -> float:
-    """The seconds that a Retry-After header means at `now` (epoch ms): a number of them, or a date."""
+    """Returns the seconds that a Retry-After header, a number or a date, means at `now` (epoch ms)."""
     if retry_after.isascii() and retry_after.isdigit():
         return float(retry_after)
     try:
@@ -63,7 +63,7 @@ def seconds_asked(retry_after: str, *, now: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a resource, after `retries` further requests. `cause` is None when it is stored."""
+    """The result of one resource, after `retries` further requests. `cause`: None when it is stored."""
 
     source: str
     type: str
@@ -74,7 +74,7 @@ class Outcome:
 
 
 class Sender:
-    """Sends resources below `base`. `lost` once no connection came about for all the attempts of a request."""
+    """Sends resources below `base`. `lost`: no attempt of a request got a connection."""
 
     def __init__(self, client: aiohttp.ClientSession, base: str, *, retries: Retries, clock: Clock, ids: Ids) -> None:
         self.lost = False
@@ -85,7 +85,7 @@ class Sender:
         self._ids = ids
 
     async def send(self, resource: Resource) -> Outcome:
-        """Send until there is a final answer; never raises for what a server or a network does."""
+        """Sends until there is a final answer. Does not raise for errors of the server or of the network."""
         method, url = "POST", f"{self._base}/{resource.type}"
         if resource.id is not None:
             method, url = "PUT", f"{url}/{quote(resource.id, safe='')}"
@@ -93,7 +93,7 @@ class Sender:
         return Outcome(resource.source, resource.type, answer.result, len(resource.body), retries, answer.cause)
 
     async def process(self, bundle: Bundle) -> list[Outcome]:
-        """Send a Bundle to be processed, as `send`: an outcome per entry."""
+        """Sends a Bundle to be processed, as `send`. Returns an outcome for each entry."""
         answer, retries = await self._send("POST", self._base, bundle.body)
         found = fates(answer.content, bundle.requests) if answer.cause is None else None
         if found is None:
@@ -111,7 +111,7 @@ class Sender:
         return outcomes
 
     async def _send(self, method: str, url: str, content: bytes) -> tuple[_Answer, int]:
-        """The final answer, and how often the request was repeated."""
+        """Returns the final answer, and how often the request was repeated."""
         attempt = 0
         while True:
             attempt += 1
@@ -146,7 +146,7 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What came of one request: the result if it was the last one, and whether it may be repeated."""
+    """The answer to one request: the result if it is the last one, and whether it may be repeated."""
 
     result: Result
     cause: Cause | None = None

@@ -1,4 +1,4 @@
-"""What became of all the resources: counted by type and result, failures grouped by cause."""
+"""The results of a load: counted by type and result, failures grouped by cause."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from server.commands.load.sending import Outcome
 EXAMPLES = 3
 GROUPS = 100
 
-# Ids, byte offsets, dates: what differs between two messages of one cause has a digit.
+# Ids, byte offsets, dates: the words that differ between two messages of one cause have a digit.
 _DIFFERING = re.compile(r"[\w.:/+-]*\d[\w.:/+-]*")
 _NOT_SENT = "(not sent)"
 _MORE = Cause(0, "", "Further causes")
@@ -26,7 +26,7 @@ _MORE = Cause(0, "", "Further causes")
 
 @dataclass(slots=True)
 class FailureGroup:
-    """Resources that failed alike. `cause` is that of the first; `examples` are the sources of the first few."""
+    """Resources that failed for the same cause. `cause`: of the first; `examples`: the sources of the first few."""
 
     cause: Cause
     count: int = 0
@@ -35,7 +35,7 @@ class FailureGroup:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far a load got: the source of what was `last` sent, and bytes of the files that were read, of all."""
+    """How far a load got. `last`: the source sent last; `position` of `total` bytes of the files were read."""
 
     last: str | None
     position: int
@@ -44,7 +44,7 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class LoadSummary:
-    """The result of a load. `types`: type -> result -> count. `stopped` says why it ended early, if it did."""
+    """The result of a load. `types`: type -> result -> count. `stopped`: why it ended early, if it did."""
 
     url: str
     types: Mapping[str, Mapping[str, int]]
@@ -57,7 +57,7 @@ class LoadSummary:
     reach: Reach
 
     def count(self, result: str) -> int:
-        """Resources that ended as `result`: created, updated, existing, failed, unknown."""
+        """Returns the number of resources with this `result`: created, updated, existing, failed, unknown."""
         return sum(results.get(result, 0) for results in self.types.values())
 
     @property
@@ -75,7 +75,7 @@ class LoadSummary:
         return self.stored / self.seconds if self.seconds else 0.0
 
     def as_json(self) -> dict[str, object]:
-        """The summary as plain JSON values."""
+        """Returns the summary as JSON values."""
         return {
             "url": self.url,
             "created": self.count("created"),
@@ -106,7 +106,7 @@ class LoadSummary:
         }
 
     def render(self) -> RenderableType:
-        """The summary as tables for a person."""
+        """Returns the summary as tables for a terminal."""
         results = ("created", "updated", "existing", "failed", "unknown")
         counts = Table("type", *results, box=None)
         for column in counts.columns[1:]:
@@ -130,7 +130,7 @@ class LoadSummary:
         return Group(*parts)
 
     def _going_on(self) -> str:
-        """What was not sent, and how to go on."""
+        """Returns what was not sent, and how to continue."""
         if self.reach.last is None:
             return "Nothing was sent."
         return (
@@ -154,7 +154,7 @@ class Tally:
         self._groups: dict[tuple[int, str, str], FailureGroup] = {}
 
     def add(self, outcome: Outcome) -> None:
-        """Count what was sent."""
+        """Counts a resource that was sent."""
         self._retries += outcome.retries
         self._bytes += outcome.size
         self._types.setdefault(outcome.type, Counter())[outcome.result] += 1
@@ -164,7 +164,7 @@ class Tally:
             self._fail(outcome.source, outcome.cause)
 
     def add_unreadable(self, unreadable: Unreadable) -> None:
-        """Count what could not be sent."""
+        """Counts a resource that could not be read, and was not sent."""
         self._types.setdefault(_NOT_SENT, Counter())["failed"] += 1
         self._fail(unreadable.source, Cause(0, unreadable.code, unreadable.diagnostics))
 
@@ -179,7 +179,7 @@ class Tally:
             group.examples.append(source)
 
     def summary(self, url: str, *, seconds: float, stopped: str | None, reach: Reach) -> LoadSummary:
-        """What has been counted, the most frequent first."""
+        """Returns the counts, the most frequent first."""
         return LoadSummary(
             url=url,
             types={name: dict(self._types[name]) for name in sorted(self._types)},
