@@ -189,15 +189,16 @@ def main() -> None:
     app()
 
 
-def _settings() -> Settings:
+def _settings(*, serving: bool = True) -> Settings:
     try:
-        return from_environment(os.environ)
+        return from_environment(os.environ, serving=serving)
     except BadSetting as error:
         _fail(str(error))
 
 
 def _settings_for(store: str | None) -> Settings:
-    settings = _settings()
+    """The settings of a command that looks after a store, and answers no requests."""
+    settings = _settings(serving=False)
     return settings if store is None else replace(settings, store=store)
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import conformance.s3servers
 from conformance.processes import NotInstalled
@@ -32,6 +33,11 @@ def needs_s3(test: pytest.Function) -> bool:
     """Tells whether the test uses an S3 server's fixture, or has a parameter with the name of one."""
     parameters = test.callspec.params.values() if hasattr(test, "callspec") else ()
     return not S3_SERVERS.isdisjoint({*test.fixturenames, *(each for each in parameters if isinstance(each, str))})
+
+
+# A slow machine is no failure: how long examples take to make is not what is tested.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @contextmanager

@@ -35,6 +35,7 @@ def as_text() -> str:
 
 
 def as_json() -> str:
-    """Returns a JSON array of objects with name, default and meaning."""
+    """Returns a JSON array of objects with name, default and meaning, as plain text."""
     rows = [{"name": one.name, "default": one.unset, "meaning": one.meaning} for one in TABLE.values()]
+    rows = [{name: text.replace("`", "") for name, text in row.items()} for row in rows]
     return msgspec.json.format(msgspec.json.encode(rows)).decode() + "\n"

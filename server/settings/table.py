@@ -268,8 +268,11 @@ TABLE: Mapping[str, Setting] = {one.name: cast(Setting, one.metadata["setting"])
 """Every setting by the name of its field, in the order in which they are documented."""
 
 
-def from_environment(env: Mapping[str, str]) -> Settings:
-    """Reads the settings from `env`; an empty variable counts as not set. Raises BadSetting, naming every error."""
+def from_environment(env: Mapping[str, str], *, serving: bool = True) -> Settings:
+    """Reads the settings from `env`; an empty variable counts as not set. Raises BadSetting, naming every error.
+
+    `serving`: requests will come, so they must be able to name their tenant.
+    """
     wrong = unknown_variables(env, [one.name for one in TABLE.values()])
     found: dict[str, object] = {}
     for name, one in TABLE.items():
@@ -281,13 +284,13 @@ def from_environment(env: Mapping[str, str]) -> Settings:
             wrong.append(f"{one.name}: {error}")
     if not wrong:
         settings = Settings(**found)  # type: ignore[arg-type] # each is what its field's own `read` made
-        wrong = _contradictions(settings, env)
+        wrong = _contradictions(settings, env, serving=serving)
     if wrong:
         raise BadSetting("; ".join(wrong))
     return settings
 
 
-def _contradictions(settings: Settings, env: Mapping[str, str]) -> list[str]:
+def _contradictions(settings: Settings, env: Mapping[str, str], *, serving: bool) -> list[str]:
     """Returns the errors in combinations of settings that are valid one by one."""
     wrong = []
     if "FHIRSTORE_TENANTS" in env and not env["FHIRSTORE_TENANTS"].strip(" ,"):
@@ -300,7 +303,7 @@ def _contradictions(settings: Settings, env: Mapping[str, str]) -> list[str]:
         wrong.append("FHIRSTORE_MAX_IN_FLIGHT_BYTES: must be at least twice FHIRSTORE_MAX_BODY_BYTES")
     if settings.tenant_buckets and "FHIRSTORE_TENANTS" in env:
         wrong.append("FHIRSTORE_TENANT_BUCKETS already says which tenants exist; unset FHIRSTORE_TENANTS")
-    if not wrong and settings.tenant_source == "none" and settings.only_tenant is None:
+    if serving and not wrong and settings.tenant_source == "none" and settings.only_tenant is None:
         wrong.append(
             "several tenants are configured but FHIRSTORE_TENANT_SOURCE=none, so that no request can name one; "
             "set it to header or path"

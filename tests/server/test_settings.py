@@ -219,3 +219,11 @@ def test_the_page_about_settings_is_the_table(tmp_path: Path) -> None:
         assert f"\n{one.name}" in "\n" + as_text()
         assert one.meaning.endswith("."), name
         assert "|" not in one.unset + one.meaning, name
+
+
+def test_commands_without_requests_need_no_tenant_source() -> None:
+    """`fsck` of all tenants is possible where a server could not tell which tenant a request means."""
+    env = {"FHIRSTORE_TENANTS": "*"}
+    assert from_environment(env, serving=False).tenants is None
+    with pytest.raises(BadSetting, match="FHIRSTORE_TENANT_SOURCE"):
+        from_environment(env)
