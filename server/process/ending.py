@@ -60,7 +60,8 @@ def end_now(why: str) -> None:
 
 
 def _exit(_number: int, _frame: FrameType | None) -> None:
-    sys.exit(0)
+    # Not SystemExit, which is lost where the signal comes in the middle of a callback or a destructor.
+    os._exit(0)
 
 
 class Workers(Multiprocess):

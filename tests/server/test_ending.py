@@ -142,3 +142,23 @@ def test_a_server_that_is_starting_ends_at_once() -> None:
             asked.close()
     assert child.returncode == 0
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("seconds", [0, 0.001, 0.002, 0.005, 0.01, 0.05])
+def test_a_server_that_has_just_said_where_it_is_ends(seconds: float) -> None:
+    """A signal between the banner and the first request is not lost."""
+    command = [str(Path(sys.executable).with_name("fhirstore")), "serve", "--store", "memory:"]
+    env = {**os.environ, "HOST": "127.0.0.1", "PORT": "0"}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        for line in child.stdout:
+            if line.strip().startswith("data "):
+                break
+        time.sleep(seconds)
+        child.terminate()
+        try:
+            _, said = child.communicate(timeout=_GRACE)
+        finally:
+            child.kill()
+    assert child.returncode == 0
+    assert "Traceback" not in said
