@@ -52,6 +52,7 @@ async def test_the_reads_of_a_batch_take_no_more_storage_requests_than_the_limit
         assert all("FHIRSTORE_MAX_BUNDLE_REQUESTS" in issue(outcome)[1] for outcome in refused)
 
 
+@pytest.mark.slow
 async def test_a_transaction_that_reads_too_much_is_refused_before_anything_is_written() -> None:
     """By its reads, or by what it looks up for its conditions."""
     async with serving(Settings(max_bundle_requests=60)) as served:

@@ -83,6 +83,7 @@ async def test_an_operation_sees_what_the_other_entries_wrote(served: Served) ->
         assert statuses(await send(served, kind, asked)) == [200, 201]
 
 
+@pytest.mark.slow
 async def test_an_operation_that_writes_is_part_of_a_batch_but_not_of_a_transaction() -> None:
     """$purge, where it is on: a transaction could not take it back."""
     async with serving(Settings(enable_purge=True)) as served:

@@ -10,6 +10,8 @@ import pytest
 
 from tests.server.processes import served
 
+pytestmark = pytest.mark.slow
+
 _PROGRAM = Path(__file__).with_name("UpgradingClient.java")
 
 

@@ -14,6 +14,8 @@ from conformance.abuse.target import NotHere, target
 from conformance.abuse.work import WORK
 from tests.server.processes import served
 
+pytestmark = pytest.mark.slow
+
 
 def test_bodies_are_of_legal_size() -> None:
     """At most 16 MB, and as many items as fit."""

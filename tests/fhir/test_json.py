@@ -431,6 +431,7 @@ def test_escapes_come_back_where_the_identity_is_set() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_large_body_is_read_in_pieces_with_the_same_result() -> None:
     """Literals, order and white space as in a small one, at every level that is cut; duplicates are found, too."""
     item = b'{"a": 1.00, "b": -0, "c": "\\u00e9", "d": [1E2, {"e": null}]}'

@@ -11,6 +11,8 @@ from conformance.abuse import bodies
 from fhirstore.fhir.validation import operation
 from tests.server.serving import FHIR_JSON, Served
 
+pytestmark = pytest.mark.slow
+
 FHIR_XML = {"Content-Type": "application/fhir+xml"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}

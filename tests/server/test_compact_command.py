@@ -10,6 +10,7 @@ from server.commands.compact import run_compact
 from server.settings import Settings
 
 
+@pytest.mark.slow
 async def test_compact_gives_back_what_a_purge_freed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """While the store is open, the file shrinks; what is left is still read."""
     async with FhirStore.open(f"file:{tmp_path}") as store:

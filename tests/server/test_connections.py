@@ -206,6 +206,7 @@ def test_there_are_never_more_connections_than_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.slow
 def test_a_hundred_idle_connections_do_not_lock_others_out_of_few_descriptors(tmp_path: Path) -> None:
     """At `ulimit -n 128`: reads and writes of others go on."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

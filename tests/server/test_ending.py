@@ -20,6 +20,8 @@ import pytest
 from conformance.s3servers import S3Server
 from tests.server.processes import ServeProcess
 
+pytestmark = pytest.mark.kill
+
 _GRACE = 10  # seconds
 _HOST = b"Host: localhost\r\n"
 _HALF = (

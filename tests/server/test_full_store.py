@@ -94,6 +94,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@pytest.mark.kill
 def test_a_server_on_a_full_disk_answers_and_ends(small_disk: Path) -> None:
     """A real process and a real disk: 507, readiness says why, SIGTERM ends it; it starts again when there is room."""
     ballast = small_disk / "ballast"

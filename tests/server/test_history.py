@@ -244,6 +244,7 @@ async def test_the_status_of_an_entry_is_what_the_interaction_was_answered(serve
             assert (told if "_sort" in query else told[::-1]) == answered
 
 
+@pytest.mark.slow
 async def test_what_comes_back_after_a_purge_was_created() -> None:
     """201, though it is not the first version; in the history as in the answer."""
     async with serving(Settings(enable_purge=True)) as served:

@@ -23,6 +23,8 @@ from starlette.routing import Route
 from server.commands.load import LoadSummary, load
 from server.commands.load.interruption import Interruption
 
+pytestmark = pytest.mark.kill
+
 _PATIENCE = 60.0  # seconds for a process on a busy machine
 
 

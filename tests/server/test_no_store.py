@@ -11,6 +11,8 @@ import pytest
 from fhirstore import FhirStore
 from tests.server.processes import run_command
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = (["fsck"], ["fsck", "--repair"], ["sweep", "--json"], ["worker"], ["probe"])
 
 

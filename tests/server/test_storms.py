@@ -116,6 +116,7 @@ async def test_answers_that_are_no_trouble_never_open_the_circuit(monkeypatch: p
         assert len(server.asked) == 100
 
 
+@pytest.mark.slow
 async def test_a_bucket_that_accepts_and_never_answers_is_a_504(monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the real S3 client, for reads and writes."""
     async with bucket(monkeypatch, Settings(request_timeout=0.5)) as (server, client):

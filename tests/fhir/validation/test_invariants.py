@@ -75,6 +75,7 @@ def test_a_good_practice_is_a_warning() -> None:
     validator.check(resource)
 
 
+@pytest.mark.slow
 def test_more_warnings_than_are_listed_refuse_nothing() -> None:
     """A Bundle of 1,100 patients without a narrative; one error beyond those that are listed does refuse."""
     entry: json.JsonObject = {"fullUrl": "", "resource": {"resourceType": "Patient", "active": True}}
