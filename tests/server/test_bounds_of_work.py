@@ -174,8 +174,8 @@ async def test_a_binary_of_many_megabytes_goes_in_and_out(served: Served) -> Non
 async def test_rules_that_take_too_long_are_not_evaluated_to_the_end(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond the bound of steps, here a small one, a warning says that they were not checked."""
-    monkeypatch.setattr(operation, "MOST_STEPS", 100_000)
+    """Beyond the bound of calls, here a small one, a warning says that they were not checked."""
+    monkeypatch.setattr(operation, "MOST_CALLS", 100_000)
     entries = bodies.numbered(200, '{"fullUrl":"http://example.org/Patient/#","resource":{"resourceType":"Patient"}}')
     body = f'{{"resourceType":"Bundle","type":"collection","entry":[{entries}]}}'.encode()
     answer = await served.client.post("/fhir/Bundle/$validate", content=body, headers=FHIR_JSON)
