@@ -73,8 +73,9 @@ async def shown(call: Call, version: Version) -> Response:
 async def _in_form(call: Call, version: Version, *, status: int = 200, location: str | None = None) -> VersionResponse:
     """Returns the version in the wanted form, which is made in a thread where that takes long."""
     form = call.representation
-    long = form is not AS_STORED and len(version.content) > LARGE
-    return await offload_if(long, VersionResponse, version, form, status=status, location=location)
+    if form is AS_STORED or len(version.content) <= LARGE:
+        return VersionResponse(version, form, status=status, location=location)
+    return await offload(VersionResponse, version, form, status=status, location=location)
 
 
 async def stored(call: Call, version: Version, *, status: int) -> Response:
