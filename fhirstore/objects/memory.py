@@ -25,7 +25,7 @@ from fhirstore.objects.base import (
 )
 from fhirstore.objects.embedded.body_streams import BytesStream
 from fhirstore.objects.etag import etag_of
-from fhirstore.objects.parallel_puts import answered
+from fhirstore.objects.parallel_puts import put_answered
 from fhirstore.objects.rising_clock import RisingClock
 from fhirstore.objects.sorted_keys import SortedKeys
 
@@ -80,9 +80,7 @@ class MemoryStore:
         return self._keep(key, bytes(body), now)
 
     async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
-        return [
-            await answered(self.put(put.key, put.body, condition=put.condition, expires=put.expires)) for put in puts
-        ]
+        return [await put_answered(self, put) for put in puts]
 
     async def delete(self, key: str, *, expires: int | None = None) -> None:
         _refuse_late(key, self.now(), expires)

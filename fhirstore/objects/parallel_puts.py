@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 
 from fhirstore.errors import ObjectError
-from fhirstore.objects.base import ObjectStore, PutAnswer, PutRequest, Written
+from fhirstore.objects.base import ObjectStore, PutAnswer, PutRequest
 
 
 async def put_each(store: ObjectStore, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
     """Returns the answers of `ObjectStore.put` to all of them, sent in parallel."""
-    return await asyncio.gather(
-        *[answered(store.put(put.key, put.body, condition=put.condition, expires=put.expires)) for put in puts]
-    )
+    return await asyncio.gather(*[put_answered(store, put) for put in puts])
 
 
-async def answered(put: Awaitable[Written]) -> PutAnswer:
+async def put_answered(store: ObjectStore, put: PutRequest) -> PutAnswer:
     """Returns what a PUT answers or raises, as a value."""
     try:
-        return await put
+        return await store.put(put.key, put.body, condition=put.condition, expires=put.expires)
     except ObjectError as refusal:
         return refusal
