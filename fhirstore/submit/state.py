@@ -1,0 +1,201 @@
+"""The states of a submission and of its manifests, and the document that holds them.
+
+A submission's document is one object, changed by compare-and-set, by requests alone. What workers find out they write
+to objects of their own (`keys`), so that requests and workers never meet.
+
+https://hl7.org/fhir/uv/bulkdata/submit.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec.structs import replace
+
+from fhirstore.errors import CorruptRecord, FhirError, InvalidResource, NotFound
+from fhirstore.submit.request import COMPLETED, IN_PROGRESS, STOPPED, SubmitRequest
+from fhirstore.submit.submitters import Mode
+
+UNKNOWN = "unknown"
+STATES = (UNKNOWN, IN_PROGRESS, COMPLETED, STOPPED)
+ADD, REPLACE, COMPLETE, STOP = "add", "replace", "complete", "stop"
+EVENTS = (ADD, REPLACE, COMPLETE, STOP)
+
+TABLE: Mapping[tuple[str, str], str] = {
+    (UNKNOWN, ADD): IN_PROGRESS,
+    (IN_PROGRESS, ADD): IN_PROGRESS,
+    (IN_PROGRESS, REPLACE): IN_PROGRESS,
+    (IN_PROGRESS, COMPLETE): COMPLETED,
+    (IN_PROGRESS, STOP): STOPPED,
+}
+"""(state, event) → state of a submission. What is not here is refused; completed and stopped are final."""
+
+RECEIVED, PROCESSED, FAILED, WITHDRAWN, UNDONE = "received", "processed", "failed", "withdrawn", "undone"
+MANIFEST_STATES = (RECEIVED, PROCESSED, FAILED, WITHDRAWN, UNDONE)
+PROCESS, FAIL, WITHDRAW, UNDO = "process", "fail", "withdraw", "undo"
+MANIFEST_EVENTS = (PROCESS, FAIL, WITHDRAW, UNDO)
+
+MANIFEST_TABLE: Mapping[tuple[str, str], str] = {
+    (RECEIVED, PROCESS): PROCESSED,
+    (RECEIVED, FAIL): FAILED,
+    (RECEIVED, WITHDRAW): WITHDRAWN,
+    (PROCESSED, WITHDRAW): WITHDRAWN,
+    (FAILED, WITHDRAW): WITHDRAWN,
+    (WITHDRAWN, PROCESS): WITHDRAWN,  # its job had written its last line, and did not know yet
+    (WITHDRAWN, FAIL): WITHDRAWN,
+    (WITHDRAWN, UNDO): UNDONE,
+}
+"""(state, event) → state of a manifest. Withdrawn: replaced, or its submission was stopped."""
+
+MOST_MANIFESTS = 1_000
+
+
+class SubmissionEnded(FhirError):
+    """Start a new submission: this one was completed or stopped, and takes nothing more."""
+
+    code = "conflict"
+
+
+class ManifestTaken(FhirError):
+    """Give the manifest another URL: this one was submitted before, with other parameters."""
+
+    code = "duplicate"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """One manifest as it was submitted. `job`: reads it. `received`: epoch ms. `base`: `fhirBaseUrl`."""
+
+    id: str
+    url: str
+    base: str
+    job: str
+    received: int
+    mode: Mode
+    replaces: str | None = None
+    oauth: tuple[str, ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
+    withdrawn: bool = False
+
+    def says_the_same(self, other: Manifest) -> bool:
+        """Whether the other one is a repetition of the same request."""
+        return replace(other, id=self.id, job=self.job, received=self.received, withdrawn=self.withdrawn) == self
+
+
+class Withdrawal(msgspec.Struct, frozen=True):
+    """A request that took manifests back without a new one: a job of its own undoes them."""
+
+    job: str
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """The document of a submission. Times are epoch ms."""
+
+    submitter: str
+    id: str
+    created: int
+    updated: int
+    state: str = UNKNOWN
+    manifests: tuple[Manifest, ...] = ()
+    withdrawals: tuple[Withdrawal, ...] = ()
+
+    def encode(self) -> bytes:
+        """Returns the object's body."""
+        return msgspec.json.encode(self)
+
+    def manifest(self, url: str) -> Manifest | None:
+        """Returns the manifest with this URL."""
+        return next((one for one in self.manifests if one.url == url), None)
+
+    def of_job(self, job: str) -> Manifest | None:
+        """Returns the manifest that this job reads."""
+        return next((one for one in self.manifests if one.job == job), None)
+
+    def knows(self, job: str) -> bool:
+        """Whether the request that made this job was accepted."""
+        return self.of_job(job) is not None or any(one.job == job for one in self.withdrawals)
+
+
+_decode = msgspec.json.Decoder(Submission).decode
+
+
+def decode_submission(body: bytes, key: str) -> Submission:
+    """Reads a document. Raises CorruptRecord, naming `key`, when the body is none."""
+    try:
+        return _decode(body)
+    except msgspec.MsgspecError as error:
+        raise CorruptRecord(key) from error
+
+
+def new_submission(request: SubmitRequest, *, now: int) -> Submission:
+    """Returns the document of a submission that nobody has heard of yet."""
+    return Submission(submitter=request.submitter, id=request.submission_id, created=now, updated=now)
+
+
+def accepted(before: Submission, request: SubmitRequest, *, job: str, mode: Mode, now: int) -> Submission:
+    """Returns the document after a request that was checked. `job`: of its work, if it makes any.
+
+    Returns `before` itself for a repeated request, which changes nothing. Raises SubmissionEnded, NotFound,
+    ManifestTaken, InvalidResource.
+    """
+    if request.status == STOPPED:
+        _next(before, STOP)
+        everything = tuple(replace(one, withdrawn=True) for one in before.manifests)
+        ends = (*before.withdrawals, Withdrawal(job))
+        return replace(before, state=STOPPED, manifests=everything, withdrawals=ends, updated=now)
+    after = before
+    if request.manifest_url is not None:
+        after = _added(after, request, job=job, mode=mode, now=now)
+    elif request.replaces is not None:
+        after = _withdrawn(replace(after, state=_next(after, REPLACE)), request.replaces)
+        after = replace(after, withdrawals=(*after.withdrawals, Withdrawal(job)))
+    if after is before and request.manifest_url is not None and request.status == before.state:
+        return before  # the last request, repeated
+    if request.status == COMPLETED:
+        after = replace(after, state=_next(after, COMPLETE))
+    return after if after is before else replace(after, updated=now)
+
+
+def _next(submission: Submission, event: str) -> str:
+    state = TABLE.get((submission.state, event))
+    if state is not None:
+        return state
+    if submission.state == UNKNOWN:
+        raise NotFound("There is no such submission; its first request has a manifestUrl")
+    raise SubmissionEnded(f"This submission is {submission.state}; start another one with a new submissionId")
+
+
+def _added(before: Submission, request: SubmitRequest, *, job: str, mode: Mode, now: int) -> Submission:
+    assert request.manifest_url is not None and request.fhir_base_url is not None  # noqa: S101 - request.check
+    known = before.manifest(request.manifest_url)
+    manifest = Manifest(
+        id=f"m{len(before.manifests) + 1:04d}",
+        url=request.manifest_url,
+        base=request.fhir_base_url.rstrip("/"),
+        job=job,
+        received=now,
+        mode=mode,
+        replaces=request.replaces,
+        oauth=request.oauth,
+        metadata=request.metadata,
+    )
+    if known is not None:
+        if not known.says_the_same(manifest):
+            raise ManifestTaken("manifestUrl is unique within a submission, and this one was submitted before")
+        return before
+    after = replace(before, state=_next(before, ADD))
+    if request.replaces is not None:
+        after = _withdrawn(replace(after, state=_next(after, REPLACE)), request.replaces)
+    if len(after.manifests) >= MOST_MANIFESTS:
+        raise InvalidResource(f"A submission has at most {MOST_MANIFESTS:,} manifests", code="too-costly")
+    return replace(after, manifests=(*after.manifests, manifest))
+
+
+def _withdrawn(submission: Submission, url: str) -> Submission:
+    """Marks the manifest with this URL as replaced."""
+    known = submission.manifest(url)
+    if known is None or known.withdrawn:
+        told = "replacesManifestUrl is a manifest of this submission that was not replaced before"
+        raise InvalidResource(told, code="not-found")
+    manifests = tuple(replace(one, withdrawn=True) if one is known else one for one in submission.manifests)
+    return replace(submission, manifests=manifests)
