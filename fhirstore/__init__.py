@@ -22,6 +22,7 @@ from fhirstore.errors import (
     IdempotencyKeyReused,
     IdTaken,
     InvalidExpression,
+    InvalidName,
     InvalidResource,
     Issue,
     MalformedContent,
@@ -31,6 +32,9 @@ from fhirstore.errors import (
     ObjectError,
     PatchFailed,
     RulesBroken,
+    RunNotFound,
+    RunSealed,
+    RunTimedOut,
     StoreDamaged,
     StoreFull,
     StoreGone,
@@ -51,6 +55,7 @@ from fhirstore.fhir.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
 from fhirstore.fhir.times import Period
 from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.format.keyspace import is_tenant_id
+from fhirstore.format.runs import SealedFile
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.interactions.history_request import HistoryRequest
 from fhirstore.interactions.parameters import (
@@ -65,6 +70,9 @@ from fhirstore.interactions.preconditions import UnmodifiedSince, VersionIds, en
 from fhirstore.interactions.search_request import SearchRequest
 from fhirstore.objects import Compacted, S3Options, compact, open_objects
 from fhirstore.objects.retries import RetryBudget, reset_retry_budget, set_retry_budget
+from fhirstore.runs.dataset import PartitionPage, RunPage, Runs
+from fhirstore.runs.run import Run
+from fhirstore.runs.writing import RunWriter
 from fhirstore.search.matches import Matches
 from fhirstore.search.page import SearchPage
 from fhirstore.search.query import each_once, parse_condition_query, parse_query
@@ -107,6 +115,7 @@ __all__ = [
     "IdTaken",
     "IdempotencyKeyReused",
     "InvalidExpression",
+    "InvalidName",
     "InvalidResource",
     "Issue",
     "JsonPatch",
@@ -119,6 +128,7 @@ __all__ = [
     "ObjectError",
     "Operation",
     "Pairs",
+    "PartitionPage",
     "Patch",
     "PatchFailed",
     "Period",
@@ -126,7 +136,15 @@ __all__ = [
     "Progress",
     "RetryBudget",
     "RulesBroken",
+    "Run",
+    "RunNotFound",
+    "RunPage",
+    "RunSealed",
+    "RunTimedOut",
+    "RunWriter",
+    "Runs",
     "S3Options",
+    "SealedFile",
     "SearchPage",
     "SearchRequest",
     "StoreDamaged",

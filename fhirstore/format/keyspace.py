@@ -186,6 +186,15 @@ class Keyspace:
         """The key of an audit line. `action`: a word of lower-case letters."""
         return f"{self.prefix}audit/{t:013d}_{action}_{keys.type}_{keys.id}_{op}.json"
 
+    def runs(self) -> str:
+        """The prefix of all sealed runs (`fhirstore.format.runs`)."""
+        return f"{self.prefix}runs/"
+
+    @property
+    def run_sweep_state(self) -> str:
+        """The key of how far the sweeper has walked the runs."""
+        return f"{self.prefix}sweep/runs.json"
+
     def submission(self, submitter: str, submission: str) -> str:
         """The prefix of a bulk submission. Both names may be any text."""
         return f"{self.prefix}bulk/submit/{segment(submitter)}/{segment(submission)}/"

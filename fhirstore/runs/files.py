@@ -70,6 +70,7 @@ class FileWriter:
         self._batch: list[bytes] = []
         self._held = 0
         self._closed = False
+        self._written: WrittenFile | None = None
         self._encoded: asyncio.Queue[bytes | None] = asyncio.Queue(1)
         self._encoding: asyncio.Task[None] | None = None
         self._upload: asyncio.Task[Written] | None = None
@@ -90,10 +91,12 @@ class FileWriter:
             await self._hand_over()
 
     async def close(self) -> WrittenFile:
-        """Completes the upload: the object appears. Returns what was written.
+        """Completes the upload: the object appears. Returns what was written; the same when it is called again.
 
         Raises what the upload raised. If it is cancelled, the object may have appeared or not.
         """
+        if self._written is not None:
+            return self._written
         if self._closed:
             raise ValueError(f"{self.name}: the file is closed")
         self._closed = True
@@ -102,7 +105,7 @@ class FileWriter:
             await _ended(self._encoding)
         if self._upload is not None:
             await _ended(self._upload)
-        return WrittenFile(
+        self._written = WrittenFile(
             name=self.name,
             key=self.key,
             size=self._encoder.size,
@@ -111,6 +114,7 @@ class FileWriter:
             raw_size=self.size,
             encoding=self._compression,
         )
+        return self._written
 
     async def abort(self) -> None:
         """Ends an upload that is not complete, so that nothing appears. Does nothing after `close`."""
