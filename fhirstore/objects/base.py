@@ -22,6 +22,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from fhirstore.errors import ObjectError
+from fhirstore.objects.facts import Facts, ObjectInfo, Progress
 
 
 class IfAbsent(msgspec.Struct, frozen=True):
@@ -36,6 +37,12 @@ class IfMatch(msgspec.Struct, frozen=True):
 
 Condition = IfAbsent | IfMatch
 IF_ABSENT = IfAbsent()
+
+PART_SIZE = 8 * 1024 * 1024
+"""Bytes of a part of a streamed body, unless said otherwise; S3 takes 10,000 parts, so 80 GB."""
+
+CONCURRENCY = 4
+"""Parts of a streamed body that are sent at once, unless said otherwise."""
 
 
 class StoredObject(msgspec.Struct, frozen=True):
@@ -137,12 +144,18 @@ class ObjectStore(Protocol):
         ...
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
-        """Write the whole object in one request.
+        """Write the whole object in one request, with these facts, or with none: those of an object there are gone.
 
-        Raises PreconditionFailed, ConditionalConflict, WriteWindowClosed, StoreBusy, StoreFull (not applied) or
-        OutcomeUnknown. IfMatch on an absent key raises PreconditionFailed.
+        Raises RequestRefused, PreconditionFailed, ConditionalConflict, WriteWindowClosed, StoreBusy, StoreFull (not
+        applied) or OutcomeUnknown. IfMatch on an absent key raises PreconditionFailed.
         """
         ...
 
@@ -182,11 +195,25 @@ class ObjectStore(Protocol):
         """
         ...
 
-    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
+    async def stat(self, key: str) -> ObjectInfo:
+        """Returns what is known of the object without its body. Raises as `get`."""
+        ...
+
+    async def put_stream(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        facts: Facts | None = None,
+        part_size: int = PART_SIZE,
+        concurrency: int = CONCURRENCY,
+        progress: Progress | None = None,
+    ) -> Written:
         """Write a body of any size without holding it in memory. It becomes visible as a whole at the end, or never.
 
+        Holds at most `part_size` (5 MiB or more) times `concurrency` bytes. A body below one part is one PUT.
         Unconditional, so the key must be unique to the writer (it carries a fresh token). When `chunks` raises or the
-        task is cancelled, the upload is aborted and nothing appears.
+        task is cancelled, the upload is aborted and nothing appears. Raises as `put`.
         """
         ...
 

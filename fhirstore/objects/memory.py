@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from fhirstore.clock import Clock
 from fhirstore.errors import ObjectNotFound, PreconditionFailed, WriteWindowClosed
 from fhirstore.objects.base import (
+    CONCURRENCY,
+    PART_SIZE,
     Condition,
     IfAbsent,
     Listed,
@@ -25,6 +27,7 @@ from fhirstore.objects.base import (
 )
 from fhirstore.objects.embedded.body_streams import BytesStream
 from fhirstore.objects.etag import etag_of
+from fhirstore.objects.facts import NO_FACTS, UNTYPED, Facts, ObjectInfo, Progress, Steps, check_parts
 from fhirstore.objects.parallel_puts import put_answered
 from fhirstore.objects.rising_clock import RisingClock
 from fhirstore.objects.sorted_keys import SortedKeys
@@ -37,6 +40,7 @@ class _Kept:
     body: bytes
     etag: str
     modified: int
+    facts: Facts
 
 
 class MemoryStore:
@@ -66,8 +70,16 @@ class MemoryStore:
         return StoredObject(kept.body, kept.etag, self.now())
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
+        if facts is not None:
+            facts.check(key)
         now = self.now()
         _refuse_late(key, now, expires)
         if condition is not None:
@@ -77,7 +89,7 @@ class MemoryStore:
                     raise PreconditionFailed(key, "the key is taken")
             elif kept is None or kept.etag != condition.etag:
                 raise PreconditionFailed(key, "another version is there" if kept else "no object is there")
-        return self._keep(key, bytes(body), now)
+        return self._keep(key, bytes(body), now, facts)
 
     async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
         return [await put_answered(self, put) for put in puts]
@@ -128,9 +140,33 @@ class MemoryStore:
                 objects.append(Listed(key, len(kept.body), kept.etag, kept.modified))
         return Page(tuple(objects), tuple(prefixes), None)
 
-    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
-        body = b"".join([chunk async for chunk in chunks])
-        return self._keep(key, body, self.now())
+    async def put_stream(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        facts: Facts | None = None,
+        part_size: int = PART_SIZE,
+        concurrency: int = CONCURRENCY,
+        progress: Progress | None = None,
+    ) -> Written:
+        check_parts(key, part_size, concurrency)
+        if facts is not None:
+            facts.check(key)
+        told = Steps(progress, part_size)
+        pieces: list[bytes] = []
+        async for chunk in chunks:
+            pieces.append(chunk)
+            told.add(len(chunk))
+        told.finish()
+        return self._keep(key, b"".join(pieces), self.now(), facts)
+
+    async def stat(self, key: str) -> ObjectInfo:
+        kept = self._kept(key)
+        facts = kept.facts
+        return ObjectInfo(
+            key, len(kept.body), kept.etag, kept.modified, facts.content_type or UNTYPED, dict(facts.metadata)
+        )
 
     @asynccontextmanager
     async def get_stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[ObjectStream]:
@@ -146,11 +182,11 @@ class MemoryStore:
         except KeyError:
             raise ObjectNotFound(key, date=self.now()) from None
 
-    def _keep(self, key: str, body: bytes, now: int) -> Written:
+    def _keep(self, key: str, body: bytes, now: int, facts: Facts | None) -> Written:
         etag = etag_of(body)
         if key not in self._objects:
             self._keys.add(key)
-        self._objects[key] = _Kept(body, etag, now)
+        self._objects[key] = _Kept(body, etag, now, facts or NO_FACTS)
         return Written(etag, now)
 
 

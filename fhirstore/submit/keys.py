@@ -3,8 +3,8 @@
 | key | content |
 |---|---|
 | `submission.json` | the submission's document (`state`); compare-and-set |
-| `private/{job}.json` | the secrets of a request (headers, encryption key), until its manifest is read |
-| `jobs/{job}/…` | a job that reads a manifest or undoes some |
+| `private/{name}.json` | the secrets of a request (headers, encryption key), until its manifest is read |
+| `metadata.json`, `state.json`, `log/`, `progress/`, `files/` | those of its job (`fhirstore.jobs`) |
 | `manifests/{manifest}/pages/{page}.json` | one page of the provider's manifest, as it was read; IfAbsent |
 | `raw/{manifest}/{segment}-{hash}.ndjson` | the lines of a segment as they were read |
 | `changes/{manifest}/{segment}.json` | its plan: what each line writes, and the version before; IfAbsent |
@@ -14,7 +14,8 @@
 | `manifests/{manifest}/summary.json` | what became of a manifest: written last, IfAbsent |
 | `manifests/{manifest}/undone.json` | what became of its undoing: written last, IfAbsent |
 
-`{segment}` is the file's number, counted through all pages, and the number of the segment's first line.
+`{segment}` is the file's number, counted through all pages, and the number of the segment's first line. Results with
+the first line 0 are of the file as a whole: they are written last, and say that it is done.
 """
 
 from __future__ import annotations
@@ -33,13 +34,9 @@ class SubmissionKeys:
         """The key of the submission's document."""
         return f"{self.prefix}submission.json"
 
-    def private(self, job: str) -> str:
-        """The key of the secrets that came with the request of a job."""
-        return f"{self.prefix}private/{job}.json"
-
-    def job(self, job: str) -> str:
-        """The prefix of a job."""
-        return f"{self.prefix}jobs/{job}/"
+    def private(self, name: str) -> str:
+        """The key of the secrets that came with a request."""
+        return f"{self.prefix}private/{name}.json"
 
     def manifest(self, manifest: str) -> ManifestKeys:
         """The keys of one manifest."""
@@ -68,6 +65,16 @@ class ManifestKeys:
         return f"{self.prefix}manifests/{self.manifest}/undone.json"
 
     @property
+    def all_results(self) -> str:
+        """The prefix of all results, in the order of files and lines."""
+        return f"{self.prefix}results/{self.manifest}/"
+
+    @property
+    def all_undo(self) -> str:
+        """The prefix of what became of all segments when they were undone."""
+        return f"{self.prefix}undo/{self.manifest}/"
+
+    @property
     def plans(self) -> str:
         """The prefix of all plans, in the order of files and lines."""
         return f"{self.prefix}changes/{self.manifest}/"
@@ -82,11 +89,11 @@ class ManifestKeys:
 
     def results(self, file: int, first: int) -> str:
         """The results of a segment."""
-        return f"{self.prefix}results/{self.manifest}/{segment_name(file, first)}.json"
+        return f"{self.all_results}{segment_name(file, first)}.json"
 
     def undo(self, file: int, first: int) -> str:
         """What became of a segment when it was undone."""
-        return f"{self.prefix}undo/{self.manifest}/{segment_name(file, first)}.json"
+        return f"{self.all_undo}{segment_name(file, first)}.json"
 
     def outcome(self, name: str) -> str:
         """A file of OperationOutcomes. `name`: unique to its writer."""

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-
 from fhirstore.commit.single import Decide, Draft
 from fhirstore.errors import ContentTooLarge, FhirError, InvalidResource, Issue
 from fhirstore.fhir import json

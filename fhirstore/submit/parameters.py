@@ -70,7 +70,7 @@ def read_submit(resource: JsonObject, *, release: str = "4.0") -> SubmitRequest:
         if url != MODE_URL or value not in MODES:
             told = f"Of import parameters, only {MODE_URL} is known here, with one of {', '.join(MODES)}"
             raise InvalidResource(told, code="not-supported", expression=(at,))
-        mode = cast(Mode, value)
+        mode = value
     return SubmitRequest(
         submitter=given.identifier("submitter"),
         submission_id=given.required_text("submissionId"),
@@ -225,11 +225,11 @@ class _Given:
                 yield at, url, value
                 continue
             for part in parts:
-                url, value = part.get("name"), _text_of(part)
-                if not isinstance(url, str) or ":" not in url or value is None:
+                called, value = part.get("name"), _text_of(part)
+                if not isinstance(called, str) or ":" not in called or value is None:
                     told = f"{name} has parts whose name is an absolute URL, with a value that is a text"
                     raise InvalidResource(told, code="value", expression=(at,))
-                yield at, url, value
+                yield at, called, value
 
 
 def _parameter(index: int | None = None) -> str:

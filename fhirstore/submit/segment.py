@@ -20,7 +20,7 @@ from fhirstore.objects.base import IF_ABSENT, Written
 
 
 class PlannedWrite(msgspec.Struct, frozen=True, array_like=True):
-    """One resource that a line writes. `entry`: within a Bundle of deletions, else 0. `before`: its version, 0: none."""
+    """One resource that a line writes. `entry`: in a Bundle of deletions, else 0. `before`: its version, 0: none."""
 
     line: int
     entry: int

@@ -64,40 +64,38 @@ class ManifestTaken(FhirError):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """One manifest as it was submitted. `job`: reads it. `received`: epoch ms. `base`: `fhirBaseUrl`."""
+    """One manifest as it was submitted. `base`: `fhirBaseUrl`, without a slash at its end. `received`: epoch ms.
+
+    `private`: the name of the object with the secrets of its request; None: it had none.
+    """
 
     id: str
     url: str
     base: str
-    job: str
     received: int
     mode: Mode
     replaces: str | None = None
     oauth: tuple[str, ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
+    private: str | None = None
     withdrawn: bool = False
 
     def says_the_same(self, other: Manifest) -> bool:
-        """Whether the other one is a repetition of the same request."""
-        return replace(other, id=self.id, job=self.job, received=self.received, withdrawn=self.withdrawn) == self
-
-
-class Withdrawal(msgspec.Struct, frozen=True):
-    """A request that took manifests back without a new one: a job of its own undoes them."""
-
-    job: str
+        """Whether the other one is a repetition of the same request; secrets are not compared."""
+        own = {"id": self.id, "received": self.received, "private": self.private, "withdrawn": self.withdrawn}
+        return replace(other, **own) == self
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """The document of a submission. Times are epoch ms."""
+    """The document of a submission. Times are epoch ms. `job`: the id of its job."""
 
     submitter: str
     id: str
+    job: str
     created: int
     updated: int
     state: str = UNKNOWN
     manifests: tuple[Manifest, ...] = ()
-    withdrawals: tuple[Withdrawal, ...] = ()
 
     def encode(self) -> bytes:
         """Returns the object's body."""
@@ -106,14 +104,6 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     def manifest(self, url: str) -> Manifest | None:
         """Returns the manifest with this URL."""
         return next((one for one in self.manifests if one.url == url), None)
-
-    def of_job(self, job: str) -> Manifest | None:
-        """Returns the manifest that this job reads."""
-        return next((one for one in self.manifests if one.job == job), None)
-
-    def knows(self, job: str) -> bool:
-        """Whether the request that made this job was accepted."""
-        return self.of_job(job) is not None or any(one.job == job for one in self.withdrawals)
 
 
 _decode = msgspec.json.Decoder(Submission).decode
@@ -127,33 +117,27 @@ def decode_submission(body: bytes, key: str) -> Submission:
         raise CorruptRecord(key) from error
 
 
-def new_submission(request: SubmitRequest, *, now: int) -> Submission:
-    """Returns the document of a submission that nobody has heard of yet."""
-    return Submission(submitter=request.submitter, id=request.submission_id, created=now, updated=now)
-
-
-def accepted(before: Submission, request: SubmitRequest, *, job: str, mode: Mode, now: int) -> Submission:
-    """Returns the document after a request that was checked. `job`: of its work, if it makes any.
+def accepted(before: Submission, request: SubmitRequest, *, mode: Mode, private: str | None, now: int) -> Submission:
+    """Returns the document after a request that was checked.
 
     Returns `before` itself for a repeated request, which changes nothing. Raises SubmissionEnded, NotFound,
     ManifestTaken, InvalidResource.
     """
     if request.status == STOPPED:
-        _next(before, STOP)
         everything = tuple(replace(one, withdrawn=True) for one in before.manifests)
-        ends = (*before.withdrawals, Withdrawal(job))
-        return replace(before, state=STOPPED, manifests=everything, withdrawals=ends, updated=now)
+        return replace(before, state=_next(before, STOP), manifests=everything, updated=now)
     after = before
     if request.manifest_url is not None:
-        after = _added(after, request, job=job, mode=mode, now=now)
+        after = _added(after, request, mode=mode, private=private, now=now)
     elif request.replaces is not None:
-        after = _withdrawn(replace(after, state=_next(after, REPLACE)), request.replaces)
-        after = replace(after, withdrawals=(*after.withdrawals, Withdrawal(job)))
-    if after is before and request.manifest_url is not None and request.status == before.state:
-        return before  # the last request, repeated
+        after = _withdrawn(after, request.replaces)
+    if after is before and request.manifest_url is not None and request.status in (None, IN_PROGRESS, before.state):
+        return before
     if request.status == COMPLETED:
         after = replace(after, state=_next(after, COMPLETE))
-    return after if after is before else replace(after, updated=now)
+    elif after is before:
+        _next(after, ADD)  # in-progress, said once more: allowed where more may come
+    return replace(after, updated=now)
 
 
 def _next(submission: Submission, event: str) -> str:
@@ -165,19 +149,19 @@ def _next(submission: Submission, event: str) -> str:
     raise SubmissionEnded(f"This submission is {submission.state}; start another one with a new submissionId")
 
 
-def _added(before: Submission, request: SubmitRequest, *, job: str, mode: Mode, now: int) -> Submission:
+def _added(before: Submission, request: SubmitRequest, *, mode: Mode, private: str | None, now: int) -> Submission:
     assert request.manifest_url is not None and request.fhir_base_url is not None  # noqa: S101 - request.check
     known = before.manifest(request.manifest_url)
     manifest = Manifest(
         id=f"m{len(before.manifests) + 1:04d}",
         url=request.manifest_url,
         base=request.fhir_base_url.rstrip("/"),
-        job=job,
         received=now,
         mode=mode,
         replaces=request.replaces,
         oauth=request.oauth,
         metadata=request.metadata,
+        private=private,
     )
     if known is not None:
         if not known.says_the_same(manifest):
@@ -185,7 +169,7 @@ def _added(before: Submission, request: SubmitRequest, *, job: str, mode: Mode, 
         return before
     after = replace(before, state=_next(before, ADD))
     if request.replaces is not None:
-        after = _withdrawn(replace(after, state=_next(after, REPLACE)), request.replaces)
+        after = _withdrawn(after, request.replaces)
     if len(after.manifests) >= MOST_MANIFESTS:
         raise InvalidResource(f"A submission has at most {MOST_MANIFESTS:,} manifests", code="too-costly")
     return replace(after, manifests=(*after.manifests, manifest))
@@ -193,9 +177,10 @@ def _added(before: Submission, request: SubmitRequest, *, job: str, mode: Mode, 
 
 def _withdrawn(submission: Submission, url: str) -> Submission:
     """Marks the manifest with this URL as replaced."""
+    state = _next(submission, REPLACE)
     known = submission.manifest(url)
     if known is None or known.withdrawn:
         told = "replacesManifestUrl is a manifest of this submission that was not replaced before"
         raise InvalidResource(told, code="not-found")
     manifests = tuple(replace(one, withdrawn=True) if one is known else one for one in submission.manifests)
-    return replace(submission, manifests=manifests)
+    return replace(submission, state=state, manifests=manifests)

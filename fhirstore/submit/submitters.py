@@ -101,7 +101,7 @@ class Submitters:
 
 
 def _check(one: Submitter) -> None:
-    system, bar, value = one.identifier.partition("|")
+    _, bar, value = one.identifier.partition("|")
     if not bar or not value or len(one.identifier) > 1_000:
         raise StoreMisconfigured(detail=f"submitter '{one.identifier}': an identifier is system|value")
     if not is_tenant_id(one.tenant):

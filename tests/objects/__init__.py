@@ -7,4 +7,5 @@ pytest.register_assert_rewrite(
     "tests.objects.contract_writes",
     "tests.objects.contract_lists",
     "tests.objects.contract_streams",
+    "tests.objects.contract_facts",
 )

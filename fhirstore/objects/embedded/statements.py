@@ -35,6 +35,7 @@ class PutRow(msgspec.Struct):
     expires: int | None
     follows: bool = False  # the rows before it in its call
     twin: str | None = None  # a key that probably has the same body
+    facts: bytes | None = None  # packed, see `facts.py`
 
 
 class DeleteRows(msgspec.Struct):
@@ -54,9 +55,9 @@ def row_of(put: PutRow, now: int, packed: bytes | None) -> Row:
     condition, twin, seal = put.condition, put.twin, seal_of(put.key, put.etag)
     base = condition.etag if isinstance(condition, IfMatch) else None
     if packed is None and put.file is None:
-        return (put.key, now, seal, None, 0, None, None, None, how(condition, empty=True, twin=False), base)
+        return (put.key, now, seal, put.facts, None, 0, None, None, None, how(condition, empty=True, twin=False), base)
     asked = how(condition, empty=False, twin=twin is not None)
-    return (put.key, now, seal, put.etag, put.size, put.file, packed, twin, asked, base)
+    return (put.key, now, seal, put.facts, put.etag, put.size, put.file, packed, twin, asked, base)
 
 
 class Statements:

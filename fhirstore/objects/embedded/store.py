@@ -21,17 +21,29 @@ from pathlib import Path
 from fhirstore.batched import batched
 from fhirstore.clock import Clock, SystemIds
 from fhirstore.errors import ObjectError, OutcomeUnknown, StoreFull, StoreMisconfigured
-from fhirstore.objects.base import Condition, ObjectStream, Page, PutAnswer, PutRequest, StoredObject, Written
+from fhirstore.objects.base import (
+    CONCURRENCY,
+    PART_SIZE,
+    Condition,
+    ObjectStream,
+    Page,
+    PutAnswer,
+    PutRequest,
+    StoredObject,
+    Written,
+)
 from fhirstore.objects.embedded.body_streams import CHUNK, BytesStream, gathered
 from fhirstore.objects.embedded.clock import SharedClock
 from fhirstore.objects.embedded.database import DATABASE, StoreFiles, connect, meaning, prepare
 from fhirstore.objects.embedded.existing import refuse_what_is_no_store
+from fhirstore.objects.embedded.facts import pack_facts
 from fhirstore.objects.embedded.large_bodies import IncomingBody, LargeBodies
 from fhirstore.objects.embedded.reading import RowReader
 from fhirstore.objects.embedded.statements import DeleteRows, PutRow
 from fhirstore.objects.embedded.write_lock import WriteLock
 from fhirstore.objects.embedded.writer import GroupWriter
 from fhirstore.objects.etag import etag_of
+from fhirstore.objects.facts import Facts, ObjectInfo, Progress, Steps, check_parts
 from fhirstore.objects.fullness import why_os, why_sqlite
 
 LARGE = 256 * 1024  # bytes; above it a file is cheaper than overflow pages that pass through the WAL
@@ -52,9 +64,9 @@ class EmbeddedStore:
         self._large = large
         self._bodies = LargeBodies(directory, SystemIds())
         self._rows = RowReader(directory, self._bodies)
-        high = self._rows.high()
+        reached = self._rows.reached()
         self._files = StoreFiles(directory)
-        self._clock = SharedClock(directory, clock, high=high)
+        self._clock = SharedClock(directory, clock, high=reached)
         self._recent: dict[str, str] = {}  # ETag -> the key that it was last written to
         self._stopping = threading.Event()
         self._tasks: set[asyncio.Task[Sequence[PutAnswer]]] = set()  # PUTs that go on when their caller is gone
@@ -146,14 +158,22 @@ class EmbeddedStore:
             return StoredObject(b"".join([chunk async for chunk in opened]), opened.etag, date)
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
+        kept = None if facts is None else pack_facts(key, facts)
         if len(body) > self._large:
             received = await self._receive(key, _once(body))
-            row = PutRow(key, received.etag, received.size, None, received.name, condition, expires)
+            row = PutRow(key, received.etag, received.size, None, received.name, condition, expires, facts=kept)
         else:
             etag = etag_of(body)
-            row = PutRow(key, etag, len(body), body, None, condition, expires, twin=self._twin(key, etag))
+            twin = self._twin(key, etag)
+            row = PutRow(key, etag, len(body), body, None, condition, expires, twin=twin, facts=kept)
         return await self._written(row)
 
     async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
@@ -236,9 +256,25 @@ class EmbeddedStore:
     ) -> Page:
         return await self._rows.page(prefix, start_after=start_after, cursor=cursor, delimiter=delimiter, limit=limit)
 
-    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
-        received = await self._receive(key, chunks)
-        return await self._written(PutRow(key, received.etag, received.size, None, received.name, None, None))
+    async def put_stream(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        facts: Facts | None = None,
+        part_size: int = PART_SIZE,
+        concurrency: int = CONCURRENCY,
+        progress: Progress | None = None,
+    ) -> Written:
+        """Needs no parts: a chunk at a time goes to the file. `progress` is told of each `part_size` bytes."""
+        check_parts(key, part_size, concurrency)
+        kept = pack_facts(key, facts)
+        received = await self._receive(key, chunks, Steps(progress, part_size))
+        row = PutRow(key, received.etag, received.size, None, received.name, None, None, facts=kept)
+        return await self._written(row)
+
+    async def stat(self, key: str) -> ObjectInfo:
+        return self._rows.info(key, self._clock.now())
 
     @asynccontextmanager
     async def get_stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[ObjectStream]:
@@ -269,13 +305,17 @@ class EmbeddedStore:
             raise answer
         return answer
 
-    async def _receive(self, key: str, chunks: AsyncIterator[bytes]) -> IncomingBody:
+    async def _receive(self, key: str, chunks: AsyncIterator[bytes], steps: Steps | None = None) -> IncomingBody:
         """Make a durable file of the chunks, in threads; abandon it when the chunks break off."""
         body = self._bodies.begin()
         try:
             async for piece in gathered(chunks, CHUNK):
                 await _on_disk(key, body.append, piece)
+                if steps is not None:
+                    steps.add(len(piece))
             await _on_disk(key, body.finish)
+            if steps is not None:
+                steps.finish()
         except StoreFull:
             self._writer.fullness.note(body.size)
             self._sweeper.submit(body.abandon)

@@ -32,7 +32,7 @@ _FILE_FREED = (
     " BEGIN SELECT file_freed(old.file); END"
 )
 _NAMED = "SELECT 1 FROM bodies WHERE file = ?"
-_KEEP_TIME = "UPDATE clock SET high = ? WHERE high < ?"
+_KEEP_TIME = "UPDATE clock SET reached = ? WHERE reached < ?"
 
 
 class Transactions:

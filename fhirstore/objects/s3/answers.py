@@ -1,6 +1,7 @@
-"""Reads S3's XML answers: a LIST page and the result of a batch delete.
+"""Reads S3's XML answers and writes its XML requests: LIST, batch delete, multipart uploads.
 
-https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html and API_DeleteObjects.html. The parser is the
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html, API_DeleteObjects.html and
+API_CompleteMultipartUpload.html. The parser is the
 stdlib's expat: it loads nothing external, and documents that declare a DTD or entities are refused outright.
 """
 
@@ -73,6 +74,24 @@ def undeleted(body: bytes) -> list[tuple[str, str]]:
         for entry in tree.iterfind(f"{space}Error")
     ]
     return [(key, code) for key, code in found if code not in ("NoSuchKey", "NoSuchVersion")]
+
+
+def complete_request(etags: Iterable[tuple[int, str]]) -> bytes:
+    """Returns the body of a CompleteMultipartUpload request, of part numbers and ETags."""
+    parts = "".join(
+        f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag></Part>" for number, etag in etags
+    )
+    space = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+    return f"<CompleteMultipartUpload {space}>{parts}</CompleteMultipartUpload>".encode()
+
+
+def read_text(body: bytes, name: str) -> str:
+    """Returns the text of an element of the answer. Raises StoreUnavailable where there is none."""
+    tree = _parse(body)
+    text = tree.findtext(f"{_namespace(tree)}{name}")
+    if not text:
+        raise StoreUnavailable(detail=f"the store answered without {name}")
+    return text
 
 
 def quoted(etag: str) -> str:
