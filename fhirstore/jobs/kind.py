@@ -65,6 +65,7 @@ class JobWork(Protocol):
     """A job while it runs: its facts, and the writes that end with LeaseLost once another owner has it.
 
     `work`: of the last checkpoint before this run. `epoch`: of this run; higher than that of any run before.
+    `expires`: when the lease ends unless it is renewed, epoch ms of the store's time.
     """
 
     place: Place
@@ -73,6 +74,9 @@ class JobWork(Protocol):
     metadata: JobMetadata
     work: Mapping[str, object]
     epoch: int
+
+    @property
+    def expires(self) -> int: ...
 
     def now(self) -> int:
         """Returns the store's time, epoch ms."""

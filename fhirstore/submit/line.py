@@ -25,6 +25,7 @@ from fhirstore.fhir.validation import Validator
 from fhirstore.fhir.validation.nodes import typed_nodes
 from fhirstore.fhir.validation.references import refuse_references_by_search
 from fhirstore.format.record import Record
+from fhirstore.index.names import is_whole
 from fhirstore.interactions.preconditions import Preconditions
 from fhirstore.interactions.resources import (
     MAX_PATCHED,
@@ -145,14 +146,9 @@ def decision(item: Item, rules: Rules) -> Decide:
     return update(build, _UNCHANGED) if rules.mode == "skip-unchanged" else update(build)
 
 
-def by_content(rules: Rules) -> bool:
-    """Whether decisions look at the content that is there."""
-    return rules.mode in ("merge-patch", "skip-unchanged")
-
-
 def _merging(item: Item, patch: MergePatch, rules: Rules) -> Decide:
     def decide(current: Record | None) -> Draft | None:
-        if current is not None and current.resource == b"":
+        if current is not None and current.resource is not None and not is_whole(current.resource):
             return None  # a remembered record lacks its content; the caller reads it, and decides again
         here = current is not None and current.resource is not None
         before: JsonObject = {"resourceType": item.type, "id": item.id}
@@ -248,8 +244,3 @@ def _is_header(content: JsonObject) -> bool:
 def _another_type(type: str) -> Issue:
     shown = type if type.isascii() and type.isalnum() else "another type"
     return Issue("business-rule", f"The manifest says that this file has resources of type {shown}", (), "warning")
-
-
-def issues_of(error: FhirError) -> tuple[Issue, ...]:
-    """Returns the issues of an error, at most fifty of them."""
-    return error.issues[:50]

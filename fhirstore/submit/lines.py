@@ -5,7 +5,7 @@ A line that is longer than the limit is not kept: an empty line stands for it, a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
 
@@ -48,7 +48,7 @@ def numbered(body: bytes, first: int) -> Iterator[tuple[int, bytes]]:
 
 async def segments(
     chunks: AsyncIterator[bytes], bounds: Bounds, *, first: int = 1, start: int = 0
-) -> AsyncIterator[Segment]:
+) -> AsyncGenerator[Segment]:
     """Yields the segments of a file, or of its rest from byte `start` on, whose first line has the number `first`.
 
     The last one has `last` set, and may be empty. Holds one segment and one chunk.

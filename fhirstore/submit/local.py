@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from fhirstore.submit.source import Access, Opened, Source, SourceFailed, Wanted
+from fhirstore.errors import SourceFailed
+from fhirstore.submit.source import Access, Opened, Source, Wanted
 from fhirstore.threads import in_thread
 
 _CHUNK = 256 * 1024  # bytes

@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from fhirstore.submit.source import SourceFailed
+from fhirstore.errors import SourceFailed
 
 MOST_BYTES = 16 * 1024 * 1024
 """Bytes of one page."""

@@ -6,7 +6,6 @@ https://hl7.org/fhir/StructureDefinition/operationoutcome-sourceResource
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
@@ -44,8 +43,3 @@ def gravest(issues: Iterable[LineIssue]) -> str:
     """Returns the severity by which an OperationOutcome with these issues is counted: the gravest."""
     found = {issue.severity for issue in issues}
     return next((severity for severity in SEVERITIES if severity in found), "information")
-
-
-def count_severity(counts: Counter[str]) -> list[dict[str, object]]:
-    """Returns `countSeverity` of a file."""
-    return [{"code": severity, "count": counts[severity]} for severity in SEVERITIES if counts[severity]]

@@ -12,21 +12,26 @@ from __future__ import annotations
 
 import msgspec
 
-from fhirstore.commit.backoff import UNANSWERED
-from fhirstore.commit.messages import Absent, Get, Protocol, Put
-from fhirstore.commit.reading import ask
-from fhirstore.errors import CorruptRecord, Issue, Unavailable
-from fhirstore.objects.base import IF_ABSENT, Written
+from fhirstore.errors import CorruptRecord, Issue
 
 
 class PlannedWrite(msgspec.Struct, frozen=True, array_like=True):
-    """One resource that a line writes. `entry`: in a Bundle of deletions, else 0. `before`: its version, 0: none."""
+    """One resource that a line writes. `entry`: in a Bundle of deletions, else 0. `before`: its version, 0: none.
+
+    `source`: its `Type/id` at the source, where that is another one.
+    """
 
     line: int
     entry: int
     type: str
     id: str
     before: int
+    source: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its `Type/id` at the source."""
+        return self.source or f"{self.type}/{self.id}"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -108,7 +113,20 @@ class Results(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.json.encode(self)
 
 
+class UndoResults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a segment when it was undone. `kept`: resources that others had changed, and one issue of each."""
+
+    restored: int = 0
+    removed: int = 0
+    kept: tuple[LineOutcome, ...] = ()
+
+    def encode(self) -> bytes:
+        """Returns the object's body."""
+        return msgspec.json.encode(self)
+
+
 _plan = msgspec.json.Decoder(Plan).decode
+_undo_results = msgspec.json.Decoder(UndoResults).decode
 _results = msgspec.json.Decoder(Results).decode
 
 
@@ -128,17 +146,9 @@ def decode_results(body: bytes, key: str) -> Results:
         raise CorruptRecord(key) from error
 
 
-def settle(key: str, body: bytes) -> Protocol[bytes]:
-    """Writes an object that is written once. Returns its body: ours, or that of whoever was quicker. 1 PUT.
-
-    Commit point: the PUT IfAbsent. Raises Unavailable; then it may be there or not.
-    """
-    for n in range(UNANSWERED.tries):
-        (reply,) = yield (Put(key, body, IF_ABSENT),)
-        if isinstance(reply, Written):
-            return body
-        (found,) = yield from ask(Get(key))
-        if not isinstance(found, Absent):
-            return found.body
-        yield UNANSWERED.pause(n)
-    raise Unavailable("The object store does not answer; try again later")
+def decode_undo(body: bytes, key: str) -> UndoResults:
+    """Reads what became of an undoing. Raises CorruptRecord, naming `key`."""
+    try:
+        return _undo_results(body)
+    except msgspec.MsgspecError as error:
+        raise CorruptRecord(key) from error

@@ -11,21 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fhirstore.errors import FhirError
 from fhirstore.submit.submitters import Submitter
-
-
-class SourceFailed(FhirError):
-    """A manifest or a file could not be read. `again`: a later try may succeed, so the job is tried again.
-
-    The diagnostics go into outcomes that the provider reads: they name no secret, no address and no query of a URL.
-    """
-
-    code = "exception"
-
-    def __init__(self, diagnostics: str, *, code: str | None = None, again: bool = False) -> None:
-        super().__init__(diagnostics, code=code)
-        self.again = again
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec.structs import replace
 
-from fhirstore.errors import CorruptRecord, FhirError, InvalidResource, NotFound
+from fhirstore.errors import CorruptRecord, InvalidResource, ManifestTaken, NotFound, SubmissionEnded
 from fhirstore.submit.request import COMPLETED, IN_PROGRESS, STOPPED, SubmitRequest
 from fhirstore.submit.submitters import Mode
 
@@ -49,18 +49,6 @@ MANIFEST_TABLE: Mapping[tuple[str, str], str] = {
 """(state, event) → state of a manifest. Withdrawn: replaced, or its submission was stopped."""
 
 MOST_MANIFESTS = 1_000
-
-
-class SubmissionEnded(FhirError):
-    """Start a new submission: this one was completed or stopped, and takes nothing more."""
-
-    code = "conflict"
-
-
-class ManifestTaken(FhirError):
-    """Give the manifest another URL: this one was submitted before, with other parameters."""
-
-    code = "duplicate"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

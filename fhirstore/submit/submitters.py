@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from fhirstore.errors import FhirError, StoreMisconfigured
+from fhirstore.errors import StoreMisconfigured, UnknownSubmitter
 from fhirstore.format.keyspace import is_tenant_id
 
 Mode: TypeAlias = Literal["replace", "merge-patch", "create-only", "skip-unchanged"]
@@ -21,12 +21,6 @@ next version unless it equals the current one."""
 
 MODES: tuple[Mode, ...] = ("replace", "merge-patch", "create-only", "skip-unchanged")
 _ENV = "env:"
-
-
-class UnknownSubmitter(FhirError):
-    """Configure the submitter, or correct the request: nobody of this tenant has this identifier."""
-
-    code = "forbidden"
 
 
 class Submitter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -29,9 +29,10 @@ class Tokens:
     undoing: str
 
     @classmethod
-    def of(cls, submitter: str, submission: str, manifest: str) -> Tokens:
-        """`submitter`: `system|value`. `manifest`: its id within the submission."""
-        return cls(_hashed("manifest", submitter, submission, manifest), _hashed("undo", submitter, submission))
+    def of(cls, submitter: str, submission: str, job: str, manifest: str) -> Tokens:
+        """`submitter`: `system|value`. `manifest`: its id in the submission. `job`: so that ids may be used again."""
+        names = (submitter, submission, job)
+        return cls(_hashed("manifest", *names, manifest), _hashed("undo", *names))
 
     def line(self, file: int, line: int, entry: int = 0) -> str:
         """Returns the beginning of the op token of every attempt at one line, or at one entry of a Bundle in it."""
