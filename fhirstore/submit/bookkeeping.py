@@ -6,6 +6,7 @@ from fhirstore.commit.backoff import UNANSWERED
 from fhirstore.commit.messages import Absent, Expired, Get, Protocol, Put
 from fhirstore.commit.reading import ask
 from fhirstore.errors import ObjectNotFound, Unavailable
+from fhirstore.jobs.lease import LeaseLost
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, ObjectStore, Written
 
 _SILENT = "The object store does not answer; try again later"
@@ -19,18 +20,21 @@ async def body_of(objects: ObjectStore, key: str) -> bytes | None:
         return None
 
 
-def settle(key: str, body: bytes) -> Protocol[bytes]:
+def settle(key: str, body: bytes, *, until: int | None = None) -> Protocol[bytes]:
     """Writes an object that is written once. Returns its body: ours, or that of whoever was quicker. 1 PUT.
 
-    Commit point: the PUT IfAbsent. Raises Unavailable; then it may be there or not.
+    Commit point: the PUT IfAbsent. `until`: epoch ms; the store refuses it later, for what only the owner of a lease
+    may say. Raises LeaseLost when that is over; Unavailable, then it may be there or not.
     """
     for n in range(UNANSWERED.tries):
-        (reply,) = yield (Put(key, body, IF_ABSENT),)
+        (reply,) = yield (Put(key, body, IF_ABSENT, until),)
         if isinstance(reply, Written):
             return body
         (found,) = yield from ask(Get(key))
         if not isinstance(found, Absent):
             return found.body
+        if isinstance(reply, Expired):
+            raise LeaseLost("This worker has lost its job, and writes nothing more for it")
         yield UNANSWERED.pause(n)
     raise Unavailable(_SILENT)
 

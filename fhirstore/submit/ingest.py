@@ -35,7 +35,7 @@ from fhirstore.submit.source import Source, Wanted
 from fhirstore.submit.standing import Standing
 from fhirstore.submit.state import FAILED, PROCESSED, Manifest
 from fhirstore.submit.summary import Summary, Told, write_outcomes
-from fhirstore.submit.tokens import Tokens
+from fhirstore.submit.tokens import MOST_FILES, Tokens
 from fhirstore.submit.writing import FileWriting, Kept
 from fhirstore.tenancy import Place
 
@@ -100,6 +100,8 @@ class Ingest:
         file = 1
         while True:
             page = await self._page(number, url)
+            if file + len(page.files) > MOST_FILES:
+                raise SourceFailed(f"The manifest has more than {MOST_FILES:,} files", code="too-costly")
             for one in page.files:
                 if file >= self.position.file:
                     await self._file(file, one, page)
@@ -172,6 +174,9 @@ class Ingest:
         while (plan := await self._plan(writing.number, at.first)) is not None:
             results = await self._results(writing.number, at.first)
             if results is None:
+                await self.standing.quiet()
+                results = await self._results(writing.number, at.first)
+            if results is None:
                 results = await self._carry_out(writing, await writing.planned(plan))
             at = at.behind(plan, results.counts)
             await self._move(at)
@@ -223,7 +228,9 @@ class Ingest:
     async def _settle_file(self, number: int, *told: LineOutcome) -> None:
         """Notes that a file is done, and what is to be told of it as a whole. File 0: of the manifest."""
         results = Results(counts=Counts(), outcomes=told)
-        await drive(settle(self.keys.results(number, 0), results.encode()), self.place.objects)
+        await drive(
+            settle(self.keys.results(number, 0), results.encode(), until=self.standing.until), self.place.objects
+        )
 
     async def _summary(self, *, failed: bool) -> Summary:
         names = await self._names()
@@ -243,7 +250,7 @@ class Ingest:
         files = await write_outcomes(self.place.objects, self.keys, told(), name="outcome", epoch=self.epoch)
         state = FAILED if any(broken) else PROCESSED
         summary = Summary(state=state, ended=self.standing.now(), counts=total, files=files)
-        await drive(settle(self.keys.summary, summary.encode()), self.place.objects)
+        await drive(settle(self.keys.summary, summary.encode(), until=self.standing.until), self.place.objects)
         return summary
 
     async def _names(self) -> dict[int, str]:

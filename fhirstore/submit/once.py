@@ -5,6 +5,10 @@ line's: at first the one in the segment's plan. An attempt builds on a `current.
 are known not to be the line's; its commit is conditional on that very `current.json`. So of any number of workers that
 try the same line, one commits, and all others find its version: in `current.json`, in the `prior` of it, or by reading
 the versions between.
+
+A line that has no version although a later line of its manifest has one was settled before that one, and wrote nothing
+(a deletion of nothing, content that was there already). It must write nothing when it is tried again, either, since
+that would be over the later line.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from fhirstore.commit.single import Decide, Draft, WriteResult, write
 from fhirstore.errors import Contention
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.record import Record
-from fhirstore.submit.tokens import Marked
+from fhirstore.submit.tokens import Marked, is_later
 
 _ROUNDS = 8  # others wrote two versions or more between a search and the next attempt, each time
 
@@ -45,6 +49,10 @@ class _Written(Exception):
         super().__init__()
         self.version = version
         self.record = record
+
+
+class _Overtaken(Exception):
+    """A later line of the manifest has written the resource: this one had nothing to write."""
 
 
 class _Unseen(Exception):
@@ -79,11 +87,14 @@ def write_once(
         except _Written as there:
             record = there.record or (yield from vread(keys, there.version, limits=context.limits))
             return Once(there.version, record is not None and record.created, record is not None and record.deleted)
+        except _Overtaken:
+            return Once(0)
         except _Unseen as unseen:
-            version = yield from find(keys, token, above=clean, below=unseen.version, context=context)
-            if version:
-                record = yield from vread(keys, version, limits=context.limits)
-                return Once(version, record is not None and record.created, record is not None and record.deleted)
+            mine, later = yield from _search(keys, token, above=clean, below=unseen.version, context=context)
+            if mine is not None:
+                return Once(mine.version, mine.created, mine.deleted)
+            if later:
+                return Once(0)
             clean = unseen.version - 1
             continue
         if not result.applied or result.record is None:
@@ -96,7 +107,7 @@ def unless_written(decide: Decide, token: str, clean: int) -> Decide:
     """Returns the decision that looks for the line's version first; all versions up to `clean` are not the line's."""
 
     def look_first(current: Record | None) -> Draft | None:
-        if current is not None:
+        if current is not None and current.version > clean:
             if current.op.startswith(token):
                 raise _Written(current.version, current)
             unknown = current.version - 1 - clean  # versions below `current` that nobody has looked at
@@ -105,9 +116,24 @@ def unless_written(decide: Decide, token: str, clean: int) -> Decide:
                     raise _Written(current.version - 1)
             elif unknown >= 1:
                 raise _Unseen(current.version)
+            if is_later(current.op, token) or (unknown and is_later(current.prior or "", token)):
+                raise _Overtaken
         return decide(current)
 
     return look_first
+
+
+def _search(
+    keys: ResourceKeys, token: str, *, above: int, below: int, context: Context
+) -> Protocol[tuple[Record | None, bool]]:
+    """Returns the line's version between the two, both exclusive, and whether a later line has one there or below."""
+    later = False
+    for version in range(below - 1, above, -1):
+        record = yield from vread(keys, version, limits=context.limits)
+        if record is not None and record.op.startswith(token):
+            return record, later
+        later = later or (record is not None and is_later(record.op, token))
+    return None, later
 
 
 def find(keys: ResourceKeys, token: str, *, above: int, below: int, context: Context) -> Protocol[int]:

@@ -3,7 +3,8 @@
 Every PUT of the commit protocol carries a write window that begins when its attempt does. A `Standing` is the clock of
 these attempts, and raises LeaseLost once the lease is over or the run has ended. So whatever a stopped or replaced
 worker still does, nothing of it appears later than one window after its lease; who takes its place and must be sure
-that nothing comes any more waits for that time (`quiet_after`).
+that nothing comes any more waits for that time (`quiet_after`). What it says about lines (results, undoings) has a
+window that ends with the lease itself (`until`).
 """
 
 from __future__ import annotations
@@ -39,6 +40,12 @@ class Standing:
     def end(self) -> None:
         """Ends it: what is still under way in this process begins no further attempt."""
         self._ended = True
+
+    @property
+    def until(self) -> int:
+        """Epoch ms of the store's time up to which this run may say what became of lines. Raises LeaseLost."""
+        self.now()
+        return self._work.expires
 
     @property
     def quiet_after(self) -> int:

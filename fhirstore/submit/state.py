@@ -68,6 +68,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     private: str | None = None
     withdrawn: bool = False
 
+    @property
+    def number(self) -> int:
+        """Its number in the submission, from 1."""
+        return int(self.id.removeprefix("m"))
+
     def says_the_same(self, other: Manifest) -> bool:
         """Whether the other one is a repetition of the same request; secrets are not compared."""
         own = {"id": self.id, "received": self.received, "private": self.private, "withdrawn": self.withdrawn}

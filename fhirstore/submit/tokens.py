@@ -1,8 +1,8 @@
 """Op tokens of a submission: a version says which manifest, file and line wrote it.
 
-A token is `{manifest}{line}{ulid}`: two hashes of 80 bits each, in base32, and a fresh ULID, so that each attempt has a
-token of its own, as the commit protocol needs it, and all attempts at one line begin alike. A version that an undoing
-wrote has the hash of the submission in the place of the manifest's.
+A token is `{submission}{manifest}{file}{line}{entry}{ulid}`: a hash of 80 bits, four numbers of fixed width in base 32,
+and a fresh ULID, so that each attempt has a token of its own, as the commit protocol needs it, and all attempts at one
+line begin alike. Tokens of one manifest sort as its lines do. A version that an undoing wrote begins with another hash.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from dataclasses import dataclass
 
 from fhirstore.clock import Ids
 
-_LENGTH = 16  # digits of base32: 80 bits
+MOST_FILES = 32**4 - 1
+"""Files of one manifest."""
+
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUV"  # base32hex, which sorts as the numbers do
+_SUBMISSION = 16  # digits: 80 bits
+_MANIFEST = _SUBMISSION + 2
+_LINE = _MANIFEST + 4 + 7 + 2
 
 
 def _hashed(*names: str) -> str:
@@ -21,22 +27,37 @@ def _hashed(*names: str) -> str:
     return base64.b32encode(hashlib.sha256(text).digest()[:10]).decode("ascii")
 
 
+def _number(number: int, width: int) -> str:
+    digits = ""
+    for _ in range(width):
+        number, digit = divmod(number, 32)
+        digits = _DIGITS[digit] + digits
+    if number:
+        raise ValueError("the number is too great for an op token")
+    return digits
+
+
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens of one manifest of a submission."""
+    """The tokens of one manifest of a submission: how they begin, and how those of an undoing do."""
 
     manifest: str
     undoing: str
 
     @classmethod
-    def of(cls, submitter: str, submission: str, job: str, manifest: str) -> Tokens:
-        """`submitter`: `system|value`. `manifest`: its id in the submission. `job`: so that ids may be used again."""
+    def of(cls, submitter: str, submission: str, job: str, manifest: int) -> Tokens:
+        """`submitter`: `system|value`. `manifest`: its number in the submission. `job`: so that ids may recur."""
         names = (submitter, submission, job)
-        return cls(_hashed("manifest", *names, manifest), _hashed("undo", *names))
+        return cls(_hashed("submission", *names) + _number(manifest, 2), _hashed("undoing", *names))
 
     def line(self, file: int, line: int, entry: int = 0) -> str:
         """Returns the beginning of the op token of every attempt at one line, or at one entry of a Bundle in it."""
-        return self.manifest + _hashed(str(file), str(line), str(entry))
+        return self.manifest + _number(file, 4) + _number(line, 7) + _number(entry, 2)
+
+
+def is_later(op: str, token: str) -> bool:
+    """Whether a later line of the same manifest than that of `token` wrote the version with this op token."""
+    return op.startswith(token[:_MANIFEST]) and op[:_LINE] > token
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +69,7 @@ class Family:
 
     def wrote(self, op: str) -> bool:
         """Whether one of these manifests wrote the version with this op token."""
-        return op[:_LENGTH] in self.manifests and len(op) > _LENGTH
+        return op[:_MANIFEST] in self.manifests and len(op) > _LINE
 
     def undid(self, op: str) -> bool:
         """Whether an undoing in the same submission wrote it."""

@@ -21,6 +21,7 @@ from fhirstore.fhir import json
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.record import Record
 from fhirstore.interactions.resources import builder
+from fhirstore.submit.once import find
 from fhirstore.submit.tokens import Family, Marked
 
 RESTORED, REMOVED, NOTHING, KEPT = "restored", "removed", "nothing", "kept"
@@ -31,8 +32,8 @@ _ROUNDS = 16
 
 
 class Undone(msgspec.Struct, frozen=True):
-    """`outcome`: one of the words above. `version`: the current one. `built_on`: others had built on a version that was
-    taken back, before another manifest of the submission wrote over theirs; theirs is the content that is back."""
+    """`outcome`: one of the words above. `version`: the current one. `built_on`: others had written over the line's
+    version before another manifest of the submission wrote over theirs; theirs is the content that is back."""
 
     outcome: str
     version: int = 0
@@ -56,18 +57,20 @@ def undo(
     for _ in range(_ROUNDS):
         base = yield from base_for(keys, context)
         current = base.shown
-        if current is None or family.undid(current.op):
+        if current is None:
             return Undone(NOTHING, base.version)
+        others = yield from _others_were_next(keys, current, family, token, before=before, after=after, context=context)
+        if family.undid(current.op):
+            return Undone(NOTHING, current.version, others)
         if not family.wrote(current.op):
-            return (yield from _overtaken(keys, current, family, token, before=before, after=after, context=context))
+            return Undone(KEPT if others else NOTHING, current.version)
         target = yield from _before(keys, current, family, context)
-        built_on = target is not None and bool(after) and after < target.version and not family.undid(target.op)
-        there = target is not None and not target.deleted
         try:
             yield from write(keys, _over(keys, current, target), context=marked, remembered=replace(base, whole=False))
         except _Moved:
             continue
-        return Undone(RESTORED if there else REMOVED, current.version + 1, built_on)
+        there = target is not None and not target.deleted
+        return Undone(RESTORED if there else REMOVED, current.version + 1, others)
     raise Contention("Others kept writing this resource; nothing was undone, try again")
 
 
@@ -93,15 +96,31 @@ def _before(keys: ResourceKeys, current: Record, family: Family, context: Contex
     return None
 
 
-def _overtaken(
+def _others_were_next(
     keys: ResourceKeys, current: Record, family: Family, token: str, *, before: int, after: int, context: Context
-) -> Protocol[Undone]:
-    """Tells what another's current version means: ours is below it, or was taken back below it, or never came to be."""
-    lowest = max(before, current.floor)
-    for version in range(current.version - 1, lowest, -1):
-        record = yield from vread(keys, version, limits=context.limits)
-        if record is not None and family.undid(record.op):
-            return Undone(NOTHING, current.version)
-        if record is not None and record.op.startswith(token):
-            return Undone(KEPT, current.version)
-    return Undone(KEPT if after else NOTHING, current.version)
+) -> Protocol[bool]:
+    """Whether the next version above the line's that is not of these manifests is another's, and not an undoing's.
+
+    No request where the line's version is known and current; else 2 GET for each version in between.
+    """
+    version = after
+    if not version:
+        mine = current.op.startswith(token)
+        lowest = max(before, current.floor)
+        version = (
+            current.version
+            if mine
+            else (yield from find(keys, token, above=lowest, below=current.version, context=context))
+        )
+    if not version:
+        return False
+    for above in range(version + 1, current.version + 1):
+        record = current
+        if above < current.version:
+            found = yield from vread(keys, above, limits=context.limits)
+            if found is None:
+                continue
+            record = found
+        if not family.wrote(record.op):
+            return not family.undid(record.op)
+    return False

@@ -69,7 +69,7 @@ class Undoing:
             key = self.keys.undo(file, first)
             if await body_of(self.place.objects, key) is None:
                 results = await self._segment(file, first)
-                await drive(settle(key, results.encode()), self.place.objects)
+                await drive(settle(key, results.encode(), until=self.standing.until), self.place.objects)
                 await self.progress()
         return await self._summary()
 
@@ -154,7 +154,7 @@ class Undoing:
             kept=kept,
             files=files,
         )
-        await drive(settle(self.keys.undone, summary.encode()), self.place.objects)
+        await drive(settle(self.keys.undone, summary.encode(), until=self.standing.until), self.place.objects)
         return summary
 
     async def _segments(self, prefix: str) -> AsyncIterator[tuple[int, int]]:

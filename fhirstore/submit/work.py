@@ -233,7 +233,7 @@ class _Run:
             await drive(removed(self.keys.private(manifest.private)), self.place.objects)
 
     def _tokens(self, submission: Submission, manifest: Manifest) -> Tokens:
-        return Tokens.of(submission.submitter, submission.id, submission.job, manifest.id)
+        return Tokens.of(submission.submitter, submission.id, submission.job, manifest.number)
 
     async def _put_off(self, manifest: Manifest, ms: int, *, tries: int | None = None) -> None:
         """Notes that a manifest cannot be read before some time."""

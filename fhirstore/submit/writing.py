@@ -178,7 +178,8 @@ class FileWriting:
         )
         after = tuple(versions.get((write.line, write.entry), 0) for write in kept.plan.writes)
         results = Results(counts=counts, after=after, outcomes=outcomes)
-        await drive(settle(self.keys.results(self.number, kept.plan.first), results.encode()), self.place.objects)
+        key = self.keys.results(self.number, kept.plan.first)
+        await drive(settle(key, results.encode(), until=self.standing.until), self.place.objects)
         return results
 
     async def _write(self, write: PlannedWrite, item: Item, base: Base | None) -> Once:

@@ -91,11 +91,18 @@ class Folder:
         return self.manifest(f"{name}.json", [("Patient", url, len(resources))])
 
 
-def request(manifest: str | None = None, *, mode: Mode | None = None, **members: str) -> SubmitRequest:
+def request(
+    manifest: str | None = None, *, status: str | None = None, replaces: str | None = None, mode: Mode | None = None
+) -> SubmitRequest:
     """A request of submission 1."""
-    base = BASE if manifest is not None else None
     return SubmitRequest(
-        submitter=ACME, submission_id="s1", manifest_url=manifest, fhir_base_url=base, mode=mode, **members
+        submitter=ACME,
+        submission_id="s1",
+        status=status,
+        manifest_url=manifest,
+        replaces=replaces,
+        fhir_base_url=BASE if manifest is not None else None,
+        mode=mode,
     )
 
 

@@ -1,0 +1,63 @@
+"""The rules of a submission's protocols, each switched off in turn; the schedules must notice."""
+
+from __future__ import annotations
+
+from fhirstore.submit import bookkeeping, once, undo
+from fhirstore.submit.standing import Standing
+from tests.simulation.mutants.mutation import Mutant, getter
+from tests.submit.simulated.schedule import simulate
+
+MUTANTS = (
+    Mutant("line written again over its own version", once.unless_written, "current.op.startswith(token)", "False"),
+    Mutant("line written again over one by others", once.unless_written, "current.prior.startswith(token)", "False"),
+    Mutant("versions between are not looked at", once.unless_written, "elif unknown >= 1:", "elif False:"),
+    Mutant("version of the line is not found", once._search, "return record, later", "pass", within=2_000),
+    Mutant(
+        "a line without a version is tried again over a later one",
+        once.unless_written,
+        "raise _Overtaken",
+        "pass",
+        within=5_000,
+    ),
+    Mutant("a plan is written over another's", bookkeeping.settle, "IF_ABSENT, until", "None, until", within=5_000),
+    Mutant("a zombie says what became of lines", bookkeeping.settle, "IF_ABSENT, until", "IF_ABSENT", within=10_000),
+    Mutant("undoing ignores what others changed", undo.undo, "not family.wrote(current.op)", "False"),
+    Mutant(
+        "undoing over a version that it has not seen",
+        undo._over,
+        "(current.version, current.op) != (wrong.version, wrong.op)",
+        "False",
+        within=5_000,
+    ),
+    Mutant("undoing restores a version of the submission", undo._before, "not family.wrote(record.op)", "True"),
+    Mutant(
+        "what was undone is reported as changed by others",
+        undo._others_were_next,
+        "not family.undid(record.op)",
+        "True",
+    ),
+    Mutant(
+        "what others changed is not reported",
+        undo._others_were_next,
+        "if not version:\n        return False",
+        "if True:\n        return False",
+    ),
+    Mutant("a zombie writes after its lease", Standing.now, "now > self._work.expires", "False"),
+    Mutant(
+        "undoing does not wait for zombies",
+        getter(Standing.quiet_after),
+        "self._began + self._window",
+        "0",
+        within=5_000,
+    ),
+)
+
+
+def killed_after(mutant: Mutant) -> int | None:
+    """Returns how many schedules it took to catch the mutant, and only the mutant; None if none did."""
+    for seed in range(mutant.within):
+        with mutant.applied():
+            violations = simulate(seed)
+        if violations and not simulate(seed):
+            return seed + 1
+    return None
