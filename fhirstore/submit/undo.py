@@ -25,8 +25,8 @@ from fhirstore.submit.once import find
 from fhirstore.submit.tokens import Family, Marked
 
 RESTORED, REMOVED, NOTHING, KEPT = "restored", "removed", "nothing", "kept"
-"""What became of a resource: its former content is back; it is deleted; there is nothing to take back, or not any more;
-others have changed it, so it stays as it is."""
+"""What became of what a line wrote: the former content is back; the resource is deleted; there was nothing to take
+back, or another line of the same resource tells of it; others have changed it, so it stays as it is."""
 
 _ROUNDS = 16
 
@@ -59,18 +59,23 @@ def undo(
         current = base.shown
         if current is None:
             return Undone(NOTHING, base.version)
-        others = yield from _others_were_next(keys, current, family, token, before=before, after=after, context=context)
+        above = yield from _above(keys, current, family, token, before=before, after=after, context=context)
+        if above is not None and family.undid(above.op):
+            return Undone(_took_back(above, token), current.version)
         if family.undid(current.op):
-            return Undone(NOTHING, current.version, others)
+            return Undone(NOTHING, current.version, above is not None)
         if not family.wrote(current.op):
-            return Undone(KEPT if others else NOTHING, current.version)
+            return Undone(NOTHING if above is None else KEPT, current.version)
         target = yield from _before(keys, current, family, context)
         try:
-            yield from write(keys, _over(keys, current, target), context=marked, remembered=replace(base, whole=False))
+            result = yield from write(
+                keys, _over(keys, current, target), context=marked, remembered=replace(base, whole=False)
+            )
         except _Moved:
             continue
-        there = target is not None and not target.deleted
-        return Undone(RESTORED if there else REMOVED, current.version + 1, others)
+        if not result.applied or result.record is None:
+            return Undone(NOTHING, current.version, above is not None)
+        return Undone(_took_back(result.record, token), result.record.version, above is not None)
     raise Contention("Others kept writing this resource; nothing was undone, try again")
 
 
@@ -96,31 +101,31 @@ def _before(keys: ResourceKeys, current: Record, family: Family, context: Contex
     return None
 
 
-def _others_were_next(
-    keys: ResourceKeys, current: Record, family: Family, token: str, *, before: int, after: int, context: Context
-) -> Protocol[bool]:
-    """Whether the next version above the line's that is not of these manifests is another's, and not an undoing's.
+def _took_back(undoing: Record, token: str) -> str:
+    """Returns what a version of an undoing did to the line's: of several lines of one resource, the last counts."""
+    if undoing.prior is None or not undoing.prior.startswith(token):
+        return NOTHING
+    return REMOVED if undoing.deleted else RESTORED
 
-    No request where the line's version is known and current; else 2 GET for each version in between.
+
+def _above(
+    keys: ResourceKeys, current: Record, family: Family, token: str, *, before: int, after: int, context: Context
+) -> Protocol[Record | None]:
+    """Returns the next version above the line's that is not of these manifests: an undoing's, or another's.
+
+    None: there is none, or the line made no version. No request where the line's version is known and current; else
+    2 GET for each version in between.
     """
     version = after
-    if not version:
-        mine = current.op.startswith(token)
+    if not version and current.op.startswith(token):
+        version = current.version
+    elif not version:
         lowest = max(before, current.floor)
-        version = (
-            current.version
-            if mine
-            else (yield from find(keys, token, above=lowest, below=current.version, context=context))
-        )
-    if not version:
-        return False
-    for above in range(version + 1, current.version + 1):
-        record = current
-        if above < current.version:
-            found = yield from vread(keys, above, limits=context.limits)
-            if found is None:
-                continue
-            record = found
-        if not family.wrote(record.op):
-            return not family.undid(record.op)
-    return False
+        version = yield from find(keys, token, above=lowest, below=current.version, context=context)
+    for number in range(version + 1, current.version + 1) if version else ():
+        record: Record | None = current
+        if number < current.version:
+            record = yield from vread(keys, number, limits=context.limits)
+        if record is not None and not family.wrote(record.op):
+            return record
+    return None

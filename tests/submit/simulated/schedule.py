@@ -2,7 +2,8 @@
 
 What must hold at the end, when a worker without faults has done what was left:
 
-* of each line there is one version at most, and exactly one once there are results, which name it;
+* of each line there is one version at most, and exactly one once there are results, which name it; of one resource
+  they are in the order of the lines;
 * nothing of the submission appears after its undoing is settled, and no version of it is current then;
 * an undoing wrote over versions of the submission alone, each time what was there before;
 * a line is reported as kept if and only if others wrote the version after its own.
@@ -120,7 +121,7 @@ class Schedule:
         if taken_back and (told[0] == "kept" or told[1]):
             yield f"{what} was taken back, but is reported: {told}"
         ours = [one.record.deleted for one in versions if FAMILY.wrote(one.record.op)]
-        if told[0] == "removed" and ours[-1]:
+        if told[0] == "nothing" and ours and ours[-1]:
             return  # a tombstone over nothing needs no undoing, and may be overwritten at any time
         if above and not taken_back and told[0] != "kept" and not told[1]:
             yield f"{what} was changed by others, but is not reported: {told}"
@@ -128,6 +129,11 @@ class Schedule:
     def _judge_resource(self, id: str) -> Iterable[str]:
         versions = self.truth.history(id).versions
         settled = [self.bucket.objects[undone_key(one)].modified for one in MANIFESTS if self._stored(undone_key(one))]
+        lines = [one.record.op[:31] for one in versions if FAMILY.wrote(one.record.op)]
+        for tokens in TOKENS.values():
+            mine = [line for line in lines if line.startswith(tokens.manifest)]
+            if mine != sorted(mine):
+                yield f"{id}: the lines of a manifest were written in another order"
         everything = len(settled) == len(self.work.lines)
         for index, one in enumerate(versions):
             ours = FAMILY.wrote(one.record.op)
