@@ -45,6 +45,9 @@ from fhirstore.errors import (
     VersionConflict,
     WriteOutcomeUnknown,
 )
+from fhirstore.export.exports import Export, Exports, ExportStatus
+from fhirstore.export.manifest import ExportManifest, ManifestFile, render_manifest
+from fhirstore.export.request import ExportOptions, ExportRequest
 from fhirstore.fhir.definitions.facts import Definitions, Operation
 from fhirstore.fhir.json import dump, instant
 from fhirstore.fhir.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
@@ -94,6 +97,12 @@ __all__ = [
     "CorruptRecord",
     "Definitions",
     "EntryResult",
+    "Export",
+    "ExportManifest",
+    "ExportOptions",
+    "ExportRequest",
+    "ExportStatus",
+    "Exports",
     "FhirError",
     "FhirPathPatch",
     "FhirStore",
@@ -111,6 +120,7 @@ __all__ = [
     "Issue",
     "JsonPatch",
     "MalformedContent",
+    "ManifestFile",
     "Matches",
     "MergePatch",
     "MultipleMatches",
@@ -164,6 +174,7 @@ __all__ = [
     "probe",
     "refuse_undefined",
     "refuse_unknown",
+    "render_manifest",
     "render_probe",
     "reset_retry_budget",
     "set_retry_budget",

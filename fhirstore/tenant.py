@@ -20,6 +20,7 @@ from fhirstore.commit.reading import look, vread
 from fhirstore.commit.single import Decide, WriteResult
 from fhirstore.engine import Engine
 from fhirstore.errors import Gone, IdempotencyKeyReused, InvalidResource, Issue, NotFound
+from fhirstore.export.exports import Exports
 from fhirstore.fhir import json, models
 from fhirstore.fhir.json import Template
 from fhirstore.fhir.patch import Patch
@@ -47,7 +48,7 @@ from fhirstore.version import Version, version_of
 class TenantStore:
     """FHIR interactions on one tenant's resources. Each is atomic, and durable when it returns.
 
-    `upkeep`: maintenance: sweep, fsck and purge.
+    `upkeep`: maintenance: sweep, fsck and purge. `exports`: bulk exports.
     """
 
     def __init__(self, engine: Engine, place: Place) -> None:
@@ -56,6 +57,7 @@ class TenantStore:
         self._admission = Admission(engine.validator, self._exists if engine.reference_integrity else None)
         self._matching = Matching(engine, place)
         self.upkeep = Upkeep(engine, place)
+        self.exports = Exports(engine, place)
 
     async def create(
         self,
