@@ -51,7 +51,7 @@ from fhirstore.export.request import ExportOptions, ExportRequest
 from fhirstore.fhir.definitions.facts import Definitions, Operation
 from fhirstore.fhir.json import dump, instant
 from fhirstore.fhir.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
-from fhirstore.fhir.times import Period
+from fhirstore.fhir.times import Period, lenient_period, parse_instant
 from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.format.keyspace import is_tenant_id
 from fhirstore.history.page import HistoryPage, HistoryQuery
@@ -168,8 +168,10 @@ __all__ = [
     "entity_tags",
     "instant",
     "is_tenant_id",
+    "lenient_period",
     "open_objects",
     "parse_condition_query",
+    "parse_instant",
     "parse_query",
     "probe",
     "refuse_undefined",
