@@ -30,7 +30,7 @@ from fhirstore.export.manifest import ExportManifest, ManifestFile, decode_manif
 from fhirstore.export.members import members_at
 from fhirstore.export.outcomes import outcome_line
 from fhirstore.export.progress import TaskProgress
-from fhirstore.export.request import PATIENT, PROVENANCE, Plan
+from fhirstore.export.request import PATIENT, Plan
 from fhirstore.export.scan import EventScan, FolderScan, IdScan, Scan, stored_types
 from fhirstore.export.selection import Selection
 from fhirstore.export.snapshot import settled
@@ -146,9 +146,7 @@ class Export:
         return [self._task(type_, selection) for type_ in types]
 
     def _task(self, type: str, selection: Selection) -> TypeTask:
-        return TypeTask(
-            type, self._scan(type, selection), selection, self.keys, self.limits, self.bounds, self.epoch
-        )
+        return TypeTask(type, self._scan(type, selection), selection, self.keys, self.limits, self.bounds, self.epoch)
 
     def _scan(self, type: str, selection: Selection) -> Scan:
         if type == PATIENT and selection.members is not None:

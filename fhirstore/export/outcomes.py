@@ -7,7 +7,9 @@ from fhirstore.fhir import json
 from fhirstore.fhir.json import JsonObject
 
 DAMAGED = "What is stored of this resource is damaged, so it was not exported; the operator should run fhirstore fsck"
-LOST = "A part of the listing of these resources is damaged; some may be missing; the operator should run fhirstore fsck"
+LOST = (
+    "A part of the listing of these resources is damaged; some may be missing; the operator should run fhirstore fsck"
+)
 
 
 def outcome_line(issue: Issue) -> bytes:

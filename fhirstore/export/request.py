@@ -42,8 +42,9 @@ class ExportRequest:
     `group`: the id of the Group, for the level group alone. `types`: empty for all. `since`: exclusive, rounded down;
     `until`: exclusive, rounded up. `type_filters`: as given, `Observation?status=final`, decoded once. `elements`:
     `birthDate` or `Patient.birthDate`. `patients`: ids, not for the level system. `include_associated`: codes.
-    `lenient`: leave out what cannot be met. `url`: of the kick-off, for the manifest. `base`: the URL of this
-    server's API, for absolute references. `ignored`: issues of parameters that the caller has left out already. `by`: who asks, for the job's metadata.
+    `lenient`: leave out what cannot be met. `url`: of the kick-off, for the manifest. `base`: the URL of this server's
+    API, for absolute references. `ignored`: issues of parameters that the caller has left out already. `by`: who asks,
+    for the job's metadata.
     """
 
     level: Level = "system"
@@ -66,17 +67,14 @@ class ExportRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
-    """How exports run. `part_bytes`, `part_count`: the most bytes and resources in a file; a single resource that is
-    larger has a file of its own. `expiry`: seconds that the files of a finished export are kept. `concurrency`: GETs in
-    flight. `running`, `queued`: the most exports of a tenant in each state.
+    """How workers export. `part_bytes`, `part_count`: the most bytes and resources in a file; a single resource that is
+    larger has a file of its own. `expiry`: seconds that a finished export is kept. `concurrency`: GETs in flight.
     """
 
     part_bytes: int = 64 * 1024 * 1024
     part_count: int = 1_000_000
     expiry: int = 86_400
     concurrency: int = 16
-    running: int = 4
-    queued: int = 20
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
