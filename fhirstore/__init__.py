@@ -24,6 +24,7 @@ from fhirstore.errors import (
     InvalidExpression,
     InvalidResource,
     Issue,
+    JobExists,
     MalformedContent,
     MultipleMatches,
     NotFound,
@@ -37,6 +38,7 @@ from fhirstore.errors import (
     StoreMisconfigured,
     StoreUnavailable,
     TooManyEntries,
+    TooManyJobs,
     Unavailable,
     UnknownTenant,
     UnknownType,
@@ -66,6 +68,11 @@ from fhirstore.interactions.parameters import (
 )
 from fhirstore.interactions.preconditions import UnmodifiedSince, VersionIds, entity_tags
 from fhirstore.interactions.search_request import SearchRequest
+from fhirstore.jobs.kind import JobFailed, JobFile, JobKind, JobPaused, JobWork
+from fhirstore.jobs.lease import LeaseLost
+from fhirstore.jobs.limits import JobLimits
+from fhirstore.jobs.tenant import Job, Jobs
+from fhirstore.jobs.worker import Worker
 from fhirstore.objects import Compacted, S3Options, compact, open_objects
 from fhirstore.objects.retries import RetryBudget, reset_retry_budget, set_retry_budget
 from fhirstore.search.matches import Matches
@@ -118,7 +125,17 @@ __all__ = [
     "InvalidExpression",
     "InvalidResource",
     "Issue",
+    "Job",
+    "JobExists",
+    "JobFailed",
+    "JobFile",
+    "JobKind",
+    "JobLimits",
+    "JobPaused",
+    "JobWork",
+    "Jobs",
     "JsonPatch",
+    "LeaseLost",
     "MalformedContent",
     "ManifestFile",
     "Matches",
@@ -148,6 +165,7 @@ __all__ = [
     "TenantStore",
     "Thoroughness",
     "TooManyEntries",
+    "TooManyJobs",
     "Unavailable",
     "UnknownTenant",
     "UnknownType",
@@ -159,6 +177,7 @@ __all__ = [
     "VersionConflict",
     "VersionIds",
     "View",
+    "Worker",
     "WriteOutcomeUnknown",
     "__version__",
     "bucket_locations",

@@ -13,7 +13,7 @@ https://hl7.org/fhir/uv/bulkdata/export.html#query-parameters
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import unquote
@@ -24,6 +24,7 @@ from fhirstore.errors import FhirError, InvalidResource, Issue, UnknownType, Uns
 from fhirstore.fhir import subset
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.definitions.ids import is_id
+from fhirstore.search.matching import parse_type_filter
 
 Level = Literal["system", "patient", "group"]
 
@@ -41,8 +42,9 @@ class ExportRequest:
     `group`: the id of the Group, for the level group alone. `types`: empty for all. `since`: exclusive, rounded down;
     `until`: exclusive, rounded up. `type_filters`: as given, `Observation?status=final`, decoded once. `elements`:
     `birthDate` or `Patient.birthDate`. `patients`: ids, not for the level system. `include_associated`: codes.
-    `lenient`: leave out what cannot be met. `url`: of the kick-off, for the manifest. `ignored`: issues of parameters
-    that the caller has left out already. `by`: who asks, for the job's metadata.
+    `lenient`: leave out what cannot be met. `url`: of the kick-off, for the manifest. `base`: the URL of this server's
+    API, for absolute references. `ignored`: issues of parameters that the caller has left out already. `by`: who asks,
+    for the job's metadata.
     """
 
     level: Level = "system"
@@ -58,29 +60,27 @@ class ExportRequest:
     partial_manifests: bool = False
     lenient: bool = False
     url: str = ""
+    base: str = ""
     ignored: Sequence[Issue] = ()
     by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
-    """How exports run. `part_bytes`, `part_count`: the most bytes and resources in a file; a single resource that is
-    larger has a file of its own. `expiry`: seconds that the files of a finished export are kept. `concurrency`: GETs in
-    flight. `running`, `queued`: the most exports of a tenant in each state.
+    """How workers export. `part_bytes`, `part_count`: the most bytes and resources in a file; a single resource that is
+    larger has a file of its own. `expiry`: seconds that a finished export is kept. `concurrency`: GETs in flight.
     """
 
     part_bytes: int = 64 * 1024 * 1024
     part_count: int = 1_000_000
     expiry: int = 86_400
     concurrency: int = 16
-    running: int = 4
-    queued: int = 20
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an export does. `at`: the snapshot's time T, epoch ms; the newest versions with t <= T are exported.
 
-    `types`: what to export, in this order; None: every type that is stored. `filters`: (type, query) pairs.
+    `types`: what to export, in this order; None: every type that is stored. `filters`: queries of a type each.
     `patients`: None where the request names none. `associated`: LATEST, RELEVANT or "".
     """
 
@@ -90,22 +90,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     types: tuple[str, ...] | None = None
     since: int | None = None
     until: int | None = None
-    filters: tuple[tuple[str, str], ...] = ()
+    filters: tuple[str, ...] = ()
     elements: tuple[str, ...] = ()
     patients: tuple[str, ...] | None = None
     associated: str = ""
     organize_by: str | None = None
     partial_manifests: bool = False
     url: str = ""
+    base: str = ""
     issues: tuple[Issue, ...] = ()
 
     def exports(self, type: str) -> bool:
         """Returns whether the types of this plan include `type`."""
         return self.types is None or type in self.types
-
-
-ParseFilter = Callable[[str, str], object]
-"""Reads the query of a `_typeFilter` for a type. Raises FhirError where it cannot be evaluated."""
 
 
 @dataclass(slots=True)
@@ -124,7 +121,7 @@ class _Leniency:
         ]
 
 
-def check(request: ExportRequest, definitions: Definitions, *, at: int, parse_filter: ParseFilter) -> Plan:
+def check(request: ExportRequest, definitions: Definitions, *, at: int) -> Plan:
     """Returns the plan for a request that was made at `at`, the time of the snapshot.
 
     Raises InvalidResource, UnknownType, Unsupported; each names the parameter.
@@ -146,15 +143,21 @@ def check(request: ExportRequest, definitions: Definitions, *, at: int, parse_fi
         types=types,
         since=request.since,
         until=request.until,
-        filters=_filters(request, definitions, types, leniency, parse_filter),
+        filters=_filters(request, definitions, types, at, leniency),
         elements=_elements(request, definitions, types, leniency),
         patients=_patients(request),
         associated=associated,
         organize_by=organize_by,
         partial_manifests=request.partial_manifests,
         url=request.url,
+        base=request.base.rstrip("/"),
         issues=tuple(leniency.issues),
     )
+
+
+def bases_of(base: str) -> tuple[str, ...]:
+    """Returns the base URLs with which a reference may name a resource of this server, each with a slash at the end."""
+    return (base.rstrip("/") + "/",) if base else ()
 
 
 def compartment_types(definitions: Definitions) -> frozenset[str]:
@@ -216,32 +219,21 @@ def _patient_first(type: str) -> tuple[bool, str]:
 
 
 def _filters(
-    request: ExportRequest,
-    definitions: Definitions,
-    types: Sequence[str] | None,
-    leniency: _Leniency,
-    parse_filter: ParseFilter,
-) -> tuple[tuple[str, str], ...]:
-    found: list[tuple[str, str]] = []
+    request: ExportRequest, definitions: Definitions, types: Sequence[str] | None, at: int, leniency: _Leniency
+) -> tuple[str, ...]:
+    found: list[str] = []
     for given in request.type_filters:
         text = unquote(given) if "?" not in given else given  # some clients encode the whole twice
-        type_, mark, query = text.partition("?")
         try:
-            if not mark or not query:
-                raise InvalidResource(
-                    "_typeFilter must be a query on a type, like Observation?status=final", code="value"
-                )
-            if type_ not in definitions.resources:
-                raise UnknownType(f"_typeFilter: {_quoted(type_)} is not a resource type of this FHIR release")
-            parse_filter(type_, query)
+            one = parse_type_filter(definitions, text, now=at, bases=bases_of(request.base))
         except FhirError as error:
             leniency.refuse("_typeFilter", error)
             continue
-        if types is not None and type_ not in types:
-            text = f"_typeFilter: {type_} is not among the types that are exported"
-            leniency.issues.append(Issue("informational", text, severity="information"))
-            continue
-        found.append((type_, query))
+        if types is not None and one.type not in types:
+            note = f"_typeFilter: {one.type} is not among the types that are exported"
+            leniency.issues.append(Issue("informational", note, severity="information"))
+        else:
+            found.append(text)
     return tuple(found)
 
 

@@ -107,11 +107,12 @@ def _sought(keys: ResourceKeys, reply: StoredObject | Absent, at: int, limits: L
 def _version_at(keys: ResourceKeys, reply: StoredObject | Absent, at: int, limits: Limits) -> Protocol[Record | None]:
     current: Record | None = None if isinstance(reply, Absent) else decode(reply.body, keys.current)
     date = reply.date
-    if current is not None and current.intent is not None and isinstance(reply, StoredObject):
-        if current.intent.t > at:
+    intent = None if current is None else current.intent
+    if current is not None and intent is not None and isinstance(reply, StoredObject):
+        if intent.t > at:
             current = current.without_intent()
         else:
-            current = yield from resolve(keys, current, current.intent, reply.etag)
+            current = yield from resolve(keys, current, intent, reply.etag)
             if current is None:
                 base, date = yield from look(keys)
                 current = base.record
