@@ -30,7 +30,8 @@ from fhirstore.export.manifest import ExportManifest, ManifestFile, decode_manif
 from fhirstore.export.members import members_at
 from fhirstore.export.outcomes import outcome_line
 from fhirstore.export.progress import TaskProgress
-from fhirstore.export.request import PATIENT, Plan
+from fhirstore.export.provenance import COMPARTMENT, ProvenanceTask
+from fhirstore.export.request import PATIENT, PROVENANCE, Plan
 from fhirstore.export.scan import EventScan, FolderScan, IdScan, Scan, stored_types
 from fhirstore.export.selection import Selection
 from fhirstore.export.snapshot import settled
@@ -143,10 +144,22 @@ class Export:
         if types is None:
             stored = yield from asked(stored_types(self.keys))
             types = tuple(sorted(type_ for type_ in stored if type_ in self.definitions.resources))
-        return [self._task(type_, selection) for type_ in types]
+        tasks = [self._task(type_, selection) for type_ in types if type_ != PROVENANCE]
+        if self.plan.associated or PROVENANCE in types:
+            tasks.append(self._provenance(selection))
+        return tasks
 
     def _task(self, type: str, selection: Selection) -> TypeTask:
-        return TypeTask(type, self._scan(type, selection), selection, self.keys, self.limits, self.bounds, self.epoch)
+        scan = self._scan(type, selection)
+        return TypeTask(type, scan, selection, self.keys, self.limits, self.bounds, self.epoch)
+
+    def _provenance(self, selection: Selection) -> TypeTask:
+        """Returns the task for Provenance, whose targets decide unless all of it was asked for."""
+        if selection.whole and not self.plan.associated:
+            return self._task(PROVENANCE, selection)
+        scan = FolderScan(self.keys, PROVENANCE) if self.plan.associated else self._scan(PROVENANCE, selection)
+        rule = self.plan.associated or COMPARTMENT
+        return ProvenanceTask(PROVENANCE, scan, selection, self.keys, self.limits, self.bounds, self.epoch, rule=rule)
 
     def _scan(self, type: str, selection: Selection) -> Scan:
         if type == PATIENT and selection.members is not None:
