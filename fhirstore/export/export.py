@@ -157,16 +157,19 @@ class Export:
         """Returns the task for Provenance, whose targets decide unless all of it was asked for."""
         if selection.whole and not self.plan.associated:
             return self._task(PROVENANCE, selection)
-        scan = FolderScan(self.keys, PROVENANCE) if self.plan.associated else self._scan(PROVENANCE, selection)
+        scan = self._scan(PROVENANCE, selection)
+        if self.plan.associated:
+            scan = FolderScan(self.keys, PROVENANCE, self.bounds.page_size)
         rule = self.plan.associated or COMPARTMENT
         return ProvenanceTask(PROVENANCE, scan, selection, self.keys, self.limits, self.bounds, self.epoch, rule=rule)
 
     def _scan(self, type: str, selection: Selection) -> Scan:
+        size = self.bounds.page_size
         if type == PATIENT and selection.members is not None:
-            return IdScan(sorted(selection.members))
+            return IdScan(sorted(selection.members), size)
         if self.plan.since is not None:
-            return EventScan(self.keys, type, self.plan.since, self.plan.at)
-        return FolderScan(self.keys, type)
+            return EventScan(self.keys, type, self.plan.since, self.plan.at, size)
+        return FolderScan(self.keys, type, size)
 
     def _seal(self, done: Sequence[TaskProgress]) -> Protocol[ExportManifest]:
         """Writes the manifest, unless it is there. Returns the one that is there. Raises Unavailable."""
@@ -197,10 +200,11 @@ def put_once(key: str, body: bytes) -> Protocol[bytes]:
 
 def _continued(files: Sequence[ManifestFile]) -> tuple[ManifestFile, ...]:
     """Returns the files; those whose last block goes on name the file after them."""
-    return tuple(
-        replace(file, continues_in=following.name) if file.continues_in is not None and following else file
-        for file, following in zip(files, [*files[1:], None], strict=True)
-    )
+    found = list(files)
+    for n, file in enumerate(files[:-1]):
+        if file.continues_in is not None:
+            found[n] = replace(file, continues_in=files[n + 1].name)
+    return tuple(found)
 
 
 def _counted(issues: Sequence[Issue]) -> dict[str, int]:

@@ -26,7 +26,7 @@ from fhirstore.errors import CorruptRecord
 from fhirstore.export.manifest import DELETED, ERROR, OUTPUT, ManifestFile
 from fhirstore.export.outcomes import damaged, lost, outcome_line
 from fhirstore.export.progress import TaskProgress
-from fhirstore.export.scan import START, Candidate, Position, Scan, ScanPage
+from fhirstore.export.scan import PAGE, START, Candidate, Position, Scan, ScanPage
 from fhirstore.export.selection import Selection, Unreadable, deletions
 from fhirstore.export.snapshot import Damaged, Visible, versions_at
 from fhirstore.export.steps import Append, Note, Save, Steps, asked, begun, closed, worked
@@ -40,12 +40,14 @@ _OTHERS = 100_000  # lines of errors, and deleted resources, in one segment
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """`part_bytes`, `part_count`: of a file. `at_once`: GETs in a batch; `ahead`: batches that are read ahead."""
+    """`part_bytes`, `part_count`: of a file. `at_once`: GETs in a batch; `ahead`: batches in flight. `page_size`: of a
+    scan."""
 
     part_bytes: int
     part_count: int
     at_once: int = 8
     ahead: int = 2
+    page_size: int = PAGE
 
 
 class Taken(msgspec.Struct, frozen=True):
