@@ -27,6 +27,7 @@ from fhirstore.tenancy import Place
 
 WAITING, RUNNING, COMPLETED, FAILED = "waiting", "running", "completed", "failed"
 
+_AHEAD = 10  # ms; versions of one resource that were made within a millisecond have times a little ahead
 _AT_ONCE = 16
 _SHOWN = 5  # ids in a message
 
@@ -72,7 +73,7 @@ class Exports:
 
         Raises InvalidResource, UnknownType, Unsupported (a parameter); NotFound, Gone (the Group); TooManyJobs.
         """
-        plan = check(request, self.definitions, at=self.context.now())
+        plan = check(request, self.definitions, at=self.context.now() + _AHEAD)
         plan = await self._with_patients(plan, lenient=request.lenient)
         job = await self.jobs.create(KIND, msgspec.to_builtins(plan), by=request.by)
         return Export(job.id, plan.issues)
