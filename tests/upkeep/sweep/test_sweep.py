@@ -370,7 +370,7 @@ async def test_the_state_is_readable_and_keeps_lease_and_watermark() -> None:
         "epoch": 1,
         "owner": None,
         "expires": 0,
-        "attempts": 1,
+        "attempts": 0,  # it was handed back
         "watermark": report.watermark,
     }
 
