@@ -272,7 +272,7 @@ class Jobs:
         raise _not_found()
 
     async def _at(self, entry: Entry) -> Job:
-        """Returns the job that the entry leads to; where it was just filed away, by its other entry or its usual place."""
+        """Returns the job that the entry leads to; if it was just filed away, by its other entry or usual place."""
         seen = await self._drive(looked_at(self._place.keys, entry))
         if seen.damaged:
             raise CorruptRecord(seen.damaged)
