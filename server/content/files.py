@@ -88,7 +88,7 @@ async def file_answer(call: Call, file: File, open: Open) -> Response:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
     status = 200 if part is None else 206
     if is_head or not file.size:
-        return Response(None, status, headers)
+        return _without_guess(Response(None, status, headers), headers)
     share_of(call.scope).take(_HELD)
     stack = AsyncExitStack()  # opened before the answer begins: a file that is gone is answered as such
     chunks = await stack.enter_async_context(open(start, None if part is None else end))
@@ -103,8 +103,7 @@ class _Streamed(Response):
 
     def __init__(self, call: Call, chunks: Chunks, stack: AsyncExitStack, status: int, headers: dict[str, str]) -> None:
         super().__init__(None, status, headers)
-        if "content-length" in self.headers and "Content-Length" not in headers:
-            del self.headers["content-length"]
+        _without_guess(self, headers)
         self._call = call
         self._chunks = chunks
         self._stack = stack
@@ -124,6 +123,13 @@ class _Streamed(Response):
                     break
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _without_guess(response: Response, headers: dict[str, str]) -> Response:
+    """Takes away the length that Starlette adds where `headers` have none. Returns the response."""
+    if "Content-Length" not in headers:
+        del response.headers["content-length"]
+    return response
 
 
 async def _inflated(chunks: Chunks) -> AsyncIterator[bytes]:
