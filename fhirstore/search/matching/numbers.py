@@ -22,7 +22,7 @@ from fhirstore.fhir.json import NumberLiteral
 from fhirstore.search.prefixes import split_prefix
 from fhirstore.search.token import split, unescaped
 
-_NUMBER = re.compile(r"[-+ ]?\d{1,100}(?:\.\d{1,100})?(?:[eE][-+ ]?\d{1,3})?", re.ASCII)
+_NUMBER = re.compile(r"[-+]?\d{1,100}(?:\.\d{1,100})?(?:[eE][-+]?\d{1,3})?", re.ASCII)
 _EXACT = Context(prec=1_000)
 _LEAST, _MOST = Decimal("-Infinity"), Decimal("Infinity")
 
@@ -124,7 +124,7 @@ def _comparison(text: str) -> Callable[[Interval], bool]:
     prefix, digits = split_prefix(text)
     if not _NUMBER.fullmatch(digits):
         raise ValueError("it is no number")
-    number = Decimal(digits.replace(" ", "+"))
+    number = Decimal(digits)
     low, high = _rounding_to(number)
     match prefix:
         case "eq":

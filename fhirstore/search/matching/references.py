@@ -31,7 +31,7 @@ def reference_test(text: str, *, type: str | None, bases: Collection[str]) -> Ca
     sought = unescaped(text)
     if is_id(sought):
         return lambda value: _names(value, type, sought, bases)
-    at = target(sought)
+    at = None if "|" in sought else target(sought)
     if at is None and not _ABSOLUTE.fullmatch(sought):
         raise ValueError("a reference is id, Type/id or an absolute URL")
     if at is None or (at[0] and at[0] not in bases):
@@ -64,28 +64,36 @@ def canonical_test(sought: str, at: tuple[str, str, str] | None = None) -> Calla
     return test
 
 
+def canonical_below_test(text: str) -> Callable[[object], bool]:
+    """Returns the test of a canonical for `:below`: `url` finds every version, `url|1` the versions 1, 1.0, 1.1 …"""
+    sought = unescaped(text)
+    beginning = sought + ("." if "|" in sought else "|")
+    return lambda value: isinstance(value, str) and (value == sought or value.startswith(beginning))
+
+
 def uri_test(text: str, modifier: str) -> Callable[[object, JsonObject], bool]:
     """Returns the test of an element, in its resource, for one value searched for. `modifier`: above, below or empty.
     Raises ValueError.
     """
     sought = unescaped(text)
     if modifier:
-        return _hierarchy_test(sought, modifier)
+        return _hierarchy_test(text, modifier)
     url, bar, version = sought.rpartition("|")
     if not bar:
         return lambda value, _: isinstance(value, str) and (value == sought or value.startswith(sought + "|"))
     return lambda value, root: value == sought or (value == url and root.get("version") == version)
 
 
-def _hierarchy_test(sought: str, modifier: str) -> Callable[[object, JsonObject], bool]:
+def _hierarchy_test(text: str, modifier: str) -> Callable[[object, JsonObject], bool]:
+    sought = unescaped(text)
     if not _URL.fullmatch(sought):
         raise ValueError(f":{modifier} is for URLs; it is none")
     if modifier == "above":
         whole = sought.rstrip("/") + "/"
         return lambda value, _: isinstance(value, str) and bool(_URL.fullmatch(value)) and _begins(whole, value)
-    url, bar, version = sought.rpartition("|")
-    if bar:
-        return lambda value, _: isinstance(value, str) and (value == sought or value.startswith((f"{url}|{version}.",)))
+    if "|" in sought:
+        of_version = canonical_below_test(text)
+        return lambda value, _: of_version(value)
     return lambda value, _: isinstance(value, str) and _begins(value, sought)
 
 
