@@ -59,8 +59,10 @@ def quantity_test(text: str) -> Callable[[object], bool]:
     system, code = (unescaped(part) for part in unit) if unit else ("", "")
 
     def test(value: object) -> bool:
+        if not isinstance(value, dict) or not _has_unit(value, system, code):
+            return False
         found = interval_of(value)
-        return found is not None and _has_unit(value, system, code) and compare(found)
+        return found is not None and compare(found)
 
     return test
 

@@ -2,7 +2,7 @@
 
 A value matches if it begins with what is searched for; with `:contains` if it has it anywhere; with `:exact` if it is
 the same, character by character. A HumanName or an Address matches if one of its parts does. A name also matches from
-any of its words: `Quinones` finds the family name "Carreño Quinones".
+any of its words: `Quinones` finds the family name "Carreño Quinones". A hyphen may be left out or be a space.
 
 https://hl7.org/fhir/R4/search.html#string
 """
@@ -36,10 +36,15 @@ def string_test(text: str, modifier: str, *, name: bool) -> Callable[[object], b
         raise ValueError("it has neither letters nor digits")
     if modifier == "contains":
         return lambda value: any(sought in normalized(part) for part in _texts(value))
-    if not name:
-        return lambda value: any(normalized(part).startswith(sought) for part in _texts(value))
-    words = _words(text)
-    return lambda value: any(normalized(part).startswith(sought) or words in _words(part) for part in _texts(value))
+    at_word, words = f" {sought}", _words(text)
+    if name:
+        return lambda value: any(at_word in f" {normalized(part)}" or words in _words(part) for part in _texts(value))
+
+    def test(value: object) -> bool:
+        texts = _texts(value)
+        return any(normalized(part).startswith(sought) or _words(part).startswith(words) for part in texts)
+
+    return test
 
 
 def normalized(text: str) -> str:
