@@ -106,9 +106,10 @@ def _spans(draw: st.DrawFn) -> tuple[str, datetime, datetime]:
             start = start.replace(day=1)
             return f"{start:%Y-%m}", start, (start + timedelta(days=32)).replace(day=1)
         return f"{start:%Y-%m-%d}", start, start + timedelta(days=1)
-    start = moment.replace(**{"minute": {"second": 0, "microsecond": 0}, "second": {"microsecond": 0}}.get(unit, {}))
-    texts = {"minute": f"{start:%Y-%m-%dT%H:%M}", "second": f"{start:%Y-%m-%dT%H:%M:%S}"}
-    text = texts.get(unit, start.isoformat(timespec="milliseconds")[:23])
+    if unit == "minute":
+        moment = moment.replace(second=0)
+    start = moment if unit == "millisecond" else moment.replace(microsecond=0)
+    text = start.isoformat(timespec="milliseconds")[: {"minute": 16, "second": 19, "millisecond": 23}[unit]]
     offset = start.isoformat()[-6:]
     return text + offset, start, start + timedelta(**{f"{unit}s": 1})
 

@@ -146,8 +146,9 @@ def test_a_search_is_bounded() -> None:
 
 def test_a_type_filter_is_a_search_of_one_type() -> None:
     """`[type]?[query]`; other contexts are refused."""
-    assert parse_type_filter(R4, "Observation?status=final", now=NOW).matches(OBSERVATION)
-    assert parse_type_filter(R4, "Observation?", now=NOW).matches(OBSERVATION)
+    observation = dict[str, object](OBSERVATION)
+    assert parse_type_filter(R4, "Observation?status=final", now=NOW).matches(observation)
+    assert parse_type_filter(R4, "Observation?", now=NOW).matches(observation)
     for text in ("", "?", "?status=final", "Observation", "status=final"):
         with pytest.raises(InvalidResource, match="search of one type"):
             parse_type_filter(R4, text, now=NOW)
