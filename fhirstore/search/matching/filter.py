@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from fhirstore.errors import InvalidExpression, InvalidResource, UnknownType, Unsupported
+from fhirstore.errors import InvalidResource, UnknownType, Unsupported
 from fhirstore.fhir.definitions.facts import Definitions, SearchParameter
 from fhirstore.fhir.json import JsonObject
 from fhirstore.fhir.search_parameters.getters import path_to
@@ -51,7 +51,8 @@ _ABOUT_THE_ANSWER = frozenset(
         *("_containedType", "_format", "_pretty", "_score", "_graph", "_maxresults", "_cursor"),
     )
 )
-_BEYOND = frozenset(("_has", "_list", "_text", "_content", "_filter", "_query", "_type", "_in"))
+_BEYOND = frozenset(("_has", "_list", "_text", "_content", "_filter", "_query", "_type", "_in", "phonetic"))
+"""Parameters that need more than the resource; `phonetic` is how a name sounds."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -74,6 +75,11 @@ class ResourceFilter:
             if not criterion(resource):
                 return False
         return True
+
+
+def filter_parameters(definitions: Definitions, type: str) -> tuple[SearchParameter, ...]:
+    """Returns the search parameters of a type that a filter evaluates, by code."""
+    return tuple(one for one in definitions.search_parameters[type].values() if _is_evaluated(one))
 
 
 def parse_type_filter(definitions: Definitions, text: str, *, now: int, bases: Collection[str] = ()) -> ResourceFilter:
@@ -125,10 +131,7 @@ class _Reading:
     def criterion(self, code: str, modifier: str, texts: Sequence[str]) -> Criterion:
         """Returns what one parameter demands."""
         parameter = self._parameter(code, modifier)
-        try:
-            path = path_to(self.definitions, self.type, parameter)
-        except InvalidExpression:
-            raise Unsupported(f"The search parameter '{shown(code)}' is not supported in a filter") from None
+        path = path_to(self.definitions, self.type, parameter)
         try:
             if not all(texts):
                 raise ValueError("it has no value")
@@ -152,8 +155,8 @@ class _Reading:
         parameter = self.definitions.search_parameters[self.type].get(code)
         if parameter is None:
             raise InvalidResource(f"FHIR has no search parameter '{shown(code)}' of {self.type}", code="not-supported")
-        if parameter.type not in _MODIFIERS or code == "phonetic":
-            raise Unsupported(f"The search parameter '{code}' is not supported in a filter ({parameter.type})")
+        if not _is_evaluated(parameter):
+            raise Unsupported(f"The search parameter '{code}' ({parameter.type}) is not supported in a filter")
         known = (*_MODIFIERS[parameter.type], "missing", "")
         if modifier in known or (parameter.type == "reference" and modifier in self.definitions.resources):
             return parameter
@@ -194,6 +197,10 @@ class _Reading:
             case _, "below":
                 return [_alone(canonical_below_test(text)) for text in texts]
         return [_alone(reference_test(text, type=modifier or None, bases=self.bases)) for text in texts]
+
+
+def _is_evaluated(parameter: SearchParameter) -> bool:
+    return parameter.type in _MODIFIERS and parameter.code not in _BEYOND and bool(parameter.expression)
 
 
 def _alone(test: Callable[[object], bool]) -> Test:

@@ -51,7 +51,7 @@ def normalized(text: str) -> str:
     """Returns a text without upper case, accents and punctuation, with single spaces."""
     if text.isascii():
         return " ".join(text.lower().translate(_NO_PUNCTUATION).split())
-    apart = unicodedata.normalize("NFKD", text.casefold())
+    apart = unicodedata.normalize("NFKD", text)
     kept = "".join(char for char in apart if unicodedata.category(char) not in _LEFT_OUT)
     return " ".join(unicodedata.normalize("NFC", kept.casefold()).translate(_NO_PUNCTUATION).split())
 

@@ -128,7 +128,7 @@ def _code_test(implied: Mapping[str, frozenset[str]] | None, tokens: Tokens) -> 
     if implied is None:
         wanted |= {code for _, code in tokens.pairs}
         return lambda value: value in wanted
-    wanted |= {code for system, code in tokens.pairs if system is not None and code in implied.get(system, ())}
+    wanted |= {code for system, code in tokens.pairs if system and code in implied.get(system, ())}
     for system in tokens.systems:
         wanted |= implied.get(system, frozenset())
     return lambda value: value in wanted

@@ -45,6 +45,9 @@ INSTANT = "2020-06-15T12:00:00+02:00"
         ({"effectiveDateTime": "2020-06-15"}, "ge2020-06-15", True),
         ({"effectiveDateTime": "2020-06-15"}, "le2020-06-15", True),
         ({"effectiveDateTime": "2020-06-15"}, "gt2020-06-15", False),
+        ({"effectiveDateTime": "2020-06-15"}, "sa2020-06-14", True),
+        ({"effectiveDateTime": "2020-06-15"}, "eb2020-06-16", True),
+        ({"effectiveDateTime": "2020-06-15"}, "eb2020-06-15", False),
         # time zones; what has none is in UTC
         ({"effectiveDateTime": INSTANT}, "2020-06-15T10:00:00Z", True),
         ({"effectiveDateTime": INSTANT}, "2020-06-15T12:00:00+02:00", True),
