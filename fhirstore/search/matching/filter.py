@@ -195,7 +195,7 @@ class _Reading:
             case _, "identifier":
                 return [_alone(_identifier_test(token_test(self.definitions, path, texts)))]
             case _, "below":
-                return [_alone(canonical_below_test(text)) for text in texts]
+                return [_alone(canonical_below_test(unescaped(text))) for text in texts]
         return [_alone(reference_test(text, type=modifier or None, bases=self.bases)) for text in texts]
 
 

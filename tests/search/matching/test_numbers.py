@@ -44,6 +44,7 @@ def number(literal: str) -> object:
         ("ap0", ("0", "0.4"), ("1",)),
         ("100", ("1.000e2", "10000e-2"), ("1e3",)),
         ("gt1e400", ("1e401",), ("1e399",)),
+        ("ap1." + "0" * 40 + "1", ("0.9" + "0" * 40 + "9", "1.1" + "0" * 39 + "11"), ("0.9" + "0" * 40 + "89",)),
     ],
 )
 def test_the_precision_of_what_is_searched_for(sought: str, inside: tuple[str, ...], outside: tuple[str, ...]) -> None:
@@ -118,10 +119,10 @@ def test_units_are_compared_as_written(query: str, found: bool) -> None:
 @pytest.mark.parametrize(
     ("comparator", "yes", "no"),
     [
-        ("<", ("lt5", "lt4", "gt4.9", "le5", "eb5"), ("5", "gt5", "sa4", "eb4.9")),
-        ("<=", ("lt5", "le5", "gt4.9"), ("5", "gt5", "eb5")),
-        (">", ("gt5", "gt100", "ge5", "sa5", "lt5.1"), ("5", "lt5", "eb6", "sa5.1")),
-        (">=", ("gt5", "ge5", "lt5.1"), ("5", "lt5", "sa5")),
+        ("<", ("lt5", "lt4", "gt4.9", "le5", "eb5"), ("5", "gt5", "ge5", "sa4", "eb4.9")),
+        ("<=", ("lt5", "le5", "gt4.9", "ge5"), ("5", "gt5", "eb5")),
+        (">", ("gt5", "gt100", "ge5", "sa5", "lt5.1"), ("5", "lt5", "le5", "eb6", "sa5.1")),
+        (">=", ("gt5", "ge5", "lt5.1", "le5"), ("5", "lt5", "sa5")),
     ],
 )
 def test_a_quantity_with_a_comparator_is_an_interval(
@@ -139,6 +140,7 @@ def test_a_quantity_with_a_comparator_is_an_interval(
         ({"onsetRange": {"low": {"value": 10, "unit": "a"}, "high": {"value": 20, "unit": "a"}}}, "15", False),
         ({"onsetRange": {"low": {"value": 10, "unit": "a"}, "high": {"value": 20, "unit": "a"}}}, "gt15||a", True),
         ({"onsetRange": {"low": {"value": 10, "unit": "a"}, "high": {"value": 20, "unit": "a"}}}, "gt20", False),
+        ({"onsetRange": {"low": {"value": 10, "unit": "a"}, "high": {"value": 20, "unit": "a"}}}, "ge20", True),
         ({"onsetRange": {"low": {"value": 10, "unit": "a"}, "high": {"value": 20, "unit": "a"}}}, "sa9||a", True),
         ({"onsetRange": {"low": {"value": 10, "unit": "a"}}}, "eb100", False),
         ({"onsetRange": {"low": {"value": 10, "unit": "a"}}}, "gt100", True),
