@@ -28,7 +28,7 @@ _WITHOUT_SYSTEM = frozenset({"ContactPoint", "uri", "boolean"})
 _EXACT_TEXT = frozenset({"code", "id", "uri", "canonical", "url", "oid", "uuid"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Tokens:
     """Several tokens, any of which may match. `codes`: in any system."""
 
