@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fhirstore.errors import Unsupported
 from fhirstore.fhir.json import JsonObject
 from fhirstore.fhir.search_parameters.references import literal, target
-from fhirstore.fhir.times import lenient_period
+from fhirstore.fhir.times import span
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -80,8 +80,8 @@ def _belongs(period: object, at: int) -> bool:
         return True
     try:
         start, end = period.get("start"), period.get("end")
-        if isinstance(start, str) and at < lenient_period(start).start:
+        if isinstance(start, str) and at < span(start)[0]:
             return False
-        return not isinstance(end, str) or at < lenient_period(end).end
+        return not isinstance(end, str) or at < span(end)[1]
     except ValueError:
         return True

@@ -6,6 +6,6 @@
 https://hl7.org/fhir/R4/search.html
 """
 
-from fhirstore.search.matching.filter import ResourceFilter, parse_filter, parse_type_filter
+from fhirstore.search.matching.filter import ResourceFilter, filter_parameters, parse_filter, parse_type_filter
 
-__all__ = ["ResourceFilter", "parse_filter", "parse_type_filter"]
+__all__ = ["ResourceFilter", "filter_parameters", "parse_filter", "parse_type_filter"]

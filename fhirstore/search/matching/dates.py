@@ -17,64 +17,62 @@ https://hl7.org/fhir/R4/search.html#date · https://hl7.org/fhir/R4/search.html#
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
-from fhirstore.fhir.times import Period, lenient_period
+from fhirstore.fhir.times import span
 from fhirstore.search.prefixes import split_prefix
 
+Span: TypeAlias = tuple[int, int]
+"""From a time until before another, epoch ms."""
+
 _EVER = 10**18  # ms, beyond every date
-_ALWAYS = Period(-_EVER, _EVER)
 
 
 def date_test(text: str, *, now: int) -> Callable[[object], bool]:
     """Returns the test of an element for one value searched for. `now`: epoch ms. Raises ValueError."""
     prefix, date = split_prefix(text)
-    sought = lenient_period(date)
+    start, end = span(date)
     if prefix == "ap":
-        reach = abs(now - sought.start) // 10
-        sought = Period(sought.start - reach, sought.end + reach)
-    compare = _compare(prefix, sought.start, sought.end)
+        reach = abs(now - start) // 10
+        start, end = start - reach, end + reach
+    compare = _comparison(prefix, start, end)
 
     def test(value: object) -> bool:
-        span = span_of(value)
-        return span is not None and compare(span.start, span.end)
+        found = span_of(value)
+        return found is not None and compare(*found)
 
     return test
 
 
-def span_of(value: object) -> Period | None:
+def span_of(value: object) -> Span | None:
     """Returns the span of a date, dateTime, instant, Period or Timing; None if it has none, or is malformed."""
     try:
         if isinstance(value, str):
-            return lenient_period(value)
+            return span(value)
         if isinstance(value, dict):
-            if "event" in value or "repeat" in value:
-                return _span_of_timing(value)
-            return _span_of_period(value)
+            return _span_of_timing(value) if "event" in value or "repeat" in value else _span_of_period(value)
     except ValueError:
         pass
     return None
 
 
-def _span_of_period(value: dict[str, object]) -> Period | None:
+def _span_of_period(value: dict[str, object]) -> Span | None:
     start, end = value.get("start"), value.get("end")
     if not isinstance(start, str) and not isinstance(end, str):
         return None
-    return Period(
-        lenient_period(start).start if isinstance(start, str) else _ALWAYS.start,
-        lenient_period(end).end if isinstance(end, str) else _ALWAYS.end,
-    )
+    return span(start)[0] if isinstance(start, str) else -_EVER, span(end)[1] if isinstance(end, str) else _EVER
 
 
-def _span_of_timing(value: dict[str, object]) -> Period | None:
+def _span_of_timing(value: dict[str, object]) -> Span | None:
     events, repeat = value.get("event"), value.get("repeat")
-    spans = [lenient_period(event) for event in events if isinstance(event, str)] if isinstance(events, list) else []
+    spans = [span(event) for event in events if isinstance(event, str)] if isinstance(events, list) else []
     bounds = repeat.get("boundsPeriod") if isinstance(repeat, dict) else None
     if isinstance(bounds, dict) and (limits := _span_of_period(bounds)):
         spans.append(limits)
-    return Period(min(span.start for span in spans), max(span.end for span in spans)) if spans else None
+    return (min(start for start, _ in spans), max(end for _, end in spans)) if spans else None
 
 
-def _compare(prefix: str, start: int, end: int) -> Callable[[int, int], bool]:
+def _comparison(prefix: str, start: int, end: int) -> Callable[[int, int], bool]:
     """Returns whether the span of a value, from `a` until before `b`, is as the prefix wants it."""
     match prefix:
         case "eq":

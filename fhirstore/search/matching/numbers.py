@@ -22,8 +22,9 @@ from fhirstore.fhir.json import NumberLiteral
 from fhirstore.search.prefixes import split_prefix
 from fhirstore.search.token import split, unescaped
 
-_NUMBER = re.compile(r"[-+ ]?\d{1,100}(?:\.\d{1,100})?(?:[eE][-+ ]?\d{1,3})?", re.ASCII)
+_NUMBER = re.compile(r"[-+]?\d{1,100}(?:\.\d{1,100})?(?:[eE][-+]?\d{1,3})?", re.ASCII)
 _EXACT = Context(prec=1_000)
+_ENDS = ("low", "high")  # of a Range
 _LEAST, _MOST = Decimal("-Infinity"), Decimal("Infinity")
 
 
@@ -59,8 +60,10 @@ def quantity_test(text: str) -> Callable[[object], bool]:
     system, code = (unescaped(part) for part in unit) if unit else ("", "")
 
     def test(value: object) -> bool:
+        if not isinstance(value, dict) or not _has_unit(value, system, code):
+            return False
         found = interval_of(value)
-        return found is not None and _has_unit(value, system, code) and compare(found)
+        return found is not None and compare(found)
 
     return test
 
@@ -88,9 +91,6 @@ def interval_of(value: object) -> Interval | None:
         case ">=":
             return Interval(point, _MOST)
     return Interval(point, point)
-
-
-_ENDS = ("low", "high")
 
 
 def _decimal(value: object) -> Decimal | None:
@@ -124,7 +124,7 @@ def _comparison(text: str) -> Callable[[Interval], bool]:
     prefix, digits = split_prefix(text)
     if not _NUMBER.fullmatch(digits):
         raise ValueError("it is no number")
-    number = Decimal(digits.replace(" ", "+"))
+    number = Decimal(digits)
     low, high = _rounding_to(number)
     match prefix:
         case "eq":
@@ -136,15 +136,15 @@ def _comparison(text: str) -> Callable[[Interval], bool]:
         case "lt":
             return lambda one: one.low < number
         case "ge":
-            return lambda one: one.high > number or one.low == one.high == number
+            return lambda one: one.high > number or (one.high == number and not one.high_open)
         case "le":
-            return lambda one: one.low < number or one.low == one.high == number
+            return lambda one: one.low < number or (one.low == number and not one.low_open)
         case "sa":
             return lambda one: one.low > number or (one.low_open and one.low == number)
         case "eb":
             return lambda one: one.high < number or (one.high_open and one.high == number)
         case _:  # ap
-            reach = _EXACT.multiply(abs(number), Decimal("0.1"))
+            reach = _EXACT.multiply(number.copy_abs(), Decimal("0.1"))
             low, high = min(low, _EXACT.subtract(number, reach)), max(high, _EXACT.add(number, reach))
             return lambda one: one.low <= high and one.high >= low
 

@@ -31,13 +31,13 @@ def reference_test(text: str, *, type: str | None, bases: Collection[str]) -> Ca
     sought = unescaped(text)
     if is_id(sought):
         return lambda value: _names(value, type, sought, bases)
-    at = target(sought)
+    at = None if "|" in sought else target(sought)
     if at is None and not _ABSOLUTE.fullmatch(sought):
         raise ValueError("a reference is id, Type/id or an absolute URL")
     if at is None or (at[0] and at[0] not in bases):
         if type is not None:
             raise ValueError("with a modifier :Type, a reference is one to this server")
-        return canonical_test(sought, at)
+        return _canonical_test(sought, at)
     if type is not None and at[1] != type:
         raise ValueError("its type is not that of the modifier")
     version = _VERSION.search(sought)
@@ -46,14 +46,16 @@ def reference_test(text: str, *, type: str | None, bases: Collection[str]) -> Ca
     wanted = version[1]
 
     def test(value: object) -> bool:
-        found = _VERSION.search(literal(value))
+        found = _VERSION.search(_text(value))
         return found is not None and found[1] == wanted and _names(value, at[1], at[2], bases)
 
     return test
 
 
-def canonical_test(sought: str, at: tuple[str, str, str] | None = None) -> Callable[[object], bool]:
-    """Returns the test for an absolute URL or URN, with a version after a | or not."""
+def _canonical_test(sought: str, at: tuple[str, str, str] | None) -> Callable[[object], bool]:
+    """Returns the test for an absolute URL or URN, with a version after a | or not. `at`: the resource of another
+    server that it names, if any.
+    """
 
     def test(value: object) -> bool:
         text = _text(value)
@@ -62,6 +64,12 @@ def canonical_test(sought: str, at: tuple[str, str, str] | None = None) -> Calla
         return at is not None and "/_history/" in text and "/_history/" not in sought and target(text) == at
 
     return test
+
+
+def canonical_below_test(sought: str) -> Callable[[object], bool]:
+    """Returns the test of a canonical for `:below`: `url` finds every version, `url|1` the versions 1, 1.0, 1.1 …"""
+    beginning = sought + ("." if "|" in sought else "|")
+    return lambda value: isinstance(value, str) and (value == sought or value.startswith(beginning))
 
 
 def uri_test(text: str, modifier: str) -> Callable[[object, JsonObject], bool]:
@@ -83,9 +91,9 @@ def _hierarchy_test(sought: str, modifier: str) -> Callable[[object, JsonObject]
     if modifier == "above":
         whole = sought.rstrip("/") + "/"
         return lambda value, _: isinstance(value, str) and bool(_URL.fullmatch(value)) and _begins(whole, value)
-    url, bar, version = sought.rpartition("|")
-    if bar:
-        return lambda value, _: isinstance(value, str) and (value == sought or value.startswith((f"{url}|{version}.",)))
+    if "|" in sought:
+        of_version = canonical_below_test(sought)
+        return lambda value, _: of_version(value)
     return lambda value, _: isinstance(value, str) and _begins(value, sought)
 
 
@@ -106,6 +114,5 @@ def _names(value: object, type: str | None, id: str, bases: Collection[str]) -> 
 def _text(value: object) -> str:
     """Returns the text of a Reference, a CodeableReference, an Attachment or a uri; empty if there is none."""
     if isinstance(value, dict):
-        inner = value.get("reference", value.get("url"))
-        return literal(inner)
+        value = value.get("reference", value.get("url"))
     return literal(value)

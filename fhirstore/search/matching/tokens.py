@@ -28,7 +28,7 @@ _WITHOUT_SYSTEM = frozenset({"ContactPoint", "uri", "boolean"})
 _EXACT_TEXT = frozenset({"code", "id", "uri", "canonical", "url", "oid", "uuid"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Tokens:
     """Several tokens, any of which may match. `codes`: in any system."""
 
@@ -59,7 +59,7 @@ class Tokens:
 def token_test(definitions: Definitions, path: Path, texts: Sequence[str]) -> Callable[[object], bool]:
     """Returns the test of an element for several values searched for, any of which may match. Raises ValueError."""
     tokens = Tokens.of(texts)
-    if path.types <= _WITHOUT_SYSTEM and (tokens.pairs or tokens.systems):
+    if path.types and path.types <= _WITHOUT_SYSTEM and (tokens.pairs or tokens.systems):
         raise ValueError("it has a |, but these elements have no system")
     if path.types == {"boolean"} and not tokens.codes <= {"true", "false"}:
         raise ValueError("it is true or false")
@@ -124,11 +124,11 @@ def _codes_without_system(tokens: Tokens) -> frozenset[str]:
 
 def _code_test(implied: Mapping[str, frozenset[str]] | None, tokens: Tokens) -> Callable[[str], bool]:
     """`implied`: code system -> codes; None: not known, then any system will do."""
-    wanted = set(tokens.codes)
+    wanted = set(_codes_without_system(tokens))
     if implied is None:
         wanted |= {code for _, code in tokens.pairs}
         return lambda value: value in wanted
-    wanted |= {code for system, code in tokens.pairs if system is not None and code in implied.get(system, ())}
+    wanted |= {code for system, code in tokens.pairs if system and code in implied.get(system, ())}
     for system in tokens.systems:
         wanted |= implied.get(system, frozenset())
     return lambda value: value in wanted
