@@ -53,7 +53,8 @@ from fhirstore.export.request import ExportOptions, ExportRequest
 from fhirstore.fhir.definitions.facts import Definitions, Operation
 from fhirstore.fhir.json import dump, instant
 from fhirstore.fhir.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
-from fhirstore.fhir.times import Period, lenient_period, parse_instant
+from fhirstore.fhir.times import Period, parse_instant
+from fhirstore.fhir.times import span as time_span
 from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.format.keyspace import is_tenant_id
 from fhirstore.history.page import HistoryPage, HistoryQuery
@@ -76,6 +77,7 @@ from fhirstore.jobs.worker import Worker
 from fhirstore.objects import Compacted, S3Options, compact, open_objects
 from fhirstore.objects.retries import RetryBudget, reset_retry_budget, set_retry_budget
 from fhirstore.search.matches import Matches
+from fhirstore.search.matching import filter_parameters
 from fhirstore.search.page import SearchPage
 from fhirstore.search.query import each_once, parse_condition_query, parse_query
 from fhirstore.store import FhirStore
@@ -185,9 +187,9 @@ __all__ = [
     "dump",
     "each_once",
     "entity_tags",
+    "filter_parameters",
     "instant",
     "is_tenant_id",
-    "lenient_period",
     "open_objects",
     "parse_condition_query",
     "parse_instant",
@@ -199,6 +201,7 @@ __all__ = [
     "render_probe",
     "reset_retry_budget",
     "set_retry_budget",
+    "time_span",
 ]
 
 

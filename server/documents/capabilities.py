@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fhirstore import Definitions, __version__
+from fhirstore import Definitions, __version__, filter_parameters
 from server.content.media import FHIR_JSON, FHIR_XML
 from server.documents.contract import CAPABILITIES, PATCH_FORMATS, SEARCH_PARAMETERS
 from server.http.route import Route
@@ -25,7 +25,6 @@ _NORMATIVE = frozenset(
     )
 )
 _BULK_DATA = "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"
-_NOT_IN_FILTERS = ("composite", "special")
 _FILTER = "Only in _typeFilter of $export; searches refuse it"
 _NOT_CLAIMED: dict[str, object] = {
     "conditionalCreate": False,
@@ -111,9 +110,11 @@ class Capabilities:
             if code in known:
                 found.append({"name": code, "definition": known[code].url, "type": known[code].type})
         if self._exports:
-            for code, each in sorted(known.items()):
-                if code not in SEARCH_PARAMETERS and each.type not in _NOT_IN_FILTERS:
-                    found.append({"name": code, "definition": each.url, "type": each.type, "documentation": _FILTER})
+            for each in filter_parameters(self._facts, type_):
+                if each.code not in SEARCH_PARAMETERS:
+                    found.append(
+                        {"name": each.code, "definition": each.url, "type": each.type, "documentation": _FILTER}
+                    )
         return found
 
     def _system_search_parameters(self) -> list[dict[str, object]]:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fhirstore import ExportRequest, Pairs, lenient_period, parse_instant
+from fhirstore import ExportRequest, Pairs, parse_instant, time_span
 from fhirstore.errors import InvalidResource, Issue
 from fhirstore.fhir.json import JsonObject
 
@@ -166,7 +166,7 @@ def _since(given: Mapping[str, Sequence[str]]) -> int | None:
     """Returns epoch ms, rounded down."""
     text = _one(given, "_since")
     try:
-        return None if text is None else lenient_period(text).start
+        return None if text is None else time_span(text)[0]
     except ValueError:
         raise _no_instant("_since") from None
 
@@ -177,7 +177,7 @@ def _until(given: Mapping[str, Sequence[str]]) -> int | None:
     if text is None:
         return None
     try:
-        return parse_instant(text) if "." in text else lenient_period(text).start
+        return parse_instant(text) if "." in text else time_span(text)[0]
     except ValueError:
         raise _no_instant("_until") from None
 
