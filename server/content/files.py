@@ -73,8 +73,9 @@ async def file_answer(call: Call, file: File, open: Open) -> Response:
     headers = {"ETag": f'"{tag}"', "Content-Type": file.content_type, "X-Content-Type-Options": "nosniff"}
     if file.name is not None and _NAME.fullmatch(file.name):
         headers["Content-Disposition"] = f'attachment; filename="{file.name}"'
-    if _has_it(call, tag):
-        return Response(None, 304, {"ETag": headers["ETag"]})
+    had = _had(call, file)
+    if had is not None:
+        return Response(None, 304, {"ETag": f'"{had}"'})
     if file.encoding is not None and not inflate:
         headers["Content-Encoding"] = file.encoding
     elif coding and is_head:  # `compress` adds it to a body
@@ -171,15 +172,17 @@ def _coding(call: Call, file: File) -> str | None:
     return coding_for(accepted) if is_compressible(file.content_type.encode("ascii"), file.size) else None
 
 
-def _has_it(call: Call, tag: str) -> bool:
-    """Whether If-None-Match says that the client has this form. A malformed one is ignored."""
+def _had(call: Call, file: File) -> str | None:
+    """Returns the tag in If-None-Match that is of this file, in whatever form. A malformed header is ignored."""
     given = call.header(b"if-none-match")
     if given is None:
-        return False
+        return None
+    if given.strip() == "*":
+        return file.tag
     try:
-        return given.strip() == "*" or tag in entity_tags(given)
+        return next((tag for tag in entity_tags(given) if tag.partition("-")[0] == file.tag), None)
     except ValueError:
-        return False
+        return None
 
 
 def _accepts(call: Call, encoding: str) -> bool:

@@ -36,7 +36,6 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.MultipleMatches, 412),
     (errors.ContentTooLarge, 413),
     (errors.JobExists, 409),
-    (errors.TooManyJobs, 429),
     (errors.IdempotencyKeyReused, 422),
     (errors.Unsupported, 501),
     (errors.Contention, 503),
