@@ -114,7 +114,10 @@ class _Leniency:
 
     def refuse(self, parameter: str, error: FhirError) -> None:
         if not self.lenient:
-            raise error
+            if parameter in str(error):
+                raise error
+            code = error.issues[0].code
+            raise type(error)(f"{parameter}: {error}", expression=error.issues[0].expression, code=code) from error
         self.issues += [
             Issue(issue.code, f"{parameter} was left out: {issue.diagnostics}", issue.expression, "warning")
             for issue in error.issues
