@@ -32,8 +32,8 @@ WORDS = "words"
 _SHORT_PAGE = 200  # keys
 _PAUSE = 5_000  # ms; a shorter wait is not worth handing the job back
 _TOLD = 2_000  # ms between two words
-_STEADY = 3  # runs that an undisturbed export has: before and after the snapshot settles, and one in reserve
-_SOONER = (10_000, 2_000, 500)  # ms until files are completed, for each run more
+_STEADY = 2  # runs that an undisturbed export has: before and after its snapshot is settled
+_SOONER = (5_000, 1_000, 300)  # ms until files are completed, for each run more
 
 
 @dataclass(frozen=True, slots=True)
