@@ -15,31 +15,32 @@ sealed is what the progress of the tasks lists, which no worker can change any m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol as Interface
 
 import msgspec
 from msgspec.structs import replace
 
-from fhirstore.commit.backoff import UNANSWERED
 from fhirstore.commit.limits import Limits
-from fhirstore.commit.messages import Absent, Get, Protocol, Put
+from fhirstore.commit.messages import Absent, Get, Protocol
 from fhirstore.commit.reading import ask
-from fhirstore.errors import CorruptRecord, Issue, Unavailable
+from fhirstore.errors import CorruptRecord, Issue
+from fhirstore.export.blocks import BlocksTask
 from fhirstore.export.manifest import ExportManifest, ManifestFile, decode_manifest
 from fhirstore.export.members import members_at
+from fhirstore.export.once import put_once
 from fhirstore.export.outcomes import outcome_line
 from fhirstore.export.progress import TaskProgress
 from fhirstore.export.provenance import COMPARTMENT, ProvenanceTask
 from fhirstore.export.request import PATIENT, PROVENANCE, Plan
-from fhirstore.export.scan import EventScan, FolderScan, IdScan, Scan, stored_types
+from fhirstore.export.scan import START, EventScan, FolderScan, IdScan, Scan, stored_types
 from fhirstore.export.selection import Selection
 from fhirstore.export.snapshot import settled
 from fhirstore.export.steps import Append, Save, Steps, asked, closed, loaded
 from fhirstore.export.tasks import Bounds, TypeTask
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.format.keyspace import JobKeys, Keyspace
-from fhirstore.objects.base import IF_ABSENT, Written
 
 REQUEST = "request"
 """The task that writes the issues of the request."""
@@ -58,6 +59,15 @@ def file_key(job: JobKeys, name: str) -> str:
 def members_key(job: JobKeys) -> str:
     """The key of the frozen members of a Group."""
     return f"{job.prefix}members.json"
+
+
+class Task(Interface):
+    """A part of an export that is done on its own. `name`: of its progress and its files."""
+
+    @property
+    def name(self) -> str: ...
+
+    def run(self, progress: TaskProgress) -> Steps[TaskProgress]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,32 @@ class Export:
             progress = yield from loaded(task.name)
             done.append(progress if progress.done else (yield from task.run(progress)))
         return (yield from asked(self._seal(done)))
+
+    def survey(self, until: int, now: Callable[[], int]) -> Steps[None]:
+        """Counts the candidates of the tasks, as far as that is done by `until` (epoch ms), for their progress.
+
+        Makes use of the time until the snapshot is settled. 1 LIST per 1,000 keys.
+        """
+        types = self.plan.types
+        if types is None:
+            types = yield from self._stored_types()
+        for type_ in types:
+            progress = yield from loaded(type_)
+            if progress != TaskProgress():
+                continue
+            count, position = 0, START
+            scan = self._scan(type_, None)
+            while now() < until:
+                page = yield from asked(scan.page(position))
+                count += page.keys
+                if page.rest is None:
+                    yield Save(type_, TaskProgress(total=count))
+                    break
+                position = page.rest
+
+    def _stored_types(self) -> Steps[tuple[str, ...]]:
+        stored = yield from asked(stored_types(self.keys))
+        return tuple(sorted(type_ for type_ in stored if type_ in self.definitions.resources))
 
     def _sealed(self) -> Protocol[ExportManifest | None]:
         key = manifest_key(self.job)
@@ -139,34 +175,35 @@ class Export:
         yield Save(REQUEST, progress)
         return progress
 
-    def _tasks(self, selection: Selection) -> Steps[Sequence[TypeTask]]:
+    def _tasks(self, selection: Selection) -> Steps[Sequence[Task]]:
         types = self.plan.types
         if types is None:
-            stored = yield from asked(stored_types(self.keys))
-            types = tuple(sorted(type_ for type_ in stored if type_ in self.definitions.resources))
+            types = yield from self._stored_types()
         tasks = [self._task(type_, selection) for type_ in types if type_ != PROVENANCE]
         if self.plan.associated or PROVENANCE in types:
             tasks.append(self._provenance(selection))
-        return tasks
+        if self.plan.organize_by is None:
+            return tasks
+        return [BlocksTask(tasks, selection, self.keys, self.limits, self.bounds, self.epoch)]
 
     def _task(self, type: str, selection: Selection) -> TypeTask:
-        scan = self._scan(type, selection)
+        scan = self._scan(type, selection.members)
         return TypeTask(type, scan, selection, self.keys, self.limits, self.bounds, self.epoch)
 
     def _provenance(self, selection: Selection) -> TypeTask:
         """Returns the task for Provenance, whose targets decide unless all of it was asked for."""
         if selection.whole and not self.plan.associated:
             return self._task(PROVENANCE, selection)
-        scan = self._scan(PROVENANCE, selection)
+        scan = self._scan(PROVENANCE, selection.members)
         if self.plan.associated:
             scan = FolderScan(self.keys, PROVENANCE, self.bounds.page_size)
         rule = self.plan.associated or COMPARTMENT
         return ProvenanceTask(PROVENANCE, scan, selection, self.keys, self.limits, self.bounds, self.epoch, rule=rule)
 
-    def _scan(self, type: str, selection: Selection) -> Scan:
+    def _scan(self, type: str, members: frozenset[str] | None) -> Scan:
         size = self.bounds.page_size
-        if type == PATIENT and selection.members is not None:
-            return IdScan(sorted(selection.members), size)
+        if type == PATIENT and members is not None:
+            return IdScan(sorted(members), size)
         if self.plan.since is not None:
             return EventScan(self.keys, type, self.plan.since, self.plan.at, size)
         return FolderScan(self.keys, type, size)
@@ -183,19 +220,6 @@ class Export:
         )
         key = manifest_key(self.job)
         return decode_manifest((yield from put_once(key, manifest.encode())), key)
-
-
-def put_once(key: str, body: bytes) -> Protocol[bytes]:
-    """Writes an object unless it exists: the commit point. Returns the body that is there. Raises Unavailable."""
-    for n in range(UNANSWERED.tries):
-        (reply,) = yield (Put(key, body, IF_ABSENT),)
-        if isinstance(reply, Written):
-            return body
-        (found,) = yield from ask(Get(key))
-        if not isinstance(found, Absent):
-            return found.body
-        yield UNANSWERED.pause(n)
-    raise Unavailable("The object store does not answer; try again later")
 
 
 def _continued(files: Sequence[ManifestFile]) -> tuple[ManifestFile, ...]:

@@ -11,7 +11,7 @@ import msgspec
 from fhirstore.batched import batched
 from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Get
+from fhirstore.commit.messages import Absent, Get, Protocol, Result
 from fhirstore.commit.reading import ask, look
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import InvalidResource, Issue, NotFound
@@ -19,6 +19,8 @@ from fhirstore.export.export import file_key, manifest_key
 from fhirstore.export.job import KIND, WORDS
 from fhirstore.export.manifest import FORMAT, ExportManifest, ManifestFile, decode_manifest
 from fhirstore.export.members import members_at
+from fhirstore.export.pages import FIRST, read_page
+from fhirstore.export.progress import task_progress
 from fhirstore.export.request import PATIENT, ExportRequest, Plan, check
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.jobs.tenant import Job, Jobs
@@ -83,8 +85,10 @@ class Exports:
         job = await self.jobs.get(id, kind=KIND)
         plan = _plan(job)
         status = ExportStatus(status=job.status, created=job.metadata.created, url=plan.url, expires_at=job.expires_at)
+        first = await self._drive(read_page(job.keys, FIRST)) if plan.partial_manifests else None
         if job.status == COMPLETED:
-            return replace(status, manifest=await self._manifest(job))
+            return replace(status, manifest=first or await self._manifest(job))
+        status = replace(status, manifest=first)
         if job.status == FAILED:
             return replace(status, failure=tuple(map(_issue, job.issues)))
         settled_in = plan.at + self.context.limits.settled - self.context.now()
@@ -94,6 +98,14 @@ class Exports:
             return replace(status, progress=text, retry_after=min(seconds, 10))
         told = await self.jobs.progress(job, WORDS) or {}
         return replace(status, progress=str(told.get("text", "Waiting for a worker")), retry_after=2)
+
+    async def page(self, id: str, name: str) -> ExportManifest:
+        """Returns a page of a manifest that has several, by the `more` of the one before. 4 GET. Raises NotFound."""
+        job = await self.jobs.get(id, kind=KIND)
+        page = await self._drive(read_page(job.keys, name)) if _plan(job).partial_manifests else None
+        if page is None:
+            raise NotFound("The manifest of this export has no such page")
+        return page
 
     async def cancel(self, id: str) -> None:
         """Cancels an export, or removes one that has ended, with all its files. Raises NotFound where there is none."""
@@ -135,15 +147,29 @@ class Exports:
 
     async def _file(self, id: str, name: str) -> tuple[Job, ManifestFile]:
         job = await self.jobs.get(id, kind=KIND)
+        files: Sequence[ManifestFile] = ()
         if job.status == COMPLETED:
-            for file in (await self._manifest(job)).files:
-                if file.name == name:
-                    return job, file
+            files = (await self._manifest(job)).files
+        elif job.status != FAILED and _plan(job).partial_manifests:
+            files = await self._files_so_far(job, name)
+        for file in files:
+            if file.name == name:
+                return job, file
         raise NotFound("No such file; its export may have been cancelled, or have expired")
+
+    async def _files_so_far(self, job: Job, name: str) -> Sequence[ManifestFile]:
+        """Returns the complete files of the task whose file has this name."""
+        task = name.removeprefix("error.").removeprefix("deleted.").partition(".")[0]
+        try:
+            key = job.keys.progress(task)
+        except ValueError:
+            return ()
+        progress = task_progress(await self.jobs.progress(job, task), key)
+        return (*progress.output, *progress.deleted, *progress.error)
 
     async def _manifest(self, job: Job) -> ExportManifest:
         key = manifest_key(job.keys)
-        (reply,) = await drive(ask(Get(key)), self.place.objects)
+        (reply,) = await self._drive(ask(Get(key)))
         if isinstance(reply, Absent):
             raise NotFound("No such export; it may have been cancelled, or have expired")
         return decode_manifest(reply.body, key)
@@ -157,7 +183,7 @@ class Exports:
         members: frozenset[str] | None = None
         if plan.group is not None:
             group = members_at(self.place.keys, plan.group, plan, limits=self.context.limits)
-            members = await drive(group, self.place.objects)
+            members = await self._drive(group)
         if plan.patients is None:
             return plan
         there = await self._existing(plan.patients) if members is None else members
@@ -177,10 +203,13 @@ class Exports:
         found: set[str] = set()
         for some in batched(ids, _AT_ONCE):
             looks = [look(self.place.keys.resource(PATIENT, id_)) for id_ in some]
-            for id_, (base, _) in zip(some, await drive(side_by_side(looks), self.place.objects), strict=True):
+            for id_, (base, _) in zip(some, await self._drive(side_by_side(looks)), strict=True):
                 if base.shown is not None and not base.shown.deleted:
                     found.add(id_)
         return found
+
+    async def _drive(self, protocol: Protocol[Result]) -> Result:
+        return await drive(protocol, self.place.objects)
 
 
 def _plan(job: Job) -> Plan:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from fhirstore.commit.drive import drive
 from fhirstore.errors import FhirError, Unavailable
 from fhirstore.export.act import Acting
-from fhirstore.export.export import Export, file_key
+from fhirstore.export.export import REQUEST, Export, file_key
 from fhirstore.export.manifest import FORMAT
+from fhirstore.export.pages import PageWriter
 from fhirstore.export.progress import TaskProgress, task_progress, words
 from fhirstore.export.request import ExportOptions, Plan
 from fhirstore.export.scan import PAGE
@@ -32,8 +34,8 @@ WORDS = "words"
 _SHORT_PAGE = 200  # keys
 _PAUSE = 5_000  # ms; a shorter wait is not worth handing the job back
 _TOLD = 2_000  # ms between two words
-_STEADY = 3  # runs that an undisturbed export has: before and after the snapshot settles, and one in reserve
-_SOONER = (10_000, 2_000, 500)  # ms until files are completed, for each run more
+_STEADY = 2  # runs that an undisturbed export has: before and after its snapshot is settled
+_SOONER = (5_000, 1_000, 300)  # ms until files are completed, for each run more
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,7 @@ class ExportJob:
     async def run(self, work: JobWork) -> Mapping[str, object]:
         """Does the export, from the last complete files on."""
         plan = msgspec.convert(work.metadata.request, Plan)
-        settled_at = plan.at + work.context.limits.settled
-        if settled_at - work.now() > _PAUSE:
-            raise JobPaused(settled_at, work.work)
-        running = _Running(work, self._soon(work.epoch))
+        running = _Running(work, plan, self._soon(work.epoch))
         acting = Acting(
             work.place.objects,
             lambda name: file_key(work.keys, name),
@@ -76,6 +75,10 @@ class ExportJob:
             self._bounds(in_process=work.place.objects.decides_together),
         )
         try:
+            settled_at = plan.at + work.context.limits.settled
+            if settled_at - work.now() > _PAUSE:
+                await acting.take(export.survey(settled_at - _PAUSE, work.now))
+                raise JobPaused(settled_at, work.work)
             await acting.take(export.run())
         except Unavailable:
             raise
@@ -103,21 +106,34 @@ class ExportJob:
 class _Running:
     """What a run writes about itself. `soon`: ms after which files are to be completed; None: when they are full."""
 
-    def __init__(self, work: JobWork, soon: int | None) -> None:
+    def __init__(self, work: JobWork, plan: Plan, soon: int | None) -> None:
         self._work = work
         self._soon = soon
         self._saved = work.now()
         self._told = 0
+        paged = plan.partial_manifests and plan.organize_by is None
+        self._pages = PageWriter(work.keys, plan) if paged else None
 
     async def load(self, task: str) -> TaskProgress:
         self._saved = self._work.now()
-        return task_progress(await self._work.progress(task), self._work.keys.progress(task))
+        progress = task_progress(await self._work.progress(task), self._work.keys.progress(task))
+        await self._add_pages(task, progress)
+        return progress
 
     async def save(self, task: str, progress: TaskProgress) -> None:
         await self._work.put_progress(task, progress.body())
+        await self._add_pages(task, progress)
         if progress.written or not progress.done:
             await self._work.checkpoint(self._work.work)
         self._saved = self._work.now()
+
+    async def _add_pages(self, task: str, progress: TaskProgress) -> None:
+        if self._pages is None:
+            return
+        if task == REQUEST:
+            self._pages.shared = progress.error
+        else:
+            await drive(self._pages.add(progress), self._work.place.objects)
 
     async def note(self, note: Note) -> bool:
         now = self._work.now()

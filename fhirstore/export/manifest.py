@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from fhirstore.errors import CorruptRecord
 from fhirstore.fhir.json import JsonObject, instant
@@ -59,6 +60,10 @@ class ExportManifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     def files(self) -> tuple[ManifestFile, ...]:
         """All files, of every kind."""
         return self.output + self.deleted + self.error
+
+    def followed_by(self, name: str) -> ExportManifest:
+        """Returns the same page with a link to another one."""
+        return replace(self, more=name)
 
     def encode(self) -> bytes:
         """Returns the object's body."""

@@ -22,14 +22,13 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from fhirstore.batched import batched
-from fhirstore.export.progress import TaskProgress
 from fhirstore.export.request import LATEST, PATIENT, PROVENANCE, bases_of
-from fhirstore.export.scan import START, Candidate
+from fhirstore.export.scan import START, Candidate, Position
 from fhirstore.export.selection import Unreadable, parsed
 from fhirstore.export.snapshot import Damaged, Visible, versions_at
 from fhirstore.export.spool import LatestSpool
 from fhirstore.export.steps import Steps, asked, worked
-from fhirstore.export.tasks import Taken, TypeTask
+from fhirstore.export.tasks import Take, Taken, Turn, TypeTask
 from fhirstore.fhir.json import JsonObject
 from fhirstore.fhir.search_parameters.references import literal, target
 from fhirstore.fhir.times import parse_instant
@@ -49,18 +48,24 @@ class ProvenanceTask(TypeTask):
     """`rule`: COMPARTMENT, RELEVANT or LATEST."""
 
     rule: str = COMPARTMENT
-    _answers: dict[Target, bool] = field(default_factory=dict)
+    _answers: dict[Target, frozenset[str] | None] = field(default_factory=dict)
     _spool: LatestSpool | None = None
+    _patients: dict[str, frozenset[str]] = field(default_factory=dict)
 
-    def run(self, progress: TaskProgress) -> Steps[TaskProgress]:
+    def walk(self, position: Position, take: Take, turn: Turn | None = None) -> Steps[None]:
         if self.rule != LATEST:
-            return (yield from super(ProvenanceTask, self).run(progress))
+            yield from super(ProvenanceTask, self).walk(position, take, turn)
+            return
         self._spool = LatestSpool()
         try:
-            yield from self.walk(START, self._survey)
-            return (yield from super(ProvenanceTask, self).run(progress))
+            yield from super(ProvenanceTask, self).walk(START, self._survey)
+            yield from super(ProvenanceTask, self).walk(position, take, turn)
         finally:
             self._spool.close()
+
+    def patients(self, id: str, resource: JsonObject) -> frozenset[str]:
+        """Those of its targets, and its own."""
+        return self._patients.get(id, frozenset()) | self.selection.patients(resource)
 
     @property
     def looks_inside(self) -> bool:
@@ -89,7 +94,9 @@ class ProvenanceTask(TypeTask):
         size = sum(len(one.data) for one in taken)
         targets = yield from worked(lambda: {one.id: self._considered(one) for one in taken}, size)
         yield from self._ask_about(list(dict.fromkeys(one for some in targets.values() for one in some)))
-        inside = {id_: any(self._answers.get(one, False) for one in some) for id_, some in targets.items()}
+        answers = {id_: [self._answers.get(one) for one in some] for id_, some in targets.items()}
+        inside = {id_: any(one is not None for one in some) for id_, some in answers.items()}
+        self._patients = {id_: frozenset[str]().union(*filter(None, some)) for id_, some in answers.items()}
         self._forget()
         return (yield from worked(lambda: self._lines(taken, inside), size))
 
@@ -130,27 +137,32 @@ class ProvenanceTask(TypeTask):
             counts = partial(self._count_all, some, found)
             self._answers |= yield from worked(counts, size)
 
-    def _count_all(self, targets: Sequence[Target], found: Sequence[Visible]) -> dict[Target, bool]:
+    def _count_all(self, targets: Sequence[Target], found: Sequence[Visible]) -> dict[Target, frozenset[str] | None]:
         return {one: self._counts(one, seen) for one, seen in zip(targets, found, strict=True)}
 
-    def _counts(self, one: Target, seen: Visible) -> bool:
-        """Returns whether a target with this visible version puts its Provenance into the export."""
+    def _counts(self, one: Target, seen: Visible) -> frozenset[str] | None:
+        """Returns the patients of a target if it puts its Provenance into the export, else None.
+
+        The patients are left out where nothing depends on them. `seen`: the visible version of the target.
+        """
         type_, id_ = one
         if self.rule == COMPARTMENT and type_ == PATIENT:
-            return self.selection.members is None or id_ in self.selection.members
+            return frozenset({id_}) if self.selection.members is None or id_ in self.selection.members else None
         if seen is None or isinstance(seen, Damaged) or seen.resource is None:
-            return False
+            return None
+        organized = self.selection.plan.organize_by is not None
         if self.rule != COMPARTMENT:
             if not self.selection.is_in_time(seen):
-                return False
-            if not self.selection.looks_inside(type_):
-                return True
+                return None
+            if not organized and not self.selection.looks_inside(type_):
+                return frozenset()
         resource = _content(seen)
         if resource is None:
-            return False
-        if self.rule == COMPARTMENT:
-            return self.selection.is_inside(type_, resource)
-        return self.selection.takes(type_, resource)
+            return None
+        takes = self.selection.is_inside if self.rule == COMPARTMENT else self.selection.takes
+        if not takes(type_, resource):
+            return None
+        return self.selection.patients(resource) if organized else frozenset()
 
     def _forget(self) -> None:
         if len(self._answers) > _REMEMBERED:

@@ -288,6 +288,9 @@ def _associated(request: ExportRequest, leniency: _Leniency) -> str:
 
 def _organize_by(request: ExportRequest, definitions: Definitions, leniency: _Leniency) -> str | None:
     name = request.organize_by
+    if name == PATIENT and request.level == "system":
+        text = "organizeOutputBy: resources that belong to no Patient are left out"
+        leniency.issues.append(Issue("informational", text, severity="information"))
     if name is None or name == PATIENT:
         return name
     if name not in definitions.resources:

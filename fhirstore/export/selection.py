@@ -1,8 +1,8 @@
 """Which of the visible versions are exported, and the lines that they become.
 
-A resource is exported as it is stored: its bytes are one line, and nothing is parsed. Only `_typeFilter`, compartments
-and `_elements` need its content. Whether a version is late enough (`_since`) and early enough (`_until`) is told by its
-record.
+A resource is exported as it is stored: its bytes are one line, and nothing is parsed. Only `_typeFilter`, compartments,
+`_elements` and relative URLs of attachments need its content. Whether a version is late enough (`_since`) and early
+enough (`_until`) is told by its record.
 
 The types are filtered independently of each other: a type without a filter is exported whole; of several filters of one
 type, one must be met.
@@ -16,13 +16,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fhirstore.errors import MalformedContent
+from fhirstore.export.attachments import make_absolute, may_be_relative
 from fhirstore.export.request import PATIENT, Plan, bases_of
 from fhirstore.fhir import json, subset
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.json import JsonObject
 from fhirstore.fhir.search_parameters.compartments import Compartments
+from fhirstore.fhir.search_parameters.references import literal, target
 from fhirstore.format.record import Record
 from fhirstore.search.matching import ResourceFilter, parse_type_filter
+
+BINARY = "Binary"
 
 
 class Unreadable(Exception):
@@ -95,14 +99,33 @@ class Selection:
         """
         if in_compartment is False:
             return None
-        if not self.parses(type):
+        relative = bool(self.plan.base) and may_be_relative(content)
+        private = type == BINARY and b'"securityContext"' in content
+        if not (relative or private or self.parses(type)):
             return one_line(content)
         resource = parsed(content)
+        if private and _is_of_a_patient(resource):
+            return None
         if not self.takes(type, resource, in_compartment=in_compartment):
             return None
+        relative = relative and make_absolute(resource, self.definitions, self.plan.base)
         if self.plan.elements:
             return json.encode(subset.subset(resource, self.definitions, elements=self.plan.elements))
-        return one_line(content)
+        return json.encode(resource) if relative else one_line(content)
+
+    def patients(self, resource: JsonObject) -> frozenset[str]:
+        """Returns the exported patients in whose compartments a resource is."""
+        if resource.get("resourceType") == PATIENT:
+            found = frozenset({str(resource.get("id"))})
+        else:
+            found = self.compartments.patients(resource)
+        return found if self.members is None else found & self.members
+
+
+def _is_of_a_patient(binary: JsonObject) -> bool:
+    """Returns whether a Binary belongs to a patient. Then the DocumentReference that points to it stands for it."""
+    at = target(literal(binary.get("securityContext")))
+    return at is not None and at[1] == PATIENT
 
 
 def parsed(content: bytes) -> JsonObject:
@@ -127,7 +150,7 @@ _BUNDLE = b'{"resourceType":"Bundle","type":"transaction","entry":['
 _ENTRIES = 100  # in one Bundle
 
 
-def deletions(type: str, ids: Sequence[str]) -> list[bytes]:
-    """Returns the lines, without their ends, that say that these resources were deleted."""
-    entries = [f'{{"request":{{"method":"DELETE","url":"{type}/{id_}"}}}}'.encode() for id_ in ids]
+def deletions(urls: Sequence[str]) -> list[bytes]:
+    """Returns the lines, without their ends, that say that these resources (`Patient/p`) were deleted."""
+    entries = [f'{{"request":{{"method":"DELETE","url":"{url}"}}}}'.encode() for url in urls]
     return [_BUNDLE + b",".join(entries[n : n + _ENTRIES]) + b"]}" for n in range(0, len(entries), _ENTRIES)]

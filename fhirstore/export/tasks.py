@@ -30,10 +30,12 @@ from fhirstore.export.scan import PAGE, START, Candidate, Position, Scan, ScanPa
 from fhirstore.export.selection import Selection, Unreadable, deletions
 from fhirstore.export.snapshot import Damaged, Visible, versions_at
 from fhirstore.export.steps import Append, Note, Save, Steps, asked, begun, closed, worked
+from fhirstore.fhir.json import JsonObject
 from fhirstore.format.keyspace import Keyspace
 from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import StoredObject
 from fhirstore.runs.files import WrittenFile
+from fhirstore.threads import LARGE
 
 _ENTRIES = 100  # of deleted resources in one Bundle
 _OTHERS = 100_000  # lines of errors, and deleted resources, in one segment
@@ -122,14 +124,14 @@ class Segment:
         self.size = self.count = self.others = self.looked = 0
         self.continues = False
 
-    def delete(self, id: str) -> Steps[None]:
-        """Adds a deleted resource."""
-        self.deleted.append(id)
+    def delete(self, url: str) -> Steps[None]:
+        """Adds a deleted resource, `Patient/p`."""
+        self.deleted.append(url)
         if len(self.deleted) == _ENTRIES:
             yield from self._delete()
 
     def _delete(self) -> Steps[None]:
-        lines = deletions(self.type, self.deleted)
+        lines = deletions(self.deleted)
         self.deleted = []
         yield self.append(DELETED, *lines)
 
@@ -180,7 +182,7 @@ class TypeTask:
         segment = Segment(self.name, self.type, self.epoch, progress, progress.position)
 
         def take(batch: Sequence[Candidate], found: Sequence[Visible]) -> Steps[None]:
-            taken = yield from self._taken(batch, found)
+            taken = yield from self.taken(batch, found)
             yield from self._append(segment, taken)
             segment.looked += len(batch)
             if (yield segment.note()) and (segment.count or segment.others or segment.deleted):
@@ -240,7 +242,7 @@ class TypeTask:
                 yield segment.append(one.kind, one.data)
             segment.firm = one.then
 
-    def _taken(self, batch: Sequence[Candidate], found: Sequence[Visible]) -> Steps[list[Taken]]:
+    def taken(self, batch: Sequence[Candidate], found: Sequence[Visible]) -> Steps[list[Taken]]:
         """Returns what becomes of each candidate that has a visible version."""
         taken: list[Taken] = []
         for candidate, seen in zip(batch, found, strict=True):
@@ -253,7 +255,7 @@ class TypeTask:
                 if seen.resource is not None:
                     kind, data = OUTPUT, seen.resource
                 elif self.tells_deletions and (yield from self._is_told(candidate.id, seen)):
-                    kind, data = DELETED, candidate.id.encode()
+                    kind, data = DELETED, f"{self.type}/{candidate.id}".encode()
             taken.append(Taken(candidate.id, kind, data, candidate.then))
         if any(one.kind == OUTPUT for one in taken):
             return (yield from self._selected(taken))
@@ -261,9 +263,9 @@ class TypeTask:
 
     def _selected(self, taken: list[Taken]) -> Steps[list[Taken]]:
         """Returns the same with the lines of those that are exported."""
-        if not self.selection.parses(self.type):
-            return self._lines(taken)
         size = sum(len(one.data) for one in taken)
+        if size <= LARGE and not self.selection.parses(self.type):
+            return self._lines(taken)
         return (yield from worked(lambda: self._lines(taken), size))
 
     def _lines(self, taken: list[Taken], inside: Mapping[str, bool] | None = None) -> list[Taken]:
@@ -278,6 +280,10 @@ class TypeTask:
         except Unreadable:
             return replace(one, kind=ERROR, data=self._damaged(one.id))
         return replace(one, kind="", data=b"") if line is None else replace(one, data=line)
+
+    def patients(self, id: str, resource: JsonObject) -> frozenset[str]:
+        """Returns the exported patients that a resource which was taken belongs to."""
+        return self.selection.patients(resource)
 
     @property
     def looks_inside(self) -> bool:

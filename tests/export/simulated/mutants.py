@@ -42,7 +42,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("files named without the epoch", Segment.name, "{self.epoch}", "1"),
     Mutant("sealed before all is done", Export.run, "(yield from task.run(progress))", "progress"),
     Mutant("progress forgotten", Segment.cut, "position=position", "position=before.position"),
-    Mutant("deletions not told", TypeTask._taken, "kind, data = DELETED", "kind, data = kind"),
+    Mutant("deletions not told", TypeTask.taken, "kind, data = DELETED", "kind, data = kind"),
 )
 
 
