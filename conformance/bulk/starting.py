@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from conformance.bulk.check import both, rule, stu3, stu4
 from conformance.bulk.export import Skipped
 from conformance.bulk.kickoff import Kickoff
@@ -221,18 +223,11 @@ async def the_default_is_ndjson(provider: Provider) -> None:
 async def too_many_exports_are_refused_with_429(provider: Provider) -> None:
     await provider.require("")
     method, path, body = Kickoff(parameters=(("_type", "Patient"),)).request(provider.version)
-    begun = []
-    refusal = None
-    try:
-        for _ in range(_FLOOD):
-            answer = await provider.server.request(method, path, body, headers=Kickoff().headers())
-            if answer.status != 202:
-                refusal = answer
-                break
-            begun.append(answer.header("Content-Location"))
-    finally:
-        for url in begun:
-            await provider.server.delete(url)
+    flood = [provider.server.request(method, path, body, headers=Kickoff().headers()) for _ in range(_FLOOD)]
+    answers = await asyncio.gather(*flood)
+    begun = [answer.header("Content-Location") for answer in answers if answer.status == 202]
+    await asyncio.gather(*map(provider.server.delete, begun))
+    refusal = next((answer for answer in answers if answer.status != 202), None)
     if refusal is None:
         raise Skipped(f"the server takes {_FLOOD} exports at once")
     must(refusal.status == 429, f"with {len(begun)} exports under way, one more is answered {refusal.status}")
