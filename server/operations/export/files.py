@@ -21,7 +21,7 @@ _LEAST = 60  # seconds that a presigned URL is valid
 
 
 async def export_file(call: Call) -> Response:
-    """GET and HEAD [base]/$export/[id]/[name]: one file, or a part of it. Raises NotFound."""
+    """GET and HEAD [base]/_export/[id]/[name]: one file, or a part of it. Raises NotFound."""
     id_, name = asked_id(call), checked_name(call.parameters["file"])
     exports = call.tenant.exports
     file = await exports.file(id_, name)

@@ -31,7 +31,7 @@ _LONGEST_PROGRESS = 99  # characters; "less than 100"
 
 
 async def export_status(call: Call) -> Response:
-    """GET [base]/$export/[id]: how far an export is, or its manifest. Raises NotFound, Refused (429)."""
+    """GET [base]/_export/[id]: how far an export is, or its manifest. Raises NotFound, Refused (429)."""
     refuse_others(call, SEPARATE[0], PAGE)
     id_, query = asked_id(call), dict(call.query)
     _refuse_haste(call, id_)
@@ -48,7 +48,7 @@ async def export_status(call: Call) -> Response:
 
 
 async def delete_export(call: Call) -> Response:
-    """DELETE [base]/$export/[id]: cancels an export that is under way, removes one that is done. Raises NotFound."""
+    """DELETE [base]/_export/[id]: cancels an export that is under way, removes one that is done. Raises NotFound."""
     refuse_others(call, SEPARATE[0])
     await call.tenant.exports.cancel(asked_id(call))
     told = Issue.information("The export and its files are removed")

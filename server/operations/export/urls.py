@@ -2,8 +2,10 @@
 
 | URL | what it is |
 |---|---|
-| `[base]/$export/[id]` | the polling location; `?status=separate` where that was preferred, `?page=` of a manifest |
-| `[base]/$export/[id]/[name]` | a file |
+| `[base]/_export/[id]` | the polling location; `?status=separate` where that was preferred, `?page=` of a manifest |
+| `[base]/_export/[id]/[name]` | a file |
+
+There is no `$` in them, so that they can be pasted into a shell.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from urllib.parse import quote
 from fhirstore.errors import NotFound
 from server.http.call import Call
 
-STATUS_PATH = "/$export/{job}"
-FILE_PATH = "/$export/{job}/{file}"
+STATUS_PATH = "/_export/{job}"
+FILE_PATH = "/_export/{job}/{file}"
 SEPARATE = ("status", "separate")
 PAGE = "page"
 
@@ -26,18 +28,18 @@ _GONE = "There is no such export: it was cancelled or has expired, or there neve
 
 def status_url(call: Call, id_: str, *, separate: bool = False) -> str:
     """Returns the polling location of an export."""
-    url = f"{call.base_url}/$export/{id_}"
+    url = f"{call.base_url}/_export/{id_}"
     return f"{url}?{'='.join(SEPARATE)}" if separate else url
 
 
 def page_url(call: Call, id_: str, name: str) -> str:
     """Returns the URL of another page of its manifest."""
-    return f"{call.base_url}/$export/{id_}?{PAGE}={quote(name, safe='')}"
+    return f"{call.base_url}/_export/{id_}?{PAGE}={quote(name, safe='')}"
 
 
 def file_url(call: Call, id_: str, name: str) -> str:
     """Returns the URL of one of its files."""
-    return f"{call.base_url}/$export/{id_}/{quote(name, safe='')}"
+    return f"{call.base_url}/_export/{id_}/{quote(name, safe='')}"
 
 
 def asked_id(call: Call) -> str:

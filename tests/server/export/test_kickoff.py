@@ -35,7 +35,7 @@ async def test_each_level_is_accepted_by_get_and_by_post() -> None:
             for method in ("GET", "POST"):
                 answer = await client.request(method, path, headers=ASYNC)
                 assert answer.status_code == 202, answer.text
-                assert answer.headers["content-location"].startswith("http://testserver/fhir/$export/0")
+                assert answer.headers["content-location"].startswith("http://testserver/fhir/_export/0")
                 assert answer.headers["preference-applied"] == "respond-async"
                 assert answer.json()["resourceType"] == "OperationOutcome"
 

@@ -119,7 +119,7 @@ async def test_what_is_no_export_is_404() -> None:
     async with exporting() as client:
         for id_ in _NOBODYS:
             for method in ("GET", "DELETE", "HEAD"):
-                answer = await client.request(method, f"/fhir/$export/{id_}")
+                answer = await client.request(method, f"/fhir/_export/{id_}")
                 assert answer.status_code == 404, id_
                 assert method == "HEAD" or answer.json()["resourceType"] == "OperationOutcome"
 
@@ -129,7 +129,7 @@ async def test_an_export_is_of_its_tenant_alone() -> None:
     async with exporting(_TWO) as client:
         await client.put("/fhir/one/Patient/p", content=b'{"resourceType":"Patient","id":"p"}', headers=FHIR_JSON)
         where = await begun(client, "/fhir/one/$export")
-        assert where.startswith("http://testserver/fhir/one/$export/")
+        assert where.startswith("http://testserver/fhir/one/_export/")
         foreign = where.replace("/one/", "/two/")
         assert (await client.get(foreign)).status_code == 404
         assert (await client.delete(foreign)).status_code == 404
@@ -164,7 +164,7 @@ async def test_the_urls_are_those_of_the_base_url() -> None:
     """Of FHIRSTORE_BASE_URL where it is set, whatever Host a client sends."""
     async with exporting(Settings(base_url="https://fhir.example/r4")) as client:
         answer = await client.get("/fhir/$export", headers=ASYNC)
-        assert answer.headers["content-location"].startswith("https://fhir.example/r4/$export/")
+        assert answer.headers["content-location"].startswith("https://fhir.example/r4/_export/")
 
 
 async def test_a_manifest_has_the_shape_of_its_version() -> None:
