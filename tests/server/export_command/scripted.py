@@ -196,3 +196,10 @@ async def run(server: BulkServer, folder: object, **options: object) -> ExportSu
     fields = {name: options.pop(name) for name in list(options) if name in Order.__struct_fields__}
     order = Order(base=server.base, **fields)  # type: ignore[arg-type]  # the test names them
     return await export(order, folder, retries=SWIFT, pace=SWIFT_PACE, **options)  # type: ignore[arg-type]  # the same
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits until it is so."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - what it waits for sets no event
+            await asyncio.sleep(0.01)
