@@ -9,6 +9,7 @@ from conformance.openapi import openapi
 from conformance.rates.command import rates
 
 try:
+    from conformance.bulk.command import bulk
     from conformance.rest.command import rest
 except ModuleNotFoundError as missing:
     raise SystemExit(f"{missing.name} is not installed: pip install 'fhirstore[conformance]'") from missing
@@ -22,6 +23,7 @@ def conformance() -> None:
 
 
 app.command()(rest)
+app.command()(bulk)
 app.command()(openapi)
 app.command()(rates)
 app.command("bench", hidden=True)(rates)

@@ -24,6 +24,7 @@ from fhirstore.errors import (
     InvalidExpression,
     InvalidResource,
     Issue,
+    JobExists,
     MalformedContent,
     MultipleMatches,
     NotFound,
@@ -37,6 +38,7 @@ from fhirstore.errors import (
     StoreMisconfigured,
     StoreUnavailable,
     TooManyEntries,
+    TooManyJobs,
     Unavailable,
     UnknownTenant,
     UnknownType,
@@ -45,10 +47,13 @@ from fhirstore.errors import (
     VersionConflict,
     WriteOutcomeUnknown,
 )
+from fhirstore.export.exports import Export, Exports, ExportStatus
+from fhirstore.export.manifest import ExportManifest, ManifestFile, render_manifest
+from fhirstore.export.request import ExportOptions, ExportRequest
 from fhirstore.fhir.definitions.facts import Definitions, Operation
 from fhirstore.fhir.json import dump, instant
 from fhirstore.fhir.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
-from fhirstore.fhir.times import Period
+from fhirstore.fhir.times import Period, lenient_period, parse_instant
 from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.format.keyspace import is_tenant_id
 from fhirstore.history.page import HistoryPage, HistoryQuery
@@ -63,6 +68,11 @@ from fhirstore.interactions.parameters import (
 )
 from fhirstore.interactions.preconditions import UnmodifiedSince, VersionIds, entity_tags
 from fhirstore.interactions.search_request import SearchRequest
+from fhirstore.jobs.kind import JobFailed, JobFile, JobKind, JobPaused, JobWork
+from fhirstore.jobs.lease import LeaseLost
+from fhirstore.jobs.limits import JobLimits
+from fhirstore.jobs.tenant import Job, Jobs
+from fhirstore.jobs.worker import Worker
 from fhirstore.objects import Compacted, S3Options, compact, open_objects
 from fhirstore.objects.retries import RetryBudget, reset_retry_budget, set_retry_budget
 from fhirstore.search.matches import Matches
@@ -94,6 +104,12 @@ __all__ = [
     "CorruptRecord",
     "Definitions",
     "EntryResult",
+    "Export",
+    "ExportManifest",
+    "ExportOptions",
+    "ExportRequest",
+    "ExportStatus",
+    "Exports",
     "FhirError",
     "FhirPathPatch",
     "FhirStore",
@@ -109,8 +125,19 @@ __all__ = [
     "InvalidExpression",
     "InvalidResource",
     "Issue",
+    "Job",
+    "JobExists",
+    "JobFailed",
+    "JobFile",
+    "JobKind",
+    "JobLimits",
+    "JobPaused",
+    "JobWork",
+    "Jobs",
     "JsonPatch",
+    "LeaseLost",
     "MalformedContent",
+    "ManifestFile",
     "Matches",
     "MergePatch",
     "MultipleMatches",
@@ -138,6 +165,7 @@ __all__ = [
     "TenantStore",
     "Thoroughness",
     "TooManyEntries",
+    "TooManyJobs",
     "Unavailable",
     "UnknownTenant",
     "UnknownType",
@@ -149,6 +177,7 @@ __all__ = [
     "VersionConflict",
     "VersionIds",
     "View",
+    "Worker",
     "WriteOutcomeUnknown",
     "__version__",
     "bucket_locations",
@@ -158,12 +187,15 @@ __all__ = [
     "entity_tags",
     "instant",
     "is_tenant_id",
+    "lenient_period",
     "open_objects",
     "parse_condition_query",
+    "parse_instant",
     "parse_query",
     "probe",
     "refuse_undefined",
     "refuse_unknown",
+    "render_manifest",
     "render_probe",
     "reset_retry_budget",
     "set_retry_budget",

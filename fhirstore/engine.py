@@ -20,6 +20,8 @@ from fhirstore.fhir.validation import Validator
 from fhirstore.fhir.validation.operation import Examiner
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.history.remembered import RememberedHistories
+from fhirstore.jobs.limits import JobLimits
+from fhirstore.jobs.signals import JobSignals
 from fhirstore.objects.retries import set_retry_budget, without_budget
 from fhirstore.tenancy import Place
 
@@ -34,12 +36,15 @@ class Engine:
         ids: Ids | None = None,
         validator: Validator | None = None,
         reference_integrity: bool = False,
+        job_limits: JobLimits | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.ids = ids or SystemIds()
         self.validator = validator or Validator(definitions())
         self.examiner = Examiner(self.validator)
         self.reference_integrity = reference_integrity
+        self.job_limits = job_limits or JobLimits()
+        self.job_signals = JobSignals()
         self.remembered = RememberedBases()
         self.remembered_histories = RememberedHistories()
         self._locks = LocalLocks()

@@ -265,6 +265,18 @@ class Contention(FhirError):
     code = "lock-error"
 
 
+class TooManyJobs(FhirError):
+    """Retry later: as many jobs of this tenant are running and queued as may be. Nothing was created."""
+
+    code = "throttled"
+
+
+class JobExists(FhirError):
+    """Use the job that is there: a job has this place already."""
+
+    code = "duplicate"
+
+
 class Unavailable(FhirError):
     """Retry later: the object store is busy or does not answer. Nothing was written."""
 

@@ -7,7 +7,7 @@ async with FhirStore.open("s3://bucket/prefix") as store:      # or "file:./data
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import NoReturn
@@ -15,11 +15,16 @@ from typing import NoReturn
 from fhirstore.clock import Ids
 from fhirstore.commit.limits import Limits
 from fhirstore.engine import Engine
+from fhirstore.export.job import ExportJob
+from fhirstore.export.request import ExportOptions
 from fhirstore.fhir import forms, models
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.definitions.load import definitions
 from fhirstore.fhir.validation import Validator
 from fhirstore.interactions.admission import as_bytes
+from fhirstore.jobs.kind import JobKind
+from fhirstore.jobs.limits import JobLimits
+from fhirstore.jobs.worker import Worker
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.objects.base import ObjectStore
 from fhirstore.tenancy import BucketTenancy, PrefixTenancy, Tenancy, bucket_locations
@@ -41,10 +46,19 @@ class FhirStore:
         fhir_version: str = "4.0",
         validation: str = "structure",
         reference_integrity: bool = False,
+        job_limits: JobLimits | None = None,
+        export_options: ExportOptions | None = None,
     ) -> None:
         self.tenancy = tenancy
+        self._export_options = export_options or ExportOptions()
         validator = Validator(definitions(fhir_version), validation)
-        self._engine = Engine(limits=limits, ids=ids, validator=validator, reference_integrity=reference_integrity)
+        self._engine = Engine(
+            limits=limits,
+            ids=ids,
+            validator=validator,
+            reference_integrity=reference_integrity,
+            job_limits=job_limits,
+        )
 
     @classmethod
     def open(
@@ -58,6 +72,8 @@ class FhirStore:
         fhir_version: str = "4.0",
         validation: str = "structure",
         reference_integrity: bool = False,
+        job_limits: JobLimits | None = None,
+        export_options: ExportOptions | None = None,
         create: bool = True,
     ) -> AbstractAsyncContextManager[FhirStore]:
         """Opens `file:DIR`, `memory:` or `s3://bucket/prefix`, to be used as `async with FhirStore.open(…) as store`.
@@ -65,9 +81,10 @@ class FhirStore:
         `tenants`: the ids that exist (None: every well-formed one), each below its own prefix. `buckets`: tenant ->
         bucket instead, each with a bucket of its own. `fhir_version`: the release of all resources, "4.0", "4.3" or
         "5.0". `validation` of what is written: "off", "structure" or "full". `reference_integrity`: refuse a resource
-        that refers to a resource of the tenant which does not exist. `create`: make the directory of a `file:` store
-        where there is none; without it, a location that is not a store already is refused, and so is `memory:`. Raises
-        StoreMisconfigured with one line that says what to do; ValueError for an unknown release or level.
+        that refers to a resource of the tenant which does not exist. `job_limits`: how many jobs a tenant may have.
+        `export_options`: how its workers export. `create`: make the directory of a `file:` store where there is none;
+        without it, a location that is not a store already is refused, and so is `memory:`. Raises StoreMisconfigured
+        with one line that says what to do; ValueError for an unknown release or level.
         """
 
         @asynccontextmanager
@@ -89,6 +106,8 @@ class FhirStore:
                     fhir_version=fhir_version,
                     validation=validation,
                     reference_integrity=reference_integrity,
+                    job_limits=job_limits,
+                    export_options=export_options,
                 )
                 stack.push_async_callback(store.settle, within=_GRACE)
                 yield store
@@ -108,6 +127,35 @@ class FhirStore:
     def tenant(self, tenant: str) -> TenantStore:
         """Returns one tenant's resources. Raises UnknownTenant when the id is malformed or not configured."""
         return TenantStore(self._engine, self.tenancy.place(tenant))
+
+    def worker(
+        self,
+        *,
+        kinds: Iterable[JobKind] | None = None,
+        at_once: int = 2,
+        poll: float = 5.0,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> Worker:
+        """Returns a worker on the jobs of all tenants; `await worker.run(stop)` works until the event `stop` is set.
+
+        `kinds`: the jobs that it does; None: all that the library knows. `at_once`: jobs at once. `poll`: seconds
+        between its looks at an idle queue. `say`: gets a line on what failed.
+        """
+        return Worker(
+            self.tenancy,
+            self._job_kinds() if kinds is None else kinds,
+            ids=self._engine.ids,
+            limits=self._engine.limits,
+            signals=self._engine.job_signals,
+            job_limits=self._engine.job_limits,
+            at_once=at_once,
+            poll=poll,
+            say=say,
+        )
+
+    def _job_kinds(self) -> tuple[JobKind, ...]:
+        """Returns every kind of job that the library has."""
+        return (ExportJob(self._engine.validator.definitions, self._export_options),)
 
     def from_xml(self, body: bytes) -> bytes:
         """Returns the JSON of a resource given as FHIR XML. Raises MalformedContent, InvalidResource."""

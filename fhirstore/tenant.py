@@ -20,6 +20,7 @@ from fhirstore.commit.reading import look, vread
 from fhirstore.commit.single import Decide, WriteResult
 from fhirstore.engine import Engine
 from fhirstore.errors import Gone, IdempotencyKeyReused, InvalidResource, Issue, NotFound
+from fhirstore.export.exports import Exports
 from fhirstore.fhir import json, models
 from fhirstore.fhir.json import Template
 from fhirstore.fhir.patch import Patch
@@ -32,6 +33,7 @@ from fhirstore.interactions import resources
 from fhirstore.interactions.admission import Admission, is_large, parsed_resource
 from fhirstore.interactions.matching import Matching, shown
 from fhirstore.interactions.preconditions import IfMatch, IfNoneMatch, preconditions, version_number
+from fhirstore.jobs.tenant import Jobs
 from fhirstore.objects.base import ObjectStore
 from fhirstore.search.criteria import Criteria, parse_criteria
 from fhirstore.search.matches import Matches
@@ -47,7 +49,7 @@ from fhirstore.version import Version, version_of
 class TenantStore:
     """FHIR interactions on one tenant's resources. Each is atomic, and durable when it returns.
 
-    `upkeep`: maintenance: sweep, fsck and purge.
+    `upkeep`: maintenance: sweep, fsck and purge. `jobs`: long jobs. `exports`: bulk exports.
     """
 
     def __init__(self, engine: Engine, place: Place) -> None:
@@ -56,6 +58,17 @@ class TenantStore:
         self._admission = Admission(engine.validator, self._exists if engine.reference_integrity else None)
         self._matching = Matching(engine, place)
         self.upkeep = Upkeep(engine, place)
+
+    @property
+    def jobs(self) -> Jobs:
+        """The tenant's jobs."""
+        engine = self._engine
+        return Jobs(self._place, engine.context(self._place), engine.job_signals, engine.job_limits)
+
+    @property
+    def exports(self) -> Exports:
+        """The tenant's bulk exports."""
+        return Exports(self._place, self._context(), self.jobs, self._engine.validator.definitions)
 
     async def create(
         self,

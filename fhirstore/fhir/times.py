@@ -14,9 +14,11 @@ from datetime import UTC, datetime, timedelta, timezone
 
 _DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([-+ ])(\d\d):(\d\d))", re.ASCII)
+_ZONELESS = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d(?:\.\d+)?)?(Z|[-+ ]\d\d:\d\d)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _MS_DIGITS = 3
+_MINUTE = 60_000  # ms
 _DAY = 86_400_000  # ms
 
 
@@ -49,6 +51,16 @@ def period(text: str) -> Period:
     following = (year + month // 12, month % 12 + 1) if month else (year + 1, 1)
     end = datetime(*following, 1, tzinfo=UTC) if following[0] <= datetime.max.year else datetime.max.replace(tzinfo=UTC)
     return Period(_ms(begin), _ms(end))
+
+
+def lenient_period(text: str) -> Period:
+    """As `period`; a time may lack its seconds, which makes it a minute, and its zone, which makes it one in UTC."""
+    match = _ZONELESS.fullmatch(text)
+    if match is None:
+        return period(text)
+    minutes, seconds, zone = match.groups("")
+    stated = period(minutes + (seconds or ":00") + (zone or "Z"))
+    return stated if seconds else Period(stated.start, stated.start + _MINUTE)
 
 
 def _moment(text: str) -> tuple[int, str]:

@@ -28,6 +28,10 @@ _ENTRY = re.compile(
     r"_(?P<id>[A-Za-z0-9.-]+)_(?P<version>[1-9]\d*)"
 )
 _CLAIM = re.compile(r"[A-Z][A-Za-z]+/[0-9a-f]{32}\.claim")
+_KIND = re.compile(r"[a-z]{1,20}")
+_JOB_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_QUEUED = re.compile(r"(?:~(?P<due>\d{13})_)?(?P<kind>[a-z]{1,20})_(?P<id>[A-Za-z0-9-]{1,64})\.json")
+_PROGRESS = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _TELLABLE = re.compile(r"[A-Za-z0-9 ._-]{1,100}")
 _PLAIN = re.compile(r"[A-Za-z0-9-]{1,100}")
 
@@ -79,6 +83,51 @@ class IndexEntry:
     name: str  # `{value}/{system}` or `system/{system}`
     id: str
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueName:
+    """What the key of a queue entry says of a job. `due`: when an ended job is removed, epoch ms; None: it is live."""
+
+    kind: str
+    id: str
+    due: int | None = None
+
+
+class JobKeys(msgspec.Struct, frozen=True):
+    """The keys of one job, below its prefix, which ends with `/`."""
+
+    prefix: str
+
+    @property
+    def state(self) -> str:
+        return f"{self.prefix}state.json"
+
+    @property
+    def metadata(self) -> str:
+        return f"{self.prefix}metadata.json"
+
+    @property
+    def logs(self) -> str:
+        """The prefix of the parts of the log."""
+        return f"{self.prefix}log/"
+
+    def log(self, epoch: int, part: int) -> str:
+        return f"{self.logs}{epoch:06d}-{part:06d}.jsonl"
+
+    @property
+    def file_records(self) -> str:
+        """The prefix of the records of the job's files."""
+        return f"{self.prefix}files/"
+
+    def file_record(self, epoch: int, number: int) -> str:
+        return f"{self.file_records}{epoch:06d}-{number:06d}.json"
+
+    def progress(self, name: str) -> str:
+        """The key of a progress object. Raises ValueError for a name that no key can hold."""
+        if not _PROGRESS.fullmatch(name):
+            raise ValueError("a progress object is named by letters, digits, '.', '_' and '-'")
+        return f"{self.prefix}progress/{name}.json"
 
 
 class ResourceKeys(msgspec.Struct, frozen=True):
@@ -186,9 +235,45 @@ class Keyspace:
         """The key of an audit line. `action`: a word of lower-case letters."""
         return f"{self.prefix}audit/{t:013d}_{action}_{keys.type}_{keys.id}_{op}.json"
 
+    def job(self, kind: str, id: str) -> str:
+        """The prefix of a job whose kind has no other place for it. Raises ValueError where either is malformed."""
+        return f"{self.prefix}bulk/{_job_name(kind, id).replace('_', '/', 1)}/"
+
+    def jobs(self) -> str:
+        """The prefix of all that jobs store."""
+        return f"{self.prefix}bulk/"
+
+    def job_queue(self) -> str:
+        """The prefix of the queue: the entries of live jobs in order, then those of ended ones by time of removal."""
+        return f"{self.prefix}bulk/queue/"
+
+    def queued_job(self, name: QueueName) -> str:
+        """The key of a job's entry in the queue. Raises ValueError where the name is malformed."""
+        due = "" if name.due is None else f"~{name.due:013d}_"
+        return f"{self.job_queue()}{due}{_job_name(name.kind, name.id)}.json"
+
     def submission(self, submitter: str, submission: str) -> str:
         """The prefix of a bulk submission. Both names may be any text."""
         return f"{self.prefix}bulk/submit/{segment(submitter)}/{segment(submission)}/"
+
+
+def _job_name(kind: str, id: str) -> str:
+    if not _KIND.fullmatch(kind) or not _JOB_ID.fullmatch(id):
+        raise ValueError("a kind of job has lower-case letters only; a job's id has letters, digits and '-'")
+    return f"{kind}_{id}"
+
+
+def is_job_id(text: str) -> bool:
+    """Returns whether `text` may be a job's id."""
+    return _JOB_ID.fullmatch(text) is not None
+
+
+def parse_queue_key(key: str) -> QueueName:
+    """Returns what the key of a queue entry says. Raises ValueError where it is not the key of one."""
+    match = _QUEUED.fullmatch(key.rpartition("/")[2])
+    if match is None:
+        raise ValueError(f"not the key of a queue entry: {key}")
+    return QueueName(match["kind"], match["id"], None if match["due"] is None else int(match["due"]))
 
 
 def parse_event(key: str) -> Event:

@@ -12,12 +12,12 @@ recurs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fhirstore.commit.backoff import CONTENDED, UNANSWERED
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Get, Protocol, Put
+from fhirstore.commit.messages import Absent, Expired, Get, Protocol, Put
 from fhirstore.commit.reading import ask
 from fhirstore.errors import FhirStoreError, Unavailable
 from fhirstore.jobs.state import State, after, claimed, decode_state, renewed
@@ -47,18 +47,17 @@ def claim(key: str, owner: str, *, context: Context, length: int) -> Protocol[tu
 
     A job without a state starts as `State()`. Cost: 1 GET + 1 PUT. Raises CorruptRecord, Unavailable.
     """
-    for n in range(CONTENDED.tries):
-        (reply,) = yield from ask(Get(key))
-        state = State() if isinstance(reply, Absent) else decode_state(reply.body, key)
-        mine = claimed(state, owner, now=reply.date, length=length)
-        if mine is None:
-            return state
-        condition: Condition = IF_ABSENT if isinstance(reply, Absent) else IfMatch(reply.etag)
-        etag = yield from _compare_and_set(key, mine, condition)
-        if etag is not None:
-            return Lease(key, mine, etag, length), reply.date
-        yield CONTENDED.jittered(n, context.ids)
-    raise Unavailable("Others keep claiming this job; try again later")
+    got = yield from _claim(key, owner, State(), context=context, length=length)
+    return State() if got is None else got
+
+
+def claim_existing(key: str, owner: str, *, context: Context, length: int) -> Protocol[Lease | State | None]:
+    """Claims a job that was created. Returns the lease, or the state that cannot be claimed; None without a state.
+
+    Cost: 1 GET + 1 PUT. Raises CorruptRecord, Unavailable.
+    """
+    got = yield from _claim(key, owner, None, context=context, length=length)
+    return got[0] if isinstance(got, tuple) else got
 
 
 def checkpoint(lease: Lease, *, context: Context, work: Mapping[str, object] | None = None) -> Protocol[Lease]:
@@ -66,24 +65,69 @@ def checkpoint(lease: Lease, *, context: Context, work: Mapping[str, object] | N
     return (yield from _step(lease, renewed(lease.state, now=context.now(), length=lease.length, work=work)))
 
 
-def end(lease: Lease, event: str, *, work: Mapping[str, object] | None = None) -> Protocol[Lease]:
-    """Gives the lease up by `event`: RELEASE, COMPLETE, FAIL or CANCEL. 1 PUT. Raises LeaseLost, Unavailable."""
-    return (yield from _step(lease, after(lease.state, event, work=work)))
+def end(lease: Lease, event: str, *, work: Mapping[str, object] | None = None, until: int = 0) -> Protocol[Lease]:
+    """Gives the lease up by `event`: RELEASE, RETRY, COMPLETE or FAIL. 1 PUT. Raises LeaseLost, Unavailable.
+
+    `until`: after RELEASE and RETRY nobody may claim the job up to this time, epoch ms.
+    """
+    return (yield from _step(lease, after(lease.state, event, work=work, until=until)))
+
+
+def change(key: str, decide: Callable[[State, int], State | None], *, context: Context) -> Protocol[State | None]:
+    """Changes the state of a job that this process need not own. Returns the state then; None if there is none.
+
+    `decide`: the new state for the present one and the store's date; None leaves it. Each change is a compare-and-set,
+    and is decided anew after each one that somebody else was quicker with. Raises CorruptRecord, Unavailable.
+    """
+    for n in range(CONTENDED.tries):
+        (reply,) = yield from ask(Get(key))
+        if isinstance(reply, Absent):
+            return None
+        state = decode_state(reply.body, key)
+        new = decide(state, reply.date)
+        if new is None:
+            return state
+        if (yield from compare_and_set(key, new, IfMatch(reply.etag))) is not None:
+            return new
+        yield CONTENDED.jittered(n, context.ids)
+    raise Unavailable("Others keep changing this job; try again later")
+
+
+def _claim(
+    key: str, owner: str, first: State | None, *, context: Context, length: int
+) -> Protocol[tuple[Lease, int] | State | None]:
+    for n in range(CONTENDED.tries):
+        (reply,) = yield from ask(Get(key))
+        state = first if isinstance(reply, Absent) else decode_state(reply.body, key)
+        if state is None:
+            return None
+        mine = claimed(state, owner, now=reply.date, length=length)
+        if mine is None:
+            return state
+        condition: Condition = IF_ABSENT if isinstance(reply, Absent) else IfMatch(reply.etag)
+        etag = yield from compare_and_set(key, mine, condition)
+        if etag is not None:
+            return Lease(key, mine, etag, length), reply.date
+        yield CONTENDED.jittered(n, context.ids)
+    raise Unavailable("Others keep claiming this job; try again later")
 
 
 def _step(lease: Lease, state: State | None) -> Protocol[Lease]:
-    etag = None if state is None else (yield from _compare_and_set(lease.key, state, IfMatch(lease.etag)))
+    etag = None if state is None else (yield from compare_and_set(lease.key, state, IfMatch(lease.etag)))
     if state is None or etag is None:
         raise LeaseLost("Another owner took this job over, or it was cancelled")
     return Lease(lease.key, state, etag, lease.length)
 
 
-def _compare_and_set(key: str, state: State, condition: Condition) -> Protocol[str | None]:
-    """Writes `state`. Returns its ETag; None if another owner's state is there."""
+def compare_and_set(key: str, state: State, condition: Condition, *, window: int | None = None) -> Protocol[str | None]:
+    """Writes `state`. Returns its ETag; None if another state is there. `window`: epoch ms, as in `ObjectStore.put`.
+
+    Raises Unavailable.
+    """
     body = state.encode()
     before = condition.etag if isinstance(condition, IfMatch) else None
     for n in range(UNANSWERED.tries):
-        (reply,) = yield (Put(key, body, condition),)
+        (reply,) = yield (Put(key, body, condition, window),)
         if isinstance(reply, Written):
             return reply.etag
         (found,) = yield from ask(Get(key))
@@ -91,5 +135,7 @@ def _compare_and_set(key: str, state: State, condition: Condition) -> Protocol[s
             return found.etag
         if (None if isinstance(found, Absent) else found.etag) != before:
             return None
+        if isinstance(reply, Expired):
+            break
         yield UNANSWERED.pause(n)
     raise Unavailable("The object store does not answer; try again later")

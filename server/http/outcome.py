@@ -38,6 +38,7 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.IdempotencyKeyReused, 422),
     (errors.Unsupported, 501),
     (errors.Contention, 503),
+    (errors.TooManyJobs, 429),
     (errors.Unavailable, 503),
     (errors.StoreBusy, 503),
     (errors.StoreUnavailable, 503),

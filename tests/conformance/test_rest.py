@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from conformance.rest.report import write_junit
+from conformance.report import write_junit
 from conformance.rest.suite import CHECKS, Verdict, run
 from tests.server.processes import ServeProcess
 
@@ -51,7 +51,7 @@ def test_the_report_is_junit(verdicts: list[Verdict], tmp_path: Path) -> None:
     """A build can read which checks ran, and what each of them cites."""
     first, *others = (Verdict(verdict.check, "", verdict.seconds) for verdict in verdicts)
     broken = [Verdict(first.check, "it does something else", 0.1), *others]
-    write_junit(broken, tmp_path / "rest.xml")
+    write_junit(broken, tmp_path / "rest.xml", suite="rest")
     suite = ElementTree.parse(tmp_path / "rest.xml").getroot()  # noqa: S314 - our own file
     assert suite.get("tests") == str(len(CHECKS))
     assert [case.get("name") for case in suite if len(case)] == [first.check.name.partition(".")[2]]

@@ -1,0 +1,197 @@
+"""A whole export, as steps: one task after the other, then the manifest, which is the seal.
+
+| step | requests |
+|---|---|
+| settle | 1 GET a second, until the store's clock is past T + `Limits.settled` |
+| members | of a Group: 1 GET for it and for each nested one; frozen in `members.json` (IfAbsent) |
+| types | 1 LIST, where the request names none |
+| per task | 1 GET + 1 PUT to take it over; the scan; 1 GET per candidate; 1 PUT per segment beside its files |
+| seal | 1 PUT `manifest.json` (IfAbsent): **the commit point** of the output |
+
+Each step is decided by what is stored, so that a worker that takes over goes on with the first task that is not done.
+Two workers that both believe to own the job write different files, and one of them fails at its next `Save`; what is
+sealed is what the progress of the tasks lists, which no worker can change any more once all tasks are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+from msgspec.structs import replace
+
+from fhirstore.commit.backoff import UNANSWERED
+from fhirstore.commit.limits import Limits
+from fhirstore.commit.messages import Absent, Get, Protocol, Put
+from fhirstore.commit.reading import ask
+from fhirstore.errors import CorruptRecord, Issue, Unavailable
+from fhirstore.export.manifest import ExportManifest, ManifestFile, decode_manifest
+from fhirstore.export.members import members_at
+from fhirstore.export.outcomes import outcome_line
+from fhirstore.export.progress import TaskProgress
+from fhirstore.export.request import PATIENT, Plan
+from fhirstore.export.scan import EventScan, FolderScan, IdScan, Scan, stored_types
+from fhirstore.export.selection import Selection
+from fhirstore.export.snapshot import settled
+from fhirstore.export.steps import Append, Save, Steps, asked, closed, loaded
+from fhirstore.export.tasks import Bounds, TypeTask
+from fhirstore.fhir.definitions.facts import Definitions
+from fhirstore.format.keyspace import JobKeys, Keyspace
+from fhirstore.objects.base import IF_ABSENT, Written
+
+REQUEST = "request"
+"""The task that writes the issues of the request."""
+
+
+def manifest_key(job: JobKeys) -> str:
+    """The key of the seal."""
+    return f"{job.prefix}manifest.json"
+
+
+def file_key(job: JobKeys, name: str) -> str:
+    """The key of a file of the output."""
+    return f"{job.prefix}output/{name}"
+
+
+def members_key(job: JobKeys) -> str:
+    """The key of the frozen members of a Group."""
+    return f"{job.prefix}members.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """An export as one worker does it. `epoch`: of that worker's run."""
+
+    plan: Plan
+    keys: Keyspace
+    job: JobKeys
+    epoch: int
+    definitions: Definitions
+    limits: Limits
+    bounds: Bounds
+
+    def run(self) -> Steps[ExportManifest]:
+        """Does what is left of the export. Returns the manifest that was sealed."""
+        sealed = yield from asked(self._sealed())
+        if sealed is not None:
+            return sealed
+        while not (yield from asked(settled(self.job.metadata, self.plan.at, limits=self.limits))):
+            pass
+        members = yield from self._members()
+        selection = Selection.of(self.plan, self.definitions, members)
+        done = [(yield from self._request())]
+        for task in (yield from self._tasks(selection)):
+            progress = yield from loaded(task.name)
+            done.append(progress if progress.done else (yield from task.run(progress)))
+        return (yield from asked(self._seal(done)))
+
+    def _sealed(self) -> Protocol[ExportManifest | None]:
+        key = manifest_key(self.job)
+        (reply,) = yield from ask(Get(key))
+        return None if isinstance(reply, Absent) else decode_manifest(reply.body, key)
+
+    def _members(self) -> Steps[frozenset[str] | None]:
+        """Returns the patients whose compartments are exported; None for those of all."""
+        asked_for = None if self.plan.patients is None else frozenset(self.plan.patients)
+        if self.plan.group is None:
+            return asked_for
+        members = yield from asked(self._frozen(self.plan.group))
+        return members if asked_for is None else members & asked_for
+
+    def _frozen(self, group: str) -> Protocol[frozenset[str]]:
+        """Returns the members at T: as an earlier worker has frozen them, or as they are read now."""
+        key = members_key(self.job)
+        (reply,) = yield from ask(Get(key))
+        if isinstance(reply, Absent):
+            found = yield from members_at(self.keys, group, self.plan, limits=self.limits)
+            body = yield from put_once(key, msgspec.json.encode(sorted(found)))
+        else:
+            body = reply.body
+        try:
+            return frozenset(msgspec.json.decode(body, type=list[str]))
+        except msgspec.MsgspecError as error:
+            raise CorruptRecord(key) from error
+
+    def _request(self) -> Steps[TaskProgress]:
+        """Writes one OperationOutcome for each issue of the request."""
+        progress = yield from loaded(REQUEST)
+        if progress.done:
+            return progress
+        issues = self.plan.issues
+        if issues:
+            name = f"error.{REQUEST}.1.{self.epoch}.ndjson"
+            yield Append("error", name, [outcome_line(issue) for issue in issues])
+        files = yield from closed()
+        error = tuple(
+            ManifestFile(
+                type="OperationOutcome",
+                name=file.name,
+                count=file.count,
+                size=file.size,
+                sha256=file.sha256,
+                severities=_counted(issues),
+            )
+            for file in files.values()
+        )
+        progress = TaskProgress(error=error, done=True)
+        yield Save(REQUEST, progress)
+        return progress
+
+    def _tasks(self, selection: Selection) -> Steps[Sequence[TypeTask]]:
+        types = self.plan.types
+        if types is None:
+            stored = yield from asked(stored_types(self.keys))
+            types = tuple(sorted(type_ for type_ in stored if type_ in self.definitions.resources))
+        return [self._task(type_, selection) for type_ in types]
+
+    def _task(self, type: str, selection: Selection) -> TypeTask:
+        return TypeTask(type, self._scan(type, selection), selection, self.keys, self.limits, self.bounds, self.epoch)
+
+    def _scan(self, type: str, selection: Selection) -> Scan:
+        if type == PATIENT and selection.members is not None:
+            return IdScan(sorted(selection.members))
+        if self.plan.since is not None:
+            return EventScan(self.keys, type, self.plan.since, self.plan.at)
+        return FolderScan(self.keys, type)
+
+    def _seal(self, done: Sequence[TaskProgress]) -> Protocol[ExportManifest]:
+        """Writes the manifest, unless it is there. Returns the one that is there. Raises Unavailable."""
+        manifest = ExportManifest(
+            transaction_time=self.plan.at,
+            request=self.plan.url,
+            output=_continued([file for task in done for file in task.output]),
+            deleted=tuple(file for task in done for file in task.deleted),
+            error=tuple(file for task in done for file in task.error),
+            organized_by=self.plan.organize_by,
+        )
+        key = manifest_key(self.job)
+        return decode_manifest((yield from put_once(key, manifest.encode())), key)
+
+
+def put_once(key: str, body: bytes) -> Protocol[bytes]:
+    """Writes an object unless it exists: the commit point. Returns the body that is there. Raises Unavailable."""
+    for n in range(UNANSWERED.tries):
+        (reply,) = yield (Put(key, body, IF_ABSENT),)
+        if isinstance(reply, Written):
+            return body
+        (found,) = yield from ask(Get(key))
+        if not isinstance(found, Absent):
+            return found.body
+        yield UNANSWERED.pause(n)
+    raise Unavailable("The object store does not answer; try again later")
+
+
+def _continued(files: Sequence[ManifestFile]) -> tuple[ManifestFile, ...]:
+    """Returns the files; those whose last block goes on name the file after them."""
+    return tuple(
+        replace(file, continues_in=following.name) if file.continues_in is not None and following else file
+        for file, following in zip(files, [*files[1:], None], strict=True)
+    )
+
+
+def _counted(issues: Sequence[Issue]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for issue in issues:
+        counts[issue.severity] = counts.get(issue.severity, 0) + 1
+    return counts

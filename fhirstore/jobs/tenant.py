@@ -1,0 +1,300 @@
+"""The jobs of one tenant: created, listed, looked at, cancelled and removed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from fhirstore.batched import batched
+from fhirstore.commit.drive import drive
+from fhirstore.commit.idempotent import removed
+from fhirstore.commit.limits import Context
+from fhirstore.commit.messages import Protocol, Result
+from fhirstore.commit.side_by_side import side_by_side
+from fhirstore.errors import CorruptRecord, NotFound, ObjectNotFound, TooManyJobs
+from fhirstore.format.keyspace import JobKeys, QueueName, is_job_id
+from fhirstore.jobs.kind import JobFile
+from fhirstore.jobs.lease import change
+from fhirstore.jobs.limits import JobLimits
+from fhirstore.jobs.log import read_log
+from fhirstore.jobs.metadata import JobMetadata, decode_metadata
+from fhirstore.jobs.progress import decode_progress
+from fhirstore.jobs.queue import Entry, create, entry_of
+from fhirstore.jobs.removal import EXPIRES_AT, Seen, cancel, clear, discard, due_of, looked_at
+from fhirstore.jobs.run import ISSUES
+from fhirstore.jobs.signals import JobSignals
+from fhirstore.jobs.state import GOING, LIVE, WAITING, State, decode_state
+from fhirstore.objects.base import ObjectStream
+from fhirstore.tenancy import Place
+
+_AT_ONCE = 16
+_FILES = 100_000  # records of files that are read for one list
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as it is now. `expires_at`: epoch ms, when it is removed with its files; None: not, or not known yet.
+
+    `issues`: why it failed, as OperationOutcome issues. `work`: what its last checkpoint, or its end, stored.
+    """
+
+    metadata: JobMetadata
+    state: State
+    keys: JobKeys
+
+    @property
+    def id(self) -> str:
+        return self.metadata.id
+
+    @property
+    def kind(self) -> str:
+        return self.metadata.kind
+
+    @property
+    def status(self) -> str:
+        return self.state.status
+
+    @property
+    def work(self) -> Mapping[str, object]:
+        return self.state.work
+
+    @property
+    def is_live(self) -> bool:
+        return self.state.status in LIVE
+
+    @property
+    def expires_at(self) -> int | None:
+        due = self.state.work.get(EXPIRES_AT)
+        return due if isinstance(due, int) else None
+
+    @property
+    def issues(self) -> list[Mapping[str, object]]:
+        found = self.state.work.get(ISSUES)
+        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+    def as_json(self) -> dict[str, object]:
+        """Returns the job as plain JSON values."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "status": self.status,
+            "created": self.metadata.created,
+            "by": self.metadata.by,
+            "request": dict(self.metadata.request),
+            "epoch": self.state.epoch,
+            "attempts": self.state.attempts,
+            "expiresAt": self.expires_at,
+            "work": {name: value for name, value in self.work.items() if name not in (EXPIRES_AT, ISSUES)},
+            "issues": self.issues,
+        }
+
+
+class Jobs:
+    """The jobs of one tenant. Every method raises Unavailable where the store does not answer."""
+
+    def __init__(self, place: Place, context: Context, signals: JobSignals, limits: JobLimits) -> None:
+        self._place = place
+        self._context = context
+        self._signals = signals
+        self._limits = limits
+
+    async def create(
+        self,
+        kind: str,
+        request: Mapping[str, object],
+        *,
+        by: str = "",
+        prefix: str | None = None,
+        work: Mapping[str, object] | None = None,
+    ) -> Job:
+        """Creates a job and wakes the workers of this process. Returns it, waiting.
+
+        `request`: the kind's own JSON, kept in `metadata.json`. `by`: who asks, for the operator. `prefix`: where the
+        job is, below the tenant's prefix (`bulk/…/`), instead of `bulk/{kind}/{id}/`; it is never used again after the
+        job's removal. `work`: what the first run begins with. Raises TooManyJobs; JobExists where the prefix has a job.
+        """
+        keys, id = self._place.keys, self._context.ids.new()
+        metadata = JobMetadata(kind=kind, id=id, created=self._context.now(), request=request, by=by)
+        job = JobKeys(keys.job(kind, id) if prefix is None else keys.prefix + prefix)
+        begun = dict(work or {})
+        most = self._limits.most
+        if not await self._drive(create(keys, job, metadata, most=most, context=self._context, work=begun)):
+            raise TooManyJobs(f"{most} jobs are running or queued already; try again when one of them has ended")
+        self._signals.work_waits(self._place.tenant)
+        return Job(metadata, State(work=begun), job)
+
+    async def list(self, kind: str | None = None, *, most: int = 1000) -> list[Job]:
+        """Returns up to `most` jobs: the live ones, the oldest first, then the ended ones, the next to expire first.
+
+        1 LIST per 1,000 jobs, 3 GET per job. Jobs that are damaged, or on their way out, are left out.
+        """
+        found: list[Job] = []
+        seen: set[str] = set()
+        async for entry in self._entries():
+            if entry.name.id in seen or (kind is not None and entry.name.kind != kind):
+                continue
+            if len(found) >= most:
+                break
+            seen.add(entry.name.id)
+            try:
+                found.append(await self._at(entry))
+            except (NotFound, CorruptRecord):
+                continue
+        return found
+
+    async def get(self, id: str, *, kind: str | None = None) -> Job:
+        """Returns a job. 2 GET where the `kind` is given and the job is at that kind's usual place, else 1 LIST more.
+
+        Raises NotFound, also for a job that is being removed; CorruptRecord.
+        """
+        if kind is not None and is_job_id(id):
+            try:
+                return await self.at(self._place.keys.job(kind, id).removeprefix(self._place.keys.prefix))
+            except NotFound:
+                pass
+        return await self._at(await self._entry(id))
+
+    async def at(self, prefix: str) -> Job:
+        """Returns the job at this prefix below the tenant's. 2 GET. Raises NotFound, CorruptRecord."""
+        return await self._read(JobKeys(self._place.keys.prefix + prefix))
+
+    async def cancel(self, id: str) -> Job:
+        """Cancels a live job: of this and its completion exactly one happens. Returns it, cancelled.
+
+        Its files are removed before this returns. A job that has ended is returned as it is, and keeps its files.
+        Raises NotFound, CorruptRecord.
+        """
+        entry = await self._entry(id)
+        job = await self._at(entry)
+        state = await self._drive(cancel(job.keys, context=self._context))
+        return await self._gone(entry, job, state)
+
+    async def remove(self, id: str, *, kind: str | None = None) -> None:
+        """Cancels a live job, and removes an ended one. From then on it is NotFound, and its files are deleted.
+
+        Raises NotFound, CorruptRecord.
+        """
+        job = await self.get(id, kind=kind)
+        entry = Entry(QueueName(job.kind, job.id), "", 0)
+        state = await self._drive(discard(job.keys, context=self._context))
+        await self._gone(entry, job, state)
+
+    async def _gone(self, entry: Entry, job: Job, state: State | None) -> Job:
+        if state is None:
+            raise _not_found()
+        if state.status in GOING:
+            self._signals.cancelled(job.keys.state)
+            await self._drive(clear(self._place.keys, job.keys, entry, state))
+            if not job.is_live and due_of(job.state) != due_of(state):
+                filed = QueueName(job.kind, job.id, due_of(job.state))
+                await self._drive(removed(self._place.keys.queued_job(filed)))
+        return replace(job, state=state)
+
+    async def wake(self, id: str, *, kind: str | None = None) -> None:
+        """Lets a job that waits (paused, or after a failed attempt) be claimed now. Raises NotFound, CorruptRecord."""
+        job = await self.get(id, kind=kind)
+
+        def decide(state: State, _: int) -> State | None:
+            return replace(state, expires=0) if state.status == WAITING and state.expires else None
+
+        await self._drive(change(job.keys.state, decide, context=self._context))
+        self._signals.work_waits(self._place.tenant)
+
+    async def log(self, job: Job) -> AsyncIterator[dict[str, object]]:
+        """Yields the lines of the job's log as far as they are written."""
+        async for line in read_log(self._place.objects, job.keys):
+            yield line
+
+    async def files(self, job: Job) -> tuple[JobFile, ...]:
+        """Returns the job's files in the order in which they were recorded. 1 LIST per 1,000 files, 1 GET per file."""
+        keys: list[str] = []
+        cursor: str | None = None
+        while len(keys) < _FILES:
+            page = await self._place.objects.list(job.keys.file_records, cursor=cursor)
+            keys += [item.key for item in page.objects]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        found: dict[str, JobFile] = {}
+        for some in batched(keys, _AT_ONCE):
+            for file in await asyncio.gather(*[self._file(key) for key in some]):
+                if file is not None:
+                    found.pop(file.name, None)
+                    found[file.name] = file
+        return tuple(found.values())
+
+    async def _file(self, key: str) -> JobFile | None:
+        try:
+            body = (await self._place.objects.get(key)).body
+        except ObjectNotFound:
+            return None
+        try:
+            return _decode_file(body)
+        except msgspec.MsgspecError as error:
+            raise CorruptRecord(key) from error
+
+    def open_file(
+        self, file: JobFile, *, start: int = 0, end: int | None = None
+    ) -> AbstractAsyncContextManager[ObjectStream]:
+        """Opens bytes [start, end) of a file, as stored. Raises ObjectNotFound on entering, ObjectDamaged."""
+        return self._place.objects.get_stream(file.key, start=start, end=end)
+
+    async def progress(self, job: Job, name: str) -> Mapping[str, object] | None:
+        """Returns a progress object; None if there is none (yet). 1 GET. Raises CorruptRecord."""
+        key = job.keys.progress(name)
+        try:
+            return decode_progress((await self._place.objects.get(key)).body, key)[1]
+        except ObjectNotFound:
+            return None
+
+    async def _entries(self) -> AsyncIterator[Entry]:
+        cursor: str | None = None
+        while True:
+            page = await self._place.objects.list(self._place.keys.job_queue(), cursor=cursor)
+            for entry in map(entry_of, page.objects):
+                if entry is not None:
+                    yield entry
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    async def _entry(self, id: str) -> Entry:
+        """Returns the entry of a job: the live one, if both are there. Raises NotFound."""
+        async for entry in self._entries():
+            if entry.name.id == id:
+                return entry
+        raise _not_found()
+
+    async def _at(self, entry: Entry) -> Job:
+        (seen,) = await self._drive(side_by_side([looked_at(self._place.keys, entry)]))
+        if seen.damaged:
+            raise CorruptRecord(seen.damaged)
+        if seen.job is None:
+            raise _not_found()
+        return await self._read(seen.job, seen)
+
+    async def _read(self, keys: JobKeys, seen: Seen | None = None) -> Job:
+        try:
+            state = seen.state if seen else None
+            if state is None:
+                state = decode_state((await self._place.objects.get(keys.state)).body, keys.state)
+            metadata = decode_metadata((await self._place.objects.get(keys.metadata)).body, keys.metadata)
+        except ObjectNotFound as error:
+            raise _not_found() from error
+        if state.status in GOING:
+            raise _not_found()
+        return Job(metadata, state, keys)
+
+    async def _drive(self, protocol: Protocol[Result]) -> Result:
+        return await drive(protocol, self._place.objects)
+
+
+def _not_found() -> NotFound:
+    return NotFound("No such job; it may have been cancelled, or have expired")
+
+
+_decode_file = msgspec.json.Decoder(JobFile).decode
