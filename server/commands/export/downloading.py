@@ -1,8 +1,9 @@
 """The download of one file: to NAME.part, gone on with after a cut, checked, then renamed.
 
 A cut download goes on with Range and If-Range where the server named its bytes by a strong validator; else it begins
-anew, and then asks for bytes that are not compressed on the way, since those may have one. A part that a command left
-is gone on with by the next one, as the journal says.
+anew. Bytes that are compressed on the way have no such name with some servers, or no ranges; after a cut that could not
+be gone on with, they are asked for as they are. A part that a command left is gone on with by the next one, as the
+journal says.
 
 https://www.rfc-editor.org/rfc/rfc9110#name-if-range
 """
@@ -71,6 +72,7 @@ class Downloads:
         self._journal = journal
         self._on_bytes = on_bytes
         self._shown: dict[str, int] = {}  # bytes of files under way that were told
+        self._plain: set[str] = set()  # files whose compressed bytes cannot be gone on with
 
     async def fetch(self, wanted: Wanted) -> Whole:
         """Fetches, checks and renames a file. Its commit point is the journal's line, after which it is not fetched.
@@ -92,13 +94,12 @@ class Downloads:
     async def _whole(self, wanted: Wanted, path: Path) -> Facts:
         """Downloads until the facts are those that the manifest has."""
         attempt = wrong = 0
-        plain = False  # ask for bytes as they are
         before = self._offset(wanted.name, path)
         while True:
             attempt += 1
             asked = 0.0
             try:
-                await self._part(wanted, path, plain=plain)
+                await self._part(wanted, path)
                 facts = await asyncio.to_thread(examine, path, self._journal.parts[wanted.name].encoding)
                 problem = self._problem(wanted.listed, facts, path)
                 if problem is None:
@@ -116,7 +117,8 @@ class Downloads:
             if wrong >= _FACTS_WRONG:
                 raise FileFailed(problem)
             begun = self._journal.parts.get(wanted.name)
-            plain = plain or (begun is not None and begun.validator is None and begun.encoding is not None)
+            if begun is not None and begun.validator is None and begun.encoding is not None:
+                self._plain.add(wanted.name)
             offset = self._offset(wanted.name, path)
             if offset > before:
                 attempt, before = 0, offset
@@ -124,11 +126,12 @@ class Downloads:
                 raise FileFailed(problem)
             await self._asker.pause(max(attempt, 1), asked=asked)
 
-    async def _part(self, wanted: Wanted, path: Path, *, plain: bool) -> None:
+    async def _part(self, wanted: Wanted, path: Path) -> None:
         """Sends one request, and appends what comes to NAME.part, or writes it anew. Returns when it is at its end."""
         begun, offset = self._journal.parts.get(wanted.name), self._offset(wanted.name, path)
+        plain = wanted.name in self._plain
         headers = {"Accept": "application/fhir+ndjson", "Accept-Encoding": "identity" if plain else "gzip"}
-        if begun is not None and begun.validator is not None and offset:
+        if begun is not None and begun.validator is not None and offset and not (plain and begun.encoding):
             headers |= {"Range": f"bytes={offset}-", "If-Range": begun.validator}
             headers["Accept-Encoding"] = begun.encoding or "identity"
         async with self._asker.open("GET", wanted.listed.url, headers, with_token=wanted.with_token) as response:
@@ -142,6 +145,8 @@ class Downloads:
                     await self._copy(response, file, wanted)
             elif response.status == 200:
                 encoding = _encoding(response.headers)
+                if "Range" in headers and encoding is not None:
+                    self._plain.add(wanted.name)
                 with part_of(path).open("wb") as file:  # empty before the journal says what it holds
                     self._journal.add(Begun(wanted.name, _validator(response.headers), encoding))
                     self._show(wanted, -self._shown.pop(wanted.name, 0))

@@ -25,13 +25,14 @@ TIME = "2026-11-28T06:00:00.000Z"
 class File:
     """A file of the server. `cuts`: its connection is cut after so many bytes, one cut a request.
 
-    `answers`: given before the file itself is. `etag`: None for none; `zipped`: gzip is served to who accepts it.
+    `answers`: given before the file itself is. `etag`: None for none. `zipped`: gzip is served to who accepts it;
+    `zipped_ranges`: and ranges of that.
     """
 
     body: bytes
     etag: str | None = ""
     zipped: bool = False
-    ranges: bool = True
+    zipped_ranges: bool = True
     cuts: list[int] = field(default_factory=list)
     answers: list[web.Response] = field(default_factory=list)
     hold: asyncio.Event | None = None
@@ -137,7 +138,7 @@ class BulkServer:
         headers |= {"ETag": validator} if validator else {}
         start, status = 0, 200
         asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
-        if asked and file.ranges and request.headers.get("If-Range", validator) == validator:
+        if asked and (file.zipped_ranges or not zipped) and request.headers.get("If-Range", validator) == validator:
             start, status = int(asked[1]), 206
             if start >= len(body):
                 return web.Response(status=416, headers={"Content-Range": f"bytes */{len(body)}"})

@@ -57,6 +57,16 @@ async def test_compressed_bytes_are_gone_on_with_too(server: BulkServer, tmp_pat
     assert {path.name for path in tmp_path.iterdir()} == {NAME, "SHA256SUMS", "Patient.001.ndjson"}
 
 
+async def test_compressed_bytes_without_ranges_are_not_asked_for_again(server: BulkServer, tmp_path: Path) -> None:
+    """A server that compresses as it sends begins anew each time: the bytes as they are can be gone on with."""
+    file = server.add("Patient.a", LINES, zipped=True, zipped_ranges=False, cuts=[2_000, 2_000, 100_000, 100_000])
+    server.pages = [server.manifest("Patient.a")]
+    assert (await run(server, tmp_path)).ok
+    assert (tmp_path / "Patient.001.ndjson").read_bytes() == file.body
+    assert ranges(server, "Patient.a") == [None, "bytes=2000-", None, "bytes=100000-", "bytes=200000-"]
+    assert [got.headers["Accept-Encoding"] for got in server.served("Patient.a")] == ["gzip"] * 2 + ["identity"] * 3
+
+
 @pytest.mark.parametrize("etag", [None, 'W/"weak"'])
 async def test_bytes_without_a_strong_name_begin_anew(server: BulkServer, tmp_path: Path, etag: str | None) -> None:
     """Two halves of different bytes are never joined. Compression on the way is done without then."""
