@@ -30,7 +30,8 @@ from fhirstore.export.manifest import ExportManifest, ManifestFile, decode_manif
 from fhirstore.export.members import members_at
 from fhirstore.export.outcomes import outcome_line
 from fhirstore.export.progress import TaskProgress
-from fhirstore.export.request import PATIENT, Plan
+from fhirstore.export.provenance import COMPARTMENT, ProvenanceTask
+from fhirstore.export.request import PATIENT, PROVENANCE, Plan
 from fhirstore.export.scan import EventScan, FolderScan, IdScan, Scan, stored_types
 from fhirstore.export.selection import Selection
 from fhirstore.export.snapshot import settled
@@ -143,17 +144,32 @@ class Export:
         if types is None:
             stored = yield from asked(stored_types(self.keys))
             types = tuple(sorted(type_ for type_ in stored if type_ in self.definitions.resources))
-        return [self._task(type_, selection) for type_ in types]
+        tasks = [self._task(type_, selection) for type_ in types if type_ != PROVENANCE]
+        if self.plan.associated or PROVENANCE in types:
+            tasks.append(self._provenance(selection))
+        return tasks
 
     def _task(self, type: str, selection: Selection) -> TypeTask:
-        return TypeTask(type, self._scan(type, selection), selection, self.keys, self.limits, self.bounds, self.epoch)
+        scan = self._scan(type, selection)
+        return TypeTask(type, scan, selection, self.keys, self.limits, self.bounds, self.epoch)
+
+    def _provenance(self, selection: Selection) -> TypeTask:
+        """Returns the task for Provenance, whose targets decide unless all of it was asked for."""
+        if selection.whole and not self.plan.associated:
+            return self._task(PROVENANCE, selection)
+        scan = self._scan(PROVENANCE, selection)
+        if self.plan.associated:
+            scan = FolderScan(self.keys, PROVENANCE, self.bounds.page_size)
+        rule = self.plan.associated or COMPARTMENT
+        return ProvenanceTask(PROVENANCE, scan, selection, self.keys, self.limits, self.bounds, self.epoch, rule=rule)
 
     def _scan(self, type: str, selection: Selection) -> Scan:
+        size = self.bounds.page_size
         if type == PATIENT and selection.members is not None:
-            return IdScan(sorted(selection.members))
+            return IdScan(sorted(selection.members), size)
         if self.plan.since is not None:
-            return EventScan(self.keys, type, self.plan.since, self.plan.at)
-        return FolderScan(self.keys, type)
+            return EventScan(self.keys, type, self.plan.since, self.plan.at, size)
+        return FolderScan(self.keys, type, size)
 
     def _seal(self, done: Sequence[TaskProgress]) -> Protocol[ExportManifest]:
         """Writes the manifest, unless it is there. Returns the one that is there. Raises Unavailable."""
@@ -184,10 +200,11 @@ def put_once(key: str, body: bytes) -> Protocol[bytes]:
 
 def _continued(files: Sequence[ManifestFile]) -> tuple[ManifestFile, ...]:
     """Returns the files; those whose last block goes on name the file after them."""
-    return tuple(
-        replace(file, continues_in=following.name) if file.continues_in is not None and following else file
-        for file, following in zip(files, [*files[1:], None], strict=True)
-    )
+    found = list(files)
+    for n, file in enumerate(files[:-1]):
+        if file.continues_in is not None:
+            found[n] = replace(file, continues_in=files[n + 1].name)
+    return tuple(found)
 
 
 def _counted(issues: Sequence[Issue]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,7 @@ from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import InvalidResource, Issue, NotFound
 from fhirstore.export.export import file_key, manifest_key
 from fhirstore.export.job import KIND, WORDS
-from fhirstore.export.manifest import ExportManifest, ManifestFile, decode_manifest
+from fhirstore.export.manifest import FORMAT, ExportManifest, ManifestFile, decode_manifest
 from fhirstore.export.members import members_at
 from fhirstore.export.request import PATIENT, ExportRequest, Plan, check
 from fhirstore.fhir.definitions.facts import Definitions
@@ -27,6 +27,7 @@ from fhirstore.tenancy import Place
 
 WAITING, RUNNING, COMPLETED, FAILED = "waiting", "running", "completed", "failed"
 
+_AHEAD = 10  # ms; versions of one resource that were made within a millisecond have times a little ahead
 _AT_ONCE = 16
 _SHOWN = 5  # ids in a message
 
@@ -72,7 +73,7 @@ class Exports:
 
         Raises InvalidResource, UnknownType, Unsupported (a parameter); NotFound, Gone (the Group); TooManyJobs.
         """
-        plan = check(request, self.definitions, at=self.context.now())
+        plan = check(request, self.definitions, at=self.context.now() + _AHEAD)
         plan = await self._with_patients(plan, lenient=request.lenient)
         job = await self.jobs.create(KIND, msgspec.to_builtins(plan), by=request.by)
         return Export(job.id, plan.issues)
@@ -106,6 +107,18 @@ class Exports:
         """Returns the key of a file in the tenant's store, for a presigned URL. Raises NotFound."""
         job, file = await self._file(id, name)
         return file_key(job.keys, file.name)
+
+    async def presigned(self, id: str, names: Iterable[str], *, expires_in: int) -> dict[str, str]:
+        """Returns URLs by which whoever has them reads these files for `expires_in` seconds. 2 GET.
+
+        The names must be of its manifest. Raises NotFound, StoreCannot (the store has no such URLs).
+        """
+        job = await self.jobs.get(id, kind=KIND)
+        sign = self.place.objects.presign_get
+        return {
+            name: await sign(file_key(job.keys, name), expires_in=expires_in, filename=name, content_type=FORMAT)
+            for name in names
+        }
 
     def open_file(
         self, id: str, name: str, *, start: int = 0, end: int | None = None

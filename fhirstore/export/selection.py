@@ -93,6 +93,8 @@ class Selection:
 
         Raises Unreadable.
         """
+        if in_compartment is False:
+            return None
         if not self.parses(type):
             return one_line(content)
         resource = parsed(content)

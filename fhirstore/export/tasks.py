@@ -11,8 +11,9 @@ A position must be found again by a later listing, so it is always behind a cand
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -25,7 +26,7 @@ from fhirstore.errors import CorruptRecord
 from fhirstore.export.manifest import DELETED, ERROR, OUTPUT, ManifestFile
 from fhirstore.export.outcomes import damaged, lost, outcome_line
 from fhirstore.export.progress import TaskProgress
-from fhirstore.export.scan import Candidate, Position, Scan
+from fhirstore.export.scan import PAGE, START, Candidate, Position, Scan, ScanPage
 from fhirstore.export.selection import Selection, Unreadable, deletions
 from fhirstore.export.snapshot import Damaged, Visible, versions_at
 from fhirstore.export.steps import Append, Note, Save, Steps, asked, begun, closed, worked
@@ -39,12 +40,14 @@ _OTHERS = 100_000  # lines of errors, and deleted resources, in one segment
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """`part_bytes`, `part_count`: of a file. `at_once`: GETs in a batch; `ahead`: batches that are read ahead."""
+    """`part_bytes`, `part_count`: of a file. `at_once`: GETs in a batch; `ahead`: batches in flight. `page_size`: of a
+    scan."""
 
     part_bytes: int
     part_count: int
     at_once: int = 8
     ahead: int = 2
+    page_size: int = PAGE
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -148,6 +151,13 @@ class Segment:
         return (*files, file)
 
 
+Take: TypeAlias = Callable[[Sequence[Candidate], Sequence[Visible]], Steps[None]]
+"""Takes a batch of candidates, and the version of each that is visible."""
+
+Turn: TypeAlias = Callable[[ScanPage], Steps[None]]
+"""Is called after each page."""
+
+
 @dataclass(slots=True)
 class TypeTask:
     """Exports the resources of one type that a scan finds."""
@@ -168,22 +178,39 @@ class TypeTask:
     def run(self, progress: TaskProgress) -> Steps[TaskProgress]:
         """Does what is left of the task. Returns its progress, done."""
         segment = Segment(self.name, self.type, self.epoch, progress, progress.position)
-        rest: Position | None = progress.position
-        listing = yield from begun(self.scan.page(progress.position))
+
+        def take(batch: Sequence[Candidate], found: Sequence[Visible]) -> Steps[None]:
+            taken = yield from self._taken(batch, found)
+            yield from self._append(segment, taken)
+            segment.looked += len(batch)
+            if (yield segment.note()) and (segment.count or segment.others or segment.deleted):
+                yield from segment.cut(segment.firm)
+
+        def turn(page: ScanPage) -> Steps[None]:
+            if page.lost:
+                yield segment.append(ERROR, outcome_line(lost(self.type)))
+            segment.firm = page.rest or segment.firm
+
+        yield from self.walk(progress.position, take, turn)
+        yield from segment.cut(segment.firm, done=True)
+        return segment.progress
+
+    def walk(
+        self, position: Position, take: Take, turn: Callable[[ScanPage], Steps[None]] | None = None
+    ) -> Steps[None]:
+        """Hands all candidates behind a position to `take`, with their visible versions. `turn`: after each page."""
+        rest: Position | None = position
+        listing = yield from begun(self.scan.page(position))
         while rest is not None:
             page = yield from asked(listing)
             if page.rest is not None:
                 listing = yield from begun(self.scan.page(page.rest))
-            if page.lost:
-                yield segment.append(ERROR, outcome_line(lost(self.type)))
-            yield from self._page(segment, page.candidates)
+            yield from self._page(page.candidates, take)
+            if turn is not None:
+                yield from turn(page)
             rest = page.rest
-            if rest is not None:
-                segment.firm = rest
-        yield from segment.cut(segment.firm, done=True)
-        return segment.progress
 
-    def _page(self, segment: Segment, candidates: Sequence[Candidate]) -> Steps[None]:
+    def _page(self, candidates: Sequence[Candidate], take: Take) -> Steps[None]:
         reading: deque[tuple[Sequence[Candidate], Protocol[list[Visible]]]] = deque()
         left = iter(batched(candidates, self.bounds.at_once))
         while True:
@@ -194,12 +221,7 @@ class TypeTask:
             if not reading:
                 return
             batch, protocol = reading.popleft()
-            found = yield from asked(protocol)
-            taken = yield from self._taken(batch, found)
-            yield from self._append(segment, taken)
-            segment.looked += len(batch)
-            if (yield segment.note()) and (segment.count or segment.others or segment.deleted):
-                yield from segment.cut(segment.firm)
+            yield from take(batch, (yield from asked(protocol)))
 
     def _append(self, segment: Segment, taken: Sequence[Taken]) -> Steps[None]:
         """Adds to the segment, in order; ends it where its file is full."""
@@ -258,6 +280,11 @@ class TypeTask:
         return replace(one, kind="", data=b"") if line is None else replace(one, data=line)
 
     @property
+    def looks_inside(self) -> bool:
+        """Whether the content decides which resources are exported."""
+        return self.selection.looks_inside(self.type)
+
+    @property
     def tells_deletions(self) -> bool:
         """Whether deleted resources are told: the client has what was there before `_since`."""
         return self.selection.plan.since is not None
@@ -271,16 +298,13 @@ class TypeTask:
 
     def _is_told(self, id: str, tombstone: Record) -> Steps[bool]:
         """Returns whether the resource would have been exported as it was before its deletion."""
-        if not self.selection.looks_inside(self.type):
+        if not self.looks_inside:
             return True
         before = yield from asked(self._version(id, tombstone.version - 1))
-        content = None if before is None else before.resource
-        if content is None:
+        if before is None or before.resource is None:
             return False
-        try:
-            return self.selection.line(self.type, content) is not None
-        except Unreadable:
-            return False
+        (would,) = yield from self._selected([Taken(id, OUTPUT, before.resource, START)])
+        return would.kind == OUTPUT
 
     def _version(self, id: str, version: int) -> Protocol[Record | None]:
         key = self.keys.resource(self.type, id).version(version)

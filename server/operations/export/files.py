@@ -56,6 +56,5 @@ async def urls_of(call: Call, id_: str, manifest: ExportManifest, *, expires_at:
     seconds = call.settings.export_url_expiry
     if expires_at is not None:
         seconds = max(_LEAST, min(seconds, (expires_at - now) // 1000))
-    names = {name for file in manifest.files for name in (file.name, file.continues_in) if name is not None}
-    urls = {name: await call.tenant.exports.presigned(id_, name, expires_in=seconds) for name in names}
+    urls = await call.tenant.exports.presigned(id_, [file.name for file in manifest.files], expires_in=seconds)
     return FileUrls(urls.__getitem__, now + seconds * 1000)

@@ -75,6 +75,7 @@ def export_request(pairs: Pairs, wire: Wire, *, level: str, group: str | None, u
         partial_manifests=_flag(given, "allowPartialManifests"),
         lenient=wire.lenient,
         url=url,
+        base=wire.base_url,
         ignored=ignored,
     )
     return replace(request, level=level, since=_since(given), until=_until(given))  # type: ignore[arg-type] # a Level
