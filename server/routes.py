@@ -21,6 +21,7 @@ from server.operations.export.files import export_file
 from server.operations.export.kickoff import export_group, export_patients, export_system
 from server.operations.export.status import delete_export, export_status
 from server.operations.export.urls import FILE_PATH, STATUS_PATH
+from server.operations.jobs import job, job_file, jobs
 from server.operations.purge import purge
 from server.operations.validate import validate, validate_instance
 from server.settings import Settings
@@ -35,6 +36,7 @@ _CPATCH = {"conditionalPatch": True}
 _CDELETE = {"conditionalDelete": "single"}
 _VALIDATE = ("validate", "http://hl7.org/fhir/OperationDefinition/Resource-validate")
 _BULK = "http://hl7.org/fhir/uv/bulkdata"
+_OWN = "urn:fhirstore:OperationDefinition"
 _PURGE = "http://hl7.org/fhir/OperationDefinition/Patient-purge"
 
 _EXPORT = ("export", f"{_BULK}/OperationDefinition/export")
@@ -76,6 +78,17 @@ TABLE: tuple[Route, ...] = (
     ),
     Route("GET", "/{type}/{id}/$validate", validate_instance, (), "Validate what is stored", contract.VALIDATE_STORED),
     Route("GET", "/metadata", capabilities, (), "The CapabilityStatement", contract.CAPABILITIES),
+    Route("GET", "/$jobs", jobs, (), "The jobs of this tenant", contract.JOBS, operation=("jobs", f"{_OWN}:jobs")),
+    Route("GET", "/$job", job, (), "One job and its files", contract.JOB, operation=("job", f"{_OWN}:job")),
+    Route(
+        "GET",
+        "/$job-file",
+        job_file,
+        (),
+        "A file of a job",
+        contract.JOB_FILE,
+        operation=("job-file", f"{_OWN}:job-file"),
+    ),
     Route(
         "POST",
         "/{type}/{id}/$purge",

@@ -82,6 +82,12 @@ class Export:
         )
         return [dict(item) for item in items] if isinstance(items, list) else []
 
+    def first_url(self) -> str:
+        """The URL of the first file."""
+        items = self.items()
+        must(items and isinstance(items[0].get("url"), str), "output has no file with a URL")
+        return str(items[0]["url"])
+
     async def pages(self) -> list[Json]:
         """The manifest and those that it links to, in order."""
         found, page = [self.manifest], self.manifest

@@ -59,8 +59,12 @@ class Provider:
             raise Skipped(f"the CapabilityStatement has no export of {'the ' + type_ if type_ else 'the system'}")
 
     async def ask(self, kickoff: Kickoff) -> Answer:
-        """One kick-off request; where the server has too much to do, again when it says. The caller must remove it."""
+        """One kick-off request, after the data was written; where the server has too much to do, again when it says.
+
+        The caller must remove the export.
+        """
         await self.require(kickoff.level)
+        await self.seeds()
         method, path, body = kickoff.request(self.version)
         for _ in range(_MOST_REFUSALS):
             answer = await self.server.request(method, path, body, headers=kickoff.headers())

@@ -60,7 +60,7 @@ async def run(
                 complaint = str(broken)
             except Skipped as reason:
                 skipped = str(reason)
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
                 complaint = f"no answer: {type(error).__name__}"
             verdict = Verdict(check, complaint, time.perf_counter() - started, skipped)
             if on_verdict is not None:

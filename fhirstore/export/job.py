@@ -18,6 +18,7 @@ from fhirstore.export.export import Export, file_key
 from fhirstore.export.manifest import FORMAT
 from fhirstore.export.progress import TaskProgress, task_progress, words
 from fhirstore.export.request import ExportOptions, Plan
+from fhirstore.export.scan import PAGE
 from fhirstore.export.steps import Note
 from fhirstore.export.tasks import Bounds
 from fhirstore.fhir.definitions.facts import Definitions
@@ -28,6 +29,7 @@ KIND = "export"
 WORDS = "words"
 """The progress object that holds what X-Progress says."""
 
+_SHORT_PAGE = 200  # keys
 _PAUSE = 5_000  # ms; a shorter wait is not worth handing the job back
 _TOLD = 2_000  # ms between two words
 _STEADY = 3  # runs that an undisturbed export has: before and after the snapshot settles, and one in reserve
@@ -71,7 +73,7 @@ class ExportJob:
             work.epoch,
             self.definitions,
             work.context.limits,
-            self._bounds(),
+            self._bounds(in_process=work.place.objects.decides_together),
         )
         try:
             await acting.take(export.run())
@@ -81,7 +83,8 @@ class ExportJob:
             raise JobFailed(*error.issues) from error
         return work.work
 
-    def _bounds(self) -> Bounds:
+    def _bounds(self, *, in_process: bool) -> Bounds:
+        """`in_process`: the store lists in this process, on the event loop, so that a page must not take long."""
         options = self.options
         at_once = max(1, options.concurrency // 2)
         return Bounds(
@@ -89,6 +92,7 @@ class ExportJob:
             part_count=options.part_count,
             at_once=at_once,
             ahead=max(1, options.concurrency // at_once),
+            page_size=_SHORT_PAGE if in_process else PAGE,
         )
 
     def _soon(self, epoch: int) -> int | None:

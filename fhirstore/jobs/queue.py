@@ -106,7 +106,8 @@ def find(keys: Keyspace, name: QueueName) -> Protocol[JobKeys | None]:
     return prefix_in(keys, reply, key)
 
 
-def _body(keys: Keyspace, job: JobKeys) -> bytes:
+def entry_body(keys: Keyspace, job: JobKeys) -> bytes:
+    """Returns the body of the job's entries."""
     return msgspec.json.encode(_Body(job.prefix.removeprefix(keys.prefix)))
 
 
@@ -142,7 +143,7 @@ def create(
     """
     name = QueueName(metadata.kind, metadata.id)
     key = keys.queued_job(name)
-    window = yield from _announced(key, _body(keys, job), context)
+    window = yield from _announced(key, entry_body(keys, job), context)
     if not (yield from _admitted(keys, name, most, context)):
         yield from removed(key)
         return False
@@ -199,5 +200,5 @@ def file_away(keys: Keyspace, job: JobKeys, name: QueueName, *, due: int) -> Pro
 
     1 PUT + 1 DELETE, in this order, so that one of them is always there. Raises Unavailable.
     """
-    yield from stored(keys.queued_job(replace(name, due=max(0, min(due, NEVER)))), _body(keys, job))
+    yield from stored(keys.queued_job(replace(name, due=max(0, min(due, NEVER)))), entry_body(keys, job))
     yield from removed(keys.queued_job(replace(name, due=None)))

@@ -14,14 +14,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fhirstore.commit.idempotent import listed, removed
+from fhirstore.commit.idempotent import listed, removed, stored
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, List, Protocol
 from fhirstore.commit.reading import ask
 from fhirstore.errors import CorruptRecord
-from fhirstore.format.keyspace import JobKeys, Keyspace
+from fhirstore.format.keyspace import JobKeys, Keyspace, QueueName
 from fhirstore.jobs.lease import Lease, change, end
-from fhirstore.jobs.queue import NEVER, Entry, file_away, prefix_in
+from fhirstore.jobs.queue import NEVER, Entry, entry_body, file_away, prefix_in
 from fhirstore.jobs.state import GOING, LIVE, RUNNING, WAITING, State, decode_state, outgoing
 
 EXPIRES_AT = "expires_at"
@@ -114,6 +114,21 @@ def emptied(job: JobKeys) -> Protocol[None]:
         cursor = page.cursor
         if cursor is None:
             return
+
+
+def requeued(keys: Keyspace, job: JobKeys) -> Protocol[bool]:
+    """Writes the entry that a job's state says it has, at the usual place of jobs. Returns whether there is a state.
+
+    1 GET + 1 PUT. Raises CorruptRecord, Unavailable.
+    """
+    (reply,) = yield from ask(Get(job.state))
+    if isinstance(reply, Absent):
+        return False
+    state = decode_state(reply.body, job.state)
+    kind, id_ = job.prefix.removeprefix(keys.jobs()).rstrip("/").split("/")
+    name = QueueName(kind, id_, None if state.status in LIVE else due_of(state))
+    yield from stored(keys.queued_job(name), entry_body(keys, job))
+    return True
 
 
 # --- what a worker sees -----------------------------------------------------------------------------------------

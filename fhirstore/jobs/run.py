@@ -40,7 +40,7 @@ ISSUES = "issues"
 _FIRST_PAUSE = 2_000  # ms
 _LONGEST_PAUSE = 300_000
 _FLUSH = 3.0  # seconds
-_HAND_BACK = 1.5  # seconds
+_HAND_BACK = 0.8  # seconds
 
 
 class Run:
@@ -104,13 +104,18 @@ class Run:
         self.log("begin", attempt=self._lease.state.attempts)
         work: asyncio.Task[Mapping[str, object]] = asyncio.create_task(self._work())
         beats = asyncio.create_task(self._beat(work))
+        settling: asyncio.Task[None] | None = None
         try:
             await asyncio.wait([work])
             beats.cancel()
             await asyncio.gather(beats, return_exceptions=True)
-            await self._settle(work)
+            settling = asyncio.create_task(self._settle(work))
+            await asyncio.shield(settling)
         except asyncio.CancelledError:
-            await self._hand_back(work, beats)
+            if settling is None:
+                await self._hand_back(work, beats)
+            else:
+                await asyncio.wait([settling], timeout=_HAND_BACK)
             raise
         finally:
             await self._log.flush()

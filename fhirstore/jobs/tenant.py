@@ -14,7 +14,6 @@ from fhirstore.commit.drive import drive
 from fhirstore.commit.idempotent import removed
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol, Result
-from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import CorruptRecord, NotFound, ObjectNotFound, TooManyJobs
 from fhirstore.format.keyspace import JobKeys, QueueName, is_job_id
 from fhirstore.jobs.kind import JobFile
@@ -27,7 +26,7 @@ from fhirstore.jobs.queue import Entry, create, entry_of
 from fhirstore.jobs.removal import EXPIRES_AT, Seen, cancel, clear, discard, due_of, looked_at
 from fhirstore.jobs.run import ISSUES
 from fhirstore.jobs.signals import JobSignals
-from fhirstore.jobs.state import GOING, LIVE, WAITING, State, decode_state
+from fhirstore.jobs.state import GOING, LIVE, WAKE, State, after, decode_state
 from fhirstore.objects.base import ObjectStream
 from fhirstore.tenancy import Place
 
@@ -199,7 +198,7 @@ class Jobs:
         job = await self.get(id, kind=kind)
 
         def decide(state: State, _: int) -> State | None:
-            return replace(state, expires=0) if state.status == WAITING and state.expires else None
+            return after(state, WAKE) if state.expires else None
 
         await self._drive(change(job.keys.state, decide, context=self._context))
         self._signals.work_waits(self._place.tenant)
@@ -209,18 +208,21 @@ class Jobs:
         async for line in read_log(self._place.objects, job.keys):
             yield line
 
-    async def files(self, job: Job) -> tuple[JobFile, ...]:
-        """Returns the job's files in the order in which they were recorded. 1 LIST per 1,000 files, 1 GET per file."""
+    async def files(self, job: Job, *, most: int = _FILES) -> tuple[JobFile, ...]:
+        """Returns the job's files in the order in which they were recorded. 1 LIST per 1,000 files, 1 GET per file.
+
+        `most`: the most records to read; with several runs there may be two of one file, of which the later counts.
+        """
         keys: list[str] = []
         cursor: str | None = None
-        while len(keys) < _FILES:
+        while len(keys) < most:
             page = await self._place.objects.list(job.keys.file_records, cursor=cursor)
             keys += [item.key for item in page.objects]
             cursor = page.cursor
             if cursor is None:
                 break
         found: dict[str, JobFile] = {}
-        for some in batched(keys, _AT_ONCE):
+        for some in batched(keys[:most], _AT_ONCE):
             for file in await asyncio.gather(*[self._file(key) for key in some]):
                 if file is not None:
                     found.pop(file.name, None)
@@ -270,12 +272,16 @@ class Jobs:
         raise _not_found()
 
     async def _at(self, entry: Entry) -> Job:
-        (seen,) = await self._drive(side_by_side([looked_at(self._place.keys, entry)]))
+        """Returns the job that the entry leads to; if it was just filed away, by its other entry or usual place."""
+        seen = await self._drive(looked_at(self._place.keys, entry))
         if seen.damaged:
             raise CorruptRecord(seen.damaged)
-        if seen.job is None:
-            raise _not_found()
-        return await self._read(seen.job, seen)
+        if seen.job is not None:
+            return await self._read(seen.job, seen)
+        now = await self._entry(entry.name.id)
+        if now.key != entry.key:
+            return await self._at(now)
+        return await self._read(JobKeys(self._place.keys.job(entry.name.kind, entry.name.id)))
 
     async def _read(self, keys: JobKeys, seen: Seen | None = None) -> Job:
         try:

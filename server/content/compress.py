@@ -25,7 +25,7 @@ _LONG = 256 * 1024  # bytes; longer ones are compressed in a thread
 _GIVES = re.compile(
     rb"json|xml|^text/|script|html|csv|yaml", re.IGNORECASE
 )  # not types that are compressed already, as PDF
-_AS_IT_IS = (204, 206, 304)  # statuses without a body, and of a part of one: the bytes that the client counts
+_AS_IT_IS = (204, 206, 304)  # a range is of the bytes that are not compressed
 _MOST_CODINGS = 100
 
 

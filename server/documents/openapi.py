@@ -46,6 +46,9 @@ _QUERY: dict[str, dict[str, object]] = {
     "allowPartialManifests": {"type": "boolean"},
     "status": {"enum": ["separate"]},
     "page": {"type": "string"},
+    "kind": {"type": "string", "examples": ["export"]},
+    "id": {"type": "string"},
+    "name": {"type": "string"},
 }
 _HEADERS: dict[str, dict[str, object]] = {
     "If-Match": {"type": "string", "examples": ['W/"1"', "*"]},

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TypeVar, cast
 
-from fhirstore import ExportOptions, S3Options
+from fhirstore import ExportOptions, JobLimits, S3Options
 from server.settings import values
 from server.settings.unknown import unknown_variables
 
@@ -218,6 +218,27 @@ class Settings:
         False,
         "Admit `POST [type]/[id]/$purge`, which removes a resource with its history.",
     )
+    worker: bool = setting(
+        "FHIRSTORE_WORKER",
+        values.flag,
+        True,
+        "Run jobs (such as exports) in the server processes; `false`: only `fhirstore worker` processes do.",
+    )
+    jobs_at_once: int = setting(
+        "FHIRSTORE_JOBS_AT_ONCE", values.positive, 2, "The most jobs that one process runs at once."
+    )
+    max_running_jobs: int = setting(
+        "FHIRSTORE_MAX_RUNNING_JOBS",
+        values.positive,
+        4,
+        "The most jobs of a tenant that run at once, in all processes together.",
+    )
+    max_queued_jobs: int = setting(
+        "FHIRSTORE_MAX_QUEUED_JOBS",
+        values.count,
+        20,
+        "The most jobs of a tenant that wait, beside those that may run; one more is answered 429.",
+    )
     skip_unchanged: bool = setting(
         "FHIRSTORE_SKIP_UNCHANGED",
         values.flag,
@@ -300,6 +321,11 @@ class Settings:
         return ExportOptions(
             part_bytes=self.export_part_bytes, expiry=self.export_expiry, concurrency=self.export_concurrency
         )
+
+    @property
+    def job_limits(self) -> JobLimits:
+        """How many jobs a tenant may have."""
+        return JobLimits(self.max_running_jobs, self.max_queued_jobs)
 
     @property
     def s3(self) -> S3Options:

@@ -12,9 +12,9 @@ from tests.simulation.schedule import Verdict
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__.strip("_"))
 def test_an_export_equals_the_truth_at_its_time(shape: object) -> None:
-    """With workers that die, sleep and overlap, wrong clocks and a bad network, each line is there once; chains tile."""
+    """With workers that die and overlap, wrong clocks and a bad network, each line is there once, and chains tile."""
     total = Verdict()
-    for seed in range(SHAPES.index(shape), 40 * len(SHAPES), len(SHAPES)):  # type: ignore[arg-type]
+    for seed in range(SHAPES.index(shape), 40 * len(SHAPES), len(SHAPES)):
         total.add(simulate(seed))
     assert total.violations == []
     assert total.commits > 40 * 10

@@ -12,7 +12,7 @@ from time import time
 from starlette.responses import Response
 
 from fhirstore import ExportManifest
-from server.content.download import Download, download
+from server.content.files import File, file_answer
 from server.http.call import Call
 from server.operations.export.urls import asked_id, checked_name, file_url
 
@@ -25,16 +25,8 @@ async def export_file(call: Call) -> Response:
     id_, name = asked_id(call), checked_name(call.parameters["file"])
     exports = call.tenant.exports
     file = await exports.file(id_, name)
-
-    return await download(
-        call,
-        Download(
-            size=file.size,
-            digest=file.sha256,
-            content_type=NDJSON,
-            open=lambda start, end: exports.open_file(id_, name, start=start, end=end),
-        ),
-    )
+    facts = File(file.size, NDJSON, file.sha256, file.encoding, name)
+    return await file_answer(call, facts, lambda start, end: exports.open_file(id_, name, start=start, end=end))
 
 
 @dataclass(frozen=True, slots=True)

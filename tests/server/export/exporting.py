@@ -41,7 +41,7 @@ async def working(
         export_options=settings.export_options,
     )
     stop = asyncio.Event()
-    worker = asyncio.create_task(store.worker(at_once=64, poll=0.1, say=print).run(stop))
+    worker = asyncio.create_task(store.worker(at_once=64, poll=0.1).run(stop))
     try:
         yield store
     finally:
@@ -103,9 +103,11 @@ async def begun(client: httpx.AsyncClient, url: str = "/fhir/$export", **options
 async def finished(client: httpx.AsyncClient, where: str) -> httpx.Response:
     """The last answer of a polling location: with the manifest, or an error."""
     async with asyncio.timeout(_PATIENCE):
-        while (answer := await client.get(where)).status_code in (202, 429):
+        while True:
+            answer = await client.get(where)
+            if answer.status_code not in (202, 429):
+                return answer
             await asyncio.sleep(0.2 if answer.status_code == 202 else 1)
-    return answer
 
 
 async def exported(client: httpx.AsyncClient, url: str = "/fhir/$export") -> dict[str, object]:
