@@ -22,8 +22,8 @@ from fhirstore.jobs.limits import JobLimits
 from fhirstore.jobs.log import read_log
 from fhirstore.jobs.metadata import JobMetadata, decode_metadata
 from fhirstore.jobs.progress import decode_progress
-from fhirstore.jobs.queue import Entry, create, entry_of
-from fhirstore.jobs.removal import EXPIRES_AT, Seen, cancel, clear, discard, due_of, looked_at
+from fhirstore.jobs.queue import Entry, create, entry_of, place_of
+from fhirstore.jobs.removal import EXPIRES_AT, Seen, cancel, clear, discard, due_of, let_go, looked_at
 from fhirstore.jobs.run import ISSUES
 from fhirstore.jobs.signals import JobSignals
 from fhirstore.jobs.state import GOING, LIVE, WAKE, State, after, decode_state
@@ -116,15 +116,13 @@ class Jobs:
         job is, below the tenant's prefix (`bulk/…/`), instead of `bulk/{kind}/{id}/`; it is never used again after the
         job's removal. `work`: what the first run begins with. Raises TooManyJobs; JobExists where the prefix has a job.
         """
-        keys, id = self._place.keys, self._context.ids.new()
-        metadata = JobMetadata(kind=kind, id=id, created=self._context.now(), request=request, by=by)
-        job = JobKeys(keys.job(kind, id) if prefix is None else keys.prefix + prefix)
-        begun = dict(work or {})
-        most = self._limits.most
-        if not await self._drive(create(keys, job, metadata, most=most, context=self._context, work=begun)):
+        keys, most, begun = self._place.keys, self._limits.most, dict(work or {})
+        wanted = JobMetadata(kind=kind, id="", created=self._context.now(), request=request, by=by)
+        metadata = await self._drive(create(keys, wanted, prefix=prefix, most=most, context=self._context, work=begun))
+        if metadata is None:
             raise TooManyJobs(f"{most} jobs are running or queued already; try again when one of them has ended")
         self._signals.work_waits(self._place.tenant)
-        return Job(metadata, State(work=begun), job)
+        return Job(metadata, State(work=begun), place_of(keys, metadata, prefix))
 
     async def list(self, kind: str | None = None, *, most: int = 1000) -> list[Job]:
         """Returns up to `most` jobs: the live ones, the oldest first, then the ended ones, the next to expire first.
@@ -179,7 +177,10 @@ class Jobs:
         """
         job = await self.get(id, kind=kind)
         entry = Entry(QueueName(job.kind, job.id), "", 0)
-        state = await self._drive(discard(job.keys, context=self._context))
+        if job.is_live:
+            state = await self._drive(discard(job.keys, context=self._context))
+        else:
+            state = await self._drive(let_go(self._place.keys, job.keys, entry, context=self._context))
         await self._gone(entry, job, state)
 
     async def _gone(self, entry: Entry, job: Job, state: State | None) -> Job:
