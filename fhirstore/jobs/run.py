@@ -68,7 +68,6 @@ class Run:
         self._lease = lease
         self._writing = asyncio.Lock()
         self._progress: dict[str, Progress] = {}
-        self._files = 0
         self._log = JobLog(place.objects, keys, self.epoch)
 
     # --- what the kind may do -------------------------------------------------------------------------------
@@ -91,8 +90,7 @@ class Run:
         self._progress[name] = await self._drive(put(before, body))
 
     async def add_file(self, file: JobFile) -> None:
-        number, self._files = self._files, self._files + 1
-        await self._drive(stored(self.keys.file_record(self.epoch, number), msgspec.json.encode(file)))
+        await self._drive(stored(self.keys.file_record(file.name, self.epoch), msgspec.json.encode(file)))
 
     def log(self, event: str, **fields: Field) -> None:
         self._log.add(self.now(), event, **fields)

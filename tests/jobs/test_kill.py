@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from conformance.s3servers import S3Server
@@ -71,7 +72,12 @@ async def test_jobs_run_on_s3(ministack: S3Server, monkeypatch: pytest.MonkeyPat
         clinic = store.tenant("default")
         async with working(store, Steps()):
             job = await ended(clinic, await clinic.jobs.create("steps", {"steps": 2}))
-        assert len(await clinic.jobs.files(job)) == 2
+        files = await clinic.jobs.files(job)
+        assert len(files) == 2
+        url = await clinic.jobs.signed_url(files[0])
+        assert url is not None
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(url)).content == b"line\n"
         assert [line["event"] async for line in clinic.jobs.log(job)] == ["begin", "step", "step", "completed"]
         await clinic.jobs.remove(job.id)
         (objects,) = store.tenancy.stores
