@@ -101,10 +101,13 @@ class Run:
         """Does the job as far as it goes. Raises nothing but CancelledError and what the store's errors leave open."""
         self.log("begin", attempt=self._lease.state.attempts)
         work: asyncio.Task[Mapping[str, object]] = asyncio.create_task(self._work())
-        beats = asyncio.create_task(self._beat(work))
+        beats = asyncio.create_task(self._beat())
         settling: asyncio.Task[None] | None = None
         try:
-            await asyncio.wait([work])
+            await asyncio.wait([work, beats], return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():  # the lease is lost, or cannot be renewed
+                work.cancel()
+                await asyncio.wait([work])
             beats.cancel()
             await asyncio.gather(beats, return_exceptions=True)
             settling = asyncio.create_task(self._settle(work))
@@ -123,8 +126,8 @@ class Run:
             raise JobFailed(Issue("exception", f"The job was given up: {self._kind.attempts} workers ended in it"))
         return await self._kind.run(self)
 
-    async def _beat(self, work: asyncio.Task[Mapping[str, object]]) -> None:
-        """Renews the lease at a third of it, and writes the log. Ends `work` when the lease is lost or runs out."""
+    async def _beat(self) -> None:
+        """Renews the lease at a third of it, and writes the log. Returns when the lease is lost or has run out."""
         next_flush = 0.0
         loop = asyncio.get_running_loop()
         while True:
@@ -133,11 +136,9 @@ class Run:
                 if self._lease.due(self.now()):
                     await self._renew(None)
             except LeaseLost:
-                work.cancel()
                 return
             except FhirStoreError:
                 if self.now() > self._lease.state.expires:
-                    work.cancel()
                     return
             if loop.time() >= next_flush or self._log.is_full_part:
                 next_flush = loop.time() + _FLUSH
