@@ -101,6 +101,18 @@ class StoreGone(StoreMisconfigured):
     told = "The store's files were removed or replaced while the server was running, so nothing is written; restart it"
 
 
+class StoreCannot(ObjectError):
+    """Find another way: this kind of store has no such operation, as the message says. Nothing was done."""
+
+
+class RequestRefused(ObjectError, ValueError):
+    """Correct the call: no store accepts these facts, parts or limits, as the message says. Nothing was done."""
+
+
+class UploadNotFound(ObjectError):
+    """Begin a new upload: this one was completed or aborted, or has never been."""
+
+
 class UnsafeStore(ObjectError):
     """Use another store: this one failed the probe, so concurrent writers would lose updates."""
 

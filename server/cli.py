@@ -221,11 +221,17 @@ def logs(id: JobId, store: Store = None, tenant: Tenant = None, as_json: AsJson 
 
 
 @jobs.command()
-def files(id: JobId, store: Store = None, tenant: Tenant = None, as_json: AsJson = False) -> None:
+def files(
+    id: JobId,
+    store: Store = None,
+    tenant: Tenant = None,
+    urls: Annotated[bool, typer.Option("--urls", help="With URLs that are valid for an hour, on S3.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """List a job's files. Exit code 1 if there is no such job, 2 if the store cannot be read."""
     from server.commands.jobs import show_files
 
-    raise typer.Exit(show_files(_settings_for(store), id, tenant=tenant, as_json=as_json))
+    raise typer.Exit(show_files(_settings_for(store), id, tenant=tenant, urls=urls, as_json=as_json))
 
 
 @jobs.command()

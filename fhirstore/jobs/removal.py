@@ -61,6 +61,16 @@ def cancel(job: JobKeys, *, context: Context) -> Protocol[State | None]:
     return (yield from change(job.state, decide, context=context))
 
 
+def let_go(keys: Keyspace, job: JobKeys, entry: Entry, *, context: Context) -> Protocol[State | None]:
+    """Makes a job go whose ended entry may be due much later: an entry that is due soon comes first. See `discard`.
+
+    1 PUT more. So a worker goes on with the removal, whatever dies in between.
+    """
+    soon = replace(entry.name, due=context.now() + context.limits.settled)
+    yield from stored(keys.queued_job(soon), entry_body(keys, job))
+    return (yield from discard(job, context=context))
+
+
 def discard(job: JobKeys, *, context: Context) -> Protocol[State | None]:
     """Makes a job go, whether it is live or has ended. Returns its state then; None if there is no job.
 
@@ -193,9 +203,7 @@ def tidied(keys: Keyspace, seen: Seen, *, context: Context) -> Protocol[bool]:
     if state is None:
         if seen.entry.modified + context.limits.settled >= seen.date:
             return False
-        yield from emptied_if_dead(job, seen.entry)
-        yield from removed(seen.entry.key)
-        return True
+        return (yield from _buried(job, seen.entry))
     if state.status in LIVE:
         return False
     if state.status in GOING:
@@ -205,10 +213,12 @@ def tidied(keys: Keyspace, seen: Seen, *, context: Context) -> Protocol[bool]:
     return True
 
 
-def emptied_if_dead(job: JobKeys, entry: Entry) -> Protocol[None]:
-    """Deletes what a creation left that can write no state any more, if the place is not another one's by now."""
+def _buried(job: JobKeys, entry: Entry) -> Protocol[bool]:
+    """Deletes what a creation left that can write no state any more. Returns False where there is a state after all."""
     metadata, state = yield from ask(Get(job.metadata), Get(job.state))
     if not isinstance(state, Absent):
-        return
+        return False
     if isinstance(metadata, Absent) or f'"{entry.name.id}"'.encode() in metadata.body:
         yield from emptied(job)
+    yield from removed(entry.key)
+    return True

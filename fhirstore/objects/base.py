@@ -15,13 +15,16 @@ Keys are relative to the store's root, `/`-separated, without empty, `.` or `..`
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeAlias
 
 import msgspec
 
 from fhirstore.errors import ObjectError
+from fhirstore.objects.facts import Facts, ObjectInfo, Progress
+from fhirstore.objects.presigned import PresignedPost, PresignedPut
+from fhirstore.objects.uploads import UploadPage
 
 
 class IfAbsent(msgspec.Struct, frozen=True):
@@ -36,6 +39,12 @@ class IfMatch(msgspec.Struct, frozen=True):
 
 Condition = IfAbsent | IfMatch
 IF_ABSENT = IfAbsent()
+
+PART_SIZE = 8 * 1024 * 1024
+"""Bytes of a part of a streamed body, unless said otherwise; S3 takes 10,000 parts, so 80 GB."""
+
+CONCURRENCY = 4
+"""Parts of a streamed body that are sent at once, unless said otherwise."""
 
 
 class StoredObject(msgspec.Struct, frozen=True):
@@ -137,12 +146,18 @@ class ObjectStore(Protocol):
         ...
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
-        """Write the whole object in one request.
+        """Write the whole object in one request, with these facts, or with none: those of an object there are gone.
 
-        Raises PreconditionFailed, ConditionalConflict, WriteWindowClosed, StoreBusy, StoreFull (not applied) or
-        OutcomeUnknown. IfMatch on an absent key raises PreconditionFailed.
+        Raises RequestRefused, PreconditionFailed, ConditionalConflict, WriteWindowClosed, StoreBusy, StoreFull (not
+        applied) or OutcomeUnknown. IfMatch on an absent key raises PreconditionFailed.
         """
         ...
 
@@ -182,11 +197,25 @@ class ObjectStore(Protocol):
         """
         ...
 
-    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
+    async def stat(self, key: str) -> ObjectInfo:
+        """Returns what is known of the object without its body. Raises as `get`."""
+        ...
+
+    async def put_stream(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        facts: Facts | None = None,
+        part_size: int = PART_SIZE,
+        concurrency: int = CONCURRENCY,
+        progress: Progress | None = None,
+    ) -> Written:
         """Write a body of any size without holding it in memory. It becomes visible as a whole at the end, or never.
 
+        Holds at most `part_size` (5 MiB or more) times `concurrency` bytes. A body below one part is one PUT.
         Unconditional, so the key must be unique to the writer (it carries a fresh token). When `chunks` raises or the
-        task is cancelled, the upload is aborted and nothing appears.
+        task is cancelled, the upload is aborted and nothing appears. Raises as `put`.
         """
         ...
 
@@ -194,6 +223,80 @@ class ObjectStore(Protocol):
         self, key: str, *, start: int = 0, end: int | None = None
     ) -> AbstractAsyncContextManager[ObjectStream]:
         """Read bytes [start, end) of a body of any size. Raises ObjectNotFound on entering, ObjectDamaged."""
+        ...
+
+    async def copy(self, source: str, target: str, *, facts: Facts | None = None) -> Written:
+        """Copy an object of any size within the store, whose bytes do not pass through here.
+
+        The target has the facts of the source, tags included, or `facts` instead. Source and target may be one. Raises
+        ObjectNotFound for the source, RequestRefused, StoreBusy, StoreFull, OutcomeUnknown.
+        """
+        ...
+
+    async def get_tags(self, key: str) -> Mapping[str, str]:
+        """Returns the tags of the object. Raises ObjectNotFound, StoreCannot, StoreBusy, StoreUnavailable."""
+        ...
+
+    async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        """Replace all tags of the object, which keeps its ETag.
+
+        Raises RequestRefused, ObjectNotFound, StoreCannot, StoreBusy, OutcomeUnknown.
+        """
+        ...
+
+    async def create_upload(self, key: str, *, facts: Facts | None = None) -> str:
+        """Begin a multipart upload of this object. Returns its id.
+
+        The caller must complete or abort it; what is left is found by `list_uploads`. Raises as `put`.
+        """
+        ...
+
+    async def put_part(self, key: str, upload: str, number: int, body: bytes) -> str:
+        """Send part `number` (1 to 10,000) of an upload, in any order; again, to replace it. Returns its ETag.
+
+        All but the last must have 5 MiB or more. Raises UploadNotFound, RequestRefused; otherwise as `put`.
+        """
+        ...
+
+    async def complete_upload(self, key: str, upload: str, parts: Sequence[tuple[int, str]]) -> Written:
+        """Make the object of these parts, numbers and ETags in ascending order. That is the commit point.
+
+        Unconditional. Other parts of the upload are dropped, and it ends. Raises UploadNotFound; RequestRefused where
+        a part is missing or too small, then the upload goes on; StoreBusy, StoreFull, OutcomeUnknown.
+        """
+        ...
+
+    async def abort_upload(self, key: str, upload: str) -> None:
+        """End an upload and remove its parts. It may have ended already. Raises StoreBusy, OutcomeUnknown."""
+        ...
+
+    async def list_uploads(self, prefix: str, *, cursor: str | None = None) -> UploadPage:
+        """Returns a page of pending uploads whose keys start with `prefix`. Raises StoreBusy, StoreUnavailable."""
+        ...
+
+    async def presign_get(
+        self, key: str, *, expires_in: int, filename: str | None = None, content_type: str | None = None
+    ) -> str:
+        """Returns a URL from which anybody can GET the object, for `expires_in` seconds. Sends no request.
+
+        The answer suggests `filename` for the download and has `content_type`, where given. With temporary credentials
+        the URL ends with them. Raises StoreCannot on a store without URLs, RequestRefused.
+        """
+        ...
+
+    async def presign_put(
+        self, key: str, *, expires_in: int, content_type: str | None = None, sha256: str | None = None
+    ) -> PresignedPut:
+        """Returns a request that PUTs the object once signed, as `presign_get`.
+
+        With `sha256` (hex), a store that checks S3's checksums accepts that body alone.
+        """
+        ...
+
+    async def presign_post(
+        self, key: str, *, expires_in: int, max_size: int, min_size: int = 0, content_type: str | None = None
+    ) -> PresignedPost:
+        """Returns a form that writes the object, with a body of `min_size` to `max_size` bytes; as `presign_get`."""
         ...
 
     async def aclose(self) -> None:

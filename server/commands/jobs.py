@@ -77,13 +77,18 @@ def show_log(settings: Settings, id: str, *, tenant: str | None, as_json: bool) 
     return _on_job(settings, id, tenant, work)
 
 
-def show_files(settings: Settings, id: str, *, tenant: str | None, as_json: bool) -> int:
-    """Prints the files of a job, with sizes and hashes. Exit codes as `show_job`."""
+def show_files(settings: Settings, id: str, *, tenant: str | None, urls: bool, as_json: bool) -> int:
+    """Prints the files of a job, with sizes and hashes; `urls`: with signed URLs, on S3. Exit codes as `show_job`."""
 
     async def work(store: TenantStore, job: Job) -> int:
         files = await store.jobs.files(job)
+        signed = {file.name: await store.jobs.signed_url(file) for file in files} if urls else {}
         if as_json:
-            _print_json({"files": [msgspec.to_builtins(file) for file in files]})
+            shown = [msgspec.to_builtins(file) for file in files]
+            _print_json({"files": [one | ({"url": signed[one["name"]]} if urls else {}) for one in shown]})
+        elif urls:
+            for file in files:
+                typer.echo(f"{file.name}  {signed[file.name] or file.key}")
         else:
             _print_table(_files_table(files), "no files")
         return 0

@@ -8,6 +8,7 @@ import random
 import pytest
 
 from fhirstore.objects.base import Condition, Written
+from fhirstore.objects.facts import Facts
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.wrappers.faulty import FaultRates, FaultyStore
 from tests.bundles.asking import binary, entry, issue, patient, send, statuses
@@ -469,12 +470,18 @@ class Held(MemoryStore):
         self.go = asyncio.Event()
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
         if self.committed:
             await self.go.wait()
         self.committed = self.committed or "/tx/" in key
-        return await super().put(key, body, condition=condition, expires=expires)
+        return await super().put(key, body, condition=condition, expires=expires, facts=facts)
 
 
 async def test_the_answer_takes_three_round_trips() -> None:

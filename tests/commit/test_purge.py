@@ -27,6 +27,7 @@ from fhirstore.format.record import decode
 from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryQuery
 from fhirstore.objects.base import Condition, Written
+from fhirstore.objects.facts import Facts
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.wrappers.metered import MeteredStore
 from server.settings import Settings
@@ -164,14 +165,20 @@ class Answering(MemoryStore):
         self.applies = False
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
         error = self.error
         if key != KEYS.current or error is None:
-            return await super().put(key, body, condition=condition, expires=expires)
+            return await super().put(key, body, condition=condition, expires=expires, facts=facts)
         self.error = None
         if self.applies:
-            await super().put(key, body, condition=condition, expires=expires)
+            await super().put(key, body, condition=condition, expires=expires, facts=facts)
         raise error
 
 

@@ -24,6 +24,7 @@ from fhirstore.errors import (
 from fhirstore.format.keyspace import parse_event
 from fhirstore.format.record import decode
 from fhirstore.objects.base import Condition, PutAnswer, PutRequest, StoredObject, Written
+from fhirstore.objects.facts import Facts
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.parallel_puts import put_each
 from fhirstore.objects.wrappers.metered import MeteredStore
@@ -41,15 +42,21 @@ class Interrupted(MemoryStore):
         self.before: Callable[[], Awaitable[object]] | None = None
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
         if key != self.key:
-            return await super().put(key, body, condition=condition, expires=expires)
+            return await super().put(key, body, condition=condition, expires=expires, facts=facts)
         self.key = ""
         if self.before is not None:
             await self.before()
         if self.applies:
-            written = await super().put(key, body, condition=condition, expires=expires)
+            written = await super().put(key, body, condition=condition, expires=expires, facts=facts)
             if self.error is None:
                 return written
         assert self.error is not None
@@ -219,9 +226,15 @@ class MemoryView:
         return await MemoryStore.get(self._store, key)
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
-        return await MemoryStore.put(self._store, key, body, condition=condition, expires=expires)
+        return await MemoryStore.put(self._store, key, body, condition=condition, expires=expires, facts=facts)
 
     async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
         return await put_each(self, puts)  # type: ignore[arg-type] # only get and put are asked here

@@ -28,6 +28,7 @@ from fhirstore.format.decision import decode_decision
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
 from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import Condition, PutAnswer, PutRequest, StoredObject, Written
+from fhirstore.objects.facts import Facts
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.parallel_puts import put_each
 from fhirstore.objects.wrappers.metered import MeteredStore
@@ -247,13 +248,19 @@ class Failing(MemoryStore):
         self.applies = applies
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
         if self.chosen is None or not self.chosen(key):
-            return await super().put(key, body, condition=condition, expires=expires)
+            return await super().put(key, body, condition=condition, expires=expires, facts=facts)
         self.chosen = None
         if self.applies:
-            await super().put(key, body, condition=condition, expires=expires)
+            await super().put(key, body, condition=condition, expires=expires, facts=facts)
         raise self.error
 
     async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:

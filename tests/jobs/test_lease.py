@@ -27,6 +27,7 @@ from fhirstore.jobs.state import (
     renewed,
 )
 from fhirstore.objects.base import Condition, Written
+from fhirstore.objects.facts import Facts
 from fhirstore.objects.memory import MemoryStore
 from tests.commit.hurried import HandClock, hurry
 
@@ -122,13 +123,19 @@ class Answering(MemoryStore):
     applies = False
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
         error, self.error = self.error, None
         if error is None:
-            return await super().put(key, body, condition=condition, expires=expires)
+            return await super().put(key, body, condition=condition, expires=expires, facts=facts)
         if self.applies:
-            await super().put(key, body, condition=condition, expires=expires)
+            await super().put(key, body, condition=condition, expires=expires, facts=facts)
         raise error
 
 

@@ -22,6 +22,7 @@ _PATIENCE = 30.0  # seconds, on a busy machine
 class Steps:
     """A job of as many `steps` as its request says, each a file. `step` says what else a step does.
 
+    `pause`: seconds after each.
     `begun`: the epochs of the runs. `at_once`, `most`: how many run now, and ran at most.
     """
 
@@ -31,6 +32,7 @@ class Steps:
     keep: int | None = 86_400_000
     step: Callable[[JobWork, int], None] | None = None
     gate: asyncio.Event | None = None
+    pause: float = 0.0
     begun: list[tuple[str, int]] = field(default_factory=list)
     at_once: int = 0
     most: int = 0
@@ -59,7 +61,7 @@ class Steps:
             done += 1
             work.log("step", done=done)
             await work.checkpoint({"done": done})
-            await asyncio.sleep(0)
+            await asyncio.sleep(self.pause)
         return {"done": done}
 
 

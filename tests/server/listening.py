@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from fhirstore import FhirStore
 from fhirstore.objects.base import Condition, ObjectStore, StoredObject, Written
+from fhirstore.objects.facts import Facts
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.tenancy import PrefixTenancy
 from server.app import create_app
@@ -57,10 +58,16 @@ class HeldStore(MemoryStore):
         return await super().get(key)
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
         await self._wait()
-        return await super().put(key, body, condition=condition, expires=expires)
+        return await super().put(key, body, condition=condition, expires=expires, facts=facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import pytest
 
 from fhirstore.errors import StoreBusy
 from fhirstore.objects.base import Condition, Written
+from fhirstore.objects.facts import Facts
 from fhirstore.objects.memory import MemoryStore
 from server.settings import BadSetting, Settings, from_environment
 from tests.server.serving import FHIR_JSON, Served, serving
@@ -100,11 +101,17 @@ class _Refusing(MemoryStore):
     refused = ""
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
         if self.refused and self.refused in key:
             raise StoreBusy(key)
-        return await super().put(key, body, condition=condition, expires=expires)
+        return await super().put(key, body, condition=condition, expires=expires, facts=facts)
 
 
 async def test_where_only_some_were_deleted_the_answer_says_so() -> None:

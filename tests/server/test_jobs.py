@@ -75,8 +75,8 @@ async def test_jobs_are_listed_and_shown_with_their_files(served: Served) -> Non
     assert (await served.client.get("/fhir/$jobs?kind=other")).json() == {"resourceType": "Parameters"}
     shown = (await served.client.get("/fhir/$job", params={"id": job.id})).json()
     files = [_values(one["part"]) for one in shown["parameter"] if one["name"] == "file"]
-    assert [one["name"] for one in files] == ["plain.ndjson", "packed.ndjson"]
-    assert (files[0]["size"], files[0]["count"], files[0]["milliseconds"]) == (len(_LINES), 20_000, 7)
+    assert [one["name"] for one in files] == ["packed.ndjson", "plain.ndjson"]
+    assert (files[1]["size"], files[1]["count"], files[1]["milliseconds"]) == (len(_LINES), 20_000, 7)
     for file in files:
         assert (await served.client.get(str(file["url"]))).content == _LINES
 
@@ -191,10 +191,11 @@ def test_the_commands_show_and_cancel_jobs(tmp_path: Path) -> None:
     ]
     assert "begin" in jobs("logs", done)[1]
     assert [one["name"] for one in json.loads(jobs("files", done, "--json")[1])["files"]] == [
-        "plain.ndjson",
         "packed.ndjson",
+        "plain.ndjson",
     ]
     assert "plain.ndjson" in jobs("files", done)[1]
+    assert "output/plain.ndjson" in jobs("files", done, "--urls")[1]
     assert jobs("cancel", done)[0] == 1
     assert jobs("cancel", waiting, "--json") == (0, jobs_json(waiting))
     assert jobs("cancel", waiting)[0] == 1

@@ -5,7 +5,7 @@ WAL with synchronous=FULL: a commit is on the disk when it returns, and readers 
 
 | table | content |
 |---|---|
-| `objects` | key -> its body, in key order; keys compare as their UTF-8 bytes (COLLATE BINARY) |
+| `objects` | key -> its body and facts, in key order; keys compare as their UTF-8 bytes (COLLATE BINARY) |
 | `bodies` | a body, compressed (`bodies.py`), or the name of its file |
 | `shares` | for a body that several keys have: how many keys more than one |
 | `clock` | one row: the store's clock has reached this time (`clock.py`) |
@@ -29,14 +29,15 @@ DATABASE = "objects.sqlite"
 WAL = f"{DATABASE}-wal"
 _OURS = 0x46485253  # application_id: "FHRS"
 _STATEMENTS = 512  # kept prepared per connection; a batch of n PUTs is a statement of its own
-_VERSION = 2  # user_version: the schema below
+_VERSION = 3  # user_version: the schema below
 
 _TABLES = """
 CREATE TABLE objects (
     key      TEXT    PRIMARY KEY NOT NULL COLLATE BINARY,
     modified INTEGER NOT NULL,  -- epoch ms
     seal     INTEGER NOT NULL,  -- of key and ETag, see bodies.py
-    body     INTEGER            -- bodies.id; NULL: an empty body
+    body     INTEGER,           -- bodies.id; NULL: an empty body
+    facts    BLOB               -- see facts.py; NULL: none
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE bodies (
     id   INTEGER PRIMARY KEY,
@@ -52,7 +53,7 @@ CREATE TABLE shares (
 ) STRICT;
 CREATE TABLE clock (
     id   INTEGER PRIMARY KEY CHECK (id = 1),
-    high INTEGER NOT NULL       -- epoch ms
+    reached INTEGER NOT NULL    -- epoch ms
 ) STRICT;
 INSERT INTO clock VALUES (1, 0);
 CREATE TRIGGER body_replaced AFTER UPDATE OF body ON objects WHEN old.body IS NOT NULL

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from fhirstore.objects.base import Condition, IfMatch
 from fhirstore.objects.etag import OF_NOTHING
 
-Row = tuple[str, int, int, str | None, int, str | None, bytes | None, str | None, int, str | None]
-"""key, modified, seal; etag, size, file and packed of a body that is not empty; twin; how; the ETag of IfMatch."""
+Row = tuple[str, int, int, bytes | None, str | None, int, str | None, bytes | None, str | None, int, str | None]
+"""key, modified, seal, facts; etag, size, file and packed of a body that is not empty; twin; how; the ETag of IfMatch.
+"""
 
 # `how`, here and in the triggers, is the sum of two: the condition, and the kind of body.
 _PLAIN, _IF_ABSENT, _IF_MATCH = 0, 10, 20
@@ -28,7 +29,8 @@ _TIME = 90
 
 _VIEW = """
     CREATE TEMP VIEW puts AS
-    SELECT key, modified, seal, '' AS etag, 0 AS size, '' AS file, x'' AS packed, '' AS twin, 0 AS how, '' AS base
+    SELECT key, modified, seal, facts, '' AS etag, 0 AS size, '' AS file, x'' AS packed, '' AS twin, 0 AS how,
+    '' AS base
     FROM main.objects WHERE 0
 """
 _KEEP = {
@@ -43,22 +45,25 @@ _KEEP = {
     """,
 }
 _REFERENCE = {_EMPTY: "NULL", _BODY: "last_insert_rowid()", _TWIN: "last_insert_rowid()"}
-_INSERT_OBJECT = "INSERT INTO objects (key, modified, seal, body) VALUES (new.key, new.modified, new.seal, {body})"
+_INSERT_OBJECT = (
+    "INSERT INTO objects (key, modified, seal, body, facts) VALUES (new.key, new.modified, new.seal, {body}, new.facts)"
+)
 _WRITE = {
     _PLAIN: f"""
         {_INSERT_OBJECT}
-        ON CONFLICT (key) DO UPDATE SET modified = excluded.modified, seal = excluded.seal, body = excluded.body;
+        ON CONFLICT (key) DO UPDATE
+        SET modified = excluded.modified, seal = excluded.seal, body = excluded.body, facts = excluded.facts;
     """,
     _IF_ABSENT: f"{_INSERT_OBJECT};",
     _IF_MATCH: f"""
-        UPDATE objects SET modified = new.modified, seal = new.seal, body = {{body}}
+        UPDATE objects SET modified = new.modified, seal = new.seal, body = {{body}}, facts = new.facts
         WHERE key = new.key
         AND coalesce((SELECT b.etag FROM bodies b WHERE b.id = objects.body), '{OF_NOTHING}') = new.base;
         SELECT RAISE (ABORT, 'condition') WHERE changes() = 0;
     """,
 }
 _TRIGGERS = {
-    _TIME: "UPDATE clock SET high = new.modified WHERE high < new.modified;",
+    _TIME: "UPDATE clock SET reached = new.modified WHERE reached < new.modified;",
     **{
         condition + body: _KEEP[body] + write.format(body=_REFERENCE[body])
         for condition, write in _WRITE.items()
@@ -72,8 +77,8 @@ _SETUP = (
         for how, what in _TRIGGERS.items()
     ),
 )
-_INSERT = "INSERT INTO puts (key, modified, seal, etag, size, file, packed, twin, how, base) VALUES "
-_VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO puts (key, modified, seal, facts, etag, size, file, packed, twin, how, base) VALUES "
+_VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _REFUSED = (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_TRIGGER)
 
 
@@ -85,7 +90,7 @@ def how(condition: Condition | None, *, empty: bool, twin: bool) -> int:
 
 def time_row(now: int) -> Row:
     """Returns the row that stores the time of its commit, epoch ms."""
-    return ("", now, 0, None, 0, None, None, None, _TIME, None)
+    return ("", now, 0, None, None, 0, None, None, None, _TIME, None)
 
 
 class PutBatch:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
@@ -19,9 +20,11 @@ from fhirstore.objects.base import Page, StoredObject
 from fhirstore.objects.embedded.bodies import Unpacker, is_sealed
 from fhirstore.objects.embedded.body_streams import BytesStream, FileStream
 from fhirstore.objects.embedded.database import connect, is_busy, is_damage, meaning
+from fhirstore.objects.embedded.facts import unpack_facts
 from fhirstore.objects.embedded.large_bodies import LargeBodies
 from fhirstore.objects.embedded.listing import KeysOutOfOrder, behind_damage, list_page
 from fhirstore.objects.etag import OF_NOTHING
+from fhirstore.objects.facts import UNTYPED, Facts, ObjectInfo
 
 _PATIENCE = 5.0  # seconds a read waits in the rare moments SQLite locks readers out: recovery, the last close
 _TRIES = 20  # times a body may be replaced between reading its row and opening its file
@@ -33,6 +36,10 @@ _ROW = """
 SELECT o.seal, o.body, b.etag, b.size, b.file, b.packed FROM objects o LEFT JOIN bodies b ON b.id = o.body
 WHERE o.key = ?
 """
+_INFO = """
+SELECT o.seal, o.modified, o.body, o.facts, b.etag, b.size FROM objects o LEFT JOIN bodies b ON b.id = o.body
+WHERE o.key = ?
+"""
 _NEIGHBOURS = """
 SELECT * FROM (
     SELECT key, seal, body, (SELECT etag FROM bodies WHERE id = body) FROM objects
@@ -42,7 +49,7 @@ SELECT * FROM (
     WHERE key > ?1 ORDER BY key LIMIT 1
 )
 """
-_HIGH = "SELECT high FROM clock"
+_REACHED = "SELECT reached FROM clock"
 
 _Row = tuple[bytes | None, str, str | None, int]
 """The frame of a body, None where the body is empty or a file; ETag, file, size."""
@@ -97,6 +104,32 @@ class RowReader:
         if not is_sealed(key, etag, seal) or (body is not None and file is None and not isinstance(packed, bytes)):
             raise ObjectDamaged(key, "its row is damaged", etag=etag if isinstance(etag, str) else "", date=date)
         return packed, etag, file, size
+
+    def info(self, key: str, date: int) -> ObjectInfo:
+        """As `ObjectStore.stat`. One statement; the body is not read. Raises as `row`."""
+        modified, etag, size, facts = self._facts(key, date)
+        return ObjectInfo(key, size, etag, modified, facts.content_type or UNTYPED, facts.metadata)
+
+    def tags(self, key: str, date: int) -> Mapping[str, str]:
+        """As `ObjectStore.get_tags`. Raises as `row`."""
+        return self._facts(key, date)[3].tags
+
+    def _facts(self, key: str, date: int) -> tuple[int, str, int, Facts]:
+        """Returns the time of the write, ETag, size and facts. Raises as `row`."""
+        try:
+            row = self._execute(_INFO, (key,)).fetchone()
+            if row is None:
+                self._check_absent(key, date)
+                raise ObjectNotFound(key, date=date)
+        except sqlite3.Error as error:
+            raise self._unreadable(key, error, date) from error
+        seal, modified, body, column, etag, size = row
+        if body is None:
+            etag, size = OF_NOTHING, 0
+        facts = unpack_facts(column)
+        if not is_sealed(key, etag, seal) or facts is None:
+            raise ObjectDamaged(key, "its row is damaged", etag=etag if isinstance(etag, str) else "", date=date)
+        return modified, etag, size, facts
 
     def open_body(self, key: str, date: int) -> BytesStream | FileStream:
         """Returns the whole object as a stream; reads the row again when the file is replaced before it is open.
@@ -154,15 +187,15 @@ class RowReader:
         """Raises sqlite3.Error where the database cannot be read."""
         self._execute("SELECT 1 FROM objects, clock LIMIT 1").fetchone()
 
-    def high(self) -> int:
+    def reached(self) -> int:
         """Returns the time of the last commit, epoch ms; 0 where it is damaged, so that the rest can be read."""
         try:
-            (high,) = self._execute(_HIGH).fetchone()
+            (reached,) = self._execute(_REACHED).fetchone()
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise
             return 0
-        return int(high)
+        return int(reached)
 
     def close(self) -> None:
         """Close the connection."""

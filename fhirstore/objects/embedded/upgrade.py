@@ -1,8 +1,13 @@
-"""Upgrades a database of an earlier format in place, a few hundred objects at a time.
+"""Upgrades a database of an earlier format in place.
 
-Each step moves rows from the old table to the new ones in one transaction, so the next process can continue after one
-that died. The database has the new format's number from the first step on: an earlier fhirstore does not open a half
-upgraded database, and one that is running fails, because the old table is gone.
+Format 1 had each body in its object's row. Each step moves a few hundred rows from the old table to the new ones in one
+transaction, so the next process can continue after one that died. The database has the new format's number from the
+first step on: an earlier fhirstore does not open a half upgraded database, and one that is running fails, because the
+old table is gone.
+
+Format 2 had no facts. One transaction adds the column, whatever the number of objects, and renames the column that
+every commit writes, so that an earlier fhirstore that is running fails: it would leave an object's facts behind when it
+replaces the body.
 """
 
 from __future__ import annotations
@@ -16,6 +21,8 @@ from fhirstore.objects.etag import etag_of
 
 OLDEST = 1
 """The earliest format that can be upgraded."""
+
+_WITHOUT_FACTS = 2
 
 _STEP = 200  # objects; with bodies below a file's size some MB of log
 _OLD = "objects_of_format_1"
@@ -36,8 +43,13 @@ def upgrade(connection: sqlite3.Connection, tables: str, *, version: int) -> Non
             raise StoreMisconfigured("", f"the database is damaged ({verdict}); restore the directory from a backup")
         connection.executescript(
             f"BEGIN IMMEDIATE; ALTER TABLE objects RENAME TO {_OLD}; {tables}"
-            f" UPDATE clock SET high = coalesce((SELECT max(modified) FROM {_OLD}), 0);"
+            f" UPDATE clock SET reached = coalesce((SELECT max(modified) FROM {_OLD}), 0);"
             f" PRAGMA user_version = {version}; COMMIT;"
+        )
+    if found == _WITHOUT_FACTS:
+        connection.executescript(
+            "BEGIN IMMEDIATE; ALTER TABLE objects ADD COLUMN facts BLOB;"
+            f" ALTER TABLE clock RENAME COLUMN high TO reached; PRAGMA user_version = {version}; COMMIT;"
         )
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_OLD,)).fetchone() is None:
         return
@@ -60,7 +72,7 @@ def _moved(connection: sqlite3.Connection, packer: Packer) -> bool:
         known: dict[str, int | None] = {}  # ETag -> body id; a version and its `current.json` are neighbours
         for _, key, etag, size, modified, file, body in rows:
             connection.execute(
-                "INSERT INTO objects VALUES (?, ?, ?, ?)",
+                "INSERT INTO objects (key, modified, seal, body) VALUES (?, ?, ?, ?)",
                 (key, modified, seal_of(key, etag), _kept(connection, packer, known, (etag, size, file, body))),
             )
         connection.executemany(f"DELETE FROM {_OLD} WHERE id = ?", [row[:1] for row in rows])

@@ -16,10 +16,13 @@ from fhirstore.errors import (
     ObjectNotFound,
     OutcomeUnknown,
     PreconditionFailed,
+    RequestRefused,
     StoreBusy,
+    StoreCannot,
     StoreFull,
     StoreMisconfigured,
     StoreUnavailable,
+    UploadNotFound,
     WriteWindowClosed,
 )
 from fhirstore.objects.base import Condition, IfMatch
@@ -135,13 +138,24 @@ class Failures:
             return StoreFull(key, f"the bucket's quota or the store's disks are full ({failure}); free some space")
         if failure.busy or not failure.sent:
             return StoreBusy(key, str(failure))
-        if failure.code == "NoSuchUpload":  # aborted, or completed by a try whose answer was lost
-            return OutcomeUnknown(key, str(failure))
         if failure.status == 501 or (failure.status in (400, 403) and failure.code in _ADVICE):
             return self.misconfigured(failure)
         if failure.status in _AMBIGUOUS or failure.status >= 500:
             return OutcomeUnknown(key, str(failure))
         return self.misconfigured(failure)
+
+    def operating(self, key: str, failure: Failure) -> ObjectError:
+        """Returns the error of a request about uploads, copies or tags. NoSuchKey: the object it is about is absent."""
+        kind = _OPERATING.get(failure.code)
+        if failure.status in (404, 501) and kind is None:
+            kind = StoreCannot if failure.status == 501 else None if failure.code == "NoSuchBucket" else ObjectNotFound
+        if kind is None:
+            return self.writing(key, failure)
+        self._tell(failure)
+        if kind is ObjectNotFound:
+            return ObjectNotFound(key)
+        said = f" ({failure.message})" if failure.message else ""
+        return kind(key, f"{failure}{said}")
 
     def _tell(self, failure: Failure) -> None:
         if failure.troubled:
@@ -165,6 +179,21 @@ class Failures:
         return StoreMisconfigured(detail=f"{where}: {text} [{failure}]")
 
 
+_OPERATING: dict[str, type[ObjectError]] = {
+    "NoSuchKey": ObjectNotFound,
+    "NoSuchUpload": UploadNotFound,
+    "NotImplemented": StoreCannot,
+    "EntityTooSmall": RequestRefused,
+    "EntityTooLarge": RequestRefused,
+    "InvalidArgument": RequestRefused,
+    "InvalidPart": RequestRefused,
+    "InvalidPartOrder": RequestRefused,
+    "InvalidPartNumber": RequestRefused,
+    "InvalidRequest": RequestRefused,
+    "InvalidTag": RequestRefused,
+    "MalformedXML": RequestRefused,
+    "MetadataTooLarge": RequestRefused,
+}
 _NO_BUCKET = "bucket {bucket} does not exist, and the server never creates buckets: create it, e.g. {create}"
 _DENIED = (
     "these credentials may not use bucket {bucket}: allow them s3:ListBucket on it, and s3:GetObject, s3:PutObject,"

@@ -1,14 +1,16 @@
 """Sends query-signed requests to one bucket: those that need a write window, a Date header or a raw answer.
 
-These are HEAD bucket, LIST, batch delete, and PUT and DELETE with a window. Plain GET, PUT and DELETE go through
-obstore, which is cheaper but shows neither status nor Date. `StoreTime` learns the store's time from every answer here.
+These are HEAD, LIST, batch delete, PUT and DELETE with a window, everything that carries facts, and multipart uploads.
+Plain GET, PUT and DELETE go through obstore, which is cheaper but shows neither status nor Date. `StoreTime` learns the
+store's time from every answer here.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import aiohttp
 from yarl import URL
@@ -21,6 +23,7 @@ from fhirstore.objects.s3.signing import Keys, QuerySigner, encode
 from fhirstore.objects.s3.store_time import StoreTime, parse_date
 
 _VALID_SECONDS = 300  # of requests without a window of their own
+_SLOWEST = 128 * 1024  # bytes per second at which a body may be sent before the request counts as stuck
 _SILENT = frozenset({"Content-Type", "Accept", "Accept-Encoding", "User-Agent"})  # aiohttp's own headers, not needed
 
 
@@ -35,6 +38,10 @@ class Answer:
 
     def failure(self) -> Failure:
         return Failure.from_answer(self.status, self.body)
+
+
+Piece: TypeAlias = "bytes | memoryview"
+"""Part of a body in memory. A body in pieces is sent without being joined."""
 
 
 class NoAnswer(Exception):
@@ -60,6 +67,7 @@ class SignedRequests:
         timeout = aiohttp.ClientTimeout(
             total=options.request_timeout, sock_connect=options.connect_timeout, sock_read=options.silence
         )
+        self._timeout = timeout
         self._http = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
         # aiohttp would repeat a PUT on its own when a kept-alive connection breaks, and turn our success into a 412.
         self._http._retry_connection = False  # no public switch; a test counts the requests
@@ -79,11 +87,15 @@ class SignedRequests:
         *,
         parameters: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        signed: Mapping[str, str] | None = None,
+        body: bytes | Sequence[Piece] | None = None,
         expires: int | None = None,
+        patience: float = 0.0,
     ) -> Answer:
         """One request; any status is an answer. `key` is the whole key in the bucket. Raises NoAnswer.
 
+        `signed`: headers that are signed, with names in lower case, as those that begin with `x-amz-` must be.
+        `patience`: seconds that the store may work without a word, in addition to the usual.
         With `expires` (epoch ms) the store refuses it from then on: also where that is past, the store decides.
         """
         addressing = self._session.addressing
@@ -97,11 +109,33 @@ class SignedRequests:
             if seconds < 1:
                 at, seconds = expires // 1000 - 1, 1  # the shortest signature, to end just then
         path = f"{addressing.bucket_path}/{encode(key, keep='/')}" if key else addressing.bucket_path or "/"
-        query = self._signed_by(await self._session.keys()).query(method, path, parameters, at=at, seconds=seconds)
+        query = self._signed_by(await self._session.keys()).query(
+            method, path, parameters, at=at, seconds=seconds, headers=signed
+        )
         url = URL(f"{addressing.origin}{path}?{query}", encoded=True)
+        sending = {**(headers or {}), **(signed or {})}
+        data: bytes | AsyncIterator[Piece] | None
+        if body is None or isinstance(body, bytes):
+            data, size = body, len(body or b"")
+        else:
+            data, size = _each(body), sum(map(len, body))
+            sending["Content-Length"] = str(size)
+        timeout = self._timeout
+        if patience or size > _SLOWEST:
+            timeout = aiohttp.ClientTimeout(
+                total=(timeout.total or 0) + size / _SLOWEST + patience,
+                sock_connect=timeout.sock_connect,
+                sock_read=(timeout.sock_read or 0) + patience,
+            )
         try:
             async with self._http.request(
-                method, url, data=body, headers=headers, allow_redirects=False, skip_auto_headers=_SILENT
+                method,
+                url,
+                data=data,
+                headers=sending,
+                allow_redirects=False,
+                skip_auto_headers=_SILENT,
+                timeout=timeout,
             ) as response:
                 content = await response.read()
                 received = _monotonic()
@@ -123,6 +157,11 @@ class SignedRequests:
 
     async def aclose(self) -> None:
         await self._http.close()
+
+
+async def _each(pieces: Sequence[Piece]) -> AsyncIterator[Piece]:
+    for piece in pieces:
+        yield piece
 
 
 def _monotonic() -> float:

@@ -1,94 +1,48 @@
-"""Uploads and downloads of bodies of any size, a bounded piece at a time.
+"""Bodies of any size, a bounded piece at a time.
 
-An upload is a multipart upload (https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html): nothing is
-visible before CompleteMultipartUpload, and a failed upload is aborted. A download is a ranged GET that continues where
-a broken connection left off, if the object is still the same.
+A download is a ranged GET that continues where a broken connection left off, if the object is still the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import obstore
-from botocore.exceptions import BotoCoreError, ClientError
 from obstore.exceptions import BaseError
 
-from fhirstore.errors import ObjectError, StoreBusy, StoreUnavailable
+from fhirstore.errors import StoreBusy, StoreUnavailable
 from fhirstore.objects.retries import retry_budget
 from fhirstore.objects.s3.failures import Failure
 from fhirstore.objects.s3.options import S3Options
+from fhirstore.objects.s3.requests import Piece
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult
     from obstore.store import S3Store as ObstoreS3
-    from types_aiobotocore_s3 import S3Client
-    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
-_Answer = TypeVar("_Answer")
-
-PART = 8 * 1024 * 1024  # bytes; 10,000 parts make 80 GB
 CHUNK = 1024 * 1024  # bytes of a chunk, plus at most one network read
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A multipart upload of one object. Holds one part in memory."""
-
-    client: S3Client
-    bucket: str
-    key: str  # in the bucket
-    failed: Callable[[Failure], ObjectError]
-
-    async def run(self, first: bytes, rest: AsyncIterator[bytes]) -> str:
-        """Send everything. The commit point is CompleteMultipartUpload. Returns the object's ETag."""
-        created = await self._ask(self.client.create_multipart_upload(Bucket=self.bucket, Key=self.key))
-        upload = created["UploadId"]
-        try:
-            parts = [await self._part(upload, 1, first)]
-            async for piece in rest:
-                parts.append(await self._part(upload, len(parts) + 1, piece))
-            done = await self._ask(
-                self.client.complete_multipart_upload(
-                    Bucket=self.bucket, Key=self.key, UploadId=upload, MultipartUpload={"Parts": parts}
-                )
-            )
-        except BaseException:  # on any error or cancellation: abort and raise it
-            with suppress(ClientError, BotoCoreError, OSError):
-                await self.client.abort_multipart_upload(Bucket=self.bucket, Key=self.key, UploadId=upload)
-            raise
-        return done["ETag"]
-
-    async def _part(self, upload: str, number: int, body: bytes) -> CompletedPartTypeDef:
-        sent = await self._ask(
-            self.client.upload_part(Bucket=self.bucket, Key=self.key, UploadId=upload, PartNumber=number, Body=body)
-        )
-        return {"ETag": sent["ETag"], "PartNumber": number}
-
-    async def _ask(self, request: Awaitable[_Answer]) -> _Answer:
-        try:
-            return await request
-        except ClientError as error:
-            details = error.response
-            status = details["ResponseMetadata"]["HTTPStatusCode"]
-            raise self.failed(Failure(status, details["Error"].get("Code", ""))) from error
-        except (BotoCoreError, OSError) as error:
-            raise self.failed(Failure(0)) from error
-
-
-async def in_parts(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yields the same bytes in parts of PART bytes; only the last is shorter. No bytes give no parts."""
-    buffer = bytearray()
+async def in_parts(chunks: AsyncIterator[bytes], size: int) -> AsyncGenerator[list[Piece], None]:
+    """Yields the same bytes in parts of `size` bytes, uncopied; only the last is shorter. No bytes give no parts."""
+    pieces: list[Piece] = []
+    held = 0
     async for chunk in chunks:
-        buffer += chunk
-        while len(buffer) >= PART:
-            yield bytes(buffer[:PART])
-            del buffer[:PART]
-    if buffer:
-        yield bytes(buffer)
+        view = memoryview(chunk)
+        while held + len(view) >= size:
+            left = size - held
+            pieces.append(view[:left])
+            yield pieces
+            view = view[left:]
+            pieces, held = [], 0
+        if view:
+            pieces.append(view)
+            held += len(view)
+    if pieces:
+        yield pieces
 
 
 @dataclass(slots=True)

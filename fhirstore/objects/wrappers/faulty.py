@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from typing import TypeVar
 
 from fhirstore.errors import (
     ConditionalConflict,
@@ -27,6 +29,8 @@ from fhirstore.errors import (
     StoreUnavailable,
 )
 from fhirstore.objects.base import (
+    CONCURRENCY,
+    PART_SIZE,
     Condition,
     ObjectStore,
     ObjectStream,
@@ -36,7 +40,12 @@ from fhirstore.objects.base import (
     StoredObject,
     Written,
 )
+from fhirstore.objects.facts import Facts, ObjectInfo, Progress
 from fhirstore.objects.parallel_puts import put_each
+from fhirstore.objects.uploads import UploadPage
+from fhirstore.objects.wrappers.passing_on import PassingOn
+
+_T = TypeVar("_T")
 
 
 class Fault(StrEnum):
@@ -91,7 +100,7 @@ class FaultRates:
 NO_FAULTS = FaultRates()
 
 
-class FaultyStore:
+class FaultyStore(PassingOn):
     """An `ObjectStore` with seeded faults. `injected`: the number of faults so far, by kind.
 
     `aclose` first waits for late and duplicated PUTs; `settle` waits for them without closing.
@@ -105,7 +114,7 @@ class FaultyStore:
         seed: int,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._rates = rates
         self._random = random.Random(seed)  # noqa: S311 - replays faults; not for security
         self._sleep = sleep
@@ -113,23 +122,16 @@ class FaultyStore:
         self.injected: dict[Fault, int] = {}
 
     @property
-    def location(self) -> str:
-        return self._inner.location
-
-    @property
     def decides_together(self) -> bool:
         return False
 
-    def now(self) -> int:
-        return self._inner.now()
-
     async def check(self) -> None:
         await self._before_read("")
-        await self._inner.check()
+        await self.inner.check()
 
     async def get(self, key: str) -> StoredObject:
         await self._before_read(key)
-        return await self._inner.get(key)
+        return await self.inner.get(key)
 
     async def list(
         self,
@@ -141,26 +143,37 @@ class FaultyStore:
         limit: int = 1000,
     ) -> Page:
         await self._before_read(prefix)
-        return await self._inner.list(prefix, start_after=start_after, cursor=cursor, delimiter=delimiter, limit=limit)
+        return await self.inner.list(prefix, start_after=start_after, cursor=cursor, delimiter=delimiter, limit=limit)
+
+    async def stat(self, key: str) -> ObjectInfo:
+        await self._before_read(key)
+        return await self.inner.stat(key)
 
     @asynccontextmanager
     async def get_stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncGenerator[ObjectStream]:
         await self._before_read(key)
-        async with self._inner.get_stream(key, start=start, end=end) as stream:
+        async with self.inner.get_stream(key, start=start, end=end) as stream:
             yield stream
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
+        again = partial(self.inner.put, key, body, condition=condition, expires=expires, facts=facts)
         fault, delay, lag = self._draw(_PUT if condition is None else _CONDITIONAL_PUT)
         if delay:
             await self._sleep(delay)
         _refuse(fault, key)
         if fault is Fault.LATE_REQUEST:
-            self._send_later(lag, key, body, condition, expires)
+            self._send_later(lag, again)
             raise OutcomeUnknown(key, "injected: late request")
         try:
-            written = await self._inner.put(key, body, condition=condition, expires=expires)
+            written = await again()
         except ObjectError as refusal:
             if fault is Fault.LOST_RESPONSE:
                 raise OutcomeUnknown(key, "injected: lost response") from refusal
@@ -170,45 +183,82 @@ class FaultyStore:
         if fault is Fault.OWN_412:
             raise PreconditionFailed(key, "injected: echo of an own retry")
         if fault is Fault.DUPLICATE:
-            self._send_later(lag, key, body, condition, expires)
+            self._send_later(lag, again)
         return written
 
     async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
         """Each PUT may have a fault of its own."""
         return await put_each(self, puts)
 
-    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
-        fault, delay, _ = self._draw(_DELETE)
-        if delay:
-            await self._sleep(delay)
-        _refuse(fault, key)
-        written = await self._inner.put_stream(key, chunks)
-        if fault is Fault.LOST_RESPONSE:
-            raise OutcomeUnknown(key, "injected: lost response")
-        return written
+    async def put_stream(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        facts: Facts | None = None,
+        part_size: int = PART_SIZE,
+        concurrency: int = CONCURRENCY,
+        progress: Progress | None = None,
+    ) -> Written:
+        send = partial(
+            self.inner.put_stream,
+            key,
+            chunks,
+            facts=facts,
+            part_size=part_size,
+            concurrency=concurrency,
+            progress=progress,
+        )
+        return await self._write(key, send)
 
     async def delete(self, key: str, *, expires: int | None = None) -> None:
+        await self._write(key, partial(self.inner.delete, key, expires=expires))
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        await self._write("", partial(self.inner.delete_many, keys))
+
+    async def copy(self, source: str, target: str, *, facts: Facts | None = None) -> Written:
+        return await self._write(target, partial(self.inner.copy, source, target, facts=facts))
+
+    async def get_tags(self, key: str) -> Mapping[str, str]:
+        await self._before_read(key)
+        return await self.inner.get_tags(key)
+
+    async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        await self._write(key, partial(self.inner.set_tags, key, tags))
+
+    async def create_upload(self, key: str, *, facts: Facts | None = None) -> str:
+        """A lost response leaves an upload of unknown id behind."""
+        return await self._write(key, partial(self.inner.create_upload, key, facts=facts))
+
+    async def put_part(self, key: str, upload: str, number: int, body: bytes) -> str:
+        return await self._write(key, partial(self.inner.put_part, key, upload, number, body))
+
+    async def complete_upload(self, key: str, upload: str, parts: Sequence[tuple[int, str]]) -> Written:
+        return await self._write(key, partial(self.inner.complete_upload, key, upload, parts))
+
+    async def abort_upload(self, key: str, upload: str) -> None:
+        await self._write(key, partial(self.inner.abort_upload, key, upload))
+
+    async def list_uploads(self, prefix: str, *, cursor: str | None = None) -> UploadPage:
+        await self._before_read(prefix)
+        return await self.inner.list_uploads(prefix, cursor=cursor)
+
+    async def _write(self, key: str, send: Callable[[], Awaitable[_T]]) -> _T:
+        """Send a write that is no PUT of a whole body; it may be refused, or its request or response lost."""
         fault, delay, _ = self._draw(_DELETE)
         if delay:
             await self._sleep(delay)
         _refuse(fault, key)
         try:
-            await self._inner.delete(key, expires=expires)
+            answer = await send()
         except ObjectError as refusal:
             if fault is Fault.LOST_RESPONSE:
                 raise OutcomeUnknown(key, "injected: lost response") from refusal
             raise
         if fault is Fault.LOST_RESPONSE:
             raise OutcomeUnknown(key, "injected: lost response")
-
-    async def delete_many(self, keys: Sequence[str]) -> None:
-        fault, delay, _ = self._draw(_DELETE)
-        if delay:
-            await self._sleep(delay)
-        _refuse(fault, "")
-        await self._inner.delete_many(keys)
-        if fault is Fault.LOST_RESPONSE:
-            raise OutcomeUnknown("", "injected: lost response")
+        return answer
 
     async def settle(self) -> None:
         """Wait until every late or duplicated PUT has arrived at the store."""
@@ -221,7 +271,7 @@ class FaultyStore:
         finally:  # cancelled while waiting: no task outlives its store
             for task in self._stragglers:
                 task.cancel()
-            await self._inner.aclose()
+            await self.inner.aclose()
 
     def _draw(self, possible: tuple[Fault, ...]) -> tuple[Fault | None, float, float]:
         """Returns fault, delay and lag of a request. Always four draws, so that later requests keep their faults."""
@@ -242,11 +292,11 @@ class FaultyStore:
             await self._sleep(delay)
         _refuse(fault, key)
 
-    def _send_later(self, lag: float, key: str, body: bytes, condition: Condition | None, expires: int | None) -> None:
+    def _send_later(self, lag: float, put: Callable[[], Awaitable[Written]]) -> None:
         async def send() -> None:
             await self._sleep(lag)
             with suppress(ObjectError):  # no caller waits for this answer
-                await self._inner.put(key, body, condition=condition, expires=expires)
+                await put()
 
         task = asyncio.create_task(send())
         self._stragglers.add(task)

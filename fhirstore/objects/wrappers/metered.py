@@ -7,6 +7,8 @@ counts as the requests that S3 gets for it when nothing fails; retries inside a 
 
 * `put_many` of n: n PUT, in parallel;
 * `delete_many` of n keys: ceil(n / 1000) DELETE, one after the other;
+* `stat`: one HEAD; `copy`: a HEAD, then a PUT; `get_tags` and `set_tags`: a GET and a PUT;
+* the steps of a multipart upload: POST to create and complete, PUT per part, DELETE to abort, LIST; presigning: none;
 * `put_stream`: one PUT below `part_size`; from there on one PUT per part, and the two POSTs that open and
   complete a multipart upload. It counts as one round trip, however long the body;
 * `get_stream`: one GET, which ends when its context is left.
@@ -17,11 +19,13 @@ Bytes are those of bodies, offered or received; a refused PUT was offered too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 
 from fhirstore.objects.base import (
+    CONCURRENCY,
+    PART_SIZE,
     Condition,
     ObjectStore,
     ObjectStream,
@@ -31,9 +35,11 @@ from fhirstore.objects.base import (
     StoredObject,
     Written,
 )
+from fhirstore.objects.facts import Facts, ObjectInfo, Progress
+from fhirstore.objects.uploads import UploadPage
+from fhirstore.objects.wrappers.passing_on import PassingOn
 
 KEYS_PER_DELETE = 1000  # DeleteObjects takes no more
-PART_SIZE = 8 * 1024 * 1024
 
 
 class Tally:
@@ -93,12 +99,11 @@ _scopes: ContextVar[tuple[Measurement, ...]] = ContextVar("fhirstore_measurement
 _Flight = list[tuple[Measurement, int]]  # a request under way: its depth in each scope it counts for
 
 
-class MeteredStore:
+class MeteredStore(PassingOn):
     """An `ObjectStore` that counts and passes everything on. `totals`: all requests since it was made."""
 
-    def __init__(self, inner: ObjectStore, *, part_size: int = PART_SIZE) -> None:
-        self._inner = inner
-        self._part_size = part_size
+    def __init__(self, inner: ObjectStore) -> None:
+        super().__init__(inner)
         self.totals = Tally()
 
     @contextmanager
@@ -113,20 +118,13 @@ class MeteredStore:
             scope.close()
 
     @property
-    def location(self) -> str:
-        return self._inner.location
-
-    @property
     def decides_together(self) -> bool:
         return False
-
-    def now(self) -> int:
-        return self._inner.now()
 
     async def check(self) -> None:
         flight = self._begin("HEAD")
         try:
-            await self._inner.check()
+            await self.inner.check()
         finally:
             _end(flight)
 
@@ -134,19 +132,25 @@ class MeteredStore:
         flight = self._begin("GET")
         await _let_others_begin(flight)
         try:
-            found = await self._inner.get(key)
+            found = await self.inner.get(key)
             self._count_read(flight, len(found.body))
             return found
         finally:
             _end(flight)
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
         flight = self._begin_put(len(body))
         await _let_others_begin(flight)
         try:
-            return await self._inner.put(key, body, condition=condition, expires=expires)
+            return await self.inner.put(key, body, condition=condition, expires=expires, facts=facts)
         finally:
             _end(flight)
 
@@ -154,21 +158,21 @@ class MeteredStore:
         flight = [one for put in puts for one in self._begin_put(len(put.body))]
         await _let_others_begin(flight)
         try:
-            return await self._inner.put_many(puts)
+            return await self.inner.put_many(puts)
         finally:
             _end(flight)
 
     async def delete(self, key: str, *, expires: int | None = None) -> None:
         flight = self._begin("DELETE")
         try:
-            await self._inner.delete(key, expires=expires)
+            await self.inner.delete(key, expires=expires)
         finally:
             _end(flight)
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         flight = self._begin("DELETE", -(-len(keys) // KEYS_PER_DELETE)) if keys else []
         try:
-            await self._inner.delete_many(keys)
+            await self.inner.delete_many(keys)
         finally:
             _end(flight)
 
@@ -183,31 +187,47 @@ class MeteredStore:
     ) -> Page:
         flight = self._begin("LIST")
         try:
-            return await self._inner.list(
+            return await self.inner.list(
                 prefix, start_after=start_after, cursor=cursor, delimiter=delimiter, limit=limit
             )
         finally:
             _end(flight)
 
-    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
+    async def stat(self, key: str) -> ObjectInfo:
+        with self._one("HEAD"):
+            return await self.inner.stat(key)
+
+    async def put_stream(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        facts: Facts | None = None,
+        part_size: int = PART_SIZE,
+        concurrency: int = CONCURRENCY,
+        progress: Progress | None = None,
+    ) -> Written:
         flight = self._begin("PUT")
         try:
-            return await self._inner.put_stream(key, self._parts(flight, chunks))
+            counted = self._parts(flight, chunks, part_size)
+            return await self.inner.put_stream(
+                key, counted, facts=facts, part_size=part_size, concurrency=concurrency, progress=progress
+            )
         finally:
             _end(flight)
 
-    async def _parts(self, flight: _Flight, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _parts(self, flight: _Flight, chunks: AsyncIterator[bytes], part_size: int) -> AsyncIterator[bytes]:
         sent = 0
         counted = 1  # the PUT that has begun: the whole body's, or the first part's
         in_parts = False
         async for chunk in chunks:
             sent += len(chunk)
             self._count_written(flight, len(chunk))
-            if sent >= self._part_size:
+            if sent >= part_size:
                 if not in_parts:
                     in_parts = True
                     self._count_more(flight, "POST", 2)
-                parts = -(-sent // self._part_size)
+                parts = -(-sent // part_size)
                 self._count_more(flight, "PUT", parts - counted)
                 counted = parts
             yield chunk
@@ -216,13 +236,53 @@ class MeteredStore:
     async def get_stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncGenerator[ObjectStream]:
         flight = self._begin("GET")
         try:
-            async with self._inner.get_stream(key, start=start, end=end) as stream:
+            async with self.inner.get_stream(key, start=start, end=end) as stream:
                 yield _CountedStream(self, flight, stream)
         finally:
             _end(flight)
 
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+    async def copy(self, source: str, target: str, *, facts: Facts | None = None) -> Written:
+        with self._one("HEAD"):
+            pass
+        with self._one("PUT"):
+            return await self.inner.copy(source, target, facts=facts)
+
+    async def get_tags(self, key: str) -> Mapping[str, str]:
+        with self._one("GET"):
+            return await self.inner.get_tags(key)
+
+    async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        with self._one("PUT"):
+            await self.inner.set_tags(key, tags)
+
+    async def create_upload(self, key: str, *, facts: Facts | None = None) -> str:
+        with self._one("POST"):
+            return await self.inner.create_upload(key, facts=facts)
+
+    async def put_part(self, key: str, upload: str, number: int, body: bytes) -> str:
+        with self._one("PUT") as flight:
+            self._count_written(flight, len(body))
+            return await self.inner.put_part(key, upload, number, body)
+
+    async def complete_upload(self, key: str, upload: str, parts: Sequence[tuple[int, str]]) -> Written:
+        with self._one("POST"):
+            return await self.inner.complete_upload(key, upload, parts)
+
+    async def abort_upload(self, key: str, upload: str) -> None:
+        with self._one("DELETE"):
+            await self.inner.abort_upload(key, upload)
+
+    async def list_uploads(self, prefix: str, *, cursor: str | None = None) -> UploadPage:
+        with self._one("LIST"):
+            return await self.inner.list_uploads(prefix, cursor=cursor)
+
+    @contextmanager
+    def _one(self, verb: str) -> Generator[_Flight]:
+        flight = self._begin(verb)
+        try:
+            yield flight
+        finally:
+            _end(flight)
 
     def _begin(self, verb: str, count: int = 1) -> _Flight:
         self.totals.add(verb, count)

@@ -9,50 +9,27 @@ production and counts reads alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from fhirstore.errors import ContentTooLarge
-from fhirstore.objects.base import (
-    Condition,
-    ObjectStore,
-    ObjectStream,
-    Page,
-    PutAnswer,
-    PutRequest,
-    StoredObject,
-    Written,
-)
+from fhirstore.objects.base import ObjectStore, ObjectStream, Page, StoredObject
+from fhirstore.objects.wrappers.passing_on import PassingOn
 
 MAX_READ = 256 * 1024 * 1024
 _AT_ONCE = 32  # objects of unknown size that are read together
 
 
-class ReadCounter:
+class ReadCounter(PassingOn):
     """An `ObjectStore` that passes everything on. `reads`: the number of GETs and LISTs so far; `read`: their bytes.
 
     A GET after `most` bytes raises ContentTooLarge; those under way are not cut off, and are 32 at most.
     """
 
     def __init__(self, inner: ObjectStore, *, most: int = MAX_READ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._most = most
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self.reads = self.read = 0
-
-    @property
-    def location(self) -> str:
-        return self._inner.location
-
-    @property
-    def decides_together(self) -> bool:
-        return self._inner.decides_together
-
-    def now(self) -> int:
-        return self._inner.now()
-
-    async def check(self) -> None:
-        await self._inner.check()
 
     async def get(self, key: str) -> StoredObject:
         self.reads += 1
@@ -63,23 +40,9 @@ class ReadCounter:
                     " search, count or look up",
                     code="too-costly",
                 )
-            found = await self._inner.get(key)
+            found = await self.inner.get(key)
             self.read += len(found.body)
         return found
-
-    async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
-    ) -> Written:
-        return await self._inner.put(key, body, condition=condition, expires=expires)
-
-    async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
-        return await self._inner.put_many(puts)
-
-    async def delete(self, key: str, *, expires: int | None = None) -> None:
-        await self._inner.delete(key, expires=expires)
-
-    async def delete_many(self, keys: Sequence[str]) -> None:
-        await self._inner.delete_many(keys)
 
     async def list(
         self,
@@ -91,16 +54,10 @@ class ReadCounter:
         limit: int = 1000,
     ) -> Page:
         self.reads += 1
-        return await self._inner.list(prefix, start_after=start_after, cursor=cursor, delimiter=delimiter, limit=limit)
-
-    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
-        return await self._inner.put_stream(key, chunks)
+        return await self.inner.list(prefix, start_after=start_after, cursor=cursor, delimiter=delimiter, limit=limit)
 
     def get_stream(
         self, key: str, *, start: int = 0, end: int | None = None
     ) -> AbstractAsyncContextManager[ObjectStream]:
         self.reads += 1
-        return self._inner.get_stream(key, start=start, end=end)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+        return self.inner.get_stream(key, start=start, end=end)

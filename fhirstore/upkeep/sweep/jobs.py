@@ -6,7 +6,7 @@ live job; for a job without an entry 1 GET and 1 LIST.
 
 from __future__ import annotations
 
-from fhirstore.commit.idempotent import listed
+from fhirstore.commit.idempotent import listed, removed
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, List, Protocol
 from fhirstore.commit.reading import ask
@@ -33,12 +33,17 @@ def sweep_jobs(keys: Keyspace, date: int, *, context: Context, page: int) -> Pro
         except CorruptRecord:
             continue
     known = {(entry.name.kind, entry.name.id) for entry in entries}
+    found: set[tuple[str, str]] = set()
     for kind in kinds:
         if kind in _OWN:
             continue
         for id_ in (yield from _folders(f"{keys.jobs()}{kind}/", page)):
+            found.add((kind, id_))
             if (kind, id_) not in known and is_job_id(id_):
                 count += yield from _without_entry(JobKeys(f"{keys.jobs()}{kind}/{id_}/"), date, context)
+    for entry in entries:
+        if entry.name.due is not None and (entry.name.kind, entry.name.id) not in found:
+            count += yield from _without_job(keys, entry, date, context)
     return count
 
 
@@ -61,6 +66,17 @@ def _without_entry(job: JobKeys, date: int, context: Context) -> Protocol[bool]:
     if not objects or any(item.modified >= date - context.limits.keep_transactions for item in objects):
         return False
     yield from emptied(job)
+    return True
+
+
+def _without_job(keys: Keyspace, entry: Entry, date: int, context: Context) -> Protocol[bool]:
+    """Removes an ended entry that a stopped process filed when the job was gone already, once it is a day old."""
+    if entry.modified >= date - context.limits.keep_transactions:
+        return False
+    seen = yield from looked_at(keys, entry)
+    if seen.job is None or seen.state is not None or seen.damaged:
+        return False
+    yield from removed(entry.key)
     return True
 
 

@@ -107,8 +107,8 @@ async def test_commits_keep_their_time(tmp_path: Path) -> None:
     for at, write in enumerate((store.put("a", b"1"), store.delete("a"), store.put("b", b""))):
         clock.at = NOW + at
         await write
-        (high,) = store._rows._connection.execute("SELECT high FROM clock").fetchone()
-        assert high == NOW + at
+        (reached,) = store._rows._connection.execute("SELECT reached FROM clock").fetchone()
+        assert reached == NOW + at
     await store.aclose()
 
 

@@ -327,7 +327,7 @@ async def test_unknown_format_is_refused(tmp_path: Path) -> None:
     await (await EmbeddedStore.open(tmp_path)).aclose()
     with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
         database.execute("PRAGMA user_version = 99")
-    with pytest.raises(StoreMisconfigured, match="has format 99, this fhirstore knows 2"):
+    with pytest.raises(StoreMisconfigured, match="has format 99, this fhirstore knows 3"):
         await EmbeddedStore.open(tmp_path)
 
 

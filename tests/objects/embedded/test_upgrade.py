@@ -15,17 +15,31 @@ from fhirstore.objects.embedded import upgrade as embedded_upgrade
 from fhirstore.objects.embedded.database import DATABASE
 from fhirstore.objects.embedded.store import EmbeddedStore
 from fhirstore.objects.etag import etag_of
+from fhirstore.objects.facts import Facts
 
-SAMPLE = Path(__file__).parents[2] / "data" / "embedded-format-1"
+DATA = Path(__file__).parents[2] / "data"
+SAMPLE = DATA / "embedded-format-1"
 """Written by fhirstore 9e7d7e7: versions, a tombstone, a transaction, a body in a file; `objects.json` lists it."""
+SAMPLE_2 = DATA / "embedded-format-2"
+"""Written by fhirstore 98d29b1, with the same kinds of objects."""
 
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """A copy of the sample."""
-    shutil.copytree(SAMPLE, tmp_path / "old")
-    (tmp_path / "old" / "objects.json").unlink()
-    return tmp_path / "old"
+    """A copy of the sample of format 1."""
+    return _copied(SAMPLE, tmp_path / "old")
+
+
+@pytest.fixture
+def old_2(tmp_path: Path) -> Path:
+    """A copy of the sample of format 2."""
+    return _copied(SAMPLE_2, tmp_path / "old-2")
+
+
+def _copied(sample: Path, target: Path) -> Path:
+    shutil.copytree(sample, target)
+    (target / "objects.json").unlink()
+    return target
 
 
 async def contents(directory: Path) -> dict[str, list[object]]:
@@ -89,7 +103,7 @@ async def test_interrupted_upgrade_goes_on_where_it_was(old: Path, monkeypatch: 
         with pytest.raises(Interrupted):
             await EmbeddedStore.open(old)
         with closing(sqlite3.connect(old / DATABASE)) as database:
-            assert database.execute("PRAGMA user_version").fetchone() == (2,)  # format 1's code opens only 1
+            assert database.execute("PRAGMA user_version").fetchone() == (3,)  # earlier code refuses it
             with pytest.raises(sqlite3.OperationalError):  # and one that runs meanwhile writes nothing
                 database.execute("INSERT INTO objects (key, etag, size, modified) VALUES ('k', 'e', 1, 1)")
     monkeypatch.setattr(embedded_upgrade, "_moved", moved)
@@ -124,3 +138,61 @@ async def test_time_goes_on_from_the_old_store(old: Path) -> None:
     store = await EmbeddedStore.open(old, clock=Back())
     assert store.now() == max(modified for _, _, modified in EXPECTED.values())
     await store.aclose()
+
+
+async def test_objects_of_format_2_are_all_there_after_the_upgrade(old_2: Path) -> None:
+    """Keys, sizes, ETags, times and bodies stay, shared bodies stay shared, and facts can be written."""
+    expected = json.loads((SAMPLE_2 / "objects.json").read_text())
+    assert await contents(old_2) == expected
+    with closing(sqlite3.connect(old_2 / DATABASE)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert database.execute("PRAGMA user_version").fetchone() == (3,)
+        assert database.execute("SELECT sum(more) FROM shares").fetchone() == (5,)
+    store = await EmbeddedStore.open(old_2)
+    key = next(iter(expected))
+    assert (await store.stat(key)).modified == expected[key][2]
+    await store.put("new", b"x", facts=Facts(metadata={"a": "b"}))
+    assert dict((await store.stat("new")).metadata) == {"a": "b"}
+    await store.aclose()
+
+
+async def test_upgraded_and_new_databases_have_the_same_tables(old: Path, old_2: Path, tmp_path: Path) -> None:
+    """Whatever format a database began with, it has the same columns in the end."""
+    columns = []
+    for directory in (old, old_2, tmp_path / "new"):
+        await (await EmbeddedStore.open(directory)).aclose()
+        with closing(sqlite3.connect(directory / DATABASE)) as database:
+            sql = "SELECT m.name, c.name, c.type FROM sqlite_master m, pragma_table_info(m.name) c ORDER BY 1, 2"
+            columns.append(database.execute(sql).fetchall())
+    assert columns[0] == columns[1] == columns[2]
+
+
+async def test_upgrade_from_1_that_earlier_code_began_is_finished(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that died on its way from format 1 to 2 is brought to 3 with every object."""
+    monkeypatch.setattr(embedded_upgrade, "_STEP", 3)
+    moved = embedded_upgrade._moved
+    monkeypatch.setattr(embedded_upgrade, "_moved", lambda *how: moved(*how) and _die())
+    with pytest.raises(Interrupted):
+        await EmbeddedStore.open(old)
+    with closing(sqlite3.connect(old / DATABASE)) as database:  # as the code of format 2 would have left it
+        database.executescript(
+            "ALTER TABLE objects DROP COLUMN facts; ALTER TABLE clock RENAME COLUMN reached TO high;"
+            " PRAGMA user_version = 2;"
+        )
+    monkeypatch.setattr(embedded_upgrade, "_moved", moved)
+    assert await contents(old) == EXPECTED
+
+
+def _die() -> bool:
+    raise Interrupted
+
+
+async def test_earlier_code_that_is_running_writes_nothing_more(old_2: Path) -> None:
+    """A process that opened format 2 fails at its next commit, so it never leaves facts behind beside a new body."""
+    with closing(sqlite3.connect(old_2 / DATABASE)) as earlier:
+        commit = "UPDATE clock SET high = 1 WHERE high < 1"
+        earlier.execute(commit)
+        earlier.commit()
+        await (await EmbeddedStore.open(old_2)).aclose()
+        with pytest.raises(sqlite3.OperationalError):
+            earlier.execute(commit)

@@ -14,6 +14,7 @@ from fhirstore.errors import (
 )
 from fhirstore.objects.base import Condition, ObjectStore, Written
 from fhirstore.objects.embedded.store import EmbeddedStore
+from fhirstore.objects.facts import Facts
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.probe import SHORT, Effort, Outcome, ProbeReport, advice, probe
 from fhirstore.objects.s3.options import S3Options
@@ -201,18 +202,30 @@ class NoConditions(PassingOn):
     """Refuses conditional PUTs outright, as stores do that answer 501."""
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
         if condition is not None:
             raise StoreMisconfigured(key, "conditional PUTs are not implemented")
-        return await super().put(key, body, expires=expires)
+        return await super().put(key, body, expires=expires, facts=facts)
 
 
 class NoBucket(PassingOn):
     """Is not there at all."""
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
         raise StoreMisconfigured(key, "create the bucket")
 
@@ -238,14 +251,20 @@ class StopsMidway(PassingOn):
         self.victim: asyncio.Task[ProbeReport] | None = None
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
         self.left -= 1
         if self.left == 0:
             if self.victim is None:
                 raise RuntimeError("a bug")
             self.victim.cancel()
-        return await super().put(key, body, condition=condition, expires=expires)
+        return await super().put(key, body, condition=condition, expires=expires, facts=facts)
 
 
 @pytest.mark.parametrize("at", [1, 2, 20, 60])

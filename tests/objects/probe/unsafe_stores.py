@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 
 from fhirstore.errors import ObjectNotFound, PreconditionFailed
 from fhirstore.objects.base import (
@@ -12,103 +11,87 @@ from fhirstore.objects.base import (
     IfAbsent,
     IfMatch,
     ObjectStore,
-    ObjectStream,
     Page,
     PutAnswer,
     PutRequest,
     StoredObject,
     Written,
 )
+from fhirstore.objects.facts import Facts
 from fhirstore.objects.parallel_puts import put_each
+from fhirstore.objects.wrappers import passing_on
 
 
-class PassingOn:
+class PassingOn(passing_on.PassingOn):
     """An `ObjectStore` that passes everything on; what a subclass overrides is what it breaks."""
-
-    def __init__(self, inner: ObjectStore) -> None:
-        self.inner = inner
-
-    @property
-    def location(self) -> str:
-        return self.inner.location
 
     @property
     def decides_together(self) -> bool:
         return False
-
-    def now(self) -> int:
-        return self.inner.now()
-
-    async def check(self) -> None:
-        await self.inner.check()
 
     async def get(self, key: str) -> StoredObject:
         await asyncio.sleep(0)  # as over a network, others have their turn before the answer
         return await self.inner.get(key)
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
         await asyncio.sleep(0)
-        return await self.inner.put(key, body, condition=condition, expires=expires)
+        return await self.inner.put(key, body, condition=condition, expires=expires, facts=facts)
 
     async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
         return await put_each(self, puts)
-
-    async def delete(self, key: str, *, expires: int | None = None) -> None:
-        await self.inner.delete(key, expires=expires)
-
-    async def delete_many(self, keys: Sequence[str]) -> None:
-        await self.inner.delete_many(keys)
-
-    async def list(
-        self,
-        prefix: str,
-        *,
-        start_after: str | None = None,
-        cursor: str | None = None,
-        delimiter: bool = False,
-        limit: int = 1000,
-    ) -> Page:
-        return await self.inner.list(prefix, start_after=start_after, cursor=cursor, delimiter=delimiter, limit=limit)
-
-    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
-        return await self.inner.put_stream(key, chunks)
-
-    def get_stream(
-        self, key: str, *, start: int = 0, end: int | None = None
-    ) -> AbstractAsyncContextManager[ObjectStream]:
-        return self.inner.get_stream(key, start=start, end=end)
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()
 
 
 class IgnoresIfMatch(PassingOn):
     """Writes over any version, as gateways that drop the header do."""
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
         kept = None if isinstance(condition, IfMatch) else condition
-        return await super().put(key, body, condition=kept, expires=expires)
+        return await super().put(key, body, condition=kept, expires=expires, facts=facts)
 
 
 class IgnoresIfAbsent(PassingOn):
     """Writes over existing objects, as most S3 servers did before 2024."""
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
         kept = None if isinstance(condition, IfAbsent) else condition
-        return await super().put(key, body, condition=kept, expires=expires)
+        return await super().put(key, body, condition=kept, expires=expires, facts=facts)
 
 
 class ChecksThenWrites(PassingOn):
     """Evaluates every condition rightly and writes a moment later: right one by one, wrong in a race."""
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
         if condition is not None:
             try:
@@ -118,16 +101,22 @@ class ChecksThenWrites(PassingOn):
             wrong = found is not None if isinstance(condition, IfAbsent) else not found or found.etag != condition.etag
             if wrong:
                 raise PreconditionFailed(key)
-        return await super().put(key, body, expires=expires)
+        return await super().put(key, body, expires=expires, facts=facts)
 
 
 class IgnoresExpires(PassingOn):
     """Accepts a PUT whose window is over."""
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
-        return await super().put(key, body, condition=condition)
+        return await super().put(key, body, condition=condition, facts=facts)
 
 
 class IgnoresExpiresOfDeletes(PassingOn):
@@ -158,14 +147,20 @@ class KeepsETags(PassingOn):
         return StoredObject(found.body, str(len(found.body)), found.date)
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
         if isinstance(condition, IfMatch):
             found = await self.inner.get(key)
             if str(len(found.body)) != condition.etag:
                 raise PreconditionFailed(key)
             condition = IfMatch(found.etag)
-        written = await super().put(key, body, condition=condition, expires=expires)
+        written = await super().put(key, body, condition=condition, expires=expires, facts=facts)
         return Written(str(len(body)), written.date)
 
 
@@ -177,9 +172,15 @@ class StoppedClock(PassingOn):
         self._started = inner.now() - 3_600_000
 
     async def put(
-        self, key: str, body: bytes, *, condition: Condition | None = None, expires: int | None = None
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
     ) -> Written:
-        written = await super().put(key, body, condition=condition, expires=expires)
+        written = await super().put(key, body, condition=condition, expires=expires, facts=facts)
         return Written(written.etag, self._started)
 
 

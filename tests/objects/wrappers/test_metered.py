@@ -12,7 +12,7 @@ from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.wrappers.metered import MeteredStore
 from tests.objects.contract import ObjectStoreContract
 from tests.objects.probe.unsafe_stores import PassingOn
-from tests.objects.store_under_test import Put, cut
+from tests.objects.store_under_test import MIB, Put, cut
 
 
 class TestMeteredStore(ObjectStoreContract):
@@ -151,20 +151,21 @@ async def test_batch_deletes_count_a_request_per_thousand_keys() -> None:
     ("size", "requests"),
     [
         (0, {"PUT": 1}),
-        (9, {"PUT": 1}),
-        (10, {"PUT": 1, "POST": 2}),
-        (11, {"PUT": 2, "POST": 2}),
-        (41, {"PUT": 5, "POST": 2}),
+        (4, {"PUT": 1}),
+        (5, {"PUT": 1, "POST": 2}),
+        (6, {"PUT": 2, "POST": 2}),
+        (21, {"PUT": 5, "POST": 2}),
     ],
 )
 async def test_streamed_put_counts_its_parts(size: int, requests: dict[str, int]) -> None:
     """A stream below a part is one PUT; a longer one is a PUT per part and two POSTs, in whatever chunks it comes."""
-    for chunk in (1, 3, 40):
-        store = MeteredStore(MemoryStore(), part_size=10)
+    body = bytes(size * MIB)
+    for chunk in (MIB, 3 * MIB, 40 * MIB):
+        store = MeteredStore(MemoryStore())
         with store.measure() as m:
-            await store.put_stream("s", cut(b"x" * size, chunk))
+            await store.put_stream("s", cut(body, chunk), part_size=5 * MIB)
         assert m.requests == requests
-        assert m.bytes_written == size
+        assert m.bytes_written == len(body)
 
 
 async def test_streamed_get_counts_what_was_read() -> None:
