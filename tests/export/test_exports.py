@@ -396,3 +396,12 @@ async def test_a_tenant_has_so_many_exports_at_once() -> None:
             await clinic.exports.start(ExportRequest())
         with pytest.raises(TooManyJobs):
             await clinic.exports.start(ExportRequest())
+
+
+async def test_fsck_knows_the_files_of_exports(store: FhirStore, clinic: TenantStore) -> None:
+    """It finds nothing wrong with those of an export that has ended."""
+    await put(clinic, patient("a"), patient("b"), group("g", "Patient/a"))
+    asked = ExportRequest(level="group", group="g", partial_manifests=True, types=["Patient", "Pateint"], lenient=True)
+    await exported(store, asked)
+    report = await clinic.upkeep.fsck()
+    assert report.findings == ()
