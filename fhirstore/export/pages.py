@@ -1,6 +1,6 @@
 """A manifest in pages, which a client may read while the export runs (`allowPartialManifests`).
 
-A page lists files that are complete, and never changes: `pages/{n}.json`, written IfAbsent (the commit point) once the
+A page lists files that are complete, and never changes: `manifest/{n}.json`, written IfAbsent (the commit point) once the
 progress of a task lists them. A worker first reads the pages that are there; so no file is on two of them, even if two
 workers believe to own the job. When the export is complete, its pages list all files.
 
@@ -24,7 +24,7 @@ FIRST = "1"
 
 def page_key(job: JobKeys, name: str) -> str:
     """The key of a page. `name`: a number."""
-    return f"{job.prefix}pages/{name}.json"
+    return f"{job.prefix}manifest/{name}.json"
 
 
 @dataclass(slots=True)

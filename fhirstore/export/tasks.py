@@ -91,11 +91,15 @@ class Segment:
             self.others += len(lines)
         return Append(kind, self.name(kind), lines)
 
-    def exceeds(self, bounds: Bounds, size: int, count: int = 1) -> bool:
-        """Would lines of this size, ends included, exceed the bounds of the open file, which has some already?"""
-        return self.count > 0 and (
-            self.size + size > bounds.part_bytes or self.count + count > bounds.part_count or self.others >= _OTHERS
+    def fits(self, bounds: Bounds, size: int, count: int = 1) -> bool:
+        """Is there room in the open file for lines of this size, ends included?"""
+        return (
+            self.size + size <= bounds.part_bytes and self.count + count <= bounds.part_count and self.others < _OTHERS
         )
+
+    def exceeds(self, bounds: Bounds, size: int, count: int = 1) -> bool:
+        """Does the open file have some lines already, and no room for these? What fits in no file is put into one."""
+        return (self.count > 0 or self.others >= _OTHERS) and not self.fits(bounds, size, count)
 
     def note(self) -> Note:
         """Returns the step that tells how far the task is."""
@@ -228,7 +232,8 @@ class TypeTask:
     def _append(self, segment: Segment, taken: Sequence[Taken]) -> Steps[None]:
         """Adds to the segment, in order; ends it where its file is full."""
         lines = [one.data for one in taken if one.kind == OUTPUT]
-        if len(lines) == len(taken) and not segment.exceeds(self.bounds, sum(map(len, lines)) + len(lines), len(lines)):
+        size = sum(map(len, lines)) + len(lines)
+        if len(lines) == len(taken) and segment.fits(self.bounds, size, len(lines)):
             if lines:
                 yield segment.append(OUTPUT, *lines)
                 segment.firm = taken[-1].then

@@ -58,8 +58,8 @@ async def _rounds(kind: str, rounds: int, seed: int) -> list[str]:
         for number in range(rounds):
             await run.round()
             print(  # noqa: T201 - a command's output
-                f"{kind} round {number + 1}/{rounds} seed {seed}: {len(run.ids)} resources, {run.checked} lines checked, "
-                f"{len(run.wrong)} wrong",
+                f"{kind} round {number + 1}/{rounds} seed {seed}: {len(run.ids)} resources, "
+                f"{run.checked} lines checked, {len(run.wrong)} wrong",
                 flush=True,
             )
     return run.wrong

@@ -1,4 +1,4 @@
-"""An export whose workers are killed with -9 again and again: it completes once, no line is missing, none is there twice.
+"""An export whose workers are killed with -9 again and again: it completes once, and has each line once.
 
 The workers are `fhirstore worker` processes, so that nothing is left of them but what lies in the store.
 """
@@ -11,13 +11,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fhirstore import ExportRequest, TenantStore
 
+WORKER = (str(Path(sys.executable).with_name("fhirstore")), "worker")
 _AT_ONCE = 64
 _WITHIN = 1_800.0  # seconds
 
@@ -56,13 +57,19 @@ async def load(clinic: TenantStore, count: int) -> set[str]:
 
 
 async def kill(
-    clinic: TenantStore, env: Mapping[str, str], ids: set[str], *, every: float = 2.0, workers: int = 2
+    clinic: TenantStore,
+    env: Mapping[str, str],
+    ids: set[str],
+    *,
+    command: Sequence[str] = WORKER,
+    every: float = 2.0,
+    workers: int = 2,
 ) -> KillReport:
     """Exports, with `workers` processes of which one is killed, and started again, `every` so many seconds."""
     report = KillReport(len(ids))
     began = time.monotonic()
     started = await clinic.exports.start(ExportRequest(types=["Observation"]))
-    crew = [_start(env) for _ in range(workers)]
+    crew = [_start(command, env) for _ in range(workers)]
     try:
         while time.monotonic() - began < _WITHIN:
             await asyncio.sleep(every)
@@ -71,7 +78,7 @@ async def kill(
             victim = report.kills % workers
             _kill(crew[victim])
             report.kills += 1
-            crew[victim] = _start(env)
+            crew[victim] = _start(command, env)
     finally:
         for process in crew:
             _kill(process)
@@ -104,8 +111,7 @@ async def _compare(clinic: TenantStore, id: str, ids: set[str], report: KillRepo
         report.wrong.append("reports errors")
 
 
-def _start(env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    command = [str(Path(sys.executable).with_name("fhirstore")), "worker"]
+def _start(command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env={**os.environ, **env}, stderr=subprocess.DEVNULL, start_new_session=True)
 
 

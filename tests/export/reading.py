@@ -12,15 +12,15 @@ import msgspec
 from fhirstore import ExportManifest, ExportRequest, ExportStatus, FhirStore, TenantStore
 from fhirstore.commit.limits import Limits
 
-HURRIED = Limits(window=150, transaction_window=200, apply=50)
-"""Limits under which a snapshot is settled within half a second."""
+HURRIED = Limits(window=500, transaction_window=600, apply=50)
+"""Limits under which a snapshot is settled within a second."""
 
 
 @asynccontextmanager
 async def worker(store: FhirStore) -> AsyncIterator[None]:
     """A worker in this process."""
     stop = asyncio.Event()
-    task = asyncio.create_task(store.worker(poll=0.1, say=lambda _: None).run(stop))
+    task = asyncio.create_task(store.worker(poll=0.1, at_once=8, say=lambda _: None).run(stop))
     try:
         yield
     finally:
@@ -91,9 +91,15 @@ async def outcomes(clinic: TenantStore, id: str, manifest: ExportManifest) -> li
     return found
 
 
-async def exported_ids(store: FhirStore, request: ExportRequest) -> list[str]:
-    """`Type/id` of all resources in the output, sorted."""
-    id_, manifest = await exported(store, request)
-    found = await output(store.tenant("default"), id_, manifest)
-    resources = [msgspec.json.decode(line) for line in found.elements()]
-    return sorted(f"{resource['resourceType']}/{resource['id']}" for resource in resources)
+async def exported_ids(store: FhirStore, *requests: ExportRequest) -> list[list[str]]:
+    """`Type/id` of all resources in the output, sorted, of exports that are made at once."""
+    clinic = store.tenant("default")
+    started = [(await clinic.exports.start(request)).id for request in requests]
+    found: list[list[str]] = []
+    async with worker(store):
+        for id_ in started:
+            status = await ended(clinic, id_)
+            assert status.manifest is not None, status.failure
+            resources = [msgspec.json.decode(line) for line in (await output(clinic, id_, status.manifest)).elements()]
+            found.append(sorted(f"{resource['resourceType']}/{resource['id']}" for resource in resources))
+    return found
