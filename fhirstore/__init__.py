@@ -1,9 +1,9 @@
 """fhirstore: FHIR R4 on object storage, as a library.
 
 `FhirStore.open(location)` opens a store. The public modules are this one and `fhirstore.errors` (the errors, each with
-what the caller should do; those that a caller may meet can be imported from here), `fhirstore.fhir.json` (exact JSON),
-`fhirstore.threads` (long work beside the event loop) and `fhirstore.clock` (time and ids, to be replaced in tests).
-Every other module may change without notice.
+what the caller should do; those that a caller may meet can be imported from here), `fhirstore.objects` (the object
+storage below, also on its own), `fhirstore.fhir.json` (exact JSON), `fhirstore.threads` (long work beside the event
+loop) and `fhirstore.clock` (time and ids, to be replaced in tests). Every other module may change without notice.
 """
 
 from typing import TYPE_CHECKING
@@ -51,10 +51,14 @@ from fhirstore.errors import (
     VersionConflict,
     WriteOutcomeUnknown,
 )
+from fhirstore.export.exports import Export, Exports, ExportStatus
+from fhirstore.export.manifest import ExportManifest, ManifestFile, render_manifest
+from fhirstore.export.request import ExportOptions, ExportRequest
 from fhirstore.fhir.definitions.facts import Definitions, Operation
 from fhirstore.fhir.json import dump, instant
 from fhirstore.fhir.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
-from fhirstore.fhir.times import Period
+from fhirstore.fhir.times import Period, parse_instant
+from fhirstore.fhir.times import span as time_span
 from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.format.keyspace import is_tenant_id
 from fhirstore.format.runs import SealedFile
@@ -81,6 +85,7 @@ from fhirstore.runs.dataset import PartitionPage, RunPage, Runs
 from fhirstore.runs.run import Run
 from fhirstore.runs.writing import RunWriter
 from fhirstore.search.matches import Matches
+from fhirstore.search.matching import filter_parameters
 from fhirstore.search.page import SearchPage
 from fhirstore.search.query import each_once, parse_condition_query, parse_query
 from fhirstore.store import FhirStore
@@ -109,6 +114,12 @@ __all__ = [
     "CorruptRecord",
     "Definitions",
     "EntryResult",
+    "Export",
+    "ExportManifest",
+    "ExportOptions",
+    "ExportRequest",
+    "ExportStatus",
+    "Exports",
     "FhirError",
     "FhirPathPatch",
     "FhirStore",
@@ -137,6 +148,7 @@ __all__ = [
     "JsonPatch",
     "LeaseLost",
     "MalformedContent",
+    "ManifestFile",
     "Matches",
     "MergePatch",
     "MultipleMatches",
@@ -193,17 +205,21 @@ __all__ = [
     "dump",
     "each_once",
     "entity_tags",
+    "filter_parameters",
     "instant",
     "is_tenant_id",
     "open_objects",
     "parse_condition_query",
+    "parse_instant",
     "parse_query",
     "probe",
     "refuse_undefined",
     "refuse_unknown",
+    "render_manifest",
     "render_probe",
     "reset_retry_budget",
     "set_retry_budget",
+    "time_span",
 ]
 
 

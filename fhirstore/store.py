@@ -15,6 +15,8 @@ from typing import NoReturn
 from fhirstore.clock import Ids
 from fhirstore.commit.limits import Limits
 from fhirstore.engine import Engine
+from fhirstore.export.job import ExportJob
+from fhirstore.export.request import ExportOptions
 from fhirstore.fhir import forms, models
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.definitions.load import definitions
@@ -48,9 +50,11 @@ class FhirStore:
         reference_integrity: bool = False,
         job_limits: JobLimits | None = None,
         submit_options: SubmitOptions | None = None,
+        export_options: ExportOptions | None = None,
     ) -> None:
         self.tenancy = tenancy
         self._submit_options = submit_options or SubmitOptions()
+        self._export_options = export_options or ExportOptions()
         validator = Validator(definitions(fhir_version), validation)
         self._engine = Engine(
             limits=limits,
@@ -74,6 +78,7 @@ class FhirStore:
         reference_integrity: bool = False,
         job_limits: JobLimits | None = None,
         submit_options: SubmitOptions | None = None,
+        export_options: ExportOptions | None = None,
         create: bool = True,
     ) -> AbstractAsyncContextManager[FhirStore]:
         """Opens `file:DIR`, `memory:` or `s3://bucket/prefix`, to be used as `async with FhirStore.open(…) as store`.
@@ -82,7 +87,7 @@ class FhirStore:
         bucket instead, each with a bucket of its own. `fhir_version`: the release of all resources, "4.0", "4.3" or
         "5.0". `validation` of what is written: "off", "structure" or "full". `reference_integrity`: refuse a resource
         that refers to a resource of the tenant which does not exist. `job_limits`: how many jobs a tenant may have.
-        `submit_options`: who may submit in bulk, and how that is processed.
+        `export_options`: how its workers export. `submit_options`: who may submit in bulk, and how that is processed.
         `create`: make the directory of a `file:` store where there is none; without it, a location that is not a store
         already is refused, and so is `memory:`. Raises StoreMisconfigured with one line that says what to do;
         ValueError for an unknown release or level.
@@ -109,6 +114,7 @@ class FhirStore:
                     reference_integrity=reference_integrity,
                     job_limits=job_limits,
                     submit_options=submit_options,
+                    export_options=export_options,
                 )
                 stack.push_async_callback(store.settle, within=_GRACE)
                 yield store
@@ -156,7 +162,10 @@ class FhirStore:
 
     def _job_kinds(self) -> tuple[JobKind, ...]:
         """Returns every kind of job that the library has."""
-        return (SubmitJob(self._engine, self._submit_options),)
+        return (
+            ExportJob(self._engine.validator.definitions, self._export_options),
+            SubmitJob(self._engine, self._submit_options),
+        )
 
     def from_xml(self, body: bytes) -> bytes:
         """Returns the JSON of a resource given as FHIR XML. Raises MalformedContent, InvalidResource."""

@@ -21,6 +21,7 @@ from fhirstore.commit.reading import look, vread
 from fhirstore.commit.single import Decide, WriteResult
 from fhirstore.engine import Engine
 from fhirstore.errors import Gone, IdempotencyKeyReused, InvalidResource, Issue, NotFound
+from fhirstore.export.exports import Exports
 from fhirstore.fhir import json, models
 from fhirstore.fhir.json import Template
 from fhirstore.fhir.patch import Patch
@@ -52,8 +53,7 @@ from fhirstore.version import Version, version_of
 class TenantStore:
     """FHIR interactions on one tenant's resources. Each is atomic, and durable when it returns.
 
-    `upkeep`: maintenance: sweep, fsck and purge. `jobs`: long jobs, such as exports.
-    `submissions`: bulk submit.
+    `upkeep`: maintenance: sweep, fsck and purge. `jobs`: long jobs. `exports`, `submissions`: bulk export and submit.
     """
 
     def __init__(self, engine: Engine, place: Place, *, submit_options: SubmitOptions | None = None) -> None:
@@ -74,6 +74,11 @@ class TenantStore:
     def submissions(self) -> Submissions:
         """The tenant's bulk submissions."""
         return Submissions(self._engine, self._place, self.jobs, self._submit_options or SubmitOptions())
+
+    @property
+    def exports(self) -> Exports:
+        """The tenant's bulk exports."""
+        return Exports(self._place, self._context(), self.jobs, self._engine.validator.definitions)
 
     async def create(
         self,

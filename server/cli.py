@@ -120,6 +120,78 @@ def load(  # noqa: PLR0917 - a command's parameters are its options
     raise typer.Exit(code)
 
 
+@app.command()
+def export(  # noqa: PLR0917 - a command's parameters are its options
+    out: Annotated[Path, typer.Option(help="Folder for the files: a new or empty one, or that of a broken export.")],
+    url: Annotated[str, typer.Option(help="FHIR base URL.")] = "http://127.0.0.1:8000/fhir",
+    group: Annotated[str | None, typer.Option(help="Id of a Group: export its members.")] = None,
+    patient: Annotated[bool, typer.Option("--patient", help="Export all patients; default: the whole system.")] = False,
+    types: Annotated[
+        list[str] | None, typer.Option("--type", help="Resource types, repeated or separated by commas.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Only what changed after this instant.")] = None,
+    since_file: Annotated[
+        Path | None, typer.Option(help="File that holds --since, and gets the time of this export for the next one.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Only what changed before this instant.")] = None,
+    type_filter: Annotated[
+        list[str] | None, typer.Option(help="A search, such as Observation?status=final; may be repeated.")
+    ] = None,
+    elements: Annotated[list[str] | None, typer.Option(help="Root elements, such as Patient.name.")] = None,
+    method: Annotated[
+        str, typer.Option(help="How to start it: get, post, or auto, which posts where it must.")
+    ] = "auto",
+    partial: Annotated[bool, typer.Option("--partial", help="Let the server list files before all are there.")] = False,
+    lenient: Annotated[bool, typer.Option("--lenient", help="Let the server pass over what it does not know.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the job on the server when all is here.")] = False,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Downloads at once.")] = 4,
+    tenant: Annotated[str | None, typer.Option(help="Sent as X-Tenant-ID.")] = None,
+    deadline: Annotated[float, typer.Option(min=1, help="Seconds for all of it.")] = 86_400.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    progress_every: Annotated[
+        float, typer.Option(min=0, help="Seconds between lines of progress where there is no terminal; 0: none.")
+    ] = 5.0,
+) -> None:
+    """Export a FHIR server's data as NDJSON; exit code 1 if anything is missing, 130 or 143 if interrupted.
+
+    Run again with the same options, it goes on where it stopped; Ctrl-C cancels the export on the server, too. The
+    environment variable FHIRSTORE_EXPORT_TOKEN is sent to the server, and to no other, as a bearer token.
+    """
+    from server.commands.export import Order, run_export
+    from server.commands.export.job import METHODS
+
+    if group is not None and patient:
+        _fail("--group and --patient: only one of them")
+    if (chosen := next((each for each in METHODS if each == method), None)) is None:
+        _fail(f"--method: one of {', '.join(METHODS)}")
+    order = Order(
+        base=url,
+        level="group" if group is not None else "patient" if patient else "system",
+        group=group,
+        types=tuple(types or ()),
+        since=since,
+        until=until,
+        type_filters=tuple(type_filter or ()),
+        elements=tuple(elements or ()),
+        partial=partial,
+        lenient=lenient,
+        tenant=tenant,
+    )
+    code = run_export(
+        order,
+        out,
+        since_file=since_file,
+        token=os.environ.get("FHIRSTORE_EXPORT_TOKEN") or None,
+        method=chosen,
+        concurrency=concurrency,
+        keep=keep,
+        deadline=deadline,
+        as_json=as_json,
+        progress_every=progress_every,
+    )
+    raise typer.Exit(code)
+
+
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Only this one; default: all that are configured.")]
 
 
@@ -138,9 +210,9 @@ def sweep(
 @app.command()
 def worker(
     store: Store = None,
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between the beginnings of two passes.")] = 60.0,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between the beginnings of two sweeps.")] = 60.0,
 ) -> None:
-    """Sweep all tenants, over and over, beside the servers; ends on SIGTERM."""
+    """Run jobs and sweep all tenants, over and over, beside the servers; ends on SIGTERM."""
     from server.commands.worker import run_worker
 
     raise typer.Exit(run_worker(_settings_for(store), every=every))
@@ -182,6 +254,64 @@ def compact(
     from server.commands.compact import run_compact
 
     raise typer.Exit(run_compact(_settings_for(store), as_json=as_json))
+
+
+jobs = typer.Typer(help="Look at the jobs in a store: exports and the like.", no_args_is_help=True)
+app.add_typer(jobs, name="jobs")
+
+JobId = Annotated[str, typer.Argument(help="The job's id.", metavar="ID")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@jobs.command()
+def ls(
+    store: Store = None,
+    tenant: Tenant = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Only jobs of this kind, like export.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the jobs, the live ones first. Exit code 2 if the store cannot be read."""
+    from server.commands.jobs import list_jobs
+
+    raise typer.Exit(list_jobs(_settings_for(store), tenant=tenant, kind=kind, as_json=as_json))
+
+
+@jobs.command()
+def show(id: JobId, store: Store = None, tenant: Tenant = None, as_json: AsJson = False) -> None:
+    """Show one job. Exit code 1 if there is none, 2 if the store cannot be read."""
+    from server.commands.jobs import show_job
+
+    raise typer.Exit(show_job(_settings_for(store), id, tenant=tenant, as_json=as_json))
+
+
+@jobs.command()
+def logs(id: JobId, store: Store = None, tenant: Tenant = None, as_json: AsJson = False) -> None:
+    """Print a job's log, also while it runs. Exit code 1 if there is no such job, 2 if the store cannot be read."""
+    from server.commands.jobs import show_log
+
+    raise typer.Exit(show_log(_settings_for(store), id, tenant=tenant, as_json=as_json))
+
+
+@jobs.command()
+def files(
+    id: JobId,
+    store: Store = None,
+    tenant: Tenant = None,
+    urls: Annotated[bool, typer.Option("--urls", help="With URLs that are valid for an hour, on S3.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List a job's files. Exit code 1 if there is no such job, 2 if the store cannot be read."""
+    from server.commands.jobs import show_files
+
+    raise typer.Exit(show_files(_settings_for(store), id, tenant=tenant, urls=urls, as_json=as_json))
+
+
+@jobs.command()
+def cancel(id: JobId, store: Store = None, tenant: Tenant = None, as_json: AsJson = False) -> None:
+    """Cancel a live job and remove its files. Exit code 1 if there is none, or it has ended; 2 if it cannot be done."""
+    from server.commands.jobs import cancel_job
+
+    raise typer.Exit(cancel_job(_settings_for(store), id, tenant=tenant, as_json=as_json))
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ _LONG = 256 * 1024  # bytes; longer ones are compressed in a thread
 _GIVES = re.compile(
     rb"json|xml|^text/|script|html|csv|yaml", re.IGNORECASE
 )  # not types that are compressed already, as PDF
-_NO_BODY = (204, 304)
+_AS_IT_IS = (204, 206, 304)  # a range is of the bytes that are not compressed
 _MOST_CODINGS = 100
 
 
@@ -71,7 +71,7 @@ class CompressedSend:
         self._start = None
         body, more = message.get("body", b""), message.get("more_body", False)
         headers = start["headers"]
-        if start["status"] in _NO_BODY or not _is_worth_it(headers, len(body), more):
+        if start["status"] in _AS_IT_IS or not _is_worth_it(headers, len(body), more):
             await self._send(start)
             await self._send(message)
             return
@@ -104,12 +104,16 @@ class CompressedSend:
 def _is_worth_it(headers: Iterable[tuple[bytes, bytes]], size: int, more: bool) -> bool:
     """Whether an answer is compressible, not encoded, and long: by its Content-Length, else by its first piece."""
     given = {name.lower(): value for name, value in headers}
-    if b"content-encoding" in given or not _GIVES.search(given.get(b"content-type", b"")):
+    if b"content-encoding" in given:
         return False
     length = given.get(b"content-length", b"")
-    if length.isdigit():
-        return int(length) >= _WORTH_IT
-    return more or size >= _WORTH_IT
+    long = int(length) if length.isdigit() else _WORTH_IT if more else size
+    return is_compressible(given.get(b"content-type", b""), long)
+
+
+def is_compressible(content_type: bytes, size: int) -> bool:
+    """Whether an answer of this type and of so many bytes is compressed for a client that accepts that."""
+    return size >= _WORTH_IT and _GIVES.search(content_type) is not None
 
 
 def _packed(compressor: _Compressor, body: bytes, *, more: bool = False) -> bytes:

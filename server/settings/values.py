@@ -35,6 +35,12 @@ def choice(*choices: str) -> Callable[[str], str]:
     return read
 
 
+def number(*choices: int) -> Callable[[str], int]:
+    """One of the numbers `choices`."""
+    read = choice(*map(str, choices))
+    return lambda value: int(read(value))
+
+
 def flag(value: str) -> bool:
     """`true` or `1`, `false` or `0`, in either case."""
     known = {"true": True, "1": True, "false": False, "0": False}.get(value.lower())
@@ -47,6 +53,13 @@ def positive(value: str) -> int:
     """A whole number above zero."""
     if not value.isascii() or not value.isdigit() or len(value) > 18 or int(value) == 0:
         raise ValueError(f"must be a positive whole number, not {_quoted(value)}")
+    return int(value)
+
+
+def count(value: str) -> int:
+    """A whole number, which may be zero."""
+    if not value.isascii() or not value.isdigit() or len(value) > 18:
+        raise ValueError(f"must be a whole number, 0 or more, not {_quoted(value)}")
     return int(value)
 
 

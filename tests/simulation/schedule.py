@@ -7,7 +7,9 @@ without faults, while what was delayed still arrives. That must succeed within `
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random
 
 from fhirstore.commit.purge import Purged
 from fhirstore.commit.single import WriteResult
@@ -67,10 +69,15 @@ def simulate(seed: int, trace: list[str] | None = None) -> Verdict:
 class Schedule:
     """The parts of one schedule, and who is still busy in it."""
 
-    def __init__(self, seed: int, trace: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        trace: list[str] | None = None,
+        plot: Callable[[int, Random], Scenario] = scenario,
+    ) -> None:
         self.seed = seed
         self.world = World(seed, trace)
-        self.plot: Scenario = scenario(seed, self.world.random)
+        self.plot: Scenario = plot(seed, self.world.random)
         self.bucket = Bucket(self.world, resolution=self.plot.resolution, tree_order=self.plot.tree_order)
         self.truth = Truth(self.world, self.bucket, self.plot.limits)
         self.network = Network(
