@@ -17,6 +17,7 @@ https://hl7.org/fhir/uv/bulkdata/ (4.0.0-ballot, submit). Read the modules in th
 | `ingest`, `withdrawal` | carry them out: a manifest from its first page to its summary, and its undoing |
 | `outcomes`, `status` | OperationOutcomes of lines; the status manifest |
 | `work` | the job |
+| `watches` | polling locations |
 | `submissions` | the library's face, `clinic.submissions` |
 
 What makes it safe to kill a process anywhere: the plan of a segment names its raw lines, and the version that each

@@ -4,6 +4,7 @@
 |---|---|
 | `submission.json` | the submission's document (`state`); compare-and-set |
 | `private/{name}.json` | the secrets of a request (headers, encryption key), until its manifest is read |
+| `watches/{id}.json` | a polling location (`watches`) |
 | `metadata.json`, `state.json`, `log/`, `progress/`, `files/` | those of its job (`fhirstore.jobs`) |
 | `manifests/{manifest}/pages/{page}.json` | one page of the provider's manifest, as it was read; IfAbsent |
 | `raw/{manifest}/{segment}-{hash}.ndjson` | the lines of a segment as they were read |
@@ -37,6 +38,10 @@ class SubmissionKeys:
     def private(self, name: str) -> str:
         """The key of the secrets that came with a request."""
         return f"{self.prefix}private/{name}.json"
+
+    def watch(self, id: str) -> str:
+        """The key of a polling location."""
+        return f"{self.prefix}watches/{id}.json"
 
     def manifest(self, manifest: str) -> ManifestKeys:
         """The keys of one manifest."""

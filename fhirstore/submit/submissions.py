@@ -28,6 +28,7 @@ from fhirstore.errors import (
 from fhirstore.jobs.state import WAITING
 from fhirstore.jobs.tenant import Job, Jobs
 from fhirstore.objects.base import IF_ABSENT, IfMatch, ObjectStream
+from fhirstore.submit import watches
 from fhirstore.submit.bookkeeping import body_of, swap
 from fhirstore.submit.keys import SubmissionKeys
 from fhirstore.submit.options import SubmitOptions
@@ -46,6 +47,7 @@ from fhirstore.submit.status import (
 )
 from fhirstore.submit.submitters import Mode, Submitter
 from fhirstore.submit.summary import OutcomeFile, Summary, decode_summary
+from fhirstore.submit.watches import Watch
 from fhirstore.submit.work import ACCEPTED_WITHIN, KIND
 from fhirstore.tenancy import Place
 
@@ -125,6 +127,33 @@ class Submissions:
             () if finished else _failure(job),
             expires_at=None if job is None else job.expires_at,
         )
+
+    # --- polling locations ------------------------------------------------------------------------------------
+
+    async def watch(self, submitter: str, submission_id: str) -> Watch:
+        """Makes a polling location for a submission. 1 GET, 1 PUT. Raises UnknownSubmitter, NotFound."""
+        self._options.submitters.find(submitter, self._place.tenant)
+        keys = self._keys(submitter, submission_id)
+        await self._submission(keys)
+        watch = watches.new_watch(submitter, submission_id)
+        await watches.begin(self._place.objects, keys, watch)
+        return watch
+
+    async def watched(self, watch: Watch) -> SubmissionStatus:
+        """Returns what `status` does, by a polling location. 1 GET more. Raises NotFound where it was deleted."""
+        await watches.check(self._place.objects, self._keys(watch.submitter, watch.submission_id), watch)
+        return await self.status(watch.submitter, watch.submission_id)
+
+    async def unwatch(self, watch: Watch) -> None:
+        """Deletes a polling location; the submission goes on. 1 GET, 1 DELETE. Raises NotFound."""
+        await watches.end(self._place.objects, self._keys(watch.submitter, watch.submission_id), watch)
+
+    async def watched_file(self, watch: Watch, name: str) -> tuple[str, OutcomeFile]:
+        """Returns what `file` does, by a polling location. 1 GET more. Raises NotFound."""
+        await watches.check(self._place.objects, self._keys(watch.submitter, watch.submission_id), watch)
+        return await self.file(watch.submitter, watch.submission_id, name)
+
+    # --- files ------------------------------------------------------------------------------------------------
 
     async def file(self, submitter: str, submission_id: str, name: str) -> tuple[str, OutcomeFile]:
         """Returns the key of a file of OperationOutcomes, and its facts. 2 or 3 GET. Raises NotFound."""
