@@ -27,6 +27,7 @@ from fhirstore.errors import (
     Issue,
     JobExists,
     MalformedContent,
+    ManifestTaken,
     MultipleMatches,
     NotFound,
     ObjectDamaged,
@@ -36,14 +37,17 @@ from fhirstore.errors import (
     RunNotFound,
     RunSealed,
     RunTimedOut,
+    SourceFailed,
     StoreDamaged,
     StoreFull,
     StoreGone,
     StoreMisconfigured,
     StoreUnavailable,
+    SubmissionEnded,
     TooManyEntries,
     TooManyJobs,
     Unavailable,
+    UnknownSubmitter,
     UnknownTenant,
     UnknownType,
     UnsafeStore,
@@ -84,6 +88,12 @@ from fhirstore.search.matches import Matches
 from fhirstore.search.page import SearchPage
 from fhirstore.search.query import each_once, parse_condition_query, parse_query
 from fhirstore.store import FhirStore
+from fhirstore.submit.options import SubmitOptions
+from fhirstore.submit.parameters import StatusRequest, read_submit, read_submit_status
+from fhirstore.submit.request import SubmitRequest
+from fhirstore.submit.status import SubmissionStatus, render_status_manifest
+from fhirstore.submit.submissions import Submissions
+from fhirstore.submit.submitters import Submitter, Submitters
 from fhirstore.tenancy import bucket_locations
 from fhirstore.tenant import TenantStore
 from fhirstore.upkeep.fsck.finding import Finding
@@ -137,6 +147,7 @@ __all__ = [
     "JsonPatch",
     "LeaseLost",
     "MalformedContent",
+    "ManifestTaken",
     "Matches",
     "MergePatch",
     "MultipleMatches",
@@ -164,17 +175,27 @@ __all__ = [
     "SealedFile",
     "SearchPage",
     "SearchRequest",
+    "SourceFailed",
+    "StatusRequest",
     "StoreDamaged",
     "StoreFull",
     "StoreGone",
     "StoreMisconfigured",
     "StoreUnavailable",
+    "SubmissionEnded",
+    "SubmissionStatus",
+    "Submissions",
+    "SubmitOptions",
+    "SubmitRequest",
+    "Submitter",
+    "Submitters",
     "SweepReport",
     "TenantStore",
     "Thoroughness",
     "TooManyEntries",
     "TooManyJobs",
     "Unavailable",
+    "UnknownSubmitter",
     "UnknownTenant",
     "UnknownType",
     "UnmodifiedSince",
@@ -199,9 +220,12 @@ __all__ = [
     "parse_condition_query",
     "parse_query",
     "probe",
+    "read_submit",
+    "read_submit_status",
     "refuse_undefined",
     "refuse_unknown",
     "render_probe",
+    "render_status_manifest",
     "reset_retry_budget",
     "set_retry_budget",
 ]

@@ -220,7 +220,7 @@ class Ingest:
         return await writing.carry_out(kept)
 
     async def _move(self, position: Position) -> None:
-        self.position = position
+        self.position, self.last_try = position, False
         await self.progress(position)
 
     # --- the end --------------------------------------------------------------------------------------------
