@@ -1,9 +1,9 @@
 """fhirstore: FHIR R4 on object storage, as a library.
 
 `FhirStore.open(location)` opens a store. The public modules are this one and `fhirstore.errors` (the errors, each with
-what the caller should do; those that a caller may meet can be imported from here), `fhirstore.fhir.json` (exact JSON),
-`fhirstore.threads` (long work beside the event loop) and `fhirstore.clock` (time and ids, to be replaced in tests).
-Every other module may change without notice.
+what the caller should do; those that a caller may meet can be imported from here), `fhirstore.objects` (the object
+storage below, also on its own), `fhirstore.fhir.json` (exact JSON), `fhirstore.threads` (long work beside the event
+loop) and `fhirstore.clock` (time and ids, to be replaced in tests). Every other module may change without notice.
 """
 
 from typing import TYPE_CHECKING
@@ -74,10 +74,11 @@ from fhirstore.interactions.parameters import (
 )
 from fhirstore.interactions.preconditions import UnmodifiedSince, VersionIds, entity_tags
 from fhirstore.interactions.search_request import SearchRequest
+from fhirstore.jobs.job import Job
 from fhirstore.jobs.kind import JobFailed, JobFile, JobKind, JobPaused, JobWork
 from fhirstore.jobs.lease import LeaseLost
 from fhirstore.jobs.limits import JobLimits
-from fhirstore.jobs.tenant import Job, Jobs
+from fhirstore.jobs.tenant import Jobs
 from fhirstore.jobs.worker import Worker
 from fhirstore.objects import Compacted, S3Options, compact, open_objects
 from fhirstore.objects.retries import RetryBudget, reset_retry_budget, set_retry_budget

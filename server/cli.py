@@ -138,9 +138,9 @@ def sweep(
 @app.command()
 def worker(
     store: Store = None,
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between the beginnings of two passes.")] = 60.0,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between the beginnings of two sweeps.")] = 60.0,
 ) -> None:
-    """Sweep all tenants, over and over, beside the servers; ends on SIGTERM."""
+    """Run jobs and sweep all tenants, over and over, beside the servers; ends on SIGTERM."""
     from server.commands.worker import run_worker
 
     raise typer.Exit(run_worker(_settings_for(store), every=every))
@@ -182,6 +182,64 @@ def compact(
     from server.commands.compact import run_compact
 
     raise typer.Exit(run_compact(_settings_for(store), as_json=as_json))
+
+
+jobs = typer.Typer(help="Look at the jobs in a store: exports and the like.", no_args_is_help=True)
+app.add_typer(jobs, name="jobs")
+
+JobId = Annotated[str, typer.Argument(help="The job's id.", metavar="ID")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@jobs.command()
+def ls(
+    store: Store = None,
+    tenant: Tenant = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Only jobs of this kind, like export.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the jobs, the live ones first. Exit code 2 if the store cannot be read."""
+    from server.commands.jobs import list_jobs
+
+    raise typer.Exit(list_jobs(_settings_for(store), tenant=tenant, kind=kind, as_json=as_json))
+
+
+@jobs.command()
+def show(id: JobId, store: Store = None, tenant: Tenant = None, as_json: AsJson = False) -> None:
+    """Show one job. Exit code 1 if there is none, 2 if the store cannot be read."""
+    from server.commands.jobs import show_job
+
+    raise typer.Exit(show_job(_settings_for(store), id, tenant=tenant, as_json=as_json))
+
+
+@jobs.command()
+def logs(id: JobId, store: Store = None, tenant: Tenant = None, as_json: AsJson = False) -> None:
+    """Print a job's log, also while it runs. Exit code 1 if there is no such job, 2 if the store cannot be read."""
+    from server.commands.jobs import show_log
+
+    raise typer.Exit(show_log(_settings_for(store), id, tenant=tenant, as_json=as_json))
+
+
+@jobs.command()
+def files(
+    id: JobId,
+    store: Store = None,
+    tenant: Tenant = None,
+    urls: Annotated[bool, typer.Option("--urls", help="With URLs that are valid for an hour, on S3.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List a job's files. Exit code 1 if there is no such job, 2 if the store cannot be read."""
+    from server.commands.jobs import show_files
+
+    raise typer.Exit(show_files(_settings_for(store), id, tenant=tenant, urls=urls, as_json=as_json))
+
+
+@jobs.command()
+def cancel(id: JobId, store: Store = None, tenant: Tenant = None, as_json: AsJson = False) -> None:
+    """Cancel a live job and remove its files. Exit code 1 if there is none, or it has ended; 2 if it cannot be done."""
+    from server.commands.jobs import cancel_job
+
+    raise typer.Exit(cancel_job(_settings_for(store), id, tenant=tenant, as_json=as_json))
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from server.interactions.read import read
 from server.interactions.search import search_system, search_system_by_form, search_type, search_type_by_form
 from server.interactions.update import update
 from server.interactions.vread import vread
+from server.operations.jobs import job, job_file, jobs
 from server.operations.purge import purge
 from server.operations.validate import validate, validate_instance
 
@@ -29,6 +30,7 @@ _CUPDATE = {"conditionalUpdate": True}
 _CPATCH = {"conditionalPatch": True}
 _CDELETE = {"conditionalDelete": "single"}
 _VALIDATE = ("validate", "http://hl7.org/fhir/OperationDefinition/Resource-validate")
+_OWN = "urn:fhirstore:OperationDefinition"
 _PURGE = "http://hl7.org/fhir/OperationDefinition/Patient-purge"
 
 TABLE: tuple[Route, ...] = (
@@ -60,6 +62,17 @@ TABLE: tuple[Route, ...] = (
     ),
     Route("GET", "/{type}/{id}/$validate", validate_instance, (), "Validate what is stored", contract.VALIDATE_STORED),
     Route("GET", "/metadata", capabilities, (), "The CapabilityStatement", contract.CAPABILITIES),
+    Route("GET", "/$jobs", jobs, (), "The jobs of this tenant", contract.JOBS, operation=("jobs", f"{_OWN}:jobs")),
+    Route("GET", "/$job", job, (), "One job and its files", contract.JOB, operation=("job", f"{_OWN}:job")),
+    Route(
+        "GET",
+        "/$job-file",
+        job_file,
+        (),
+        "A file of a job",
+        contract.JOB_FILE,
+        operation=("job-file", f"{_OWN}:job-file"),
+    ),
     Route(
         "POST",
         "/{type}/{id}/$purge",

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import date
 
 _DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
-_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([-+ ])(\d\d):(\d\d))", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+_TIME = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(?:(Z)|([-+ ])(\d\d):(\d\d))?", re.ASCII
+)
+_DATE_LENGTH = len("2024-05-01")
 _MS_DIGITS = 3
-_DAY = 86_400_000  # ms
+_MINUTE, _DAY = 60_000, 86_400_000  # ms
+_EPOCH = date(1970, 1, 1).toordinal()
+_LAST_YEAR = date.max.year
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Period:
 
 def parse_instant(text: str) -> int:
     """Returns the first millisecond (epoch ms) at or after the instant. Raises ValueError."""
-    start, fraction = _moment(text)
+    start, _, fraction = _moment(text, exact=True)
     return start + (1 if fraction[_MS_DIGITS:].strip("0") else 0)
 
 
@@ -38,32 +41,48 @@ def period(text: str) -> Period:
     """Returns the span that a date or time denotes: `2024` the year, `2024-05-01T10:00:00Z` the second. Raises
     ValueError.
     """
-    match = _DATE.fullmatch(text)
+    return Period(*span(text, exact=True))
+
+
+def span(text: str, *, exact: bool = False) -> tuple[int, int]:
+    """Returns start and end as `period` does. Unless `exact`, a time may lack its seconds, which makes it a minute, and
+    its zone, which makes it one in UTC. Raises ValueError.
+    """
+    match = _DATE.fullmatch(text) if len(text) <= _DATE_LENGTH else None
     if match is None:
-        start, fraction = _moment(text)
-        return Period(start, start + int(10 ** max(0, _MS_DIGITS - len(fraction))))
+        start, width, _ = _moment(text, exact=exact)
+        return start, start + width
     year, month, day = (int(part) if part else 0 for part in match.groups())
-    begin = datetime(year, month or 1, day or 1, tzinfo=UTC)
+    start = _midnight(year, month or 1, day or 1)
     if day:
-        return Period(_ms(begin), _ms(begin) + _DAY)
-    following = (year + month // 12, month % 12 + 1) if month else (year + 1, 1)
-    end = datetime(*following, 1, tzinfo=UTC) if following[0] <= datetime.max.year else datetime.max.replace(tzinfo=UTC)
-    return Period(_ms(begin), _ms(end))
+        return start, start + _DAY
+    if month and month < 12:
+        return start, _midnight(year, month + 1, 1)
+    return start, _midnight(year + 1, 1, 1) if year < _LAST_YEAR else _midnight(year, 12, 31) + _DAY
 
 
-def _moment(text: str) -> tuple[int, str]:
-    """Returns epoch ms, rounded down, and the digits of the fraction as they were written."""
+def _moment(text: str, *, exact: bool) -> tuple[int, int, str]:
+    """Returns epoch ms, rounded down, the ms that it lasts, and the digits of the fraction as they were written.
+
+    `exact`: seconds and a zone are required.
+    """
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError("not an instant")
-    *parts, fraction, sign, hours, minutes = match.groups("")
-    year, month, day, hour, minute, second = (int(part) for part in parts)
-    zone = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
-    leap = second == 60  # FHIR allows leap seconds, Python's datetime does not
-    whole = datetime(year, month, day, hour, minute, 59 if leap else second, tzinfo=timezone(zone))
-    ms = int(fraction.ljust(_MS_DIGITS, "0")[:_MS_DIGITS])
-    return _ms(whole) + ms + (1000 if leap else 0), fraction
+    *numbers, seconds, fraction, utc, sign, zone_hours, zone_minutes = match.groups("")
+    if exact and not (seconds and (utc or sign)):
+        raise ValueError("not an instant")
+    year, month, day, hour, minute = map(int, numbers)
+    second, hours, minutes = int(seconds or 0), int(zone_hours or 0), int(zone_minutes or 0)
+    if hour > 23 or minute > 59 or second > 60 or hours > 23 or minutes > 59:  # FHIR allows leap seconds
+        raise ValueError("no such time of day")
+    offset = (hours * 60 + minutes) * (-1 if sign == "-" else 1)
+    ms = int(fraction.ljust(_MS_DIGITS, "0")[:_MS_DIGITS]) if fraction else 0
+    start = _midnight(year, month, day) + (hour * 60 + minute - offset) * _MINUTE + second * 1_000 + ms
+    if not seconds:
+        return start, _MINUTE, ""
+    return start, int(10 ** max(0, _MS_DIGITS - len(fraction))), fraction
 
 
-def _ms(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MILLISECOND
+def _midnight(year: int, month: int, day: int) -> int:
+    return (date(year, month, day).toordinal() - _EPOCH) * _DAY

@@ -120,8 +120,13 @@ class JobKeys(msgspec.Struct, frozen=True):
         """The prefix of the records of the job's files."""
         return f"{self.prefix}files/"
 
-    def file_record(self, epoch: int, number: int) -> str:
-        return f"{self.file_records}{epoch:06d}-{number:06d}.json"
+    def records_of(self, name: str) -> str:
+        """The prefix of the records of one file: one for each run that wrote it. The name may be any text."""
+        plain = name if _PROGRESS.fullmatch(name) and name.strip(".") else segment(name + "/")
+        return f"{self.file_records}{plain}/"
+
+    def file_record(self, name: str, epoch: int) -> str:
+        return f"{self.records_of(name)}{epoch:06d}.json"
 
     def progress(self, name: str) -> str:
         """The key of a progress object. Raises ValueError for a name that no key can hold."""

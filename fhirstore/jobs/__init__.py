@@ -8,7 +8,7 @@ Below the tenant's prefix, `{job}` being `bulk/{kind}/{id}/` or what the kind ch
 | `{job}metadata.json` | what was asked for | once |
 | `{job}state.json` | status, lease, and the work done so far | by compare-and-set; its creation is the job's |
 | `{job}log/{epoch}-{n}.jsonl` | a part of the log | once |
-| `{job}files/{epoch}-{n}.json` | the record of a file | once |
+| `{job}files/{name}/{epoch}.json` | the record of a file | once by each run |
 | `{job}progress/{name}.json` | how far a run is with a part of the job | by compare-and-set |
 | `bulk/queue/~{due}_{kind}_{id}.json` | the prefix of an ended job, which is removed when it is `due` | last but one |
 

@@ -9,7 +9,7 @@ Its body is the job's prefix below the tenant's. Entries are never changed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -17,13 +17,13 @@ import msgspec
 from fhirstore.commit.backoff import CONTENDED
 from fhirstore.commit.idempotent import listed, removed, stored
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Expired, Get, List, Protocol, Put
+from fhirstore.commit.messages import Absent, Expired, Get, List, NotApplied, Protocol, Put
 from fhirstore.commit.reading import ask
 from fhirstore.errors import CorruptRecord, JobExists, Unavailable
 from fhirstore.format.keyspace import JobKeys, Keyspace, QueueName, parse_queue_key
 from fhirstore.jobs.lease import compare_and_set
 from fhirstore.jobs.metadata import JobMetadata
-from fhirstore.jobs.state import State
+from fhirstore.jobs.state import GOING, State, decode_state
 from fhirstore.objects.base import IF_ABSENT, Listed, Page, StoredObject, Written
 
 NEVER = 9_999_999_999_999
@@ -106,7 +106,8 @@ def find(keys: Keyspace, name: QueueName) -> Protocol[JobKeys | None]:
     return prefix_in(keys, reply, key)
 
 
-def _body(keys: Keyspace, job: JobKeys) -> bytes:
+def entry_body(keys: Keyspace, job: JobKeys) -> bytes:
+    """Returns the body of the job's entries."""
     return msgspec.json.encode(_Body(job.prefix.removeprefix(keys.prefix)))
 
 
@@ -132,47 +133,83 @@ def admission(live: Sequence[QueueName], name: QueueName, *, most: int) -> str:
 
 
 def create(
-    keys: Keyspace, job: JobKeys, metadata: JobMetadata, *, most: int, context: Context, work: dict[str, object]
-) -> Protocol[bool]:
-    """Creates a job. Returns False, and leaves nothing, if `most` jobs of the tenant are live already.
+    keys: Keyspace,
+    wanted: JobMetadata,
+    *,
+    prefix: str | None,
+    most: int,
+    context: Context,
+    work: Mapping[str, object],
+) -> Protocol[JobMetadata | None]:
+    """Creates a job as `wanted`, with a fresh id. Returns its metadata; None, and leaves nothing, if `most` are live.
 
-    The commit point is the PUT of the state; `metadata.json` is there before it. All PUTs have a write window, so what
-    has no state when it is over never will. Cost: 3 PUT + 1 LIST. Raises FileExistsError where the prefix has a job
-    already; Unavailable.
+    `prefix`: where it is, below the tenant's; None: at the usual place. The commit point is the PUT of the state, which
+    has a write window that begins with the entry, as the store dates it. So an entry that has no state when that is
+    over never will. Cost: 3 PUT + 1 LIST. Raises JobExists where the prefix has a job already; Unavailable.
     """
+    metadata, written = yield from _announced(keys, wanted, prefix, context)
+    job = place_of(keys, metadata, prefix)
     name = QueueName(metadata.kind, metadata.id)
-    key = keys.queued_job(name)
-    window = yield from _announced(key, _body(keys, job), context)
-    if not (yield from _admitted(keys, name, most, context)):
-        yield from removed(key)
-        return False
-    described = yield from _described(job, metadata, window)
-    if not described or (yield from compare_and_set(job.state, State(work=work), IF_ABSENT, window=window)) is None:
-        yield from removed(key)
+    entry = yield from _admitted(keys, name, most, context)
+    if entry is None or entry.modified >= written + context.limits.settled:
+        yield from removed(keys.queued_job(name))
+        if entry is None:
+            return None
+        raise Unavailable(_SILENT)
+    window = entry.modified + context.limits.transaction_window
+    if not (yield from _described(job, metadata, window)):
+        yield from removed(entry.key)
         raise JobExists("There is a job at this place already")
-    return True
+    etag = yield from compare_and_set(job.state, State(work=work), IF_ABSENT, window=window)
+    # If it is refused, it is ours all the same, since the metadata are: it was claimed meanwhile. At a place of the
+    # caller's, it may also be that of a job that goes.
+    if etag is None and prefix is not None and (yield from _is_going(job)):
+        raise JobExists("A job that was at this place is being removed")
+    return metadata
 
 
-def _announced(key: str, body: bytes, context: Context) -> Protocol[int]:
-    """Writes the live entry. Returns the end of the creation's write window, by the store's date where it is known."""
-    length = context.limits.transaction_window
+def place_of(keys: Keyspace, metadata: JobMetadata, prefix: str | None) -> JobKeys:
+    """Returns the keys of a job at this prefix below the tenant's; None: at the usual place of its kind."""
+    return JobKeys(keys.job(metadata.kind, metadata.id) if prefix is None else keys.prefix + prefix)
+
+
+def _is_going(job: JobKeys) -> Protocol[bool]:
+    (reply,) = yield from ask(Get(job.state))
+    return isinstance(reply, StoredObject) and decode_state(reply.body, job.state).status in GOING
+
+
+def _announced(
+    keys: Keyspace, wanted: JobMetadata, prefix: str | None, context: Context
+) -> Protocol[tuple[JobMetadata, int]]:
+    """Writes the live entry. Returns the metadata with the job's id, and the store's date.
+
+    An entry whose PUT is not answered is given up, and the next has another id: it may be written late, be taken for
+    dead and be removed, and the removal must not meet a second try.
+    """
     for n in range(CONTENDED.tries):
-        (reply,) = yield (Put(key, body, None, context.now() + length),)
+        metadata = msgspec.structs.replace(wanted, id=context.ids.new())
+        key = keys.queued_job(QueueName(metadata.kind, metadata.id))
+        body = entry_body(keys, place_of(keys, metadata, prefix))
+        (reply,) = yield (Put(key, body, IF_ABSENT, context.now() + context.limits.transaction_window),)
         if isinstance(reply, Written):
-            return reply.date + length
+            return metadata, reply.date
+        if not isinstance(reply, NotApplied):
+            yield from removed(key)
         yield CONTENDED.pause(n)
-    yield from removed(key)
     raise Unavailable(_SILENT)
 
 
-def _admitted(keys: Keyspace, name: QueueName, most: int, context: Context) -> Protocol[bool]:
+def _admitted(keys: Keyspace, name: QueueName, most: int, context: Context) -> Protocol[Entry | None]:
+    """Returns the entry, if it may stay."""
     for n in range(_ADMISSIONS):
-        entries = yield from list_queue(keys)
-        verdict = admission([entry.name for entry in entries if entry.name.due is None], name, most=most)
-        if verdict != WAIT:
-            return verdict == ADMIT
+        live = [entry for entry in (yield from list_queue(keys)) if entry.name.due is None]
+        verdict = admission([entry.name for entry in live], name, most=most)
+        if verdict == ADMIT:
+            return next(entry for entry in live if entry.name == name)
+        if verdict == REFUSE:
+            return None
         yield CONTENDED.half_jittered(n, context.ids)
-    return False
+    return None
 
 
 def _described(job: JobKeys, metadata: JobMetadata, window: int) -> Protocol[bool]:
@@ -199,5 +236,5 @@ def file_away(keys: Keyspace, job: JobKeys, name: QueueName, *, due: int) -> Pro
 
     1 PUT + 1 DELETE, in this order, so that one of them is always there. Raises Unavailable.
     """
-    yield from stored(keys.queued_job(replace(name, due=max(0, min(due, NEVER)))), _body(keys, job))
+    yield from stored(keys.queued_job(replace(name, due=max(0, min(due, NEVER)))), entry_body(keys, job))
     yield from removed(keys.queued_job(replace(name, due=None)))

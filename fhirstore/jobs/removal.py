@@ -14,14 +14,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fhirstore.commit.idempotent import listed, removed
+from fhirstore.commit.idempotent import listed, removed, stored
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, List, Protocol
 from fhirstore.commit.reading import ask
 from fhirstore.errors import CorruptRecord
-from fhirstore.format.keyspace import JobKeys, Keyspace
+from fhirstore.format.keyspace import JobKeys, Keyspace, QueueName
 from fhirstore.jobs.lease import Lease, change, end
-from fhirstore.jobs.queue import NEVER, Entry, file_away, prefix_in
+from fhirstore.jobs.queue import NEVER, Entry, entry_body, file_away, prefix_in
 from fhirstore.jobs.state import GOING, LIVE, RUNNING, WAITING, State, decode_state, outgoing
 
 EXPIRES_AT = "expires_at"
@@ -59,6 +59,16 @@ def cancel(job: JobKeys, *, context: Context) -> Protocol[State | None]:
         return outgoing(state, now=date, settled=settled) if state.status in LIVE else None
 
     return (yield from change(job.state, decide, context=context))
+
+
+def let_go(keys: Keyspace, job: JobKeys, entry: Entry, *, context: Context) -> Protocol[State | None]:
+    """Makes a job go whose ended entry may be due much later: an entry that is due soon comes first. See `discard`.
+
+    1 PUT more. So a worker goes on with the removal, whatever dies in between.
+    """
+    soon = replace(entry.name, due=context.now() + context.limits.settled)
+    yield from stored(keys.queued_job(soon), entry_body(keys, job))
+    return (yield from discard(job, context=context))
 
 
 def discard(job: JobKeys, *, context: Context) -> Protocol[State | None]:
@@ -114,6 +124,21 @@ def emptied(job: JobKeys) -> Protocol[None]:
         cursor = page.cursor
         if cursor is None:
             return
+
+
+def requeued(keys: Keyspace, job: JobKeys) -> Protocol[bool]:
+    """Writes the entry that a job's state says it has, at the usual place of jobs. Returns whether there is a state.
+
+    1 GET + 1 PUT. Raises CorruptRecord, Unavailable.
+    """
+    (reply,) = yield from ask(Get(job.state))
+    if isinstance(reply, Absent):
+        return False
+    state = decode_state(reply.body, job.state)
+    kind, id_ = job.prefix.removeprefix(keys.jobs()).rstrip("/").split("/")
+    name = QueueName(kind, id_, None if state.status in LIVE else due_of(state))
+    yield from stored(keys.queued_job(name), entry_body(keys, job))
+    return True
 
 
 # --- what a worker sees -----------------------------------------------------------------------------------------
@@ -178,9 +203,7 @@ def tidied(keys: Keyspace, seen: Seen, *, context: Context) -> Protocol[bool]:
     if state is None:
         if seen.entry.modified + context.limits.settled >= seen.date:
             return False
-        yield from emptied_if_dead(job, seen.entry)
-        yield from removed(seen.entry.key)
-        return True
+        return (yield from _buried(job, seen.entry))
     if state.status in LIVE:
         return False
     if state.status in GOING:
@@ -190,10 +213,12 @@ def tidied(keys: Keyspace, seen: Seen, *, context: Context) -> Protocol[bool]:
     return True
 
 
-def emptied_if_dead(job: JobKeys, entry: Entry) -> Protocol[None]:
-    """Deletes what a creation left that can write no state any more, if the place is not another one's by now."""
+def _buried(job: JobKeys, entry: Entry) -> Protocol[bool]:
+    """Deletes what a creation left that can write no state any more. Returns False where there is a state after all."""
     metadata, state = yield from ask(Get(job.metadata), Get(job.state))
     if not isinstance(state, Absent):
-        return
+        return False
     if isinstance(metadata, Absent) or f'"{entry.name.id}"'.encode() in metadata.body:
         yield from emptied(job)
+    yield from removed(entry.key)
+    return True

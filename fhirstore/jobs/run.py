@@ -40,7 +40,7 @@ ISSUES = "issues"
 _FIRST_PAUSE = 2_000  # ms
 _LONGEST_PAUSE = 300_000
 _FLUSH = 3.0  # seconds
-_HAND_BACK = 1.5  # seconds
+_HAND_BACK = 0.8  # seconds
 
 
 class Run:
@@ -68,7 +68,6 @@ class Run:
         self._lease = lease
         self._writing = asyncio.Lock()
         self._progress: dict[str, Progress] = {}
-        self._files = 0
         self._log = JobLog(place.objects, keys, self.epoch)
 
     # --- what the kind may do -------------------------------------------------------------------------------
@@ -95,8 +94,7 @@ class Run:
         self._progress[name] = await self._drive(put(before, body))
 
     async def add_file(self, file: JobFile) -> None:
-        number, self._files = self._files, self._files + 1
-        await self._drive(stored(self.keys.file_record(self.epoch, number), msgspec.json.encode(file)))
+        await self._drive(stored(self.keys.file_record(file.name, self.epoch), msgspec.json.encode(file)))
 
     def log(self, event: str, **fields: Field) -> None:
         self._log.add(self.now(), event, **fields)
@@ -107,14 +105,22 @@ class Run:
         """Does the job as far as it goes. Raises nothing but CancelledError and what the store's errors leave open."""
         self.log("begin", attempt=self._lease.state.attempts)
         work: asyncio.Task[Mapping[str, object]] = asyncio.create_task(self._work())
-        beats = asyncio.create_task(self._beat(work))
+        beats = asyncio.create_task(self._beat())
+        settling: asyncio.Task[None] | None = None
         try:
-            await asyncio.wait([work])
+            await asyncio.wait([work, beats], return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():  # the lease is lost, or cannot be renewed
+                work.cancel()
+                await asyncio.wait([work])
             beats.cancel()
             await asyncio.gather(beats, return_exceptions=True)
-            await self._settle(work)
+            settling = asyncio.create_task(self._settle(work))
+            await asyncio.shield(settling)
         except asyncio.CancelledError:
-            await self._hand_back(work, beats)
+            if settling is None:
+                await self._hand_back(work, beats)
+            else:
+                await asyncio.wait([settling], timeout=_HAND_BACK)
             raise
         finally:
             await self._log.flush()
@@ -124,8 +130,8 @@ class Run:
             raise JobFailed(Issue("exception", f"The job was given up: {self._kind.attempts} workers ended in it"))
         return await self._kind.run(self)
 
-    async def _beat(self, work: asyncio.Task[Mapping[str, object]]) -> None:
-        """Renews the lease at a third of it, and writes the log. Ends `work` when the lease is lost or runs out."""
+    async def _beat(self) -> None:
+        """Renews the lease at a third of it, and writes the log. Returns when the lease is lost or has run out."""
         next_flush = 0.0
         loop = asyncio.get_running_loop()
         while True:
@@ -134,11 +140,9 @@ class Run:
                 if self._lease.due(self.now()):
                     await self._renew(None)
             except LeaseLost:
-                work.cancel()
                 return
             except FhirStoreError:
                 if self.now() > self._lease.state.expires:
-                    work.cancel()
                     return
             if loop.time() >= next_flush or self._log.is_full_part:
                 next_flush = loop.time() + _FLUSH

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
@@ -14,83 +15,30 @@ from fhirstore.commit.drive import drive
 from fhirstore.commit.idempotent import removed
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol, Result
-from fhirstore.commit.side_by_side import side_by_side
-from fhirstore.errors import CorruptRecord, NotFound, ObjectNotFound, TooManyJobs
+from fhirstore.errors import CorruptRecord, NotFound, ObjectNotFound, StoreCannot, TooManyJobs
 from fhirstore.format.keyspace import JobKeys, QueueName, is_job_id
+from fhirstore.jobs.job import Job
 from fhirstore.jobs.kind import JobFile
 from fhirstore.jobs.lease import change
 from fhirstore.jobs.limits import JobLimits
 from fhirstore.jobs.log import read_log
 from fhirstore.jobs.metadata import JobMetadata, decode_metadata
 from fhirstore.jobs.progress import decode_progress
-from fhirstore.jobs.queue import Entry, create, entry_of
-from fhirstore.jobs.removal import EXPIRES_AT, Seen, cancel, clear, discard, due_of, looked_at
-from fhirstore.jobs.run import ISSUES
+from fhirstore.jobs.queue import Entry, create, entry_of, place_of
+from fhirstore.jobs.removal import Seen, cancel, clear, discard, due_of, let_go, looked_at
 from fhirstore.jobs.signals import JobSignals
-from fhirstore.jobs.state import GOING, LIVE, WAITING, State, decode_state
+from fhirstore.jobs.state import GOING, WAKE, State, after, decode_state
 from fhirstore.objects.base import ObjectStream
 from fhirstore.tenancy import Place
 
+__all__ = ["SIGNED_FOR", "Job", "Jobs"]
+
+SIGNED_FOR = 3_600
+"""Seconds that a signed URL of a file is valid."""
+
 _AT_ONCE = 16
+_PLAIN = re.compile(r"[A-Za-z0-9._-]{1,150}")
 _FILES = 100_000  # records of files that are read for one list
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job as it is now. `expires_at`: epoch ms, when it is removed with its files; None: not, or not known yet.
-
-    `issues`: why it failed, as OperationOutcome issues. `work`: what its last checkpoint, or its end, stored.
-    """
-
-    metadata: JobMetadata
-    state: State
-    keys: JobKeys
-
-    @property
-    def id(self) -> str:
-        return self.metadata.id
-
-    @property
-    def kind(self) -> str:
-        return self.metadata.kind
-
-    @property
-    def status(self) -> str:
-        return self.state.status
-
-    @property
-    def work(self) -> Mapping[str, object]:
-        return self.state.work
-
-    @property
-    def is_live(self) -> bool:
-        return self.state.status in LIVE
-
-    @property
-    def expires_at(self) -> int | None:
-        due = self.state.work.get(EXPIRES_AT)
-        return due if isinstance(due, int) else None
-
-    @property
-    def issues(self) -> list[Mapping[str, object]]:
-        found = self.state.work.get(ISSUES)
-        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-
-    def as_json(self) -> dict[str, object]:
-        """Returns the job as plain JSON values."""
-        return {
-            "id": self.id,
-            "kind": self.kind,
-            "status": self.status,
-            "created": self.metadata.created,
-            "by": self.metadata.by,
-            "request": dict(self.metadata.request),
-            "epoch": self.state.epoch,
-            "attempts": self.state.attempts,
-            "expiresAt": self.expires_at,
-            "work": {name: value for name, value in self.work.items() if name not in (EXPIRES_AT, ISSUES)},
-            "issues": self.issues,
-        }
 
 
 class Jobs:
@@ -117,33 +65,32 @@ class Jobs:
         job is, below the tenant's prefix (`bulk/…/`), instead of `bulk/{kind}/{id}/`; it is never used again after the
         job's removal. `work`: what the first run begins with. Raises TooManyJobs; JobExists where the prefix has a job.
         """
-        keys, id = self._place.keys, self._context.ids.new()
-        metadata = JobMetadata(kind=kind, id=id, created=self._context.now(), request=request, by=by)
-        job = JobKeys(keys.job(kind, id) if prefix is None else keys.prefix + prefix)
-        begun = dict(work or {})
-        most = self._limits.most
-        if not await self._drive(create(keys, job, metadata, most=most, context=self._context, work=begun)):
+        keys, most, begun = self._place.keys, self._limits.most, dict(work or {})
+        wanted = JobMetadata(kind=kind, id="", created=self._context.now(), request=request, by=by)
+        metadata = await self._drive(create(keys, wanted, prefix=prefix, most=most, context=self._context, work=begun))
+        if metadata is None:
             raise TooManyJobs(f"{most} jobs are running or queued already; try again when one of them has ended")
         self._signals.work_waits(self._place.tenant)
-        return Job(metadata, State(work=begun), job)
+        return Job(metadata, State(work=begun), place_of(keys, metadata, prefix))
 
     async def list(self, kind: str | None = None, *, most: int = 1000) -> list[Job]:
         """Returns up to `most` jobs: the live ones, the oldest first, then the ended ones, the next to expire first.
 
         1 LIST per 1,000 jobs, 3 GET per job. Jobs that are damaged, or on their way out, are left out.
         """
-        found: list[Job] = []
-        seen: set[str] = set()
+        entries: dict[str, Entry] = {}
         async for entry in self._entries():
-            if entry.name.id in seen or (kind is not None and entry.name.kind != kind):
-                continue
-            if len(found) >= most:
+            if len(entries) >= most:
                 break
-            seen.add(entry.name.id)
-            try:
-                found.append(await self._at(entry))
-            except (NotFound, CorruptRecord):
-                continue
+            if kind is None or entry.name.kind == kind:
+                entries.setdefault(entry.name.id, entry)
+        found: list[Job] = []
+        for some in batched(list(entries.values()), _AT_ONCE):
+            for job in await asyncio.gather(*[self._at(entry) for entry in some], return_exceptions=True):
+                if isinstance(job, Job):
+                    found.append(job)
+                elif not isinstance(job, NotFound | CorruptRecord):
+                    raise job
         return found
 
     async def get(self, id: str, *, kind: str | None = None) -> Job:
@@ -180,7 +127,10 @@ class Jobs:
         """
         job = await self.get(id, kind=kind)
         entry = Entry(QueueName(job.kind, job.id), "", 0)
-        state = await self._drive(discard(job.keys, context=self._context))
+        if job.is_live:
+            state = await self._drive(discard(job.keys, context=self._context))
+        else:
+            state = await self._drive(let_go(self._place.keys, job.keys, entry, context=self._context))
         await self._gone(entry, job, state)
 
     async def _gone(self, entry: Entry, job: Job, state: State | None) -> Job:
@@ -199,7 +149,7 @@ class Jobs:
         job = await self.get(id, kind=kind)
 
         def decide(state: State, _: int) -> State | None:
-            return replace(state, expires=0) if state.status == WAITING and state.expires else None
+            return after(state, WAKE) if state.expires else None
 
         await self._drive(change(job.keys.state, decide, context=self._context))
         self._signals.work_waits(self._place.tenant)
@@ -209,23 +159,32 @@ class Jobs:
         async for line in read_log(self._place.objects, job.keys):
             yield line
 
-    async def files(self, job: Job) -> tuple[JobFile, ...]:
-        """Returns the job's files in the order in which they were recorded. 1 LIST per 1,000 files, 1 GET per file."""
+    async def files(self, job: Job, *, most: int = _FILES) -> tuple[JobFile, ...]:
+        """Returns the job's files in the order of their names. 1 LIST per 1,000 files, 1 GET per file.
+
+        `most`: the most records to read. A file may have several, one for each run that wrote it; the last one counts.
+        """
         keys: list[str] = []
         cursor: str | None = None
-        while len(keys) < _FILES:
+        while len(keys) < most:
             page = await self._place.objects.list(job.keys.file_records, cursor=cursor)
             keys += [item.key for item in page.objects]
             cursor = page.cursor
             if cursor is None:
                 break
-        found: dict[str, JobFile] = {}
-        for some in batched(keys, _AT_ONCE):
-            for file in await asyncio.gather(*[self._file(key) for key in some]):
-                if file is not None:
-                    found.pop(file.name, None)
-                    found[file.name] = file
-        return tuple(found.values())
+        newest = {key.rpartition("/")[0]: key for key in keys[:most]}  # in order of the epochs
+        found: list[JobFile] = []
+        for some in batched(list(newest.values()), _AT_ONCE):
+            found += [file for file in await asyncio.gather(*[self._file(key) for key in some]) if file is not None]
+        return tuple(found)
+
+    async def file(self, job: Job, name: str) -> JobFile:
+        """Returns one of the job's files. 1 LIST + 1 GET. Raises NotFound, CorruptRecord."""
+        page = await self._place.objects.list(job.keys.records_of(name))
+        file = await self._file(page.objects[-1].key) if page.objects else None
+        if file is None:
+            raise NotFound("The job has no such file")
+        return file
 
     async def _file(self, key: str) -> JobFile | None:
         try:
@@ -242,6 +201,19 @@ class Jobs:
     ) -> AbstractAsyncContextManager[ObjectStream]:
         """Opens bytes [start, end) of a file, as stored. Raises ObjectNotFound on entering, ObjectDamaged."""
         return self._place.objects.get_stream(file.key, start=start, end=end)
+
+    async def signed_url(self, file: JobFile, *, expires_in: int = SIGNED_FOR) -> str | None:
+        """Returns a URL from which anybody can read the file for `expires_in` seconds; None where the store signs none.
+
+        Sends no request. Raises RequestRefused where `expires_in` is more than the store allows.
+        """
+        content_type, name = file.content_type, file.name if _PLAIN.fullmatch(file.name) else None
+        try:
+            return await self._place.objects.presign_get(
+                file.key, expires_in=expires_in, filename=name, content_type=content_type
+            )
+        except StoreCannot:
+            return None
 
     async def progress(self, job: Job, name: str) -> Mapping[str, object] | None:
         """Returns a progress object; None if there is none (yet). 1 GET. Raises CorruptRecord."""
@@ -270,12 +242,16 @@ class Jobs:
         raise _not_found()
 
     async def _at(self, entry: Entry) -> Job:
-        (seen,) = await self._drive(side_by_side([looked_at(self._place.keys, entry)]))
+        """Returns the job that the entry leads to; if it was just filed away, by its other entry or usual place."""
+        seen = await self._drive(looked_at(self._place.keys, entry))
         if seen.damaged:
             raise CorruptRecord(seen.damaged)
-        if seen.job is None:
-            raise _not_found()
-        return await self._read(seen.job, seen)
+        if seen.job is not None:
+            return await self._read(seen.job, seen)
+        now = await self._entry(entry.name.id)
+        if now.key != entry.key:
+            return await self._at(now)
+        return await self._read(JobKeys(self._place.keys.job(entry.name.kind, entry.name.id)))
 
     async def _read(self, keys: JobKeys, seen: Seen | None = None) -> Job:
         try:

@@ -35,7 +35,8 @@ from fhirstore.tenancy import Place, Tenancy
 _AT_ONCE = 16
 _REMOVALS = 4  # of one tenant in one poll
 _NAMES_FOR = 60.0  # seconds
-_ENDS_IN = 2.5  # seconds
+_ENDS_IN = 0.9  # seconds
+_FIRST = 1.0  # seconds: a process that starts has other things to do
 
 
 class Worker:
@@ -72,18 +73,20 @@ class Worker:
         self._said: dict[str, str] = {}  # the failure that was told last, by tenant
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Works until `stop` is set; then hands its jobs back, which takes some seconds at most."""
+        """Works until `stop` is set; then hands its jobs back, which takes a second at most."""
         set_retry_budget(None)  # no client waits
         wake = self._signals.add_worker()
         stopping = asyncio.create_task(stop.wait())
         stopping.add_done_callback(lambda _: wake.set())
+        pause = self._ids.jitter(0.5, 1.0) * min(self._poll, _FIRST)
         try:
             while not stop.is_set():
-                wake.clear()
-                await self._unless_stopped(self._look_at_all(), stopping)
-                pause = self._poll * self._ids.jitter(0.8, 1.2)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(wake.wait(), pause)
+                wake.clear()
+                if not stop.is_set():
+                    await self._unless_stopped(self._look_at_all(), stopping)
+                pause = self._poll * self._ids.jitter(0.8, 1.2)
         finally:
             stopping.cancel()
             self._signals.remove_worker(wake)

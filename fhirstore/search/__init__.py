@@ -4,6 +4,8 @@ Read in this order: `query` and `criteria` (the parameters), `token` and `last_u
 `entries` (ids by the identity index, in order), `candidates` (those that match), `newest_first` (searches without an
 index, along the history of the type), `page` (one page of the answer).
 
+`matching` evaluates all other parameters on a resource at hand; type filters of exports use it.
+
 | asked for | cost |
 |---|---|
 | `_id` | 1 GET per id |

@@ -23,7 +23,7 @@ from fhirstore.search.query import parse_condition_query
 from fhirstore.search.token import Token, split, token, unescaped
 
 _KNOWN = ("_id", "_lastUpdated", "identifier")
-_MOST_VALUES = 1_000  # of all parameters together, because each may cost a storage request
+MOST_VALUES = 1_000  # of all parameters together, because each may cost a storage request
 
 Pairs = Iterable[tuple[str, str]]
 """Names and values of parameters, unquoted, in the order given."""
@@ -48,7 +48,7 @@ class Criteria:
     release: str = "4.0"
 
     def __repr__(self) -> str:
-        names = ", ".join(dict.fromkeys(_shown(name) for name, _ in self.used))
+        names = ", ".join(dict.fromkeys(shown(name) for name, _ in self.used))
         return f"<Criteria of {self.type or 'all types'}: {names or 'none'}>"
 
     def match(self, type: str, id: str, record: Record | None) -> bool:
@@ -111,11 +111,11 @@ class _Reading:
         if code not in _KNOWN and not (code == "_type" and self.type is None):
             return False
         if colon:
-            raise Unsupported(f"The modifier ':{_shown(modifier)}' of '{code}' is not supported")
+            raise Unsupported(f"The modifier ':{shown(modifier)}' of '{code}' is not supported")
         values = split(value, ",")
         self.values += len(values)
-        if self.values > _MOST_VALUES:
-            text = f"The search has more than {_MOST_VALUES:,} values; ask for some at a time"
+        if self.values > MOST_VALUES:
+            text = f"The search has more than {MOST_VALUES:,} values; ask for some at a time"
             raise InvalidResource(text, code="too-costly")
         try:
             if not all(values):
@@ -157,7 +157,7 @@ def parse_criteria(
             ignored.append((name, value))
         else:
             raise Unsupported(
-                f"The search parameter '{_shown(name)}' is not supported; these are: _id, _lastUpdated, identifier"
+                f"The search parameter '{shown(name)}' is not supported; these are: _id, _lastUpdated, identifier"
             )
     return Criteria(
         type,
@@ -202,6 +202,6 @@ def for_creation(criteria: Criteria) -> Criteria:
     return criteria
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """Returns a parameter's name without characters that are not safe to repeat."""
     return "".join(char if char.isalnum() or char in "-_:.$" else "?" for char in name[:64])

@@ -12,14 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fhirstore.fhir.times import Period, period
+from fhirstore.search.prefixes import split_prefix
 
 _BEGIN, _END = 0, 10**13  # epoch ms; every `t` lies between
 
 
 def periods_of(text: str, *, now: int) -> tuple[Period, ...]:
     """Returns the periods that one value means. `now`: epoch ms. Raises ValueError."""
-    prefix = text[:2] if text[:2].isalpha() else "eq"
-    stated = period(text.removeprefix(prefix) if text[:2].isalpha() else text)
+    prefix, date = split_prefix(text)
+    stated = period(date)
     match prefix:
         case "eq":
             return (stated,)
@@ -33,11 +34,9 @@ def periods_of(text: str, *, now: int) -> tuple[Period, ...]:
             return (Period(stated.start, _END),)
         case "le":
             return (Period(_BEGIN, stated.end),)
-        case "ap":
+        case _:  # ap
             reach = abs(now - stated.start) // 10
             return (Period(max(_BEGIN, stated.start - reach), min(_END, stated.end + reach)),)
-        case _:
-            raise ValueError("a prefix is one of eq ne gt lt ge le sa eb ap")
 
 
 def enclosing(alternatives: Iterable[tuple[Period, ...]]) -> Period:

@@ -1,6 +1,7 @@
-"""`fhirstore worker`: repeats the background jobs: the sweeper.
+"""`fhirstore worker`: does the background work of a store: it runs jobs, and sweeps.
 
-Any number of workers may run; a lease in the bucket lets one at a time sweep a tenant.
+Any number of workers may run, beside servers that run jobs too. A lease in the bucket lets one at a time work on a job,
+and sweep a tenant.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from server.settings import Settings
 
 
 def run_worker(settings: Settings, *, every: float) -> int:
-    """Works until SIGTERM or SIGINT; a pass over all tenants begins every `every` seconds. 2: could not start."""
+    """Works until SIGTERM or SIGINT; a pass of the sweeper begins every `every` seconds. 2: could not start."""
 
     async def go() -> None:
         stop = asyncio.Event()
@@ -26,12 +27,9 @@ def run_worker(settings: Settings, *, every: float) -> int:
         async with open_store(settings) as store:
             await store.check()
             _say(f"working every {every:g} s on {', '.join(objects.location for objects in store.tenancy.stores)}")
-            while not stop.is_set():
-                await _sweep_all(store, stop)
-                try:
-                    await asyncio.wait_for(stop.wait(), every)
-                except TimeoutError:
-                    continue
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(store.worker(at_once=settings.jobs_at_once, say=_say).run(stop))
+                tasks.create_task(_sweep_again_and_again(store, stop, every))
 
     try:
         asyncio.run(go())
@@ -39,6 +37,15 @@ def run_worker(settings: Settings, *, every: float) -> int:
         _say(str(error))
         return FAILED
     return 0
+
+
+async def _sweep_again_and_again(store: FhirStore, stop: asyncio.Event, every: float) -> None:
+    while not stop.is_set():
+        await _sweep_all(store, stop)
+        try:
+            await asyncio.wait_for(stop.wait(), every)
+        except TimeoutError:
+            continue
 
 
 async def _sweep_all(store: FhirStore, stop: asyncio.Event) -> None:

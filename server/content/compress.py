@@ -25,7 +25,7 @@ _LONG = 256 * 1024  # bytes; longer ones are compressed in a thread
 _GIVES = re.compile(
     rb"json|xml|^text/|script|html|csv|yaml", re.IGNORECASE
 )  # not types that are compressed already, as PDF
-_NO_BODY = (204, 304)
+_AS_IT_IS = (204, 206, 304)  # a range is of the bytes that are not compressed
 _MOST_CODINGS = 100
 
 
@@ -71,7 +71,7 @@ class CompressedSend:
         self._start = None
         body, more = message.get("body", b""), message.get("more_body", False)
         headers = start["headers"]
-        if start["status"] in _NO_BODY or not _is_worth_it(headers, len(body), more):
+        if start["status"] in _AS_IT_IS or not _is_worth_it(headers, len(body), more):
             await self._send(start)
             await self._send(message)
             return

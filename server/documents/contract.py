@@ -56,4 +56,7 @@ BUNDLE = Contract(
 CAPABILITIES = Contract((200, 304), (), ("mode",), ("If-None-Match",), modes=("full", "normative", "terminology"))
 VALIDATE = Contract((200,), (404, 410, *_WRITES), ("mode", "profile"), (), "resource", modes=ValidateRequest.MODES)
 VALIDATE_STORED = Contract((200,), (404, 422), VALIDATE.query, modes=VALIDATE.modes)
+JOBS = Contract((200,), (), ("kind",))
+JOB = Contract((200,), (404,), ("id",))
+JOB_FILE = Contract((200, 206, 304), (404, 416), ("id", "name"), ("Range", "If-Range", "If-None-Match"))
 ADMIN = Contract((200,), (404, 501))

@@ -38,6 +38,9 @@ _QUERY: dict[str, dict[str, object]] = {
     "_type": {"type": "string", "examples": ["Patient,Observation"]},
     "identifier": {"type": "string", "examples": ["http://hospital.example|42"]},
     "profile": {"type": "string"},
+    "kind": {"type": "string", "examples": ["export"]},
+    "id": {"type": "string"},
+    "name": {"type": "string"},
 }
 _HEADERS: dict[str, dict[str, object]] = {
     "If-Match": {"type": "string", "examples": ['W/"1"', "*"]},
@@ -45,6 +48,8 @@ _HEADERS: dict[str, dict[str, object]] = {
     "If-Unmodified-Since": {"type": "string", "examples": ["Sat, 02 Feb 2013 12:02:47 GMT"]},
     "If-Modified-Since": {"type": "string", "examples": ["Sat, 02 Feb 2013 12:02:47 GMT"]},
     "If-None-Exist": {"type": "string", "examples": ["identifier=http://hospital.example|42"]},
+    "Range": {"type": "string", "examples": ["bytes=0-1023"]},
+    "If-Range": {"type": "string"},
     "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 255},
     # Not return=minimal: OpenAPI cannot say that a body may be missing.
     "Prefer": {"type": "string", "examples": ["return=representation", "return=OperationOutcome", "handling=lenient"]},

@@ -39,6 +39,8 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.VersionConflict, 412),
     (errors.MultipleMatches, 412),
     (errors.ContentTooLarge, 413),
+    (errors.JobExists, 409),
+    (errors.TooManyJobs, 429),
     (errors.IdempotencyKeyReused, 422),
     (errors.Unsupported, 501),
     (errors.Contention, 503),
@@ -64,6 +66,7 @@ _ISSUE_CODES = {
 _MOST_ISSUES = 100
 _GRAVITY = {"fatal": 0, "error": 0, "warning": 1, "information": 2}
 _RETRY_AFTER = (429, 503, 504)
+_AFTER_A_JOB = "30"  # seconds; jobs take minutes
 _LOG_SAYS_MORE = "The object store answered with an error; the server's log says more"
 
 
@@ -116,6 +119,8 @@ def error_answer(error: Exception, representation: Representation = AS_STORED) -
             headers["ETag"] = etag(error.current)
         if isinstance(error, errors.Gone) and error.version:
             headers["ETag"] = etag(error.version)
+        if isinstance(error, errors.TooManyJobs):
+            headers["Retry-After"] = _AFTER_A_JOB
         if isinstance(error, FhirError):
             issues = error.issues
         elif isinstance(error, errors.StoreFull):

@@ -20,7 +20,7 @@ from server.access.hosts import for_listener
 from server.app import create_app
 from server.http.in_flight import InFlight
 from server.process.connections import Connections
-from server.process.ending import ANSWERED_IN, SETTLED_IN, end_in_time, end_now
+from server.process.ending import ANSWERED_IN, HANDED_BACK_IN, SETTLED_IN, end_in_time, end_now
 from server.settings import Settings, from_environment
 
 
@@ -37,6 +37,7 @@ def open_store(settings: Settings, *, create: bool = False) -> AbstractAsyncCont
         fhir_version=settings.fhir_version,
         validation=settings.validation,
         reference_integrity=settings.reference_integrity,
+        job_limits=settings.job_limits,
         create=create,
     )
 
@@ -68,11 +69,16 @@ class Deployment:
             self._app = create_app(store, self._settings)
             connections = state["connections"] = connections_for(self._settings)
             watching = asyncio.create_task(connections.watch())
+            stop = asyncio.Event()
+            working = asyncio.create_task(_work(store, self._settings, stop))
             _collect_less()
             _take_turns_sooner()
             await send({"type": "lifespan.startup.complete"})
             await receive()  # lifespan.shutdown
             watching.cancel()
+            stop.set()
+            await asyncio.wait([working], timeout=HANDED_BACK_IN)
+            working.cancel()
         finally:
             await _close(opening)
         await send({"type": "lifespan.shutdown.complete"})
@@ -87,6 +93,16 @@ def connections_for(settings: Settings) -> Connections:
         keep_alive=settings.keep_alive,
         grace=ANSWERED_IN,
     )
+
+
+async def _work(store: FhirStore, settings: Settings, stop: asyncio.Event) -> None:
+    """Runs jobs beside the requests until `stop` is set; then hands them back."""
+    if settings.worker:
+        await store.worker(at_once=settings.jobs_at_once, say=_say).run(stop)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"fhirstore: {line}\n")
 
 
 async def _close(opened: AbstractAsyncContextManager[FhirStore]) -> None:

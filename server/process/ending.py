@@ -4,6 +4,7 @@
 |---|---|
 | 0 | no connection is accepted any more; idle ones are closed; answers under way are finished |
 | `ANSWERED_IN` | the other connections are closed and their requests cancelled; writes that have begun go on |
+| + `HANDED_BACK_IN` | jobs that run here are handed back; another process goes on with them |
 | + `SETTLED_IN` | those writes are given up, and the process no longer waits for the store |
 | `ENDED_IN` | the process ends, whatever it waits for: a disk that hangs, a thread that does not return |
 
@@ -25,6 +26,7 @@ from uvicorn.supervisors import Multiprocess
 Handler = Callable[[int, FrameType | None], None]
 
 ANSWERED_IN = 5.0  # seconds
+HANDED_BACK_IN = 1.0
 SETTLED_IN = 2.0
 ENDED_IN = 8.5
 _WORKERS_ENDED_IN = 9.0

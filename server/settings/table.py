@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TypeVar, cast
 
-from fhirstore import S3Options
+from fhirstore import JobLimits, S3Options
 from server.settings import values
 from server.settings.unknown import unknown_variables
 
@@ -70,6 +70,13 @@ class Settings:
     )
     s3_endpoint_url: str | None = setting(
         "FHIRSTORE_S3_ENDPOINT_URL", values.endpoint_url, None, "The URL of the S3 server.", unset="AWS"
+    )
+    s3_public_endpoint_url: str | None = setting(
+        "FHIRSTORE_S3_PUBLIC_ENDPOINT_URL",
+        values.endpoint_url,
+        None,
+        "The URL by which clients of presigned URLs reach the S3 server.",
+        unset="that of the S3 server",
     )
     s3_allow_http: bool = setting(
         "FHIRSTORE_S3_ALLOW_HTTP",
@@ -215,6 +222,27 @@ class Settings:
         False,
         "Admit `POST [type]/[id]/$purge`, which removes a resource with its history.",
     )
+    worker: bool = setting(
+        "FHIRSTORE_WORKER",
+        values.flag,
+        True,
+        "Run jobs (such as exports) in the server processes; `false`: only `fhirstore worker` processes do.",
+    )
+    jobs_at_once: int = setting(
+        "FHIRSTORE_JOBS_AT_ONCE", values.positive, 2, "The most jobs that one process runs at once."
+    )
+    max_running_jobs: int = setting(
+        "FHIRSTORE_MAX_RUNNING_JOBS",
+        values.positive,
+        4,
+        "The most jobs of a tenant that run at once, in all processes together.",
+    )
+    max_queued_jobs: int = setting(
+        "FHIRSTORE_MAX_QUEUED_JOBS",
+        values.count,
+        20,
+        "The most jobs of a tenant that wait, beside those that may run; one more is answered 429.",
+    )
     skip_unchanged: bool = setting(
         "FHIRSTORE_SKIP_UNCHANGED",
         values.flag,
@@ -254,10 +282,16 @@ class Settings:
         return self.max_in_flight_bytes or max(256 * 1024 * 1024, 4 * self.max_body)
 
     @property
+    def job_limits(self) -> JobLimits:
+        """How many jobs a tenant may have."""
+        return JobLimits(self.max_running_jobs, self.max_queued_jobs)
+
+    @property
     def s3(self) -> S3Options:
         """The options of the connection to the bucket."""
         return S3Options(
             endpoint_url=self.s3_endpoint_url,
+            public_endpoint_url=self.s3_public_endpoint_url,
             allow_http=self.s3_allow_http,
             force_path_style=self.s3_force_path_style,
             region=self.region,

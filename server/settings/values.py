@@ -50,6 +50,13 @@ def positive(value: str) -> int:
     return int(value)
 
 
+def count(value: str) -> int:
+    """A whole number, which may be zero."""
+    if not value.isascii() or not value.isdigit() or len(value) > 18:
+        raise ValueError(f"must be a whole number, 0 or more, not {_quoted(value)}")
+    return int(value)
+
+
 def seconds(value: str) -> float:
     """A number of seconds above zero, like 30 or 0.5."""
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value) or float(value) == 0:

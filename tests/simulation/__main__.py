@@ -6,8 +6,7 @@ import argparse
 import os
 import sys
 
-from tests.simulation.run import find_mutants, run_mutants, run_seeds
-from tests.simulation.schedule import simulate
+from tests.simulation.run import PLOTS, find_mutants, run_mutants, run_seeds
 
 
 def main() -> int:
@@ -19,10 +18,11 @@ def main() -> int:
     parser.add_argument("--mutants", action="store_true", help="let every mutant be caught, from seed 0 on")
     parser.add_argument("--mutant", metavar="NAME", help="only those whose name holds NAME; with --seed: under it")
     parser.add_argument("--seed", type=int, metavar="SEED", help="run this schedule alone")
+    parser.add_argument("--plot", choices=list(PLOTS), default="resources", help="with --seed: what it is about")
     parser.add_argument("--trace", action="store_true", help="and print all that happens in it")
     asked = parser.parse_args()
     if asked.seed is not None:
-        return replay(asked.seed, asked.mutant, trace=asked.trace)
+        return replay(asked.seed, asked.mutant, plot=asked.plot, trace=asked.trace)
     fine = True
     if asked.seeds:
         fine = run_seeds(asked.start, asked.seeds, jobs=asked.jobs, say=print_now)
@@ -31,14 +31,15 @@ def main() -> int:
     return 0 if fine else 1
 
 
-def replay(seed: int, mutant: str | None, *, trace: bool) -> int:
-    """One schedule, to look at."""
+def replay(seed: int, mutant: str | None, *, plot: str, trace: bool) -> int:
+    """One schedule, to look at. A mutant has its own plot."""
     lines: list[str] | None = [] if trace else None
     if mutant is None:
-        verdict = simulate(seed, lines)
+        verdict = PLOTS[plot](seed, lines)
     else:
-        with find_mutants(mutant)[0].applied():
-            verdict = simulate(seed, lines)
+        found = find_mutants(mutant)[0]
+        with found.applied():
+            verdict = found.simulate(seed, lines)
     for line in lines or ():
         print_now(line)
     for _, finding in verdict.violations:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import TypeVar
 
+from tests.simulation.jobs.schedule import simulate_jobs
 from tests.simulation.mutants.mutants import MUTANTS
 from tests.simulation.mutants.mutation import Mutant
 from tests.simulation.scenarios.scenario import SHAPES
@@ -16,15 +18,18 @@ _CHUNK = 250
 _ENOUGH = 10  # violations
 
 Print = Callable[[str], None]
+PLOTS = {"resources": simulate, "jobs": simulate_jobs}
+"""What schedules are about."""
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def many(seeds: Iterable[int]) -> Verdict:
+def many(seeds: Iterable[int], plot: str = "resources") -> Verdict:
     """Run these schedules, one after another."""
     total = Verdict()
     for seed in seeds:
-        total.add(simulate(seed))
+        total.add(PLOTS[plot](seed))
         if len(total.violations) >= _ENOUGH:
             break
     return total
@@ -42,7 +47,7 @@ def killed_by(mutant: Mutant, seeds: Iterable[int]) -> tuple[int, str] | None:
     """The first of these seeds whose schedule catches the mutant, and only the mutant, and what was wrong then."""
     left = iter(seeds)
     while (kill := _first_violation(mutant, left)) is not None:
-        if not simulate(kill[0]).violations:
+        if not mutant.simulate(kill[0]).violations:
             return kill
     return None
 
@@ -50,21 +55,28 @@ def killed_by(mutant: Mutant, seeds: Iterable[int]) -> tuple[int, str] | None:
 def _first_violation(mutant: Mutant, seeds: Iterator[int]) -> tuple[int, str] | None:
     with mutant.applied():
         for seed in seeds:
-            if violations := simulate(seed).violations:
+            if violations := mutant.simulate(seed).violations:
                 return violations[0]
     return None
 
 
 def run_seeds(start: int, count: int, *, jobs: int, say: Print) -> bool:
+    """Run `count` schedules about resources, and a quarter as many about jobs. True: nothing was violated."""
+    fine = _run_seeds(start, count, "resources", jobs=jobs, say=say)
+    return _run_seeds(start, max(count // 4, 1), "jobs", jobs=jobs, say=say) and fine
+
+
+def _run_seeds(start: int, count: int, plot: str, *, jobs: int, say: Print) -> bool:
     """Run `count` schedules and print the figures. True: nothing was violated."""
     began = time.perf_counter()
     total = Verdict()
     chunks = [range(at, min(at + _CHUNK, start + count)) for at in range(start, start + count, _CHUNK)]
-    for verdict in _spread(many, chunks, jobs):
+    for verdict in _spread(partial(many, plot=plot), chunks, jobs):
         total.add(verdict)
         if len(total.violations) >= _ENOUGH:
             break
     took = time.perf_counter() - began
+    say(f"about         {plot:>12}")
     say(f"schedules     {total.schedules:>12,}  ({total.schedules / took:,.0f}/s, {took:,.0f} s, {jobs} jobs)")
     say(f"requests      {total.requests:>12,}")
     say(f"calls         {total.calls:>12,}")
@@ -78,7 +90,7 @@ def run_seeds(start: int, count: int, *, jobs: int, say: Print) -> bool:
     for seed, finding in total.violations[:_ENOUGH]:
         say(f"  seed {seed}: {finding}")
     if total.violations:
-        say(f"see: python -m tests.simulation --seed {total.violations[0][0]} --trace")
+        say(f"see: python -m tests.simulation --plot {plot} --seed {total.violations[0][0]} --trace")
     return not total.violations
 
 

@@ -132,10 +132,10 @@ def test_a_status_request_is_read() -> None:
 
 def test_submitters_are_read_from_json_and_toml(tmp_path: Path) -> None:
     """And found by identifier and tenant."""
-    one = {"identifier": "s|x", "tenant": "default", "hosts": ["files.example.org"], "client_key": "env:ACME_KEY"}
+    one = {"identifier": "s|x", "tenant": "default", "hosts": ["files.example.org", "*.a.org:8443", "[::1]:80"], "client_id": "me"}
     (tmp_path / "submitters.json").write_text(json.dumps({"submitters": [one]}))
     (tmp_path / "submitters.toml").write_text('[[submitters]]\nidentifier = "s|x"\ntenant = "default"\n')
-    assert Submitters.read(tmp_path / "submitters.json").find("s|x", "default").hosts == ("files.example.org",)
+    assert Submitters.read(tmp_path / "submitters.json").find("s|x", "default").hosts[0] == "files.example.org"
     known = Submitters.read(tmp_path / "submitters.toml")
     assert known.find("s|x", "default").mode == "replace"
     for identifier, tenant in (("s|x", "other"), ("s|y", "default")):
@@ -148,7 +148,14 @@ def test_submitters_are_read_from_json_and_toml(tmp_path: Path) -> None:
     [
         ({"identifier": "x"}, "system|value"),
         ({"tenant": "No Tenant"}, "tenant id"),
-        ({"client_key": "abc"}, "env:NAME"),
+        ({"client_key": "abc", "client_id": "me"}, "env:NAME"),
+        ({"client_key": "env:KEY"}, "client_id"),
+        ({"hosts": ["https://a"]}, "host"),
+        ({"hosts": ["*"]}, "host"),
+        ({"hosts": ["*.org"]}, "host"),
+        ({"hosts": ["a.*.org"]}, "host"),
+        ({"hosts": ["me@a.org"]}, "host"),
+        ({"buckets": ["bucket"]}, "s3://"),
         ({"folders": ["inbox"]}, "absolute"),
         ({"mode": "replace", "modes": ["create-only"]}, "mode"),
         ({"mode": "append"}, "append"),

@@ -30,17 +30,27 @@ class Compartments:
         A resource is in its own compartment. Contained and logical references name no resource of this server and are
         ignored.
         """
+        compartments = self.definitions.compartments
+        return frozenset((compartment, id) for compartment in compartments for id in self.ids(compartment, resource))
+
+    def patients(self, resource: JsonObject) -> frozenset[str]:
+        """Returns the ids of the patients in whose compartments `resource` is; of a Patient, its own among them."""
+        return self.ids("Patient", resource)
+
+    def ids(self, compartment: str, resource: JsonObject) -> frozenset[str]:
+        """Returns the ids of the compartments of one type that hold `resource`."""
         type_, id_ = resource.get("resourceType"), resource.get("id")
-        found: set[tuple[str, str]] = set()
-        for compartment in self.definitions.compartments:
-            if compartment == type_ and isinstance(id_, str):
-                found.add((compartment, id_))
-            for get in self._of(compartment, str(type_)):
-                for value in get(resource):
-                    at = target(literal(value))
-                    if at and at[1] == compartment and (not at[0] or at[0] in self.bases):
-                        found.add((compartment, at[2]))
+        found = {id_} if compartment == type_ and isinstance(id_, str) else set[str]()
+        for get in self._of(compartment, str(type_)):
+            for value in get(resource):
+                at = target(literal(value))
+                if at and at[1] == compartment and (not at[0] or at[0] in self.bases):
+                    found.add(at[2])
         return frozenset(found)
+
+    def types(self, compartment: str) -> frozenset[str]:
+        """Returns the types of the resources that can be in a compartment, its own type among them."""
+        return frozenset((*self.definitions.compartments[compartment], compartment))
 
     def _of(self, compartment: str, type: str) -> tuple[Getter, ...]:
         known = self._getters.get((compartment, type))

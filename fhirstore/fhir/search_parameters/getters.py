@@ -14,7 +14,7 @@ from fhirstore.fhir.fhirpath.parse import parse
 from fhirstore.fhir.fhirpath.tree import Node, Operation
 from fhirstore.fhir.json import JsonObject
 from fhirstore.fhir.search_parameters.compiler import Compiler
-from fhirstore.fhir.search_parameters.paths import Path, union
+from fhirstore.fhir.search_parameters.paths import NOTHING, Path, union
 
 Getter: TypeAlias = Callable[[JsonObject], list[object]]
 """Returns the values in a parsed resource, in the order of the expression; a value on two paths comes twice."""
@@ -28,6 +28,15 @@ def getter(definitions: Definitions, type: str, code: str) -> Getter:
 def compiled(definitions: Definitions, type: str, parameter: SearchParameter) -> Getter:
     """Returns the getter of `parameter`, which may be a user's own, for resources of this `type`.
 
+    Raises as `path_to`.
+    """
+    run = path_to(definitions, type, parameter).run
+    return lambda resource: run([resource], resource)
+
+
+def path_to(definitions: Definitions, type: str, parameter: SearchParameter) -> Path:
+    """Returns the path to the values of `parameter`: beside the getter, the types and elements that they are of.
+
     Raises InvalidExpression, which names the expression: it is missing, it is not FHIRPath, it names an unknown
     element, or it uses a part of FHIRPath that is not compiled (code not-supported).
     """
@@ -40,7 +49,7 @@ def compiled(definitions: Definitions, type: str, parameter: SearchParameter) ->
         raise InvalidExpression(
             f"The search parameter {parameter.code}, {parameter.expression}: {error}", code=error.issues[0].code
         ) from None
-    return _getter([branch for branch in branches if branch.types])
+    return _union([branch for branch in branches if branch.types])
 
 
 def _branches(node: Node) -> list[Node]:
@@ -52,8 +61,9 @@ def _branches(node: Node) -> list[Node]:
     return [node, *reversed(found)]
 
 
-def _getter(branches: list[Path]) -> Getter:
-    if not branches:
-        return lambda _: []
-    run = branches[0].run if len(branches) == 1 else union(branch.run for branch in branches)
-    return lambda resource: run([resource], resource)
+def _union(branches: list[Path]) -> Path:
+    if len(branches) < 2:
+        return branches[0] if branches else NOTHING
+    types = frozenset[str]().union(*(branch.types for branch in branches))
+    elements = tuple(element for branch in branches for element in branch.elements)
+    return Path((union(branch.run for branch in branches),), types, elements)

@@ -78,8 +78,19 @@ def _single_child(name: str) -> Step:
 
 
 def _one_of(names: tuple[str, ...]) -> Step:
-    steps = [_single_child(name) for name in names]
-    return lambda nodes, root: [value for node in nodes for step in steps for value in step([node], root)]
+    def step(nodes: list[object], _root: JsonObject) -> list[object]:
+        found: list[object] = []
+        for node in nodes:
+            if isinstance(node, dict):
+                for name in names:
+                    value = node.get(name)
+                    if isinstance(value, list):
+                        found.extend(item for item in value if item is not None)
+                    elif value is not None:
+                        found.append(value)
+        return found
+
+    return step
 
 
 def _any_of(names: frozenset[str]) -> Step:

@@ -9,7 +9,7 @@ conditional writes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/condit
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -38,25 +38,31 @@ from fhirstore.objects.base import (
     StoredObject,
     Written,
 )
-from fhirstore.objects.facts import Facts, ObjectInfo, Progress, check_parts
+from fhirstore.objects.facts import Facts, ObjectInfo, Progress, check_tags
 from fhirstore.objects.fullness import Fullness
 from fhirstore.objects.parallel_puts import put_each
+from fhirstore.objects.presigned import PresignedPost, PresignedPut
 from fhirstore.objects.s3.answers import delete_request, read_page, undeleted
 from fhirstore.objects.s3.bucket import Bucket, md5
 from fhirstore.objects.s3.carried import carrying, info_of
+from fhirstore.objects.s3.copying import Copies
 from fhirstore.objects.s3.failures import Failure
 from fhirstore.objects.s3.options import S3Location, S3Options
+from fhirstore.objects.s3.presigning import Presigner
 from fhirstore.objects.s3.requests import Answer, NoAnswer, Piece
 from fhirstore.objects.s3.session import S3Session
 from fhirstore.objects.s3.startup import check_bucket
-from fhirstore.objects.s3.streams import Download, in_parts
+from fhirstore.objects.s3.streams import Download, following, in_parts
+from fhirstore.objects.s3.tagging import Tags
 from fhirstore.objects.s3.uploads import Uploads
+from fhirstore.objects.uploads import UploadPage, check_completion, check_part, check_parts
 
 if TYPE_CHECKING:
     from obstore import PutMode
 
 _T = TypeVar("_T")
 _OBSTORE = (BaseError, FileNotFoundError)  # what obstore raises: its own family, and a builtin for 404
+_LONG = 1024 * 1024  # bytes of a body that is hashed in a thread
 _BATCH = 1000  # keys a DeleteObjects request takes
 
 
@@ -70,6 +76,9 @@ class S3Store:
         self._fullness = Fullness()
         self._s3 = Bucket(session, options, clock)
         self._uploads = Uploads(self._s3)
+        self._tags = Tags(self._s3)
+        self._copies = Copies(self._s3, self._uploads, self._tags)
+        self._presigner = Presigner(session, self._s3)
         self._small = session.obstore()
         self._large = session.obstore(streaming=True)
 
@@ -175,8 +184,9 @@ class S3Store:
         self, key: str, body: bytes, condition: Condition | None, expires: int | None, facts: Facts | None
     ) -> Written:
         # The body is not signed, so Content-MD5 takes the place of a signed checksum.
-        failed = partial(self._s3.failures.writing, key, condition=condition)
-        headers = {"Content-MD5": md5(body)}
+        translate = self._s3.failures.writing if facts is None else self._s3.failures.operating
+        failed = partial(translate, key, condition=condition)
+        headers = {"Content-MD5": md5(body) if len(body) < _LONG else await asyncio.to_thread(md5, body)}
         if isinstance(condition, IfAbsent):
             headers["If-None-Match"] = "*"
         elif condition is not None:
@@ -325,9 +335,9 @@ class S3Store:
                 if progress is not None and size:
                     progress(size)
                 return written
-            etag = await self._uploads.stream(
-                key, first, parts, facts=facts, concurrency=concurrency, progress=progress
-            )
+            whole = following([first], parts)
+            del first  # the upload holds parts only while they are sent
+            etag = await self._uploads.stream(key, whole, facts=facts, concurrency=concurrency, progress=progress)
         return Written(etag, self._s3.signed.reached())
 
     @asynccontextmanager
@@ -347,6 +357,58 @@ class S3Store:
             return download
 
         yield await self._s3.attempts.repeated(f"GET {key}", open_at_start, (StoreBusy, StoreUnavailable))
+
+    # --- copies, tags, uploads, presigned requests -------------------------------------------------------------
+
+    async def copy(self, source: str, target: str, *, facts: Facts | None = None) -> Written:
+        """A HEAD, to learn the size, then CopyObject; above 5 GB an upload of copied ranges."""
+        if facts is not None:
+            facts.check(target)
+        etag = await self._copies.copy(await self.stat(source), target, facts)
+        return Written(etag, self._s3.signed.reached())
+
+    async def get_tags(self, key: str) -> Mapping[str, str]:
+        return await self._tags.get(key)
+
+    async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        check_tags(key, tags)
+        await self._tags.set(key, tags)
+
+    async def create_upload(self, key: str, *, facts: Facts | None = None) -> str:
+        if facts is not None:
+            facts.check(key)
+        return await self._uploads.create(key, facts)
+
+    async def put_part(self, key: str, upload: str, number: int, body: bytes) -> str:
+        check_part(key, number, len(body))
+        return await self._uploads.part(key, upload, number, (body,))
+
+    async def complete_upload(self, key: str, upload: str, parts: Sequence[tuple[int, str]]) -> Written:
+        check_completion(key, parts)
+        return Written(await self._uploads.complete(key, upload, parts), self._s3.signed.reached())
+
+    async def abort_upload(self, key: str, upload: str) -> None:
+        await self._uploads.abort(key, upload)
+
+    async def list_uploads(self, prefix: str, *, cursor: str | None = None) -> UploadPage:
+        return await self._uploads.page(prefix, cursor)
+
+    async def presign_get(
+        self, key: str, *, expires_in: int, filename: str | None = None, content_type: str | None = None
+    ) -> str:
+        return await self._presigner.get(key, expires_in=expires_in, filename=filename, content_type=content_type)
+
+    async def presign_put(
+        self, key: str, *, expires_in: int, content_type: str | None = None, sha256: str | None = None
+    ) -> PresignedPut:
+        return await self._presigner.put(key, expires_in=expires_in, content_type=content_type, sha256=sha256)
+
+    async def presign_post(
+        self, key: str, *, expires_in: int, max_size: int, min_size: int = 0, content_type: str | None = None
+    ) -> PresignedPost:
+        return await self._presigner.post(
+            key, expires_in=expires_in, min_size=min_size, max_size=max_size, content_type=content_type
+        )
 
     # --- the rest ----------------------------------------------------------------------------------------------
 

@@ -31,6 +31,10 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "sweep-state": (DAMAGE, "the sweeper's state is unreadable or impossible"),
     "transaction-corrupt": (DAMAGE, "the record of a transaction is unreadable, so nobody can tell what it decided"),
     "transaction-torn": (DAMAGE, "a transaction is committed, but one of its versions is not there"),
+    "job-state": (DAMAGE, "the state of a job is unreadable, so nobody can go on with it"),
+    "job-metadata": (DAMAGE, "the metadata of a job is missing or unreadable"),
+    "job-entry": (DAMAGE, "an entry of the queue of jobs is unreadable"),
+    "job-not-queued": (DAMAGE, "no entry of the queue leads to this job, so no worker finds it"),
     "unreadable": (DAMAGE, "a part of the store is damaged; what lay there below this prefix is not checked"),
     "stray-key": (DAMAGE, "an object that fhirstore did not write"),
     "stuck-intent": (SWEEPABLE, "a transaction that is over left its intent in current.json"),
@@ -39,6 +43,8 @@ KINDS: Mapping[str, tuple[str, str]] = {
         SWEEPABLE,
         "the identity index names an identifier that the resource does not carry (any more)",
     ),
+    "job-leftover": (SWEEPABLE, "objects of a job that was never created, or is removed"),
+    "job-entry-dead": (SWEEPABLE, "an entry of the queue leads to no job"),
     "orphan-event": (SWEEPABLE, "an event whose version was never committed"),
 }
 """kind -> severity, meaning."""

@@ -26,8 +26,9 @@ from fhirstore.commit.purge import remove_versions
 from fhirstore.commit.reading import ask, look
 from fhirstore.errors import Contention, CorruptRecord
 from fhirstore.format.decision import decode_decision
-from fhirstore.format.keyspace import Keyspace, ResourceKeys, parse_index_entry
+from fhirstore.format.keyspace import JobKeys, Keyspace, ResourceKeys, parse_index_entry
 from fhirstore.format.record import Record
+from fhirstore.jobs.removal import requeued
 from fhirstore.jobs.state import State
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, StoredObject, Written
 from fhirstore.upkeep.fsck.finding import Finding
@@ -44,6 +45,8 @@ def repair(keys: Keyspace, finding: Finding, *, context: Context) -> Protocol[bo
     """Repair the finding. Returns whether it is repaired. Raises Unavailable."""
     try:
         if finding.resource is None:
+            if finding.kind == "job-not-queued":
+                return (yield from requeued(keys, JobKeys(finding.key.removesuffix("state.json"))))
             return finding.kind == "sweep-state" and (yield from _sweep_state(keys))
         if finding.kind in _INDEX:
             yield from _index(keys, finding, finding.resource)

@@ -7,6 +7,7 @@
 | identity index | 1 LIST per 1,000 entries; deep, or with repair, 1 GET per resource and page |
 | events | 1 LIST for the types, 1 LIST per folder and 1,000 events |
 | transactions | 1 LIST, 1 GET per record, 1 GET per version that it made |
+| jobs | 1 LIST per 1,000 objects below `bulk/`, 4 GET per job |
 | buckets where the census of versions and events does not agree | per bucket, a 4096th of all resources: 3 more GET per version, 1 or 2 per event |
 
 Damage is reported only if it is found twice, `settled` apart: every write or purge that was running at the first check
@@ -29,6 +30,7 @@ from fhirstore.upkeep.fsck.events import judge_events, still_there, take_census
 from fhirstore.upkeep.fsck.finding import DAMAGE, KINDS, Finding, unreadable
 from fhirstore.upkeep.fsck.folders import Folder, FolderWalk, survey
 from fhirstore.upkeep.fsck.identity_index import Index, walk_index
+from fhirstore.upkeep.fsck.jobs import walk_jobs
 from fhirstore.upkeep.fsck.other_keys import read_sweeper, stray_keys
 from fhirstore.upkeep.fsck.repair import repair as put_right
 from fhirstore.upkeep.fsck.resource import Look, examine
@@ -123,6 +125,7 @@ def fsck(
             keys, buckets, before=horizon, watermark=sweeper.watermark, page=run.how.page, take=run.take_events
         )
     yield from run.take((yield from walk_transactions(keys, page=run.how.page)))
+    yield from run.take((yield from walk_jobs(keys, page=run.how.page, limits=context.limits)))
     return run.report()
 
 

@@ -29,6 +29,7 @@ from fhirstore.history.watermark import WATERMARK, watermark_of
 from fhirstore.jobs.lease import LeaseLost, checkpoint, claim, end
 from fhirstore.jobs.state import RELEASE, State
 from fhirstore.upkeep.sweep.event_status import EventStatus, statuses_of
+from fhirstore.upkeep.sweep.jobs import sweep_jobs
 from fhirstore.upkeep.sweep.removal import remove_orphan
 from fhirstore.upkeep.sweep.transactions import clear_old, remove_transactions
 from fhirstore.upkeep.sweep.walk import EventWalk, Window
@@ -51,7 +52,7 @@ class SweepReport:
 
     `watermark`: epoch ms. `checked`, `orphans`: events. `slots`: orphan slots removed. `unclear`: events that cannot be
     judged until fsck has checked their resource. `left`: orphans left for the next pass. `strays`: keys that are not
-    events. `transactions`: decisions removed.
+    events. `transactions`: decisions removed. `jobs`: jobs that were tidied or removed, and remains of such.
     """
 
     outcome: str
@@ -63,6 +64,7 @@ class SweepReport:
     left: int = 0
     strays: int = 0
     transactions: int = 0
+    jobs: int = 0
 
     def as_json(self) -> dict[str, object]:
         """The report as plain JSON values."""
@@ -78,6 +80,7 @@ class _Tally:
     left: int = 0
     strays: int = 0
     transactions: int = 0
+    jobs: int = 0
 
     def report(self, outcome: str, watermark: int) -> SweepReport:
         return SweepReport(
@@ -90,6 +93,7 @@ class _Tally:
             self.left,
             self.strays,
             self.transactions,
+            self.jobs,
         )
 
 
@@ -114,6 +118,7 @@ def sweep(keys: Keyspace, *, context: Context, pace: Pace | None = None) -> Prot
             mark = _advanced(mark, window, blocked)
         tally.strays = len(walk.strays)
         tally.transactions = yield from remove_transactions(keys, date, context=context, page=pace.page)
+        tally.jobs = yield from sweep_jobs(keys, date, context=context, page=pace.page)
         yield from end(lease, RELEASE, work=_work(mark))
     except LeaseLost:
         return tally.report("lost", mark)

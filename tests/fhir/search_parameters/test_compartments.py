@@ -58,3 +58,37 @@ def test_every_parameter_of_a_compartment_exists(release: str) -> None:
         for type_, codes in types.items():
             assert set(codes) - {"{def}"} <= set(facts.search_parameters[type_])
             Compartments(facts).members({"resourceType": type_})
+
+
+def test_the_patients_of_a_resource() -> None:
+    """What an export of patients asks: of whom is this?"""
+    observation: JsonObject = {
+        "resourceType": "Observation",
+        "subject": {"reference": "Patient/p"},
+        "performer": [{"reference": "Practitioner/d"}, {"reference": "Patient/q"}],
+    }
+    assert R4.patients(observation) == {"p", "q"}
+    assert R4.patients({"resourceType": "Patient", "id": "p"}) == {"p"}
+    assert R4.patients({"resourceType": "Organization", "id": "o"}) == set()
+    assert R4.ids("Practitioner", observation) == {"d"}
+
+
+def test_the_types_in_the_compartment_of_patients() -> None:
+    """Those with a parameter that leads to it, and Patient."""
+    types = R4.types("Patient")
+    assert {"Patient", "Observation", "Group", "Provenance", "AuditEvent"} <= types
+    assert not {"Organization", "Practitioner", "Medication", "Location", "Device"} & types
+    assert R4.types("Device") >= {"Device", "Observation"}
+    everything = {code for code in R4.definitions.resources if R4.patients(_resource_of_everyone(code))}
+    assert everything <= types
+
+
+def _resource_of_everyone(type: str) -> JsonObject:
+    """A resource that refers to a patient in every element that may."""
+    facts = R4.definitions.types[type]
+    reference: JsonObject = {"reference": "Patient/p"}
+    resource: JsonObject = {"resourceType": type, "id": "x"}
+    for element in facts.elements.values():
+        if element.type == "Reference":
+            resource[element.name] = [reference] if element.repeats else reference
+    return resource

@@ -16,6 +16,7 @@ from fhirstore.upkeep.sweep import event_status, removal, run
 from tests.simulation.model.bucket import Bucket
 from tests.simulation.model.network import Network
 from tests.simulation.mutants.identity_mutants import IDENTITY_MUTANTS
+from tests.simulation.mutants.job_mutants import JOB_MUTANTS
 from tests.simulation.mutants.mutation import Mutant, getter
 from tests.simulation.mutants.transaction_mutants import TRANSACTION_MUTANTS
 
@@ -287,4 +288,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *_STORE,
     *TRANSACTION_MUTANTS,
     *IDENTITY_MUTANTS,
+    *JOB_MUTANTS,
 )

@@ -51,7 +51,7 @@ def scenario(seed: int, chance: Random) -> Scenario:
     limits = chance.choice(_LIMITS)
     if shape in TRANSACTIONS or shape in IDENTIFYING:
         limits = with_transactions(limits)
-    rates = _rates(chance)
+    rates = rates_of(chance)
     if chance.random() < 0.7:
         rates = replace(rates, **_FAVOURITES.get(shape.__name__, {}))
     weather = Weather(
@@ -68,7 +68,7 @@ def scenario(seed: int, chance: Random) -> Scenario:
     )
 
 
-def _rates(chance: Random) -> Rates:
+def rates_of(chance: Random) -> Rates:
     """Calm, usual or harsh weather, or one fault far above the others."""
     roll = chance.random()
     if roll < 0.3:
