@@ -23,9 +23,7 @@ next version unless it equals the current one."""
 MODES: tuple[Mode, ...] = ("replace", "merge-patch", "create-only", "skip-unchanged")
 _ENV = "env:"
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
-_HOST = re.compile(
-    rf"(?:{_LABEL}(?:\.{_LABEL})*|\*\.{_LABEL}(?:\.{_LABEL})+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?"
-)
+_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\*\.{_LABEL}(?:\.{_LABEL})+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?")
 
 
 class Submitter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,7 +109,7 @@ def _check(one: Submitter) -> None:
         raise StoreMisconfigured(detail=f"submitter '{one.identifier}': name a secret as env:NAME, do not write it")
     if any(not _HOST.fullmatch(host) for host in one.hosts):
         raise StoreMisconfigured(
-            detail=f"submitter '{one.identifier}': a host is a name, or *. and a domain of two labels, with :port if any"
+            detail=f"submitter '{one.identifier}': a host is a name, or *. and two labels, with :port if any"
         )
     if any(not bucket.startswith("s3://") for bucket in one.buckets):
         raise StoreMisconfigured(detail=f"submitter '{one.identifier}': a bucket is s3://bucket/prefix/")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fhirstore.errors import InvalidResource, StoreMisconfigured, UnknownSubmitter
-from fhirstore.submit.parameters import StatusRequest, read_submit_status, read_submit
+from fhirstore.submit.parameters import StatusRequest, read_submit, read_submit_status
 from fhirstore.submit.request import MODE_URL
 from fhirstore.submit.submitters import Submitter, Submitters
 
@@ -132,7 +132,12 @@ def test_a_status_request_is_read() -> None:
 
 def test_submitters_are_read_from_json_and_toml(tmp_path: Path) -> None:
     """And found by identifier and tenant."""
-    one = {"identifier": "s|x", "tenant": "default", "hosts": ["files.example.org", "*.a.org:8443", "[::1]:80"], "client_id": "me"}
+    one = {
+        "identifier": "s|x",
+        "tenant": "default",
+        "hosts": ["files.example.org", "*.a.org:8443", "[::1]:80"],
+        "client_id": "me",
+    }
     (tmp_path / "submitters.json").write_text(json.dumps({"submitters": [one]}))
     (tmp_path / "submitters.toml").write_text('[[submitters]]\nidentifier = "s|x"\ntenant = "default"\n')
     assert Submitters.read(tmp_path / "submitters.json").find("s|x", "default").hosts[0] == "files.example.org"
