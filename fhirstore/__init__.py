@@ -79,10 +79,11 @@ from fhirstore.interactions.parameters import (
 )
 from fhirstore.interactions.preconditions import UnmodifiedSince, VersionIds, entity_tags
 from fhirstore.interactions.search_request import SearchRequest
+from fhirstore.jobs.job import Job
 from fhirstore.jobs.kind import JobFailed, JobFile, JobKind, JobPaused, JobWork
 from fhirstore.jobs.lease import LeaseLost
 from fhirstore.jobs.limits import JobLimits
-from fhirstore.jobs.tenant import Job, Jobs
+from fhirstore.jobs.tenant import Jobs
 from fhirstore.jobs.worker import Worker
 from fhirstore.objects import Compacted, S3Options, compact, open_objects
 from fhirstore.objects.retries import RetryBudget, reset_retry_budget, set_retry_budget
@@ -95,10 +96,10 @@ from fhirstore.search.page import SearchPage
 from fhirstore.search.query import each_once, parse_condition_query, parse_query
 from fhirstore.store import FhirStore
 from fhirstore.submit.options import SubmitOptions
-from fhirstore.submit.parameters import read_status as read_bulk_submit_status
-from fhirstore.submit.parameters import read_submit as read_bulk_submit
+from fhirstore.submit.parameters import StatusRequest, read_submit, read_submit_status
 from fhirstore.submit.request import SubmitRequest
 from fhirstore.submit.status import SubmissionStatus, render_status_manifest
+from fhirstore.submit.submissions import Submissions
 from fhirstore.submit.submitters import Submitter, Submitters
 from fhirstore.submit.watches import Watch as SubmissionWatch
 from fhirstore.tenancy import bucket_locations
@@ -192,6 +193,7 @@ __all__ = [
     "SearchPage",
     "SearchRequest",
     "SourceFailed",
+    "StatusRequest",
     "StoreDamaged",
     "StoreFull",
     "StoreGone",
@@ -200,6 +202,7 @@ __all__ = [
     "SubmissionEnded",
     "SubmissionStatus",
     "SubmissionWatch",
+    "Submissions",
     "SubmitOptions",
     "SubmitRequest",
     "Submitter",
@@ -237,8 +240,8 @@ __all__ = [
     "parse_instant",
     "parse_query",
     "probe",
-    "read_bulk_submit",
-    "read_bulk_submit_status",
+    "read_submit",
+    "read_submit_status",
     "refuse_undefined",
     "refuse_unknown",
     "render_manifest",

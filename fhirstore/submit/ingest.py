@@ -185,6 +185,8 @@ class Ingest:
         token = page.protected and bool(self.manifest.oauth)
         types = (file.type,) if file.type is not None else ()
         async with self.source.open(Wanted(file.url, at.start, at.etag, token, types)) as opened:
+            if opened.retry_after is not None:
+                raise SourceFailed("The provider has not completed the file", code="transient", again=True)
             etag = opened.etag or at.etag
             async with aclosing(self._planned(writing, aiter(opened), at, etag)) as planned:
                 async for kept in planned:
@@ -220,7 +222,7 @@ class Ingest:
         return await writing.carry_out(kept)
 
     async def _move(self, position: Position) -> None:
-        self.position = position
+        self.position, self.last_try = position, False
         await self.progress(position)
 
     # --- the end --------------------------------------------------------------------------------------------

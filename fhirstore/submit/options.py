@@ -17,8 +17,8 @@ class SubmitOptions:
     """`submitters`: who may submit. `sources`: reads what they submit. `concurrency`: resources written at a time.
 
     `bounds`: of lines and segments. Times in ms: `keep`, a submission and its raw input after its end; `idle`, how long
-    one may be in progress without a request; `unfinished`, how long a provider may be at work on a manifest. `tries`:
-    how often a source that fails for the time being is asked in vain.
+    one may be in progress without a request; `unfinished`, how long a provider may be at work on a manifest; `pause`,
+    before a source that fails for the time being is asked again, at first. `tries`: how often it is asked in vain.
     """
 
     submitters: Submitters = field(default_factory=Submitters)
@@ -28,4 +28,5 @@ class SubmitOptions:
     keep: int = 30 * DAY
     idle: int = 7 * DAY
     unfinished: int = DAY
+    pause: int = 2_000
     tries: int = 6

@@ -87,7 +87,7 @@ def read_submit(resource: JsonObject, *, release: str = "4.0") -> SubmitRequest:
     )
 
 
-def read_status(resource: JsonObject, *, release: str = "4.0") -> StatusRequest:
+def read_submit_status(resource: JsonObject, *, release: str = "4.0") -> StatusRequest:
     """Returns what the Parameters of `$bulk-submit-status` say. Raises InvalidResource with the place."""
     given = _Given(resource, _STATUS_REQUEST)
     output_format = given.text("_outputFormat")

@@ -182,7 +182,8 @@ class Submissions:
         if mode not in submitter.modes:
             raise InvalidResource("This submitter may not use this import mode", code="forbidden")
         if request.manifest_url is not None and request.status != STOPPED:
-            self._options.sources.check(request.manifest_url, Access(submitter))
+            access = Access(submitter, request.headers, request.oauth, request.encryption)
+            self._options.sources.check(request.manifest_url, access)
 
     async def _keep_secrets(self, request: SubmitRequest, keys: SubmissionKeys) -> str | None:
         """Stores the secrets of a request before it is accepted. Returns the name of the object."""

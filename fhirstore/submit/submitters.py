@@ -6,6 +6,7 @@ a member that names one is the name of an environment variable, as `env:NAME`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -21,6 +22,8 @@ next version unless it equals the current one."""
 
 MODES: tuple[Mode, ...] = ("replace", "merge-patch", "create-only", "skip-unchanged")
 _ENV = "env:"
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
+_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\*\.{_LABEL}(?:\.{_LABEL})+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?")
 
 
 class Submitter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,5 +107,13 @@ def _check(one: Submitter) -> None:
         raise StoreMisconfigured(detail=f"submitter '{one.identifier}': its mode is not one of its modes")
     if any(not secret.startswith(_ENV) for secret in one.secrets):
         raise StoreMisconfigured(detail=f"submitter '{one.identifier}': name a secret as env:NAME, do not write it")
+    if any(not _HOST.fullmatch(host) for host in one.hosts):
+        raise StoreMisconfigured(
+            detail=f"submitter '{one.identifier}': a host is a name, or *. and two labels, with :port if any"
+        )
+    if any(not bucket.startswith("s3://") for bucket in one.buckets):
+        raise StoreMisconfigured(detail=f"submitter '{one.identifier}': a bucket is s3://bucket/prefix/")
+    if one.client_key is not None and one.client_id is None:
+        raise StoreMisconfigured(detail=f"submitter '{one.identifier}': client_key needs client_id beside it")
     if any(not Path(folder).is_absolute() for folder in one.folders):
         raise StoreMisconfigured(detail=f"submitter '{one.identifier}': a folder is an absolute path")

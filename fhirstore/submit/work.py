@@ -34,8 +34,7 @@ ACCEPTED_WITHIN = 60_000
 
 _SOON = 10_000  # ms until the next look after a request
 _LATER = 120_000  # ms until the next look otherwise; a request wakes the job at once
-_FIRST_WAIT = 2_000  # ms before a source is asked again
-_LONGEST_WAIT = 600_000
+_LONGEST_WAIT = 600_000  # ms before a source is asked again
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +173,11 @@ class _Run:
         except Withdrawn:
             self.work.log("withdrawn", manifest=manifest.id)
         except NotYet as error:
-            await self._put_off(manifest, int(error.seconds * 1000))
+            await self._put_off(manifest, max(1_000, int(error.seconds * 1000)))
         except SourceFailed as error:
             self.work.log("source failed", manifest=manifest.id, code=error.issues[0].code)
             tries = self._tries(manifest)
-            await self._put_off(manifest, min(_FIRST_WAIT * 2**tries, _LONGEST_WAIT), tries=tries + 1)
+            await self._put_off(manifest, min(self.options.pause * 2**tries, _LONGEST_WAIT), tries=tries + 1)
         else:
             await self._forget_secrets(manifest)
             self.work.log("read to its end", manifest=manifest.id, state=summary.state, **_figures(summary.counts))
@@ -237,7 +236,7 @@ class _Run:
 
     async def _put_off(self, manifest: Manifest, ms: int, *, tries: int | None = None) -> None:
         """Notes that a manifest cannot be read before some time."""
-        waiting = {**_waiting(self.work.work), manifest.id: self.work.now() + max(ms, 1_000)}
+        waiting = {**_waiting(self.work.work), manifest.id: self.work.now() + ms}
         counted = {**_numbers(self.work.work.get("tries"))}
         if tries is not None:
             counted[manifest.id] = tries

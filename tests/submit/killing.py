@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -104,20 +104,29 @@ class Workers:
         self.kills = 0
 
     async def until(self, clinic: TenantStore, *, kills: int, pause: float) -> SubmissionStatus:
-        """Kills so many, then lets one work to the end. `pause`: seconds that each has on average, beside its start."""
+        """Kills so many, each some time after it has got on, then lets one work to the end.
+
+        `pause`: seconds that each has for that on average.
+        """
         status: SubmissionStatus | None = None
         while status is None or not _is_done(status):
             process = await asyncio.create_subprocess_exec(*self._command)
+            begun, kill_at = status, float("inf")
             try:
-                kill_at = time.monotonic() + 2.5 + self._chance.uniform(0.0, 2.0 * pause)
                 while status is None or not _is_done(status):
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(0.05)
+                    assert process.returncode is None, "a worker ended by itself"
                     status = await clinic.submissions.status(ACME, "s1")
+                    if begun is None:
+                        begun = status
+                    if kill_at == float("inf") and status.progress != begun.progress:
+                        kill_at = time.monotonic() + self._chance.uniform(0.0, 2.0 * pause)
                     if self.kills < kills and time.monotonic() > kill_at:
                         self.kills += 1
                         break
             finally:
-                process.kill()
+                with suppress(ProcessLookupError):
+                    process.kill()
                 await process.wait()
         return status
 

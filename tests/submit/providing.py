@@ -46,6 +46,7 @@ def options(
         bounds=bounds or Bounds(lines=20),
         concurrency=concurrency,
         tries=tries,
+        pause=50,
     )
 
 

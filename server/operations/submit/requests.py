@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from fhirstore import read_bulk_submit, read_bulk_submit_status
+from fhirstore import read_submit, read_submit_status
 from fhirstore.errors import Issue
 from fhirstore.fhir import json
 from fhirstore.fhir.json import JsonObject
@@ -35,7 +35,7 @@ async def bulk_submit(call: Call) -> Response:
     SourceFailed (a manifestUrl that must not be fetched), TooManyJobs, Unsupported.
     """
     refuse_others(call)
-    request = read_bulk_submit(await _parameters(call), release=call.store.release)
+    request = read_submit(await _parameters(call), release=call.store.release)
     submission = await call.tenant.submissions.submit(request)
     told = Issue.information(f"Accepted; the submission is {submission.state}. Ask $bulk-submit-status how it goes")
     return resource_answer(call, operation_outcome((told,)))
@@ -47,7 +47,7 @@ async def bulk_submit_status(call: Call) -> Response:
     Raises InvalidResource, UnknownSubmitter, NotFound.
     """
     refuse_others(call)
-    asked = read_bulk_submit_status(await _parameters(call), release=call.store.release)
+    asked = read_submit_status(await _parameters(call), release=call.store.release)
     watch = await call.tenant.submissions.watch(asked.submitter, asked.submission_id)
     separate = asks(call, _SEPARATE)
     where = status_url(call, watch, separate=separate)
