@@ -25,7 +25,7 @@ Below a job's prefix, `bulk/export/{id}/` (its `state.json`, `metadata.json`, `l
 |---|---|
 | `members.json` | the ids of a Group's patients, frozen; IfAbsent |
 | `progress/{task}.json` | how far a task is, and its files; `progress/words.json`: for X-Progress |
-| `output/{task}.{part}.{epoch}.ndjson` | a file; those of deleted resources and errors begin with `deleted.` and `error.` |
+| `output/{task}.{part}.{epoch}.ndjson` | a file; `deleted.…` and `error.…` for those of other kinds |
 | `manifest/{n}.json` | a page of the manifest, where a client may read it in pages; IfAbsent |
 | `manifest.json` | the manifest; IfAbsent; the seal |
 

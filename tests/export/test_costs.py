@@ -42,7 +42,7 @@ async def _export(objects: MeteredStore, store: FhirStore, plan: Plan, bounds: B
     async def wrote(_: WrittenFile) -> None:
         pass
 
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.05)
     acting = Acting(objects, lambda name: file_key(job, name), load, save, note, wrote)
     export = Export(plan, place.keys, job, 1, store.definitions, _SETTLED_AT_ONCE, bounds)
     return await acting.take(export.run())
@@ -56,7 +56,7 @@ async def test_a_full_export_takes_one_get_per_resource() -> None:
     for number in range(250):
         for _ in range(2):
             await clinic.update({"resourceType": "Patient", "id": f"p{number}"})
-    plan = Plan(at=objects.now(), types=("Patient",))
+    plan = Plan(at=objects.now() + 5, types=("Patient",))
     bounds = Bounds(part_bytes=10_000_000, part_count=100, page_size=100)
     with objects.measure() as measured:
         manifest = await _export(objects, store, plan, bounds)
@@ -73,9 +73,10 @@ async def test_an_export_since_a_time_takes_one_get_per_change(changed: int) -> 
     for number in range(100):
         await clinic.update({"resourceType": "Patient", "id": f"p{number}"})
     since = (await clinic.read("Patient", "p99")).last_updated_ms
+    await asyncio.sleep(0.005)
     for number in range(changed):
         await clinic.delete("Patient", f"p{number}")
-    plan = Plan(at=objects.now() + 1, types=("Patient",), since=since)
+    plan = Plan(at=objects.now() + 5, types=("Patient",), since=since)
     with objects.measure() as measured:
         manifest = await _export(objects, store, plan, Bounds(part_bytes=10_000_000, part_count=100))
     assert (manifest.output, len(manifest.deleted)) == ((), int(changed > 0))
