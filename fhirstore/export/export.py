@@ -105,7 +105,7 @@ class Export:
         types = self.plan.types
         if types is None:
             types = yield from self._stored_types()
-        for type_ in types:
+        for type_ in types if self.plan.organize_by is None else ():
             progress = yield from loaded(type_)
             if progress != TaskProgress():
                 continue
