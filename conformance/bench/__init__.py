@@ -5,13 +5,12 @@
 
 Each store gets a server of its own, filled with Patients of 2 KB by batches. Then, in one run:
 
-- reads alone, by 16 connections: their rate;
+- plain GETs of all these objects by obstore, the client that the server uses, as many at once as an export has: the
+  yardstick. An embedded store has no such objects: there it is files with the same content;
 - an export with nothing beside it: resources per second from the end of the wait for the snapshot to the manifest, the
   server's peak memory, and on S3 the requests that the S3 server counted meanwhile, by kind;
-- the download of its files: the lines are counted, so a resource too few or too many fails the run;
-- plain GETs of the same objects by obstore, the client that the server uses, as many at once as the server's export
-  has: the yardstick. An embedded store has no such objects: there it is files with the same content;
-- reads while another export runs: their rate beside that of the reads alone.
+- the download of its files: each resource must be there once;
+- the yardstick again; reads alone, by 16 connections; reads while another export runs; reads alone again.
 
 `filling` makes the data, `exporting` is a small client of the export, `raw` the yardstick, `run` has the order,
 `report` prints.

@@ -1,4 +1,7 @@
-"""A run: start a server on each kind of store, fill it, export, and measure around it."""
+"""A run: start a server on each kind of store, fill it, export, and measure around it.
+
+What is compared is measured close together, the yardstick before and after: machines have their moments.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ from conformance.s3servers import running as s3_running
 
 STORES = ("embedded", "s3")
 GETS = 16  # of an export, at once: FHIRSTORE_EXPORT_CONCURRENCY as it comes
-READS = Effort(connections=16, seconds=2.0)
+READS = Effort(connections=16, seconds=1.0)
+_SAMPLES = 3  # of reads alone, before the export beside others and after it
 _POOL = 256  # Patients that reads go round
 _PREFIX = "fhir"
 
@@ -99,8 +103,9 @@ async def _measure(bench: _Bench, resources: int, say: Say) -> Result:
     say(f"{bench.store}: storing {resources:,} Patients")
     await fill(target, resources)
     async with httpx.AsyncClient(timeout=120, trust_env=False) as client:
-        say(f"{bench.store}: reads alone")
-        alone = await _reads(target, wanted)
+        objects = _objects(bench, wanted)
+        say(f"{bench.store}: plain GETs")
+        raw = [await rate_of_gets(objects, wanted, at_once=GETS)]
         say(f"{bench.store}: an export alone")
         counted = bench.s3.requests() if bench.s3 else {}
         with watched(bench.pid) as memory:
@@ -109,20 +114,24 @@ async def _measure(bench: _Bench, resources: int, say: Say) -> Result:
         say(f"{bench.store}: its files")
         size, seconds = await download(client, exported, expected=resources)
         await remove(client, exported)
-        say(f"{bench.store}: plain GETs")
-        raw = await rate_of_gets(_objects(bench, wanted), wanted, at_once=GETS)
+        say(f"{bench.store}: plain GETs, again")
+        raw += [await rate_of_gets(objects, wanted, at_once=GETS)]
+        say(f"{bench.store}: reads alone")
+        alone = [await _reads(target, wanted) for _ in range(_SAMPLES)]
         say(f"{bench.store}: reads beside an export")
         beside = await _reads_beside(client, bench, target, wanted)
+        say(f"{bench.store}: reads alone, again")
+        alone += [await _reads(target, wanted) for _ in range(_SAMPLES)]
     return Result(
         store=bench.store,
         resources=resources,
         waited=exported.waited,
         exports=resources / exported.working,
         downloads=size / seconds,
-        raw=raw,
+        raw=mean(raw),
         before=memory.before,
         peak=memory.peak,
-        reads_alone=alone,
+        reads_alone=mean(alone),
         reads_beside=beside,
         requests=requests,
     )
