@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import zlib
 from dataclasses import replace
 
 import pytest
 from aiohttp import web
 
+from fhirstore.errors import SourceFailed
+from fhirstore.submit.fetching.connecting import CheckedResolver
 from fhirstore.submit.fetching.limits import FetchLimits
 from fhirstore.submit.fetching.sources import NetworkSources
 from fhirstore.submit.lines import Bounds, segments
@@ -69,6 +72,18 @@ async def test_one_private_address_among_public_ones_is_enough_to_refuse() -> No
         error = await refusal(public_only, f"http://files.example.org:{provider.port}/", sources=sources)
         assert error.issues[0].code == "forbidden"
         assert provider.seen == []
+
+
+async def test_the_resolver_refuses_all_of_a_name_with_a_private_address() -> None:
+    """Before anything is connected to; and it has no other family's addresses than it was asked for."""
+    for answer in (["93.184.216.34", "127.0.0.1"], ["::1", "93.184.216.34"], ["nonsense"]):
+        with pytest.raises(SourceFailed):
+            await CheckedResolver(Names(answer), private=False).resolve("files.example.org", 443, socket.AF_UNSPEC)
+    both = CheckedResolver(Names(["93.184.216.34", "2606:4700::1", "93.184.216.34"]), private=False)
+    assert [one["host"] for one in await both.resolve("a", 443, socket.AF_UNSPEC)] == ["93.184.216.34", "2606:4700::1"]
+    assert [one["host"] for one in await both.resolve("a", 443, socket.AF_INET6)] == ["2606:4700::1"]
+    with pytest.raises(OSError, match="no address"):
+        await CheckedResolver(Names([]), private=False).resolve("a", 443)
 
 
 async def test_a_name_that_resolves_anew_to_something_else_is_checked_anew() -> None:

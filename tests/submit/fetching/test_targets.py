@@ -28,6 +28,8 @@ TRICKS = (
     "https://evil.example#@files.example.org/",
     "https://evil.example/#files.example.org",
     "https://files.example.org#@evil.example/",
+    "https://files.example.org/file#fragment",
+    "https://files.example.org/\\evil.example/file",
     "https://evil.example?@files.example.org/",
     "https://files.example.org%2eevil.example/",
     "https://files%2eexample.org/",
@@ -128,6 +130,14 @@ def test_the_list_never_makes_a_private_address_public() -> None:
     for url in ("https://127.0.0.1/", "https://169.254.169.254/"):
         with pytest.raises(SourceFailed):
             Target.of(url, listed)
+
+
+@pytest.mark.parametrize("host", ["1572395042", "0x5db8d822", "93.184.55330", "0135.0270.0330.042", "093.184.216.34"])
+def test_a_number_that_is_no_plain_address_is_no_name_either(host: str) -> None:
+    """Even if it is on the list: what it connects to would depend on who reads it."""
+    listed = Submitter(identifier="a|b", tenant="default", hosts=(host,), private_addresses=True)
+    with pytest.raises(SourceFailed):
+        Target.of(f"https://{host}/", listed)
 
 
 def test_a_target_shows_no_secret() -> None:
