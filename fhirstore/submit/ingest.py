@@ -236,21 +236,21 @@ class Ingest:
 
     async def _summary(self, *, failed: bool) -> Summary:
         names = await self._names()
-        total, broken = Counts(), [failed]
+        total = Counts()
 
         async def told() -> AsyncIterator[Told]:
-            nonlocal total
+            nonlocal total, failed
             async for number, results in self._all_results():
                 total += results.counts
                 for one in results.outcomes:
-                    broken.append(one.line == 0 and one.failed)
+                    failed = failed or (one.line == 0 and one.failed)
                     name = names.get(number, "")
                     place = f"{name}, line {one.line}" if one.line else name
                     yield Told(one.issues, f"{self.manifest.base}/{one.source}" if one.source else "", place)
             yield Told((LineIssue("information", "informational", _in_words(total)),))
 
         files = await write_outcomes(self.place.objects, self.keys, told(), name="outcome", epoch=self.epoch)
-        state = FAILED if any(broken) else PROCESSED
+        state = FAILED if failed else PROCESSED
         summary = Summary(state=state, ended=self.standing.now(), counts=total, files=files)
         await drive(settle(self.keys.summary, summary.encode(), until=self.standing.until), self.place.objects)
         return summary
