@@ -20,7 +20,7 @@ from fhirstore.submit.line import Rules
 from fhirstore.submit.lines import Bounds, Segment, segments
 from fhirstore.submit.manifest import MOST_BYTES, MOST_PAGES, ManifestFile, Page, read_page, read_stored_page
 from fhirstore.submit.position import Position
-from fhirstore.submit.report import summarise
+from fhirstore.submit.report import fail, failure, summarise
 from fhirstore.submit.segment import (
     Counts,
     LineIssue,
@@ -82,17 +82,14 @@ class Ingest:
 
         Raises Withdrawn, NotYet; SourceFailed with `again`; what leaves the fate of a line open.
         """
-        failed = False
+        objects, standing, epoch = self.place.objects, self.standing, self.epoch
         try:
             await self._all_pages()
         except SourceFailed as error:
             if error.again and not self.last_try:
                 raise
-            failed = True
-            await self._settle_file(0, _failure("The manifest could not be read", error))
-        return await summarise(
-            self.place.objects, self.keys, self.manifest, standing=self.standing, epoch=self.epoch, failed=failed
-        )
+            return await fail(objects, self.keys, self.manifest, error, standing=standing, epoch=epoch)
+        return await summarise(objects, self.keys, self.manifest, standing=standing, epoch=epoch)
 
     # --- pages ----------------------------------------------------------------------------------------------
 
@@ -162,7 +159,7 @@ class Ingest:
         except SourceFailed as error:
             if error.again and not self.last_try:
                 raise
-            told.append(_failure("The file could not be read", error))
+            told.append(failure("The file could not be read", error))
         else:
             if file.count not in (None, lines) and page.organized_by is None and not file.deleted:
                 text = f"The manifest says that this file has {file.count:,} resources, but it has {lines:,} lines"
@@ -249,8 +246,3 @@ class Ingest:
         key = self.keys.results(number, first)
         body = await body_of(self.place.objects, key)
         return None if body is None else decode_results(body, key)
-
-
-def _failure(what: str, error: SourceFailed) -> LineOutcome:
-    issue = error.issues[0]
-    return LineOutcome(0, "", (LineIssue("error", issue.code, f"{what}: {issue.diagnostics}"),))

@@ -10,18 +10,25 @@ from collections.abc import AsyncIterator
 from fhirstore.commit.drive import drive
 from fhirstore.commit.idempotent import listed
 from fhirstore.commit.messages import List
+from fhirstore.errors import SourceFailed
 from fhirstore.objects.base import ObjectStore
 from fhirstore.submit.bookkeeping import body_of, settle
 from fhirstore.submit.keys import ManifestKeys, parse_segment
 from fhirstore.submit.manifest import read_stored_page
-from fhirstore.submit.segment import Counts, LineIssue, Results, decode_results
+from fhirstore.submit.segment import Counts, LineIssue, LineOutcome, Results, decode_results
 from fhirstore.submit.standing import Standing
 from fhirstore.submit.state import FAILED, PROCESSED, Manifest
 from fhirstore.submit.summary import Summary, Told, write_outcomes
 
 
 async def summarise(
-    objects: ObjectStore, keys: ManifestKeys, manifest: Manifest, *, standing: Standing, epoch: int, failed: bool
+    objects: ObjectStore,
+    keys: ManifestKeys,
+    manifest: Manifest,
+    *,
+    standing: Standing,
+    epoch: int,
+    failed: bool = False,
 ) -> Summary:
     """Writes the outcomes of all lines and files, and the summary. Returns it.
 
@@ -47,6 +54,21 @@ async def summarise(
     summary = Summary(state=state, ended=standing.now(), counts=total, files=files)
     await drive(settle(keys.summary, summary.encode(), until=standing.until), objects)
     return summary
+
+
+async def fail(
+    objects: ObjectStore, keys: ManifestKeys, manifest: Manifest, error: SourceFailed, *, standing: Standing, epoch: int
+) -> Summary:
+    """Ends a manifest that cannot be read, with what of it was read. Returns its summary. Raises as `summarise`."""
+    results = Results(counts=Counts(), outcomes=(failure("The manifest could not be read", error),))
+    await drive(settle(keys.results(0, 0), results.encode(), until=standing.until), objects)
+    return await summarise(objects, keys, manifest, standing=standing, epoch=epoch, failed=True)
+
+
+def failure(what: str, error: SourceFailed) -> LineOutcome:
+    """Returns the outcome of a file, or of the manifest, that could not be read."""
+    issue = error.issues[0]
+    return LineOutcome(0, "", (LineIssue("error", issue.code, f"{what}: {issue.diagnostics}"),))
 
 
 async def _names(objects: ObjectStore, keys: ManifestKeys) -> dict[int, str]:
