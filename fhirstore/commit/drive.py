@@ -207,7 +207,13 @@ async def _perform(store: ObjectStore, request: Request, failed: list[_Failed]) 
     verb = "PUT"
     try:
         if isinstance(request, Put):
-            return await store.put(request.key, request.body, condition=request.condition, expires=request.expires)
+            return await store.put(
+                request.key,
+                request.body,
+                condition=request.condition,
+                expires=request.expires,
+                facts=request.facts,
+            )
         if isinstance(request, Get):
             verb = "GET"
             return await store.get(request.key)

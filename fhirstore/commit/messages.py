@@ -18,6 +18,7 @@ from typing import TypeVar
 import msgspec
 
 from fhirstore.objects.base import Condition, Page, StoredObject, Written
+from fhirstore.objects.facts import Facts
 
 
 class Get(msgspec.Struct, frozen=True):
@@ -30,6 +31,7 @@ class Put(msgspec.Struct, frozen=True):
     """PUT an object. Replies: Written, Refused, NotApplied, Expired, Unknown; NotSent.
 
     `follows`: allowed in the last request of a batch. It is sent only when all others were written (`staging`).
+    `facts`: allowed in a batch of one.
     """
 
     key: str
@@ -37,6 +39,7 @@ class Put(msgspec.Struct, frozen=True):
     condition: Condition | None = None
     expires: int | None = None  # epoch ms on the store's clock
     follows: bool = False
+    facts: Facts | None = None
 
 
 class List(msgspec.Struct, frozen=True):

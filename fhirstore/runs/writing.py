@@ -27,7 +27,7 @@ from fhirstore.objects.base import ObjectStore
 from fhirstore.runs.encoding import SUFFIXES, Compression
 from fhirstore.runs.files import FileWriter, WrittenFile, writing
 from fhirstore.runs.run import Run
-from fhirstore.runs.sealing import Claim, claim, seal
+from fhirstore.runs.sealing import Claim, claim, facts_of, seal
 
 MOST_FILES = 1_000
 LONGEST_METADATA = 64 * 1024  # bytes of JSON
@@ -89,7 +89,9 @@ class RunWriter:
         self._may_be_sealed = False
 
     @asynccontextmanager
-    async def file(self, name: str = PAYLOAD, *, compression: Compression | None = None) -> AsyncIterator[FileWriter]:
+    async def file(
+        self, name: str = PAYLOAD, *, compression: Compression | None = None, content_type: str | None = None
+    ) -> AsyncIterator[FileWriter]:
         """Opens a file of the run, which is complete when the block ends without an error.
 
         Each name can be used once; a run with a file that failed cannot be sealed. With a `compression`, readers get
@@ -106,7 +108,9 @@ class RunWriter:
         stored = stored_as(name, attempt=None if self._claim.owner else self._claim.attempt, suffix=suffix)
         if stored in self._stored():
             raise InvalidName("This run has a file that is stored under this name already")
-        async with writing(self._objects, self._keys.file(stored), name=name, compression=compression) as file:
+        facts = facts_of(self._keys, self._tags, content_type)
+        key = self._keys.file(stored)
+        async with writing(self._objects, key, name=name, facts=facts, compression=compression) as file:
             yield file
             self._files[name] = await file.close()
 
