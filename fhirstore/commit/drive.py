@@ -15,12 +15,14 @@ from typing import Any
 from fhirstore.commit.messages import (
     NOT_APPLIED,
     NOT_SENT,
+    AbortUpload,
     Absent,
     Batch,
     Deleted,
     Expired,
     Get,
     List,
+    ListUploads,
     Pause,
     Protocol,
     Put,
@@ -226,7 +228,13 @@ async def _perform(store: ObjectStore, request: Request, failed: list[_Failed]) 
                 delimiter=request.delimiter,
                 limit=request.limit,
             )
+        if isinstance(request, ListUploads):
+            verb = "LIST"
+            return await store.list_uploads(request.prefix, cursor=request.cursor)
         verb = "DELETE"
+        if isinstance(request, AbortUpload):
+            await store.abort_upload(request.key, request.upload)
+            return _DELETED
         if request.expires is None:
             await store.delete_many(request.keys)
         else:

@@ -19,6 +19,7 @@ import msgspec
 
 from fhirstore.objects.base import Condition, Page, StoredObject, Written
 from fhirstore.objects.facts import Facts
+from fhirstore.objects.uploads import UploadPage
 
 
 class Get(msgspec.Struct, frozen=True):
@@ -60,6 +61,20 @@ class Delete(msgspec.Struct, frozen=True):
 
     keys: tuple[str, ...]
     expires: int | None = None  # epoch ms on the store's clock
+
+
+class ListUploads(msgspec.Struct, frozen=True):
+    """List multipart uploads that are not complete. Replies: UploadPage, Unknown."""
+
+    prefix: str
+    cursor: str | None = None
+
+
+class AbortUpload(msgspec.Struct, frozen=True):
+    """Abort a multipart upload, which may be over. Replies: Deleted, NotApplied, Unknown."""
+
+    key: str
+    upload: str
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -114,9 +129,20 @@ class Unknown(msgspec.Struct, frozen=True):
 NOT_SENT = NotSent()
 NOT_APPLIED = NotApplied()
 
-Request = Get | Put | List | Delete
+Request = Get | Put | List | Delete | ListUploads | AbortUpload
 Reply = (
-    StoredObject | Absent | Written | Page | Unreadable | Deleted | Refused | NotApplied | Expired | NotSent | Unknown
+    StoredObject
+    | Absent
+    | Written
+    | Page
+    | UploadPage
+    | Unreadable
+    | Deleted
+    | Refused
+    | NotApplied
+    | Expired
+    | NotSent
+    | Unknown
 )
 Batch = tuple[Request, ...] | Pause
 Replies = tuple[Reply, ...]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from fhirstore.commit.backoff import CONTENDED, SENDS, UNANSWERED, UNSETTLED, settling, until_past
 from fhirstore.commit.idempotent import listed, removed
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Expired, Get, List, Protocol, Put, Reply
+from fhirstore.commit.messages import Absent, Expired, Get, List, Pause, Protocol, Put, Reply
 from fhirstore.commit.reading import ask
 from fhirstore.errors import (
     Contention,
@@ -92,7 +92,10 @@ def seal(keys: RunKeys, claimed: Claim, sealed: Seal, *, context: Context) -> Pr
             return _whose(decode_seal(found.body, keys), claimed.attempt)
         if found.date > deadline + context.limits.apply:
             raise RunTimedOut("The time to write this run is over; write it again")
-        yield until_past(deadline + context.limits.apply, found.date) if isinstance(reply, Expired) else settling(n)
+        if isinstance(reply, Expired):
+            yield Pause(until_past(deadline + context.limits.apply, found.date).seconds, settling=True)
+        else:
+            yield settling(n)
     raise WriteOutcomeUnknown(_UNKNOWN)
 
 

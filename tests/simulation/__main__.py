@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 
-from tests.simulation.run import find_mutants, run_mutants, run_seeds
+from tests.simulation.run import PLOTS, find_mutants, plot_of, run_mutants, run_seeds
+from tests.simulation.scenarios.scenario import Plot
 from tests.simulation.schedule import simulate
 
 
@@ -19,10 +20,11 @@ def main() -> int:
     parser.add_argument("--mutants", action="store_true", help="let every mutant be caught, from seed 0 on")
     parser.add_argument("--mutant", metavar="NAME", help="only those whose name holds NAME; with --seed: under it")
     parser.add_argument("--seed", type=int, metavar="SEED", help="run this schedule alone")
+    parser.add_argument("--plot", choices=[plot.name for plot in PLOTS], default="resources", help="with --seed")
     parser.add_argument("--trace", action="store_true", help="and print all that happens in it")
     asked = parser.parse_args()
     if asked.seed is not None:
-        return replay(asked.seed, asked.mutant, trace=asked.trace)
+        return replay(asked.seed, asked.mutant, plot=plot_of(asked.plot), trace=asked.trace)
     fine = True
     if asked.seeds:
         fine = run_seeds(asked.start, asked.seeds, jobs=asked.jobs, say=print_now)
@@ -31,14 +33,15 @@ def main() -> int:
     return 0 if fine else 1
 
 
-def replay(seed: int, mutant: str | None, *, trace: bool) -> int:
-    """One schedule, to look at."""
+def replay(seed: int, mutant: str | None, *, plot: Plot, trace: bool) -> int:
+    """One schedule, to look at. A mutant has its own plot."""
     lines: list[str] | None = [] if trace else None
     if mutant is None:
-        verdict = simulate(seed, lines)
+        verdict = simulate(seed, lines, plot=plot)
     else:
-        with find_mutants(mutant)[0].applied():
-            verdict = simulate(seed, lines)
+        found = find_mutants(mutant)[0]
+        with found.applied():
+            verdict = simulate(seed, lines, plot=found.plot)
     for line in lines or ():
         print_now(line)
     for _, finding in verdict.violations:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from tests.simulation.mutants.mutants import MUTANTS
 from tests.simulation.mutants.mutation import Mutant
-from tests.simulation.scenarios.scenario import SHAPES
+from tests.simulation.scenarios.scenario import RESOURCES, Plot
+from tests.simulation.scenarios.sealing import RUNS
 from tests.simulation.schedule import Verdict, simulate
 
 _CHUNK = 250
@@ -20,11 +22,14 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def many(seeds: Iterable[int]) -> Verdict:
+PLOTS: tuple[Plot, ...] = (RESOURCES, RUNS)
+
+
+def many(seeds: Iterable[int], plot: Plot = RESOURCES) -> Verdict:
     """Run these schedules, one after another."""
     total = Verdict()
     for seed in seeds:
-        total.add(simulate(seed))
+        total.add(simulate(seed, plot=plot))
         if len(total.violations) >= _ENOUGH:
             break
     return total
@@ -34,7 +39,7 @@ def seeds_for(mutant: Mutant) -> range:
     """The seeds that must catch it."""
     if mutant.shape is None:
         return range(mutant.within)
-    shapes = [shape.__name__.strip("_") for shape in SHAPES]
+    shapes = [shape.__name__.strip("_") for shape in mutant.plot.shapes]
     return range(shapes.index(mutant.shape), mutant.within * len(shapes), len(shapes))
 
 
@@ -42,7 +47,7 @@ def killed_by(mutant: Mutant, seeds: Iterable[int]) -> tuple[int, str] | None:
     """The first of these seeds whose schedule catches the mutant, and only the mutant, and what was wrong then."""
     left = iter(seeds)
     while (kill := _first_violation(mutant, left)) is not None:
-        if not simulate(kill[0]).violations:
+        if not simulate(kill[0], plot=mutant.plot).violations:
             return kill
     return None
 
@@ -50,21 +55,31 @@ def killed_by(mutant: Mutant, seeds: Iterable[int]) -> tuple[int, str] | None:
 def _first_violation(mutant: Mutant, seeds: Iterator[int]) -> tuple[int, str] | None:
     with mutant.applied():
         for seed in seeds:
-            if violations := simulate(seed).violations:
+            if violations := simulate(seed, plot=mutant.plot).violations:
                 return violations[0]
     return None
 
 
 def run_seeds(start: int, count: int, *, jobs: int, say: Print) -> bool:
+    """Run `count` schedules about resources, and a quarter as many about runs. True: nothing was violated."""
+    fine = [
+        _run_seeds(start, number, plot, jobs=jobs, say=say)
+        for plot, number in ((RESOURCES, count), (RUNS, max(count // 4, 1)))
+    ]
+    return all(fine)
+
+
+def _run_seeds(start: int, count: int, plot: Plot, *, jobs: int, say: Print) -> bool:
     """Run `count` schedules and print the figures. True: nothing was violated."""
     began = time.perf_counter()
     total = Verdict()
     chunks = [range(at, min(at + _CHUNK, start + count)) for at in range(start, start + count, _CHUNK)]
-    for verdict in _spread(many, chunks, jobs):
+    for verdict in _spread(partial(_many_of, plot.name), chunks, jobs):
         total.add(verdict)
         if len(total.violations) >= _ENOUGH:
             break
     took = time.perf_counter() - began
+    say(f"plot          {plot.name:>12}")
     say(f"schedules     {total.schedules:>12,}  ({total.schedules / took:,.0f}/s, {took:,.0f} s, {jobs} jobs)")
     say(f"requests      {total.requests:>12,}")
     say(f"calls         {total.calls:>12,}")
@@ -78,7 +93,7 @@ def run_seeds(start: int, count: int, *, jobs: int, say: Print) -> bool:
     for seed, finding in total.violations[:_ENOUGH]:
         say(f"  seed {seed}: {finding}")
     if total.violations:
-        say(f"see: python -m tests.simulation --seed {total.violations[0][0]} --trace")
+        say(f"see: python -m tests.simulation --plot {plot.name} --seed {total.violations[0][0]} --trace")
     return not total.violations
 
 
@@ -100,6 +115,16 @@ def run_mutants(mutants: tuple[Mutant, ...], *, jobs: int, say: Print) -> bool:
 def find_mutants(name: str | None) -> tuple[Mutant, ...]:
     """All, or those whose name holds `name`."""
     return tuple(mutant for mutant in MUTANTS if name is None or name in mutant.name)
+
+
+def plot_of(name: str) -> Plot:
+    """The plot with this name."""
+    (plot,) = [plot for plot in PLOTS if plot.name == name]
+    return plot
+
+
+def _many_of(plot: str, seeds: range) -> Verdict:
+    return many(seeds, plot_of(plot))
 
 
 def _caught(name: str) -> tuple[int, str] | None:

@@ -17,6 +17,7 @@ from tests.simulation.model.bucket import Bucket
 from tests.simulation.model.network import Network
 from tests.simulation.mutants.identity_mutants import IDENTITY_MUTANTS
 from tests.simulation.mutants.mutation import Mutant, getter
+from tests.simulation.mutants.run_mutants import RUN_MUTANTS
 from tests.simulation.mutants.transaction_mutants import TRANSACTION_MUTANTS
 
 _RESERVATION = (
@@ -287,4 +288,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *_STORE,
     *TRANSACTION_MUTANTS,
     *IDENTITY_MUTANTS,
+    *RUN_MUTANTS,
 )

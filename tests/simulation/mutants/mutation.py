@@ -12,13 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FunctionType
 
+from tests.simulation.scenarios.scenario import RESOURCES, Plot
+
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """`function` with `old`, which stands there exactly once, replaced by `new`.
 
     `shape`: the scenarios that are after this rule. `within`: it is caught by so many schedules of that shape, or of
-    all shapes in turn, the first ones.
+    all shapes in turn, the first ones. `plot`: whose schedules they are.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Mutant:
     new: str
     within: int = 1_000
     shape: str | None = None
+    plot: Plot = RESOURCES
 
     @contextmanager
     def applied(self) -> Iterator[None]:
