@@ -15,7 +15,7 @@ Keys are relative to the store's root, `/`-separated, without empty, `.` or `..`
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeAlias
 
@@ -23,6 +23,8 @@ import msgspec
 
 from fhirstore.errors import ObjectError
 from fhirstore.objects.facts import Facts, ObjectInfo, Progress
+from fhirstore.objects.presigned import PresignedPost, PresignedPut
+from fhirstore.objects.uploads import UploadPage
 
 
 class IfAbsent(msgspec.Struct, frozen=True):
@@ -221,6 +223,80 @@ class ObjectStore(Protocol):
         self, key: str, *, start: int = 0, end: int | None = None
     ) -> AbstractAsyncContextManager[ObjectStream]:
         """Read bytes [start, end) of a body of any size. Raises ObjectNotFound on entering, ObjectDamaged."""
+        ...
+
+    async def copy(self, source: str, target: str, *, facts: Facts | None = None) -> Written:
+        """Copy an object of any size within the store, whose bytes do not pass through here.
+
+        The target has the facts of the source, tags included, or `facts` instead. Source and target may be one. Raises
+        ObjectNotFound for the source, RequestRefused, StoreBusy, StoreFull, OutcomeUnknown.
+        """
+        ...
+
+    async def get_tags(self, key: str) -> Mapping[str, str]:
+        """Returns the tags of the object. Raises ObjectNotFound, StoreCannot, StoreBusy, StoreUnavailable."""
+        ...
+
+    async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        """Replace all tags of the object, which keeps its ETag.
+
+        Raises RequestRefused, ObjectNotFound, StoreCannot, StoreBusy, OutcomeUnknown.
+        """
+        ...
+
+    async def create_upload(self, key: str, *, facts: Facts | None = None) -> str:
+        """Begin a multipart upload of this object. Returns its id.
+
+        The caller must complete or abort it; what is left is found by `list_uploads`. Raises as `put`.
+        """
+        ...
+
+    async def put_part(self, key: str, upload: str, number: int, body: bytes) -> str:
+        """Send part `number` (1 to 10,000) of an upload, in any order; again, to replace it. Returns its ETag.
+
+        All but the last must have 5 MiB or more. Raises UploadNotFound, RequestRefused; otherwise as `put`.
+        """
+        ...
+
+    async def complete_upload(self, key: str, upload: str, parts: Sequence[tuple[int, str]]) -> Written:
+        """Make the object of these parts, numbers and ETags in ascending order. That is the commit point.
+
+        Unconditional. Other parts of the upload are dropped, and it ends. Raises UploadNotFound; RequestRefused where
+        a part is missing or too small, then the upload goes on; StoreBusy, StoreFull, OutcomeUnknown.
+        """
+        ...
+
+    async def abort_upload(self, key: str, upload: str) -> None:
+        """End an upload and remove its parts. It may have ended already. Raises StoreBusy, OutcomeUnknown."""
+        ...
+
+    async def list_uploads(self, prefix: str, *, cursor: str | None = None) -> UploadPage:
+        """Returns a page of pending uploads whose keys start with `prefix`. Raises StoreBusy, StoreUnavailable."""
+        ...
+
+    async def presign_get(
+        self, key: str, *, expires_in: int, filename: str | None = None, content_type: str | None = None
+    ) -> str:
+        """Returns a URL from which anybody can GET the object, for `expires_in` seconds. Sends no request.
+
+        The answer suggests `filename` for the download and has `content_type`, where given. With temporary credentials
+        the URL ends with them. Raises StoreCannot on a store without URLs, RequestRefused.
+        """
+        ...
+
+    async def presign_put(
+        self, key: str, *, expires_in: int, content_type: str | None = None, sha256: str | None = None
+    ) -> PresignedPut:
+        """Returns a request that PUTs the object once signed, as `presign_get`.
+
+        With `sha256` (hex), a store that checks S3's checksums accepts that body alone.
+        """
+        ...
+
+    async def presign_post(
+        self, key: str, *, expires_in: int, max_size: int, min_size: int = 0, content_type: str | None = None
+    ) -> PresignedPost:
+        """Returns a form that writes the object, with a body of `min_size` to `max_size` bytes; as `presign_get`."""
         ...
 
     async def aclose(self) -> None:

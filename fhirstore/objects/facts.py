@@ -18,11 +18,6 @@ from fhirstore.errors import RequestRefused
 UNTYPED = "application/octet-stream"
 """The content type of an object that was written without one. Some S3 servers take one from the key's ending."""
 
-SMALLEST_PART = 5 * 1024 * 1024
-"""Bytes of the smallest part of a body, but for the last: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html."""
-
-LARGEST_PART = 5 * 1024 * 1024 * 1024
-
 _METADATA_BYTES = 2048  # of all names and values together
 _TAGS = 10
 _TYPE = re.compile(r"[!-~]+/[ -~]*[!-~]")
@@ -104,11 +99,3 @@ class Steps:
         """All bytes are done."""
         if self._progress is not None and self._told < self._done:
             self._progress(self._done)
-
-
-def check_parts(key: str, part_size: int, concurrency: int) -> None:
-    """Raises RequestRefused for parts that S3 would not accept, or none at once."""
-    if not SMALLEST_PART <= part_size <= LARGEST_PART:
-        raise RequestRefused(key, f"part_size is {part_size:,} bytes; use 5 MiB to 5 GiB")
-    if concurrency < 1:
-        raise RequestRefused(key, "concurrency is below 1")

@@ -6,12 +6,20 @@ that clock and see write windows close. No operation awaits anything, so each on
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fhirstore.clock import Clock
-from fhirstore.errors import ObjectNotFound, PreconditionFailed, WriteWindowClosed
+import msgspec
+
+from fhirstore.clock import Clock, SystemIds
+from fhirstore.errors import (
+    ObjectNotFound,
+    PreconditionFailed,
+    RequestRefused,
+    UploadNotFound,
+    WriteWindowClosed,
+)
 from fhirstore.objects.base import (
     CONCURRENCY,
     PART_SIZE,
@@ -27,10 +35,20 @@ from fhirstore.objects.base import (
 )
 from fhirstore.objects.embedded.body_streams import BytesStream
 from fhirstore.objects.etag import etag_of
-from fhirstore.objects.facts import NO_FACTS, UNTYPED, Facts, ObjectInfo, Progress, Steps, check_parts
+from fhirstore.objects.facts import NO_FACTS, UNTYPED, Facts, ObjectInfo, Progress, Steps, check_tags
 from fhirstore.objects.parallel_puts import put_answered
+from fhirstore.objects.presigned import WithoutUrls
 from fhirstore.objects.rising_clock import RisingClock
 from fhirstore.objects.sorted_keys import SortedKeys
+from fhirstore.objects.uploads import (
+    PendingUpload,
+    UploadPage,
+    check_completion,
+    check_part,
+    check_parts,
+    check_sizes,
+    page_of,
+)
 
 _AFTER_SLASH = chr(ord("/") + 1)  # "a/b" + this is the first text after every key that starts with "a/b/"
 
@@ -43,13 +61,25 @@ class _Kept:
     facts: Facts
 
 
-class MemoryStore:
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """An upload that has not ended. `parts`: ETag and body by number."""
+
+    key: str
+    facts: Facts | None
+    started: int
+    parts: dict[int, tuple[str, bytes]]
+
+
+class MemoryStore(WithoutUrls):
     """An `ObjectStore` in this process's memory."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = RisingClock(clock)
         self._objects: dict[str, _Kept] = {}
         self._keys = SortedKeys()
+        self._uploads: dict[str, _Pending] = {}
+        self._ids = SystemIds()
 
     @property
     def location(self) -> str:
@@ -173,6 +203,56 @@ class MemoryStore:
         kept = self._kept(key)
         yield BytesStream(len(kept.body), kept.etag, memoryview(kept.body)[start:end])
 
+    async def copy(self, source: str, target: str, *, facts: Facts | None = None) -> Written:
+        if facts is not None:
+            facts.check(target)
+        kept = self._kept(source)
+        return self._keep(target, kept.body, self.now(), kept.facts if facts is None else facts)
+
+    async def get_tags(self, key: str) -> Mapping[str, str]:
+        return dict(self._kept(key).facts.tags)
+
+    async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        check_tags(key, tags)
+        kept = self._kept(key)
+        self._objects[key] = replace(kept, facts=msgspec.structs.replace(kept.facts, tags=dict(tags)))
+
+    async def create_upload(self, key: str, *, facts: Facts | None = None) -> str:
+        if facts is not None:
+            facts.check(key)
+        upload = self._ids.new()
+        self._uploads[upload] = _Pending(key, facts, self.now(), {})
+        return upload
+
+    async def put_part(self, key: str, upload: str, number: int, body: bytes) -> str:
+        check_part(key, number, len(body))
+        pending = self._pending(key, upload)
+        etag = etag_of(body)
+        pending.parts[number] = etag, bytes(body)
+        return etag
+
+    async def complete_upload(self, key: str, upload: str, parts: Sequence[tuple[int, str]]) -> Written:
+        check_completion(key, parts)
+        pending = self._pending(key, upload)
+        bodies: list[bytes] = []
+        for number, etag in parts:
+            found, body = pending.parts.get(number, ("", b""))
+            if found != etag:
+                raise RequestRefused(key, f"part {number} of the upload is missing or has another ETag")
+            bodies.append(body)
+        check_sizes(key, [(number, len(body)) for (number, _), body in zip(parts, bodies, strict=True)])
+        del self._uploads[upload]
+        return self._keep(key, b"".join(bodies), self.now(), pending.facts)
+
+    async def abort_upload(self, key: str, upload: str) -> None:
+        pending = self._uploads.get(upload)
+        if pending is not None and pending.key == key:
+            del self._uploads[upload]
+
+    async def list_uploads(self, prefix: str, *, cursor: str | None = None) -> UploadPage:
+        found = [PendingUpload(one.key, upload, one.started) for upload, one in self._uploads.items()]
+        return page_of(found, prefix, cursor)
+
     async def aclose(self) -> None:
         """Releases nothing; the objects stay, so that a test can open a store over them again."""
 
@@ -181,6 +261,12 @@ class MemoryStore:
             return self._objects[key]
         except KeyError:
             raise ObjectNotFound(key, date=self.now()) from None
+
+    def _pending(self, key: str, upload: str) -> _Pending:
+        pending = self._uploads.get(upload)
+        if pending is None or pending.key != key:
+            raise UploadNotFound(key, "no such upload is pending")
+        return pending
 
     def _keep(self, key: str, body: bytes, now: int, facts: Facts | None) -> Written:
         etag = etag_of(body)

@@ -8,4 +8,6 @@ pytest.register_assert_rewrite(
     "tests.objects.contract_lists",
     "tests.objects.contract_streams",
     "tests.objects.contract_facts",
+    "tests.objects.contract_copies",
+    "tests.objects.contract_uploads",
 )

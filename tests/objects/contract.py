@@ -7,11 +7,15 @@ attributes of `StoreUnderTest`.
 
 from __future__ import annotations
 
+from tests.objects.contract_copies import CopiesContract
 from tests.objects.contract_facts import FactsContract
 from tests.objects.contract_lists import ListsContract
 from tests.objects.contract_streams import StreamsContract
+from tests.objects.contract_uploads import UploadsContract
 from tests.objects.contract_writes import WritesContract
 
 
-class ObjectStoreContract(WritesContract, ListsContract, StreamsContract, FactsContract):
+class ObjectStoreContract(
+    WritesContract, ListsContract, StreamsContract, FactsContract, CopiesContract, UploadsContract
+):
     """Inherit, override `store`, and every promise is tested."""

@@ -36,6 +36,8 @@ class StoreUnderTest:
     many = 1100  # keys for paging and batch deletes; over 1,000 so that batches are split
     in_flight = 32  # concurrent requests while the many are written
     large = 20 * MIB + 12_345  # bytes of a streamed body: several S3 parts and a rest
+    tags_follow = True  # an upload's tags reach its object, and a PUT drops those of the object before
+    checks_part_sizes = True
     clock_error = MINUTE  # ms the store's clock may differ from this machine's
 
     @pytest.fixture

@@ -36,7 +36,7 @@ class LargeBodies:
     def __init__(self, directory: Path, ids: Ids) -> None:
         self._folder = directory / _FOLDER
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        _sync_folder(directory)
+        sync_folder(directory)
         self._ids = ids
 
     def begin(self) -> IncomingBody:
@@ -101,7 +101,7 @@ class IncomingBody:
                 os.fsync(self._file)
                 os.close(self._file)
                 self._file = None
-                _sync_folder(self._path.parent)
+                sync_folder(self._path.parent)
                 self.etag = self._hash.hexdigest()
 
     def abandon(self) -> None:
@@ -139,7 +139,7 @@ class OpenBody:
         os.close(self._file)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make new names durable."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -1,6 +1,6 @@
 """The requests of the embedded store's writer, and how they are applied one by one: a statement each.
 
-That is the way of a batch that cannot be one statement (`put_batch`): it has a delete, or a condition that does not
+That is the way of a batch that cannot be one statement (`put_batch`): not all of it are PUTs, or a condition does not
 hold. Conditions and windows are decided in the order of arrival, so each request sees the ones before it.
 """
 
@@ -8,18 +8,36 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
 from fhirstore.clock import Clock
-from fhirstore.errors import NotFollowed, OutcomeUnknown, PreconditionFailed, WriteWindowClosed
+from fhirstore.errors import (
+    NotFollowed,
+    ObjectDamaged,
+    ObjectNotFound,
+    OutcomeUnknown,
+    PreconditionFailed,
+    WriteWindowClosed,
+)
 from fhirstore.objects.base import Condition, IfAbsent, IfMatch, PutAnswer, Written
-from fhirstore.objects.embedded.bodies import Packer, seal_of
+from fhirstore.objects.embedded.bodies import Packer, is_sealed, seal_of
 from fhirstore.objects.embedded.database import meaning
+from fhirstore.objects.embedded.facts import pack_facts, unpack_facts
 from fhirstore.objects.embedded.put_batch import PutBatch, Row, how, time_row
+from fhirstore.objects.etag import OF_NOTHING
 
 _DELETE = "DELETE FROM objects WHERE key = ?"
+_SOURCE = "SELECT o.seal, o.body, o.facts, b.etag FROM objects o LEFT JOIN bodies b ON b.id = o.body WHERE o.key = ?"
+_SHARE = "INSERT INTO shares VALUES (?, 1) ON CONFLICT (body) DO UPDATE SET more = more + 1"
+_COPY = (
+    "INSERT INTO objects (key, modified, seal, body, facts) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE"
+    " SET modified = excluded.modified, seal = excluded.seal, body = excluded.body, facts = excluded.facts"
+)
+_FACTS = "SELECT facts FROM objects WHERE key = ?"
+_SET_FACTS = "UPDATE objects SET facts = ? WHERE key = ?"
 _DELETE_MANY = "DELETE FROM objects WHERE key IN (SELECT value FROM json_each(?))"
 
 
@@ -45,9 +63,28 @@ class DeleteRows(msgspec.Struct):
     expires: int | None = None
 
 
-def key_of(request: PutRow | DeleteRows) -> str:
+class CopyRow(msgspec.Struct):
+    """Give `key` the body of `source`, which both then share, and the source's facts or, if `replaces`, these."""
+
+    key: str
+    source: str
+    replaces: bool
+    facts: bytes | None
+
+
+class TagRow(msgspec.Struct):
+    """Replace the tags of one object."""
+
+    key: str
+    tags: Mapping[str, str]
+
+
+Request: TypeAlias = PutRow | DeleteRows | CopyRow | TagRow
+
+
+def key_of(request: Request) -> str:
     """Returns the key for error messages; "" for a delete."""
-    return request.key if isinstance(request, PutRow) else ""
+    return "" if isinstance(request, DeleteRows) else request.key
 
 
 def row_of(put: PutRow, now: int, packed: bytes | None) -> Row:
@@ -73,7 +110,7 @@ class Statements:
         """Store the time of this commit. Raises the errors of sqlite3."""
         self._puts.put(time_row(self._clock.now()))
 
-    def apply(self, requests: Sequence[PutRow | DeleteRows]) -> list[PutAnswer]:
+    def apply(self, requests: Sequence[Request]) -> list[PutAnswer]:
         """Returns the answers to one call's requests; for a delete a Written without ETag.
 
         Raises the errors of sqlite3 that end the whole transaction.
@@ -85,9 +122,17 @@ class Statements:
             answers.append(NotFollowed(key_of(request)) if missed else self._apply(request))
         return answers
 
-    def _apply(self, request: PutRow | DeleteRows) -> PutAnswer:
+    def _apply(self, request: Request) -> PutAnswer:
         try:
-            return self._put(request) if isinstance(request, PutRow) else self._delete(request)
+            match request:
+                case PutRow():
+                    return self._put(request)
+                case DeleteRows():
+                    return self._delete(request)
+                case CopyRow():
+                    return self._copy(request)
+                case TagRow():
+                    return self._tag(request)
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError) as error:
             # Only this statement was undone. Errors of the disk end the whole transaction instead.
             return OutcomeUnknown(key_of(request), meaning(error))
@@ -111,6 +156,35 @@ class Statements:
             self._cursor.execute(_DELETE, delete.keys)
         else:
             self._cursor.execute(_DELETE_MANY, (json.dumps(delete.keys),))
+        return Written("", now)
+
+    def _copy(self, copy: CopyRow) -> PutAnswer:
+        now = self._clock.now()
+        copy.key.encode()  # before the first statement: a key that cannot be bound changes nothing
+        row = self._cursor.execute(_SOURCE, (copy.source,)).fetchone()
+        if row is None:
+            return ObjectNotFound(copy.source, date=now)
+        seal, body, facts, etag = row
+        if body is None:
+            etag = OF_NOTHING
+        if not is_sealed(copy.source, etag, seal):
+            return ObjectDamaged(copy.source, "its row is damaged", date=now)
+        if body is not None:
+            self._cursor.execute(_SHARE, (body,))
+        kept = copy.facts if copy.replaces else facts
+        self._cursor.execute(_COPY, (copy.key, now, seal_of(copy.key, etag), body, kept))
+        return Written(etag, now)
+
+    def _tag(self, tag: TagRow) -> PutAnswer:
+        now = self._clock.now()
+        row = self._cursor.execute(_FACTS, (tag.key,)).fetchone()
+        if row is None:
+            return ObjectNotFound(tag.key, date=now)
+        facts = unpack_facts(row[0])
+        if facts is None:
+            return ObjectDamaged(tag.key, "its row is damaged", date=now)
+        changed = msgspec.structs.replace(facts, tags=tag.tags)
+        self._cursor.execute(_SET_FACTS, (pack_facts(tag.key, changed), tag.key))
         return Written("", now)
 
 

@@ -13,14 +13,14 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 from fhirstore.batched import batched
 from fhirstore.clock import Clock, SystemIds
-from fhirstore.errors import ObjectError, OutcomeUnknown, StoreFull, StoreMisconfigured
+from fhirstore.errors import ObjectError, StoreFull, StoreMisconfigured
 from fhirstore.objects.base import (
     CONCURRENCY,
     PART_SIZE,
@@ -32,19 +32,24 @@ from fhirstore.objects.base import (
     StoredObject,
     Written,
 )
-from fhirstore.objects.embedded.body_streams import CHUNK, BytesStream, gathered
+from fhirstore.objects.embedded.body_streams import BytesStream
 from fhirstore.objects.embedded.clock import SharedClock
 from fhirstore.objects.embedded.database import DATABASE, StoreFiles, connect, meaning, prepare
 from fhirstore.objects.embedded.existing import refuse_what_is_no_store
 from fhirstore.objects.embedded.facts import pack_facts
 from fhirstore.objects.embedded.large_bodies import IncomingBody, LargeBodies
+from fhirstore.objects.embedded.pending import PendingUploads
 from fhirstore.objects.embedded.reading import RowReader
-from fhirstore.objects.embedded.statements import DeleteRows, PutRow
+from fhirstore.objects.embedded.receiving import Receiver
+from fhirstore.objects.embedded.statements import CopyRow, DeleteRows, PutRow, Request, TagRow
+from fhirstore.objects.embedded.uploads import Uploads
 from fhirstore.objects.embedded.write_lock import WriteLock
 from fhirstore.objects.embedded.writer import GroupWriter
 from fhirstore.objects.etag import etag_of
-from fhirstore.objects.facts import Facts, ObjectInfo, Progress, Steps, check_parts
-from fhirstore.objects.fullness import why_os, why_sqlite
+from fhirstore.objects.facts import Facts, ObjectInfo, Progress, Steps, check_tags
+from fhirstore.objects.fullness import why_sqlite
+from fhirstore.objects.presigned import WithoutUrls
+from fhirstore.objects.uploads import UploadPage, check_parts
 
 LARGE = 256 * 1024  # bytes; above it a file is cheaper than overflow pages that pass through the WAL
 _DELETES = 250  # keys per request of a batch delete: a few ms of the event loop
@@ -55,14 +60,15 @@ _NAMED = "SELECT 1 FROM bodies WHERE file = ?"
 _RECENT = 4096  # bodies written lately whose key is remembered, so that they can be shared
 
 
-class EmbeddedStore:
+class EmbeddedStore(WithoutUrls):
     """An `ObjectStore` in a directory. Make one with `open`, end it with `aclose`."""
 
     def __init__(self, directory: Path, lock: WriteLock, *, clock: Clock | None, large: int) -> None:
         """Blocks and needs a database that is `prepare`d: use `open`."""
         self._directory = directory
         self._large = large
-        self._bodies = LargeBodies(directory, SystemIds())
+        ids = SystemIds()
+        self._bodies = LargeBodies(directory, ids)
         self._rows = RowReader(directory, self._bodies)
         reached = self._rows.reached()
         self._files = StoreFiles(directory)
@@ -78,6 +84,9 @@ class EmbeddedStore:
             files=self._files,
             remove_file=self._remove_file,
         )
+        self._receiver = Receiver(self._bodies, self._sweeper, self._writer.fullness)
+        self._pending = PendingUploads(directory, ids)
+        self._uploads = Uploads(self._pending, self._receiver, self._written, self._clock)
         self._sweeper.submit(self._remove_orphans)
 
     @classmethod
@@ -168,7 +177,7 @@ class EmbeddedStore:
     ) -> Written:
         kept = None if facts is None else pack_facts(key, facts)
         if len(body) > self._large:
-            received = await self._receive(key, _once(body))
+            received = await self._receiver.receive(key, _once(body))
             row = PutRow(key, received.etag, received.size, None, received.name, condition, expires, facts=kept)
         else:
             etag = etag_of(body)
@@ -222,7 +231,7 @@ class EmbeddedStore:
                     rows.append(PutRow(put.key, etag, len(body), body, None, put.condition, put.expires, put.follows))
                     continue
                 if id(body) not in files:
-                    files[id(body)] = put.key, await self._receive(put.key, _once(body))
+                    files[id(body)] = put.key, await self._receiver.receive(put.key, _once(body))
                 first, file = files[id(body)]
                 twin = first if first != put.key else None
                 rows.append(
@@ -232,7 +241,7 @@ class EmbeddedStore:
                 )
         except BaseException as error:
             for _, file in files.values():
-                self._sweeper.submit(file.abandon)
+                self._receiver.abandon(file)
             if isinstance(error, ObjectError):  # no row was written, so this is the answer to each PUT
                 return [type(error)(put.key, error.detail) for put in puts]
             raise
@@ -269,7 +278,7 @@ class EmbeddedStore:
         """Needs no parts: a chunk at a time goes to the file. `progress` is told of each `part_size` bytes."""
         check_parts(key, part_size, concurrency)
         kept = pack_facts(key, facts)
-        received = await self._receive(key, chunks, Steps(progress, part_size))
+        received = await self._receiver.receive(key, chunks, Steps(progress, part_size))
         row = PutRow(key, received.etag, received.size, None, received.name, None, None, facts=kept)
         return await self._written(row)
 
@@ -289,6 +298,32 @@ class EmbeddedStore:
         finally:
             found.file.close()
 
+    async def copy(self, source: str, target: str, *, facts: Facts | None = None) -> Written:
+        """One small transaction, whatever the size: both objects share the body."""
+        return await self._written(CopyRow(target, source, facts is not None, pack_facts(target, facts)))
+
+    async def get_tags(self, key: str) -> Mapping[str, str]:
+        return self._rows.tags(key, self._clock.now())
+
+    async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        check_tags(key, tags)
+        await self._written(TagRow(key, tags))
+
+    async def create_upload(self, key: str, *, facts: Facts | None = None) -> str:
+        return await self._uploads.create(key, facts)
+
+    async def put_part(self, key: str, upload: str, number: int, body: bytes) -> str:
+        return await self._uploads.part(key, upload, number, body)
+
+    async def complete_upload(self, key: str, upload: str, parts: Sequence[tuple[int, str]]) -> Written:
+        return await self._uploads.complete(key, upload, parts)
+
+    async def abort_upload(self, key: str, upload: str) -> None:
+        await self._uploads.abort(key, upload)
+
+    async def list_uploads(self, prefix: str, *, cursor: str | None = None) -> UploadPage:
+        return await self._uploads.page(prefix, cursor)
+
     async def aclose(self) -> None:
         """Commit what is queued, then release threads, connections and locks."""
         self._stopping.set()
@@ -299,31 +334,11 @@ class EmbeddedStore:
         self._rows.close()
         self._clock.close()
 
-    async def _written(self, request: PutRow | DeleteRows) -> Written:
+    async def _written(self, request: Request) -> Written:
         (answer,) = await self._writer.write(request)
         if isinstance(answer, ObjectError):
             raise answer
         return answer
-
-    async def _receive(self, key: str, chunks: AsyncIterator[bytes], steps: Steps | None = None) -> IncomingBody:
-        """Make a durable file of the chunks, in threads; abandon it when the chunks break off."""
-        body = self._bodies.begin()
-        try:
-            async for piece in gathered(chunks, CHUNK):
-                await _on_disk(key, body.append, piece)
-                if steps is not None:
-                    steps.add(len(piece))
-            await _on_disk(key, body.finish)
-            if steps is not None:
-                steps.finish()
-        except StoreFull:
-            self._writer.fullness.note(body.size)
-            self._sweeper.submit(body.abandon)
-            raise
-        except BaseException:
-            self._sweeper.submit(body.abandon)
-            raise
-        return body
 
     def _remove_file(self, name: str) -> None:
         self._sweeper.submit(self._bodies.remove, name)
@@ -333,17 +348,8 @@ class EmbeddedStore:
             self._bodies.remove_orphans(
                 lambda name: connection.execute(_NAMED, (name,)).fetchone() is not None, self._stopping
             )
+        self._pending.remove_stale(self._stopping)
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:
     yield body
-
-
-async def _on_disk(key: str, act: Callable[..., None], *chunk: bytes) -> None:
-    """Run a blocking step of writing a body file in a thread."""
-    try:
-        await asyncio.to_thread(act, *chunk)
-    except OSError as error:
-        if (why := why_os(error)) is not None:
-            raise StoreFull(key, why) from error
-        raise OutcomeUnknown(key, f"its body file: {error.strerror}; nothing was written") from error

@@ -20,7 +20,7 @@ from fhirstore.objects.base import PutAnswer
 from fhirstore.objects.embedded.bodies import Packer
 from fhirstore.objects.embedded.database import is_busy
 from fhirstore.objects.embedded.put_batch import PutBatch, Row, time_row
-from fhirstore.objects.embedded.statements import DeleteRows, PutRow, Statements
+from fhirstore.objects.embedded.statements import Request, Statements
 from fhirstore.objects.embedded.write_lock import WriteLock
 
 PATIENCE = 30.0  # seconds to wait for other processes before a batch is answered with StoreBusy
@@ -104,7 +104,7 @@ class Transactions:
             if not self._connection.in_transaction:
                 self._lock.release()
 
-    def apply(self, calls: Sequence[Sequence[PutRow | DeleteRows]]) -> list[list[PutAnswer]]:
+    def apply(self, calls: Sequence[Sequence[Request]]) -> list[list[PutAnswer]]:
         """Returns the answers to each call's requests, in the transaction that has begun.
 
         For the event loop. Raises the errors of sqlite3 that end the transaction; then it is rolled back.

@@ -34,7 +34,7 @@ from fhirstore.objects.base import PutAnswer, Written
 from fhirstore.objects.embedded.bodies import Packer
 from fhirstore.objects.embedded.database import StoreFiles, is_busy, meaning
 from fhirstore.objects.embedded.put_batch import Row
-from fhirstore.objects.embedded.statements import DeleteRows, PutRow, key_of, row_of
+from fhirstore.objects.embedded.statements import DeleteRows, PutRow, Request, key_of, row_of
 from fhirstore.objects.embedded.transactions import PATIENCE, Transactions
 from fhirstore.objects.embedded.write_lock import WriteLock
 from fhirstore.objects.fullness import Fullness, why_os, why_sqlite
@@ -48,7 +48,7 @@ _QUIET_ROUNDS = 4  # of the event loop; a request needs three from its socket to
 class _Call(msgspec.Struct):
     """The requests of one call of `write`. Their `answers` come together."""
 
-    requests: tuple[PutRow | DeleteRows, ...]
+    requests: tuple[Request, ...]
     answers: asyncio.Future[list[PutAnswer]]
 
     @property
@@ -108,7 +108,7 @@ class GroupWriter:
         self._closed = False  # nothing is queued any more
         self._released = False  # connection and lock are closed
 
-    def write(self, *requests: PutRow | DeleteRows) -> asyncio.Future[list[PutAnswer]]:
+    def write(self, *requests: Request) -> asyncio.Future[list[PutAnswer]]:
         """Queue the requests, which stay together; the future has their answers once their batch has committed.
 
         Cancelling drops the requests, unless their batch is already under way, or one of them follows the others.
@@ -184,10 +184,8 @@ class GroupWriter:
                 continue
             calls.append(call)
             for request in call.requests:
-                if isinstance(request, DeleteRows):
-                    count += len(request.keys)
-                else:
-                    count += 1
+                count += len(request.keys) if isinstance(request, DeleteRows) else 1
+                if isinstance(request, PutRow):
                     size += len(request.body or b"")
         return calls
 
@@ -204,7 +202,7 @@ class GroupWriter:
         windows: set[int | None] = set()
         for call in calls:
             for put in call.requests:
-                if isinstance(put, DeleteRows):
+                if not isinstance(put, PutRow):
                     return _Batch(calls, now)
                 windows.add(put.expires)
                 puts.append(put)
@@ -282,7 +280,7 @@ def _refused(calls: list[_Call], kind: type[ObjectError], detail: str) -> _Answe
     return [[_refusal(request, kind, detail) for request in call.requests] for call in calls]
 
 
-def _refusal(request: PutRow | DeleteRows, kind: type[ObjectError], detail: str) -> ObjectError:
+def _refusal(request: Request, kind: type[ObjectError], detail: str) -> ObjectError:
     if kind is not OutcomeUnknown and isinstance(request, PutRow) and request.follows:
         return NotFollowed(request.key)
     return kind(key_of(request), detail)

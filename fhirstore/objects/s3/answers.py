@@ -1,13 +1,14 @@
-"""Reads S3's XML answers and writes its XML requests: LIST, batch delete, multipart uploads.
+"""Reads S3's XML answers and writes its XML requests: LIST, batch delete, multipart uploads, tags.
 
-https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html, API_DeleteObjects.html and
-API_CompleteMultipartUpload.html. The parser is the
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html, API_DeleteObjects.html,
+API_CompleteMultipartUpload.html, API_ListMultipartUploads.html, API_PutObjectTagging.html. The parser is the
 stdlib's expat: it loads nothing external, and documents that declare a DTD or entities are refused outright.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -15,6 +16,7 @@ from xml.sax.saxutils import escape
 from fhirstore.errors import StoreUnavailable
 from fhirstore.objects.base import Listed, Page
 from fhirstore.objects.s3.store_time import parse_timestamp
+from fhirstore.objects.uploads import PendingUpload, UploadPage
 
 
 def read_page(body: bytes, *, root: str) -> Page:
@@ -83,6 +85,48 @@ def complete_request(etags: Iterable[tuple[int, str]]) -> bytes:
     )
     space = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
     return f"<CompleteMultipartUpload {space}>{parts}</CompleteMultipartUpload>".encode()
+
+
+def read_uploads(body: bytes, *, root: str) -> UploadPage:
+    """Returns the page of a ListMultipartUploads answer, with keys relative to `root`. The cursor is two markers."""
+    tree = _parse(body)
+    space = _namespace(tree)
+    encoded = tree.findtext(f"{space}EncodingType") == "url"
+
+    def text(element: ElementTree.Element, name: str) -> str:
+        return element.findtext(f"{space}{name}") or ""
+
+    def key_in(element: ElementTree.Element, name: str) -> str:
+        found = text(element, name)
+        return unquote_plus(found) if encoded else found
+
+    def upload(one: ElementTree.Element) -> PendingUpload:
+        started = parse_timestamp(text(one, "Initiated"))
+        return PendingUpload(key_in(one, "Key")[len(root) :], text(one, "UploadId"), started)
+
+    try:
+        uploads = tuple(upload(one) for one in tree.iterfind(f"{space}Upload"))
+    except ValueError as error:
+        raise StoreUnavailable(detail="the store answered with uploads that lack a time") from error
+    if text(tree, "IsTruncated") != "true":
+        return UploadPage(uploads, None)
+    return UploadPage(uploads, json.dumps([key_in(tree, "NextKeyMarker"), text(tree, "NextUploadIdMarker")]))
+
+
+def tagging_request(tags: Mapping[str, str]) -> bytes:
+    """Returns the body of a PutObjectTagging request."""
+    listed = "".join(
+        f"<Tag><Key>{escape(name)}</Key><Value>{escape(value)}</Value></Tag>" for name, value in tags.items()
+    )
+    space = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+    return f"<Tagging {space}><TagSet>{listed}</TagSet></Tagging>".encode()
+
+
+def read_tags(body: bytes) -> dict[str, str]:
+    """Returns the tags in a GetObjectTagging answer."""
+    tree = _parse(body)
+    space = _namespace(tree)
+    return {one.findtext(f"{space}Key") or "": one.findtext(f"{space}Value") or "" for one in tree.iter(f"{space}Tag")}
 
 
 def read_text(body: bytes, name: str) -> str:

@@ -27,9 +27,12 @@ class S3Options:
     then `us-east-1` when there is an endpoint. `attempts` counts the first try too and holds for what may be
     repeated blindly: reads, deletes and unconditional PUTs; waits grow from `backoff` to `backoff_cap`, with full
     jitter. `request_timeout`: of a whole request; `silence`: without a byte of its answer. All times are seconds.
+    `public_endpoint_url`: where clients of presigned URLs reach the same bucket, if that is not `endpoint_url`; what
+    lies between must keep the Host header, which is signed.
     """
 
     endpoint_url: str | None = None
+    public_endpoint_url: str | None = None
     allow_http: bool = False
     force_path_style: bool | None = None
     region: str | None = None

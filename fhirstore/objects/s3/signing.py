@@ -72,6 +72,20 @@ class QuerySigner:
         message = f"AWS4-HMAC-SHA256\n{self._stamp}\n{self._scope}\n{digest}"
         return f"{signed}&X-Amz-Signature={hmac.digest(self._day_key, message.encode(), 'sha256').hex()}"
 
+    def form_fields(self, *, at: int) -> dict[str, str]:
+        """Returns the fields of a form that say by whom and when (epoch seconds) its policy was signed."""
+        self._turn_to(at)
+        return {
+            "x-amz-algorithm": "AWS4-HMAC-SHA256",
+            "x-amz-credential": f"{self.keys.access_key}/{self._scope}",
+            "x-amz-date": self._stamp,
+        }
+
+    def signature(self, policy: str, *, at: int) -> str:
+        """Returns the signature of a form's policy, which is in base64."""
+        self._turn_to(at)
+        return hmac.digest(self._day_key, policy.encode(), "sha256").hex()
+
     def _turn_to(self, second: int) -> None:
         moment = time.gmtime(second)
         day = time.strftime("%Y%m%d", moment)

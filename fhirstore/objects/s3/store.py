@@ -9,7 +9,7 @@ conditional writes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/condit
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -38,19 +38,24 @@ from fhirstore.objects.base import (
     StoredObject,
     Written,
 )
-from fhirstore.objects.facts import Facts, ObjectInfo, Progress, check_parts
+from fhirstore.objects.facts import Facts, ObjectInfo, Progress, check_tags
 from fhirstore.objects.fullness import Fullness
 from fhirstore.objects.parallel_puts import put_each
+from fhirstore.objects.presigned import PresignedPost, PresignedPut
 from fhirstore.objects.s3.answers import delete_request, read_page, undeleted
 from fhirstore.objects.s3.bucket import Bucket, md5
 from fhirstore.objects.s3.carried import carrying, info_of
+from fhirstore.objects.s3.copying import Copies
 from fhirstore.objects.s3.failures import Failure
 from fhirstore.objects.s3.options import S3Location, S3Options
+from fhirstore.objects.s3.presigning import Presigner
 from fhirstore.objects.s3.requests import Answer, NoAnswer, Piece
 from fhirstore.objects.s3.session import S3Session
 from fhirstore.objects.s3.startup import check_bucket
 from fhirstore.objects.s3.streams import Download, in_parts
+from fhirstore.objects.s3.tagging import Tags
 from fhirstore.objects.s3.uploads import Uploads
+from fhirstore.objects.uploads import UploadPage, check_completion, check_part, check_parts
 
 if TYPE_CHECKING:
     from obstore import PutMode
@@ -70,6 +75,9 @@ class S3Store:
         self._fullness = Fullness()
         self._s3 = Bucket(session, options, clock)
         self._uploads = Uploads(self._s3)
+        self._tags = Tags(self._s3)
+        self._copies = Copies(self._s3, self._uploads, self._tags)
+        self._presigner = Presigner(session, options, self._s3)
         self._small = session.obstore()
         self._large = session.obstore(streaming=True)
 
@@ -347,6 +355,58 @@ class S3Store:
             return download
 
         yield await self._s3.attempts.repeated(f"GET {key}", open_at_start, (StoreBusy, StoreUnavailable))
+
+    # --- copies, tags, uploads, presigned requests -------------------------------------------------------------
+
+    async def copy(self, source: str, target: str, *, facts: Facts | None = None) -> Written:
+        """A HEAD, to learn the size, then CopyObject; above 5 GB an upload of copied ranges."""
+        if facts is not None:
+            facts.check(target)
+        etag = await self._copies.copy(await self.stat(source), target, facts)
+        return Written(etag, self._s3.signed.reached())
+
+    async def get_tags(self, key: str) -> Mapping[str, str]:
+        return await self._tags.get(key)
+
+    async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        check_tags(key, tags)
+        await self._tags.set(key, tags)
+
+    async def create_upload(self, key: str, *, facts: Facts | None = None) -> str:
+        if facts is not None:
+            facts.check(key)
+        return await self._uploads.create(key, facts)
+
+    async def put_part(self, key: str, upload: str, number: int, body: bytes) -> str:
+        check_part(key, number, len(body))
+        return await self._uploads.part(key, upload, number, (body,))
+
+    async def complete_upload(self, key: str, upload: str, parts: Sequence[tuple[int, str]]) -> Written:
+        check_completion(key, parts)
+        return Written(await self._uploads.complete(key, upload, parts), self._s3.signed.reached())
+
+    async def abort_upload(self, key: str, upload: str) -> None:
+        await self._uploads.abort(key, upload)
+
+    async def list_uploads(self, prefix: str, *, cursor: str | None = None) -> UploadPage:
+        return await self._uploads.page(prefix, cursor)
+
+    async def presign_get(
+        self, key: str, *, expires_in: int, filename: str | None = None, content_type: str | None = None
+    ) -> str:
+        return await self._presigner.get(key, expires_in=expires_in, filename=filename, content_type=content_type)
+
+    async def presign_put(
+        self, key: str, *, expires_in: int, content_type: str | None = None, sha256: str | None = None
+    ) -> PresignedPut:
+        return await self._presigner.put(key, expires_in=expires_in, content_type=content_type, sha256=sha256)
+
+    async def presign_post(
+        self, key: str, *, expires_in: int, max_size: int, min_size: int = 0, content_type: str | None = None
+    ) -> PresignedPost:
+        return await self._presigner.post(
+            key, expires_in=expires_in, min_size=min_size, max_size=max_size, content_type=content_type
+        )
 
     # --- the rest ----------------------------------------------------------------------------------------------
 

@@ -10,19 +10,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TypeAlias
 
+import msgspec
+
 from fhirstore.errors import ObjectError, OutcomeUnknown, RequestRefused, StoreBusy, StoreUnavailable, UploadNotFound
 from fhirstore.objects.facts import Facts, Progress
-from fhirstore.objects.s3.answers import complete_request, quoted, read_text
+from fhirstore.objects.s3.answers import complete_request, quoted, read_text, read_uploads
 from fhirstore.objects.s3.bucket import Bucket, md5
 from fhirstore.objects.s3.carried import carrying
 from fhirstore.objects.s3.failures import Failure
-from fhirstore.objects.s3.requests import Piece
+from fhirstore.objects.s3.requests import NoAnswer, Piece
+from fhirstore.objects.uploads import MOST_PARTS, UploadPage
 
-MOST_PARTS = 10_000
 _COMPLETING = 60.0  # seconds that a store may take to put parts together, in addition to the usual
 _CLOSING = 30.0  # seconds that closing waits for aborts under way
 
@@ -121,14 +123,41 @@ class Uploads:
         An upload that fails, or whose caller is cancelled, is aborted.
         """
         upload = await self.create(key, facts)
-        try:
+        async with self.aborted_unless_done(key, upload):
             sending = _Sending(partial(self.part, key, upload), concurrency, progress)
             return await self.complete(key, upload, await sending.run(key, first, rest))
+
+    @asynccontextmanager
+    async def aborted_unless_done(self, key: str, upload: str) -> AsyncIterator[None]:
+        """Abort the upload where the block ends by an exception."""
+        try:
+            yield
         except UploadNotFound as error:
             raise OutcomeUnknown(key, "its upload was aborted by somebody else") from error
         except BaseException:
             await asyncio.shield(self._leave(self._abort_quietly(key, upload)))
             raise
+
+    async def page(self, prefix: str, cursor: str | None) -> UploadPage:
+        """As `ObjectStore.list_uploads`. One request; the cursor is the store's two markers."""
+        asked = [("uploads", ""), ("encoding-type", "url"), ("prefix", self._bucket.root + prefix)]
+        if cursor is not None:
+            try:
+                key, upload = msgspec.json.decode(cursor, type=tuple[str, str])
+            except msgspec.MsgspecError as error:
+                raise RequestRefused(prefix, "the cursor is not of such a listing") from error
+            asked += [("key-marker", key), ("upload-id-marker", upload)]
+
+        async def send() -> UploadPage:
+            try:
+                answer = await self._bucket.send(prefix, "GET", parameters=asked)
+            except NoAnswer as error:
+                raise self._bucket.failures.reading(prefix, error.failure, date=0) from error
+            if answer.status != 200:
+                raise self._bucket.failures.reading(prefix, answer.failure(), date=answer.date)
+            return read_uploads(answer.body, root=self._bucket.root)
+
+        return await self._bucket.repeated(f"LIST {prefix}", send, (StoreBusy, StoreUnavailable))
 
     async def aclose(self) -> None:
         """Wait for the aborts under way, within a bound."""

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from typing import TypeVar
 
 from fhirstore.errors import (
     ConditionalConflict,
@@ -41,7 +42,10 @@ from fhirstore.objects.base import (
 )
 from fhirstore.objects.facts import Facts, ObjectInfo, Progress
 from fhirstore.objects.parallel_puts import put_each
+from fhirstore.objects.uploads import UploadPage
 from fhirstore.objects.wrappers.passing_on import PassingOn
+
+_T = TypeVar("_T")
 
 
 class Fault(StrEnum):
@@ -196,39 +200,65 @@ class FaultyStore(PassingOn):
         concurrency: int = CONCURRENCY,
         progress: Progress | None = None,
     ) -> Written:
-        fault, delay, _ = self._draw(_DELETE)
-        if delay:
-            await self._sleep(delay)
-        _refuse(fault, key)
-        written = await self.inner.put_stream(
-            key, chunks, facts=facts, part_size=part_size, concurrency=concurrency, progress=progress
+        send = partial(
+            self.inner.put_stream,
+            key,
+            chunks,
+            facts=facts,
+            part_size=part_size,
+            concurrency=concurrency,
+            progress=progress,
         )
-        if fault is Fault.LOST_RESPONSE:
-            raise OutcomeUnknown(key, "injected: lost response")
-        return written
+        return await self._write(key, send)
 
     async def delete(self, key: str, *, expires: int | None = None) -> None:
+        await self._write(key, partial(self.inner.delete, key, expires=expires))
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        await self._write("", partial(self.inner.delete_many, keys))
+
+    async def copy(self, source: str, target: str, *, facts: Facts | None = None) -> Written:
+        return await self._write(target, partial(self.inner.copy, source, target, facts=facts))
+
+    async def get_tags(self, key: str) -> Mapping[str, str]:
+        await self._before_read(key)
+        return await self.inner.get_tags(key)
+
+    async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        await self._write(key, partial(self.inner.set_tags, key, tags))
+
+    async def create_upload(self, key: str, *, facts: Facts | None = None) -> str:
+        """A lost response leaves an upload of unknown id behind."""
+        return await self._write(key, partial(self.inner.create_upload, key, facts=facts))
+
+    async def put_part(self, key: str, upload: str, number: int, body: bytes) -> str:
+        return await self._write(key, partial(self.inner.put_part, key, upload, number, body))
+
+    async def complete_upload(self, key: str, upload: str, parts: Sequence[tuple[int, str]]) -> Written:
+        return await self._write(key, partial(self.inner.complete_upload, key, upload, parts))
+
+    async def abort_upload(self, key: str, upload: str) -> None:
+        await self._write(key, partial(self.inner.abort_upload, key, upload))
+
+    async def list_uploads(self, prefix: str, *, cursor: str | None = None) -> UploadPage:
+        await self._before_read(prefix)
+        return await self.inner.list_uploads(prefix, cursor=cursor)
+
+    async def _write(self, key: str, send: Callable[[], Awaitable[_T]]) -> _T:
+        """Send a write that is no PUT of a whole body; it may be refused, or its request or response lost."""
         fault, delay, _ = self._draw(_DELETE)
         if delay:
             await self._sleep(delay)
         _refuse(fault, key)
         try:
-            await self.inner.delete(key, expires=expires)
+            answer = await send()
         except ObjectError as refusal:
             if fault is Fault.LOST_RESPONSE:
                 raise OutcomeUnknown(key, "injected: lost response") from refusal
             raise
         if fault is Fault.LOST_RESPONSE:
             raise OutcomeUnknown(key, "injected: lost response")
-
-    async def delete_many(self, keys: Sequence[str]) -> None:
-        fault, delay, _ = self._draw(_DELETE)
-        if delay:
-            await self._sleep(delay)
-        _refuse(fault, "")
-        await self.inner.delete_many(keys)
-        if fault is Fault.LOST_RESPONSE:
-            raise OutcomeUnknown("", "injected: lost response")
+        return answer
 
     async def settle(self) -> None:
         """Wait until every late or duplicated PUT has arrived at the store."""

@@ -7,7 +7,8 @@ counts as the requests that S3 gets for it when nothing fails; retries inside a 
 
 * `put_many` of n: n PUT, in parallel;
 * `delete_many` of n keys: ceil(n / 1000) DELETE, one after the other;
-* `stat`: one HEAD;
+* `stat`: one HEAD; `copy`: a HEAD, then a PUT; `get_tags` and `set_tags`: a GET and a PUT;
+* the steps of a multipart upload: POST to create and complete, PUT per part, DELETE to abort, LIST; presigning: none;
 * `put_stream`: one PUT below `part_size`; from there on one PUT per part, and the two POSTs that open and
   complete a multipart upload. It counts as one round trip, however long the body;
 * `get_stream`: one GET, which ends when its context is left.
@@ -18,7 +19,7 @@ Bytes are those of bodies, offered or received; a refused PUT was offered too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 
@@ -35,6 +36,7 @@ from fhirstore.objects.base import (
     Written,
 )
 from fhirstore.objects.facts import Facts, ObjectInfo, Progress
+from fhirstore.objects.uploads import UploadPage
 from fhirstore.objects.wrappers.passing_on import PassingOn
 
 KEYS_PER_DELETE = 1000  # DeleteObjects takes no more
@@ -192,11 +194,8 @@ class MeteredStore(PassingOn):
             _end(flight)
 
     async def stat(self, key: str) -> ObjectInfo:
-        flight = self._begin("HEAD")
-        try:
+        with self._one("HEAD"):
             return await self.inner.stat(key)
-        finally:
-            _end(flight)
 
     async def put_stream(
         self,
@@ -239,6 +238,49 @@ class MeteredStore(PassingOn):
         try:
             async with self.inner.get_stream(key, start=start, end=end) as stream:
                 yield _CountedStream(self, flight, stream)
+        finally:
+            _end(flight)
+
+    async def copy(self, source: str, target: str, *, facts: Facts | None = None) -> Written:
+        with self._one("HEAD"):
+            pass
+        with self._one("PUT"):
+            return await self.inner.copy(source, target, facts=facts)
+
+    async def get_tags(self, key: str) -> Mapping[str, str]:
+        with self._one("GET"):
+            return await self.inner.get_tags(key)
+
+    async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        with self._one("PUT"):
+            await self.inner.set_tags(key, tags)
+
+    async def create_upload(self, key: str, *, facts: Facts | None = None) -> str:
+        with self._one("POST"):
+            return await self.inner.create_upload(key, facts=facts)
+
+    async def put_part(self, key: str, upload: str, number: int, body: bytes) -> str:
+        with self._one("PUT") as flight:
+            self._count_written(flight, len(body))
+            return await self.inner.put_part(key, upload, number, body)
+
+    async def complete_upload(self, key: str, upload: str, parts: Sequence[tuple[int, str]]) -> Written:
+        with self._one("POST"):
+            return await self.inner.complete_upload(key, upload, parts)
+
+    async def abort_upload(self, key: str, upload: str) -> None:
+        with self._one("DELETE"):
+            await self.inner.abort_upload(key, upload)
+
+    async def list_uploads(self, prefix: str, *, cursor: str | None = None) -> UploadPage:
+        with self._one("LIST"):
+            return await self.inner.list_uploads(prefix, cursor=cursor)
+
+    @contextmanager
+    def _one(self, verb: str) -> Generator[_Flight]:
+        flight = self._begin(verb)
+        try:
+            yield flight
         finally:
             _end(flight)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from fhirstore.objects.base import (
@@ -18,6 +18,8 @@ from fhirstore.objects.base import (
     Written,
 )
 from fhirstore.objects.facts import Facts, ObjectInfo, Progress
+from fhirstore.objects.presigned import PresignedPost, PresignedPut
+from fhirstore.objects.uploads import UploadPage
 
 
 class PassingOn:
@@ -95,6 +97,47 @@ class PassingOn:
         self, key: str, *, start: int = 0, end: int | None = None
     ) -> AbstractAsyncContextManager[ObjectStream]:
         return self.inner.get_stream(key, start=start, end=end)
+
+    async def copy(self, source: str, target: str, *, facts: Facts | None = None) -> Written:
+        return await self.inner.copy(source, target, facts=facts)
+
+    async def get_tags(self, key: str) -> Mapping[str, str]:
+        return await self.inner.get_tags(key)
+
+    async def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        await self.inner.set_tags(key, tags)
+
+    async def create_upload(self, key: str, *, facts: Facts | None = None) -> str:
+        return await self.inner.create_upload(key, facts=facts)
+
+    async def put_part(self, key: str, upload: str, number: int, body: bytes) -> str:
+        return await self.inner.put_part(key, upload, number, body)
+
+    async def complete_upload(self, key: str, upload: str, parts: Sequence[tuple[int, str]]) -> Written:
+        return await self.inner.complete_upload(key, upload, parts)
+
+    async def abort_upload(self, key: str, upload: str) -> None:
+        await self.inner.abort_upload(key, upload)
+
+    async def list_uploads(self, prefix: str, *, cursor: str | None = None) -> UploadPage:
+        return await self.inner.list_uploads(prefix, cursor=cursor)
+
+    async def presign_get(
+        self, key: str, *, expires_in: int, filename: str | None = None, content_type: str | None = None
+    ) -> str:
+        return await self.inner.presign_get(key, expires_in=expires_in, filename=filename, content_type=content_type)
+
+    async def presign_put(
+        self, key: str, *, expires_in: int, content_type: str | None = None, sha256: str | None = None
+    ) -> PresignedPut:
+        return await self.inner.presign_put(key, expires_in=expires_in, content_type=content_type, sha256=sha256)
+
+    async def presign_post(
+        self, key: str, *, expires_in: int, max_size: int, min_size: int = 0, content_type: str | None = None
+    ) -> PresignedPost:
+        return await self.inner.presign_post(
+            key, expires_in=expires_in, max_size=max_size, min_size=min_size, content_type=content_type
+        )
 
     async def aclose(self) -> None:
         await self.inner.aclose()
