@@ -63,6 +63,12 @@ class Delete(msgspec.Struct, frozen=True):
     expires: int | None = None  # epoch ms on the store's clock
 
 
+class Digest(msgspec.Struct, frozen=True):
+    """GET an object of any size, in a stream, and hash it. Replies: Digested, Absent, Unknown."""
+
+    key: str
+
+
 class ListUploads(msgspec.Struct, frozen=True):
     """List multipart uploads that are not complete. Replies: UploadPage, Unknown."""
 
@@ -93,6 +99,12 @@ class Absent(msgspec.Struct, frozen=True):
     """There is no such object. The store's clock had reached `date` (epoch ms) before it looked."""
 
     date: int
+
+
+class Digested(msgspec.Struct, frozen=True):
+    """The SHA-256 of an object, hex; empty where the store itself says that it is damaged."""
+
+    sha256: str
 
 
 class Deleted(msgspec.Struct, frozen=True):
@@ -129,7 +141,7 @@ class Unknown(msgspec.Struct, frozen=True):
 NOT_SENT = NotSent()
 NOT_APPLIED = NotApplied()
 
-Request = Get | Put | List | Delete | ListUploads | AbortUpload
+Request = Get | Put | List | Delete | Digest | ListUploads | AbortUpload
 Reply = (
     StoredObject
     | Absent
@@ -137,6 +149,7 @@ Reply = (
     | Page
     | UploadPage
     | Unreadable
+    | Digested
     | Deleted
     | Refused
     | NotApplied

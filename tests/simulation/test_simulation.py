@@ -49,7 +49,7 @@ def test_the_schedules_hold_what_they_are_for() -> None:
 
 def test_a_seed_is_a_schedule() -> None:
     """The same seed gives the same trace, to the last line; another gives another."""
-    for plot, seed in ((plot, seed) for plot in PLOTS for seed in range(len(plot.shapes))):
+    for plot, seed in [(each, seed) for each in PLOTS for seed in range(len(each.shapes))]:
         first: list[str] = []
         second: list[str] = []
         other: list[str] = []

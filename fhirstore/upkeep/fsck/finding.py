@@ -31,6 +31,10 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "sweep-state": (DAMAGE, "the sweeper's state is unreadable or impossible"),
     "transaction-corrupt": (DAMAGE, "the record of a transaction is unreadable, so nobody can tell what it decided"),
     "transaction-torn": (DAMAGE, "a transaction is committed, but one of its versions is not there"),
+    "run-seal": (DAMAGE, "the seal of a run is unreadable, or is of another run"),
+    "run-file-missing": (DAMAGE, "a file of a sealed run is not there"),
+    "run-file-size": (DAMAGE, "a file of a sealed run has not the size that it was sealed with"),
+    "run-file-hash": (DAMAGE, "a file of a sealed run has not the bytes that it was sealed with"),
     "unreadable": (DAMAGE, "a part of the store is damaged; what lay there below this prefix is not checked"),
     "stray-key": (DAMAGE, "an object that fhirstore did not write"),
     "stuck-intent": (SWEEPABLE, "a transaction that is over left its intent in current.json"),
@@ -39,6 +43,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
         SWEEPABLE,
         "the identity index names an identifier that the resource does not carry (any more)",
     ),
+    "run-leftover": (SWEEPABLE, "a file that no run was sealed with, or of a run that was deleted"),
     "orphan-event": (SWEEPABLE, "an event whose version was never committed"),
 }
 """kind -> severity, meaning."""

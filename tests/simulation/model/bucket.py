@@ -6,6 +6,7 @@ one, so ABA behaves as on S3. Keys are listed in the order of their bytes, or as
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from fhirstore.commit.messages import (
     Absent,
     Delete,
     Deleted,
+    Digest,
+    Digested,
     Get,
     List,
     ListUploads,
@@ -67,6 +70,9 @@ class Bucket:
             return self._delete(request)
         if isinstance(request, ListUploads):
             return self._list_uploads(request)
+        if isinstance(request, Digest):
+            kept = self.objects.get(request.key)
+            return Absent(self._date()) if kept is None else Digested(hashlib.sha256(kept.body).hexdigest())
         if isinstance(request, AbortUpload):
             self.uploads.pop(request.upload, None)
             return _DELETED

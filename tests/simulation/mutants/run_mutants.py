@@ -47,6 +47,8 @@ _WRITING = (
         sealing.seal,
         "found.date > deadline + context.limits.apply",
         "found.date > deadline",
+        within=1_500,
+        shape="hurried",
     ),
 )
 
