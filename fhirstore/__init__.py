@@ -1,9 +1,9 @@
 """fhirstore: FHIR R4 on object storage, as a library.
 
 `FhirStore.open(location)` opens a store. The public modules are this one and `fhirstore.errors` (the errors, each with
-what the caller should do; those that a caller may meet can be imported from here), `fhirstore.fhir.json` (exact JSON),
-`fhirstore.threads` (long work beside the event loop) and `fhirstore.clock` (time and ids, to be replaced in tests).
-Every other module may change without notice.
+what the caller should do; those that a caller may meet can be imported from here), `fhirstore.objects` (the object
+storage below, also on its own), `fhirstore.fhir.json` (exact JSON), `fhirstore.threads` (long work beside the event
+loop) and `fhirstore.clock` (time and ids, to be replaced in tests). Every other module may change without notice.
 """
 
 from typing import TYPE_CHECKING

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import fhirstore
 import fhirstore.fhir
+import fhirstore.objects
 
 ROOT = Path(fhirstore.__file__).parents[1]
 
@@ -20,10 +21,12 @@ def test_every_module_is_public_or_forbidden_to_the_server() -> None:
     assert not any("ignore_imports" in one for one in contracts)
     public = set(re.findall(r"`(fhirstore(?:\.\w+)+)`", fhirstore.__doc__ or ""))
     modules = {f"fhirstore.{one.name}" for one in pkgutil.iter_modules(fhirstore.__path__)} - {"fhirstore.fhir"}
-    modules |= {f"fhirstore.fhir.{one.name}" for one in pkgutil.iter_modules(fhirstore.fhir.__path__)}
+    for package in (fhirstore.fhir, fhirstore.objects):
+        modules |= {f"{package.__name__}.{one.name}" for one in pkgutil.iter_modules(package.__path__)}
     assert modules - public == forbidden
 
 
 def test_every_public_name_exists() -> None:
     """Those that are imported when they are first asked for, too."""
     assert all(hasattr(fhirstore, name) for name in fhirstore.__all__)
+    assert all(hasattr(fhirstore.objects, name) for name in fhirstore.objects.__all__)

@@ -1,5 +1,19 @@
-"""Object storage: one contract (`base`), three stores, wrappers, and the probe that finds out whether a store is
-safe."""
+"""Objects in a bucket, a directory or memory: the storage below fhirstore, as a library of its own.
+
+    objects = await open_objects("file:./data")              # or s3://bucket/prefix, memory:
+    written = await objects.put("a/b.csv", b"1;2", facts=Facts(content_type="text/csv", tags={"keep": "30d"}))
+    await objects.put("a/b.csv", b"1;3", condition=IfMatch(written.etag))   # PreconditionFailed if it changed
+    await put_file(objects, "a/big.bin", Path("big.bin"), part_size=16 * 2**20, progress=print)
+    async with objects.get_stream("a/big.bin", start=100, end=200) as stream:
+        body = b"".join([chunk async for chunk in stream])
+    print(await objects.stat("a/b.csv"), await statistics(objects, "a/"))
+    await objects.copy("a/b.csv", "c/b.csv")
+    url = await objects.presign_get("a/b.csv", expires_in=600)              # on S3; else StoreCannot
+    await objects.aclose()
+
+`ObjectStore` has the operations of a store, the same on every kind; the functions here build on them. Errors are those
+of `fhirstore.errors` (the `ObjectError` family). Only this module is public, not those below it.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +21,67 @@ from pathlib import Path
 
 from fhirstore.clock import Clock
 from fhirstore.errors import StoreMisconfigured
-from fhirstore.objects.base import ObjectStore
+from fhirstore.objects.base import (
+    CONCURRENCY,
+    IF_ABSENT,
+    PART_SIZE,
+    Condition,
+    IfAbsent,
+    IfMatch,
+    Listed,
+    ObjectStore,
+    ObjectStream,
+    Page,
+    StoredObject,
+    Written,
+)
 from fhirstore.objects.embedded.compact import Compacted
 from fhirstore.objects.embedded.compact import compact as compact_directory
+from fhirstore.objects.facts import Facts, ObjectInfo, Progress
+from fhirstore.objects.files import get_file, put_file, sha256_of, verify
+from fhirstore.objects.folders import Statistics, Usage, delete_prefix, exists, list_all, statistics
+from fhirstore.objects.health import StoreHealth, health
+from fhirstore.objects.presigned import PresignedPost, PresignedPut
 from fhirstore.objects.s3.options import S3Options
+from fhirstore.objects.uploads import PendingUpload, UploadPage
 
-__all__ = ["Compacted", "ObjectStore", "S3Options", "compact", "open_objects"]
+__all__ = [
+    "CONCURRENCY",
+    "IF_ABSENT",
+    "PART_SIZE",
+    "Compacted",
+    "Condition",
+    "Facts",
+    "IfAbsent",
+    "IfMatch",
+    "Listed",
+    "ObjectInfo",
+    "ObjectStore",
+    "ObjectStream",
+    "Page",
+    "PendingUpload",
+    "PresignedPost",
+    "PresignedPut",
+    "Progress",
+    "S3Options",
+    "Statistics",
+    "StoreHealth",
+    "StoredObject",
+    "UploadPage",
+    "Usage",
+    "Written",
+    "compact",
+    "delete_prefix",
+    "exists",
+    "get_file",
+    "health",
+    "list_all",
+    "open_objects",
+    "put_file",
+    "sha256_of",
+    "statistics",
+    "verify",
+]
 
 
 async def open_objects(

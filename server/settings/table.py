@@ -71,6 +71,13 @@ class Settings:
     s3_endpoint_url: str | None = setting(
         "FHIRSTORE_S3_ENDPOINT_URL", values.endpoint_url, None, "The URL of the S3 server.", unset="AWS"
     )
+    s3_public_endpoint_url: str | None = setting(
+        "FHIRSTORE_S3_PUBLIC_ENDPOINT_URL",
+        values.endpoint_url,
+        None,
+        "The URL by which clients of presigned URLs reach the S3 server.",
+        unset="that of the S3 server",
+    )
     s3_allow_http: bool = setting(
         "FHIRSTORE_S3_ALLOW_HTTP",
         values.flag,
@@ -258,6 +265,7 @@ class Settings:
         """The options of the connection to the bucket."""
         return S3Options(
             endpoint_url=self.s3_endpoint_url,
+            public_endpoint_url=self.s3_public_endpoint_url,
             allow_http=self.s3_allow_http,
             force_path_style=self.s3_force_path_style,
             region=self.region,

@@ -8,6 +8,7 @@ pytest.register_assert_rewrite(
     "tests.objects.contract_lists",
     "tests.objects.contract_streams",
     "tests.objects.contract_facts",
+    "tests.objects.contract_helpers",
     "tests.objects.contract_copies",
     "tests.objects.contract_uploads",
 )

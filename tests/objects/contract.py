@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from tests.objects.contract_copies import CopiesContract
 from tests.objects.contract_facts import FactsContract
+from tests.objects.contract_helpers import HelpersContract
 from tests.objects.contract_lists import ListsContract
 from tests.objects.contract_streams import StreamsContract
 from tests.objects.contract_uploads import UploadsContract
@@ -16,6 +17,6 @@ from tests.objects.contract_writes import WritesContract
 
 
 class ObjectStoreContract(
-    WritesContract, ListsContract, StreamsContract, FactsContract, CopiesContract, UploadsContract
+    WritesContract, ListsContract, StreamsContract, FactsContract, CopiesContract, UploadsContract, HelpersContract
 ):
     """Inherit, override `store`, and every promise is tested."""

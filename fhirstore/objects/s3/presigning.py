@@ -17,7 +17,6 @@ from fhirstore.errors import RequestRefused
 from fhirstore.objects.facts import Facts
 from fhirstore.objects.presigned import PresignedPost, PresignedPut, check_expiry, check_form
 from fhirstore.objects.s3.bucket import Bucket
-from fhirstore.objects.s3.options import Addressing, S3Options
 from fhirstore.objects.s3.session import S3Session
 from fhirstore.objects.s3.signing import QuerySigner, encode
 
@@ -27,12 +26,10 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 class Presigner:
     """Signs for one bucket. Sends no request."""
 
-    def __init__(self, session: S3Session, options: S3Options, bucket: Bucket) -> None:
-        """Raises StoreMisconfigured for a public endpoint that is no URL, or one of plain http that is not allowed."""
-        public = options.public_endpoint_url
+    def __init__(self, session: S3Session, bucket: Bucket) -> None:
         self._session = session
         self._bucket = bucket
-        self._addressing = Addressing.of(session.location, options, public) if public else session.addressing
+        self._addressing = session.public
 
     async def get(self, key: str, *, expires_in: int, filename: str | None, content_type: str | None) -> str:
         """As `ObjectStore.presign_get`."""

@@ -48,6 +48,7 @@ class S3Session:
         ca_file = session.get_config_variable("ca_bundle")
         self.ca_file = Path(ca_file) if ca_file else None
         self.addressing: Addressing  # set by `open`, because on AWS botocore knows the endpoint
+        self.public: Addressing  # where clients of presigned requests reach the bucket
         self._options = options
         self._session = session
         self._credentials = credentials
@@ -72,6 +73,8 @@ class S3Session:
             raise StoreMisconfigured(detail=_NO_CREDENTIALS)
         opened = cls(location, options, region=region, session=session, credentials=credentials)
         opened.addressing = addressing or Addressing.of(location, options, (await opened.client()).meta.endpoint_url)
+        public = options.public_endpoint_url
+        opened.public = Addressing.of(location, options, public) if public else opened.addressing
         return opened
 
     async def client(self) -> S3Client:

@@ -77,7 +77,7 @@ class S3Store:
         self._uploads = Uploads(self._s3)
         self._tags = Tags(self._s3)
         self._copies = Copies(self._s3, self._uploads, self._tags)
-        self._presigner = Presigner(session, options, self._s3)
+        self._presigner = Presigner(session, self._s3)
         self._small = session.obstore()
         self._large = session.obstore(streaming=True)
 

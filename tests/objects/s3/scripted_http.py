@@ -21,13 +21,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An answer. `cut`: close the connection after so many bytes of the body; `silent`: never answer."""
+    """An answer. `cut`: close the connection after so many bytes of the body; `silent`: never answer; `held`: answer
+    when that is set."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
     silent: bool = False
+    held: asyncio.Event | None = None
 
 
 def error(status: int, code: str, message: str = "m") -> Told:
@@ -70,6 +72,8 @@ class ScriptedServer:
         told = self.answer(asked)
         if told.silent:
             await asyncio.Event().wait()
+        if told.held is not None:
+            await told.held.wait()
         if told.status == 0:
             return False
         defaults = {"Date": formatdate(usegmt=True), "Last-Modified": formatdate(usegmt=True), "ETag": '"abc"'}
