@@ -8,6 +8,7 @@ store, in MiB.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -98,33 +99,39 @@ async def _obstore(location: str, options: S3Options) -> tuple[obstore.store.S3S
     return session.obstore(streaming=True), f"{where.root}raw"
 
 
-def raw_write_file(path: Path, mib: int) -> None:
-    """The same bytes to a file, made durable."""
-    with path.open("wb") as file:
+def raw_write_file(path: Path, mib: int, *, hashed: bool) -> None:
+    """The same bytes to a new file, made durable."""
+    hash_ = hashlib.sha256()
+    with path.open("xb") as file:
         for data in blocks(mib):
             file.write(data)
+            if hashed:
+                hash_.update(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def raw_read_file(path: Path) -> None:
+def raw_read_file(path: Path, *, hashed: bool) -> None:
     """The same bytes from a file."""
+    hash_ = hashlib.sha256()
     with path.open("rb") as file:
-        while file.read(MIB):
-            pass
+        while data := file.read(MIB):
+            if hashed:
+                hash_.update(data)
 
 
 async def main() -> None:
     """Do what the arguments say."""
     parser = argparse.ArgumentParser(prog="python -m tests.runs.child")
-    parser.add_argument("what", choices=["write", "read", "raw-write", "raw-read"])
+    parser.add_argument("what", choices=["write", "read", "raw-write", "raw-read", "hashed-write", "hashed-read"])
     parser.add_argument("location")
     parser.add_argument("--endpoint")
     parser.add_argument("--run-id", default="r")
     parser.add_argument("--mib", type=int, default=40)
     asked = parser.parse_args()
     options = S3Options(endpoint_url=asked.endpoint, allow_http=True) if asked.endpoint else S3Options()
-    file = Path(asked.location.removeprefix("file:") + ".raw")
+    hashed = asked.what.startswith("hashed")
+    file = Path(f"{asked.location.removeprefix('file:')}.{asked.run_id}{'.hashed' if hashed else ''}")
     async with FhirStore.open(asked.location, s3=options) as store:
         idle, began, worked = memory("VmRSS"), time.perf_counter(), time.process_time()
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the highest memory is now that of this moment
@@ -134,12 +141,12 @@ async def main() -> None:
                 await write(store, asked.run_id, asked.mib)
             case "read", _:
                 await read(store, asked.run_id, asked.mib)
-            case "raw-write", None:
-                raw_write_file(file, asked.mib)
+            case (("raw-write" | "hashed-write"), None):
+                raw_write_file(file, asked.mib, hashed=hashed)
+            case (("raw-read" | "hashed-read"), None):
+                raw_read_file(file, hashed=hashed)
             case "raw-write", _:
                 await raw_write_s3(asked.location, options, asked.mib)
-            case "raw-read", None:
-                raw_read_file(file)
             case _:
                 await raw_read_s3(asked.location, options)
         seconds = time.perf_counter() - began
