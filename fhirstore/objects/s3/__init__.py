@@ -1,1 +1,1 @@
-"""The S3 store. Three clients: obstore, the signed requests of `requests`, and aiobotocore (see `store`)."""
+"""The S3 store. Two clients: obstore, and the signed requests of `requests` (see `store`)."""

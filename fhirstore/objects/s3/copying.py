@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from functools import partial
 
-from fhirstore.errors import OutcomeUnknown, StoreBusy
+from fhirstore.errors import OutcomeUnknown, PreconditionFailed, StoreBusy
 from fhirstore.objects.facts import Facts, ObjectInfo
 from fhirstore.objects.s3.answers import quoted, read_text
 from fhirstore.objects.s3.bucket import Bucket
@@ -73,6 +73,8 @@ class Copies:
             tasks = [asyncio.create_task(one(upload, number, start)) for number, start in enumerate(starts, 1)]
             try:
                 etags = await asyncio.gather(*tasks)
+            except PreconditionFailed as error:
+                raise StoreBusy(target, "the source was replaced while it was copied; copy again") from error
             finally:
                 for task in tasks:
                     task.cancel()

@@ -1,6 +1,6 @@
 """Translates failed S3 requests, by status and error code, to the `ObjectError` family.
 
-One table serves all three clients (obstore, the signed requests, aiobotocore):
+One table serves both clients (obstore, the signed requests):
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html. Its main task is to tell "surely not applied" from
 "outcome unknown", because the commit protocol reads back only in the second case.
 """
@@ -144,13 +144,20 @@ class Failures:
             return OutcomeUnknown(key, str(failure))
         return self.misconfigured(failure)
 
-    def operating(self, key: str, failure: Failure) -> ObjectError:
-        """Returns the error of a request about uploads, copies or tags. NoSuchKey: the object it is about is absent."""
+    def operating(
+        self, key: str, failure: Failure, *, condition: Condition | None = None, late: bool = False
+    ) -> ObjectError:
+        """Returns the error of a request that carries facts, or is about uploads, copies or tags.
+
+        NoSuchKey: the object it is about is absent. Otherwise as `writing`.
+        """
+        if condition is not None and failure.status in (404, 409, 412):
+            return self.writing(key, failure, condition=condition)
         kind = _OPERATING.get(failure.code)
         if failure.status in (404, 501) and kind is None:
             kind = StoreCannot if failure.status == 501 else None if failure.code == "NoSuchBucket" else ObjectNotFound
         if kind is None:
-            return self.writing(key, failure)
+            return self.writing(key, failure, condition=condition, late=late)
         self._tell(failure)
         if kind is ObjectNotFound:
             return ObjectNotFound(key)

@@ -23,6 +23,7 @@ from fhirstore.objects.s3.signing import Keys, QuerySigner, encode
 from fhirstore.objects.s3.store_time import StoreTime, parse_date
 
 _VALID_SECONDS = 300  # of requests without a window of their own
+_PIECE = 1024 * 1024  # bytes given to the transport at once
 _SLOWEST = 128 * 1024  # bytes per second at which a body may be sent before the request counts as stuck
 _SILENT = frozenset({"Content-Type", "Accept", "Accept-Encoding", "User-Agent"})  # aiohttp's own headers, not needed
 
@@ -115,10 +116,11 @@ class SignedRequests:
         url = URL(f"{addressing.origin}{path}?{query}", encoded=True)
         sending = {**(headers or {}), **(signed or {})}
         data: bytes | AsyncIterator[Piece] | None
-        if body is None or isinstance(body, bytes):
+        if body is None or (isinstance(body, bytes) and len(body) <= _PIECE):
             data, size = body, len(body or b"")
         else:
-            data, size = _each(body), sum(map(len, body))
+            pieces = (body,) if isinstance(body, bytes) else body
+            data, size = _each(pieces), sum(map(len, pieces))
             sending["Content-Length"] = str(size)
         timeout = self._timeout
         if patience or size > _SLOWEST:
@@ -161,7 +163,9 @@ class SignedRequests:
 
 async def _each(pieces: Sequence[Piece]) -> AsyncIterator[Piece]:
     for piece in pieces:
-        yield piece
+        view = memoryview(piece)
+        for start in range(0, len(view), _PIECE):
+            yield view[start : start + _PIECE]
 
 
 def _monotonic() -> float:

@@ -52,7 +52,7 @@ from fhirstore.objects.s3.presigning import Presigner
 from fhirstore.objects.s3.requests import Answer, NoAnswer, Piece
 from fhirstore.objects.s3.session import S3Session
 from fhirstore.objects.s3.startup import check_bucket
-from fhirstore.objects.s3.streams import Download, in_parts
+from fhirstore.objects.s3.streams import Download, following, in_parts
 from fhirstore.objects.s3.tagging import Tags
 from fhirstore.objects.s3.uploads import Uploads
 from fhirstore.objects.uploads import UploadPage, check_completion, check_part, check_parts
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _OBSTORE = (BaseError, FileNotFoundError)  # what obstore raises: its own family, and a builtin for 404
+_LONG = 1024 * 1024  # bytes of a body that is hashed in a thread
 _BATCH = 1000  # keys a DeleteObjects request takes
 
 
@@ -183,8 +184,9 @@ class S3Store:
         self, key: str, body: bytes, condition: Condition | None, expires: int | None, facts: Facts | None
     ) -> Written:
         # The body is not signed, so Content-MD5 takes the place of a signed checksum.
-        failed = partial(self._s3.failures.writing, key, condition=condition)
-        headers = {"Content-MD5": md5(body)}
+        translate = self._s3.failures.writing if facts is None else self._s3.failures.operating
+        failed = partial(translate, key, condition=condition)
+        headers = {"Content-MD5": md5(body) if len(body) < _LONG else await asyncio.to_thread(md5, body)}
         if isinstance(condition, IfAbsent):
             headers["If-None-Match"] = "*"
         elif condition is not None:
@@ -333,9 +335,9 @@ class S3Store:
                 if progress is not None and size:
                     progress(size)
                 return written
-            etag = await self._uploads.stream(
-                key, first, parts, facts=facts, concurrency=concurrency, progress=progress
-            )
+            whole = following([first], parts)
+            del first  # the upload holds parts only while they are sent
+            etag = await self._uploads.stream(key, whole, facts=facts, concurrency=concurrency, progress=progress)
         return Written(etag, self._s3.signed.reached())
 
     @asynccontextmanager

@@ -31,7 +31,7 @@ async def in_parts(chunks: AsyncIterator[bytes], size: int) -> AsyncGenerator[li
     pieces: list[Piece] = []
     held = 0
     async for chunk in chunks:
-        view = memoryview(chunk)
+        view = memoryview(bytes(chunk))  # bytes are not copied; what could be changed while it waits is
         while held + len(view) >= size:
             left = size - held
             pieces.append(view[:left])
@@ -43,6 +43,13 @@ async def in_parts(chunks: AsyncIterator[bytes], size: int) -> AsyncGenerator[li
             held += len(view)
     if pieces:
         yield pieces
+
+
+async def following(first: list[list[Piece]], rest: AsyncIterator[list[Piece]]) -> AsyncIterator[list[Piece]]:
+    """Yields the one part in `first`, which is taken out of it, then the rest."""
+    yield first.pop()
+    async for part in rest:
+        yield part
 
 
 @dataclass(slots=True)

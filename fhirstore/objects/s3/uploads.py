@@ -16,7 +16,15 @@ from typing import TypeAlias
 
 import msgspec
 
-from fhirstore.errors import ObjectError, OutcomeUnknown, RequestRefused, StoreBusy, StoreUnavailable, UploadNotFound
+from fhirstore.errors import (
+    ObjectError,
+    OutcomeUnknown,
+    RequestRefused,
+    StoreBusy,
+    StoreCannot,
+    StoreUnavailable,
+    UploadNotFound,
+)
 from fhirstore.objects.facts import Facts, Progress
 from fhirstore.objects.s3.answers import complete_request, quoted, read_text, read_uploads
 from fhirstore.objects.s3.bucket import Bucket, md5
@@ -111,8 +119,7 @@ class Uploads:
     async def stream(
         self,
         key: str,
-        first: Part,
-        rest: AsyncIterator[Part],
+        parts: AsyncIterator[Part],
         *,
         facts: Facts | None,
         concurrency: int,
@@ -125,7 +132,7 @@ class Uploads:
         upload = await self.create(key, facts)
         async with self.aborted_unless_done(key, upload):
             sending = _Sending(partial(self.part, key, upload), concurrency, progress)
-            return await self.complete(key, upload, await sending.run(key, first, rest))
+            return await self.complete(key, upload, await sending.run(key, parts))
 
     @asynccontextmanager
     async def aborted_unless_done(self, key: str, upload: str) -> AsyncIterator[None]:
@@ -153,6 +160,8 @@ class Uploads:
                 answer = await self._bucket.send(prefix, "GET", parameters=asked)
             except NoAnswer as error:
                 raise self._bucket.failures.reading(prefix, error.failure, date=0) from error
+            if answer.status == 501:
+                raise StoreCannot(prefix, "this S3 server does not list uploads")
             if answer.status != 200:
                 raise self._bucket.failures.reading(prefix, answer.failure(), date=answer.date)
             return read_uploads(answer.body, root=self._bucket.root)
@@ -219,19 +228,16 @@ class _Sending:
         self._etags: dict[int, str] = {}
         self._done = 0  # bytes
 
-    async def run(self, key: str, first: Part, rest: AsyncIterator[Part]) -> list[tuple[int, str]]:
+    async def run(self, key: str, parts: AsyncIterator[Part]) -> list[tuple[int, str]]:
         """Returns numbers and ETags of all parts, in order. Raises the first error; then no part is under way."""
         try:
-            self._begin(1, first)
-            first = ()
-            number = 1
-            await self._until_fewer_than(self._concurrency)
-            while pieces := await anext(rest, None):
+            number = 0
+            while pieces := await anext(parts, None):
                 number += 1
                 if number > MOST_PARTS:
                     raise RequestRefused(key, f"the body has more than {MOST_PARTS:,} parts; use larger ones")
                 self._begin(number, pieces)
-                pieces = None
+                pieces = None  # let go of the part when it is sent
                 await self._until_fewer_than(self._concurrency)
             await self._until_fewer_than(1)
         finally:

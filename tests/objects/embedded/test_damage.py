@@ -6,11 +6,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from fhirstore.errors import ObjectDamaged, StoreDamaged, StoreMisconfigured
 from fhirstore.objects.base import IfMatch
 from fhirstore.objects.embedded.database import DATABASE
 from fhirstore.objects.embedded.store import EmbeddedStore
+from fhirstore.objects.facts import Facts
 from tests.objects.store_under_test import Put
 
 BODIES = {f"k/{number:03}": (b"%03d is the number of this body. " % number) * 40 for number in range(150)}
@@ -23,6 +25,22 @@ async def directory(tmp_path: Path) -> Path:
     await store.put_many([Put(key, body) for key, body in BODIES.items()])
     await store.aclose()
     return tmp_path / "store"
+
+
+async def test_damaged_facts_are_told(directory: Path) -> None:
+    """Facts that are not as they were written are damage, whoever asks for them; the body is read all the same."""
+    for value in (b"", b"\x28\xb5\x2f\xfd", b"text", zstandard.compress(b'{"metadata":7}')):
+        store = await EmbeddedStore.open(directory)
+        await store.put("with", b"body", facts=Facts(metadata={"a": "b"}, tags={"c": "d"}))
+        await store.aclose()
+        with closing(sqlite3.connect(directory / DATABASE, isolation_level=None)) as database:
+            database.execute("UPDATE objects SET facts = ? WHERE key = 'with'", (value,))
+        store = await EmbeddedStore.open(directory)
+        for request in (store.stat("with"), store.get_tags("with"), store.set_tags("with", {})):
+            with pytest.raises(ObjectDamaged):
+                await request
+        assert (await store.get("with")).body == b"body"
+        await store.aclose()
 
 
 def damage(directory: Path, statement: str) -> None:

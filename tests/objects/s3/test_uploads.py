@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,14 +12,18 @@ from functools import partial
 import pytest
 
 from fhirstore.errors import (
+    ConditionalConflict,
     ObjectError,
     ObjectNotFound,
     OutcomeUnknown,
+    PreconditionFailed,
     RequestRefused,
     StoreBusy,
     StoreCannot,
     UploadNotFound,
 )
+from fhirstore.objects.base import IF_ABSENT, IfMatch
+from fhirstore.objects.facts import Facts
 from fhirstore.objects.s3 import copying
 from fhirstore.objects.s3.options import S3Options
 from fhirstore.objects.s3.store import S3Store
@@ -255,6 +260,35 @@ async def test_each_answer_to_a_step_has_its_error(server: ScriptedServer, told:
             assert (type(caught.value), caught.value.key) == (kind, "k")
 
 
+async def test_put_with_facts_has_the_errors_of_a_put(server: ScriptedServer) -> None:
+    """Conditions are told as without facts; what the store cannot or will not carry is told, too."""
+    facts = Facts(tags={"a": "b"})
+    async with opened(server, attempts=1) as store:
+        for told, condition, kind in (
+            (error(412, "PreconditionFailed"), IF_ABSENT, PreconditionFailed),
+            (error(404, "NoSuchKey"), IfMatch('"e"'), PreconditionFailed),
+            (error(409, "ConditionalRequestConflict"), IF_ABSENT, ConditionalConflict),
+            (error(501, "NotImplemented"), None, StoreCannot),
+            (error(400, "InvalidTag"), None, RequestRefused),
+            (error(503, "SlowDown"), None, StoreBusy),
+            (HANG_UP, None, OutcomeUnknown),
+        ):
+            server.answer = lambda _, told=told: told  # type: ignore[misc]
+            with pytest.raises(kind):
+                await store.put("k", b"x", condition=condition, facts=facts)
+
+
+async def test_large_body_with_facts_is_sent_in_one_request(server: ScriptedServer) -> None:
+    """As one PUT with its length, its MD5 and its facts, all of which are signed that must be."""
+    body = b"0123456789" * 300_000
+    async with opened(server) as store:
+        await store.put("k", body, facts=Facts(content_type="text/plain", metadata={"a": "b"}))
+        (asked,) = server.asked
+        assert (asked.body == body, asked.headers["content-length"]) == (True, str(len(body)))
+        assert asked.headers["content-md5"] == base64.b64encode(md5(body)).decode()
+        assert "X-Amz-SignedHeaders=content-type%3Bhost%3Bx-amz-meta-a&" in asked.target
+
+
 async def test_object_above_five_gigabytes_is_copied_by_ranges(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,7 +317,7 @@ async def test_object_above_five_gigabytes_is_copied_by_ranges(
         assert {part["x-amz-copy-source-if-match"] for part in parts} == {'"v1"'}
         server.asked.clear()
         server.answer = answering(head=Told(body=b"x" * 1001), get=tags, part=error(412, "PreconditionFailed"))
-        with pytest.raises(ObjectError):
+        with pytest.raises(StoreBusy, match="replaced while it was copied"):
             await store.copy("a", "k")
         assert steps(server)[-1] == "abort"
 

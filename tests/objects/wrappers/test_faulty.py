@@ -109,6 +109,42 @@ async def test_lost_response_is_applied() -> None:
     assert (await inner.list("")).objects == ()
 
 
+async def test_other_writes_are_lost_or_applied_unheard() -> None:
+    """Copies, tags and uploads have the faults of a delete: refused, lost, or applied with a lost answer."""
+    inner = MemoryStore()
+    await inner.put("a", b"1")
+    upload = await inner.create_upload("u")
+    etag = await inner.put_part("u", upload, 1, b"1")
+    lost = FaultyStore(inner, FaultRates(lost_request=1), seed=1)
+    unheard = FaultyStore(inner, FaultRates(lost_response=1), seed=1)
+    busy = FaultyStore(inner, FaultRates(busy=1), seed=1)
+    for store, error in ((busy, StoreBusy), (lost, OutcomeUnknown)):
+        for request in (
+            store.copy("a", "b"),
+            store.set_tags("a", {"t": "1"}),
+            store.create_upload("c"),
+            store.put_part("u", upload, 1, b"2"),
+            store.complete_upload("u", upload, [(1, etag)]),
+            store.abort_upload("u", upload),
+        ):
+            with pytest.raises(error):
+                await request
+    assert [one.key for one in (await inner.list("")).objects] == ["a"]
+    assert await inner.get_tags("a") == {}
+    assert [one.upload for one in (await inner.list_uploads("")).uploads] == [upload]
+    for request in (
+        unheard.copy("a", "b"),
+        unheard.set_tags("a", {"t": "1"}),
+        unheard.create_upload("c"),
+        unheard.complete_upload("u", upload, [(1, etag)]),
+    ):
+        with pytest.raises(OutcomeUnknown):
+            await request
+    assert [one.key for one in (await inner.list("")).objects] == ["a", "b", "u"]
+    assert await inner.get_tags("a") == {"t": "1"}
+    assert [one.key for one in (await inner.list_uploads("")).uploads] == ["c"]
+
+
 async def test_late_request_is_applied_after_the_answer() -> None:
     """The writer is told nothing at first, and the write arrives all the same, under its own condition."""
     inner = MemoryStore()

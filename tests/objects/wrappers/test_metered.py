@@ -9,6 +9,7 @@ import pytest
 from fhirstore.errors import ObjectNotFound, PreconditionFailed
 from fhirstore.objects.base import IF_ABSENT, ObjectStore, StoredObject
 from fhirstore.objects.memory import MemoryStore
+from fhirstore.objects.wrappers.faulty import FaultyStore
 from fhirstore.objects.wrappers.metered import MeteredStore
 from tests.objects.contract import ObjectStoreContract
 from tests.objects.probe.unsafe_stores import PassingOn
@@ -166,6 +167,31 @@ async def test_streamed_put_counts_its_parts(size: int, requests: dict[str, int]
             await store.put_stream("s", cut(body, chunk), part_size=5 * MIB)
         assert m.requests == requests
         assert m.bytes_written == len(body)
+
+
+async def test_other_operations_count_their_requests() -> None:
+    """As S3 gets them: a copy looks first, and an upload is a request for each step."""
+    store = MeteredStore(MemoryStore())
+    await store.put("a", b"1")
+    with store.measure() as m:
+        await store.stat("a")
+        await store.copy("a", "b")
+        await store.set_tags("a", dict(await store.get_tags("a")))
+        upload = await store.create_upload("u")
+        etag = await store.put_part("u", upload, 1, b"123")
+        await store.list_uploads("")
+        await store.complete_upload("u", upload, [(1, etag)])
+        await store.abort_upload("u", upload)
+    assert m.requests == {"HEAD": 2, "PUT": 3, "GET": 1, "POST": 2, "LIST": 1, "DELETE": 1}
+    assert (m.round_trips, m.bytes_written) == (10, 3)
+
+
+def test_no_operation_passes_uncounted() -> None:
+    """Every operation of a store that sends requests is overridden; presigning and closing send none."""
+    for wrapper in (MeteredStore, FaultyStore):
+        operations = {name for name in vars(ObjectStore) if not name.startswith("_")}
+        silent = {"location", "decides_together", "now", "aclose", "presign_get", "presign_put", "presign_post"}
+        assert operations - silent <= set(vars(wrapper))
 
 
 async def test_streamed_get_counts_what_was_read() -> None:
