@@ -84,6 +84,7 @@ async def test_an_error_in_the_block_leaves_nothing(objects: ObjectStore) -> Non
                 await file.write(bytes(BATCH))
             raise ZeroDivisionError
     assert await missing(objects, "broken")
+    assert (await objects.list_uploads("")).uploads == ()
 
 
 async def test_a_block_without_close_leaves_nothing(objects: ObjectStore) -> None:
@@ -112,6 +113,7 @@ async def test_a_cancelled_writer_leaves_nothing(objects: ObjectStore) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await missing(objects, "cancelled")
+    assert (await objects.list_uploads("")).uploads == ()
 
 
 class SlowStore(MemoryStore):
