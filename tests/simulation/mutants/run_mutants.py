@@ -104,8 +104,8 @@ _SWEEPING = (
         shape="hurried",
     ),
     _mutant("the walk never goes on", runs.sweep_runs, "_State(cursor)", "_State()"),
-    _mutant("abort forgotten", uploads.sweep_uploads, "upload.started < before", "False"),
-    _mutant("uploads aborted whatever their age", uploads.sweep_uploads, "upload.started < before", "True"),
+    _mutant("abort forgotten", uploads._sweep, "upload.started < before", "False"),
+    _mutant("uploads aborted whatever their age", uploads._sweep, "upload.started < before", "True"),
 )
 
 RUN_MUTANTS: tuple[Mutant, ...] = (*_WRITING, *_READING, *_SWEEPING)

@@ -106,16 +106,18 @@ async def test_sealed_runs_cost_a_share_of_a_list() -> None:
 
 
 async def test_forgotten_uploads_are_aborted_and_young_ones_go_on() -> None:
-    """Of this tenant alone."""
+    """Of this tenant alone, and only where fhirstore itself uploads."""
     clock = HandClock()
     store = MemoryStore(clock)
     await store.create_upload("t/runs/old")
+    await store.create_upload("t/bulk/old")
+    foreign = await store.create_upload("t/not-ours/old")
     await store.create_upload("other/runs/old")
     clock.ms += LATE
     young = await store.create_upload("t/runs/young")
-    assert await hurry(sweep_uploads(KEYS, context=context(store)), store, clock) == 1
-    left = [upload.upload for upload in (await store.list_uploads("t/")).uploads]
-    assert left == [young]
+    assert await hurry(sweep_uploads(KEYS, context=context(store)), store, clock) == 2
+    left = {upload.upload for upload in (await store.list_uploads("t/")).uploads}
+    assert left == {young, foreign}
     assert len((await store.list_uploads("other/")).uploads) == 1
 
 
