@@ -85,6 +85,7 @@ class RunWriter:
         self._compression = compression
         self._payload: FileWriter | None = None
         self._files: dict[str, WrittenFile | None] = {}  # None: not completed
+        self._stored: set[str] = set()  # the last segments of their keys
         self._seal: Seal | None = None  # as it was sent, or is about to be
         self._may_be_sealed = False
 
@@ -103,11 +104,12 @@ class RunWriter:
             raise InvalidName("This run has a file with this name already")
         if len(self._files) >= MOST_FILES:
             raise ContentTooLarge(f"A run has at most {MOST_FILES} files")
-        self._files[name] = None
-        suffix = "" if compression is None else SUFFIXES[compression]
+        suffix = SUFFIXES.get(compression, "") if compression is not None else ""
         stored = stored_as(name, attempt=None if self._claim.owner else self._claim.attempt, suffix=suffix)
-        if stored in self._stored():
+        if stored in self._stored:
             raise InvalidName("This run has a file that is stored under this name already")
+        self._files[name] = None
+        self._stored.add(stored)
         facts = facts_of(self._keys, self._tags, content_type)
         key = self._keys.file(stored)
         async with writing(self._objects, key, name=name, facts=facts, compression=compression) as file:
@@ -167,10 +169,6 @@ class RunWriter:
         incomplete = [name for name, file in self._files.items() if file is None]
         if incomplete:
             raise ValueError(f"not complete, so the run cannot be sealed: {', '.join(incomplete)}")
-
-    def _stored(self) -> set[str]:
-        """The last segments of the keys of all files that were completed."""
-        return {_object(file, self._keys) for file in self._files.values() if file is not None}
 
 
 def _plain(metadata: Mapping[str, object]) -> dict[str, object]:

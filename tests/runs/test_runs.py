@@ -359,11 +359,15 @@ async def test_malformed_files_and_metadata_are_refused() -> None:
         with pytest.raises(InvalidName):
             async with run.file("a.csv"):
                 pass
+        async with run.file("b.csv", compression="gzip"):
+            with pytest.raises(InvalidName):
+                async with run.file("b.csv.gz"):
+                    pass
         with pytest.raises(InvalidResource):
             await run.finalize({"a": object()})
         with pytest.raises(ContentTooLarge):
             await run.finalize({"a": "x" * 100_000})
-        assert [file.name for file in (await run.finalize({"a": None})).files] == ["a.csv"]
+        assert [file.name for file in (await run.finalize({"a": None})).files] == ["a.csv", "b.csv"]
 
 
 async def test_a_line_has_a_longest_length(monkeypatch: pytest.MonkeyPatch) -> None:
