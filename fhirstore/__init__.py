@@ -22,6 +22,7 @@ from fhirstore.errors import (
     IdempotencyKeyReused,
     IdTaken,
     InvalidExpression,
+    InvalidName,
     InvalidResource,
     Issue,
     JobExists,
@@ -32,6 +33,9 @@ from fhirstore.errors import (
     ObjectError,
     PatchFailed,
     RulesBroken,
+    RunNotFound,
+    RunSealed,
+    RunTimedOut,
     StoreDamaged,
     StoreFull,
     StoreGone,
@@ -53,6 +57,7 @@ from fhirstore.fhir.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
 from fhirstore.fhir.times import Period
 from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.format.keyspace import is_tenant_id
+from fhirstore.format.runs import SealedFile
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.interactions.history_request import HistoryRequest
 from fhirstore.interactions.parameters import (
@@ -73,6 +78,9 @@ from fhirstore.jobs.tenant import Jobs
 from fhirstore.jobs.worker import Worker
 from fhirstore.objects import Compacted, S3Options, compact, open_objects
 from fhirstore.objects.retries import RetryBudget, reset_retry_budget, set_retry_budget
+from fhirstore.runs.dataset import PartitionPage, RunPage, Runs
+from fhirstore.runs.run import Run
+from fhirstore.runs.writing import RunWriter
 from fhirstore.search.matches import Matches
 from fhirstore.search.page import SearchPage
 from fhirstore.search.query import each_once, parse_condition_query, parse_query
@@ -115,6 +123,7 @@ __all__ = [
     "IdTaken",
     "IdempotencyKeyReused",
     "InvalidExpression",
+    "InvalidName",
     "InvalidResource",
     "Issue",
     "Job",
@@ -137,6 +146,7 @@ __all__ = [
     "ObjectError",
     "Operation",
     "Pairs",
+    "PartitionPage",
     "Patch",
     "PatchFailed",
     "Period",
@@ -144,7 +154,15 @@ __all__ = [
     "Progress",
     "RetryBudget",
     "RulesBroken",
+    "Run",
+    "RunNotFound",
+    "RunPage",
+    "RunSealed",
+    "RunTimedOut",
+    "RunWriter",
+    "Runs",
     "S3Options",
+    "SealedFile",
     "SearchPage",
     "SearchRequest",
     "StoreDamaged",

@@ -299,3 +299,33 @@ class WriteOutcomeUnknown(FhirError):
     """Read back before retrying: the store did not answer around the commit, so the write may have been committed."""
 
     code = "timeout"
+
+
+# --- raised by sealed runs ----------------------------------------------------------------------------------
+
+
+class InvalidName(FhirError):
+    """Use another name: this one of a dataset, partition, run, file or tag is malformed. The message says how."""
+
+    code = "value"
+
+
+class RunNotFound(FhirError):
+    """There is no sealed run with this id in this partition, or no such file in it. What is not sealed is not there."""
+
+    code = "not-found"
+
+
+class RunSealed(FhirError):
+    """Use another run id, or read what is there: the run was sealed by another writer, or sealed and deleted.
+
+    Nothing of it was changed.
+    """
+
+    code = "duplicate"
+
+
+class RunTimedOut(FhirError):
+    """Write the run again: it was not sealed in the time that a writer has from its begin. Nothing of it is visible."""
+
+    code = "timeout"

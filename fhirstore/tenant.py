@@ -16,6 +16,7 @@ from fhirstore.bundles.process import process
 from fhirstore.bundles.results import BundleResult
 from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context
+from fhirstore.commit.messages import Protocol, Result
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.single import Decide, WriteResult
 from fhirstore.engine import Engine
@@ -34,6 +35,7 @@ from fhirstore.interactions.matching import Matching, shown
 from fhirstore.interactions.preconditions import IfMatch, IfNoneMatch, preconditions, version_number
 from fhirstore.jobs.tenant import Jobs
 from fhirstore.objects.base import ObjectStore
+from fhirstore.runs.dataset import Runs
 from fhirstore.search.criteria import Criteria, parse_criteria
 from fhirstore.search.matches import Matches
 from fhirstore.search.page import Search, SearchPage
@@ -431,6 +433,17 @@ class TenantStore:
         content = await parsed_resource(body) if body else None
         asked = request if content is None else with_body(request, content)
         return await self._engine.examiner.examine(asked, self._find)
+
+    def runs(self, dataset: str) -> Runs:
+        """Returns the sealed runs of a dataset: files that become visible all at once and never change.
+
+        Raises InvalidName.
+        """
+        return Runs(self._place.objects, self._place.keys, dataset, context=self._context(), perform=self._perform)
+
+    async def _perform(self, protocol: Protocol[Result]) -> Result:
+        """Runs a protocol to its end, even if the caller is cancelled once it has begun to write."""
+        return await self._engine.run(self._place, protocol)
 
     async def _process(self, bundle: models.Resource, options: BundleOptions | None, *kinds: str) -> BundleResult:
         content = await parsed_resource(bundle)

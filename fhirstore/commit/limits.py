@@ -19,6 +19,7 @@ class Limits(msgspec.Struct, frozen=True):
     `patience`: how long others wait for an undecided transaction, and `patience_per_part` more for each resource that
     it changes. `keep_transactions`: the age at which the sweeper removes a transaction's record. It must be more than
     `settled + window + apply`: a process that saw no record has by then finished what it concluded from that.
+    `run`: the time that the writer of a run has from its claim to its seal; what is older and not sealed is swept.
     `at_once`: the requests that a transaction has in flight. `held`: approximate limit for the bytes of the old
     versions that a transaction reads, because it writes them again with its intents.
     """
@@ -30,6 +31,7 @@ class Limits(msgspec.Struct, frozen=True):
     patience: int = 1_000
     patience_per_part: int = 2
     keep_transactions: int = 86_400_000
+    run: int = 86_400_000
     at_once: int = 256
     held: int = 256 * 1024 * 1024
 

@@ -14,10 +14,12 @@ Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of 
 | `identity/{type}/{value}.claim` | the last writer that wanted to create a resource for this identifier value |
 | `resources/Receipt/{id}/…` | the answer to a Bundle that was sent with an `Idempotency-Key` |
 | `sweep/state.json` | lease and watermark of the sweeper |
+| `sweep/runs.json` | how far the sweeper has walked the runs |
 | `audit/{t}_{action}_{type}_{id}_{op}.json` | an audit line for an administrative action |
 | `bulk/queue/{kind}_{id}.json`, `bulk/queue/~{due}_{kind}_{id}.json` | where a live job is; where an ended one is, which is removed when due |
 | `bulk/{kind}/{id}/…` | a job: `state.json`, `metadata.json`, `log/`, `files/`, `progress/` (`fhirstore.jobs`), and what its kind writes |
 | `bulk/submit/{submitter}/{submission}/…` | the same of a bulk submission |
+| `runs/{dataset}/{key}={value}/…/run_id={id}/…` | a sealed run: claim, files and seal (`runs`) |
 
 At the root of the store, names that begin with `_` belong to no tenant (`_probe/…`).
 
@@ -29,5 +31,5 @@ At the root of the store, names that begin with `_` belong to no tenant (`_probe
   from the next one.
 
 `keyspace` builds and reads every key. `record` defines the record of a version, member by member, and `decision` the
-decision of a transaction. `digest` hashes them.
+decision of a transaction. `digest` hashes them. `runs` defines sealed runs.
 """  # noqa: E501 - a table row is one line

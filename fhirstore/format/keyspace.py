@@ -257,6 +257,15 @@ class Keyspace:
         due = "" if name.due is None else f"~{name.due:013d}_"
         return f"{self.job_queue()}{due}{_job_name(name.kind, name.id)}.json"
 
+    def runs(self) -> str:
+        """The prefix of all sealed runs (`fhirstore.format.runs`)."""
+        return f"{self.prefix}runs/"
+
+    @property
+    def run_sweep_state(self) -> str:
+        """The key of how far the sweeper has walked the runs."""
+        return f"{self.prefix}sweep/runs.json"
+
     def submission(self, submitter: str, submission: str) -> str:
         """The prefix of a bulk submission. Both names may be any text."""
         return f"{self.prefix}bulk/submit/{segment(submitter)}/{segment(submission)}/"
