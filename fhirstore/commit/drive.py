@@ -8,6 +8,7 @@ sending it again is pointless. Unavailable: requests failed, and the retry budge
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -15,12 +16,16 @@ from typing import Any
 from fhirstore.commit.messages import (
     NOT_APPLIED,
     NOT_SENT,
+    AbortUpload,
     Absent,
     Batch,
     Deleted,
+    Digest,
+    Digested,
     Expired,
     Get,
     List,
+    ListUploads,
     Pause,
     Protocol,
     Put,
@@ -207,7 +212,13 @@ async def _perform(store: ObjectStore, request: Request, failed: list[_Failed]) 
     verb = "PUT"
     try:
         if isinstance(request, Put):
-            return await store.put(request.key, request.body, condition=request.condition, expires=request.expires)
+            return await store.put(
+                request.key,
+                request.body,
+                condition=request.condition,
+                expires=request.expires,
+                facts=request.facts,
+            )
         if isinstance(request, Get):
             verb = "GET"
             return await store.get(request.key)
@@ -220,7 +231,16 @@ async def _perform(store: ObjectStore, request: Request, failed: list[_Failed]) 
                 delimiter=request.delimiter,
                 limit=request.limit,
             )
+        if isinstance(request, Digest):
+            verb = "GET"
+            return await _digest(store, request.key)
+        if isinstance(request, ListUploads):
+            verb = "LIST"
+            return await store.list_uploads(request.prefix, cursor=request.cursor)
         verb = "DELETE"
+        if isinstance(request, AbortUpload):
+            await store.abort_upload(request.key, request.upload)
+            return _DELETED
         if request.expires is None:
             await store.delete_many(request.keys)
         else:
@@ -229,6 +249,17 @@ async def _perform(store: ObjectStore, request: Request, failed: list[_Failed]) 
         return _DELETED
     except ObjectError as error:
         return _reply(error, failed, verb)
+
+
+async def _digest(store: ObjectStore, key: str) -> Digested:
+    hash_ = hashlib.sha256()
+    try:
+        async with store.get_stream(key) as stream:
+            async for chunk in stream:
+                await in_thread(hash_.update, chunk)
+    except ObjectDamaged:
+        return Digested("")
+    return Digested(hash_.hexdigest())
 
 
 def _reply(answer: Written | ObjectError, failed: list[_Failed], verb: str) -> Reply:

@@ -8,17 +8,39 @@ from __future__ import annotations
 from typing import TypeVar
 
 from fhirstore.commit.backoff import UNANSWERED
-from fhirstore.commit.messages import Delete, Deleted, List, Protocol, Put, Request, Unreadable
+from fhirstore.commit.messages import (
+    AbortUpload,
+    Delete,
+    Deleted,
+    List,
+    ListUploads,
+    Protocol,
+    Put,
+    Request,
+    Unreadable,
+)
 from fhirstore.errors import StoreDamaged, Unavailable
 from fhirstore.objects.base import Page, Written
+from fhirstore.objects.uploads import UploadPage
 
 _SILENT = "The object store does not answer; try again later"
+_LEFT = "The object store does not answer; what was to be removed may be left; do it again"
 _Answer = TypeVar("_Answer")
 
 
 def listed(request: List) -> Protocol[Page]:
     """Returns one page of a listing. Raises Unavailable, StoreDamaged."""
     return (yield from _answered(request, Page, _SILENT))
+
+
+def uploads_listed(request: ListUploads) -> Protocol[UploadPage]:
+    """Returns one page of pending uploads. Raises Unavailable."""
+    return (yield from _answered(request, UploadPage, _SILENT))
+
+
+def aborted(request: AbortUpload) -> Protocol[None]:
+    """Aborts a multipart upload. Raises Unavailable; then it may be left."""
+    yield from _answered(request, Deleted, _LEFT)
 
 
 def stored(key: str, body: bytes) -> Protocol[None]:
@@ -28,9 +50,7 @@ def stored(key: str, body: bytes) -> Protocol[None]:
 
 def removed(*keys: str) -> Protocol[None]:
     """DELETEs up to 1,000 objects whose keys are never used again. Raises Unavailable; then some may be left."""
-    yield from _answered(
-        Delete(keys), Deleted, "The object store does not answer; what was to be removed may be left; do it again"
-    )
+    yield from _answered(Delete(keys), Deleted, _LEFT)
 
 
 def _answered(request: Request, answer: type[_Answer], silent: str) -> Protocol[_Answer]:

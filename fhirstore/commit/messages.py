@@ -18,6 +18,8 @@ from typing import TypeVar
 import msgspec
 
 from fhirstore.objects.base import Condition, Page, StoredObject, Written
+from fhirstore.objects.facts import Facts
+from fhirstore.objects.uploads import UploadPage
 
 
 class Get(msgspec.Struct, frozen=True):
@@ -30,6 +32,7 @@ class Put(msgspec.Struct, frozen=True):
     """PUT an object. Replies: Written, Refused, NotApplied, Expired, Unknown; NotSent.
 
     `follows`: allowed in the last request of a batch. It is sent only when all others were written (`staging`).
+    `facts`: allowed in a batch of one.
     """
 
     key: str
@@ -37,6 +40,7 @@ class Put(msgspec.Struct, frozen=True):
     condition: Condition | None = None
     expires: int | None = None  # epoch ms on the store's clock
     follows: bool = False
+    facts: Facts | None = None
 
 
 class List(msgspec.Struct, frozen=True):
@@ -59,6 +63,26 @@ class Delete(msgspec.Struct, frozen=True):
     expires: int | None = None  # epoch ms on the store's clock
 
 
+class Digest(msgspec.Struct, frozen=True):
+    """GET an object of any size, in a stream, and hash it. Replies: Digested, Absent, Unknown."""
+
+    key: str
+
+
+class ListUploads(msgspec.Struct, frozen=True):
+    """List multipart uploads that are not complete. Replies: UploadPage, Unknown."""
+
+    prefix: str
+    cursor: str | None = None
+
+
+class AbortUpload(msgspec.Struct, frozen=True):
+    """Abort a multipart upload, which may be over. Replies: Deleted, NotApplied, Unknown."""
+
+    key: str
+    upload: str
+
+
 class Pause(msgspec.Struct, frozen=True):
     """Wait for `seconds`, then go on with no replies. `backoff` creates those that follow a failure or a conflict.
 
@@ -75,6 +99,12 @@ class Absent(msgspec.Struct, frozen=True):
     """There is no such object. The store's clock had reached `date` (epoch ms) before it looked."""
 
     date: int
+
+
+class Digested(msgspec.Struct, frozen=True):
+    """The SHA-256 of an object, hex; empty where the store itself says that it is damaged."""
+
+    sha256: str
 
 
 class Deleted(msgspec.Struct, frozen=True):
@@ -111,9 +141,21 @@ class Unknown(msgspec.Struct, frozen=True):
 NOT_SENT = NotSent()
 NOT_APPLIED = NotApplied()
 
-Request = Get | Put | List | Delete
+Request = Get | Put | List | Delete | Digest | ListUploads | AbortUpload
 Reply = (
-    StoredObject | Absent | Written | Page | Unreadable | Deleted | Refused | NotApplied | Expired | NotSent | Unknown
+    StoredObject
+    | Absent
+    | Written
+    | Page
+    | UploadPage
+    | Unreadable
+    | Digested
+    | Deleted
+    | Refused
+    | NotApplied
+    | Expired
+    | NotSent
+    | Unknown
 )
 Batch = tuple[Request, ...] | Pause
 Replies = tuple[Reply, ...]

@@ -228,7 +228,8 @@ def is_run(pair: tuple[str, str]) -> bool:
 
 def parse_run_key(keys: Keyspace, key: str) -> tuple[RunKeys, str] | None:
     """Returns the run that a key belongs to, and its last segment; None where it is the key of no run's object."""
-    dataset, *segments, name = key.removeprefix(keys.runs()).split("/")
+    dataset, *segments = key.removeprefix(keys.runs()).split("/")
+    name = segments.pop() if segments else ""
     pairs = [parse_segment(segment) for segment in segments]
     whole = [pair for pair in pairs if pair is not None]
     if not whole or len(whole) < len(pairs) or [n for n, pair in enumerate(whole) if is_run(pair)] != [len(whole) - 1]:

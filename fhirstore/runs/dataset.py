@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from fhirstore.commit.limits import Context
-from fhirstore.errors import InvalidName
+from fhirstore.errors import InvalidName, RequestRefused
 from fhirstore.format.keyspace import Keyspace
 from fhirstore.format.runs import RunKeys, dataset_prefix, run_keys
 from fhirstore.objects.base import ObjectStore
+from fhirstore.objects.facts import check_tags
 from fhirstore.runs.encoding import Compression
 from fhirstore.runs.listing import Level, level
 from fhirstore.runs.run import Run
-from fhirstore.runs.sealing import delete, look
+from fhirstore.runs.sealing import OWN_TAGS, delete, look
 from fhirstore.runs.writing import Perform, RunWriter, run_writer
 
 _MOST_TAGS = 8  # of the 10 that S3 allows; two are our own
-_TAG = re.compile(r"[\w +\-=.:/@]{1,128}", re.ASCII)
-_TAG_VALUE = re.compile(r"[\w +\-=.:/@]{0,256}", re.ASCII)
 _NONE: Mapping[str, str] = {}
 
 
@@ -142,10 +140,10 @@ class Runs:
 
 
 def _checked(tags: Mapping[str, str]) -> Mapping[str, str]:
-    if len(tags) > _MOST_TAGS:
-        raise InvalidName(f"A run has at most {_MOST_TAGS} tags")
-    if not all(_TAG.fullmatch(name) and _TAG_VALUE.fullmatch(value) for name, value in tags.items()):
-        raise InvalidName(
-            "A tag has up to 128 characters, its value up to 256: letters, digits, spaces and _ + - = . : / @"
-        )
+    if len(tags) > _MOST_TAGS or OWN_TAGS & tags.keys():
+        raise InvalidName(f"A run has at most {_MOST_TAGS} tags, none of them {' or '.join(sorted(OWN_TAGS))}")
+    try:
+        check_tags("", tags)
+    except RequestRefused as error:
+        raise InvalidName(f"Not the tags of a run: {error.detail}") from error
     return dict(tags)

@@ -13,14 +13,19 @@ and hashed in a thread, and the one before is sent. So a file holds about four b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeAlias
 
 import msgspec
 
-from fhirstore.objects.base import ObjectStore, Written
+from fhirstore.objects.base import PART_SIZE, ObjectStore, Written
+from fhirstore.objects.facts import Facts, Progress
 from fhirstore.runs.encoding import Compression, Encoder
 from fhirstore.threads import LARGE, in_thread
+
+_Upload: TypeAlias = Callable[[AsyncIterator[bytes]], Coroutine[None, None, Written]]
 
 BATCH = 1024 * 1024  # bytes that are handed over at once
 
@@ -42,14 +47,23 @@ class WrittenFile(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def writing(
-    objects: ObjectStore, key: str, *, name: str | None = None, compression: Compression | None = None
+    objects: ObjectStore,
+    key: str,
+    *,
+    name: str | None = None,
+    facts: Facts | None = None,
+    compression: Compression | None = None,
+    progress: Progress | None = None,
+    part_size: int = PART_SIZE,
 ) -> AsyncIterator[FileWriter]:
     """Opens a file at `key`, which must be unique to this writer. `name`: by default the last segment of the key.
 
-    Unless the caller has called `close` when the block ends, the upload is aborted and nothing appears. Raises
-    ValueError for an unknown compression.
+    `facts`, `progress`, `part_size`: as for `ObjectStore.put_stream`; progress counts bytes as stored. Unless the
+    caller has called `close` when the block ends, the upload is aborted and nothing appears. Raises ValueError for an
+    unknown compression.
     """
-    writer = FileWriter(objects, key, name=name or key.rpartition("/")[2], compression=compression)
+    upload = partial(objects.put_stream, key, facts=facts, progress=progress, part_size=part_size)
+    writer = FileWriter(upload, key, name=name or key.rpartition("/")[2], compression=compression)
     try:
         yield writer
     finally:
@@ -59,12 +73,12 @@ async def writing(
 class FileWriter:
     """A file being written, by one task at a time. `size`: bytes written so far, before compression. `count`: lines."""
 
-    def __init__(self, objects: ObjectStore, key: str, *, name: str, compression: Compression | None) -> None:
+    def __init__(self, upload: _Upload, key: str, *, name: str, compression: Compression | None) -> None:
         self.key = key
         self.name = name
         self.size = 0
         self.count = 0
-        self._objects = objects
+        self._send = upload
         self._compression = compression
         self._encoder = Encoder(compression)
         self._batch: list[bytes] = []
@@ -130,7 +144,7 @@ class FileWriter:
         batch, held, before = self._batch, self._held, self._encoding
         self._batch, self._held = [], 0
         if self._upload is None:
-            self._upload = asyncio.create_task(self._objects.put_stream(self.key, self._chunks()))
+            self._upload = asyncio.create_task(self._send(self._chunks()))
         self._encoding = asyncio.create_task(self._encode(batch, before, large=held >= LARGE, last=last))
         if before is not None:
             await _ended(before)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
@@ -22,6 +22,10 @@ from fhirstore.runs.encoding import Compression
 from fhirstore.threads import LARGE, in_thread
 
 LONGEST_LINE = 64 * 1024 * 1024  # bytes
+WINDOW = 64 * 1024 * 1024
+"""Bytes that one request reads. A large file is read in several, so that no connection lives for hours; and so that a
+store does not compare the whole body with its ETag, which the hash in the seal makes needless."""
+
 _SLICE = 4 * 1024  # stored bytes that are decoded at once: the most extreme compression makes 128 MiB of them
 _CHUNK = 1024 * 1024  # decoded bytes of a chunk, plus what one slice gave
 _WITH_GZIP_HEADER = 31  # as in `encoding`
@@ -34,8 +38,8 @@ class _Decompressor(Protocol):
 @asynccontextmanager
 async def reading(objects: ObjectStore, key: str, file: SealedFile, *, raw: bool = False) -> AsyncIterator[FileReader]:
     """Opens a file. `raw`: its bytes as they are stored. Raises ObjectNotFound, and what `get_stream` raises."""
-    async with objects.get_stream(key) as stream:
-        reader = FileReader(stream, key, file, raw=raw)
+    async with objects.get_stream(key, end=min(file.size, WINDOW)) as stream:
+        reader = FileReader(objects, stream, key, file, raw=raw)
         try:
             yield reader
         finally:
@@ -48,13 +52,15 @@ class FileReader:
     Both raise ObjectDamaged at the end if the stored bytes are not those that the seal names, or cannot be decoded.
     """
 
-    def __init__(self, stream: ObjectStream, key: str, file: SealedFile, *, raw: bool) -> None:
+    def __init__(self, objects: ObjectStore, stream: ObjectStream, key: str, file: SealedFile, *, raw: bool) -> None:
         self.size = file.size if raw else file.raw_size
+        self._objects = objects
         self._stream = stream
         self._key = key
         self._file = file
         self._decompressor = None if raw else _decompressor(file.encoding)
         self._hash = hashlib.sha256()
+        self._chunks: AsyncGenerator[bytes, None] | None = None
         self._next: asyncio.Task[bytes | None] | None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -98,14 +104,26 @@ class FileReader:
         if self._next is not None:
             self._next.cancel()
             await asyncio.gather(self._next, return_exceptions=True)
+        if self._chunks is not None:
+            await self._chunks.aclose()
 
     async def _ahead(self) -> AsyncIterator[bytes]:
         """Yields the stored chunks; the next one is read while the caller works on one."""
-        chunks = aiter(self._stream)
-        self._next = asyncio.create_task(_next(chunks))
+        self._chunks = self._stored()
+        self._next = asyncio.create_task(_next(self._chunks))
         while (chunk := await self._next) is not None:
-            self._next = asyncio.create_task(_next(chunks))
+            self._next = asyncio.create_task(_next(self._chunks))
             yield chunk
+
+    async def _stored(self) -> AsyncGenerator[bytes, None]:
+        """Yields the stored chunks, window by window."""
+        async for chunk in self._stream:
+            yield chunk
+        for start in range(WINDOW, self._file.size, WINDOW):
+            end = min(start + WINDOW, self._file.size)
+            async with self._objects.get_stream(self._key, start=start, end=end) as stream:
+                async for chunk in stream:
+                    yield chunk
 
     def _decoded(self, chunk: bytes, decompressor: _Decompressor) -> Iterator[bytes]:
         """Yields the decoded chunk, in pieces of bounded size. Blocks."""

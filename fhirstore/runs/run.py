@@ -86,6 +86,13 @@ class Run:
             await drive(look(self._keys), self._objects)
             raise ObjectDamaged(key, "a file of a sealed run is missing; restore it from a backup") from error
 
+    async def url(self, name: str = PAYLOAD, *, expires_in: int = 3_600, filename: str | None = None) -> str:
+        """Returns a URL that reads the file, as it is stored, for `expires_in` seconds; anybody who has it can.
+
+        `filename`: what a browser saves it as. Raises RunNotFound, StoreCannot (only S3 has such URLs).
+        """
+        return await self._objects.presign_get(self.key(name), expires_in=expires_in, filename=filename)
+
     async def verify(self) -> None:
         """Reads all files whole. Raises ObjectDamaged for the first that is not as it was sealed, and as `read`."""
         for file in self.files:

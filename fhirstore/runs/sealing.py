@@ -12,12 +12,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fhirstore.commit.backoff import CONTENDED, SENDS, UNANSWERED, UNSETTLED, settling, until_past
 from fhirstore.commit.idempotent import listed, removed
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Expired, Get, List, Protocol, Put, Reply
+from fhirstore.commit.messages import Absent, Expired, Get, List, Pause, Protocol, Put, Reply
 from fhirstore.commit.reading import ask
 from fhirstore.errors import (
     Contention,
@@ -30,6 +31,11 @@ from fhirstore.errors import (
 )
 from fhirstore.format.runs import RunKeys, Seal, Tombstone, claim_of, decode_seal
 from fhirstore.objects.base import IF_ABSENT, IfMatch, StoredObject, Written
+from fhirstore.objects.facts import Facts
+
+JSON = "application/json"
+OWN_TAGS = frozenset({"kind", "dataset"})
+"""What every object of a run is tagged with, besides its writer's tags."""
 
 _SEALED = "This run was sealed by another writer; read it, or use another run id"
 _UNKNOWN = "The object store does not answer; open the run to learn whether it was sealed"
@@ -75,7 +81,7 @@ def seal(keys: RunKeys, claimed: Claim, sealed: Seal, *, context: Context) -> Pr
         reply: Reply | None = None
         if n < SENDS:
             try:
-                (reply,) = yield (Put(keys.seal, body, IF_ABSENT, deadline),)
+                (reply,) = yield (Put(keys.seal, body, IF_ABSENT, deadline, facts=facts_of(keys, sealed.tags, JSON)),)
             except StoreFull:
                 if n == 0:
                     raise
@@ -86,8 +92,16 @@ def seal(keys: RunKeys, claimed: Claim, sealed: Seal, *, context: Context) -> Pr
             return _whose(decode_seal(found.body, keys), claimed.attempt)
         if found.date > deadline + context.limits.apply:
             raise RunTimedOut("The time to write this run is over; write it again")
-        yield until_past(deadline + context.limits.apply, found.date) if isinstance(reply, Expired) else settling(n)
+        if isinstance(reply, Expired):
+            yield Pause(until_past(deadline + context.limits.apply, found.date).seconds, settling=True)
+        else:
+            yield settling(n)
     raise WriteOutcomeUnknown(_UNKNOWN)
+
+
+def facts_of(keys: RunKeys, tags: Mapping[str, str], content_type: str | None) -> Facts:
+    """Returns the facts of an object of a run: its writer's tags, and two by which lifecycle rules can find it."""
+    return Facts(content_type=content_type, tags={"kind": "run", "dataset": keys.dataset, **tags})
 
 
 def _found(keys: RunKeys) -> Protocol[StoredObject | Absent]:

@@ -27,7 +27,7 @@ from fhirstore.objects.base import ObjectStore
 from fhirstore.runs.encoding import SUFFIXES, Compression
 from fhirstore.runs.files import FileWriter, WrittenFile, writing
 from fhirstore.runs.run import Run
-from fhirstore.runs.sealing import Claim, claim, seal
+from fhirstore.runs.sealing import Claim, claim, facts_of, seal
 
 MOST_FILES = 1_000
 LONGEST_METADATA = 64 * 1024  # bytes of JSON
@@ -85,11 +85,14 @@ class RunWriter:
         self._compression = compression
         self._payload: FileWriter | None = None
         self._files: dict[str, WrittenFile | None] = {}  # None: not completed
+        self._stored: set[str] = set()  # the last segments of their keys
         self._seal: Seal | None = None  # as it was sent, or is about to be
         self._may_be_sealed = False
 
     @asynccontextmanager
-    async def file(self, name: str = PAYLOAD, *, compression: Compression | None = None) -> AsyncIterator[FileWriter]:
+    async def file(
+        self, name: str = PAYLOAD, *, compression: Compression | None = None, content_type: str | None = None
+    ) -> AsyncIterator[FileWriter]:
         """Opens a file of the run, which is complete when the block ends without an error.
 
         Each name can be used once; a run with a file that failed cannot be sealed. With a `compression`, readers get
@@ -101,12 +104,15 @@ class RunWriter:
             raise InvalidName("This run has a file with this name already")
         if len(self._files) >= MOST_FILES:
             raise ContentTooLarge(f"A run has at most {MOST_FILES} files")
-        self._files[name] = None
-        suffix = "" if compression is None else SUFFIXES[compression]
+        suffix = SUFFIXES.get(compression, "") if compression is not None else ""
         stored = stored_as(name, attempt=None if self._claim.owner else self._claim.attempt, suffix=suffix)
-        if stored in self._stored():
+        if stored in self._stored:
             raise InvalidName("This run has a file that is stored under this name already")
-        async with writing(self._objects, self._keys.file(stored), name=name, compression=compression) as file:
+        self._files[name] = None
+        self._stored.add(stored)
+        facts = facts_of(self._keys, self._tags, content_type)
+        key = self._keys.file(stored)
+        async with writing(self._objects, key, name=name, facts=facts, compression=compression) as file:
             yield file
             self._files[name] = await file.close()
 
@@ -163,10 +169,6 @@ class RunWriter:
         incomplete = [name for name, file in self._files.items() if file is None]
         if incomplete:
             raise ValueError(f"not complete, so the run cannot be sealed: {', '.join(incomplete)}")
-
-    def _stored(self) -> set[str]:
-        """The last segments of the keys of all files that were completed."""
-        return {_object(file, self._keys) for file in self._files.values() if file is not None}
 
 
 def _plain(metadata: Mapping[str, object]) -> dict[str, object]:

@@ -15,7 +15,8 @@ https://hl7.org/fhir/uv/bulkdata/ (4.0.0-ballot, submit). Read the modules in th
 | `segment` | the bookkeeping of a segment: its plan, written before its first commit, and its results |
 | `once`, `undo` | the protocols (no I/O): writes a line once; takes what a manifest wrote back |
 | `ingest`, `withdrawal` | carry them out: a manifest from its first page to its summary, and its undoing |
-| `outcomes`, `status` | OperationOutcomes of lines; the status manifest |
+| `outcomes`, `summary`, `report` | OperationOutcomes of lines; what became of a manifest |
+| `status` | the status manifest |
 | `work` | the job |
 | `watches` | polling locations |
 | `submissions` | the library's face, `clinic.submissions` |

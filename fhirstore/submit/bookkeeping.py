@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from fhirstore.commit.backoff import UNANSWERED
+from fhirstore.commit.drive import drive
 from fhirstore.commit.messages import Absent, Expired, Get, Protocol, Put
 from fhirstore.commit.reading import ask
-from fhirstore.errors import ObjectNotFound, Unavailable
+from fhirstore.errors import Unavailable
 from fhirstore.jobs.lease import LeaseLost
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, ObjectStore, Written
 
@@ -13,11 +14,9 @@ _SILENT = "The object store does not answer; try again later"
 
 
 async def body_of(objects: ObjectStore, key: str) -> bytes | None:
-    """Returns an object's body; None where there is none. 1 GET. Raises as `ObjectStore.get`."""
-    try:
-        return (await objects.get(key)).body
-    except ObjectNotFound:
-        return None
+    """Returns an object's body; None where there is none. 1 GET. Raises Unavailable."""
+    (reply,) = await drive(ask(Get(key)), objects)
+    return None if isinstance(reply, Absent) else reply.body
 
 
 def settle(key: str, body: bytes, *, until: int | None = None) -> Protocol[bytes]:

@@ -12,16 +12,15 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from fhirstore.commit.drive import drive
-from fhirstore.commit.idempotent import listed
-from fhirstore.commit.messages import List
 from fhirstore.engine import Engine
-from fhirstore.errors import SourceFailed
+from fhirstore.errors import SourceFailed, Unavailable
 from fhirstore.submit.bookkeeping import body_of, settle
-from fhirstore.submit.keys import ManifestKeys, parse_segment
+from fhirstore.submit.keys import ManifestKeys
 from fhirstore.submit.line import Rules
 from fhirstore.submit.lines import Bounds, Segment, segments
-from fhirstore.submit.manifest import MOST_BYTES, MOST_PAGES, ManifestFile, Page, decode_page, read_page
+from fhirstore.submit.manifest import MOST_BYTES, MOST_PAGES, ManifestFile, Page, read_page, read_stored_page
 from fhirstore.submit.position import Position
+from fhirstore.submit.report import fail, failure, summarise
 from fhirstore.submit.segment import (
     Counts,
     LineIssue,
@@ -33,8 +32,8 @@ from fhirstore.submit.segment import (
 )
 from fhirstore.submit.source import Source, Wanted
 from fhirstore.submit.standing import Standing
-from fhirstore.submit.state import FAILED, PROCESSED, Manifest
-from fhirstore.submit.summary import Summary, Told, write_outcomes
+from fhirstore.submit.state import Manifest
+from fhirstore.submit.summary import Summary
 from fhirstore.submit.tokens import MOST_FILES, Tokens
 from fhirstore.submit.writing import FileWriting, Kept
 from fhirstore.tenancy import Place
@@ -83,15 +82,14 @@ class Ingest:
 
         Raises Withdrawn, NotYet; SourceFailed with `again`; what leaves the fate of a line open.
         """
-        failed = False
+        objects, standing, epoch = self.place.objects, self.standing, self.epoch
         try:
             await self._all_pages()
         except SourceFailed as error:
             if error.again and not self.last_try:
                 raise
-            failed = True
-            await self._settle_file(0, _failure("The manifest could not be read", error))
-        return await self._summary(failed=failed)
+            return await fail(objects, self.keys, self.manifest, error, standing=standing, epoch=epoch)
+        return await summarise(objects, self.keys, self.manifest, standing=standing, epoch=epoch)
 
     # --- pages ----------------------------------------------------------------------------------------------
 
@@ -119,7 +117,7 @@ class Ingest:
         body = await body_of(self.place.objects, key)
         if body is None:
             body = await drive(settle(key, (await self._read_page(url)).encode()), self.place.objects)
-        return decode_page(body)
+        return read_stored_page(body, key)
 
     async def _read_page(self, url: str) -> Page:
         chunks: list[bytes] = []
@@ -161,7 +159,7 @@ class Ingest:
         except SourceFailed as error:
             if error.again and not self.last_try:
                 raise
-            told.append(_failure("The file could not be read", error))
+            told.append(failure("The file could not be read", error))
         else:
             if file.count not in (None, lines) and page.organized_by is None and not file.deleted:
                 text = f"The manifest says that this file has {file.count:,} resources, but it has {lines:,} lines"
@@ -204,7 +202,12 @@ class Ingest:
 
         async def following() -> Kept | None:
             segment: Segment | None = await anext(found, None)
-            return None if segment is None else await writing.plan(segment, etag)
+            if segment is None:
+                return None
+            kept = await writing.plan(segment, etag)
+            if (kept.plan.count, kept.plan.end) != (segment.count, segment.end):
+                raise Unavailable("Another worker has split this file otherwise; its plan comes first, at the next try")
+            return kept
 
         try:
             ahead = asyncio.create_task(following())
@@ -234,51 +237,6 @@ class Ingest:
             settle(self.keys.results(number, 0), results.encode(), until=self.standing.until), self.place.objects
         )
 
-    async def _summary(self, *, failed: bool) -> Summary:
-        names = await self._names()
-        total, broken = Counts(), [failed]
-
-        async def told() -> AsyncIterator[Told]:
-            nonlocal total
-            async for number, results in self._all_results():
-                total += results.counts
-                for one in results.outcomes:
-                    broken.append(one.line == 0 and one.failed)
-                    name = names.get(number, "")
-                    place = f"{name}, line {one.line}" if one.line else name
-                    yield Told(one.issues, f"{self.manifest.base}/{one.source}" if one.source else "", place)
-            yield Told((LineIssue("information", "informational", _in_words(total)),))
-
-        files = await write_outcomes(self.place.objects, self.keys, told(), name="outcome", epoch=self.epoch)
-        state = FAILED if any(broken) else PROCESSED
-        summary = Summary(state=state, ended=self.standing.now(), counts=total, files=files)
-        await drive(settle(self.keys.summary, summary.encode(), until=self.standing.until), self.place.objects)
-        return summary
-
-    async def _names(self) -> dict[int, str]:
-        """Returns the names of all files by their numbers."""
-        names: dict[int, str] = {}
-        page = 0
-        while (body := await body_of(self.place.objects, self.keys.page(page))) is not None:
-            for file in decode_page(body).files:
-                names[len(names) + 1] = file.name
-            page += 1
-        return names
-
-    async def _all_results(self) -> AsyncIterator[tuple[int, Results]]:
-        """Yields all results in order, with the file's number. 1 LIST for a thousand, 1 GET each."""
-        cursor: str | None = None
-        while True:
-            page = await drive(listed(List(self.keys.all_results, cursor=cursor)), self.place.objects)
-            for item in page.objects:
-                name = item.key.removeprefix(self.keys.all_results).removesuffix(".json")
-                body = await body_of(self.place.objects, item.key)
-                if body is not None:
-                    yield parse_segment(name)[0], decode_results(body, item.key)
-            cursor = page.cursor
-            if cursor is None:
-                return
-
     async def _plan(self, number: int, first: int) -> Plan | None:
         key = self.keys.plan(number, first)
         body = await body_of(self.place.objects, key)
@@ -288,24 +246,3 @@ class Ingest:
         key = self.keys.results(number, first)
         body = await body_of(self.place.objects, key)
         return None if body is None else decode_results(body, key)
-
-
-def _failure(what: str, error: SourceFailed) -> LineOutcome:
-    issue = error.issues[0]
-    return LineOutcome(0, "", (LineIssue("error", issue.code, f"{what}: {issue.diagnostics}"),))
-
-
-def _in_words(counts: Counts) -> str:
-    parts = [
-        f"{number:,} {name}"
-        for name, number in (
-            ("created", counts.created),
-            ("updated", counts.updated),
-            ("deleted", counts.deleted),
-            ("unchanged", counts.unchanged),
-            ("left as they were", counts.existing),
-        )
-        if number
-    ]
-    told = ", ".join(parts) or "nothing changed"
-    return f"The manifest was processed: {counts.lines:,} lines, {counts.failed:,} refused; resources: {told}"

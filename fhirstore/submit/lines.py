@@ -76,7 +76,7 @@ class _Filling:
         at = 0
         while (newline := chunk.find(b"\n", at)) >= 0:
             self._add(chunk[at : newline + 1])
-            self._complete()
+            self._complete(newline=1)
             at = newline + 1
             if self._segment.count >= self._bounds.lines or self._size >= self._bounds.size:
                 yield self._full()
@@ -86,7 +86,7 @@ class _Filling:
     def end(self) -> Segment:
         """Ends the last line, which may lack its newline. Returns the last segment."""
         if self._length:
-            self._complete()
+            self._complete(newline=0)
         full = self._full()
         full.last = True
         return full
@@ -98,10 +98,10 @@ class _Filling:
         else:
             self._begun.clear()
 
-    def _complete(self) -> None:
+    def _complete(self, *, newline: int) -> None:
         segment = self._segment
         line = b"".join(self._begun)
-        if self._length > self._bounds.line + 1:
+        if self._length - newline > self._bounds.line:
             segment.too_long.append(segment.first + segment.count)
             line = b"\n"
         self._lines.append(line if line.endswith(b"\n") else line + b"\n")

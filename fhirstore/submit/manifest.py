@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from fhirstore.errors import SourceFailed
+from fhirstore.errors import CorruptRecord, SourceFailed
 
 MOST_BYTES = 16 * 1024 * 1024
 """Bytes of one page."""
@@ -77,7 +77,15 @@ class _Manifest(msgspec.Struct, frozen=True, rename="camel"):
 
 
 _decode = msgspec.json.Decoder(_Manifest).decode
-decode_page = msgspec.json.Decoder(Page).decode
+_decode_page = msgspec.json.Decoder(Page).decode
+
+
+def read_stored_page(body: bytes, key: str) -> Page:
+    """Returns a page as it was stored. Raises CorruptRecord, naming `key`."""
+    try:
+        return _decode_page(body)
+    except msgspec.MsgspecError as error:
+        raise CorruptRecord(key) from error
 
 
 def read_page(body: bytes, url: str) -> Page:

@@ -22,6 +22,7 @@ from fhirstore.errors import (
     JobExists,
     NotFound,
     ObjectNotFound,
+    SubmissionEnded,
     Unavailable,
     Unsupported,
 )
@@ -89,6 +90,8 @@ class Submissions:
             after = accepted(before, request, mode=mode, private=private, now=now)
             if after is before:
                 return before
+            if etag is not None:
+                await self._refuse_without_a_job(keys)
             condition = IF_ABSENT if etag is None else IfMatch(etag)
             written = swap(keys.document, after.encode(), condition, window=window)
             if await drive(written, self._place.objects):
@@ -211,6 +214,15 @@ class Submissions:
                 return job
             await self._jobs.remove(job.id)
         raise Unavailable("An earlier submission of this id is being removed; try again later")
+
+    async def _refuse_without_a_job(self, keys: SubmissionKeys) -> None:
+        """Raises SubmissionEnded where the submission was given up, so that nobody would process a request."""
+        try:
+            live = (await self._jobs.at(self._relative(keys))).is_live
+        except NotFound:
+            live = False
+        if not live:
+            raise SubmissionEnded("This submission was given up; start another one with a new submissionId")
 
     async def _wake(self, submission: Submission) -> None:
         try:

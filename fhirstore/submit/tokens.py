@@ -17,9 +17,10 @@ MOST_FILES = 32**4 - 1
 """Files of one manifest."""
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUV"  # base32hex, which sorts as the numbers do
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 _SUBMISSION = 16  # digits: 80 bits
 _MANIFEST = _SUBMISSION + 2
-_LINE = _MANIFEST + 4 + 7 + 2
+_LINE = _MANIFEST + 4 + 8 + 2
 
 
 def _hashed(*names: str) -> str:
@@ -27,11 +28,11 @@ def _hashed(*names: str) -> str:
     return base64.b32encode(hashlib.sha256(text).digest()[:10]).decode("ascii")
 
 
-def _number(number: int, width: int) -> str:
+def _number(number: int, pairs: int) -> str:
     digits = ""
-    for _ in range(width):
-        number, digit = divmod(number, 32)
-        digits = _DIGITS[digit] + digits
+    for _ in range(pairs):
+        digits = _PAIRS[number & 1023] + digits
+        number >>= 10
     if number:
         raise ValueError("the number is too great for an op token")
     return digits
@@ -48,11 +49,11 @@ class Tokens:
     def of(cls, submitter: str, submission: str, job: str, manifest: int) -> Tokens:
         """`submitter`: `system|value`. `manifest`: its number in the submission. `job`: so that ids may recur."""
         names = (submitter, submission, job)
-        return cls(_hashed("submission", *names) + _number(manifest, 2), _hashed("undoing", *names))
+        return cls(_hashed("submission", *names) + _number(manifest, 1), _hashed("undoing", *names))
 
     def line(self, file: int, line: int, entry: int = 0) -> str:
         """Returns the beginning of the op token of every attempt at one line, or at one entry of a Bundle in it."""
-        return self.manifest + _number(file, 4) + _number(line, 7) + _number(entry, 2)
+        return self.manifest + _number(file, 2) + _number(line, 4) + _number(entry, 1)
 
 
 def is_later(op: str, token: str) -> bool:

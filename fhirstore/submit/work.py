@@ -20,10 +20,13 @@ from fhirstore.submit.line import Rules
 from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.position import Position, read_position
 from fhirstore.submit.private import Private, decode_private
+from fhirstore.submit.report import fail
+from fhirstore.submit.segment import Counts
 from fhirstore.submit.source import Access
 from fhirstore.submit.standing import Standing
 from fhirstore.submit.state import Manifest, Submission, decode_submission
 from fhirstore.submit.submitters import Submitter
+from fhirstore.submit.summary import Summary
 from fhirstore.submit.tokens import Family, Tokens
 from fhirstore.submit.withdrawal import Undoing
 from fhirstore.tenancy import Place
@@ -177,11 +180,20 @@ class _Run:
         except SourceFailed as error:
             self.work.log("source failed", manifest=manifest.id, code=error.issues[0].code)
             tries = self._tries(manifest)
-            await self._put_off(manifest, min(self.options.pause * 2**tries, _LONGEST_WAIT), tries=tries + 1)
+            if error.again and tries + 1 < self.options.tries:
+                await self._put_off(manifest, min(self.options.pause * 2**tries, _LONGEST_WAIT), tries=tries + 1)
+                return
+            keys, objects = self.keys.manifest(manifest.id), self.place.objects
+            await self._is_read(
+                manifest, await fail(objects, keys, manifest, error, standing=self.standing, epoch=self.work.epoch)
+            )
         else:
-            await self._forget_secrets(manifest)
-            self.work.log("read to its end", manifest=manifest.id, state=summary.state, **_figures(summary.counts))
-            self.processed.add(manifest.id)
+            await self._is_read(manifest, summary)
+
+    async def _is_read(self, manifest: Manifest, summary: Summary) -> None:
+        await self._forget_secrets(manifest)
+        self.work.log("read to its end", manifest=manifest.id, state=summary.state, **_figures(summary.counts))
+        self.processed.add(manifest.id)
 
     def _wait(self, submission: Submission, until: int | None) -> None:
         """Raises JobPaused; JobFailed for a submission that has been idle too long."""
@@ -259,5 +271,5 @@ def _numbers(kept: object) -> dict[str, int]:
     )
 
 
-def _figures(counts: object) -> dict[str, int]:
+def _figures(counts: Counts) -> dict[str, int]:
     return {str(name): number for name, number in msgspec.to_builtins(counts).items()}

@@ -17,6 +17,7 @@ from fhirstore.engine import Engine
 from fhirstore.errors import (
     Contention,
     ContentTooLarge,
+    CorruptRecord,
     InvalidExpression,
     InvalidResource,
     Issue,
@@ -28,7 +29,7 @@ from fhirstore.errors import (
 )
 from fhirstore.format.digest import sha256
 from fhirstore.index.names import without_the_rest
-from fhirstore.submit.bookkeeping import settle
+from fhirstore.submit.bookkeeping import body_of, settle
 from fhirstore.submit.keys import ManifestKeys
 from fhirstore.submit.line import Item, Read, Refused, Rules, decision, read_line
 from fhirstore.submit.lines import Segment, numbered
@@ -122,14 +123,18 @@ class FileWriting:
         )
         key, body = self.keys.plan(self.number, segment.first), plan.encode()
         there = await drive(settle(key, body), self.place.objects)
-        if there != body:
+        if there != body:  # of an earlier run that has lost its lease since
+            await self.standing.quiet()
             return await self.planned(decode_plan(there, key))
         items = tuple((write, item) for write, (_, item) in zip(writes, read, strict=True))
         return Kept(plan, items, tuple(outcomes), lines, again=False, bases=bases)
 
     async def planned(self, plan: Plan) -> Kept:
         """Returns what a plan that is there says, with its lines. 1 GET."""
-        body = (await self.place.objects.get(self.keys.prefix + plan.raw)).body
+        key = self.keys.prefix + plan.raw
+        body = await body_of(self.place.objects, key)
+        if body is None:
+            raise CorruptRecord(key)
         read, outcomes, lines = await self._read(body, plan.first, plan.too_long)
         writes = {(write.line, write.entry): write for write in plan.writes}
         items: list[tuple[PlannedWrite, Item]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from fhirstore.commit.drive import drive
 from fhirstore.commit.purge import Purged
@@ -11,6 +12,8 @@ from fhirstore.interactions import resources
 from fhirstore.tenancy import Place
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness, fsck
 from fhirstore.upkeep.sweep.run import SweepReport, sweep
+from fhirstore.upkeep.sweep.runs import sweep_runs
+from fhirstore.upkeep.sweep.uploads import sweep_uploads
 
 
 class Upkeep:
@@ -22,7 +25,13 @@ class Upkeep:
 
     async def sweep(self) -> SweepReport:
         """Remove what dead attempts left, in one pass. Raises Unavailable, CorruptRecord; then call it again."""
-        return await drive(sweep(self._place.keys, context=self._engine.context(self._place)), self._place.objects)
+        keys, objects, context = self._place.keys, self._place.objects, self._engine.context(self._place)
+        report = await drive(sweep(keys, context=context), objects)
+        if report.outcome != "swept":
+            return report
+        run_files = await drive(sweep_runs(keys, context=context), objects)
+        uploads = await drive(sweep_uploads(keys, context=context), objects)
+        return replace(report, run_files=run_files, uploads=uploads)
 
     async def fsck(
         self, how: Thoroughness | None = None, *, on_progress: Callable[[Progress], None] | None = None

@@ -28,11 +28,31 @@ def run_sweep(settings: Settings, *, tenant: str | None, as_json: bool) -> int:
 
 
 def _table(reports: dict[str, SweepReport]) -> Table:
-    table = Table("tenant", "outcome", "checked", "orphans", "slots", "unclear", "left", "swept up to", box=None)
-    for column in table.columns[2:7]:
+    table = Table(
+        "tenant",
+        "outcome",
+        "checked",
+        "orphans",
+        "slots",
+        "unclear",
+        "left",
+        "run files",
+        "uploads",
+        "swept up to",
+        box=None,
+    )
+    for column in table.columns[2:9]:
         column.justify = "right"
     for name, report in reports.items():
-        counts = (report.checked, report.orphans, report.slots, report.unclear, report.left)
+        counts = (
+            report.checked,
+            report.orphans,
+            report.slots,
+            report.unclear,
+            report.left,
+            report.run_files,
+            report.uploads,
+        )
         upto = http_date(report.watermark) if report.watermark else ""
         table.add_row(name, report.outcome, *(str(count) for count in counts), upto)
     return table

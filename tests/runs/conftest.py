@@ -11,7 +11,7 @@ from conformance.s3servers import S3Server
 from fhirstore.objects import ObjectStore, S3Options, open_objects
 
 
-@pytest.fixture(params=["memory", "embedded", "ministack"])
+@pytest.fixture(params=["memory", "embedded", "ministack", "seaweedfs"])
 async def objects(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[ObjectStore]:
@@ -23,7 +23,7 @@ async def objects(
         case "embedded":
             location = f"file:{tmp_path / 'store'}"
         case _:
-            server: S3Server = request.getfixturevalue("ministack")
+            server: S3Server = request.getfixturevalue(request.param)
             server.use(monkeypatch)
             location = server.location()
             s3 = S3Options(endpoint_url=server.endpoint_url, allow_http=True)

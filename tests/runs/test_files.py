@@ -13,7 +13,8 @@ import zstandard
 
 from fhirstore.errors import ObjectNotFound, StoreUnavailable
 from fhirstore.objects import ObjectStore
-from fhirstore.objects.base import Written
+from fhirstore.objects.base import CONCURRENCY, PART_SIZE, Written
+from fhirstore.objects.facts import Facts, Progress
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.runs.encoding import Compression
 from fhirstore.runs.files import BATCH, writing
@@ -83,6 +84,7 @@ async def test_an_error_in_the_block_leaves_nothing(objects: ObjectStore) -> Non
                 await file.write(bytes(BATCH))
             raise ZeroDivisionError
     assert await missing(objects, "broken")
+    assert (await objects.list_uploads("")).uploads == ()
 
 
 async def test_a_block_without_close_leaves_nothing(objects: ObjectStore) -> None:
@@ -111,6 +113,7 @@ async def test_a_cancelled_writer_leaves_nothing(objects: ObjectStore) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await missing(objects, "cancelled")
+    assert (await objects.list_uploads("")).uploads == ()
 
 
 class SlowStore(MemoryStore):
@@ -121,14 +124,23 @@ class SlowStore(MemoryStore):
         self.may = asyncio.Semaphore(0)
         self.taken = 0
 
-    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
+    async def put_stream(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        facts: Facts | None = None,
+        part_size: int = PART_SIZE,
+        concurrency: int = CONCURRENCY,
+        progress: Progress | None = None,
+    ) -> Written:
         async def slowly() -> AsyncIterator[bytes]:
             async for chunk in chunks:
                 await self.may.acquire()
                 self.taken += len(chunk)
                 yield chunk
 
-        return await super().put_stream(key, slowly())
+        return await super().put_stream(key, slowly(), facts=facts, part_size=part_size, progress=progress)
 
 
 async def test_a_writer_waits_for_a_slow_store() -> None:
@@ -156,13 +168,19 @@ async def test_a_writer_waits_for_a_slow_store() -> None:
 class FailingStore(MemoryStore):
     """Breaks off every upload after its second chunk."""
 
-    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
-        seen = 0
-        async for _ in chunks:
-            seen += 1
-            if seen == 2:
-                raise StoreUnavailable(key, "injected")
-        return await super().put_stream(key, chunks)
+    async def put_stream(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        facts: Facts | None = None,
+        part_size: int = PART_SIZE,
+        concurrency: int = CONCURRENCY,
+        progress: Progress | None = None,
+    ) -> Written:
+        await anext(chunks)
+        await anext(chunks)
+        raise StoreUnavailable(key, "injected")
 
 
 async def test_a_writer_is_told_that_the_upload_failed() -> None:

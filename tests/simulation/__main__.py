@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 
-from tests.simulation.run import PLOTS, find_mutants, run_mutants, run_seeds
+from tests.simulation.plots import PLOTS
+from tests.simulation.run import find_mutants, run_mutants, run_seeds
 
 
 def main() -> int:
@@ -35,11 +36,11 @@ def replay(seed: int, mutant: str | None, *, plot: str, trace: bool) -> int:
     """One schedule, to look at. A mutant has its own plot."""
     lines: list[str] | None = [] if trace else None
     if mutant is None:
-        verdict = PLOTS[plot](seed, lines)
+        verdict = PLOTS[plot].simulate(seed, lines)
     else:
         found = find_mutants(mutant)[0]
         with found.applied():
-            verdict = found.simulate(seed, lines)
+            verdict = found.plot.simulate(seed, lines)
     for line in lines or ():
         print_now(line)
     for _, finding in verdict.violations:

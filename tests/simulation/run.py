@@ -8,19 +8,15 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from tests.simulation.jobs.schedule import simulate_jobs
 from tests.simulation.mutants.mutants import MUTANTS
 from tests.simulation.mutants.mutation import Mutant
-from tests.simulation.scenarios.scenario import SHAPES
-from tests.simulation.schedule import Verdict, simulate
+from tests.simulation.plots import PLOTS
+from tests.simulation.schedule import Verdict
 
 _CHUNK = 250
 _ENOUGH = 10  # violations
 
 Print = Callable[[str], None]
-PLOTS = {"resources": simulate, "jobs": simulate_jobs}
-"""What schedules are about."""
-
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -29,7 +25,7 @@ def many(seeds: Iterable[int], plot: str = "resources") -> Verdict:
     """Run these schedules, one after another."""
     total = Verdict()
     for seed in seeds:
-        total.add(PLOTS[plot](seed))
+        total.add(PLOTS[plot].simulate(seed))
         if len(total.violations) >= _ENOUGH:
             break
     return total
@@ -39,7 +35,7 @@ def seeds_for(mutant: Mutant) -> range:
     """The seeds that must catch it."""
     if mutant.shape is None:
         return range(mutant.within)
-    shapes = [shape.__name__.strip("_") for shape in SHAPES]
+    shapes = mutant.plot.shapes
     return range(shapes.index(mutant.shape), mutant.within * len(shapes), len(shapes))
 
 
@@ -47,7 +43,7 @@ def killed_by(mutant: Mutant, seeds: Iterable[int]) -> tuple[int, str] | None:
     """The first of these seeds whose schedule catches the mutant, and only the mutant, and what was wrong then."""
     left = iter(seeds)
     while (kill := _first_violation(mutant, left)) is not None:
-        if not mutant.simulate(kill[0]).violations:
+        if not mutant.plot.simulate(kill[0]).violations:
             return kill
     return None
 
@@ -55,15 +51,17 @@ def killed_by(mutant: Mutant, seeds: Iterable[int]) -> tuple[int, str] | None:
 def _first_violation(mutant: Mutant, seeds: Iterator[int]) -> tuple[int, str] | None:
     with mutant.applied():
         for seed in seeds:
-            if violations := mutant.simulate(seed).violations:
+            if violations := mutant.plot.simulate(seed).violations:
                 return violations[0]
     return None
 
 
 def run_seeds(start: int, count: int, *, jobs: int, say: Print) -> bool:
-    """Run `count` schedules about resources, and a quarter as many about jobs. True: nothing was violated."""
-    fine = _run_seeds(start, count, "resources", jobs=jobs, say=say)
-    return _run_seeds(start, max(count // 4, 1), "jobs", jobs=jobs, say=say) and fine
+    """Run `count` schedules about resources, and the share of the other plots. True: nothing was violated."""
+    fine = [
+        _run_seeds(start, max(int(count * plot.share), 1), plot.name, jobs=jobs, say=say) for plot in PLOTS.values()
+    ]
+    return all(fine)
 
 
 def _run_seeds(start: int, count: int, plot: str, *, jobs: int, say: Print) -> bool:

@@ -7,13 +7,12 @@ without faults, while what was delayed still arrives. That must succeed within `
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from random import Random
 
 from fhirstore.commit.purge import Purged
 from fhirstore.commit.single import WriteResult
 from fhirstore.errors import Contention, Unavailable, VersionConflict, WriteOutcomeUnknown
+from fhirstore.format.runs import Seal
 from tests.simulation.model.bucket import Bucket
 from tests.simulation.model.machines import Machine
 from tests.simulation.model.network import Network
@@ -24,7 +23,8 @@ from tests.simulation.model.world import BEGINNING, World
 from tests.simulation.scenarios.bundled import Transact, all_of
 from tests.simulation.scenarios.identified import Conditional, Seek, healing
 from tests.simulation.scenarios.operations import Read, VRead, Write
-from tests.simulation.scenarios.scenario import Scenario, scenario
+from tests.simulation.scenarios.scenario import RESOURCES, Plot, Scenario
+from tests.simulation.scenarios.sealed import SweepRuns, WriteRun
 from tests.simulation.scenarios.upkeep import Purge, Sweep
 
 _HEALING_REQUESTS = 50
@@ -59,9 +59,9 @@ class Verdict:
         self.violations.extend(other.violations)
 
 
-def simulate(seed: int, trace: list[str] | None = None) -> Verdict:
+def simulate(seed: int, trace: list[str] | None = None, *, plot: Plot = RESOURCES) -> Verdict:
     """Run the schedule of this seed. The same seed gives the same trace, wherever and whenever."""
-    schedule = Schedule(seed, trace)
+    schedule = Schedule(seed, trace, plot=plot)
     schedule.run()
     return schedule.verdict()
 
@@ -69,15 +69,10 @@ def simulate(seed: int, trace: list[str] | None = None) -> Verdict:
 class Schedule:
     """The parts of one schedule, and who is still busy in it."""
 
-    def __init__(
-        self,
-        seed: int,
-        trace: list[str] | None = None,
-        plot: Callable[[int, Random], Scenario] = scenario,
-    ) -> None:
+    def __init__(self, seed: int, trace: list[str] | None = None, *, plot: Plot = RESOURCES) -> None:
         self.seed = seed
         self.world = World(seed, trace)
-        self.plot: Scenario = plot(seed, self.world.random)
+        self.plot: Scenario = plot.scenario(seed, self.world.random)
         self.bucket = Bucket(self.world, resolution=self.plot.resolution, tree_order=self.plot.tree_order)
         self.truth = Truth(self.world, self.bucket, self.plot.limits)
         self.network = Network(
@@ -100,6 +95,8 @@ class Schedule:
         self.world.run(self._within_bounds)
         if not self.world.violations:
             self.truth.check()
+            if self.plot.closing:
+                self.truth.sealed_runs.check()
             if self._upkeep(Sweep, Purge):
                 cut_short = any(not isinstance(call.outcome, Purged) for call in self._upkeep(Purge))
                 self.truth.check_swept(remnants=cut_short)
@@ -109,12 +106,15 @@ class Schedule:
     def verdict(self) -> Verdict:
         """The figures of this schedule."""
         told = [call.outcome[0] for call in self.calls if isinstance(call.outcome, tuple)]
+        sealed = [
+            call for call in self.calls if isinstance(call.operation, WriteRun) and isinstance(call.outcome, Seal)
+        ]
         bundles = [call.outcome for call in self.calls if isinstance(call.outcome, list)]
         return Verdict(
             1,
             self.world.requests,
             len(self.calls),
-            sum(isinstance(outcome, WriteResult) and outcome.applied for outcome in told),
+            sum(isinstance(outcome, WriteResult) and outcome.applied for outcome in told) + len(sealed),
             sum(any(outcome.applied for _, outcome, _ in bundle) for bundle in bundles),
             len(self.truth.landed),
             self.world.faults,
@@ -162,11 +162,14 @@ class Schedule:
         if any(isinstance(call.operation, Transact) for call in self.calls):
             plans.append([(0.0, all_of(list(self.truth.histories)))])
         plans += ([(0.0, operation) for operation in healing(value)] for value in sorted(self.world.asked))
+        plans += self.plot.healing
         if plans:
             self._start(Machine(Temper(), tuple(plans)))
 
     def _sweep_up(self) -> None:
         """Where there was upkeep: one last sweep, when even what the fastest clock wrote is settled."""
+        if self.plot.closing:
+            self._start(Machine(Temper(), self.plot.closing))
         if self._upkeep(Sweep, Purge):
             self._start(Machine(Temper(), ([(20.0 * self.plot.limits.window, Sweep(last=True))],)))
 
@@ -200,7 +203,7 @@ class Schedule:
         if healing and not isinstance(call.operation, Rest):
             if call.ended is None:
                 wrong.append("never ended")
-            elif isinstance(call.operation, Sweep):
+            elif isinstance(call.operation, Sweep | SweepRuns):
                 pass  # it takes what it takes
             elif isinstance(call.operation, Transact):
                 wrong += self._judge_healed(call, call.operation)

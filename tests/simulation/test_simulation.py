@@ -6,8 +6,8 @@ import pytest
 
 from tests.simulation.mutants.mutants import MUTANTS
 from tests.simulation.mutants.mutation import Mutant
+from tests.simulation.plots import PLOTS
 from tests.simulation.run import killed_by, many, seeds_for
-from tests.simulation.scenarios.scenario import SHAPES
 from tests.simulation.schedule import simulate
 
 _SEEDS = 3_600  # make simulate SEEDS=200000 runs more
@@ -30,6 +30,14 @@ def test_no_schedule_breaks_a_promise(start: int, stop: int) -> None:
     assert verdict.schedules == stop - start
 
 
+@pytest.mark.parametrize(("start", "stop"), [(0, _FAST), pytest.param(_FAST, 1_800, marks=pytest.mark.slow)])
+def test_no_schedule_breaks_a_promise_about_runs(start: int, stop: int) -> None:
+    """The same faults: what is sealed stays as it is, what is not sealed is invisible, and then gone."""
+    verdict = many(range(start, stop), "runs")
+    assert verdict.violations == []
+    assert verdict.acknowledged > 2 * (stop - start)
+
+
 @pytest.mark.slow
 def test_the_schedules_hold_what_they_are_for() -> None:
     """Writes are acknowledged, and every kind of fault happens, many times."""
@@ -41,13 +49,13 @@ def test_the_schedules_hold_what_they_are_for() -> None:
 
 def test_a_seed_is_a_schedule() -> None:
     """The same seed gives the same trace, to the last line; another gives another."""
-    for seed in range(len(SHAPES)):
+    for plot, seed in [(each, seed) for each in PLOTS.values() for seed in range(len(each.shapes) or 5)]:
         first: list[str] = []
         second: list[str] = []
         other: list[str] = []
-        simulate(seed, first)
-        simulate(seed, second)
-        simulate(seed + len(SHAPES), other)
+        plot.simulate(seed, first)
+        plot.simulate(seed, second)
+        plot.simulate(seed + (len(plot.shapes) or 1), other)
         assert len(first) > 20
         assert first == second
         assert first != other

@@ -103,15 +103,20 @@ class Workers:
         self._chance = chance
         self.kills = 0
 
-    async def until(self, clinic: TenantStore, *, kills: int, pause: float) -> SubmissionStatus:
+    async def until(
+        self, clinic: TenantStore, *, kills: int, pause: float, ready: float | None = None
+    ) -> SubmissionStatus:
         """Kills so many, each some time after it has got on, then lets one work to the end.
 
-        `pause`: seconds that each has for that on average.
+        `pause`: seconds that each has for that on average; counted from `ready` seconds after its start where nobody
+        can see how far it is.
         """
         status: SubmissionStatus | None = None
         while status is None or not _is_done(status):
             process = await asyncio.create_subprocess_exec(*self._command)
             begun, kill_at = status, float("inf")
+            if ready is not None:
+                kill_at = time.monotonic() + ready + self._chance.uniform(0.0, 2.0 * pause)
             try:
                 while status is None or not _is_done(status):
                     await asyncio.sleep(0.05)
@@ -198,7 +203,7 @@ async def run(location: str, *, lines: int, kills: int, seed: int, segment: int,
             if undo:
                 await clinic.submissions.submit(request(status="stopped"))
                 killed = workers.kills
-                await workers.until(clinic, kills=killed + kills, pause=pause)
+                await workers.until(clinic, kills=killed + kills, pause=pause / 2, ready=4.0)
                 await check_undone(clinic, expected)
                 text += f"; stopped, {workers.kills - killed} kills: nothing is left"
             return digest, text

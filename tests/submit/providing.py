@@ -120,11 +120,11 @@ async def working(store: FhirStore, kinds: Sequence[JobKind] | None = None) -> A
         await worker
 
 
-async def finished(clinic: TenantStore, *, within: float = 60.0) -> SubmissionStatus:
-    """The status of submission 1 once it is finished, or has failed."""
+async def finished(clinic: TenantStore, *, id: str = "s1", within: float = 60.0) -> SubmissionStatus:
+    """The status of submission 1, or that one, once it is finished, or has failed."""
     async with asyncio.timeout(within):
         while True:
-            status = await clinic.submissions.status(ACME, "s1")
+            status = await clinic.submissions.status(ACME, id)
             if status.finished or status.failure:
                 return status
             await asyncio.sleep(0.05)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from fhirstore.errors import SourceFailed
+from fhirstore.errors import SourceFailed, SubmissionEnded
 from fhirstore.store import FhirStore
 from fhirstore.submit.local import LocalFiles
 from fhirstore.submit.source import Access, Opened, Source, Wanted
-from fhirstore.submit.submitters import Submitter
+from fhirstore.submit.submitters import Submitter, Submitters
 from fhirstore.submit.work import SubmitJob
 from tests.submit.providing import (
     ACME,
@@ -226,3 +226,19 @@ async def test_a_submission_without_a_word_is_given_up(tmp_path: Path) -> None:
             status = await finished(clinic)
         assert not status.finished
         assert "given up" in status.failure[0].diagnostics
+        with pytest.raises(SubmissionEnded):
+            await clinic.submissions.submit(request(status="completed"))
+
+
+async def test_a_submitter_that_is_removed_from_the_configuration_ends_its_submission(tmp_path: Path) -> None:
+    """Its manifests fail, and no job asks for ever."""
+    folder = Folder(tmp_path)
+    manifest = folder.patients("all", [patient("a")])
+    async with FhirStore.open("memory:", limits=QUICK, submit_options=options(tmp_path)) as store:
+        clinic = store.tenant("default")
+        await clinic.submissions.submit(request(manifest, status="completed"))
+        nobody = replace(options(tmp_path), submitters=Submitters())
+        async with working(store, [SubmitJob(store._engine, nobody)]):
+            status = await finished(clinic)
+        assert [one.state for one in status.manifests] == ["failed"]
+        assert "not configured" in diagnostics((await outcomes(clinic, status))[0])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fhirstore.errors import Gone, ManifestTaken, NotFound, SubmissionEnded, UnknownSubmitter
+from fhirstore.objects.base import ObjectStore
 from fhirstore.store import FhirStore
 from tests.submit.providing import (
     ACME,
@@ -141,3 +143,67 @@ async def test_requests_that_no_state_allows_are_refused(tmp_path: Path) -> None
                 await submissions.submit(again)
         with pytest.raises(UnknownSubmitter):
             await submissions.status("https://example.org/submitters|nobody", "s1")
+
+
+async def test_secrets_of_a_request_are_nowhere_but_in_an_object_that_goes(tmp_path: Path) -> None:
+    """Not in the document, the job, its log, the outcomes; and the object is removed when the manifest is read."""
+    folder = Folder(tmp_path)
+    manifest = folder.patients("all", [patient("a"), b"{"])
+    asked = replace(request(manifest, status="completed"), headers=(("Authorization", "Bearer s3cret"),))
+    async with FhirStore.open("memory:", limits=QUICK, submit_options=options(tmp_path)) as store:
+        clinic = store.tenant("default")
+        await clinic.submissions.submit(asked)
+        (objects,) = store.tenancy.stores
+        assert await _holding(objects, b"s3cret") == ["private"]
+        async with working(store):
+            await finished(clinic)
+        assert await _holding(objects, b"s3cret") == []
+
+
+async def _holding(objects: ObjectStore, text: bytes) -> list[str]:
+    """The folders of a submission that have an object with this text."""
+    page = await objects.list("default/bulk/")
+    bodies = {item.key: (await objects.get(item.key)).body for item in page.objects}
+    return [key.split("/")[-2] for key, body in bodies.items() if text in body]
+
+
+async def test_two_submissions_of_one_resource_make_two_versions(tmp_path: Path) -> None:
+    """The second does not take the first one's line for its own."""
+    folder = Folder(tmp_path)
+    first = folder.patients("first", [patient("a", gender="male")])
+    second = folder.patients("second", [patient("a", gender="male")])
+    async with FhirStore.open("memory:", limits=QUICK, submit_options=options(tmp_path)) as store:
+        clinic = store.tenant("default")
+        async with working(store):
+            await clinic.submissions.submit(request(first, status="completed"))
+            await finished(clinic)
+            await clinic.submissions.submit(replace(request(second, status="completed"), submission_id="s2"))
+            await finished(clinic, id="s2")
+        assert (await clinic.read("Patient", "a")).version_id == 2
+
+
+async def test_remapped_ids_keep_two_sources_apart(tmp_path: Path) -> None:
+    """The same id at two bases is two resources, and references follow."""
+    folder = Folder(tmp_path)
+    observation = {
+        "resourceType": "Observation",
+        "id": "o",
+        "status": "final",
+        "code": {"text": "x"},
+        "subject": {"reference": "Patient/a"},
+    }
+    first = folder.manifest("first.json", [("", folder.write("1.ndjson", [patient("a"), observation]), None)])
+    second = folder.manifest("second.json", [("", folder.write("2.ndjson", [patient("a"), observation]), None)])
+    async with FhirStore.open("memory:", limits=QUICK, submit_options=options(tmp_path, ids="remap")) as store:
+        clinic = store.tenant("default")
+        async with working(store):
+            await clinic.submissions.submit(replace(request(first), fhir_base_url="https://one/fhir"))
+            await clinic.submissions.submit(
+                replace(request(second, status="completed"), fhir_base_url="https://two/fhir")
+            )
+            await finished(clinic)
+        patients = {version.id async for version in clinic.history("Patient")}
+        assert len(patients) == 2
+        async for version in clinic.history("Observation"):
+            subject = version.json()["subject"]
+            assert isinstance(subject, dict) and subject["reference"].removeprefix("Patient/") in patients

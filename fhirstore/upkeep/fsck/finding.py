@@ -35,6 +35,10 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "job-metadata": (DAMAGE, "the metadata of a job is missing or unreadable"),
     "job-entry": (DAMAGE, "an entry of the queue of jobs is unreadable"),
     "job-not-queued": (DAMAGE, "no entry of the queue leads to this job, so no worker finds it"),
+    "run-seal": (DAMAGE, "the seal of a run is unreadable, or is of another run"),
+    "run-file-missing": (DAMAGE, "a file of a sealed run is not there"),
+    "run-file-size": (DAMAGE, "a file of a sealed run has not the size that it was sealed with"),
+    "run-file-hash": (DAMAGE, "a file of a sealed run has not the bytes that it was sealed with"),
     "unreadable": (DAMAGE, "a part of the store is damaged; what lay there below this prefix is not checked"),
     "stray-key": (DAMAGE, "an object that fhirstore did not write"),
     "stuck-intent": (SWEEPABLE, "a transaction that is over left its intent in current.json"),
@@ -45,6 +49,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     ),
     "job-leftover": (SWEEPABLE, "objects of a job that was never created, or is removed"),
     "job-entry-dead": (SWEEPABLE, "an entry of the queue leads to no job"),
+    "run-leftover": (SWEEPABLE, "a file that no run was sealed with, or of a run that was deleted"),
     "orphan-event": (SWEEPABLE, "an event whose version was never committed"),
 }
 """kind -> severity, meaning."""

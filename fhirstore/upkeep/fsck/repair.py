@@ -34,6 +34,7 @@ from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, StoredObject, 
 from fhirstore.upkeep.fsck.finding import Finding
 from fhirstore.upkeep.fsck.folders import survey
 from fhirstore.upkeep.fsck.record_checks import problems_of, readable, same, unfenced
+from fhirstore.upkeep.fsck.runs import remove_leftover
 from fhirstore.upkeep.sweep.removal import remove_orphan, remove_slot
 from fhirstore.upkeep.sweep.transactions import clear_old
 
@@ -44,6 +45,8 @@ _REBUILT = ("current-missing", "current-corrupt", "current-behind")
 def repair(keys: Keyspace, finding: Finding, *, context: Context) -> Protocol[bool]:
     """Repair the finding. Returns whether it is repaired. Raises Unavailable."""
     try:
+        if finding.kind == "run-leftover":
+            return (yield from remove_leftover(keys, finding.key, context=context))
         if finding.resource is None:
             if finding.kind == "job-not-queued":
                 return (yield from requeued(keys, JobKeys(finding.key.removesuffix("state.json"))))

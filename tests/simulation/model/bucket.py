@@ -6,17 +6,35 @@ one, so ABA behaves as on S3. Keys are listed in the order of their bytes, or as
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fhirstore.commit.messages import Absent, Delete, Deleted, Get, List, Put, Refused, Reply, Request
+from fhirstore.commit.messages import (
+    AbortUpload,
+    Absent,
+    Delete,
+    Deleted,
+    Digest,
+    Digested,
+    Get,
+    List,
+    ListUploads,
+    Put,
+    Refused,
+    Reply,
+    Request,
+)
 from fhirstore.objects.base import IfAbsent, Listed, Page, StoredObject, Written
+from fhirstore.objects.uploads import PendingUpload, UploadPage
+from tests.simulation.model.uploads import BeginUpload, CompleteUpload, Pending, PutPart
 from tests.simulation.model.world import World
 
 Observer = Callable[[str, bytes | None, bytes | None], None]
 """Is told of every change the moment before it is made: key, body before, body after; None is absent."""
 
 _DELETED, _REFUSED = Deleted(), Refused()
+_UPLOADING = (BeginUpload, PutPart, CompleteUpload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +51,8 @@ class Bucket:
 
     def __init__(self, world: World, *, resolution: int = 1, tree_order: bool = False) -> None:
         self.objects: dict[str, Kept] = {}
+        self.uploads: dict[str, Pending] = {}  # by the upload's id
+        self._begun = 0
         self.observer: Observer | None = None
         self._world = world
         self._resolution = resolution
@@ -45,9 +65,17 @@ class Bucket:
             kept = self.objects.get(request.key)
             return Absent(self._date()) if kept is None else StoredObject(kept.body, kept.etag, self._date())
         if isinstance(request, Put):
-            return self._put(request)
+            return self._upload(request) if isinstance(request, _UPLOADING) else self._put(request)
         if isinstance(request, Delete):
             return self._delete(request)
+        if isinstance(request, ListUploads):
+            return self._list_uploads(request)
+        if isinstance(request, Digest):
+            kept = self.objects.get(request.key)
+            return Absent(self._date()) if kept is None else Digested(hashlib.sha256(kept.body).hexdigest())
+        if isinstance(request, AbortUpload):
+            self.uploads.pop(request.upload, None)
+            return _DELETED
         return self._list(request)
 
     def _date(self) -> int:
@@ -69,6 +97,30 @@ class Bucket:
         etag = self._etags.setdefault(body, f"e{len(self._etags) + 1}")
         self.objects[key] = Kept(body, etag, int(self._world.time))
         return Written(etag, self._date())
+
+    def _upload(self, request: BeginUpload | PutPart | CompleteUpload) -> Reply:
+        if isinstance(request, BeginUpload):
+            self._begun += 1
+            upload = f"u{self._begun}"
+            self.uploads[upload] = Pending(request.key, int(self._world.time))
+            return Written(upload, self._date())
+        pending = self.uploads.get(request.upload)
+        if pending is None:
+            return _REFUSED
+        if isinstance(request, PutPart):
+            pending.parts[request.number] = request.body
+            return Written(f"{request.upload}-{request.number}", self._date())
+        del self.uploads[request.upload]
+        body = b"".join(pending.parts[number] for number in range(1, request.number + 1))
+        return self._put(Put(request.key, body))
+
+    def _list_uploads(self, request: ListUploads) -> UploadPage:
+        found = [
+            PendingUpload(pending.key, upload, pending.started)
+            for upload, pending in sorted(self.uploads.items())
+            if pending.key.startswith(request.prefix) and upload > (request.cursor or "")
+        ]
+        return UploadPage(tuple(found[:2]), found[1].upload if len(found) > 2 else None)
 
     def _delete(self, request: Delete) -> Reply:
         for key in request.keys:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from fhirstore.commit.messages import Delete, Get, List, Put, Reply, Request
+from fhirstore.commit.messages import AbortUpload, Delete, Get, List, Put, Reply, Request
 from fhirstore.errors import CorruptRecord
 from fhirstore.format.record import decode
 from fhirstore.objects.base import IfMatch, Page, StoredObject, Written
+from tests.simulation.model.uploads import BeginUpload, CompleteUpload, PutPart
 from tests.simulation.model.world import BEGINNING
 
 
@@ -13,6 +14,9 @@ def show(message: Request | Reply) -> str:
     """One message on part of a line."""
     if isinstance(message, Get):
         return f"GET {_key(message.key)}"
+    if isinstance(message, BeginUpload | PutPart | CompleteUpload | AbortUpload):
+        which = "" if isinstance(message, BeginUpload) else f" {message.upload}"
+        return f"{type(message).__name__}{which} {_key(message.key)}"
     if isinstance(message, Put):
         condition = message.condition
         when = "" if condition is None else f" if {condition.etag}" if isinstance(condition, IfMatch) else " if absent"

@@ -18,6 +18,7 @@ from fhirstore.jobs.state import decode_state
 from tests.simulation.model.bucket import Bucket
 from tests.simulation.model.decisions import Transactions
 from tests.simulation.model.identities import Identities
+from tests.simulation.model.runs import SealedRuns
 from tests.simulation.model.world import World
 
 KEYS = Keyspace("")
@@ -83,6 +84,7 @@ class Truth:
         self.landed: dict[tuple[str, str], tuple[History, Committed]] = {}  # by id and op token
         self.transactions = Transactions(self)
         self.identities = Identities(self)
+        self.sealed_runs = SealedRuns(self)
         self.purges: dict[str, float] = {}  # when, by op token
         self.watermark = 0
         self.announced: set[tuple[str, str]] = set()  # ids and op tokens whose event appeared
@@ -108,6 +110,8 @@ class Truth:
                 self._event(parse_event(key), after)
             elif key.startswith(KEYS.transactions()):
                 self.transactions.decided(key, before, after)
+            elif key.startswith(KEYS.runs()):
+                self.sealed_runs.changed(key, before, after)
             elif key.startswith(KEYS.identity()):
                 self.identities.changed(key, after)
             elif key == KEYS.sweep_state and after is not None:

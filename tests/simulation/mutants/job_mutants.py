@@ -6,10 +6,10 @@ from functools import partial
 
 from fhirstore.jobs import lease, progress, queue, removal, state
 from fhirstore.upkeep.sweep import jobs as sweep
-from tests.simulation.jobs.schedule import simulate_jobs
 from tests.simulation.mutants.mutation import Mutant
+from tests.simulation.plots import ABOUT_JOBS
 
-_mutant = partial(Mutant, simulate=simulate_jobs)
+_mutant = partial(Mutant, plot=ABOUT_JOBS)
 
 JOB_MUTANTS: tuple[Mutant, ...] = (
     _mutant("job claimed without compare-and-set", lease._claim, "else IfMatch(reply.etag)", "else None"),

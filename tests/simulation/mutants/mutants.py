@@ -18,6 +18,7 @@ from tests.simulation.model.network import Network
 from tests.simulation.mutants.identity_mutants import IDENTITY_MUTANTS
 from tests.simulation.mutants.job_mutants import JOB_MUTANTS
 from tests.simulation.mutants.mutation import Mutant, getter
+from tests.simulation.mutants.run_mutants import RUN_MUTANTS
 from tests.simulation.mutants.transaction_mutants import TRANSACTION_MUTANTS
 
 _RESERVATION = (
@@ -289,4 +290,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *TRANSACTION_MUTANTS,
     *IDENTITY_MUTANTS,
     *JOB_MUTANTS,
+    *RUN_MUTANTS,
 )

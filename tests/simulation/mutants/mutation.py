@@ -11,15 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Protocol
 
-from tests.simulation.schedule import Verdict, simulate
-
-
-class Simulate(Protocol):
-    """Runs the schedule of a seed. `trace` gets lines that tell what happens."""
-
-    def __call__(self, seed: int, trace: list[str] | None = None) -> Verdict: ...
+from tests.simulation.plots import ABOUT_RESOURCES, Plot
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +20,7 @@ class Mutant:
     """`function` with `old`, which stands there exactly once, replaced by `new`.
 
     `shape`: the scenarios that are after this rule. `within`: it is caught by so many schedules of that shape, or of
-    all shapes in turn, the first ones. `simulate`: runs one schedule by its seed.
+    all shapes in turn, the first ones. `plot`: whose schedules they are.
     """
 
     name: str
@@ -36,7 +29,7 @@ class Mutant:
     new: str
     within: int = 1_000
     shape: str | None = None
-    simulate: Simulate = simulate
+    plot: Plot = ABOUT_RESOURCES
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ Seeds take turns among the shapes below, so that any few of them in a row hold o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from random import Random
 
@@ -34,6 +34,7 @@ class Scenario:
     """Everything about a schedule that is not chance on the way. `resolution`: of the store's dates, in ms.
 
     `decides_together`: the store decides PUTs and the one that follows them together, as the embedded store does.
+    `healing`: what must succeed when there are no more faults; `closing`: what comes after everything else.
     """
 
     name: str
@@ -43,6 +44,26 @@ class Scenario:
     resolution: int = 1
     tree_order: bool = False
     decides_together: bool = False
+    healing: tuple[Plan, ...] = ()
+    closing: tuple[Plan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Scenarios of one kind. `scenario`: that of a seed; seeds take turns among the `shapes`."""
+
+    name: str
+    scenario: Callable[[int, Random], Scenario]
+    shapes: tuple[Callable[[Random, Limits], tuple[Machine, ...]], ...]
+
+
+def weather(chance: Random, limits: Limits, favourites: Mapping[str, float]) -> Weather:
+    """The weather of a schedule. `favourites`: faults that its shape is after."""
+    rates = rates_of(chance)
+    if chance.random() < 0.7:
+        rates = replace(rates, **favourites)
+    latency, patience = chance.choice((5.0, 10.0, 10.0, 40.0)), chance.choice((300.0, 2_000.0, 2.0 * limits.window))
+    return Weather(rates, latency, patience)
 
 
 def scenario(seed: int, chance: Random) -> Scenario:
@@ -51,16 +72,11 @@ def scenario(seed: int, chance: Random) -> Scenario:
     limits = chance.choice(_LIMITS)
     if shape in TRANSACTIONS or shape in IDENTIFYING:
         limits = with_transactions(limits)
-    rates = rates_of(chance)
-    if chance.random() < 0.7:
-        rates = replace(rates, **_FAVOURITES.get(shape.__name__, {}))
-    weather = Weather(
-        rates, chance.choice((5.0, 10.0, 10.0, 40.0)), chance.choice((300.0, 2_000.0, 2.0 * limits.window))
-    )
+    skies = weather(chance, limits, _FAVOURITES.get(shape.__name__, {}))
     return Scenario(
         shape.__name__.strip("_"),
         limits,
-        weather,
+        skies,
         shape(chance, limits),
         resolution=chance.choice((1, 1, 1, 1_000)),
         tree_order=chance.random() < 0.3,
@@ -294,3 +310,5 @@ SHAPES: tuple[Callable[[Random, Limits], tuple[Machine, ...]], ...] = (
     *TRANSACTIONS,
     *IDENTIFYING,
 )
+
+RESOURCES = Plot("resources", scenario, SHAPES)

@@ -129,7 +129,7 @@ class Schedule:
     def _judge_resource(self, id: str) -> Iterable[str]:
         versions = self.truth.history(id).versions
         settled = [self.bucket.objects[undone_key(one)].modified for one in MANIFESTS if self._stored(undone_key(one))]
-        lines = [one.record.op[:31] for one in versions if FAMILY.wrote(one.record.op)]
+        lines = [one.record.op[:32] for one in versions if FAMILY.wrote(one.record.op)]
         for tokens in TOKENS.values():
             mine = [line for line in lines if line.startswith(tokens.manifest)]
             if mine != sorted(mine):
