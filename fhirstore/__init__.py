@@ -69,10 +69,11 @@ from fhirstore.interactions.parameters import (
 )
 from fhirstore.interactions.preconditions import UnmodifiedSince, VersionIds, entity_tags
 from fhirstore.interactions.search_request import SearchRequest
+from fhirstore.jobs.job import Job
 from fhirstore.jobs.kind import JobFailed, JobFile, JobKind, JobPaused, JobWork
 from fhirstore.jobs.lease import LeaseLost
 from fhirstore.jobs.limits import JobLimits
-from fhirstore.jobs.tenant import Job, Jobs
+from fhirstore.jobs.tenant import Jobs
 from fhirstore.jobs.worker import Worker
 from fhirstore.objects import Compacted, S3Options, compact, open_objects
 from fhirstore.objects.retries import RetryBudget, reset_retry_budget, set_retry_budget

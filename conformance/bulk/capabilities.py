@@ -90,6 +90,42 @@ async def the_parameters_of_type_filters_are_listed(provider: Provider) -> None:
     must("status" in names, "_typeFilter=Observation?status=… works, but rest.resource.searchParam lacks status")
 
 
+_VALUES = {
+    "token": "x",
+    "date": "2020",
+    "string": "x",
+    "reference": "Patient/x",
+    "number": "1",
+    "quantity": "1",
+    "uri": "http://example.org/x",
+}
+_NOT_SUPPORTED = "/Extension/operation-not-supported"
+
+
+@rule(
+    stu3(
+        _DOCUMENTED[0],
+        "Servers SHOULD indicate resource types and search parameters that are accessible on the server with the "
+        "REST API, but not available using the Bulk Export operation, with one or more extensions",
+    ),
+    stu4(
+        _DOCUMENTED[1],
+        "Data Providers SHOULD indicate resource types and search parameters that are accessible through the REST "
+        "API, but not available using the Bulk Export operation, with one or more extensions",
+    ),
+)
+async def what_is_listed_without_an_exception_can_be_used_in_filters(provider: Provider) -> None:
+    await provider.optional(Kickoff("", (("_typeFilter", "Observation?status=final"),)), "_typeFilter")
+    for type_ in ("Observation", "Patient"):
+        listed = (await _resource(provider, type_)).get("searchParam")
+        usable = [
+            f"{member(each, 'name')}={_VALUES[str(member(each, 'type'))]}"
+            for each in (listed if isinstance(listed, list) else [])
+            if member(each, "type") in _VALUES and _NOT_SUPPORTED not in str(member(each, "extension"))
+        ]
+        await provider.start(Kickoff("", (("_type", type_), ("_typeFilter", f"{type_}?{'&'.join(usable)}"))))
+
+
 @rule(
     both(
         "#endpoint---group-of-patients",

@@ -27,7 +27,7 @@ _TWO = Kickoff(
 )
 async def a_filter_chooses_resources(provider: Provider) -> None:
     seeds = await provider.seeds()
-    found = set(await (await provider.optional(_FINAL, "_typeFilter")).resources("Observation"))
+    found = set(await (await provider.optional(_FINAL, "_typeFilter")).resources())
     must({seeds.final, seeds.berts, seeds.carls} <= found, "what meets the criteria is missing")
 
 
@@ -40,7 +40,7 @@ async def a_filter_chooses_resources(provider: Provider) -> None:
 )
 async def what_does_not_match_is_left_out(provider: Provider) -> None:
     seeds = await provider.seeds()
-    found = set(await (await provider.optional(_FINAL, "_typeFilter")).resources("Observation"))
+    found = set(await (await provider.optional(_FINAL, "_typeFilter")).resources())
     must(not {seeds.preliminary, seeds.amended} & found, "what does not meet the criteria is exported")
 
 

@@ -15,7 +15,7 @@ _IN_PROGRESS = "#response---in-progress-status"
 _COMPLETE = "#response---complete-status"
 _ERROR = ("#response---error-status-1", "#response---error-status")
 _DELETE = "#bulk-data-delete-request"
-_STORM = 200
+_STORM = 50
 _TRANSIENT = {"transient", "lock-error", "no-store", "exception", "timeout", "incomplete", "throttled"}
 
 

@@ -18,10 +18,11 @@ from functools import partial
 from itertools import groupby
 
 from fhirstore.commit.limits import Limits
-from fhirstore.export.manifest import DELETED, OUTPUT
+from fhirstore.export.manifest import DELETED, ERROR, OUTPUT
+from fhirstore.export.outcomes import lost, outcome_line
 from fhirstore.export.progress import TaskProgress
 from fhirstore.export.request import PATIENT
-from fhirstore.export.scan import START, Candidate, Position
+from fhirstore.export.scan import START, Candidate, Position, ScanPage
 from fhirstore.export.selection import Selection, Unreadable, parsed
 from fhirstore.export.snapshot import Visible, versions_at
 from fhirstore.export.spool import BlockSpool, Row
@@ -53,7 +54,7 @@ class BlocksTask:
         self._spool = BlockSpool()
         try:
             for task in self.tasks:
-                yield from task.walk(START, partial(self._collect, task))
+                yield from task.walk(START, partial(self._collect, task), partial(self._told, task))
             segment = Segment(self.name, "", self.epoch, progress, progress.position)
             yield from self._write(segment)
             for kind, data in (yield from worked(self._spool.others, 0)):
@@ -71,6 +72,11 @@ class BlocksTask:
         taken = yield from task.taken(batch, found)
         records = {one.id: seen for one, seen in zip(batch, found, strict=True) if isinstance(seen, Record)}
         yield from worked(partial(self._keep, task, taken, records), sum(len(one.data) for one in taken))
+
+    def _told(self, task: TypeTask, page: ScanPage) -> Steps[None]:
+        """Keeps what is said of a part of a listing that cannot be read."""
+        if page.lost:
+            yield from worked(lambda: self._spool.add([], [(ERROR, outcome_line(lost(task.type)))]), 0)
 
     def _keep(self, task: TypeTask, taken: Sequence[Taken], records: Mapping[str, Record]) -> None:
         rows: list[tuple[str, int, str, str, int]] = []

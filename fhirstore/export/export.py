@@ -107,7 +107,7 @@ class Export:
             types = yield from self._stored_types()
         for type_ in types:
             progress = yield from loaded(type_)
-            if progress != TaskProgress():
+            if progress != TaskProgress() or not self._is_counted(type_):
                 continue
             count, position = 0, START
             scan = self._scan(type_, None)
@@ -118,6 +118,13 @@ class Export:
                     yield Save(type_, TaskProgress(total=count))
                     break
                 position = page.rest
+
+    def _is_counted(self, type: str) -> bool:
+        """Whether the task for a type looks at what a scan of the type finds."""
+        plan = self.plan
+        if plan.organize_by is not None or (type == PROVENANCE and plan.associated):
+            return False
+        return type != PATIENT or (plan.group is None and plan.patients is None)
 
     def _stored_types(self) -> Steps[tuple[str, ...]]:
         stored = yield from asked(stored_types(self.keys))

@@ -8,6 +8,7 @@ and again, each must find some of its work done.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -140,7 +141,8 @@ class _Running:
         if now - self._told >= _TOLD:
             self._told = now
             text = words(note.task, note.looked, note.written, note.total)
-            await self._work.put_progress(WORDS, {"text": text})
+            with suppress(Unavailable):
+                await self._work.put_progress(WORDS, {"text": text})
         return self._soon is not None and now - self._saved >= self._soon
 
     async def wrote(self, file: WrittenFile) -> None:

@@ -1,8 +1,8 @@
 """A manifest in pages, which a client may read while the export runs (`allowPartialManifests`).
 
-A page lists files that are complete, and never changes: `manifest/{n}.json`, written IfAbsent (the commit point) once the
-progress of a task lists them. A worker first reads the pages that are there; so no file is on two of them, even if two
-workers believe to own the job. When the export is complete, its pages list all files.
+A page lists files that are complete, and never changes: `manifest/{n}.json`, written IfAbsent (the commit point) once
+the progress of a task lists them. A worker first reads the pages that are there; so no file is on two of them, even if
+two workers believe to own the job. When the export is complete, its pages list all files.
 
 The files with the issues of the request are on every page; those that say what could not be exported, on one.
 """

@@ -142,7 +142,7 @@ class EventScan:
             made.setdefault(event.id, set()).add((event.version, event.op))
         candidates = tuple([Candidate(id_, Position(after=name), frozenset(made[id_])) for id_, name in newest.items()])
         rest = None if ended else Position(after=found.objects[-1].key[len(prefix) :])
-        return ScanPage(candidates, rest, len(found.objects))
+        return ScanPage(candidates, rest, len(candidates))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from typing import TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from fhirstore.batched import batched
 from fhirstore.commit.limits import Limits
 from fhirstore.commit.messages import Get, Protocol
 from fhirstore.commit.reading import ask
@@ -37,6 +36,7 @@ from fhirstore.objects.base import StoredObject
 from fhirstore.runs.files import WrittenFile
 from fhirstore.threads import LARGE
 
+_ROOM = 16 * 1024 * 1024  # bytes of resources in a batch
 _ENTRIES = 100  # of deleted resources in one Bundle
 _OTHERS = 100_000  # lines of errors, and deleted resources, in one segment
 
@@ -175,6 +175,7 @@ class TypeTask:
     limits: Limits
     bounds: Bounds
     epoch: int
+    _largest: int = field(default=1, init=False)  # bytes of the largest resource so far
 
     @property
     def name(self) -> str:
@@ -201,9 +202,7 @@ class TypeTask:
         yield from segment.cut(segment.firm, done=True)
         return segment.progress
 
-    def walk(
-        self, position: Position, take: Take, turn: Callable[[ScanPage], Steps[None]] | None = None
-    ) -> Steps[None]:
+    def walk(self, position: Position, take: Take, turn: Turn | None = None) -> Steps[None]:
         """Hands all candidates behind a position to `take`, with their visible versions. `turn`: after each page."""
         rest: Position | None = position
         listing = yield from begun(self.scan.page(position))
@@ -218,16 +217,26 @@ class TypeTask:
 
     def _page(self, candidates: Sequence[Candidate], take: Take) -> Steps[None]:
         reading: deque[tuple[Sequence[Candidate], Protocol[list[Visible]]]] = deque()
-        left = iter(batched(candidates, self.bounds.at_once))
+        begin = 0
         while True:
-            while len(reading) < self.bounds.ahead and (batch := next(left, None)) is not None:
+            while len(reading) < self.bounds.ahead and begin < len(candidates):
+                batch = candidates[begin : begin + self._at_once()]
+                begin += len(batch)
                 resources = [self.keys.resource(self.type, candidate.id) for candidate in batch]
                 protocol = versions_at(resources, self.selection.plan.at, limits=self.limits)
                 reading.append((batch, (yield from begun(protocol))))
             if not reading:
                 return
             batch, protocol = reading.popleft()
-            yield from take(batch, (yield from asked(protocol)))
+            found = yield from asked(protocol)
+            for seen in found:
+                if isinstance(seen, Record) and seen.resource is not None and len(seen.resource) > self._largest:
+                    self._largest = len(seen.resource)
+            yield from take(batch, found)
+
+    def _at_once(self) -> int:
+        """Returns the size of the next batch: smaller where resources are large, since others may be as large."""
+        return max(1, min(self.bounds.at_once, _ROOM // self._largest))
 
     def _append(self, segment: Segment, taken: Sequence[Taken]) -> Steps[None]:
         """Adds to the segment, in order; ends it where its file is full."""

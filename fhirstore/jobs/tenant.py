@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
@@ -17,6 +17,7 @@ from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol, Result
 from fhirstore.errors import CorruptRecord, NotFound, ObjectNotFound, StoreCannot, TooManyJobs
 from fhirstore.format.keyspace import JobKeys, QueueName, is_job_id
+from fhirstore.jobs.job import Job
 from fhirstore.jobs.kind import JobFile
 from fhirstore.jobs.lease import change
 from fhirstore.jobs.limits import JobLimits
@@ -24,12 +25,13 @@ from fhirstore.jobs.log import read_log
 from fhirstore.jobs.metadata import JobMetadata, decode_metadata
 from fhirstore.jobs.progress import decode_progress
 from fhirstore.jobs.queue import Entry, create, entry_of, place_of
-from fhirstore.jobs.removal import EXPIRES_AT, Seen, cancel, clear, discard, due_of, let_go, looked_at
-from fhirstore.jobs.run import ISSUES
+from fhirstore.jobs.removal import Seen, cancel, clear, discard, due_of, let_go, looked_at
 from fhirstore.jobs.signals import JobSignals
-from fhirstore.jobs.state import GOING, LIVE, WAKE, State, after, decode_state
+from fhirstore.jobs.state import GOING, WAKE, State, after, decode_state
 from fhirstore.objects.base import ObjectStream
 from fhirstore.tenancy import Place
+
+__all__ = ["SIGNED_FOR", "Job", "Jobs"]
 
 SIGNED_FOR = 3_600
 """Seconds that a signed URL of a file is valid."""
@@ -37,64 +39,6 @@ SIGNED_FOR = 3_600
 _AT_ONCE = 16
 _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,150}")
 _FILES = 100_000  # records of files that are read for one list
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job as it is now. `expires_at`: epoch ms, when it is removed with its files; None: not, or not known yet.
-
-    `issues`: why it failed, as OperationOutcome issues. `work`: what its last checkpoint, or its end, stored.
-    """
-
-    metadata: JobMetadata
-    state: State
-    keys: JobKeys
-
-    @property
-    def id(self) -> str:
-        return self.metadata.id
-
-    @property
-    def kind(self) -> str:
-        return self.metadata.kind
-
-    @property
-    def status(self) -> str:
-        return self.state.status
-
-    @property
-    def work(self) -> Mapping[str, object]:
-        return self.state.work
-
-    @property
-    def is_live(self) -> bool:
-        return self.state.status in LIVE
-
-    @property
-    def expires_at(self) -> int | None:
-        due = self.state.work.get(EXPIRES_AT)
-        return due if isinstance(due, int) else None
-
-    @property
-    def issues(self) -> list[Mapping[str, object]]:
-        found = self.state.work.get(ISSUES)
-        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-
-    def as_json(self) -> dict[str, object]:
-        """Returns the job as plain JSON values."""
-        return {
-            "id": self.id,
-            "kind": self.kind,
-            "status": self.status,
-            "created": self.metadata.created,
-            "by": self.metadata.by,
-            "request": dict(self.metadata.request),
-            "epoch": self.state.epoch,
-            "attempts": self.state.attempts,
-            "expiresAt": self.expires_at,
-            "work": {name: value for name, value in self.work.items() if name not in (EXPIRES_AT, ISSUES)},
-            "issues": self.issues,
-        }
 
 
 class Jobs:

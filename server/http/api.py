@@ -134,7 +134,8 @@ class FhirApi:
 
 def _too_late(scope: Scope, seconds: float) -> Refused:
     """Returns the refusal of a request that missed its deadline."""
-    if scope["method"] in ("GET", "HEAD") or scope["path"].endswith(_READS):
+    reads = scope["method"] in ("GET", "HEAD") and not scope["path"].endswith("/$export")
+    if reads or scope["path"].endswith(_READS):
         text = "nothing was changed; try again later"
     else:
         text = "it may have been applied, or may still be; read back before you send it again"

@@ -20,10 +20,10 @@ from conformance.s3servers import running, seaweedfs
 from fhirstore import ExportOptions, FhirStore, S3Options
 from fhirstore.commit.limits import Limits
 from tests.export.kill import kill, load
-from tests.export.reading import HURRIED, worker
+from tests.export.reading import worker
 from tests.export.rounds import Rounds
 
-_SLOWER = Limits(window=3_000, transaction_window=4_000, apply=1_000)
+_LIMITS = Limits(window=3_000, transaction_window=4_000, apply=1_000)
 
 
 def main() -> int:
@@ -48,10 +48,9 @@ def main() -> int:
 
 
 async def _rounds(kind: str, rounds: int, seed: int) -> list[str]:
-    limits = HURRIED if kind == "embedded" else _SLOWER
     options = ExportOptions(part_bytes=20_000, concurrency=8)
     async with (
-        FhirStore.open(os.environ["FHIRSTORE_STORE"], s3=_s3(), limits=limits, export_options=options) as store,
+        FhirStore.open(os.environ["FHIRSTORE_STORE"], s3=_s3(), limits=_LIMITS, export_options=options) as store,
         worker(store),
     ):
         run = Rounds(store, seed)

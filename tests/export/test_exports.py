@@ -405,3 +405,9 @@ async def test_fsck_knows_the_files_of_exports(store: FhirStore, clinic: TenantS
     await exported(store, asked)
     report = await clinic.upkeep.fsck()
     assert report.findings == ()
+
+
+async def test_an_empty_store_is_exported(store: FhirStore, clinic: TenantStore) -> None:
+    """As a manifest without files."""
+    _, manifest = await exported(store, ExportRequest())
+    assert manifest.files == ()

@@ -11,19 +11,27 @@ from fhirstore.errors import CorruptRecord, ObjectError, OutcomeUnknown, Precond
 from fhirstore.jobs.lease import Lease, LeaseLost, checkpoint, claim, end
 from fhirstore.jobs.state import (
     CANCEL,
+    CANCELLED,
     CLAIM,
     COMPLETE,
     EVENTS,
     FAIL,
+    GOING,
+    LIVE,
     RELEASE,
+    REMOVING,
     RENEW,
+    RETRY,
     RUNNING,
     STATUSES,
     TABLE,
+    WAITING,
+    WAKE,
     State,
     after,
     claimed,
     decode_state,
+    outgoing,
     renewed,
 )
 from fhirstore.objects.base import Condition, Written
@@ -63,6 +71,32 @@ def test_every_status_and_event_does_what_the_table_says(status: str, event: str
         result = after(state, event)
     expected = TABLE.get((status, event))
     assert (None if result is None else result.status) == expected
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_every_job_can_go_once(status: str) -> None:
+    """Live ones are cancelled, ended ones removed; not before late requests and the owner's lease are over."""
+    state = outgoing(State(status, epoch=1, owner="a", expires=500), now=100, settled=50)
+    if status in GOING:
+        assert state is None
+        return
+    assert state is not None
+    assert state.status == (CANCELLED if status in LIVE else REMOVING)
+    assert (state.owner, state.expires) == (None, 500 if status == RUNNING else 150)
+
+
+@pytest.mark.parametrize(("event", "attempts"), [(RELEASE, 1), (RETRY, 2), (COMPLETE, 2), (FAIL, 2)])
+def test_only_an_attempt_that_was_handed_back_does_not_count(event: str, attempts: int) -> None:
+    """A job that waits cannot be claimed before its time; once woken, it can."""
+    state = after(State(RUNNING, epoch=3, owner="a", expires=10, attempts=2), event, until=77)
+    assert state is not None
+    assert (state.attempts, state.owner) == (attempts, None)
+    if state.status == WAITING:
+        assert claimed(state, "b", now=77, length=5) is None
+        assert claimed(state, "b", now=78, length=5) is not None
+        woken = after(state, WAKE)
+        assert woken is not None
+        assert claimed(woken, "b", now=1, length=5) is not None
 
 
 async def test_a_held_lease_is_refused_until_the_stores_date_has_passed_it() -> None:

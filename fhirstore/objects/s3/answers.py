@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from fhirstore.errors import StoreUnavailable
+from fhirstore.errors import OutcomeUnknown, StoreUnavailable
 from fhirstore.objects.base import Listed, Page
 from fhirstore.objects.s3.store_time import parse_timestamp
 from fhirstore.objects.uploads import PendingUpload, UploadPage
@@ -130,11 +130,14 @@ def read_tags(body: bytes) -> dict[str, str]:
 
 
 def read_text(body: bytes, name: str) -> str:
-    """Returns the text of an element of the answer. Raises StoreUnavailable where there is none."""
-    tree = _parse(body)
+    """Returns the text of an element of the answer to a write. Raises OutcomeUnknown where there is none."""
+    try:
+        tree = _parse(body)
+    except StoreUnavailable as error:
+        raise OutcomeUnknown(detail=error.detail) from error
     text = tree.findtext(f"{_namespace(tree)}{name}")
     if not text:
-        raise StoreUnavailable(detail=f"the store answered without {name}")
+        raise OutcomeUnknown(detail=f"the store answered without {name}")
     return text
 
 

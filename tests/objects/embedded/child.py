@@ -9,6 +9,7 @@ from pathlib import Path
 from fhirstore.errors import PreconditionFailed, StoreFull
 from fhirstore.objects.base import IF_ABSENT, IfMatch
 from fhirstore.objects.embedded.store import EmbeddedStore
+from fhirstore.objects.facts import Facts
 
 SMALL = 1000  # bytes above which the children's stores make files
 
@@ -35,6 +36,23 @@ async def write_for_ever(directory: Path) -> None:
                 say(key, (await store.put(key, body)).etag)
 
     await asyncio.gather(*(write(worker) for worker in range(8)))
+
+
+async def upload_for_ever(directory: Path) -> None:
+    """Make objects of two parts, saying `part key upload etags…` when both are kept and `key etag` when it is one."""
+    store = await EmbeddedStore.open(directory, large=SMALL)
+    taken = len((await store.list("up/", delimiter=True)).prefixes) + len((await store.list_uploads("")).uploads)
+
+    async def write(worker: int) -> None:
+        for number in count():
+            key = f"up/{taken}-{worker}/{number}"
+            upload = await store.create_upload(key, facts=Facts(metadata={"key": key}))
+            bodies = (bytes([worker]) * 5 * 1024 * 1024, key.encode())
+            etags = [await store.put_part(key, upload, n, body) for n, body in enumerate(bodies, 1)]
+            say("part", key, upload, *etags)
+            say(key, (await store.complete_upload(key, upload, list(enumerate(etags, 1)))).etag)
+
+    await asyncio.gather(*(write(worker) for worker in range(3)))
 
 
 async def increment(directory: Path) -> None:
@@ -76,5 +94,6 @@ async def fill_the_disk(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    what = {"write": write_for_ever, "increment": increment, "fill": fill_the_disk}[sys.argv[1]]
+    tasks = {"write": write_for_ever, "increment": increment, "fill": fill_the_disk, "upload": upload_for_ever}
+    what = tasks[sys.argv[1]]
     asyncio.run(what(Path(sys.argv[2])))

@@ -68,6 +68,39 @@ async def test_kill_9_loses_nothing_acknowledged(tmp_path: Path) -> None:
 
 
 @pytest.mark.kill
+async def test_kill_9_leaves_whole_objects_or_uploads_that_go_on(tmp_path: Path) -> None:
+    """A completed upload is an object with its facts; one whose parts were kept is that, or can still be completed."""
+    completed: dict[str, str] = {}
+    parts: dict[str, tuple[str, list[str]]] = {}
+    for lines in (3, 6, 7):
+        child = await start("upload", tmp_path)
+        assert child.stdout is not None
+        told = [await child.stdout.readline() for _ in range(lines)]
+        await asyncio.sleep(random.uniform(0, 0.05))
+        child.send_signal(signal.SIGKILL)
+        told += (await child.stdout.read()).splitlines(keepends=True)
+        await child.wait()
+        for line in told:
+            match line.decode().split() if line.endswith(b"\n") else []:
+                case ["part", key, upload, *etags]:
+                    parts[key] = upload, etags
+                case [key, etag]:
+                    completed[key] = etag
+    store = await EmbeddedStore.open(tmp_path, large=SMALL)
+    pending = {one.upload for one in (await store.list_uploads("")).uploads}
+    listed = {one.key for one in (await store.list("up/")).objects}
+    assert completed.keys() <= listed <= parts.keys()
+    for key, (upload, etags) in parts.items():
+        if key not in listed:
+            assert upload in pending
+            await store.complete_upload(key, upload, list(enumerate(etags, 1)))
+        found = await store.get(key)
+        assert found.etag == etag_of(found.body) == completed.get(key, found.etag)
+        assert (found.body[5 * 1024 * 1024 :], (await store.stat(key)).metadata) == (key.encode(), {"key": key})
+    await store.aclose()
+
+
+@pytest.mark.kill
 async def test_two_processes_lose_no_update(tmp_path: Path) -> None:
     """Two processes that count one object up 100 times each, IfMatch, arrive at 200."""
     store = await EmbeddedStore.open(tmp_path)

@@ -222,14 +222,18 @@ async def test_completion_whose_answer_was_lost_is_told_by_the_etag(server: Scri
 
 
 async def test_error_in_a_200_is_an_error(server: ScriptedServer) -> None:
-    """S3 says 200 before it has put the parts together, or copied; what it says then counts."""
+    """S3 says 200 before it has put the parts together, or copied; what it says then counts. So does nonsense."""
     late = Told(body=b'<?xml version="1.0"?>\n<Error><Code>InternalError</Code><Message>m</Message></Error>')
     async with opened(server, attempts=1) as store:
-        server.answer = answering(complete=late, copy=late)
-        with pytest.raises(OutcomeUnknown):
-            await store.complete_upload("k", "U1", [(1, "e")])
-        with pytest.raises(OutcomeUnknown):
-            await store.copy("a", "b")
+        for odd in (late, Told(body=b"<html>"), Told(body=b"<!DOCTYPE a><a/>"), Told(body=b"<a/>"), Told()):
+            server.answer = answering(create=odd, complete=odd, copy=odd)
+            for request in (
+                store.create_upload("k"),
+                store.complete_upload("k", "U1", [(1, "e")]),
+                store.copy("a", "b"),
+            ):
+                with pytest.raises(OutcomeUnknown):
+                    await request
 
 
 TABLE: dict[str, tuple[Told, type[ObjectError]]] = {

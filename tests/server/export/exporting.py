@@ -30,13 +30,17 @@ _PATIENCE = 60.0  # seconds
 
 @asynccontextmanager
 async def working(
-    settings: Settings | None = None, objects: ObjectStore | None = None, *, limits: JobLimits | None = None
+    settings: Settings | None = None,
+    objects: ObjectStore | None = None,
+    *,
+    limits: JobLimits | None = None,
+    times: Limits = LIMITS,
 ) -> AsyncIterator[FhirStore]:
-    """A store with a worker that does many jobs at once."""
+    """A store with a worker that does many jobs at once. `times`: a bucket needs longer ones."""
     settings = settings or Settings()
     store = FhirStore(
         PrefixTenancy(objects or MemoryStore(), settings.tenants),
-        limits=LIMITS,
+        limits=times,
         job_limits=limits,
         export_options=settings.export_options,
     )
@@ -52,21 +56,27 @@ async def working(
 
 @asynccontextmanager
 async def exporting(
-    settings: Settings | None = None, objects: ObjectStore | None = None, *, limits: JobLimits | None = None
+    settings: Settings | None = None,
+    objects: ObjectStore | None = None,
+    *,
+    limits: JobLimits | None = None,
+    times: Limits = LIMITS,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the app, in this process."""
     settings = settings or Settings()
-    async with working(settings, objects, limits=limits) as store:
+    async with working(settings, objects, limits=limits, times=times) as store:
         transport = httpx.ASGITransport(create_app(store, settings))
         async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
             yield client
 
 
 @asynccontextmanager
-async def listening(settings: Settings | None = None, *, limits: JobLimits | None = None) -> AsyncIterator[str]:
+async def listening(
+    settings: Settings | None = None, objects: ObjectStore | None = None, *, limits: JobLimits | None = None
+) -> AsyncIterator[str]:
     """The base URL of the app behind the real HTTP server, in this process."""
     settings = settings or Settings()
-    async with working(settings, limits=limits) as store:
+    async with working(settings, objects, limits=limits) as store:
         app = create_app(store, settings)
         connections: Connections = connections_for(settings)
 

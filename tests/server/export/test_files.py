@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,9 +9,6 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from fhirstore.errors import StoreUnavailable
-from fhirstore.objects.base import ObjectStream
-from fhirstore.objects.memory import MemoryStore
 from server.settings import BadSetting, Settings, from_environment
 from tests.server.export.exporting import begun, exporting, finished
 from tests.server.serving import FHIR_JSON
@@ -21,11 +17,9 @@ _PLAIN = {"Accept-Encoding": "identity"}
 
 
 @asynccontextmanager
-async def _filed(
-    objects: MemoryStore | None = None, *, patients: int = 40
-) -> AsyncIterator[tuple[httpx.AsyncClient, str]]:
+async def _filed(*, patients: int = 40) -> AsyncIterator[tuple[httpx.AsyncClient, str]]:
     """A client and the URL of a file of some kilobytes."""
-    async with exporting(objects=objects) as client:
+    async with exporting() as client:
         for n in range(patients):
             body = {"resourceType": "Patient", "id": f"p{n}", "name": [{"family": "F" * 50}]}
             await client.put(f"/fhir/Patient/p{n}", json=body, headers=FHIR_JSON)
@@ -120,65 +114,6 @@ async def test_files_are_read_only() -> None:
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             answer = await client.request(method, url, content=b"{}", headers=FHIR_JSON)
             assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
-
-
-class _Failing(MemoryStore):
-    """Gives the first chunk of a stream, and then waits or fails."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.wait: asyncio.Event | None = None
-
-    @asynccontextmanager
-    async def _cut(self, inner: ObjectStream) -> AsyncIterator[ObjectStream]:
-        yield _Cut(inner, self.wait)
-
-    def get_stream(self, key: str, *, start: int = 0, end: int | None = None):  # type: ignore[no-untyped-def] # as the base
-        real = super().get_stream(key, start=start, end=end)
-        if "/output/" not in key or self.wait is None:
-            return real
-
-        @asynccontextmanager
-        async def opened() -> AsyncIterator[ObjectStream]:
-            async with real as inner, self._cut(inner) as cut:
-                yield cut
-
-        return opened()
-
-
-class _Cut:
-    def __init__(self, inner: ObjectStream, wait: asyncio.Event | None) -> None:
-        self.size = inner.size
-        self.etag = inner.etag
-        self._inner = inner
-        self._wait = wait
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._inner:
-            yield chunk[:100]
-            if self._wait is not None:
-                await self._wait.wait()
-            raise StoreUnavailable("", "gone")
-
-
-async def test_a_download_that_cannot_be_finished_is_cut() -> None:
-    """It ends without its last byte, so that the client sees it, and is never completed with something else."""
-    objects = _Failing()
-    async with _filed(objects, patients=5) as (client, url):
-        objects.wait = asyncio.Event()
-        objects.wait.set()
-        with pytest.raises((httpx.HTTPError, AssertionError)):
-            await client.get(url, headers=_PLAIN)
-
-
-async def test_a_removed_export_is_gone_also_for_who_downloads_it() -> None:
-    """The download under way ends or is cut; the next one is 404."""
-    async with _filed(patients=5) as (client, url):
-        where = url.rpartition("/")[0]
-        async with client.stream("GET", url, headers=_PLAIN) as answer:
-            assert answer.status_code == 200
-            assert (await client.delete(where)).status_code == 202
-        assert (await client.get(url)).status_code == 404
 
 
 def test_presigned_urls_need_a_bucket() -> None:
