@@ -40,7 +40,7 @@ class Counting(MemoryStore):
 
 
 async def test_an_export_costs_one_get_a_resource() -> None:
-    """The current version of each, once: none of another version, and one LIST for a thousand keys, and one for the types."""
+    """The current version of each, once, and no other version; one LIST for a thousand keys, and one for the types."""
     objects = Counting()
     store = FhirStore(PrefixTenancy(objects, None), limits=HURRIED)
     clinic = store.tenant("default")
