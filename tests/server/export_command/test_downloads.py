@@ -359,6 +359,28 @@ async def test_a_file_that_was_removed_is_fetched_again(server: BulkServer, tmp_
     assert len(server.served("Patient.a")) == 2
 
 
+async def test_a_part_of_a_file_that_was_fetched_before_is_a_part(server: BulkServer, tmp_path: Path) -> None:
+    """Its name is not given to it because there was a whole one once."""
+    file = server.add("Patient.a", LINES)
+    server.add("Patient.b", 3, answers=[outcome(404, "not yet") for _ in range(2)])
+    server.pages = [server.manifest("Patient.a", "Patient.b")]
+    assert (await run(server, tmp_path)).failed == 1
+    (tmp_path / "Patient.001.ndjson").unlink()
+    file.cuts = [30_000] * 2
+    file.etag = '"for a moment"'
+    file.answers = []
+
+    def gone(_: object) -> None:
+        if len(server.served("Patient.a")) == 2:
+            file.answers = [outcome(404, "gone") for _ in range(2)]
+
+    assert (await run(server, tmp_path, on_progress=gone)).failed == 2
+    assert (tmp_path / "Patient.001.ndjson.part").stat().st_size == 30_000
+    file.answers = []
+    assert (await run(server, tmp_path)).ok
+    assert (tmp_path / "Patient.001.ndjson").read_bytes() == file.body
+
+
 async def test_a_folder_that_holds_another_export_is_refused(server: BulkServer, tmp_path: Path) -> None:
     """Whatever of the order differs, and says what it holds."""
     server.polls = [outcome(401, "no")]
