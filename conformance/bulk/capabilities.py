@@ -91,7 +91,7 @@ async def the_parameters_of_type_filters_are_listed(provider: Provider) -> None:
 
 
 _VALUES = {
-    "token": "x",
+    "token": "true",
     "date": "2020",
     "string": "x",
     "reference": "Patient/x",

@@ -72,11 +72,15 @@ async def exporting(
 
 @asynccontextmanager
 async def listening(
-    settings: Settings | None = None, objects: ObjectStore | None = None, *, limits: JobLimits | None = None
+    settings: Settings | None = None,
+    objects: ObjectStore | None = None,
+    *,
+    limits: JobLimits | None = None,
+    times: Limits = LIMITS,
 ) -> AsyncIterator[str]:
     """The base URL of the app behind the real HTTP server, in this process."""
     settings = settings or Settings()
-    async with working(settings, objects, limits=limits) as store:
+    async with working(settings, objects, limits=limits, times=times) as store:
         app = create_app(store, settings)
         connections: Connections = connections_for(settings)
 
