@@ -9,11 +9,24 @@ from conformance.openapi import openapi
 from conformance.rates.command import rates
 
 try:
+    from conformance.bench.command import export
+    from conformance.bulk.command import bulk
     from conformance.rest.command import rest
 except ModuleNotFoundError as missing:
     raise SystemExit(f"{missing.name} is not installed: pip install 'fhirstore[conformance]'") from missing
 
 app = typer.Typer(name="conformance", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+bench = typer.Typer(name="bench", no_args_is_help=True, help="Measure long work of `fhirstore serve`.")
+
+
+@bench.callback()
+def _bench() -> None:
+    """Measure long work of `fhirstore serve`."""
+
+
+bench.command()(export)
 
 
 @app.callback()
@@ -22,8 +35,9 @@ def conformance() -> None:
 
 
 app.command()(rest)
+app.command()(bulk)
 app.command()(openapi)
 app.command()(rates)
-app.command("bench", hidden=True)(rates)
+app.add_typer(bench)
 app.command()(abuse)
 app()

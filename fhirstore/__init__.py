@@ -51,10 +51,14 @@ from fhirstore.errors import (
     VersionConflict,
     WriteOutcomeUnknown,
 )
+from fhirstore.export.exports import Export, Exports, ExportStatus
+from fhirstore.export.manifest import ExportManifest, ManifestFile, render_manifest
+from fhirstore.export.request import ExportOptions, ExportRequest
 from fhirstore.fhir.definitions.facts import Definitions, Operation
 from fhirstore.fhir.json import dump, instant
 from fhirstore.fhir.patch import FhirPathPatch, JsonPatch, MergePatch, Patch
-from fhirstore.fhir.times import Period
+from fhirstore.fhir.times import Period, parse_instant
+from fhirstore.fhir.times import span as time_span
 from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.format.keyspace import is_tenant_id
 from fhirstore.format.runs import SealedFile
@@ -82,6 +86,7 @@ from fhirstore.runs.dataset import PartitionPage, RunPage, Runs
 from fhirstore.runs.run import Run
 from fhirstore.runs.writing import RunWriter
 from fhirstore.search.matches import Matches
+from fhirstore.search.matching import filter_parameters
 from fhirstore.search.page import SearchPage
 from fhirstore.search.query import each_once, parse_condition_query, parse_query
 from fhirstore.store import FhirStore
@@ -110,6 +115,12 @@ __all__ = [
     "CorruptRecord",
     "Definitions",
     "EntryResult",
+    "Export",
+    "ExportManifest",
+    "ExportOptions",
+    "ExportRequest",
+    "ExportStatus",
+    "Exports",
     "FhirError",
     "FhirPathPatch",
     "FhirStore",
@@ -138,6 +149,7 @@ __all__ = [
     "JsonPatch",
     "LeaseLost",
     "MalformedContent",
+    "ManifestFile",
     "Matches",
     "MergePatch",
     "MultipleMatches",
@@ -194,17 +206,21 @@ __all__ = [
     "dump",
     "each_once",
     "entity_tags",
+    "filter_parameters",
     "instant",
     "is_tenant_id",
     "open_objects",
     "parse_condition_query",
+    "parse_instant",
     "parse_query",
     "probe",
     "refuse_undefined",
     "refuse_unknown",
+    "render_manifest",
     "render_probe",
     "reset_retry_budget",
     "set_retry_budget",
+    "time_span",
 ]
 
 

@@ -15,6 +15,8 @@ from typing import NoReturn
 from fhirstore.clock import Ids
 from fhirstore.commit.limits import Limits
 from fhirstore.engine import Engine
+from fhirstore.export.job import ExportJob
+from fhirstore.export.request import ExportOptions
 from fhirstore.fhir import forms, models
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.definitions.load import definitions
@@ -45,8 +47,10 @@ class FhirStore:
         validation: str = "structure",
         reference_integrity: bool = False,
         job_limits: JobLimits | None = None,
+        export_options: ExportOptions | None = None,
     ) -> None:
         self.tenancy = tenancy
+        self._export_options = export_options or ExportOptions()
         validator = Validator(definitions(fhir_version), validation)
         self._engine = Engine(
             limits=limits,
@@ -69,6 +73,7 @@ class FhirStore:
         validation: str = "structure",
         reference_integrity: bool = False,
         job_limits: JobLimits | None = None,
+        export_options: ExportOptions | None = None,
         create: bool = True,
     ) -> AbstractAsyncContextManager[FhirStore]:
         """Opens `file:DIR`, `memory:` or `s3://bucket/prefix`, to be used as `async with FhirStore.open(…) as store`.
@@ -77,9 +82,9 @@ class FhirStore:
         bucket instead, each with a bucket of its own. `fhir_version`: the release of all resources, "4.0", "4.3" or
         "5.0". `validation` of what is written: "off", "structure" or "full". `reference_integrity`: refuse a resource
         that refers to a resource of the tenant which does not exist. `job_limits`: how many jobs a tenant may have.
-        `create`: make the directory of a `file:` store where there is none; without it, a location that is not a store
-        already is refused, and so is `memory:`. Raises StoreMisconfigured with one line that says what to do;
-        ValueError for an unknown release or level.
+        `export_options`: how its workers export. `create`: make the directory of a `file:` store where there is none;
+        without it, a location that is not a store already is refused, and so is `memory:`. Raises StoreMisconfigured
+        with one line that says what to do; ValueError for an unknown release or level.
         """
 
         @asynccontextmanager
@@ -102,6 +107,7 @@ class FhirStore:
                     validation=validation,
                     reference_integrity=reference_integrity,
                     job_limits=job_limits,
+                    export_options=export_options,
                 )
                 stack.push_async_callback(store.settle, within=_GRACE)
                 yield store
@@ -149,7 +155,7 @@ class FhirStore:
 
     def _job_kinds(self) -> tuple[JobKind, ...]:
         """Returns every kind of job that the library has."""
-        return ()
+        return (ExportJob(self._engine.validator.definitions, self._export_options),)
 
     def from_xml(self, body: bytes) -> bytes:
         """Returns the JSON of a resource given as FHIR XML. Raises MalformedContent, InvalidResource."""

@@ -21,6 +21,7 @@ from fhirstore.commit.reading import look, vread
 from fhirstore.commit.single import Decide, WriteResult
 from fhirstore.engine import Engine
 from fhirstore.errors import Gone, IdempotencyKeyReused, InvalidResource, Issue, NotFound
+from fhirstore.export.exports import Exports
 from fhirstore.fhir import json, models
 from fhirstore.fhir.json import Template
 from fhirstore.fhir.patch import Patch
@@ -50,7 +51,7 @@ from fhirstore.version import Version, version_of
 class TenantStore:
     """FHIR interactions on one tenant's resources. Each is atomic, and durable when it returns.
 
-    `upkeep`: maintenance: sweep, fsck and purge. `jobs`: long jobs, such as exports.
+    `upkeep`: maintenance: sweep, fsck and purge. `jobs`: long jobs. `exports`: bulk exports.
     """
 
     def __init__(self, engine: Engine, place: Place) -> None:
@@ -65,6 +66,11 @@ class TenantStore:
         """The tenant's jobs."""
         engine = self._engine
         return Jobs(self._place, engine.context(self._place), engine.job_signals, engine.job_limits)
+
+    @property
+    def exports(self) -> Exports:
+        """The tenant's bulk exports."""
+        return Exports(self._place, self._context(), self.jobs, self._engine.validator.definitions)
 
     async def create(
         self,

@@ -120,6 +120,78 @@ def load(  # noqa: PLR0917 - a command's parameters are its options
     raise typer.Exit(code)
 
 
+@app.command()
+def export(  # noqa: PLR0917 - a command's parameters are its options
+    out: Annotated[Path, typer.Option(help="Folder for the files: a new or empty one, or that of a broken export.")],
+    url: Annotated[str, typer.Option(help="FHIR base URL.")] = "http://127.0.0.1:8000/fhir",
+    group: Annotated[str | None, typer.Option(help="Id of a Group: export its members.")] = None,
+    patient: Annotated[bool, typer.Option("--patient", help="Export all patients; default: the whole system.")] = False,
+    types: Annotated[
+        list[str] | None, typer.Option("--type", help="Resource types, repeated or separated by commas.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Only what changed after this instant.")] = None,
+    since_file: Annotated[
+        Path | None, typer.Option(help="File that holds --since, and gets the time of this export for the next one.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Only what changed before this instant.")] = None,
+    type_filter: Annotated[
+        list[str] | None, typer.Option(help="A search, such as Observation?status=final; may be repeated.")
+    ] = None,
+    elements: Annotated[list[str] | None, typer.Option(help="Root elements, such as Patient.name.")] = None,
+    method: Annotated[
+        str, typer.Option(help="How to start it: get, post, or auto, which posts where it must.")
+    ] = "auto",
+    partial: Annotated[bool, typer.Option("--partial", help="Let the server list files before all are there.")] = False,
+    lenient: Annotated[bool, typer.Option("--lenient", help="Let the server pass over what it does not know.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the job on the server when all is here.")] = False,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Downloads at once.")] = 4,
+    tenant: Annotated[str | None, typer.Option(help="Sent as X-Tenant-ID.")] = None,
+    deadline: Annotated[float, typer.Option(min=1, help="Seconds for all of it.")] = 86_400.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    progress_every: Annotated[
+        float, typer.Option(min=0, help="Seconds between lines of progress where there is no terminal; 0: none.")
+    ] = 5.0,
+) -> None:
+    """Export a FHIR server's data as NDJSON; exit code 1 if anything is missing, 130 or 143 if interrupted.
+
+    Run again with the same options, it goes on where it stopped; Ctrl-C cancels the export on the server, too. The
+    environment variable FHIRSTORE_EXPORT_TOKEN is sent to the server, and to no other, as a bearer token.
+    """
+    from server.commands.export import Order, run_export
+    from server.commands.export.job import METHODS
+
+    if group is not None and patient:
+        _fail("--group and --patient: only one of them")
+    if (chosen := next((each for each in METHODS if each == method), None)) is None:
+        _fail(f"--method: one of {', '.join(METHODS)}")
+    order = Order(
+        base=url,
+        level="group" if group is not None else "patient" if patient else "system",
+        group=group,
+        types=tuple(types or ()),
+        since=since,
+        until=until,
+        type_filters=tuple(type_filter or ()),
+        elements=tuple(elements or ()),
+        partial=partial,
+        lenient=lenient,
+        tenant=tenant,
+    )
+    code = run_export(
+        order,
+        out,
+        since_file=since_file,
+        token=os.environ.get("FHIRSTORE_EXPORT_TOKEN") or None,
+        method=chosen,
+        concurrency=concurrency,
+        keep=keep,
+        deadline=deadline,
+        as_json=as_json,
+        progress_every=progress_every,
+    )
+    raise typer.Exit(code)
+
+
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Only this one; default: all that are configured.")]
 
 

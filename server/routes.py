@@ -17,9 +17,14 @@ from server.interactions.read import read
 from server.interactions.search import search_system, search_system_by_form, search_type, search_type_by_form
 from server.interactions.update import update
 from server.interactions.vread import vread
+from server.operations.export.files import export_file
+from server.operations.export.kickoff import export_group, export_patients, export_system
+from server.operations.export.status import delete_export, export_status
+from server.operations.export.urls import FILE_PATH, STATUS_PATH
 from server.operations.jobs import job, job_file, jobs
 from server.operations.purge import purge
 from server.operations.validate import validate, validate_instance
+from server.settings import Settings
 
 _HISTORY = contract.HISTORY
 _READ = {"conditionalRead": "full-support"}
@@ -30,8 +35,19 @@ _CUPDATE = {"conditionalUpdate": True}
 _CPATCH = {"conditionalPatch": True}
 _CDELETE = {"conditionalDelete": "single"}
 _VALIDATE = ("validate", "http://hl7.org/fhir/OperationDefinition/Resource-validate")
+_BULK = "http://hl7.org/fhir/uv/bulkdata"
 _OWN = "urn:fhirstore:OperationDefinition"
 _PURGE = "http://hl7.org/fhir/OperationDefinition/Patient-purge"
+
+_EXPORT = ("export", f"{_BULK}/OperationDefinition/export")
+_EXPORT_PATIENTS = ("export", f"{_BULK}/OperationDefinition/patient-export")
+_EXPORT_GROUP = ("export", f"{_BULK}/OperationDefinition/group-export")
+
+
+def _by_get(settings: Settings) -> bool:
+    """Whether a GET kicks off an export."""
+    return settings.bulk_version < 4
+
 
 TABLE: tuple[Route, ...] = (
     Route("GET", "/{type}/{id}", read, ("read",), "The current version of a resource", contract.READ, _READ),
@@ -83,4 +99,65 @@ TABLE: tuple[Route, ...] = (
         operation=("purge", _PURGE),
         advertised=lambda settings: settings.enable_purge,
     ),
+    Route(
+        "GET",
+        "/$export",
+        export_system,
+        (),
+        "Begin an export of everything",
+        contract.EXPORT,
+        operation=_EXPORT,
+        safe=False,
+        served=_by_get,
+    ),
+    Route(
+        "POST", "/$export", export_system, (), "Begin an export of everything", contract.EXPORT_POST, operation=_EXPORT
+    ),
+    Route(
+        "GET",
+        "/Patient/$export",
+        export_patients,
+        (),
+        "Begin an export of all Patients and what belongs to them",
+        contract.EXPORT,
+        operation=_EXPORT_PATIENTS,
+        former_names=("patient-export",),
+        safe=False,
+        served=_by_get,
+    ),
+    Route(
+        "POST",
+        "/Patient/$export",
+        export_patients,
+        (),
+        "Begin an export of all Patients and what belongs to them",
+        contract.EXPORT_POST,
+        operation=_EXPORT_PATIENTS,
+        former_names=("patient-export",),
+    ),
+    Route(
+        "GET",
+        "/Group/{id}/$export",
+        export_group,
+        (),
+        "Begin an export of a Group's members and what belongs to them",
+        contract.EXPORT_GROUP,
+        operation=_EXPORT_GROUP,
+        former_names=("group-export",),
+        safe=False,
+        served=_by_get,
+    ),
+    Route(
+        "POST",
+        "/Group/{id}/$export",
+        export_group,
+        (),
+        "Begin an export of a Group's members and what belongs to them",
+        contract.EXPORT_GROUP_POST,
+        operation=_EXPORT_GROUP,
+        former_names=("group-export",),
+    ),
+    Route("GET", STATUS_PATH, export_status, (), "How far an export is, or its manifest", contract.EXPORT_STATUS),
+    Route("DELETE", STATUS_PATH, delete_export, (), "Cancel or remove an export", contract.EXPORT_DELETE),
+    Route("GET", FILE_PATH, export_file, (), "A file of an export", contract.EXPORT_FILE),
 )

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from conformance.report import level_of
 from conformance.rest.server import Server
 
 Test: TypeAlias = Callable[[Server], Awaitable[None]]
@@ -24,11 +25,7 @@ class Check:
     @property
     def level(self) -> str:
         """SHALL, SHOULD or MAY, as the sentence has it; empty where it just states a fact."""
-        words = self.sentence.replace(".", " ").replace(",", " ").split()
-        for level, synonyms in (("SHALL", ("SHALL", "MUST")), ("SHOULD", ("SHOULD",)), ("MAY", ("MAY",))):
-            if any(word in synonyms for word in words):
-                return level
-        return ""
+        return level_of(self.sentence)
 
     @property
     def url(self) -> str:

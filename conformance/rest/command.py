@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from conformance.rest.report import print_table, write_junit
+from conformance.report import print_table, write_junit
 from conformance.rest.suite import CHECKS, run
 
 
@@ -28,5 +28,5 @@ def rest(
         verdicts = asyncio.run(run(url, checks))
     print_table(verdicts, Console(), everything=everything)
     if junit is not None:
-        write_junit(verdicts, junit)
+        write_junit(verdicts, junit, suite="rest")
     raise typer.Exit(1 if any(verdict.complaint for verdict in verdicts) else 0)

@@ -143,10 +143,11 @@ def http_date(text: str) -> float:
 
 
 class Server:
-    """A FHIR API at a base URL. Content is FHIR JSON unless `headers` say otherwise."""
+    """A FHIR API at a base URL. Content is FHIR JSON unless `headers` say otherwise. `token`: sent as a bearer's."""
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, *, token: str = "") -> None:
         self.base = base.rstrip("/")
+        self._token = token
         self._client = httpx.AsyncClient(timeout=60, headers={"Accept": FHIR_JSON}, follow_redirects=False)
         self._run = secrets.token_hex(6)
         self._numbers = itertools.count(1)
@@ -171,18 +172,24 @@ class Server:
         *,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
+        anonymous: bool = False,
     ) -> Answer:
-        """Send `body` as FHIR JSON, or `content` as it is. `path`: below the base, or an absolute URL."""
+        """Send `body` as FHIR JSON, or `content` as it is. `path`: below the base, or an absolute URL.
+
+        `anonymous`: without the token.
+        """
         sent = dict(headers or {})
+        if self._token and not anonymous:
+            sent.setdefault("Authorization", f"Bearer {self._token}")
         if body is not None:
             content = json.dumps(body, ensure_ascii=False).encode()
             sent.setdefault("Content-Type", FHIR_JSON)
         url = path if path.startswith("http") else f"{self.base}/{path}" if path else self.base
         return Answer(await self._client.request(method, url, content=content, headers=sent))
 
-    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+    async def get(self, path: str, headers: Mapping[str, str] | None = None, *, anonymous: bool = False) -> Answer:
         """GET."""
-        return await self.request("GET", path, headers=headers)
+        return await self.request("GET", path, headers=headers, anonymous=anonymous)
 
     async def head(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """HEAD."""

@@ -56,6 +56,7 @@ class Verdict:
     check: Check
     complaint: str
     seconds: float
+    skipped: str = ""
 
 
 async def run(

@@ -104,12 +104,16 @@ class CompressedSend:
 def _is_worth_it(headers: Iterable[tuple[bytes, bytes]], size: int, more: bool) -> bool:
     """Whether an answer is compressible, not encoded, and long: by its Content-Length, else by its first piece."""
     given = {name.lower(): value for name, value in headers}
-    if b"content-encoding" in given or not _GIVES.search(given.get(b"content-type", b"")):
+    if b"content-encoding" in given:
         return False
     length = given.get(b"content-length", b"")
-    if length.isdigit():
-        return int(length) >= _WORTH_IT
-    return more or size >= _WORTH_IT
+    long = int(length) if length.isdigit() else _WORTH_IT if more else size
+    return is_compressible(given.get(b"content-type", b""), long)
+
+
+def is_compressible(content_type: bytes, size: int) -> bool:
+    """Whether an answer of this type and of so many bytes is compressed for a client that accepts that."""
+    return size >= _WORTH_IT and _GIVES.search(content_type) is not None
 
 
 def _packed(compressor: _Compressor, body: bytes, *, more: bool = False) -> bytes:

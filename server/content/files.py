@@ -1,11 +1,15 @@
-"""Answers that are a stored file, streamed: whole or a range of it, as it is stored or decompressed.
+"""Answers that are a stored file, streamed: whole or a range of it, as it is stored, compressed or decompressed.
 
-https://www.rfc-editor.org/rfc/rfc9110#section-14 (Range), #section-13.1.5 (If-Range). One range is served; several in
-one request are answered with the whole file, as a server may.
+Each form has its own ETag: that of the stored bytes is strong, so that a client may go on with a download that was cut
+(Range with If-Range). A form that is made on the way has no ranges, since its bytes could not be made again. Memory: a
+chunk of the store and what waits in the connection, whatever the size.
+
+https://www.rfc-editor.org/rfc/rfc9110#section-14 (Range) · #section-8.8.3 (ETag)
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -13,17 +17,22 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from fhirstore import entity_tags
+from fhirstore.errors import FhirStoreError
 from fhirstore.threads import in_thread
-from server.content.compress import coding_for
+from server.content.compress import coding_for, is_compressible
+from server.http.byte_range import OutOfRange, asked_range
 from server.http.call import Call
+from server.http.in_flight import share_of
 from server.http.refusal import Refused
 
-_RANGE = re.compile(r"bytes[ \t]*=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,150}")
 _LONG = 64 * 1024  # bytes; longer pieces are decompressed in a thread
 _PIECE = 256 * 1024
+_HELD = 1024 * 1024  # bytes that count as in flight for each download
 
 
 class Chunks(Protocol):
@@ -38,7 +47,10 @@ Open = Callable[[int, int | None], AbstractAsyncContextManager[Chunks]]
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What is known of a file. `size`: bytes as stored; `encoding`: None or `gzip`; `tag`: a hash of the bytes."""
+    """What is known of a file. `size`: bytes as stored; `encoding`: None or `gzip`; `tag`: a hash of the bytes.
+
+    `name`: under which a browser saves it.
+    """
 
     size: int
     content_type: str
@@ -48,49 +60,77 @@ class File:
 
 
 async def file_answer(call: Call, file: File, open: Open) -> Response:
-    """Returns the answer to GET or HEAD of a file: 200, 206, 304 or 416. HEAD opens nothing.
+    """Returns the answer to GET or HEAD of a file: 200, 206 or 304. HEAD opens nothing, and has no ranges.
 
-    A file that is stored compressed goes as it is to clients that accept that, and decompressed, without ranges, to
-    others. A file that is not is compressed on its way, as every answer (`compress`); a range of it is not. Raises as
-    `open` does on entering.
+    Raises Refused (416: the range begins behind the end), Crowded, and what `open` raises on entering.
     """
-    headers = {"ETag": f'"{file.tag}"', "Content-Type": file.content_type, "X-Content-Type-Options": "nosniff"}
+    is_head = call.scope["method"] == "HEAD"
+    inflate = file.encoding is not None and not _accepts(call, file.encoding)
+    part = None if is_head or inflate else _part(call, file)
+    coding = _coding(call, file) if part is None else None
+    form = "-plain" if inflate else f"-{coding}" if coding else ""
+    tag = f"{file.tag}{form}"
+    headers = {"ETag": f'"{tag}"', "Content-Type": file.content_type, "X-Content-Type-Options": "nosniff"}
     if file.name is not None and _NAME.fullmatch(file.name):
         headers["Content-Disposition"] = f'attachment; filename="{file.name}"'
-    if _has_it(call, file.tag):
-        return Response(None, 304, {"ETag": headers["ETag"]})
-    decompress = file.encoding is not None and not _accepts(call, file.encoding)
-    if decompress:
-        if call.scope["method"] == "HEAD":
-            return Response(None, 200, headers)
-        return await _streamed(open, 0, None, headers, inflate=True)
-    if file.encoding is not None:
+    had = _had(call, file)
+    if had is not None:
+        return Response(None, 304, {"ETag": f'"{had}"'})
+    if file.encoding is not None and not inflate:
         headers["Content-Encoding"] = file.encoding
-    headers["Accept-Ranges"] = "bytes"
-    start, end = _wanted(call, file)
-    status = 200
-    if (start, end) != (0, file.size):
-        status = 206
+    elif coding and is_head:  # `compress` adds it to a body
+        headers["Content-Encoding"] = coding
+    start, end = part or (0, file.size)
+    if not inflate:
+        headers["Accept-Ranges"] = "bytes"
+        if not (coding and is_head):
+            headers["Content-Length"] = str(end - start)
+    if part is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
-    headers["Content-Length"] = str(end - start)
-    if call.scope["method"] == "HEAD":
-        return Response(None, status, headers)
-    return await _streamed(open, start, end if status == 206 else None, headers, status=status)
+    status = 200 if part is None else 206
+    if is_head or not file.size:
+        return _without_guess(Response(None, status, headers), headers)
+    share_of(call.scope).take(_HELD)
+    stack = AsyncExitStack()  # opened before the answer begins: a file that is gone is answered as such
+    chunks = await stack.enter_async_context(open(start, None if part is None else end))
+    return _Streamed(call, _inflated(chunks) if inflate else chunks, stack, status, headers)
 
 
-async def _streamed(
-    open: Open, start: int, end: int | None, headers: dict[str, str], *, status: int = 200, inflate: bool = False
-) -> Response:
-    """Opens the file before it answers, so that a file that is gone is answered as such."""
-    stack = AsyncExitStack()
-    chunks = await stack.enter_async_context(open(start, end))
+class _Streamed(Response):
+    """Sends the chunks as the client takes them. An answer that cannot be finished is cut, so that the client sees it.
 
-    async def body() -> AsyncIterator[bytes]:
-        async with stack:
-            async for chunk in _inflated(chunks) if inflate else chunks:
-                yield chunk
+    A request's deadline ends where its answer begins, so each chunk has that time anew.
+    """
 
-    return StreamingResponse(body(), status, headers)
+    def __init__(self, call: Call, chunks: Chunks, stack: AsyncExitStack, status: int, headers: dict[str, str]) -> None:
+        super().__init__(None, status, headers)
+        _without_guess(self, headers)
+        self._call = call
+        self._chunks = chunks
+        self._stack = stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._stack:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            chunks = aiter(self._chunks)
+            while True:
+                try:
+                    async with asyncio.timeout(self._call.settings.request_timeout):
+                        chunk = await anext(chunks, None)
+                except (FhirStoreError, TimeoutError) as error:
+                    self._call.failed(504 if isinstance(error, TimeoutError) else 500, error)
+                    return
+                if chunk is None:
+                    break
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _without_guess(response: Response, headers: dict[str, str]) -> Response:
+    """Takes away the length that Starlette adds where `headers` have none. Returns the response."""
+    if "Content-Length" not in headers:
+        del response.headers["content-length"]
+    return response
 
 
 async def _inflated(chunks: Chunks) -> AsyncIterator[bytes]:
@@ -111,30 +151,38 @@ async def _inflated(chunks: Chunks) -> AsyncIterator[bytes]:
                 inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
 
 
-def _wanted(call: Call, file: File) -> tuple[int, int]:
-    """Returns the range [start, end) to send. Raises Refused (416) where none of the file is asked for."""
-    asked = call.header(b"range")
-    condition = call.header(b"if-range")
-    match = None if asked is None else _RANGE.fullmatch(asked.strip())
-    if match is None or (condition is not None and condition.strip() != f'"{file.tag}"'):
-        return 0, file.size
-    first, last = match.groups()
-    if first:
-        start, end = int(first), min(int(last) + 1, file.size) if last else file.size
-        if last and int(last) < int(first):
-            return 0, file.size  # malformed: ignored
-    elif last:
-        start, end = max(0, file.size - int(last)), file.size
-    else:
-        return 0, file.size
-    if start >= end:
-        raise Refused(416, f"The file has {file.size} bytes", headers={"Content-Range": f"bytes */{file.size}"})
-    return start, end
+def _part(call: Call, file: File) -> tuple[int, int] | None:
+    """Returns the range [start, end) that is asked for; None for the whole. Raises Refused (416)."""
+    try:
+        return asked_range(call.headers, size=file.size, tag=f'"{file.tag}"')
+    except OutOfRange:
+        raise Refused(
+            416,
+            f"The range begins behind the end: the file has {file.size} bytes",
+            headers={"Content-Range": f"bytes */{file.size}"},
+            code="value",
+        ) from None
 
 
-def _has_it(call: Call, tag: str) -> bool:
+def _coding(call: Call, file: File) -> str | None:
+    """Returns the coding that `compress` gives the whole file on its way to this client."""
+    accepted = call.header(b"accept-encoding")
+    if accepted is None or file.encoding is not None:
+        return None
+    return coding_for(accepted) if is_compressible(file.content_type.encode("ascii"), file.size) else None
+
+
+def _had(call: Call, file: File) -> str | None:
+    """Returns the tag in If-None-Match that is of this file, in whatever form. A malformed header is ignored."""
     given = call.header(b"if-none-match")
-    return given is not None and any(one.strip() in (f'"{tag}"', f'W/"{tag}"') for one in given.split(","))
+    if given is None:
+        return None
+    if given.strip() == "*":
+        return file.tag
+    try:
+        return next((tag for tag in entity_tags(given) if tag.partition("-")[0] == file.tag), None)
+    except ValueError:
+        return None
 
 
 def _accepts(call: Call, encoding: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fhirstore import Definitions, __version__
+from fhirstore import Definitions, __version__, filter_parameters
 from server.content.media import FHIR_JSON, FHIR_XML
 from server.documents.contract import CAPABILITIES, PATCH_FORMATS, SEARCH_PARAMETERS
 from server.http.route import Route
@@ -24,6 +24,8 @@ _NORMATIVE = frozenset(
         *("OperationOutcome", "Parameters", "Patient", "StructureDefinition", "ValueSet"),
     )
 )
+_BULK_DATA = "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"
+_FILTER = "Only in _typeFilter of $export; searches refuse it"
 _NOT_CLAIMED: dict[str, object] = {
     "conditionalCreate": False,
     "conditionalRead": "not-supported",
@@ -39,9 +41,10 @@ class Capabilities:
     """The capabilities of one server, for each `mode` of the capabilities interaction."""
 
     def __init__(self, table: Sequence[Route], settings: Settings, definitions: Definitions) -> None:
-        self._table = [route for route in table if route.advertised(settings)]
+        self._table = [route for route in table if route.is_documented(settings)]
         self._settings = settings
         self._facts = definitions
+        self._exports = any(route.path.endswith("/$export") for route in self._table)
 
     def statement(self, base_url: str, *, mode: str = "full") -> dict[str, object]:
         """Returns the resource for the API at `base_url`. `mode`: one of MODES."""
@@ -56,12 +59,17 @@ class Capabilities:
             "searchParam": self._system_search_parameters() if "search-system" in codes else [],
             "operation": self._operations(("",)),
         }
-        return self._head("CapabilityStatement", base_url) | {
-            "fhirVersion": self._facts.version,
-            "format": [FHIR_JSON, "json", FHIR_XML, "xml"],
-            **self._patch_formats(),
-            "rest": [{name: value for name, value in rest.items() if value != []}],
-        }
+        guides = {"instantiates": [_BULK_DATA]} if self._exports else {}
+        return (
+            self._head("CapabilityStatement", base_url)
+            | guides
+            | {
+                "fhirVersion": self._facts.version,
+                "format": [FHIR_JSON, "json", FHIR_XML, "xml"],
+                **self._patch_formats(),
+                "rest": [{name: value for name, value in rest.items() if value != []}],
+            }
+        )
 
     def _head(self, type_: str, base_url: str) -> dict[str, object]:
         return {
@@ -84,23 +92,30 @@ class Capabilities:
             shared.update({name: claim for name, claim in route.claims.items() if name in elements})
         if "conditionalDelete" in elements and shared["conditionalDelete"] != "not-supported":
             shared["conditionalDelete"] = self._settings.conditional_delete
-        operations = self._operations(("/{type}", "/{type}/{id}"))
-        if operations:
-            shared["operation"] = operations
         searches = "search-type" in codes
         found = []
         for type_ in sorted(types & self._facts.resources):
-            parameters = self._search_parameters(type_) if searches else []
-            found.append({"type": type_, **shared, **({"searchParam": parameters} if parameters else {})})
+            own = {
+                "operation": self._operations(("/{type}", "/{type}/{id}", f"/{type_}", f"/{type_}/{{id}}")),
+                "searchParam": self._search_parameters(type_) if searches else [],
+            }
+            found.append({"type": type_, **shared, **{name: value for name, value in own.items() if value}})
         return found
 
     def _search_parameters(self, type_: str) -> list[dict[str, object]]:
+        """The parameters of searches; then those of `_typeFilter` alone, which the IG wants here, too."""
         known = self._facts.search_parameters[type_]
-        return [
-            {"name": code, "definition": known[code].url, "type": known[code].type}
-            for code in SEARCH_PARAMETERS
-            if code in known
-        ]
+        found: list[dict[str, object]] = []
+        for code in SEARCH_PARAMETERS:
+            if code in known:
+                found.append({"name": code, "definition": known[code].url, "type": known[code].type})
+        if self._exports:
+            for each in filter_parameters(self._facts, type_):
+                if each.code not in SEARCH_PARAMETERS:
+                    found.append(
+                        {"name": each.code, "definition": each.url, "type": each.type, "documentation": _FILTER}
+                    )
+        return found
 
     def _system_search_parameters(self) -> list[dict[str, object]]:
         """The parameters of GET [base]?…; `_type` has no SearchParameter resource."""
@@ -112,11 +127,11 @@ class Capabilities:
 
     def _operations(self, below: tuple[str, ...]) -> list[dict[str, object]]:
         """The operations whose path, without their name, is in `below`; each once."""
-        found = {
-            route.operation: None
-            for route in self._table
-            if route.operation is not None and route.path.rpartition("/")[0] in below
-        }
+        found: dict[tuple[str, str], None] = {}
+        for route in self._table:
+            if route.operation is not None and route.path.rpartition("/")[0] in below:
+                name, url = route.operation
+                found |= {(each, url): None for each in (name, *route.former_names)}
         return [{"name": name, "definition": url} for name, url in found]
 
     def _patch_formats(self) -> dict[str, object]:

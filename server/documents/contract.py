@@ -14,7 +14,8 @@ from server.content.media import FHIR_JSON, FHIR_XML
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """One interaction. `query`, `headers`: names that it reads. `body`: resource, bundle, patch, form or empty.
+    """One interaction. `query`, `headers`: names that it reads. `body`: resource, bundle, parameters, patch, form or
+    empty. `answer`: resource (in any form), outcome, manifest or file.
 
     `success`, `failure`: its own statuses. `modes`: the values of the parameter `mode`.
     """
@@ -25,6 +26,7 @@ class Contract:
     headers: tuple[str, ...] = ()
     body: str = ""
     modes: tuple[str, ...] = ()
+    answer: str = "resource"
 
 
 _EXPECTED = ("If-Match", "If-Unmodified-Since", "If-None-Match")
@@ -60,3 +62,14 @@ JOBS = Contract((200,), (), ("kind",))
 JOB = Contract((200,), (404,), ("id",))
 JOB_FILE = Contract((200, 206, 304), (404, 416), ("id", "name"), ("Range", "If-Range", "If-None-Match"))
 ADMIN = Contract((200,), (404, 501))
+_EXPORT = (
+    *("_outputFormat", "_since", "_until", "_type", "_elements", "_typeFilter", "includeAssociatedData"),
+    *("organizeOutputBy", "allowPartialManifests"),
+)
+EXPORT = Contract((202,), (405, 429), _EXPORT, ("Prefer",), answer="outcome")
+EXPORT_POST = Contract((202,), (413, 415, 429), (), ("Prefer",), body="parameters", answer="outcome")
+EXPORT_GROUP = Contract((202,), (404, 405, 410, 429), _EXPORT, ("Prefer",), answer="outcome")
+EXPORT_GROUP_POST = Contract((202,), (404, 410, 413, 415, 429), (), ("Prefer",), body="parameters", answer="outcome")
+EXPORT_STATUS = Contract((200, 202), (404, 429), ("status", "page"), answer="manifest")
+EXPORT_DELETE = Contract((202,), (404,), ("status",), answer="outcome")
+EXPORT_FILE = Contract((200, 206, 304), (404, 416), headers=("Range", "If-Range", "If-None-Match"), answer="file")

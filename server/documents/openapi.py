@@ -38,6 +38,14 @@ _QUERY: dict[str, dict[str, object]] = {
     "_type": {"type": "string", "examples": ["Patient,Observation"]},
     "identifier": {"type": "string", "examples": ["http://hospital.example|42"]},
     "profile": {"type": "string"},
+    "_outputFormat": {"enum": ["application/fhir+ndjson", "application/ndjson", "ndjson"]},
+    "_until": {"type": "string", "format": "date-time"},
+    "_typeFilter": {"type": "string", "examples": ["Observation?status=final"]},
+    "includeAssociatedData": {"enum": ["LatestProvenanceResources", "RelevantProvenanceResources"]},
+    "organizeOutputBy": {"enum": ["Patient"]},
+    "allowPartialManifests": {"type": "boolean"},
+    "status": {"enum": ["separate"]},
+    "page": {"type": "string"},
     "kind": {"type": "string", "examples": ["export"]},
     "id": {"type": "string"},
     "name": {"type": "string"},
@@ -48,14 +56,22 @@ _HEADERS: dict[str, dict[str, object]] = {
     "If-Unmodified-Since": {"type": "string", "examples": ["Sat, 02 Feb 2013 12:02:47 GMT"]},
     "If-Modified-Since": {"type": "string", "examples": ["Sat, 02 Feb 2013 12:02:47 GMT"]},
     "If-None-Exist": {"type": "string", "examples": ["identifier=http://hospital.example|42"]},
-    "Range": {"type": "string", "examples": ["bytes=0-1023"]},
-    "If-Range": {"type": "string"},
     "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 255},
+    "Range": {"type": "string", "examples": ["bytes=0-1023"]},
+    "If-Range": {"type": "string", "examples": ['"1"']},
     # Not return=minimal: OpenAPI cannot say that a body may be missing.
-    "Prefer": {"type": "string", "examples": ["return=representation", "return=OperationOutcome", "handling=lenient"]},
+    "Prefer": {
+        "type": "string",
+        "examples": ["return=representation", "return=OperationOutcome", "handling=lenient", "respond-async"],
+    },
 }
 _ANY_REQUEST_MAY = (400, 404, 406, 500, 503, 504)
 _BODYLESS = (204, 304)
+_SCHEMAS = {"bundle": "Bundle", "parameters": "Parameters"}
+_ANSWERS: dict[str, dict[str, object]] = {
+    "manifest": {"application/json": {"schema": {"type": "object"}}},
+    "file": {"application/fhir+ndjson": {"schema": {"type": "string"}}},
+}
 
 
 def openapi_route(table: Sequence[Route], settings: Settings, definitions: Definitions) -> HttpRoute:
@@ -75,7 +91,7 @@ def openapi_document(
     types = sorted(definitions.resources)
     paths: dict[str, dict[str, object]] = {}
     for route in table:
-        if route.advertised(settings):
+        if route.is_documented(settings):
             paths.setdefault(route.path or "/", {})[route.method.lower()] = _operation(route, route.contract, settings)
     return {
         "openapi": "3.1.0",
@@ -103,6 +119,17 @@ def openapi_document(
                         "type": {"enum": ["batch", "transaction"]},
                         "entry": {"type": "array", "items": {"type": "object"}},
                     },
+                },
+                "Parameters": {
+                    "type": "object",
+                    "required": ["resourceType"],
+                    "properties": {
+                        "resourceType": {"const": "Parameters"},
+                        "parameter": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+                    },
+                    "examples": [
+                        {"resourceType": "Parameters", "parameter": [{"name": "_type", "valueString": "Patient"}]}
+                    ],
                 },
             }
         },
@@ -138,10 +165,13 @@ def _parameters(route: Route, contract: Contract, settings: Settings) -> list[di
                 "type": {"$ref": "#/components/schemas/ResourceType"},
                 "id": _ID,
                 "vid": {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"},
+                "job": {"type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"},
+                "file": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"},
             }[name]
             found.append({"name": name, "in": "path", "required": True, "schema": schema})
     schemas = _QUERY | {"mode": {"enum": list(contract.modes)}}
-    found += [{"name": name, "in": "query", "schema": schemas[name]} for name in (*contract.query, *FORM_PARAMETERS)]
+    forms = FORM_PARAMETERS if contract.answer == "resource" else ()
+    found += [{"name": name, "in": "query", "schema": schemas[name]} for name in (*contract.query, *forms)]
     found += [{"name": name, "in": "header", "schema": _HEADERS[name]} for name in contract.headers]
     if settings.tenant_source == "header":
         found.append({"name": TENANT_HEADER, "in": "header", "required": True, "schema": {"type": "string"}})
@@ -153,19 +183,19 @@ def _content(body: str) -> dict[str, object]:
         return {name: {"schema": {"type": ["object", "array"]}} for name in PATCH_FORMATS}
     if body == "form":
         return {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}}
-    schema = {"$ref": f"#/components/schemas/{'Bundle' if body == 'bundle' else 'Resource'}"}
+    schema = {"$ref": f"#/components/schemas/{_SCHEMAS.get(body, 'Resource')}"}
     return {FHIR_JSON: {"schema": schema}, FHIR_XML: {"schema": {"type": "string"}}}
 
 
 def _responses(contract: Contract) -> dict[str, object]:
-    resource = {
-        FHIR_JSON: {"schema": {"$ref": "#/components/schemas/Resource"}},
-        FHIR_XML: {"schema": {"type": "string"}},
-    }
+    resource: dict[str, object] = {FHIR_JSON: {"schema": {"$ref": "#/components/schemas/Resource"}}}
+    if contract.answer == "resource":
+        resource[FHIR_XML] = {"schema": {"type": "string"}}
+    own = _ANSWERS.get(contract.answer, resource)
     found: dict[str, object] = {}
     for status in sorted({*contract.success, *contract.failure, *_ANY_REQUEST_MAY}):
         answer: dict[str, object] = {"description": HTTPStatus(status).phrase}
         if status not in _BODYLESS:
-            answer["content"] = resource
+            answer["content"] = own if status in contract.success else resource
         found[str(status)] = answer
     return found

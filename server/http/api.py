@@ -60,8 +60,9 @@ class FhirApi:
         token = set_retry_budget(budget)
         try:
             try:
-                negotiated = negotiable(path, headers, self._store.release)
-                representation = wanted(scope["query_string"], negotiated, self._store)
+                if "/$export" not in path and "/_export/" not in path:  # which have a form of their own
+                    negotiated = negotiable(path, headers, self._store.release)
+                    representation = wanted(scope["query_string"], negotiated, self._store)
             finally:  # a missing path or method takes precedence over a form that is not supported
                 endpoint = self._endpoint(path, scope)
             response = await self._answer(scope, receive, headers, endpoint, representation, request_id=request_id)
@@ -133,7 +134,8 @@ class FhirApi:
 
 def _too_late(scope: Scope, seconds: float) -> Refused:
     """Returns the refusal of a request that missed its deadline."""
-    if scope["method"] in ("GET", "HEAD") or scope["path"].endswith(_READS):
+    reads = scope["method"] in ("GET", "HEAD") and not scope["path"].endswith("/$export")
+    if reads or scope["path"].endswith(_READS):
         text = "nothing was changed; try again later"
     else:
         text = "it may have been applied, or may still be; read back before you send it again"

@@ -34,6 +34,10 @@ class ServerProcess(Protocol):
         """Return the CapabilityStatement of the API at `base_url`. `mode`: as in the capabilities interaction."""
         ...
 
+    def poll_again_in(self, job: str) -> int:
+        """Count a status request for this job; return 0, or the seconds to wait where these come too fast."""
+        ...
+
     def refuse_missing(self, path: str, method: str) -> None:
         """Raises Refused (404, 405, 501) where the route table has no line for `method` at `path` below the base."""
         ...

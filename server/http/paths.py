@@ -50,11 +50,12 @@ class Paths:
         by_path: dict[tuple[str, ...], dict[str, Handler]] = {}
         for route in table:
             segments = base + tuple(filter(None, route.path.split("/")))
-            by_path.setdefault(segments, {})[route.method] = route.handler
+            handlers = by_path.setdefault(segments, {})
+            handlers[route.method] = route.handler
+            if route.method == "GET" and route.safe:
+                handlers["HEAD"] = route.handler
         templates: dict[int, list[Template]] = {}
         for segments, handlers in by_path.items():
-            if "GET" in handlers:
-                handlers["HEAD"] = handlers["GET"]
             templates.setdefault(len(segments), []).append(_template(segments, handlers))
         for same_length in templates.values():
             same_length.sort(key=lambda template: -len(template.literals))

@@ -7,6 +7,7 @@ commas; both are read.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from starlette.responses import Response
 
@@ -39,13 +40,21 @@ def applied(response: Response, name: str, value: str | None) -> Response:
     return response
 
 
+def asks(call: Call, name: str) -> bool:
+    """Whether the client prefers `name`, a preference without a value such as `respond-async`."""
+    return any(key == name for key, _ in _given(call))
+
+
 def _preference(call: Call, name: str) -> str:
     """Returns the first value given for `name`, in lower case; "" if there is none."""
+    return next((value for key, value in _given(call) if key == name), "")
+
+
+def _given(call: Call) -> Iterator[tuple[str, str]]:
+    """Yields the preferences and their values, in lower case, in the order given."""
     header = call.headers.get(b"prefer")
     if header is None:
-        return ""
+        return
     for part in _SEPARATORS.split(header.decode("latin-1")):
         key, _, value = part.partition("=")
-        if key.strip().lower() == name:
-            return value.strip().strip('"').lower()
-    return ""
+        yield key.strip().lower(), value.strip().strip('"').lower()

@@ -26,7 +26,9 @@ class Route:
     `codes`: as in `CapabilityStatement.rest…interaction.code`; none where `claims`, `operation` or another line say it.
     `doc`: a summary, for the OpenAPI document. `contract`: its parameters, headers and statuses, for the same.
     `claims`: members of `CapabilityStatement.rest.resource` that this line makes true. `operation`: name and canonical
-    URL of an OperationDefinition. `advertised`: whether both documents have the line.
+    URL of an OperationDefinition; `former_names`: those it had before, which clients still look for. `served`: whether
+    there is such a line at all; `advertised`: whether both documents have it. `safe`: a GET changes nothing, so that
+    HEAD may do the same.
     """
 
     method: str
@@ -37,4 +39,11 @@ class Route:
     contract: Contract
     claims: Mapping[str, object] = field(default_factory=dict)
     operation: tuple[str, str] | None = None
+    former_names: tuple[str, ...] = ()
+    safe: bool = True
+    served: Callable[[Settings], bool] = always
     advertised: Callable[[Settings], bool] = always
+
+    def is_documented(self, settings: Settings) -> bool:
+        """Whether both documents have this line."""
+        return self.served(settings) and self.advertised(settings)

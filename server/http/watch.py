@@ -1,4 +1,4 @@
-"""The state that all requests of a server process share: deadlines, failure log, route table, documents."""
+"""The state that all requests of a server process share: deadlines, failure log, route table, documents, polls."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from server.http.call import FHIR_PATH
 from server.http.deadlines import Deadlines
 from server.http.failure_log import Asked, FailureLog
 from server.http.paths import Paths
+from server.http.polls import Polls
 from server.http.refusal import Refused
 from server.http.route import Route
 from server.settings import Settings
@@ -32,17 +33,20 @@ class Watch:
     tenant_paths: Paths
     documents: Capabilities
     tenant_source: str
+    polls: Polls
 
     @classmethod
     def of(cls, table: Sequence[Route], settings: Settings, store: FhirStore) -> Watch:
         """Makes it from the route table and the settings."""
+        table = [route for route in table if route.served(settings)]
         tenant_paths = Paths(table, definitions=store.definitions)
         paths = tenant_paths
         if settings.tenant_source == "path":
             paths = Paths(table, definitions=store.definitions, base=("{tenant}",))
         documents = Capabilities(table, settings, store.definitions)
         deadlines = Deadlines(settings.request_timeout)
-        return cls(deadlines, FailureLog(), paths, tenant_paths, documents, settings.tenant_source)
+        source = settings.tenant_source
+        return cls(deadlines, FailureLog(), paths, tenant_paths, documents, source, Polls())
 
     def extend_deadline(self) -> None:
         """Begins the running request's deadline anew: its client is still sending the body."""
@@ -63,6 +67,10 @@ class Watch:
     def capabilities(self, base_url: str, *, mode: str) -> dict[str, object]:
         """Returns the CapabilityStatement of the API at `base_url`."""
         return self.documents.statement(base_url, mode=mode)
+
+    def poll_again_in(self, job: str) -> int:
+        """Counts a status request for this job. Returns 0, or the seconds to wait where these come too fast."""
+        return self.polls.wait(job)
 
     def refuse_missing(self, path: str, method: str) -> None:
         """Raises Refused (404, 405, 501) where the route table has no line for `method` at `path` below the base."""

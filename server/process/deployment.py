@@ -37,6 +37,7 @@ def open_store(settings: Settings, *, create: bool = False) -> AbstractAsyncCont
         fhir_version=settings.fhir_version,
         validation=settings.validation,
         reference_integrity=settings.reference_integrity,
+        export_options=settings.export_options,
         job_limits=settings.job_limits,
         create=create,
     )

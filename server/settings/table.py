@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TypeVar, cast
 
-from fhirstore import JobLimits, S3Options
+from fhirstore import ExportOptions, JobLimits, S3Options
 from server.settings import values
 from server.settings.unknown import unknown_variables
 
@@ -19,6 +19,9 @@ FHIR_VERSIONS = ("4.0", "4.3", "5.0")
 HANDLINGS = ("strict", "lenient")
 CONDITIONAL_DELETES = ("single", "multiple")
 VALIDATIONS = ("structure", "off", "full")
+BULK_VERSIONS = (3, 4)
+EXPORT_URLS = ("server", "presigned")
+_LONGEST_PRESIGNED = 604_800  # seconds, of S3
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -263,6 +266,44 @@ class Settings:
         "How many resources `DELETE [type]?criteria` may delete: `single` refuses several matches with 412, "
         "`multiple` deletes up to 250, one by one.",
     )
+    bulk_version: int = setting(
+        "FHIRSTORE_BULK_VERSION",
+        values.number(*BULK_VERSIONS),
+        3,
+        "The version of the Bulk Data Access IG whose requests and manifests exports have: `3` (3.0.0) or `4` (the "
+        "ballot of 4.0.0).",
+    )
+    export_urls: str = setting(
+        "FHIRSTORE_EXPORT_URLS",
+        values.choice(*EXPORT_URLS),
+        "server",
+        "Where clients download exported files: `server`, from this server, or `presigned`, from the bucket by URLs "
+        "that whoever has them may use until they expire; only with `s3://`.",
+    )
+    export_url_expiry: int = setting(
+        "FHIRSTORE_EXPORT_URL_EXPIRY",
+        values.positive,
+        3_600,
+        "Seconds that a presigned URL is valid; a client that asks for the manifest again gets new ones.",
+    )
+    export_part_bytes: int = setting(
+        "FHIRSTORE_EXPORT_PART_BYTES",
+        values.positive,
+        64 * 1024 * 1024,
+        "The most bytes of an exported file; a larger resource has a file of its own.",
+    )
+    export_expiry: int = setting(
+        "FHIRSTORE_EXPORT_EXPIRY",
+        values.positive,
+        86_400,
+        "Seconds after which a finished export is removed with its files.",
+    )
+    export_concurrency: int = setting(
+        "FHIRSTORE_EXPORT_CONCURRENCY",
+        values.positive,
+        16,
+        "The resources that one export reads at once.",
+    )
     cors_origins: tuple[str, ...] = setting(
         "FHIRSTORE_CORS_ORIGINS",
         values.origins,
@@ -280,6 +321,13 @@ class Settings:
     def max_in_flight(self) -> int:
         """Bytes of request bodies and answers that a server process holds at once."""
         return self.max_in_flight_bytes or max(256 * 1024 * 1024, 4 * self.max_body)
+
+    @property
+    def export_options(self) -> ExportOptions:
+        """How exports run."""
+        return ExportOptions(
+            part_bytes=self.export_part_bytes, expiry=self.export_expiry, concurrency=self.export_concurrency
+        )
 
     @property
     def job_limits(self) -> JobLimits:
@@ -337,6 +385,10 @@ def _contradictions(settings: Settings, env: Mapping[str, str], *, serving: bool
         wrong.append("FHIRSTORE_MAX_IN_FLIGHT_BYTES: must be at least twice FHIRSTORE_MAX_BODY_BYTES")
     if settings.tenant_buckets and "FHIRSTORE_TENANTS" in env:
         wrong.append("FHIRSTORE_TENANT_BUCKETS already says which tenants exist; unset FHIRSTORE_TENANTS")
+    if settings.export_urls == "presigned" and not settings.store.startswith("s3://"):
+        wrong.append("FHIRSTORE_EXPORT_URLS=presigned: only a store s3://… has presigned URLs; leave it out")
+    if settings.export_url_expiry > _LONGEST_PRESIGNED:
+        wrong.append(f"FHIRSTORE_EXPORT_URL_EXPIRY: a presigned URL is valid for {_LONGEST_PRESIGNED:,} s at most")
     if serving and not wrong and settings.tenant_source == "none" and settings.only_tenant is None:
         wrong.append(
             "several tenants are configured but FHIRSTORE_TENANT_SOURCE=none, so that no request can name one; "

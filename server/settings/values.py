@@ -35,6 +35,12 @@ def choice(*choices: str) -> Callable[[str], str]:
     return read
 
 
+def number(*choices: int) -> Callable[[str], int]:
+    """One of the numbers `choices`."""
+    read = choice(*map(str, choices))
+    return lambda value: int(read(value))
+
+
 def flag(value: str) -> bool:
     """`true` or `1`, `false` or `0`, in either case."""
     known = {"true": True, "1": True, "false": False, "0": False}.get(value.lower())

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from conformance.rest.report import write_junit
+from conformance.report import write_junit
 from conformance.rest.suite import CHECKS, Verdict, run
+from tests.conformance.serving import served
 from tests.server.processes import ServeProcess
 
 
@@ -51,7 +49,7 @@ def test_the_report_is_junit(verdicts: list[Verdict], tmp_path: Path) -> None:
     """A build can read which checks ran, and what each of them cites."""
     first, *others = (Verdict(verdict.check, "", verdict.seconds) for verdict in verdicts)
     broken = [Verdict(first.check, "it does something else", 0.1), *others]
-    write_junit(broken, tmp_path / "rest.xml")
+    write_junit(broken, tmp_path / "rest.xml", suite="rest")
     suite = ElementTree.parse(tmp_path / "rest.xml").getroot()  # noqa: S314 - our own file
     assert suite.get("tests") == str(len(CHECKS))
     assert [case.get("name") for case in suite if len(case)] == [first.check.name.partition(".")[2]]
@@ -85,21 +83,6 @@ def test_every_check_can_fail() -> None:
     )
     holding: list[set[str]] = []
     for app in (agreeing, refusing):
-        with _served(app) as url:
+        with served(app) as url:
             holding.append({verdict.check.name for verdict in asyncio.run(run(url)) if not verdict.complaint})
     assert holding[0] & holding[1] == set()
-
-
-@contextmanager
-def _served(app: Starlette) -> Iterator[str]:
-    """Serve `app` on a free port of 127.0.0.1, in a thread."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive(), "the server ended"
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from fhirstore.clock import SystemIds
 from server.commands.load import LoadSummary, Progress, Retries, load, run_load
 from server.commands.load.reading import Reader, Resource, Skipped, Unreadable, find_files
-from server.commands.load.sending import seconds_asked
+from server.commands.retries import seconds_asked
 
 SWIFT = Retries(attempts=4, first=0.001, longest=0.01, patience=0.01)
 

@@ -20,8 +20,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from server.commands.interruption import Interruption
 from server.commands.load import LoadSummary, load
-from server.commands.load.interruption import Interruption
 
 pytestmark = pytest.mark.kill
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from server.commands.load.interruption import Interruption
+from server.commands.interruption import Interruption
 from server.commands.load.loading import Progress, load
 from server.commands.load.reading import CannotLoad
 from server.commands.load.summary import LoadSummary

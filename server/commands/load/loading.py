@@ -12,13 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from fhirstore.clock import SystemClock, SystemIds
-from server.commands.load.answers import Cause
-from server.commands.load.interruption import Interruption
+from server.commands.interruption import Interruption
 from server.commands.load.order import in_turns
 from server.commands.load.reading import (
     BUNDLE_MODES,
@@ -30,8 +28,11 @@ from server.commands.load.reading import (
     Unreadable,
     find_files,
 )
-from server.commands.load.sending import NO_ANSWER, Outcome, Retries, Sender
+from server.commands.load.sending import Outcome, Sender
 from server.commands.load.summary import LoadSummary, Reach, Tally
+from server.commands.outcomes import Cause
+from server.commands.retries import NO_ANSWER, Retries
+from server.commands.urls import fhir_base
 
 _FHIR_JSON = "application/fhir+json"
 _BATCH = 64  # resources that the reading thread returns at once, at most
@@ -227,14 +228,10 @@ def _batch(items: Iterator[Found]) -> list[Found]:
 
 
 def _base(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:  # of `port`, too
-        good = False
-    if not good or parts.query or parts.fragment:
+    base = fhir_base(url)
+    if base is None:
         raise CannotLoad(f"{url}: not a FHIR base URL, such as http://127.0.0.1:8000/fhir")
-    return url.rstrip("/")
+    return base
 
 
 async def _reach(client: aiohttp.ClientSession, base: str) -> None:

@@ -13,52 +13,17 @@ from __future__ import annotations
 import asyncio
 import io
 from dataclasses import dataclass, replace
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
 import aiohttp
 
 from fhirstore.clock import Clock, Ids
-from server.commands.load.answers import Cause, Result, cause_of, fates
+from server.commands.load.answers import Result, fates
 from server.commands.load.reading import Bundle, Resource
+from server.commands.outcomes import Cause, cause_of
+from server.commands.retries import BUSY, DID_NOTHING, NEVER_SENT, NO_ANSWER, Retries, seconds_asked
 
-NO_ANSWER = (aiohttp.ClientError, TimeoutError)
-_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-_BUSY = frozenset({429, 502, 503, 504})
-_DID_NOTHING = frozenset({429, 503})
 _AT_ONCE = 1 << 19  # bytes that are written to the socket at once; a longer body is written in pieces
-
-
-@dataclass(frozen=True, slots=True)
-class Retries:
-    """How often a request is sent at most, and the seconds between: doubled from `first` to `longest`, with jitter.
-
-    A longer Retry-After of the server takes precedence, up to `patience` seconds.
-    """
-
-    attempts: int = 8
-    first: float = 0.25
-    longest: float = 10.0
-    patience: float = 60.0
-
-    def pause(self, attempt: int, *, asked: float, ids: Ids) -> float:
-        """Returns the seconds to wait after the `attempt`-th request. `asked`: the seconds of Retry-After."""
-        ours = min(self.longest, self.first * 2 ** (attempt - 1))
-        least = min(max(asked, ours / 2), self.patience)
-        return ids.jitter(least, max(least * 1.25, ours))
-
-
-def seconds_asked(retry_after: str, *, now: int) -> float:
-    """Returns the seconds that a Retry-After header, a number or a date, means at `now` (epoch ms)."""
-    if retry_after.isascii() and retry_after.isdigit():
-        return float(retry_after)
-    try:
-        date = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return 0.0
-    aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return max(0.0, aware.timestamp() - now / 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +95,16 @@ class Sender:
                 content = await response.read()
         except NO_ANSWER as error:
             cause = Cause(0, "transient", f"No answer: {type(error).__name__}")
-            if isinstance(error, _NEVER_SENT):
+            if isinstance(error, NEVER_SENT):
                 return _Answer("failed", cause, repeat=True, no_server=True)
             return _Answer("unknown", cause, repeat=method == "PUT")
         status = response.status
         if 200 <= status < 300:
             return _Answer("created" if status == 201 else "updated", content=content)
         return _Answer(
-            "unknown" if status in _BUSY - _DID_NOTHING else "failed",
+            "unknown" if status in BUSY - DID_NOTHING else "failed",
             cause_of(status, response.reason or "", content),
-            repeat=status in _DID_NOTHING or (status in _BUSY and method == "PUT"),
+            repeat=status in DID_NOTHING or (status in BUSY and method == "PUT"),
             asked=seconds_asked(response.headers.get("Retry-After", "").strip(), now=self._clock.now()),
         )
 

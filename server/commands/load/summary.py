@@ -11,9 +11,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from server.commands.load.answers import Cause
 from server.commands.load.reading import Unreadable
 from server.commands.load.sending import Outcome
+from server.commands.outcomes import Cause
 
 EXAMPLES = 3
 GROUPS = 100

@@ -1,7 +1,7 @@
-"""The interruption of a load by SIGINT or SIGTERM, which still prints the summary.
+"""The interruption of a long command by SIGINT or SIGTERM, which still prints its summary.
 
-The first signal ends the reading of files; requests under way have a few seconds to be answered. A second signal, or
-the end of those seconds, gives them up: their results are then unknown.
+Once it sends, the first signal asks it to send nothing more; requests under way have a few seconds to be answered. A
+second signal, or the end of those seconds, gives them up. Before it sends, the first signal ends it at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ GRACE = 5.0  # seconds for the answers that are still to come
 
 
 class Interruption:
-    """Whether a signal asked a load to end. `by`: the first signal; `given_up`: it does not wait for answers either."""
+    """Whether a signal asked a command to end. `by`: the first one; `given_up`: it does not wait for answers either."""
 
     def __init__(self, *, grace: float = GRACE) -> None:
         self.by: signal.Signals | None = None
@@ -26,7 +26,7 @@ class Interruption:
         self._sending = False
 
     def ends(self, task: asyncio.Task[object] | None) -> None:
-        """Sets the task to be cancelled; None: the load is done."""
+        """Sets the task to be cancelled; None: it is done."""
         self._task = task
 
     def begins_to_send(self) -> None:

@@ -1,0 +1,117 @@
+"""The command `fhirstore export`: progress by type, a summary on standard output, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from server.commands.export.exporting import DAY, export
+from server.commands.export.job import Method
+from server.commands.export.order import CannotExport, Order
+from server.commands.export.progress import Progress
+from server.commands.export.summary import ExportSummary
+from server.commands.interruption import Interruption
+from server.commands.progress_lines import EVERY, ProgressLines
+
+
+def run_export(
+    order: Order,
+    folder: Path,
+    *,
+    since_file: Path | None = None,
+    token: str | None = None,
+    method: Method = "auto",
+    concurrency: int = 4,
+    keep: bool = False,
+    deadline: float = DAY,
+    as_json: bool = False,
+    progress_every: float = EVERY,
+) -> int:
+    """Exports and prints. Returns 0: everything is there. 1: something failed or is missing. 2: could not start.
+
+    Interrupted: 130 by SIGINT, which cancels the job; 143 by SIGTERM, after which the same command goes on.
+    """
+
+    async def go() -> tuple[ExportSummary, Interruption]:
+        interruption = Interruption()
+        showing = _bars if Console(stderr=True).is_terminal else _lines
+        with interruption.listening():
+            async with showing(progress_every) as show:
+                summary = await export(
+                    order,
+                    folder,
+                    since_file=since_file,
+                    token=token,
+                    method=method,
+                    concurrency=concurrency,
+                    keep=keep,
+                    deadline=deadline,
+                    on_progress=show,
+                    interruption=interruption,
+                )
+        return summary, interruption
+
+    try:
+        summary, interruption = asyncio.run(go())
+    except CannotExport as error:
+        sys.stderr.write(f"fhirstore: {error}\n")
+        return 2
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary.as_json())).decode() + "\n")
+    else:
+        Console(soft_wrap=True).print(summary.render())
+    if interruption.by is not None:
+        return 128 + interruption.by
+    return 0 if summary.ok else 1
+
+
+@asynccontextmanager
+async def _bars(_: float) -> AsyncIterator[Callable[[Progress], None]]:
+    """Shows progress on a terminal: a bar for each type that the server or the manifest names."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), TimeElapsedColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        words = bars.add_task("export", total=None, told="")
+        tasks: dict[str, TaskID] = {}
+
+        def task(type_: str) -> TaskID:
+            if type_ not in tasks:
+                tasks[type_] = bars.add_task(escape(type_), total=None, told="")
+            return tasks[type_]
+
+        def show(progress: Progress) -> None:
+            if not progress.downloading:
+                bars.update(words, told=escape(progress.words))
+                for type_, percent in progress.percents().items():
+                    bars.update(task(type_) if type_ else words, total=100, completed=percent)
+                return
+            bars.update(words, visible=False)
+            for type_, row in progress.rows.items():
+                told = f"{row.whole:,} of {row.files:,} files, {row.bytes / 1e6:.1f} MB"
+                bars.update(task(type_), total=row.files, completed=row.whole, told=told)
+
+        yield show
+
+
+@asynccontextmanager
+async def _lines(every: float) -> AsyncIterator[Callable[[Progress], None]]:
+    """Shows progress as lines."""
+    progress: Progress | None = None
+
+    def show(now: Progress) -> None:
+        nonlocal progress
+        progress = now
+
+    def line() -> str:
+        return "no answer yet" if progress is None else progress.line()
+
+    async with ProgressLines(line, every=every).ticking():
+        yield show
