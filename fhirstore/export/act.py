@@ -28,12 +28,14 @@ _END = b"\n"
 class Pacer:
     """`share`: of the time of a busy event loop, at most, that goes to the work that is paced. Times are in seconds.
 
-    `beside`: what the requests of a turn take, which run in tasks of their own. `idle`: a turn of the loop in which
-    nothing else was ready is shorter. `longest`: the most that one call waits.
+    `factor`: the work with the requests that it causes, which run in tasks of their own, takes so many times as long.
+    `slice`: work that is done between two turns. `idle`: a turn of the loop in which nothing else was ready is shorter.
+    `longest`: the most that one call waits.
     """
 
     share: float = 0.3
-    beside: float = 0.000_3
+    factor: float = 3.0
+    slice: float = 0.000_2
     idle: float = 0.000_05
     longest: float = 0.05
     _spent: float = 0.0
@@ -44,10 +46,12 @@ class Pacer:
 
     async def turn(self) -> None:
         """Lets others run: one turn of the event loop, and more of them as long as they have work and it is due."""
-        owed = (self._spent + self.beside) * (1 - self.share) / self.share
+        if self._spent < self.slice:
+            return
+        owed = min(self._spent * self.factor * (1 - self.share) / self.share, self.longest)
         self._spent = 0.0
         others = 0.0
-        while others < min(owed, self.longest):
+        while others < owed:
             before = time.perf_counter()
             await asyncio.sleep(0)
             turn = time.perf_counter() - before
@@ -59,7 +63,7 @@ class Pacer:
 @dataclass(slots=True)
 class Acting:
     """Takes steps. `key_of`: the key of a file by its name. `load`, `save`: the progress of a task. `note`: see `Note`.
-    `wrote`: called for each complete file.
+    `wrote`: called for each complete file. `at_once`: how many protocols that were begun ahead of time run at a time.
     """
 
     objects: ObjectStore
@@ -68,9 +72,14 @@ class Acting:
     save: Callable[[str, TaskProgress], Awaitable[None]]
     note: Callable[[Note], Awaitable[bool]]
     wrote: Callable[[WrittenFile], Awaitable[None]]
+    at_once: int = 4
     pacer: Pacer = field(default_factory=Pacer)
+    _gate: asyncio.Semaphore = field(init=False)
     _begun: dict[int, asyncio.Task[object]] = field(default_factory=dict)
     _writers: dict[str, FileWriter] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._gate = asyncio.Semaphore(self.at_once)
 
     async def take(self, steps: Steps[Result]) -> Result:
         """Takes all steps. Returns what they return. Raises what a step raises; then no open file appears."""
@@ -95,7 +104,7 @@ class Acting:
             case Ask(protocol):
                 return await self._ask(protocol)
             case Begin(protocol):
-                self._begun[id(protocol)] = asyncio.create_task(drive(protocol, self.objects))
+                self._begun[id(protocol)] = asyncio.create_task(self._run(protocol))
             case Append():
                 await self._append(step, files)
             case Note():
@@ -113,6 +122,10 @@ class Acting:
             case Save(task, progress):
                 await self.save(task, progress)
         return None
+
+    async def _run(self, protocol: Protocol[object]) -> object:
+        async with self._gate:
+            return await drive(protocol, self.objects)
 
     async def _ask(self, protocol: Protocol[object]) -> object:
         task = self._begun.pop(id(protocol), None)

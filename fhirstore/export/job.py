@@ -33,6 +33,7 @@ WORDS = "words"
 """The progress object that holds what X-Progress says."""
 
 _SHORT_PAGE = 200  # keys
+_AHEAD = 3  # times as many batches as are read at once may wait to be taken
 _PAUSE = 5_000  # ms; a shorter wait is not worth handing the job back
 _TOLD = 2_000  # ms between two words
 _STEADY = 2  # runs that an undisturbed export has: before and after its snapshot is settled
@@ -57,6 +58,8 @@ class ExportJob:
     async def run(self, work: JobWork) -> Mapping[str, object]:
         """Does the export, from the last complete files on."""
         plan = msgspec.convert(work.metadata.request, Plan)
+        in_process = work.place.objects.decides_together
+        at_once = max(1, self.options.concurrency // (2 if in_process else 4))
         running = _Running(work, plan, self._soon(work.epoch))
         acting = Acting(
             work.place.objects,
@@ -65,6 +68,7 @@ class ExportJob:
             running.save,
             running.note,
             running.wrote,
+            at_once=max(1, self.options.concurrency // at_once),
         )
         export = Export(
             plan,
@@ -73,7 +77,7 @@ class ExportJob:
             work.epoch,
             self.definitions,
             work.context.limits,
-            self._bounds(in_process=work.place.objects.decides_together),
+            self._bounds(at_once, in_process=in_process),
         )
         try:
             settled_at = plan.at + work.context.limits.settled
@@ -87,15 +91,18 @@ class ExportJob:
             raise JobFailed(*error.issues) from error
         return work.work
 
-    def _bounds(self, *, in_process: bool) -> Bounds:
-        """`in_process`: the store lists in this process, on the event loop, so that a page must not take long."""
-        options = self.options
-        at_once = max(1, options.concurrency // 2)
+    def _bounds(self, at_once: int, *, in_process: bool) -> Bounds:
+        """`at_once`: GETs in a batch.
+
+        `in_process`: the store reads and lists in this process, on the event loop, so that a page must not take long.
+        Elsewhere, more is read ahead, since the results are taken in order.
+        """
+        batches = max(1, self.options.concurrency // at_once)
         return Bounds(
-            part_bytes=options.part_bytes,
-            part_count=options.part_count,
+            part_bytes=self.options.part_bytes,
+            part_count=self.options.part_count,
             at_once=at_once,
-            ahead=max(1, options.concurrency // at_once),
+            ahead=batches if in_process else _AHEAD * batches,
             page_size=_SHORT_PAGE if in_process else PAGE,
         )
 
@@ -119,6 +126,8 @@ class _Running:
         self._saved = self._work.now()
         progress = task_progress(await self._work.progress(task), self._work.keys.progress(task))
         await self._add_pages(task, progress)
+        if not progress.done:
+            self._work.log("task begins", task=task, part=progress.part)
         return progress
 
     async def save(self, task: str, progress: TaskProgress) -> None:

@@ -20,6 +20,9 @@ READ_BY_TESTS = frozenset(
     }
 )
 
+# What commands read that are clients of a server; a shell that is set up for them can also start one.
+READ_BY_COMMANDS = frozenset({"FHIRSTORE_EXPORT_TOKEN"})
+
 # What Kubernetes sets in each container where a Service is called fhirstore, or fhirstore-something:
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 _SERVICE = re.compile(r"FHIRSTORE_(?:\w+_)?SERVICE_(?:HOST|PORT(?:_\w+)?)")
@@ -34,7 +37,8 @@ def unknown_variables(env: Mapping[str, str], names: Sequence[str]) -> list[str]
     told = []
     for name in sorted(env):
         upper = name.upper()
-        if not upper.startswith(PREFIX) or name in names or name in READ_BY_TESTS or _is_service(name, env[name]):
+        others = name in READ_BY_TESTS or name in READ_BY_COMMANDS or _is_service(name, env[name])
+        if not upper.startswith(PREFIX) or name in names or others:
             continue
         near = difflib.get_close_matches(upper.removeprefix(PREFIX), known, n=1, cutoff=0.5)
         advice = f"did you mean {known[near[0]]}?" if near else "`fhirstore settings` lists those that exist"

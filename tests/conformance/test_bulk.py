@@ -17,12 +17,14 @@ from conformance.bulk.kickoff import Kickoff
 from conformance.bulk.suite import VERSIONS, Verdict, checks_of, run
 from conformance.rest.server import Answer
 from fhirstore import JobLimits
+from fhirstore.commit.limits import Limits
 from server.settings import Settings
 from tests.conformance.serving import served
 from tests.conformance.sloppy import sloppy
 from tests.server.export.exporting import listening
 
 _LIMITS = JobLimits(running=28, queued=4)  # fewer than the suite begins when it looks for the limit
+_TIMES = Limits(window=1_500, transaction_window=1_500, apply=50)  # so long that polls find exports under way
 _SKIPPED = {
     "capabilities.it_is_https",
     "capabilities.smart_is_configured",
@@ -32,6 +34,12 @@ _SKIPPED = {
     "manifest.partial_manifests_have_files_that_are_there",
     "manifest.partial_manifests_stay",
 }
+_SKIPPED_BY_SLOW_MACHINES = {  # where an export is done before the first poll; tests/server/export has the same facts
+    "polling.under_way_is_202",
+    "polling.progress_is_short",
+    "polling.the_time_of_the_next_poll_is_told",
+    "starting.the_status_of_the_export_is_told",
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +47,7 @@ def verdicts() -> dict[int, list[Verdict]]:
     """Every check against the app behind its HTTP server, a server for each version, both at once."""
 
     async def judged(version: int) -> list[Verdict]:
-        async with listening(Settings(bulk_version=version), limits=_LIMITS) as url:
+        async with listening(Settings(bulk_version=version), limits=_LIMITS, times=_TIMES) as url:
             return await run(url, checks_of(version), version=version)
 
     async def both() -> dict[int, list[Verdict]]:
@@ -64,7 +72,9 @@ def test_every_check_holds(verdicts: dict[int, list[Verdict]], version: int) -> 
     assert len(verdicts[version]) == len(checks_of(version))
     broken = [(verdict.check.name, verdict.complaint) for verdict in verdicts[version] if verdict.complaint]
     assert broken == []
-    assert {verdict.check.name for verdict in verdicts[version] if verdict.skipped} <= _SKIPPED
+    assert {
+        verdict.check.name for verdict in verdicts[version] if verdict.skipped
+    } <= _SKIPPED | _SKIPPED_BY_SLOW_MACHINES
 
 
 def test_a_kickoff_has_the_form_of_its_version() -> None:
@@ -112,7 +122,7 @@ def test_every_check_can_fail() -> None:
         return {f"{one.check.name} {version}" for one in found if not one.complaint and not one.skipped}
 
     async def exported(version: int) -> set[str]:
-        async with listening(Settings(bulk_version=version), limits=_LIMITS) as url:
+        async with listening(Settings(bulk_version=version), limits=JobLimits(running=200, queued=1)) as url:
             with served(sloppy(url)) as front:
                 return await holding(front, version)
 

@@ -33,15 +33,16 @@ def main() -> int:
     parser.add_argument("--store", choices=("embedded", "seaweedfs"), default="embedded")
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--resources", type=int, default=100_000)
+    parser.add_argument("--workers", type=int, default=2, help="that are killed in turn")
     parser.add_argument("--seed", type=int)
     options = parser.parse_args()
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     with _store(options.store) as env:
         os.environ.update(env)
-        run = (
-            _rounds(options.store, options.rounds, seed) if options.what == "rounds" else _kill(env, options.resources)
-        )
-        wrong = asyncio.run(run)
+        if options.what == "rounds":
+            wrong = asyncio.run(_rounds(options.store, options.rounds, seed))
+        else:
+            wrong = asyncio.run(_kill(env, options.resources, options.workers))
     for line in wrong[:20]:
         print(f"  {line}")  # noqa: T201 - a command's output
     return 1 if wrong else 0
@@ -64,10 +65,10 @@ async def _rounds(kind: str, rounds: int, seed: int) -> list[str]:
     return run.wrong
 
 
-async def _kill(env: Mapping[str, str], resources: int) -> list[str]:
+async def _kill(env: Mapping[str, str], resources: int, workers: int) -> list[str]:
     async with FhirStore.open(env["FHIRSTORE_STORE"], s3=_s3()) as store:
         clinic = store.tenant("default")
-        report = await kill(clinic, env, await load(clinic, resources))
+        report = await kill(clinic, env, await load(clinic, resources), workers=workers)
     print(report.line(), flush=True)  # noqa: T201 - a command's output
     return report.wrong
 

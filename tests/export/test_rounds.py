@@ -19,7 +19,7 @@ async def test_an_export_equals_the_history_at_its_time(kind: str, tmp_path: Pat
     options = ExportOptions(part_bytes=4_000, concurrency=4)
     async with FhirStore.open(location, limits=HURRIED, export_options=options) as store, worker(store):
         rounds = Rounds(store, random.randrange(1_000_000))
-        for _ in range(3):
+        for _ in range(2):
             await rounds.round()
     assert rounds.wrong == [], rounds.seed
     assert rounds.checked > 100

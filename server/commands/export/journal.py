@@ -147,6 +147,7 @@ class Journal:
             self.job = line.url
         elif isinstance(line, Begun):
             self.parts[line.name] = line
+            self.whole.pop(line.name, None)
         elif isinstance(line, Whole):
             self.whole[line.name] = line
             self.parts.pop(line.name, None)

@@ -14,12 +14,13 @@ from rich.text import Text
 
 from server.commands.export.journal import Whole
 from server.commands.export.manifest import Section
-from server.commands.outcomes import outcome_in
+from server.commands.outcomes import Issue, Outcome, outcome_in
 
 Status: TypeAlias = Literal["complete", "incomplete", "failed", "cancelled", "interrupted"]
 
 SHOWN = 20  # kinds of messages, and failures, that are kept
 _LONGEST_LINE = 1 << 20  # bytes of a line of an error file that is read
+_UNREADABLE = Issue("error", "structure", "A line in the folder error/ is no OperationOutcome")
 
 
 @dataclass(slots=True)
@@ -72,12 +73,12 @@ class ExportSummary:
             self.failures.append((name, why))
 
     def read_messages(self, paths: Iterable[Path]) -> None:
-        """Counts the issues in error files, line by line. Raises OSError."""
+        """Counts the issues in error files, line by line; what cannot be read counts as an error. Raises OSError."""
         for path in paths:
             with path.open("rb") as file:
                 while line := file.readline(_LONGEST_LINE):
-                    outcome = outcome_in(line)
-                    for issue in outcome.issue if outcome else []:
+                    outcome = outcome_in(line) if line.strip() else Outcome()
+                    for issue in [_UNREADABLE] if outcome is None else outcome.issue:
                         self.errors += issue.severity in {"error", "fatal"}
                         key = (issue.severity, issue.code, issue.text)
                         if key in self.messages or len(self.messages) < SHOWN:

@@ -17,7 +17,7 @@ from tests.simulation.model.process import Temper
 from tests.simulation.model.task import Call, Plan
 from tests.simulation.scenarios.bundled import Transact
 from tests.simulation.scenarios.operations import Write
-from tests.simulation.scenarios.scenario import USUAL, Scenario
+from tests.simulation.scenarios.scenario import USUAL, Plot, Scenario
 from tests.simulation.scenarios.transactions import with_transactions
 from tests.simulation.scenarios.upkeep import Purge, Sweep
 from tests.simulation.schedule import Schedule, Verdict
@@ -137,11 +137,14 @@ def scenario(seed: int, chance: Random) -> Scenario:
     )
 
 
+EXPORTS = Plot("exports", scenario, SHAPES)
+
+
 class ExportSchedule(Schedule):
     """A schedule with exports: at the end, workers without faults finish them, and their output is judged."""
 
     def __init__(self, seed: int, trace: list[str] | None = None) -> None:
-        super().__init__(seed, trace, scenario)
+        super().__init__(seed, trace, plot=EXPORTS)
 
     def _heal(self) -> None:
         super()._heal()

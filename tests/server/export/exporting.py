@@ -78,11 +78,12 @@ async def listening(
     objects: ObjectStore | None = None,
     *,
     limits: JobLimits | None = None,
+    times: Limits = LIMITS,
     submit_options: SubmitOptions | None = None,
 ) -> AsyncIterator[str]:
     """The base URL of the app behind the real HTTP server, in this process."""
     settings = settings or Settings()
-    async with working(settings, objects, limits=limits, submit_options=submit_options) as store:
+    async with working(settings, objects, limits=limits, times=times, submit_options=submit_options) as store:
         app = create_app(store, settings)
         connections: Connections = connections_for(settings)
 

@@ -113,7 +113,7 @@ async def run_with(server: BulkServer, folder: Path, change: Callable[[object], 
 async def test_another_range_than_was_asked_for_is_not_taken(server: BulkServer, tmp_path: Path, wrong: str) -> None:
     """A server that answers 206 with other bytes would spoil the file."""
     file = server.add("Patient.a", LINES, cuts=[30_000])
-    server.pages = [server.manifest("Patient.a")]
+    server.pages = [server.manifest() | {"output": [server.item("Patient.a", count=None)]}]  # nothing else would tell
     total = len(file.body)
     headers = {
         "Content-Range": f"bytes {29_999 if wrong == 'start' else 30_000}-{total - 1}/{total}",
@@ -359,6 +359,30 @@ async def test_a_file_that_was_removed_is_fetched_again(server: BulkServer, tmp_
     assert len(server.served("Patient.a")) == 2
 
 
+async def test_a_part_of_a_file_that_was_fetched_before_is_a_part(server: BulkServer, tmp_path: Path) -> None:
+    """Its name is not given to it because there was a whole one once."""
+    file = server.add("Patient.a", LINES)
+    server.add("Patient.b", 3, answers=[outcome(404, "not yet") for _ in range(2)])
+    server.pages = [server.manifest("Patient.a", "Patient.b")]
+    assert (await run(server, tmp_path)).failed == 1
+    (tmp_path / "Patient.001.ndjson").unlink()
+    file.cuts = [30_000] * 2
+    file.etag = '"for a moment"'
+    file.answers = []
+
+    def gone(_: object) -> None:
+        if len(server.served("Patient.a")) == 2:
+            file.answers = [outcome(404, "gone") for _ in range(2)]
+
+    assert (await run(server, tmp_path, on_progress=gone)).failed == 2
+    assert (tmp_path / "Patient.001.ndjson.part").stat().st_size == 30_000
+    file.answers = [outcome(404, "gone")]
+    assert (await run(server, tmp_path)).failed == 1
+    assert not (tmp_path / "Patient.001.ndjson").exists()
+    assert (await run(server, tmp_path)).ok
+    assert (tmp_path / "Patient.001.ndjson").read_bytes() == file.body
+
+
 async def test_a_folder_that_holds_another_export_is_refused(server: BulkServer, tmp_path: Path) -> None:
     """Whatever of the order differs, and says what it holds."""
     server.polls = [outcome(401, "no")]
@@ -386,6 +410,8 @@ async def test_half_a_line_of_the_journal_is_as_if_it_had_never_been(server: Bul
     with (tmp_path / NAME).open("ab") as file:
         file.write(b'{"event":"whole","name":"Pati')
     assert (await run(server, tmp_path)).ok
+    with pytest.raises(CannotExport, match="holds this export, complete"):
+        await run(server, tmp_path)
     (tmp_path / NAME).write_bytes(b"garbage\n" + (tmp_path / NAME).read_bytes())
     with pytest.raises(CannotExport, match="is damaged at byte 0"):
         await run(server, tmp_path)

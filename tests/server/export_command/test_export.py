@@ -349,6 +349,17 @@ async def test_reported_errors_make_an_export_incomplete(server: BulkServer, tmp
     }
 
 
+@pytest.mark.parametrize("line", [b"<html>", b'{"resourceType":"OperationOutcome","issue":7}'])
+async def test_a_message_that_cannot_be_read_counts_as_an_error(
+    server: BulkServer, tmp_path: Path, line: bytes
+) -> None:
+    """It may say that something is missing."""
+    server.add("OperationOutcome.a", line + b"\n\n")
+    server.pages = [server.manifest(error=[server.item("OperationOutcome.a", count=1)])]
+    summary = await run(server, tmp_path)
+    assert (summary.status, summary.errors, len(summary.messages)) == ("incomplete", 1, 1)
+
+
 # --- since --------------------------------------------------------------------------------------------------
 
 
