@@ -11,6 +11,7 @@ What must hold at the end, when a worker without faults has done what was left:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from random import Random
@@ -26,7 +27,8 @@ from tests.simulation.model.task import Call, Plan, Task
 from tests.simulation.model.truth import Committed, Truth
 from tests.simulation.model.world import BEGINNING, World
 from tests.simulation.scenarios.operations import Write
-from tests.submit.simulated.working import (
+from tests.simulation.schedule import Verdict
+from tests.simulation.submissions.working import (
     FAMILY,
     MANIFESTS,
     TOKENS,
@@ -48,6 +50,7 @@ class Schedule:
     """The parts of one schedule."""
 
     def __init__(self, seed: int, trace: list[str] | None = None) -> None:
+        self.seed = seed
         self.world = World(seed, trace)
         chance = self.world.random
         self.limits = chance.choice(_LIMITS)
@@ -61,8 +64,8 @@ class Schedule:
         self._busy = 0
         self._born = 0
 
-    def run(self) -> list[str]:
-        """Plays, lets a worker without faults do what is left, judges. Returns what was violated."""
+    def run(self) -> None:
+        """Play, let a worker without faults do what is left, judge."""
         for machine in _machines(self.world.random, self.limits, self.work, stops=self.stops):
             self._start(machine)
         self.world.run(lambda: self._busy > 0 and self._within_bounds())
@@ -77,7 +80,14 @@ class Schedule:
                     self.world.violated(f"call {call.number}: {finding}")
             for finding in self._judge():
                 self.world.violated(finding)
-        return self.world.violations
+
+    def verdict(self) -> Verdict:
+        """The figures of this schedule."""
+        acknowledged = sum(call.ended is not None for call in self.calls)
+        violations = [(self.seed, finding) for finding in self.world.violations]
+        faults: Counter[str] = self.world.faults
+        commits = len(self.truth.landed)
+        return Verdict(1, self.world.requests, len(self.calls), acknowledged, 0, commits, faults, violations)
 
     # --- what must hold -------------------------------------------------------------------------------------
 
@@ -260,6 +270,8 @@ def _members(content: bytes | None) -> dict[str, object] | None:
     return {name: value for name, value in members.items() if name not in ("id", "meta")}
 
 
-def simulate(seed: int, trace: list[str] | None = None) -> list[str]:
-    """Runs the schedule of this seed. Returns what was violated."""
-    return Schedule(seed, trace).run()
+def simulate_submissions(seed: int, trace: list[str] | None = None) -> Verdict:
+    """Run the schedule of this seed."""
+    schedule = Schedule(seed, trace)
+    schedule.run()
+    return schedule.verdict()
