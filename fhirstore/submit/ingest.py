@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fhirstore.commit.drive import drive
 from fhirstore.engine import Engine
@@ -37,6 +38,9 @@ from fhirstore.submit.summary import Summary
 from fhirstore.submit.tokens import MOST_FILES, Tokens
 from fhirstore.submit.writing import FileWriting, Kept
 from fhirstore.tenancy import Place
+
+T = TypeVar("T")
+_LOOK = 3.0  # seconds
 
 
 class Withdrawn(Exception):
@@ -116,7 +120,8 @@ class Ingest:
         key = self.keys.page(number)
         body = await body_of(self.place.objects, key)
         if body is None:
-            body = await drive(settle(key, (await self._read_page(url)).encode()), self.place.objects)
+            page = await self._while_wanted(asyncio.create_task(self._read_page(url)))
+            body = await drive(settle(key, page.encode()), self.place.objects)
         return read_stored_page(body, key)
 
     async def _read_page(self, url: str) -> Page:
@@ -211,7 +216,7 @@ class Ingest:
 
         try:
             ahead = asyncio.create_task(following())
-            while (kept := await ahead) is not None:
+            while (kept := await self._while_wanted(ahead)) is not None:
                 ahead = asyncio.create_task(following())
                 yield kept
         finally:
@@ -223,6 +228,19 @@ class Ingest:
     async def _carry_out(self, writing: FileWriting, kept: Kept) -> Results:
         await self.wanted()
         return await writing.carry_out(kept)
+
+    async def _while_wanted(self, reading: asyncio.Task[T]) -> T:
+        """Returns what is being read; ends it when the manifest is not wanted any more. 1 GET each few seconds.
+
+        A provider may be so slow that a segment takes hours; nothing is committed meanwhile.
+        """
+        try:
+            while not (await asyncio.wait((reading,), timeout=_LOOK))[0]:
+                await self.wanted()
+            return await reading
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
 
     async def _move(self, position: Position) -> None:
         self.position, self.last_try = position, False

@@ -43,6 +43,7 @@ MOST_ENTRIES = 1_000
 """Entries of one Bundle of deletions."""
 
 _LOCAL = re.compile(r"(?P<type>[A-Z][A-Za-z]*)/(?P<id>[A-Za-z0-9.-]{1,64})(?P<rest>(?:/_history/[A-Za-z0-9.-]{1,64})?)")
+_ESCAPES = (b"\\/", b"\\u")  # by which a URL can be in a line though its bytes are not
 _UNCHANGED = Preconditions(skip_unchanged=True)
 
 
@@ -122,7 +123,7 @@ def read_line(line: bytes, rules: Rules, *, type: str | None, deleted: bool, org
         notes = () if type in (None, type_) else (_another_type(str(type)),)
         if rules.mode == "merge-patch":
             return Read((_patch(content, type_, id_, rules),), notes)
-        changed = rules.ids == "remap" or rules.base.encode() in line
+        changed = rules.ids == "remap" or any(mark in line for mark in (rules.base.encode(), *_ESCAPES))
         if changed:
             resolve(content, rules)
         padded = rules.validator.check(content)

@@ -1,7 +1,8 @@
 """Takes back what manifests wrote to one resource, unless others have changed it since.
 
 If the current version is one of theirs, the newest version below it that is not becomes the next version again, or a
-tombstone does, where there was none. If the current version is another's, it stays, and that is told. A version that an
+tombstone does, where there was none. If the current version is another's, or another has purged the
+resource, it stays so, and that is told. A version that an
 undoing wrote is recognised by its token, so an undoing that is repeated, or done by two at the same time, does nothing
 more.
 """
@@ -58,7 +59,8 @@ def undo(
         base = yield from base_for(keys, context)
         current = base.shown
         if current is None:
-            return Undone(NOTHING, base.version)
+            purged = base.record is not None and base.record.floor > before
+            return Undone(KEPT if purged else NOTHING, base.version)
         above = yield from _above(keys, current, family, token, before=before, after=after, context=context)
         if above is not None and family.undid(above.op):
             return Undone(_took_back(above, token), current.version)

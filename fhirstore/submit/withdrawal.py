@@ -171,7 +171,7 @@ class Undoing:
 
 def _issue(undone: Undone) -> LineIssue:
     if undone.outcome == KEPT:
-        text = f"Others have changed this resource since (it is at version {undone.version}), so it was left as it is"
+        text = f"Others have changed or purged this resource since (version {undone.version}), so it was left as it is"
     else:
         text = "Others had changed this resource between two manifests of the submission; their content is back"
     return LineIssue("warning", "conflict", text)

@@ -58,6 +58,14 @@ def test_references_to_the_source_are_local_afterwards_and_others_stay() -> None
     assert content["performer"] == [{"reference": one} for one in ("Practitioner/2", *others)]
 
 
+@pytest.mark.parametrize(("plain", "escaped"), [(b"/", b"\\/"), (b"/fhir/", b"\\u002ffhir\\u002F")])
+def test_a_reference_to_the_source_is_known_however_its_text_is_escaped(plain: bytes, escaped: bytes) -> None:
+    """Some libraries write every slash with a backslash before it."""
+    line = json.dumps(_observation(f"{BASE}/Patient/1", "Practitioner/2")).encode().replace(plain, escaped)
+    assert BASE.encode() not in line
+    assert _content(_read(line))["subject"] == {"reference": "Patient/1"}
+
+
 def test_remapped_ids_are_the_same_for_the_resource_and_whatever_refers_to_it() -> None:
     """And differ from source to source; versions of references are left out."""
     rules = _rules(ids="remap")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,6 +13,7 @@ import pytest
 
 from fhirstore.errors import SourceFailed, SubmissionEnded
 from fhirstore.store import FhirStore
+from fhirstore.submit import ingest
 from fhirstore.submit.local import LocalFiles
 from fhirstore.submit.source import Access, Opened, Source, Wanted
 from fhirstore.submit.submitters import Submitter, Submitters
@@ -242,3 +244,68 @@ async def test_a_submitter_that_is_removed_from_the_configuration_ends_its_submi
             status = await finished(clinic)
         assert [one.state for one in status.manifests] == ["failed"]
         assert "not configured" in diagnostics((await outcomes(clinic, status))[0])
+
+
+class _Hanging:
+    """A body that begins, and never goes on."""
+
+    size: int | None = None
+    etag: str | None = None
+    retry_after: float | None = None
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b'{"resourceType":"Patient",'
+        self.begun.set()
+        await asyncio.Event().wait()
+
+
+@dataclass(frozen=True, slots=True)
+class _Hangs:
+    """Local files, but for what hangs: those with this name."""
+
+    name: str
+    body: _Hanging = field(default_factory=_Hanging)
+
+    def opening(self, access: Access) -> AbstractAsyncContextManager[Source]:
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[Source]:
+            async with LocalFiles().opening(access) as source:
+                yield _HangsSource(self, source)
+
+        return opened()
+
+    def check(self, url: str, access: Access) -> None:
+        LocalFiles().check(url, access)
+
+
+@dataclass(frozen=True, slots=True)
+class _HangsSource:
+    what: _Hangs
+    source: Source
+
+    def open(self, wanted: Wanted) -> AbstractAsyncContextManager[Opened]:
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[Opened]:
+            yield self.what.body
+
+        return opened() if wanted.url.endswith(self.what.name) else self.source.open(wanted)
+
+
+@pytest.mark.parametrize("name", ["all.json", "all.ndjson"])
+async def test_a_submission_is_stopped_though_its_provider_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """In the middle of a manifest, and of a file."""
+    monkeypatch.setattr(ingest, "_LOOK", 0.05)
+    manifest, sources = Folder(tmp_path).patients("all", [patient("a")]), _Hangs(name)
+    async with FhirStore.open("memory:", limits=QUICK, submit_options=options(tmp_path, sources=sources)) as store:
+        clinic = store.tenant("default")
+        async with working(store):
+            await clinic.submissions.submit(request(manifest))
+            await asyncio.wait_for(sources.body.begun.wait(), 30)
+            await clinic.submissions.submit(request(status="stopped"))
+            status = await finished(clinic, within=30)
+        assert status.finished and [one.state for one in status.manifests] == ["undone"]

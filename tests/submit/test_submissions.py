@@ -75,9 +75,9 @@ async def test_a_bad_line_is_an_outcome_with_its_file_and_number_and_the_rest_go
 
 
 async def test_a_stopped_submission_leaves_what_was_there_before(tmp_path: Path) -> None:
-    """What it created is deleted, what it changed is as before; what others changed since stays, and is reported."""
+    """What it created is deleted, what it changed is as before; what others changed or purged since stays so, and is reported."""
     folder = Folder(tmp_path)
-    names = ["new", "old", "taken", "born"]
+    names = ["new", "old", "taken", "born", "purged"]
     manifest = folder.patients("all", [patient(name, gender="male") for name in names])
     async with FhirStore.open("memory:", limits=QUICK, submit_options=options(tmp_path)) as store:
         clinic = store.tenant("default")
@@ -89,6 +89,7 @@ async def test_a_stopped_submission_leaves_what_was_there_before(tmp_path: Path)
             assert (await clinic.read("Patient", "old")).json()["gender"] == "male"
             await clinic.update(patient("taken", gender="other"))
             await clinic.update(patient("born", gender="other"))
+            await clinic.upkeep.purge("Patient", "purged", by="test")
             await clinic.submissions.submit(request(status="stopped"))
             status = await finished(clinic)
         with pytest.raises(Gone):
@@ -98,7 +99,7 @@ async def test_a_stopped_submission_leaves_what_was_there_before(tmp_path: Path)
         assert status.state == "stopped" and status.manifests[0].state == "undone"
         told = await outcomes(clinic, status)
         reported = [one["extension"][0]["valueReference"]["reference"] for one in told if "extension" in one]  # type: ignore[index]
-        assert sorted(reported) == [f"{BASE}/Patient/born", f"{BASE}/Patient/taken"]
+        assert sorted(reported) == [f"{BASE}/Patient/{name}" for name in ("born", "purged", "taken")]
 
 
 async def test_a_manifest_that_is_replaced_is_undone_before_the_new_one_is_read(tmp_path: Path) -> None:
