@@ -75,7 +75,7 @@ async def test_a_bad_line_is_an_outcome_with_its_file_and_number_and_the_rest_go
 
 
 async def test_a_stopped_submission_leaves_what_was_there_before(tmp_path: Path) -> None:
-    """What it created is deleted, what it changed is as before; what others changed or purged since stays so, and is reported."""
+    """What it created is deleted, what it changed is as before; what others changed or purged since is reported."""
     folder = Folder(tmp_path)
     names = ["new", "old", "taken", "born", "purged"]
     manifest = folder.patients("all", [patient(name, gender="male") for name in names])
