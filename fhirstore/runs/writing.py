@@ -25,7 +25,7 @@ from fhirstore.errors import (
 from fhirstore.format.runs import PAYLOAD, RunKeys, Seal, SealedFile, check_name, stored_as
 from fhirstore.objects.base import ObjectStore
 from fhirstore.runs.encoding import SUFFIXES, Compression
-from fhirstore.runs.files import FileWriter, WrittenFile, writing
+from fhirstore.runs.files import FileWriter, WrittenFile, check_bytes, writing
 from fhirstore.runs.run import Run
 from fhirstore.runs.sealing import Claim, claim, facts_of, seal
 
@@ -118,6 +118,7 @@ class RunWriter:
 
     async def write(self, line: bytes) -> None:
         """Adds a line to `payload.jsonl`. Its end is added where it has none."""
+        check_bytes(line)
         if self._payload is None:
             self._payload = await self._open.enter_async_context(self.file(PAYLOAD, compression=self._compression))
         await self._payload.write(line if line.endswith(b"\n") else line + b"\n")
