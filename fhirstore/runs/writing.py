@@ -155,11 +155,13 @@ class RunWriter:
         return Run(self._objects, self._keys, self._seal)
 
     async def remove_unsealed(self) -> None:
-        """Removes the files that were written, unless the run was sealed, or may have been. Does what it can."""
-        keys = [file.key for file in self._files.values() if file is not None]
-        if keys and not self._may_be_sealed:
+        """Removes the files that were begun, unless the run was sealed, or may have been. Does what it can.
+
+        One that was cancelled while it was completed may have appeared, so it is removed, too.
+        """
+        if self._stored and not self._may_be_sealed:
             with suppress(ObjectError):
-                await self._objects.delete_many(keys)
+                await self._objects.delete_many([self._keys.file(stored) for stored in sorted(self._stored)])
 
     async def _complete(self) -> None:
         if not self._files:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -31,8 +31,8 @@ from fhirstore.errors import (
 )
 from fhirstore.format.keyspace import Keyspace
 from fhirstore.objects import ObjectStore
-from fhirstore.objects.base import Condition, Written
-from fhirstore.objects.facts import Facts
+from fhirstore.objects.base import CONCURRENCY, PART_SIZE, Condition, Written
+from fhirstore.objects.facts import Facts, Progress
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.runs.dataset import Runs
 from fhirstore.runs.files import BATCH
@@ -505,3 +505,39 @@ async def test_a_download_over_another_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="a directory of its own"):
         await second.download(tmp_path)
     assert await first.download(tmp_path)
+
+
+class SlowStore(MemoryStore):
+    """A store whose answer to a streamed body comes late, when the object is there already."""
+
+    async def put_stream(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        facts: Facts | None = None,
+        part_size: int = PART_SIZE,
+        concurrency: int = CONCURRENCY,
+        progress: Progress | None = None,
+    ) -> Written:
+        await super().put_stream(key, chunks, facts=facts)
+        await asyncio.sleep(3_600)
+        raise AssertionError
+
+
+async def test_a_writer_cancelled_while_a_file_appears_leaves_no_file() -> None:
+    """The file is removed although its completion was never answered."""
+    objects = SlowStore()
+
+    async def write() -> None:
+        async with runs_of(objects).writer(run_id="r") as run:
+            await run.write(b"1")
+            await run.finalize()
+
+    task = asyncio.create_task(write())
+    while len(await keys_of(objects)) < 2:  # noqa: ASYNC110 - the store tells nobody
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await keys_of(objects) == ["t/runs/labs/run_id=r/_writer.json"]
