@@ -152,7 +152,9 @@ def decode_seal(body: bytes, keys: RunKeys) -> Seal | Tombstone:
 def dataset_prefix(keys: Keyspace, dataset: str) -> str:
     """Returns the prefix of a dataset. Raises InvalidName."""
     if not (_is_text(dataset) and _DATASET.fullmatch(dataset)):
-        raise InvalidName("A dataset's name has 1 to 100 characters of A-Z, a-z, 0-9, '.', '_' and '-', a letter first")
+        raise InvalidName(
+            "A dataset's name has 1 to 100 characters of A-Z, a-z, 0-9, '.', '_' and '-', a letter or digit first"
+        )
     return f"{keys.runs()}{dataset}/"
 
 
@@ -190,7 +192,9 @@ def _segment(key: str, value: str) -> str:
 def check_name(name: str) -> str:
     """Returns the name of a file of a run. Raises InvalidName where it is malformed, or one of the format's own."""
     if not (_is_text(name) and _NAME.fullmatch(name)) or name == SEAL:
-        raise InvalidName("A file's name has 1 to 100 characters of A-Z, a-z, 0-9, '.', '_' and '-', a letter first")
+        raise InvalidName(
+            "A file's name has 1 to 100 characters of A-Z, a-z, 0-9, '.', '_' and '-', a letter or digit first"
+        )
     return name
 
 
