@@ -10,7 +10,10 @@ import re
 from fhirstore.errors import RequestRefused
 
 LONGEST_KEY = 900
-"""Bytes of a key. S3 takes 1,024 with the prefix of the store; some file systems below a store take fewer."""
+"""Bytes of a key. S3 takes 1,024 with the prefix of the store."""
+
+LONGEST_SEGMENT = 255
+"""Bytes between two slashes: some S3 servers keep them as the names of files."""
 
 _SEGMENT = re.compile(r"(?!\.{1,2}(?:/|$))[^/\\\x00-\x1f\x7f]+")
 _KEY = re.compile(rf"{_SEGMENT.pattern}(?:/{_SEGMENT.pattern})*")
@@ -25,11 +28,12 @@ def check_key(key: str) -> None:
             " a control character"
         )
     try:
-        size = len(key.encode())
+        encoded = key.encode()
     except UnicodeEncodeError as error:
         raise RequestRefused(detail="a key must be Unicode text") from error
-    if size > LONGEST_KEY:
-        raise RequestRefused(key[:100], f"the key has {size:,} bytes; use {LONGEST_KEY} at most")
+    if len(encoded) > LONGEST_KEY or max(map(len, encoded.split(b"/"))) > LONGEST_SEGMENT:
+        limits = f"{LONGEST_KEY} bytes at most, and {LONGEST_SEGMENT} between two slashes"
+        raise RequestRefused(key[:100], f"the key is too long; use {limits}")
 
 
 def check_body(key: str, body: bytes) -> None:
