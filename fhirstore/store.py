@@ -25,8 +25,9 @@ from fhirstore.interactions.admission import as_bytes
 from fhirstore.jobs.kind import JobKind
 from fhirstore.jobs.limits import JobLimits
 from fhirstore.jobs.worker import Worker
-from fhirstore.objects import S3Options, open_objects
+from fhirstore.objects import S3Options
 from fhirstore.objects.base import ObjectStore
+from fhirstore.objects.opening import open_store
 from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.work import SubmitJob
 from fhirstore.tenancy import BucketTenancy, PrefixTenancy, Tenancy, bucket_locations
@@ -99,11 +100,11 @@ class FhirStore:
                 if buckets:
                     stores: dict[str, ObjectStore] = {}
                     for tenant, place in bucket_locations(location, buckets).items():
-                        stores[tenant] = await open_objects(place, s3=s3, create=create)
+                        stores[tenant] = await open_store(place, s3=s3, create=create)
                         stack.push_async_callback(stores[tenant].aclose)
                     tenancy: Tenancy = BucketTenancy(stores)
                 else:
-                    objects = await open_objects(location, s3=s3, create=create)
+                    objects = await open_store(location, s3=s3, create=create)
                     stack.push_async_callback(objects.aclose)
                     tenancy = PrefixTenancy(objects, None if tenants is None else frozenset(tenants))
                 store = cls(

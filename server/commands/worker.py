@@ -63,9 +63,10 @@ async def _sweep_all(store: FhirStore, stop: asyncio.Event) -> None:
         except FhirStoreError as error:
             _say(f"sweep of {name}: {error}")
         else:
-            if report.orphans or report.slots or report.unclear:
+            if any((report.orphans, report.slots, report.unclear, report.run_files, report.uploads)):
                 _say(
-                    f"sweep of {name}: {report.orphans} orphans, {report.slots} slots removed, {report.unclear} unclear"
+                    f"sweep of {name}: {report.orphans} orphans, {report.slots} slots, {report.run_files} run files,"
+                    f" {report.uploads} uploads removed, {report.unclear} unclear"
                 )
 
 

@@ -104,6 +104,13 @@ async def test_a_job_that_cannot_be_found_is_said_so(served: Served, query: str,
     assert (response.status_code, response.json()["resourceType"]) == (status, "OperationOutcome")
 
 
+@pytest.mark.parametrize("query", ["kind=", "kind=a&kind=b", "odd=1"])
+async def test_a_list_that_cannot_be_made_is_refused(served: Served, query: str) -> None:
+    """A kind is given once, or not at all; none of two is passed over."""
+    response = await served.client.get(f"/fhir/$jobs?{query}")
+    assert (response.status_code, response.json()["resourceType"]) == (400, "OperationOutcome")
+
+
 async def test_ranges_of_a_file_are_served(served: Served) -> None:
     """206 with Content-Range, 416 beyond the end, the whole file for what is no single range or another file."""
     job = await _with_files(served)
