@@ -67,12 +67,13 @@ class Pacer:
             self._begun, _ = self.activity()
 
     def others_active(self) -> bool:
-        """Returns whether the process has had other things to do within the last 0.1 s."""
+        """Returns whether the process has other things to do, or had within the last 0.1 s."""
+        if self.activity is None:
+            return self._long > _MANY
         now = self.clock()
-        if self.activity is not None:
-            begun, under_way = self.activity()
-            if under_way or begun != self._begun:
-                self._begun, self._active = begun, now
+        begun, under_way = self.activity()
+        if under_way or begun != self._begun:
+            self._begun, self._active = begun, now
         return now - self._active < _ACTIVE_FOR
 
     def spend(self, began: float) -> None:
@@ -83,13 +84,13 @@ class Pacer:
 
     async def turn(self) -> None:
         """Lets others run; pauses until the next piece is due, as long as others are active."""
-        if self._running == 0 and self.activity is None:
-            await self._look()
-        elif self._spent >= _SLICE:
+        if self._spent >= _SLICE:
             await self.sleep(0)
         self._spent = 0.0
+        await self._look()
         while (left := self._due - self.clock()) >= _SHORTEST and self.others_active():
             await self.sleep(min(left, _NAP))
+            await self._look()
 
     @asynccontextmanager
     async def piece(self, *, at_once: int = 1) -> AsyncIterator[None]:
@@ -115,17 +116,18 @@ class Pacer:
     def _owe(self, spent: float, longest: float) -> None:
         now = self.clock()
         pause = min(spent * (1 - self.share) / self.share, longest)
-        self._due = min(max(self._due, now) + pause, max(self._due, now + longest))
+        due = max(self._due + spent, now) + pause  # what was due before is not paid by working
+        self._due = min(due, max(self._due, now + longest))
 
     def _look_is_due(self) -> bool:
         return self.activity is None and self.clock() - self._looked > _LOOK
 
     async def _look(self) -> None:
-        """Measures a turn of the loop in which no piece runs."""
+        """Measures a turn of the loop, where this tells something: no piece runs."""
+        if self.activity is not None or self._running:
+            return
         before = self.clock()
         await self.sleep(0)
         self._looked = self.clock()
         if self._running == 0:
             self._long += (float(self._looked - before > _IDLE_TURN) - self._long) / 4
-            if self._long > _MANY:
-                self._active = self._looked
