@@ -24,6 +24,7 @@ from fhirstore.fhir.validation import Validator
 from fhirstore.interactions.admission import as_bytes
 from fhirstore.jobs.kind import JobKind
 from fhirstore.jobs.limits import JobLimits
+from fhirstore.jobs.pace import Activity
 from fhirstore.jobs.worker import Worker
 from fhirstore.objects import S3Options
 from fhirstore.objects.base import ObjectStore
@@ -143,11 +144,14 @@ class FhirStore:
         at_once: int = 2,
         poll: float = 5.0,
         say: Callable[[str], None] = lambda _: None,
+        activity: Activity | None = None,
     ) -> Worker:
         """Returns a worker on the jobs of all tenants; `await worker.run(stop)` works until the event `stop` is set.
 
         `kinds`: the jobs that it does; None: all that the library knows. `at_once`: jobs at once. `poll`: seconds
-        between its looks at an idle queue. `say`: gets a line on what failed.
+        between its looks at an idle queue. `say`: gets a line on what failed. `activity`: returns how many requests of
+        clients this process has begun so far, and how many are under way: while there are any, jobs take a fifth of the
+        time. Without it, the worker tells that by the load of the event loop.
         """
         return Worker(
             self.tenancy,
@@ -159,6 +163,7 @@ class FhirStore:
             at_once=at_once,
             poll=poll,
             say=say,
+            activity=activity,
         )
 
     def _job_kinds(self) -> tuple[JobKind, ...]:
