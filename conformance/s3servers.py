@@ -107,7 +107,7 @@ class S3Server:
             connection.close()
 
     def requests(self) -> dict[str, int]:
-        """Answered requests to the bucket so far by kind, such as GET and LIST, as the server counts them itself."""
+        """Requests to the bucket so far by kind, such as GET and LIST. Each is counted a moment after its answer."""
         if self.metrics_url is None:
             raise ServerFailed(f"{self.name} does not count its requests")
         with urllib.request.urlopen(self.metrics_url, timeout=15) as answer:  # noqa: S310 - http, of this run's server

@@ -6,6 +6,7 @@ storage below, also on its own), `fhirstore.fhir.json` (exact JSON), `fhirstore.
 loop) and `fhirstore.clock` (time and ids, to be replaced in tests). Every other module may change without notice.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fhirstore.bundles.entries import Entry as BundleEntry
@@ -27,6 +28,7 @@ from fhirstore.errors import (
     Issue,
     JobExists,
     MalformedContent,
+    ManifestTaken,
     MultipleMatches,
     NotFound,
     ObjectDamaged,
@@ -36,14 +38,17 @@ from fhirstore.errors import (
     RunNotFound,
     RunSealed,
     RunTimedOut,
+    SourceFailed,
     StoreDamaged,
     StoreFull,
     StoreGone,
     StoreMisconfigured,
     StoreUnavailable,
+    SubmissionEnded,
     TooManyEntries,
     TooManyJobs,
     Unavailable,
+    UnknownSubmitter,
     UnknownTenant,
     UnknownType,
     UnsafeStore,
@@ -90,6 +95,13 @@ from fhirstore.search.matching import filter_parameters
 from fhirstore.search.page import SearchPage
 from fhirstore.search.query import each_once, parse_condition_query, parse_query
 from fhirstore.store import FhirStore
+from fhirstore.submit.options import SubmitOptions
+from fhirstore.submit.parameters import StatusRequest, read_submit, read_submit_status
+from fhirstore.submit.request import SubmitRequest
+from fhirstore.submit.status import SubmissionStatus, render_status_manifest
+from fhirstore.submit.submissions import Submissions
+from fhirstore.submit.submitters import Submitter, Submitters
+from fhirstore.submit.watches import Watch as SubmissionWatch
 from fhirstore.tenancy import bucket_locations
 from fhirstore.tenant import TenantStore
 from fhirstore.upkeep.fsck.finding import Finding
@@ -100,6 +112,7 @@ from fhirstore.version import Version
 if TYPE_CHECKING:
     from fhirstore.objects.probe import ProbeReport, probe
     from fhirstore.objects.probe import render as render_probe
+    from fhirstore.submit.fetching.sources import NetworkSources
 
 __version__ = "0.1.0"
 
@@ -150,9 +163,11 @@ __all__ = [
     "LeaseLost",
     "MalformedContent",
     "ManifestFile",
+    "ManifestTaken",
     "Matches",
     "MergePatch",
     "MultipleMatches",
+    "NetworkSources",
     "NotFound",
     "ObjectDamaged",
     "ObjectError",
@@ -177,17 +192,28 @@ __all__ = [
     "SealedFile",
     "SearchPage",
     "SearchRequest",
+    "SourceFailed",
+    "StatusRequest",
     "StoreDamaged",
     "StoreFull",
     "StoreGone",
     "StoreMisconfigured",
     "StoreUnavailable",
+    "SubmissionEnded",
+    "SubmissionStatus",
+    "SubmissionWatch",
+    "Submissions",
+    "SubmitOptions",
+    "SubmitRequest",
+    "Submitter",
+    "Submitters",
     "SweepReport",
     "TenantStore",
     "Thoroughness",
     "TooManyEntries",
     "TooManyJobs",
     "Unavailable",
+    "UnknownSubmitter",
     "UnknownTenant",
     "UnknownType",
     "UnmodifiedSince",
@@ -214,10 +240,13 @@ __all__ = [
     "parse_instant",
     "parse_query",
     "probe",
+    "read_submit",
+    "read_submit_status",
     "refuse_undefined",
     "refuse_unknown",
     "render_manifest",
     "render_probe",
+    "render_status_manifest",
     "reset_retry_budget",
     "set_retry_budget",
     "time_span",
@@ -225,12 +254,16 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Imports the probe when it is first asked for: most users of the library never probe a store."""
-    if name not in _PROBE:
+    """Imports what most users never need when it is first asked for: the probe, and the sources of bulk submit."""
+    if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from fhirstore.objects import probe as module  # noqa: PLC0415 - see above
+    module, member = _LATER[name]
+    return getattr(import_module(module), member)
 
-    return getattr(module, _PROBE[name])
 
-
-_PROBE = {"ProbeReport": "ProbeReport", "probe": "probe", "render_probe": "render"}
+_LATER = {
+    "NetworkSources": ("fhirstore.submit.fetching.sources", "NetworkSources"),
+    "ProbeReport": ("fhirstore.objects.probe", "ProbeReport"),
+    "probe": ("fhirstore.objects.probe", "probe"),
+    "render_probe": ("fhirstore.objects.probe", "render"),
+}

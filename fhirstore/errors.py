@@ -289,6 +289,37 @@ class JobExists(FhirError):
     code = "duplicate"
 
 
+class UnknownSubmitter(FhirError):
+    """Configure the submitter, or correct the request: nobody of this tenant has this identifier."""
+
+    code = "forbidden"
+
+
+class SubmissionEnded(FhirError):
+    """Start a new submission: this one was completed or stopped, and takes nothing more."""
+
+    code = "conflict"
+
+
+class ManifestTaken(FhirError):
+    """Give the manifest another URL: this one was submitted before, with other parameters."""
+
+    code = "duplicate"
+
+
+class SourceFailed(FhirError):
+    """A manifest or a file of a submission could not be read. `again`: a later try may succeed.
+
+    The diagnostics go into outcomes that the provider reads: they name no secret, no address and no query of a URL.
+    """
+
+    code = "exception"
+
+    def __init__(self, diagnostics: str, *, code: str | None = None, again: bool = False) -> None:
+        super().__init__(diagnostics, code=code)
+        self.again = again
+
+
 class Unavailable(FhirError):
     """Retry later: the object store is busy or does not answer. Nothing was written."""
 

@@ -28,6 +28,8 @@ from fhirstore.jobs.pace import Activity
 from fhirstore.jobs.worker import Worker
 from fhirstore.objects import S3Options, open_objects
 from fhirstore.objects.base import ObjectStore
+from fhirstore.submit.options import SubmitOptions
+from fhirstore.submit.work import SubmitJob
 from fhirstore.tenancy import BucketTenancy, PrefixTenancy, Tenancy, bucket_locations
 from fhirstore.tenant import TenantStore
 
@@ -48,9 +50,11 @@ class FhirStore:
         validation: str = "structure",
         reference_integrity: bool = False,
         job_limits: JobLimits | None = None,
+        submit_options: SubmitOptions | None = None,
         export_options: ExportOptions | None = None,
     ) -> None:
         self.tenancy = tenancy
+        self._submit_options = submit_options or SubmitOptions()
         self._export_options = export_options or ExportOptions()
         validator = Validator(definitions(fhir_version), validation)
         self._engine = Engine(
@@ -74,6 +78,7 @@ class FhirStore:
         validation: str = "structure",
         reference_integrity: bool = False,
         job_limits: JobLimits | None = None,
+        submit_options: SubmitOptions | None = None,
         export_options: ExportOptions | None = None,
         create: bool = True,
     ) -> AbstractAsyncContextManager[FhirStore]:
@@ -83,9 +88,10 @@ class FhirStore:
         bucket instead, each with a bucket of its own. `fhir_version`: the release of all resources, "4.0", "4.3" or
         "5.0". `validation` of what is written: "off", "structure" or "full". `reference_integrity`: refuse a resource
         that refers to a resource of the tenant which does not exist. `job_limits`: how many jobs a tenant may have.
-        `export_options`: how its workers export. `create`: make the directory of a `file:` store where there is none;
-        without it, a location that is not a store already is refused, and so is `memory:`. Raises StoreMisconfigured
-        with one line that says what to do; ValueError for an unknown release or level.
+        `export_options`: how its workers export. `submit_options`: who may submit in bulk, and how that is processed.
+        `create`: make the directory of a `file:` store where there is none; without it, a location that is not a store
+        already is refused, and so is `memory:`. Raises StoreMisconfigured with one line that says what to do;
+        ValueError for an unknown release or level.
         """
 
         @asynccontextmanager
@@ -108,6 +114,7 @@ class FhirStore:
                     validation=validation,
                     reference_integrity=reference_integrity,
                     job_limits=job_limits,
+                    submit_options=submit_options,
                     export_options=export_options,
                 )
                 stack.push_async_callback(store.settle, within=_GRACE)
@@ -127,7 +134,7 @@ class FhirStore:
 
     def tenant(self, tenant: str) -> TenantStore:
         """Returns one tenant's resources. Raises UnknownTenant when the id is malformed or not configured."""
-        return TenantStore(self._engine, self.tenancy.place(tenant))
+        return TenantStore(self._engine, self.tenancy.place(tenant), submit_options=self._submit_options)
 
     def worker(
         self,
@@ -160,7 +167,10 @@ class FhirStore:
 
     def _job_kinds(self) -> tuple[JobKind, ...]:
         """Returns every kind of job that the library has."""
-        return (ExportJob(self._engine.validator.definitions, self._export_options),)
+        return (
+            ExportJob(self._engine.validator.definitions, self._export_options),
+            SubmitJob(self._engine, self._submit_options),
+        )
 
     def from_xml(self, body: bytes) -> bytes:
         """Returns the JSON of a resource given as FHIR XML. Raises MalformedContent, InvalidResource."""

@@ -42,6 +42,8 @@ from fhirstore.search.matches import Matches
 from fhirstore.search.page import Search, SearchPage
 from fhirstore.search.parameters import Parameters, Value, page_of, pairs_of
 from fhirstore.search.unmet_criteria import how_read, refuse_unmet
+from fhirstore.submit.options import SubmitOptions
+from fhirstore.submit.submissions import Submissions
 from fhirstore.tenancy import Place
 from fhirstore.threads import LARGE, offload_if
 from fhirstore.upkeep.tenant import Upkeep
@@ -51,21 +53,27 @@ from fhirstore.version import Version, version_of
 class TenantStore:
     """FHIR interactions on one tenant's resources. Each is atomic, and durable when it returns.
 
-    `upkeep`: maintenance: sweep, fsck and purge. `jobs`: long jobs. `exports`: bulk exports.
+    `upkeep`: maintenance: sweep, fsck and purge. `jobs`: long jobs. `exports`, `submissions`: bulk export and submit.
     """
 
-    def __init__(self, engine: Engine, place: Place) -> None:
+    def __init__(self, engine: Engine, place: Place, *, submit_options: SubmitOptions | None = None) -> None:
         self._engine = engine
         self._place = place
         self._admission = Admission(engine.validator, self._exists if engine.reference_integrity else None)
         self._matching = Matching(engine, place)
         self.upkeep = Upkeep(engine, place)
+        self._submit_options = submit_options
 
     @property
     def jobs(self) -> Jobs:
         """The tenant's jobs."""
         engine = self._engine
         return Jobs(self._place, engine.context(self._place), engine.job_signals, engine.job_limits)
+
+    @property
+    def submissions(self) -> Submissions:
+        """The tenant's bulk submissions."""
+        return Submissions(self._engine, self._place, self.jobs, self._submit_options or SubmitOptions())
 
     @property
     def exports(self) -> Exports:

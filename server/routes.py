@@ -23,6 +23,10 @@ from server.operations.export.status import delete_export, export_status
 from server.operations.export.urls import FILE_PATH, STATUS_PATH
 from server.operations.jobs import job, job_file, jobs
 from server.operations.purge import purge
+from server.operations.submit.requests import bulk_submit, bulk_submit_status
+from server.operations.submit.status import delete_submission_status, submission_file, submission_status
+from server.operations.submit.urls import FILE_PATH as SUBMISSION_FILE
+from server.operations.submit.urls import STATUS_PATH as SUBMISSION_STATUS
 from server.operations.validate import validate, validate_instance
 from server.settings import Settings
 
@@ -47,6 +51,11 @@ _EXPORT_GROUP = ("export", f"{_BULK}/OperationDefinition/group-export")
 def _by_get(settings: Settings) -> bool:
     """Whether a GET kicks off an export."""
     return settings.bulk_version < 4
+
+
+def _submits(settings: Settings) -> bool:
+    """Whether anybody may submit in bulk."""
+    return settings.submitters is not None
 
 
 TABLE: tuple[Route, ...] = (
@@ -160,4 +169,51 @@ TABLE: tuple[Route, ...] = (
     Route("GET", STATUS_PATH, export_status, (), "How far an export is, or its manifest", contract.EXPORT_STATUS),
     Route("DELETE", STATUS_PATH, delete_export, (), "Cancel or remove an export", contract.EXPORT_DELETE),
     Route("GET", FILE_PATH, export_file, (), "A file of an export", contract.EXPORT_FILE),
+    Route(
+        "POST",
+        "/$bulk-submit",
+        bulk_submit,
+        (),
+        "Submit a manifest, or say that a submission is completed or stopped",
+        contract.SUBMIT,
+        operation=("bulk-submit", f"{_BULK}/OperationDefinition/bulk-submit"),
+        advertised=_submits,
+    ),
+    Route(
+        "POST",
+        "/$bulk-submit-status",
+        bulk_submit_status,
+        (),
+        "Ask for the status of a submission",
+        contract.SUBMIT_STATUS,
+        operation=("bulk-submit-status", f"{_BULK}/OperationDefinition/bulk-submit-status"),
+        advertised=_submits,
+    ),
+    Route(
+        "GET",
+        SUBMISSION_STATUS,
+        submission_status,
+        (),
+        "How far a submission is, or its status manifest",
+        contract.EXPORT_STATUS,
+        advertised=_submits,
+    ),
+    Route(
+        "DELETE",
+        SUBMISSION_STATUS,
+        delete_submission_status,
+        (),
+        "Remove a polling location",
+        contract.EXPORT_DELETE,
+        advertised=_submits,
+    ),
+    Route(
+        "GET",
+        SUBMISSION_FILE,
+        submission_file,
+        (),
+        "A file of OperationOutcomes of a submission",
+        contract.EXPORT_FILE,
+        advertised=_submits,
+    ),
 )

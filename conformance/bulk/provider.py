@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 
 from conformance.bulk.export import Export, Skipped, wait_of
+from conformance.bulk.file_server import FileServer
 from conformance.bulk.kickoff import Kickoff
 from conformance.bulk.seeds import Seeds, seed
+from conformance.bulk.submission import Submission, Submitting
 from conformance.rest.server import Answer, Json, Server, member, must
 
 T = TypeVar("T")
@@ -18,9 +20,11 @@ _MOST_REFUSALS = 200  # answers 429 to one kick-off, before the check gives up
 class Provider:
     """A server, asked in one version of the IG. An export that several checks look at is made once."""
 
-    def __init__(self, server: Server, version: int) -> None:
+    def __init__(self, server: Server, version: int, submitting: Submitting | None = None) -> None:
         self.server = server
         self.version = version
+        self._submitting = submitting
+        self._files: FileServer | None = None
         self._made: dict[object, asyncio.Future[object]] = {}
         self._exports: list[Export] = []
 
@@ -114,6 +118,19 @@ class Provider:
         answer.outcome()
         return answer
 
+    async def submission(self) -> Submission:
+        """A submission of the check's own, which nothing was sent of. Raises Skipped where nobody may submit."""
+        submitting = self._submitting
+        if submitting is None:
+            raise Skipped("no --submitter was named who may submit")
+
+        async def listen() -> FileServer:
+            self._files = await FileServer.start(submitting.listen, submitting.url)
+            return self._files
+
+        files = await self.once("files", listen)
+        return Submission(self.server, files, submitting.submitter, self.server.fresh())
+
     async def remove(self) -> None:
         """Removes all exports that were made."""
         exports, self._exports = self._exports, []
@@ -125,6 +142,8 @@ class Provider:
             task.cancel()
         await asyncio.gather(*self._made.values(), return_exceptions=True)
         await self.remove()
+        if self._files is not None:
+            self._files.close()
 
     async def once(self, key: object, make: Callable[[], Awaitable[T]]) -> T:
         """What `make` gives; of several calls with one key the first makes it. A key must have one type."""

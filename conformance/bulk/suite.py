@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 import httpx
 
-from conformance.bulk import capabilities, files, filtering, manifest, parameters, polling, starting
+from conformance.bulk import capabilities, files, filtering, manifest, parameters, polling, starting, submitting
 from conformance.bulk.check import Check, Rule
 from conformance.bulk.export import Skipped
 from conformance.bulk.provider import Provider
+from conformance.bulk.submission import Submitting
 from conformance.rest.server import Broken, Server
 
 VERSIONS = (3, 4)
-_CHAPTERS = (capabilities, starting, parameters, filtering, polling, manifest, files)
+_CHAPTERS = (capabilities, starting, parameters, filtering, polling, manifest, files, submitting)
 RULES: tuple[Rule, ...] = tuple(
     value for chapter in _CHAPTERS for value in vars(chapter).values() if isinstance(value, Rule)
 )
@@ -44,12 +45,16 @@ async def run(
     *,
     version: int,
     token: str = "",
+    submitter: Submitting | None = None,
     on_verdict: Callable[[Verdict], None] | None = None,
 ) -> list[Verdict]:
-    """Puts the checks to the server at `base_url`, all at once but those that must be alone. `token`: of a bearer."""
+    """Puts the checks to the server at `base_url`, all at once but those that must be alone. `token`: of a bearer.
+
+    `submitter`: who submits; None: the checks of bulk submit are skipped.
+    """
     checks = list(checks)
     async with Server(base_url, token=token) as server:
-        provider = Provider(server, version)
+        provider = Provider(server, version, submitter)
 
         async def judge(check: Check) -> Verdict:
             started = time.perf_counter()

@@ -1,6 +1,6 @@
 """Bulk export: a snapshot of a tenant at a time T as NDJSON files, written by a job that survives its workers.
 
-Read the modules in this order. What decides does no I/O, and runs in the simulator (`tests/export/simulated`).
+Read the modules in this order. What decides does no I/O, and runs in the simulator (`tests/simulation/exports`).
 
 | module | content |
 |---|---|

@@ -6,7 +6,7 @@
 |---|---|
 | `v` | version number, 1, 2, 3 … per id; 0 only in a stub (`method` STUB), which fences an id without a version |
 | `t` | `meta.lastUpdated`, epoch ms |
-| `op` | the op token: a ULID, new for each attempt; it identifies the attempt that wrote this |
+| `op` | the op token: it identifies the attempt that wrote this. A ULID, after a mark that says what for, if any |
 | `method` | the HTTP verb of the interaction (POST PUT PATCH DELETE), as `Bundle.entry.request.method` has it; PURGE |
 | `base` | ETag of the `current.json` that the attempt was built on; absent for a first version |
 | `prior` | op token of the version before; a reader of both can check that they are neighbours |

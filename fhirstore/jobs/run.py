@@ -75,6 +75,10 @@ class Run:
 
     # --- what the kind may do -------------------------------------------------------------------------------
 
+    @property
+    def expires(self) -> int:
+        return self._lease.state.expires
+
     def now(self) -> int:
         return self.place.objects.now()
 

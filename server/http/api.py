@@ -69,7 +69,7 @@ class FhirApi:
         token = set_retry_budget(budget)
         try:
             try:
-                if "/$export" not in path and "/_export/" not in path:  # which have a form of their own
+                if "/$export" not in path and "/_export/" not in path and "/_submission/" not in path:  # own forms
                     negotiated = negotiable(path, headers, self._store.release)
                     representation = wanted(scope["query_string"], negotiated, self._store)
             finally:  # a missing path or method takes precedence over a form that is not supported

@@ -9,8 +9,8 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import MutableMapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -22,15 +22,17 @@ from server.http.deadlines import Deadlines
 from server.http.in_flight import InFlight
 from server.process.connections import Connections
 from server.process.ending import ANSWERED_IN, HANDED_BACK_IN, SETTLED_IN, end_in_time, end_now
+from server.process.submitting import submit_options
 from server.settings import Settings, from_environment
 
 
-def open_store(settings: Settings, *, create: bool = False) -> AbstractAsyncContextManager[FhirStore]:
+@asynccontextmanager
+async def open_store(settings: Settings, *, create: bool = False) -> AsyncIterator[FhirStore]:
     """Opens the store that `settings` name. `create`: make it where there is none; only a server does.
 
     Raises StoreMisconfigured.
     """
-    return FhirStore.open(
+    opening = FhirStore.open(
         settings.store,
         tenants=settings.tenants,
         buckets=settings.tenant_buckets,
@@ -40,8 +42,11 @@ def open_store(settings: Settings, *, create: bool = False) -> AbstractAsyncCont
         reference_integrity=settings.reference_integrity,
         export_options=settings.export_options,
         job_limits=settings.job_limits,
+        submit_options=submit_options(settings),
         create=create,
     )
+    async with opening as store:
+        yield store
 
 
 class Deployment:

@@ -304,6 +304,13 @@ class Settings:
         16,
         "The resources that one export reads at once.",
     )
+    submitters: str | None = setting(
+        "FHIRSTORE_SUBMITTERS",
+        values.text,
+        None,
+        "The file that says who may submit in bulk, and from where (JSON, or TOML as `.toml`), read at the start.",
+        unset="nobody may",
+    )
     cors_origins: tuple[str, ...] = setting(
         "FHIRSTORE_CORS_ORIGINS",
         values.origins,

@@ -25,7 +25,6 @@ from tests.server.serving import FHIR_JSON, Served, serving
         ("/fhir/$versions", "$versions"),
         ("/fhir/$process-message", "$process-message"),
         ("/fhir/$graphql", "$graphql"),
-        ("/fhir/$bulk-submit", "$bulk-submit"),
         ("/fhir/Patient/p/Observation", "compartment"),
         ("/fhir/Patient/p/*", "compartment"),
         ("/fhir/Encounter/e/Condition?code=x", "compartment"),

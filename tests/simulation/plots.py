@@ -6,15 +6,17 @@ machine each, with the same weather.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from tests.simulation.exports.schedule import SHAPES as EXPORT_SHAPES
+from tests.simulation.exports.schedule import simulate_exports
 from tests.simulation.jobs.schedule import simulate_jobs
 from tests.simulation.scenarios.scenario import RESOURCES
-from tests.simulation.scenarios.scenario import Plot as Scenarios
 from tests.simulation.scenarios.sealing import RUNS
 from tests.simulation.schedule import Verdict, simulate
+from tests.simulation.submissions.schedule import simulate_submissions
 
 
 class Simulate(Protocol):
@@ -33,16 +35,20 @@ class Plot:
     shapes: tuple[str, ...] = ()
 
 
-def _shapes(scenarios: Scenarios) -> tuple[str, ...]:
-    return tuple(shape.__name__.strip("_") for shape in scenarios.shapes)
+def _names(shapes: Iterable[Callable[..., object]]) -> tuple[str, ...]:
+    return tuple(shape.__name__.strip("_") for shape in shapes)
 
 
 def _simulate_runs(seed: int, trace: list[str] | None = None) -> Verdict:
     return simulate(seed, trace, plot=RUNS)
 
 
-ABOUT_RESOURCES = Plot("resources", simulate, 1.0, _shapes(RESOURCES))
-ABOUT_RUNS = Plot("runs", _simulate_runs, shapes=_shapes(RUNS))
+ABOUT_RESOURCES = Plot("resources", simulate, 1.0, _names(RESOURCES.shapes))
+ABOUT_RUNS = Plot("runs", _simulate_runs, shapes=_names(RUNS.shapes))
 ABOUT_JOBS = Plot("jobs", simulate_jobs)
+ABOUT_EXPORTS = Plot("exports", simulate_exports, 0.1, _names(EXPORT_SHAPES))
+ABOUT_SUBMISSIONS = Plot("submissions", simulate_submissions)
 
-PLOTS: Mapping[str, Plot] = {plot.name: plot for plot in (ABOUT_RESOURCES, ABOUT_RUNS, ABOUT_JOBS)}
+PLOTS: Mapping[str, Plot] = {
+    plot.name: plot for plot in (ABOUT_RESOURCES, ABOUT_RUNS, ABOUT_JOBS, ABOUT_EXPORTS, ABOUT_SUBMISSIONS)
+}

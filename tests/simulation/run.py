@@ -34,9 +34,9 @@ def many(seeds: Iterable[int], plot: str = "resources") -> Verdict:
 def seeds_for(mutant: Mutant) -> range:
     """The seeds that must catch it."""
     if mutant.shape is None:
-        return range(mutant.within)
+        return range(mutant.begin, mutant.within)
     shapes = mutant.plot.shapes
-    return range(shapes.index(mutant.shape), mutant.within * len(shapes), len(shapes))
+    return range(shapes.index(mutant.shape) + mutant.begin * len(shapes), mutant.within * len(shapes), len(shapes))
 
 
 def killed_by(mutant: Mutant, seeds: Iterable[int]) -> tuple[int, str] | None:
@@ -101,7 +101,7 @@ def run_mutants(mutants: tuple[Mutant, ...], *, jobs: int, say: Print) -> bool:
             say(f"SURVIVES  {mutant.name}  ({mutant.within:,} schedules)")
         else:
             caught += 1
-            took = seeds_for(mutant).index(kill[0]) + 1
+            took = mutant.begin + seeds_for(mutant).index(kill[0]) + 1
             say(f"{took:>8,}  {mutant.name}  (bound {mutant.within:,}, {mutant.shape or 'all'}): {kill[1][:100]}")
     say(f"mutants       {caught} of {len(mutants)} caught within their bounds (first column: schedules it took)")
     return caught == len(mutants)

@@ -10,7 +10,7 @@ import httpx
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from fhirstore import FhirStore, JobLimits
+from fhirstore import FhirStore, JobLimits, SubmitOptions
 from fhirstore.commit.limits import Limits
 from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.memory import MemoryStore
@@ -35,6 +35,7 @@ async def working(
     *,
     limits: JobLimits | None = None,
     times: Limits = LIMITS,
+    submit_options: SubmitOptions | None = None,
 ) -> AsyncIterator[FhirStore]:
     """A store with a worker that does many jobs at once. `times`: a bucket needs longer ones."""
     settings = settings or Settings()
@@ -43,6 +44,7 @@ async def working(
         limits=times,
         job_limits=limits,
         export_options=settings.export_options,
+        submit_options=submit_options,
     )
     stop = asyncio.Event()
     worker = asyncio.create_task(store.worker(at_once=64, poll=0.1).run(stop))
@@ -77,10 +79,11 @@ async def listening(
     *,
     limits: JobLimits | None = None,
     times: Limits = LIMITS,
+    submit_options: SubmitOptions | None = None,
 ) -> AsyncIterator[str]:
     """The base URL of the app behind the real HTTP server, in this process."""
     settings = settings or Settings()
-    async with working(settings, objects, limits=limits, times=times) as store:
+    async with working(settings, objects, limits=limits, times=times, submit_options=submit_options) as store:
         app = create_app(store, settings)
         connections: Connections = connections_for(settings)
 

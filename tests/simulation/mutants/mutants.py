@@ -15,10 +15,12 @@ from fhirstore.history import counting, instance
 from fhirstore.upkeep.sweep import event_status, removal, run
 from tests.simulation.model.bucket import Bucket
 from tests.simulation.model.network import Network
+from tests.simulation.mutants.export_mutants import EXPORT_MUTANTS
 from tests.simulation.mutants.identity_mutants import IDENTITY_MUTANTS
 from tests.simulation.mutants.job_mutants import JOB_MUTANTS
 from tests.simulation.mutants.mutation import Mutant, getter
 from tests.simulation.mutants.run_mutants import RUN_MUTANTS
+from tests.simulation.mutants.submission_mutants import SUBMISSION_MUTANTS
 from tests.simulation.mutants.transaction_mutants import TRANSACTION_MUTANTS
 
 _RESERVATION = (
@@ -291,4 +293,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *IDENTITY_MUTANTS,
     *JOB_MUTANTS,
     *RUN_MUTANTS,
+    *EXPORT_MUTANTS,
+    *SUBMISSION_MUTANTS,
 )

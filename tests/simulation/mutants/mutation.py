@@ -20,7 +20,8 @@ class Mutant:
     """`function` with `old`, which stands there exactly once, replaced by `new`.
 
     `shape`: the scenarios that are after this rule. `within`: it is caught by so many schedules of that shape, or of
-    all shapes in turn, the first ones. `plot`: whose schedules they are.
+    all shapes in turn, the first ones. `plot`: whose schedules they are. `begin`: the first of these schedules
+    that do not catch it, which are left out.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Mutant:
     within: int = 1_000
     shape: str | None = None
     plot: Plot = ABOUT_RESOURCES
+    begin: int = 0
 
     @contextmanager
     def applied(self) -> Iterator[None]:

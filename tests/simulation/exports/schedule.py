@@ -10,7 +10,7 @@ from dataclasses import replace
 from random import Random
 
 from fhirstore.commit.limits import Limits
-from tests.export.simulated.exporting import DoExport, KickOff, judge_export
+from tests.simulation.exports.exporting import DoExport, KickOff, judge_export
 from tests.simulation.model.machines import Machine, a_temper, think
 from tests.simulation.model.network import Rates, Weather
 from tests.simulation.model.process import Temper
@@ -163,7 +163,7 @@ class ExportSchedule(Schedule):
                     self.world.violated(finding)
 
 
-def simulate(seed: int, trace: list[str] | None = None) -> Verdict:
+def simulate_exports(seed: int, trace: list[str] | None = None) -> Verdict:
     """Run the schedule of this seed."""
     schedule = ExportSchedule(seed, trace)
     schedule.run()
