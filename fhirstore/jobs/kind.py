@@ -65,8 +65,8 @@ class JobFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class JobWork(Protocol):
     """A job while it runs: its facts, and the writes that end with LeaseLost once another owner has it.
 
-    `work`: of the last checkpoint before this run. `epoch`: of this run; higher than that of any run before. `pacer`:
-    of all jobs of the worker. `expires`: when the lease ends unless it is renewed, epoch ms of the store's time.
+    `work`: of the last checkpoint before this run. `epoch`: of this run; higher than that of any run before.
+    `expires`: when the lease ends unless it is renewed, epoch ms of the store's time. `pacer`: of the worker's jobs.
     """
 
     place: Place

@@ -125,7 +125,7 @@ class Work:
     epoch: int
     kept: dict[str, Mapping[str, object]]
     expires: int = field(default=9_999_999_999_999)
-    pacer: Pacer = field(default_factory=Pacer)
+    pacer: Pacer = field(default_factory=lambda: Pacer(lambda: (0, 0)))
 
     def now(self) -> int:
         return self.place.objects.now()
