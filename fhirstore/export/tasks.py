@@ -36,7 +36,7 @@ from fhirstore.objects.base import StoredObject
 from fhirstore.runs.files import WrittenFile
 from fhirstore.threads import LARGE
 
-_ROOM = 16 * 1024 * 1024  # bytes of resources in a batch
+_ROOM = 16 * 1024 * 1024  # bytes of resources that are in memory at a time, as far as their sizes can be foreseen
 _ENTRIES = 100  # of deleted resources in one Bundle
 _OTHERS = 100_000  # lines of errors, and deleted resources, in one segment
 
@@ -175,7 +175,7 @@ class TypeTask:
     limits: Limits
     bounds: Bounds
     epoch: int
-    _largest: int = field(default=1, init=False)  # bytes of the largest resource so far
+    _largest: int | None = field(default=None, init=False)  # bytes of the largest resource so far
 
     @property
     def name(self) -> str:
@@ -220,7 +220,11 @@ class TypeTask:
         begin = 0
         while True:
             while len(reading) < self.bounds.ahead and begin < len(candidates):
-                batch = candidates[begin : begin + self._at_once()]
+                under_way = sum(len(batch) for batch, _ in reading)
+                size = min(self.at_once, self._room - under_way)
+                if size < 1:
+                    break
+                batch = candidates[begin : begin + size]
                 begin += len(batch)
                 resources = [self.keys.resource(self.type, candidate.id) for candidate in batch]
                 protocol = versions_at(resources, self.selection.plan.at, limits=self.limits)
@@ -229,14 +233,23 @@ class TypeTask:
                 return
             batch, protocol = reading.popleft()
             found = yield from asked(protocol)
-            for seen in found:
-                if isinstance(seen, Record) and seen.resource is not None and len(seen.resource) > self._largest:
-                    self._largest = len(seen.resource)
+            self._learn(found)
             yield from take(batch, found)
 
-    def _at_once(self) -> int:
-        """Returns the size of the next batch: smaller where resources are large, since others may be as large."""
-        return max(1, min(self.bounds.at_once, _ROOM // self._largest))
+    def _learn(self, found: Sequence[Visible]) -> None:
+        """Takes note of the sizes of resources that were read."""
+        sizes = [len(seen.resource or b"") for seen in found if isinstance(seen, Record)]
+        self._largest = max(1, *sizes, self._largest or 0)
+
+    @property
+    def _room(self) -> int:
+        """How many resources may be in memory: one at first, and few where one was large, as others may be so too."""
+        return 1 if self._largest is None else max(1, _ROOM // self._largest)
+
+    @property
+    def at_once(self) -> int:
+        """How many resources may be read in one batch."""
+        return min(self.bounds.at_once, self._room)
 
     def _append(self, segment: Segment, taken: Sequence[Taken]) -> Steps[None]:
         """Adds to the segment, in order; ends it where its file is full."""
