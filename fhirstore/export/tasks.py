@@ -30,6 +30,7 @@ from fhirstore.export.selection import Selection, Unreadable, deletions
 from fhirstore.export.snapshot import Damaged, Visible, versions_at
 from fhirstore.export.steps import Append, Note, Save, Steps, asked, begun, closed, worked
 from fhirstore.fhir.json import JsonObject
+from fhirstore.format.digest import sha256
 from fhirstore.format.keyspace import Keyspace
 from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import StoredObject
@@ -53,12 +54,16 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """What becomes of one candidate: a line of a kind, or none (""); and the position behind it."""
+    """What becomes of one candidate: a line of a kind, or none (""); and the position behind it.
+
+    `digest`: the SHA-256 that was stored with `data`, until that was checked.
+    """
 
     id: str
     kind: str
     data: bytes
     then: Position
+    digest: str | None = None
 
 
 @dataclass(slots=True)
@@ -275,15 +280,15 @@ class TypeTask:
         for candidate, seen in zip(batch, found, strict=True):
             if seen is None:
                 continue
-            kind, data = "", b""
+            kind, data, digest = "", b"", None
             if isinstance(seen, Damaged):
                 kind, data = ERROR, self._damaged(candidate.id)
             elif candidate.is_here(seen) and self.is_in_time(seen):
                 if seen.resource is not None:
-                    kind, data = OUTPUT, seen.resource
+                    kind, data, digest = OUTPUT, seen.resource, seen.sha256
                 elif self.tells_deletions and (yield from self._is_told(candidate.id, seen)):
                     kind, data = DELETED, f"{self.type}/{candidate.id}".encode()
-            taken.append(Taken(candidate.id, kind, data, candidate.then))
+            taken.append(Taken(candidate.id, kind, data, candidate.then, digest))
         if any(one.kind == OUTPUT for one in taken):
             return (yield from self._selected(taken))
         return taken
@@ -302,6 +307,8 @@ class TypeTask:
     def _line(self, one: Taken, inside: bool | None) -> Taken:
         if one.kind != OUTPUT:
             return one
+        if one.digest is not None and sha256(one.data) != one.digest:
+            return replace(one, kind=ERROR, data=self._damaged(one.id))
         try:
             line = self.selection.line(self.type, one.data, in_compartment=inside)
         except Unreadable:
