@@ -21,6 +21,7 @@ from fhirstore.runs.files import FileWriter, WrittenFile, writing
 from fhirstore.threads import LARGE, offload_if
 
 _END = b"\n"
+_PIECE = 1024 * 1024  # bytes; the writer holds several pieces
 
 
 @dataclass(slots=True)
@@ -101,7 +102,13 @@ class Acting:
         if writer is None:
             writer = await files.enter_async_context(writing(self.objects, self.key_of(step.name), name=step.name))
             self._writers[step.kind] = writer
-        await writer.write(_END.join([*step.lines, b""]))
+        if sum(map(len, step.lines)) < _PIECE:
+            await writer.write(_END.join([*step.lines, b""]))
+            return
+        for line in step.lines:
+            for begin in range(0, len(line), _PIECE):
+                await writer.write(line[begin : begin + _PIECE])
+            await writer.write(_END)
 
     async def _close(self, files: AsyncExitStack) -> dict[str, WrittenFile]:
         written = {kind: await writer.close() for kind, writer in self._writers.items()}
