@@ -5,6 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 HOST   ?= 127.0.0.1
 PORT   ?= 8000
+CORES  ?= 2
 SEEDS  ?= 100000
 START  ?= 0
 export HOST PORT
@@ -32,8 +33,8 @@ $(VENV)/dev.stamp: $(VENV)/serve.stamp requirements-dev.lock
 serve: $(VENV)/serve.stamp ## serve FHIR at http://127.0.0.1:8000/fhir (HOST, PORT, FHIRSTORE_STORE; ARGS="--workers 2")
 	@exec $(BIN)/fhirstore serve $(ARGS)
 
-test: $(VENV)/dev.stamp ## the whole suite, real S3 servers included (ARGS="-k probe")
-	$(BIN)/pytest $(ARGS)
+test: $(VENV)/dev.stamp ## the whole suite, real S3 servers included, on two cores (CORES=2 ARGS="-k probe")
+	$(BIN)/pytest --numprocesses $(CORES) --dist loadfile $(ARGS)
 
 test-fast: $(VENV)/dev.stamp ## what needs neither S3 servers nor killed processes nor much time: under 2 minutes
 	$(BIN)/pytest -m "not slow and not s3 and not kill" $(ARGS)

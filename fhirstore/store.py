@@ -24,9 +24,11 @@ from fhirstore.fhir.validation import Validator
 from fhirstore.interactions.admission import as_bytes
 from fhirstore.jobs.kind import JobKind
 from fhirstore.jobs.limits import JobLimits
+from fhirstore.jobs.pace import Activity
 from fhirstore.jobs.worker import Worker
-from fhirstore.objects import S3Options, open_objects
+from fhirstore.objects import S3Options
 from fhirstore.objects.base import ObjectStore
+from fhirstore.objects.opening import open_store
 from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.work import SubmitJob
 from fhirstore.tenancy import BucketTenancy, PrefixTenancy, Tenancy, bucket_locations
@@ -99,11 +101,11 @@ class FhirStore:
                 if buckets:
                     stores: dict[str, ObjectStore] = {}
                     for tenant, place in bucket_locations(location, buckets).items():
-                        stores[tenant] = await open_objects(place, s3=s3, create=create)
+                        stores[tenant] = await open_store(place, s3=s3, create=create)
                         stack.push_async_callback(stores[tenant].aclose)
                     tenancy: Tenancy = BucketTenancy(stores)
                 else:
-                    objects = await open_objects(location, s3=s3, create=create)
+                    objects = await open_store(location, s3=s3, create=create)
                     stack.push_async_callback(objects.aclose)
                     tenancy = PrefixTenancy(objects, None if tenants is None else frozenset(tenants))
                 store = cls(
@@ -142,11 +144,14 @@ class FhirStore:
         at_once: int = 2,
         poll: float = 5.0,
         say: Callable[[str], None] = lambda _: None,
+        activity: Activity | None = None,
     ) -> Worker:
         """Returns a worker on the jobs of all tenants; `await worker.run(stop)` works until the event `stop` is set.
 
         `kinds`: the jobs that it does; None: all that the library knows. `at_once`: jobs at once. `poll`: seconds
-        between its looks at an idle queue. `say`: gets a line on what failed.
+        between its looks at an idle queue. `say`: gets a line on what failed. `activity`: returns how many requests of
+        clients this process has begun so far, and how many are under way: while there are any, jobs take a fifth of the
+        time. Without it, the worker tells that by the load of the event loop.
         """
         return Worker(
             self.tenancy,
@@ -158,6 +163,7 @@ class FhirStore:
             at_once=at_once,
             poll=poll,
             say=say,
+            activity=activity,
         )
 
     def _job_kinds(self) -> tuple[JobKind, ...]:

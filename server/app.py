@@ -11,6 +11,7 @@ from fhirstore import FhirStore
 from server.access.forwarded import ForwardedRequests
 from server.documents.openapi import openapi_route
 from server.http.api import FhirApi
+from server.http.deadlines import Deadlines
 from server.http.health import health_routes
 from server.http.outcome import http_error
 from server.http.response_headers import EXPOSED, Dated
@@ -18,8 +19,10 @@ from server.routes import TABLE
 from server.settings import Settings
 
 
-def create_app(store: FhirStore, settings: Settings | None = None) -> ASGIApp:
+def create_app(store: FhirStore, settings: Settings | None = None, *, deadlines: Deadlines | None = None) -> ASGIApp:
     """Returns the app: FHIR below `/fhir` (or `/fhir/{tenant}`), and `/health/…`. The caller must close `store`.
+
+    `deadlines`: of its requests, for a caller that wants to know how many there are.
 
     The API is called before Starlette's middleware and router, which other paths pass. Benchmark: reads, see
     docs/performance.md.
@@ -30,7 +33,7 @@ def create_app(store: FhirStore, settings: Settings | None = None) -> ASGIApp:
         exception_handlers={HTTPException: http_error, Exception: http_error},
     )
     others.router.redirect_slashes = False
-    api: ASGIApp = FhirApi(Dated(others), store=store, settings=settings, table=TABLE)
+    api: ASGIApp = FhirApi(Dated(others), store=store, settings=settings, table=TABLE, deadlines=deadlines)
     app = _with_cors(api, settings) if settings.cors_origins else api
     return ForwardedRequests(app, settings.trusted_proxies) if settings.trusted_proxies else app
 

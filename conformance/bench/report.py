@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from conformance.bench.run import Result
+from conformance.bench.run import CONNECTIONS, Result
 
 WANTED_TO_RAW = 0.6
 WANTED_READS = 0.7
@@ -22,7 +22,11 @@ _WIDTH = 118
 
 def as_json(results: Sequence[Result]) -> str:
     """Everything, with the circumstances."""
-    told = [asdict(result) | {"to_raw": result.to_raw, "reads_kept": result.reads_kept} for result in results]
+    told = [
+        asdict(result)
+        | {"to_raw": result.to_raw, "reads_kept": {reads.connections: reads.kept for reads in result.reads}}
+        for result in results
+    ]
     return json.dumps({"processors": os.cpu_count(), "python": platform.python_version(), "results": told}, indent=2)
 
 
@@ -45,10 +49,14 @@ def print_table(results: Sequence[Result], console: Console) -> None:
             f"peak during the export, MB (wanted <= {WANTED_PEAK / 1e6:.0f})",
             [f"{each.peak / 1e6:.0f}" for each in results],
         ),
-        ("reads/s alone", [f"{each.reads_alone:,.0f}" for each in results]),
-        ("reads/s beside an export", [f"{each.reads_beside:,.0f}" for each in results]),
-        (f"ratio (wanted >= {WANTED_READS})", [f"{each.reads_kept:.2f}" for each in results]),
     ]
+    for n, connections in enumerate(CONNECTIONS):
+        reads = [each.reads[n] for each in results]
+        rows += [
+            (f"reads/s of {connections} connections, alone", [f"{each.alone:,.0f}" for each in reads]),
+            ("beside an export", [f"{each.beside:,.0f}" for each in reads]),
+            (f"ratio (wanted >= {WANTED_READS})", [f"{each.kept:.2f}" for each in reads]),
+        ]
     for name, cells in rows:
         table.add_row(name, *cells)
     console.print(table)

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from statistics import mean
 
@@ -30,12 +31,27 @@ from conformance.s3servers import running as s3_running
 
 STORES = ("embedded", "s3")
 GETS = 16  # of an export, at once: FHIRSTORE_EXPORT_CONCURRENCY as it comes
-READS = Effort(connections=16, seconds=1.0)
+CONNECTIONS = (16, 4, 1)  # of clients that read, each with a request under way at all times
+_SAMPLE = 1.0  # seconds
 _SAMPLES = 3  # of reads alone, before the export beside others and after it
 _POOL = 256  # Patients that reads go round
 _PREFIX = "fhir"
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Reads per second of so many clients, alone and beside an export."""
+
+    connections: int
+    alone: float
+    beside: float
+
+    @property
+    def kept(self) -> float:
+        """The rate beside an export over the rate alone."""
+        return self.beside / self.alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +69,13 @@ class Result:
     raw: float
     before: int
     peak: int
-    reads_alone: float
-    reads_beside: float
+    reads: tuple[Reads, ...]
     requests: Mapping[str, int] | None = None
 
     @property
     def to_raw(self) -> float:
         """The rate of the export over that of plain GETs."""
         return self.exports / self.raw
-
-    @property
-    def reads_kept(self) -> float:
-        """The rate of reads beside an export over that of reads alone."""
-        return self.reads_beside / self.reads_alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +127,11 @@ async def _measure(bench: _Bench, resources: int, say: Say) -> Result:
         say(f"{bench.store}: plain GETs, again")
         raw += [await rate_of_gets(objects, wanted, at_once=GETS)]
         say(f"{bench.store}: reads alone")
-        alone = [await _reads(target, wanted) for _ in range(_SAMPLES)]
+        alone = await _reads_alone(target, wanted)
         say(f"{bench.store}: reads beside an export")
         beside = await _reads_beside(client, bench, target, wanted)
         say(f"{bench.store}: reads alone, again")
-        alone += [await _reads(target, wanted) for _ in range(_SAMPLES)]
+        again = await _reads_alone(target, wanted)
     return Result(
         store=bench.store,
         resources=resources,
@@ -131,8 +141,7 @@ async def _measure(bench: _Bench, resources: int, say: Say) -> Result:
         raw=mean(raw),
         before=memory.before,
         peak=memory.peak,
-        reads_alone=mean(alone),
-        reads_beside=beside,
+        reads=tuple(Reads(n, mean(alone[n] + again[n]), mean(beside[n])) for n in CONNECTIONS),
         requests=requests,
     )
 
@@ -141,31 +150,41 @@ def _objects(bench: _Bench, wanted: list[str]) -> S3Store | LocalStore:
     return raw_client(bench.s3, _PREFIX) if bench.s3 else files(wanted, bench.folder / "raw")
 
 
-async def _reads(target: Target, wanted: list[str]) -> float:
+async def _reads(target: Target, wanted: list[str], connections: int) -> float:
     stored = [Stored(id_, "1") for id_ in wanted[:: max(1, len(wanted) // _POOL)]]
-    taken = await sample(target, READ.calls(stored), expected=READ.expected, effort=READS, processes=Processes())
+    effort = Effort(connections=connections, seconds=_SAMPLE)
+    taken = await sample(target, READ.calls(stored), expected=READ.expected, effort=effort, processes=Processes())
     if taken.unexpected:
         raise LoadFailed(f"reads were answered {taken.unexpected}")
     return taken.rate
 
 
-async def _reads_beside(client: httpx.AsyncClient, bench: _Bench, target: Target, wanted: list[str]) -> float:
-    """The mean rate of the samples during which an export was at work from begin to end."""
+async def _reads_alone(target: Target, wanted: list[str]) -> dict[int, list[float]]:
+    """Some samples, by connections."""
+    return {n: [await _reads(target, wanted, n) for _ in range(_SAMPLES)] for n in CONNECTIONS}
+
+
+async def _reads_beside(
+    client: httpx.AsyncClient, bench: _Bench, target: Target, wanted: list[str]
+) -> dict[int, list[float]]:
+    """The samples during which an export was at work from begin to end, by connections."""
     exporting = Exporting(client, bench.base)
     running = asyncio.create_task(exporting.export())
-    rates: list[float] = []
+    rates: dict[int, list[float]] = {n: [] for n in CONNECTIONS}
     try:
         await exporting.working.wait()
-        while not running.done():
-            rate = await _reads(target, wanted)
+        for connections in cycle(CONNECTIONS):
+            if running.done():
+                break
+            rate = await _reads(target, wanted, connections)
             if not running.done():
-                rates.append(rate)
+                rates[connections].append(rate)
         await remove(client, await running)
     finally:
         running.cancel()
-    if not rates:
-        raise LoadFailed(f"the export was done before a sample of {READS.seconds:.0f} s: take more --resources")
-    return mean(rates)
+    if not all(rates.values()):
+        raise LoadFailed(f"the export was done before {len(rates)} samples of {_SAMPLE:.0f} s: take more --resources")
+    return rates
 
 
 def _difference(after: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:

@@ -8,7 +8,6 @@ sending it again is pointless. Unavailable: requests failed, and the retry budge
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -55,6 +54,7 @@ from fhirstore.errors import (
     WriteWindowClosed,
 )
 from fhirstore.objects.base import ObjectStore, StoredObject, Written
+from fhirstore.objects.files import sha256_of
 from fhirstore.objects.retries import ONE_IN, retry_budget
 from fhirstore.threads import in_thread
 
@@ -252,14 +252,10 @@ async def _perform(store: ObjectStore, request: Request, failed: list[_Failed]) 
 
 
 async def _digest(store: ObjectStore, key: str) -> Digested:
-    hash_ = hashlib.sha256()
     try:
-        async with store.get_stream(key) as stream:
-            async for chunk in stream:
-                await in_thread(hash_.update, chunk)
+        return Digested(await sha256_of(store, key))
     except ObjectDamaged:
         return Digested("")
-    return Digested(hash_.hexdigest())
 
 
 def _reply(answer: Written | ObjectError, failed: list[_Failed], verb: str) -> Reply:

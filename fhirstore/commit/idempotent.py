@@ -53,6 +53,24 @@ def removed(*keys: str) -> Protocol[None]:
     yield from _answered(Delete(keys), Deleted, _LEFT)
 
 
+def removed_below(prefix: str, *, but: str) -> Protocol[int]:
+    """DELETEs all objects below a prefix except the one with the key `but`. Returns how many.
+
+    1 LIST and 1 DELETE per 1,000 objects. Raises Unavailable, StoreDamaged; then some may be left.
+    """
+    count = 0
+    cursor: str | None = None
+    while True:
+        page = yield from listed(List(prefix, cursor=cursor))
+        gone = [item.key for item in page.objects if item.key != but]
+        if gone:
+            yield from removed(*gone)
+        count += len(gone)
+        cursor = page.cursor
+        if cursor is None:
+            return count
+
+
 def _answered(request: Request, answer: type[_Answer], silent: str) -> Protocol[_Answer]:
     for n in range(UNANSWERED.tries):
         (reply,) = yield (request,)

@@ -71,7 +71,8 @@ class BlocksTask:
         """Keeps a row for each resource that is exported, and what is said of others."""
         taken = yield from task.taken(batch, found)
         records = {one.id: seen for one, seen in zip(batch, found, strict=True) if isinstance(seen, Record)}
-        yield from worked(partial(self._keep, task, taken, records), sum(len(one.data) for one in taken))
+        size = sum(len(record.resource or b"") for record in records.values())
+        yield from worked(partial(self._keep, task, taken, records), size)
 
     def _told(self, task: TypeTask, page: ScanPage) -> Steps[None]:
         """Keeps what is said of a part of a listing that cannot be read."""
@@ -92,10 +93,11 @@ class BlocksTask:
 
     def _write(self, segment: Segment) -> Steps[None]:
         """Writes the blocks behind the segment's position."""
+        at_once = min((task.at_once for task in self.tasks), default=1)
         last = _row(segment.progress.position)
         within = last[0]  # the patient whose block was begun by an earlier segment
         while True:
-            rows = yield from worked(partial(self._spool.after, last, self.bounds.at_once), 0)
+            rows = yield from worked(partial(self._spool.after, last, at_once), 0)
             if not rows:
                 return
             for patient, some in groupby(rows, key=lambda row: row[0]):
@@ -115,8 +117,9 @@ class BlocksTask:
         """Writes resources of one block, which has its header. Returns the last row."""
         resources = [self.keys.resource(type_, id_) for _, _, type_, id_ in rows]
         found = yield from asked(versions_at(resources, self.selection.plan.at, limits=self.limits))
-        for row, seen in zip(rows, found, strict=True):
-            line = self._line(row[2], seen)
+        size = sum(len(seen.resource or b"") for seen in found if isinstance(seen, Record))
+        lines = yield from worked(partial(self._lines, rows, found), size)
+        for row, line in zip(rows, lines, strict=True):
             if line is not None:
                 if segment.exceeds(self.bounds, len(line) + 1):
                     segment.continues = True
@@ -126,6 +129,9 @@ class BlocksTask:
             last = row
             segment.looked += 1
         return last
+
+    def _lines(self, rows: Sequence[Row], found: Sequence[Visible]) -> list[bytes | None]:
+        return [self._line(type_, seen) for (_, _, type_, _), seen in zip(rows, found, strict=True)]
 
     def _line(self, type: str, seen: Visible) -> bytes | None:
         """Returns the line of a resource; None if it was purged since it was looked at."""

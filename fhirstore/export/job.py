@@ -69,6 +69,7 @@ class ExportJob:
             running.note,
             running.wrote,
             at_once=max(1, self.options.concurrency // at_once),
+            pacer=work.pacer,
         )
         export = Export(
             plan,

@@ -30,13 +30,14 @@ from fhirstore.export.selection import Selection, Unreadable, deletions
 from fhirstore.export.snapshot import Damaged, Visible, versions_at
 from fhirstore.export.steps import Append, Note, Save, Steps, asked, begun, closed, worked
 from fhirstore.fhir.json import JsonObject
+from fhirstore.format.digest import sha256
 from fhirstore.format.keyspace import Keyspace
 from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import StoredObject
 from fhirstore.runs.files import WrittenFile
 from fhirstore.threads import LARGE
 
-_ROOM = 16 * 1024 * 1024  # bytes of resources in a batch
+_ROOM = 16 * 1024 * 1024  # bytes of resources that are in memory at a time, as far as their sizes can be foreseen
 _ENTRIES = 100  # of deleted resources in one Bundle
 _OTHERS = 100_000  # lines of errors, and deleted resources, in one segment
 
@@ -53,12 +54,16 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """What becomes of one candidate: a line of a kind, or none (""); and the position behind it."""
+    """What becomes of one candidate: a line of a kind, or none (""); and the position behind it.
+
+    `digest`: the SHA-256 that was stored with `data`, until that was checked.
+    """
 
     id: str
     kind: str
     data: bytes
     then: Position
+    digest: str | None = None
 
 
 @dataclass(slots=True)
@@ -175,7 +180,7 @@ class TypeTask:
     limits: Limits
     bounds: Bounds
     epoch: int
-    _largest: int = field(default=1, init=False)  # bytes of the largest resource so far
+    _largest: int | None = field(default=None, init=False)  # bytes of the largest resource so far
 
     @property
     def name(self) -> str:
@@ -220,7 +225,11 @@ class TypeTask:
         begin = 0
         while True:
             while len(reading) < self.bounds.ahead and begin < len(candidates):
-                batch = candidates[begin : begin + self._at_once()]
+                under_way = sum(len(batch) for batch, _ in reading)
+                size = min(self.at_once, self._room - under_way)
+                if size < 1:
+                    break
+                batch = candidates[begin : begin + size]
                 begin += len(batch)
                 resources = [self.keys.resource(self.type, candidate.id) for candidate in batch]
                 protocol = versions_at(resources, self.selection.plan.at, limits=self.limits)
@@ -229,14 +238,23 @@ class TypeTask:
                 return
             batch, protocol = reading.popleft()
             found = yield from asked(protocol)
-            for seen in found:
-                if isinstance(seen, Record) and seen.resource is not None and len(seen.resource) > self._largest:
-                    self._largest = len(seen.resource)
+            self._learn(found)
             yield from take(batch, found)
 
-    def _at_once(self) -> int:
-        """Returns the size of the next batch: smaller where resources are large, since others may be as large."""
-        return max(1, min(self.bounds.at_once, _ROOM // self._largest))
+    def _learn(self, found: Sequence[Visible]) -> None:
+        """Takes note of the sizes of resources that were read."""
+        sizes = [len(seen.resource or b"") for seen in found if isinstance(seen, Record)]
+        self._largest = max(1, *sizes, self._largest or 0)
+
+    @property
+    def _room(self) -> int:
+        """How many resources may be in memory: one at first, and few where one was large, as others may be so too."""
+        return 1 if self._largest is None else max(1, _ROOM // self._largest)
+
+    @property
+    def at_once(self) -> int:
+        """How many resources may be read in one batch."""
+        return min(self.bounds.at_once, self._room)
 
     def _append(self, segment: Segment, taken: Sequence[Taken]) -> Steps[None]:
         """Adds to the segment, in order; ends it where its file is full."""
@@ -262,15 +280,15 @@ class TypeTask:
         for candidate, seen in zip(batch, found, strict=True):
             if seen is None:
                 continue
-            kind, data = "", b""
+            kind, data, digest = "", b"", None
             if isinstance(seen, Damaged):
                 kind, data = ERROR, self._damaged(candidate.id)
             elif candidate.is_here(seen) and self.is_in_time(seen):
                 if seen.resource is not None:
-                    kind, data = OUTPUT, seen.resource
+                    kind, data, digest = OUTPUT, seen.resource, seen.sha256
                 elif self.tells_deletions and (yield from self._is_told(candidate.id, seen)):
                     kind, data = DELETED, f"{self.type}/{candidate.id}".encode()
-            taken.append(Taken(candidate.id, kind, data, candidate.then))
+            taken.append(Taken(candidate.id, kind, data, candidate.then, digest))
         if any(one.kind == OUTPUT for one in taken):
             return (yield from self._selected(taken))
         return taken
@@ -289,6 +307,8 @@ class TypeTask:
     def _line(self, one: Taken, inside: bool | None) -> Taken:
         if one.kind != OUTPUT:
             return one
+        if one.digest is not None and sha256(one.data) != one.digest:
+            return replace(one, kind=ERROR, data=self._damaged(one.id))
         try:
             line = self.selection.line(self.type, one.data, in_compartment=inside)
         except Unreadable:

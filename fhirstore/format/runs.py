@@ -151,8 +151,10 @@ def decode_seal(body: bytes, keys: RunKeys) -> Seal | Tombstone:
 
 def dataset_prefix(keys: Keyspace, dataset: str) -> str:
     """Returns the prefix of a dataset. Raises InvalidName."""
-    if not _DATASET.fullmatch(dataset):
-        raise InvalidName("A dataset's name has 1 to 100 characters of A-Z, a-z, 0-9, '.', '_' and '-', a letter first")
+    if not (_is_text(dataset) and _DATASET.fullmatch(dataset)):
+        raise InvalidName(
+            "A dataset's name has 1 to 100 characters of A-Z, a-z, 0-9, '.', '_' and '-', a letter or digit first"
+        )
     return f"{keys.runs()}{dataset}/"
 
 
@@ -165,7 +167,7 @@ def partition_prefix(keys: Keyspace, dataset: str, partition: Mapping[str, str])
 
 def run_keys(keys: Keyspace, dataset: str, partition: Mapping[str, str], run_id: str) -> RunKeys:
     """Returns the keys of a run. Raises InvalidName where a name is malformed."""
-    if not _ID.fullmatch(run_id):
+    if not (_is_text(run_id) and _ID.fullmatch(run_id)):
         raise InvalidName("A run id has 1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-', a letter or digit first")
     folder = f"{partition_prefix(keys, dataset, partition)}{_RUN_ID}={run_id}/"
     if len(folder) - len(keys.prefix) > _LONGEST_FOLDER:
@@ -174,8 +176,10 @@ def run_keys(keys: Keyspace, dataset: str, partition: Mapping[str, str], run_id:
 
 
 def _segment(key: str, value: str) -> str:
-    if not _KEY.fullmatch(key) or key == _RUN_ID:
+    if not (_is_text(key) and _KEY.fullmatch(key)) or key == _RUN_ID:
         raise InvalidName("A partition's key has 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-', and is not run_id")
+    if not _is_text(value):
+        raise InvalidName("A partition's value must be text; write a number or a date as str(value)")
     try:
         segment = f"{key}={quote(value, safe=_UNENCODED)}"
     except UnicodeEncodeError as error:
@@ -187,8 +191,10 @@ def _segment(key: str, value: str) -> str:
 
 def check_name(name: str) -> str:
     """Returns the name of a file of a run. Raises InvalidName where it is malformed, or one of the format's own."""
-    if not _NAME.fullmatch(name) or name == SEAL:
-        raise InvalidName("A file's name has 1 to 100 characters of A-Z, a-z, 0-9, '.', '_' and '-', a letter first")
+    if not (_is_text(name) and _NAME.fullmatch(name)) or name == SEAL:
+        raise InvalidName(
+            "A file's name has 1 to 100 characters of A-Z, a-z, 0-9, '.', '_' and '-', a letter or digit first"
+        )
     return name
 
 
@@ -198,6 +204,11 @@ def stored_as(name: str, *, attempt: str | None, suffix: str) -> str:
         stem, dot, rest = name.partition(".")
         name = f"{stem}.{attempt}{dot}{rest}"
     return name + suffix
+
+
+def _is_text(name: object) -> bool:
+    """Returns whether a name that a caller gave is text at all: a number is a usual slip, as in `{"year": 2026}`."""
+    return isinstance(name, str)
 
 
 def _is_object(name: str) -> bool:

@@ -1,9 +1,9 @@
 """What a kind of job is, and what its work may do with the job while it runs.
 
-`run` shares the event loop with the requests of the server: it must await often, and steps that take more than some
-milliseconds of CPU go to a thread (`fhirstore.threads.in_thread`). It may be ended at any await: by LeaseLost, by a
-cancelled job, by the end of the process. The next run, perhaps in another process, begins with the work of the last
-checkpoint, and may overlap with what a stopped process still writes: so keys of files carry the epoch.
+`run` shares the event loop with the requests of the server: it must await often, go by `JobWork.pacer`, and steps that
+take more than some milliseconds of CPU go to a thread (`fhirstore.threads.in_thread`). It may be ended at any await: by
+LeaseLost, by a cancelled job, by the end of the process. The next run, perhaps in another process, begins with the work
+of the last checkpoint, and may overlap with what a stopped process still writes: so keys of files carry the epoch.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fhirstore.commit.limits import Context
 from fhirstore.errors import FhirStoreError, Issue
 from fhirstore.format.keyspace import JobKeys
 from fhirstore.jobs.metadata import JobMetadata
+from fhirstore.jobs.pace import Pacer
 from fhirstore.tenancy import Place
 
 DAY = 86_400_000
@@ -65,7 +66,7 @@ class JobWork(Protocol):
     """A job while it runs: its facts, and the writes that end with LeaseLost once another owner has it.
 
     `work`: of the last checkpoint before this run. `epoch`: of this run; higher than that of any run before.
-    `expires`: when the lease ends unless it is renewed, epoch ms of the store's time.
+    `expires`: when the lease ends unless it is renewed, epoch ms of the store's time. `pacer`: of the worker's jobs.
     """
 
     place: Place
@@ -74,6 +75,7 @@ class JobWork(Protocol):
     metadata: JobMetadata
     work: Mapping[str, object]
     epoch: int
+    pacer: Pacer
 
     @property
     def expires(self) -> int: ...

@@ -12,14 +12,17 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from fhirstore.errors import FhirStoreError, ObjectNotFound, PreconditionFailed
+from fhirstore.errors import CorruptRecord, FhirStoreError, ObjectNotFound, PreconditionFailed
 from fhirstore.format.keyspace import JobKeys
 from fhirstore.objects.base import IF_ABSENT, ObjectStore
+from fhirstore.objects.folders import list_all
 
 PART_LINES = 256
 PART_BYTES = 64 * 1024
 PARTS = 512
 _LONGEST = 500  # characters of a text
+
+_decode_line = msgspec.json.Decoder(dict[str, object]).decode
 
 Field = str | int | float | bool | None
 
@@ -77,17 +80,14 @@ class JobLog:
 
 
 async def read_log(objects: ObjectStore, keys: JobKeys) -> AsyncIterator[dict[str, object]]:
-    """Yields the lines of all parts, run by run. 1 LIST per 1,000 parts and 1 GET per part."""
-    cursor: str | None = None
-    while True:
-        page = await objects.list(keys.logs, cursor=cursor)
-        for item in page.objects:
+    """Yields the lines of all parts, run by run. 1 LIST per 1,000 parts and 1 GET per part. Raises CorruptRecord."""
+    async for item in list_all(objects, keys.logs):
+        try:
+            body = (await objects.get(item.key)).body
+        except ObjectNotFound:
+            continue  # the job is being removed
+        for line in body.splitlines():
             try:
-                body = (await objects.get(item.key)).body
-            except ObjectNotFound:
-                continue  # the job is being removed
-            for line in body.splitlines():
-                yield msgspec.json.decode(line, type=dict[str, object])
-        cursor = page.cursor
-        if cursor is None:
-            return
+                yield _decode_line(line)
+            except msgspec.MsgspecError as error:
+                raise CorruptRecord(item.key) from error

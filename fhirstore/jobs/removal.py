@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fhirstore.commit.idempotent import listed, removed, stored
+from fhirstore.commit.idempotent import removed, removed_below, stored
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Get, List, Protocol
+from fhirstore.commit.messages import Absent, Get, Protocol
 from fhirstore.commit.reading import ask
 from fhirstore.errors import CorruptRecord
 from fhirstore.format.keyspace import JobKeys, Keyspace, QueueName
@@ -115,15 +115,7 @@ def remove(keys: Keyspace, job: JobKeys, entry: Entry, *, context: Context) -> P
 
 def emptied(job: JobKeys) -> Protocol[None]:
     """Deletes everything below the job's prefix but its state. 1 LIST and 1 DELETE per 1,000 objects."""
-    cursor: str | None = None
-    while True:
-        page = yield from listed(List(job.prefix, cursor=cursor))
-        gone = [item.key for item in page.objects if item.key != job.state]
-        if gone:
-            yield from removed(*gone)
-        cursor = page.cursor
-        if cursor is None:
-            return
+    yield from removed_below(job.prefix, but=job.state)
 
 
 def requeued(keys: Keyspace, job: JobKeys) -> Protocol[bool]:

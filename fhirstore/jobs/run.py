@@ -28,6 +28,7 @@ from fhirstore.jobs.kind import JobFailed, JobFile, JobKind, JobPaused
 from fhirstore.jobs.lease import Lease, LeaseLost, checkpoint, end
 from fhirstore.jobs.log import Field, JobLog
 from fhirstore.jobs.metadata import JobMetadata
+from fhirstore.jobs.pace import Pacer
 from fhirstore.jobs.progress import Progress, put, take
 from fhirstore.jobs.queue import Entry
 from fhirstore.jobs.removal import EXPIRES_AT, finish
@@ -56,11 +57,13 @@ class Run:
         keys: JobKeys,
         metadata: JobMetadata,
         lease: Lease,
+        pacer: Pacer,
     ) -> None:
         self.place = place
         self.context = context
         self.keys = keys
         self.metadata = metadata
+        self.pacer = pacer
         self.work: Mapping[str, object] = lease.state.work
         self.epoch = lease.state.epoch
         self._kind = kind

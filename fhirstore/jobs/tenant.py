@@ -29,6 +29,7 @@ from fhirstore.jobs.removal import Seen, cancel, clear, discard, due_of, let_go,
 from fhirstore.jobs.signals import JobSignals
 from fhirstore.jobs.state import GOING, WAKE, State, after, decode_state
 from fhirstore.objects.base import ObjectStream
+from fhirstore.objects.folders import list_all
 from fhirstore.tenancy import Place
 
 __all__ = ["SIGNED_FOR", "Job", "Jobs"]
@@ -155,7 +156,7 @@ class Jobs:
         self._signals.work_waits(self._place.tenant)
 
     async def log(self, job: Job) -> AsyncIterator[dict[str, object]]:
-        """Yields the lines of the job's log as far as they are written."""
+        """Yields the lines of the job's log as far as they are written. Raises CorruptRecord."""
         async for line in read_log(self._place.objects, job.keys):
             yield line
 
@@ -224,15 +225,10 @@ class Jobs:
             return None
 
     async def _entries(self) -> AsyncIterator[Entry]:
-        cursor: str | None = None
-        while True:
-            page = await self._place.objects.list(self._place.keys.job_queue(), cursor=cursor)
-            for entry in map(entry_of, page.objects):
-                if entry is not None:
-                    yield entry
-            cursor = page.cursor
-            if cursor is None:
-                return
+        async for item in list_all(self._place.objects, self._place.keys.job_queue()):
+            entry = entry_of(item)
+            if entry is not None:
+                yield entry
 
     async def _entry(self, id: str) -> Entry:
         """Returns the entry of a job: the live one, if both are there. Raises NotFound."""

@@ -25,6 +25,7 @@ from fhirstore.jobs.kind import JobKind
 from fhirstore.jobs.lease import Lease, claim_existing
 from fhirstore.jobs.limits import JobLimits
 from fhirstore.jobs.metadata import decode_metadata
+from fhirstore.jobs.pace import Activity, Pacer
 from fhirstore.jobs.queue import Entry, find, list_queue
 from fhirstore.jobs.removal import Seen, claimable, looked_at, remove, tidied
 from fhirstore.jobs.run import Run
@@ -54,8 +55,12 @@ class Worker:
         at_once: int = 2,
         poll: float = 5.0,
         say: Callable[[str], None] = lambda _: None,
+        activity: Activity | None = None,
     ) -> None:
-        """`at_once`: jobs of this worker at once. `poll`: seconds between polls. `say`: gets a line on what failed."""
+        """`at_once`: jobs of this worker at once. `poll`: seconds between polls. `say`: gets a line on what failed.
+
+        `activity`: of others in this process, for the pace of the jobs.
+        """
         self._tenancy = tenancy
         self._kinds: Mapping[str, JobKind] = {kind.name: kind for kind in kinds}
         self._ids = ids
@@ -65,6 +70,7 @@ class Worker:
         self._at_once = at_once
         self._poll = poll
         self._say = say
+        self._pacer = Pacer(activity)
         self._owner = ids.new()
         self._runs: set[asyncio.Task[None]] = set()
         self._turns: list[str] = []  # tenants, the one to look at first in front
@@ -187,7 +193,16 @@ class Worker:
             return False
         if not isinstance(lease, Lease):
             return False
-        run = Run(kind, place, context=context, entry=seen.entry, keys=job, metadata=metadata, lease=lease)
+        run = Run(
+            kind,
+            place,
+            context=context,
+            entry=seen.entry,
+            keys=job,
+            metadata=metadata,
+            lease=lease,
+            pacer=self._pacer,
+        )
         task = asyncio.create_task(self._run(run, seen.entry.key), name=f"fhirstore-job-{seen.entry.name.id}")
         self._runs.add(task)
         self._signals.began(job.state, task)

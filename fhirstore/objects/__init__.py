@@ -41,9 +41,11 @@ from fhirstore.objects.facts import Facts, ObjectInfo, Progress
 from fhirstore.objects.files import get_file, put_file, sha256_of, verify
 from fhirstore.objects.folders import Statistics, Usage, delete_prefix, exists, list_all, statistics
 from fhirstore.objects.health import StoreHealth, health
+from fhirstore.objects.opening import open_store
 from fhirstore.objects.presigned import PresignedPost, PresignedPut
 from fhirstore.objects.s3.options import S3Options
 from fhirstore.objects.uploads import PendingUpload, UploadPage
+from fhirstore.objects.wrappers.checked import CheckedStore
 
 __all__ = [
     "CONCURRENCY",
@@ -90,27 +92,9 @@ async def open_objects(
     """Returns the store at `memory:`, `file:DIR` or `s3://bucket/prefix`, checked. The caller must call `aclose`.
 
     `create` False: only a store that exists already, so not `memory:`, and no directory without a database of ours. A
-    bucket is never made. Raises StoreMisconfigured with one line that says what to do. Each store is imported only when
-    it is opened, because the S3 libraries take long to import (see docs/performance.md, start).
+    bucket is never made. Raises StoreMisconfigured with one line that says what to do.
     """
-    if location == "memory:":
-        if not create:
-            advice = "name the store itself, file:DIR or s3://bucket/prefix"
-            raise StoreMisconfigured(detail=f"no fhirstore at memory:; it lives and ends with one server; {advice}")
-        from fhirstore.objects.memory import MemoryStore  # noqa: PLC0415 - see the docstring
-
-        return MemoryStore(clock)
-    scheme, separator, rest = location.partition(":")
-    if scheme == "file" and rest:
-        from fhirstore.objects.embedded.store import EmbeddedStore  # noqa: PLC0415 - see the docstring
-
-        return await EmbeddedStore.open(Path(rest), create=create)
-    if scheme == "s3" and separator:
-        from fhirstore.objects.s3.store import S3Store  # noqa: PLC0415 - see the docstring
-
-        return await S3Store.open(location, s3, clock=clock)
-    forms = "memory:, file:DIR or s3://bucket/prefix"
-    raise StoreMisconfigured(detail=f"{location!r} is no store location: use one of {forms}")
+    return CheckedStore(await open_store(location, s3=s3, clock=clock, create=create))
 
 
 def compact(location: str) -> Compacted:

@@ -41,13 +41,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     def check(self, key: str) -> None:
         """Raises RequestRefused, naming the member, where a store would not accept them. `key`: for the message."""
-        if self.content_type is not None and not (len(self.content_type) <= 255 and _TYPE.fullmatch(self.content_type)):
+        if self.content_type is not None and not _has(_TYPE, self.content_type, 255):
             raise RequestRefused(key, "content_type is not of the form type/subtype in printable ASCII")
         for name, value in self.metadata.items():
-            if not _NAME.fullmatch(name):
-                raise RequestRefused(key, f"metadata name {name[:100]!r}: use a-z, 0-9, `_`, `.` and `-`")
-            if not _VALUE.fullmatch(value):
-                raise RequestRefused(key, f"metadata {name[:100]!r}: its value is empty or not printable ASCII")
+            if not _has(_NAME, name):
+                raise RequestRefused(key, f"metadata name {_shown(name)}: use a-z, 0-9, `_`, `.` and `-`")
+            if not _has(_VALUE, value):
+                raise RequestRefused(key, f"metadata {_shown(name)}: its value is empty or not printable ASCII text")
         size = sum(len(name) + len(value) for name, value in self.metadata.items())
         if size > _METADATA_BYTES:
             raise RequestRefused(key, f"metadata has {size} bytes, more than the {_METADATA_BYTES} a store keeps")
@@ -59,8 +59,19 @@ def check_tags(key: str, tags: Mapping[str, str]) -> None:
     if len(tags) > _TAGS:
         raise RequestRefused(key, f"{len(tags)} tags, more than the {_TAGS} a store keeps")
     for name, value in tags.items():
-        if not (1 <= len(name) <= 128 and len(value) <= 256 and _TAG.fullmatch(name) and _TAG.fullmatch(value)):
-            raise RequestRefused(key, f"tag {name[:128]!r}: use 1-128 (value: 0-256) letters, digits, ` +-=._:/@`")
+        if not (name and _has(_TAG, name, 128) and _has(_TAG, value, 256)):
+            raise RequestRefused(
+                key, f"tag {_shown(name)}: use text of 1-128 (value: 0-256) letters, digits, ` +-=._:/@`"
+            )
+
+
+def _has(form: re.Pattern[str], text: object, longest: int | None = None) -> bool:
+    """Returns whether it is text of this form, and of `longest` characters at most."""
+    return isinstance(text, str) and (longest is None or len(text) <= longest) and form.fullmatch(text) is not None
+
+
+def _shown(name: object) -> str:
+    return repr(name)[:130]
 
 
 class ObjectInfo(msgspec.Struct, frozen=True):

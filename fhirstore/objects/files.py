@@ -23,7 +23,7 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 async def put_file(
     objects: ObjectStore,
     key: str,
-    path: Path,
+    path: str | os.PathLike[str],
     *,
     facts: Facts | None = None,
     part_size: int = PART_SIZE,
@@ -31,7 +31,7 @@ async def put_file(
     progress: Progress | None = None,
 ) -> Written:
     """Write the content of a local file, as `ObjectStore.put_stream`. Also raises OSError for the file."""
-    file = await asyncio.to_thread(path.open, "rb", 0)
+    file = await asyncio.to_thread(Path(path).open, "rb", 0)
     with file:
         return await objects.put_stream(
             key, _chunks(file), facts=facts, part_size=part_size, concurrency=concurrency, progress=progress
@@ -39,14 +39,20 @@ async def put_file(
 
 
 async def get_file(
-    objects: ObjectStore, key: str, path: Path, *, progress: Progress | None = None, ids: Ids | None = None
+    objects: ObjectStore,
+    key: str,
+    path: str | os.PathLike[str],
+    *,
+    progress: Progress | None = None,
+    ids: Ids | None = None,
 ) -> int:
     """Read an object into a local file. Returns its size in bytes.
 
     The file appears as a whole, durable, under its name, or not at all: until then it has a name of its own beside it.
     A file that is there is replaced. Raises as `ObjectStore.get_stream`, and OSError for the file.
     """
-    unfinished = path.with_name(f".{path.name}.{(ids or SystemIds()).new()}.part")
+    target = Path(path)
+    unfinished = target.with_name(f".{target.name}.{(ids or SystemIds()).new()}.part")
     done = 0
     try:
         async with objects.get_stream(key) as stream:
@@ -57,7 +63,7 @@ async def get_file(
                     if progress is not None:
                         progress(done)
                 await asyncio.to_thread(os.fsync, file.fileno())
-        await asyncio.to_thread(_appear, unfinished, path)
+        await asyncio.to_thread(_appear, unfinished, target)
     except BaseException:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from fhirstore.commit.limits import Context
 from fhirstore.errors import InvalidName, RequestRefused
 from fhirstore.format.keyspace import Keyspace
 from fhirstore.format.runs import RunKeys, dataset_prefix, run_keys
+from fhirstore.objects.arguments import check_limit
 from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.facts import check_tags
 from fhirstore.runs.encoding import Compression
@@ -67,7 +68,7 @@ class Runs:
         `compression`: of the lines of `RunWriter.write`. The run must be finalized within a day. Raises InvalidName
         here; RunSealed, Unavailable on entering.
         """
-        run = self._run(partition, run_id or self._context.ids.new())
+        run = self._run(partition, self._context.ids.new() if run_id is None else run_id)
         return run_writer(
             self._objects,
             run,
@@ -87,7 +88,8 @@ class Runs:
     ) -> RunPage:
         """Returns a page of the sealed runs of one partition, of those right in it. 1 LIST and 1 GET per run.
 
-        `limit`: folders looked at, 1 to 1000. What was never sealed, or was deleted, is left out.
+        `limit`: folders looked at, 1 to 1000. What was never sealed, or was deleted, is left out. Raises RequestRefused
+        for another limit; InvalidName, CorruptRecord, Unavailable.
         """
         found = await self._level(partition, cursor, limit, runs=True)
         return RunPage(tuple(Run(self._objects, keys, seal) for keys, seal in found.runs), found.cursor)
@@ -97,7 +99,7 @@ class Runs:
     ) -> PartitionPage:
         """Returns a page of the partitions one level below a partition. 1 LIST. `limit`: 1 to 1000.
 
-        A partition is listed as soon as somebody has begun a run in it.
+        A partition is listed as soon as somebody has begun a run in it. Raises as `list`.
         """
         found = await self._level(below, cursor, limit, runs=False)
         return PartitionPage(tuple(found.partitions), found.cursor)
@@ -134,6 +136,7 @@ class Runs:
         return run_keys(self._keys, self.dataset, partition, run_id)
 
     async def _level(self, partition: Mapping[str, str], cursor: str | None, limit: int, *, runs: bool) -> Level:
+        check_limit(limit)
         return await self._perform(
             level(self._keys, self.dataset, partition, cursor=cursor, limit=limit, with_runs=runs)
         )

@@ -95,6 +95,7 @@ class FileWriter:
         Waits while the store is slower than the caller. If the wait is cancelled, the bytes are written nevertheless.
         Raises what the upload raised (StoreUnavailable, StoreBusy, StoreFull …); then the file cannot be completed.
         """
+        check_bytes(data)
         if self._closed:
             raise ValueError(f"{self.name}: the file is closed")
         self._batch.append(data)
@@ -177,6 +178,12 @@ class FileWriter:
     async def _chunks(self) -> AsyncIterator[bytes]:
         while (chunk := await self._encoded.get()) is not None:
             yield chunk
+
+
+def check_bytes(data: object) -> None:
+    """Raises TypeError for text, before anything is done with it."""
+    if isinstance(data, str):
+        raise TypeError("files are written in bytes; encode the text")
 
 
 async def _ended(task: asyncio.Task[object]) -> None:

@@ -49,7 +49,8 @@ async def reading(objects: ObjectStore, key: str, file: SealedFile, *, raw: bool
 class FileReader:
     """A file being read, once, from its begin: by `async for chunk in file`, or by `lines`.
 
-    Both raise ObjectDamaged at the end if the stored bytes are not those that the seal names, or cannot be decoded.
+    Both raise ObjectDamaged at the end if the stored bytes are not those that the seal names, or cannot be decoded; and
+    ValueError where the file is being read already, or has been.
     """
 
     def __init__(self, objects: ObjectStore, stream: ObjectStream, key: str, file: SealedFile, *, raw: bool) -> None:
@@ -60,11 +61,15 @@ class FileReader:
         self._file = file
         self._decompressor = None if raw else _decompressor(file.encoding)
         self._hash = hashlib.sha256()
+        self._begun = False
         self._chunks: AsyncGenerator[bytes, None] | None = None
         self._next: asyncio.Task[bytes | None] | None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yields the bytes in chunks of about 1 MiB."""
+        if self._begun:
+            raise ValueError(f"{self._file.name}: the file is read once; open it again")
+        self._begun = True
         if self._stream.size != self._file.size:
             raise ObjectDamaged(self._key, "its size is not the one in the seal of its run")
         async for chunk in self._ahead():

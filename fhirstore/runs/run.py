@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from fhirstore.clock import SystemIds
 from fhirstore.commit.drive import drive
-from fhirstore.errors import ObjectDamaged, ObjectNotFound, RunNotFound
-from fhirstore.format.runs import PAYLOAD, SEAL, RunKeys, Seal, SealedFile
+from fhirstore.errors import CorruptRecord, ObjectDamaged, ObjectNotFound, RunNotFound
+from fhirstore.format.runs import PAYLOAD, SEAL, RunKeys, Seal, SealedFile, decode_seal
 from fhirstore.objects.base import ObjectStore
 from fhirstore.runs.reading import FileReader, reading
 from fhirstore.runs.sealing import look
@@ -104,18 +105,19 @@ class Run:
         """Copies the run to a directory, verified, with the folders of Hive. Returns the folder of the run.
 
         `{folder}/{key}={value}/…/run_id={id}/` appears whole, or not at all; where it is there, nothing is done. Files
-        have the names of their objects, so that readers see a compression by the suffix. Raises OSError, and as `read`.
+        have the names of their objects, so that readers see a compression by the suffix. Raises FileExistsError where
+        something else is there, as the run of another dataset; OSError, and as `read`.
         """
         target = Path(folder) / self._keys.path
-        if await in_thread(target.is_dir):
+        if await in_thread(self._is_at, target):
             return target
-        part = target.with_name(f"_{target.name}.{os.getpid()}.part")
-        await in_thread(_emptied, part)
+        part = target.with_name(f"_{target.name}.{SystemIds().new()}.part")
+        await in_thread(part.mkdir, parents=True)
         try:
             for file in self.files:
                 await self._copy(file, part / file.object)
             await in_thread((part / SEAL).write_bytes, self._seal.encode())
-            await in_thread(_put_in_place, part, target)
+            await in_thread(self._put_in_place, part, target)
         except BaseException:  # on any error or cancellation: leave nothing, and raise it
             shutil.rmtree(part, ignore_errors=True)
             raise
@@ -130,14 +132,22 @@ class Run:
         finally:
             await in_thread(handle.close)
 
+    def _put_in_place(self, part: Path, target: Path) -> None:
+        try:
+            part.rename(target)
+        except OSError:
+            if not self._is_at(target):
+                raise
+            shutil.rmtree(part)  # another one was faster, with the same bytes
 
-def _emptied(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-
-
-def _put_in_place(part: Path, target: Path) -> None:
-    if target.is_dir():  # another one was faster, with the same bytes
-        shutil.rmtree(part)
-    else:
-        part.rename(target)
+    def _is_at(self, target: Path) -> bool:
+        """Returns whether this run was downloaded to `target`. Raises FileExistsError where something else is there."""
+        if not target.exists():
+            return False
+        try:
+            there = decode_seal((target / SEAL).read_bytes(), self._keys)
+        except (OSError, CorruptRecord):
+            there = None
+        if there is None or there.attempt != self._seal.attempt:
+            raise FileExistsError(f"{target} is not this run; download each dataset to a directory of its own")
+        return True

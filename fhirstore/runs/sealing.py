@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fhirstore.commit.backoff import CONTENDED, SENDS, UNANSWERED, UNSETTLED, settling, until_past
-from fhirstore.commit.idempotent import listed, removed
+from fhirstore.commit.idempotent import removed_below
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Expired, Get, List, Pause, Protocol, Put, Reply
+from fhirstore.commit.messages import Absent, Expired, Get, Pause, Protocol, Put, Reply
 from fhirstore.commit.reading import ask
 from fhirstore.errors import (
     Contention,
@@ -145,28 +145,13 @@ def delete(keys: RunKeys, *, context: Context) -> Protocol[None]:
             raise RunNotFound("There is no sealed run with this id in this partition")
         was = decode_seal(found.body, keys)
         if isinstance(was, Tombstone):
-            if not (yield from _remove_files(keys)) and n == 0:
+            if not (yield from removed_below(keys.folder, but=keys.seal)) and n == 0:
                 raise RunNotFound("This run was deleted before")
             return
         tombstone = Tombstone(was.attempt, found.date).encode()
         (reply,) = yield (Put(keys.seal, tombstone, IfMatch(found.etag)),)
         if isinstance(reply, Written):
-            yield from _remove_files(keys)
+            yield from removed_below(keys.folder, but=keys.seal)
             return
         yield CONTENDED.jittered(n, context.ids)
     raise Contention("Others keep changing this run; try again later")
-
-
-def _remove_files(keys: RunKeys) -> Protocol[int]:
-    """Removes all objects of a deleted run but the tombstone. Returns how many. Raises Unavailable, StoreDamaged."""
-    count = 0
-    cursor: str | None = None
-    while True:
-        page = yield from listed(List(keys.folder, cursor=cursor))
-        gone = [item.key for item in page.objects if item.key != keys.seal]
-        if gone:
-            yield from removed(*gone)
-        count += len(gone)
-        cursor = page.cursor
-        if cursor is None:
-            return count

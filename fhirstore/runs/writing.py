@@ -25,7 +25,7 @@ from fhirstore.errors import (
 from fhirstore.format.runs import PAYLOAD, RunKeys, Seal, SealedFile, check_name, stored_as
 from fhirstore.objects.base import ObjectStore
 from fhirstore.runs.encoding import SUFFIXES, Compression
-from fhirstore.runs.files import FileWriter, WrittenFile, writing
+from fhirstore.runs.files import FileWriter, WrittenFile, check_bytes, writing
 from fhirstore.runs.run import Run
 from fhirstore.runs.sealing import Claim, claim, facts_of, seal
 
@@ -118,6 +118,7 @@ class RunWriter:
 
     async def write(self, line: bytes) -> None:
         """Adds a line to `payload.jsonl`. Its end is added where it has none."""
+        check_bytes(line)
         if self._payload is None:
             self._payload = await self._open.enter_async_context(self.file(PAYLOAD, compression=self._compression))
         await self._payload.write(line if line.endswith(b"\n") else line + b"\n")
@@ -154,11 +155,13 @@ class RunWriter:
         return Run(self._objects, self._keys, self._seal)
 
     async def remove_unsealed(self) -> None:
-        """Removes the files that were written, unless the run was sealed, or may have been. Does what it can."""
-        keys = [file.key for file in self._files.values() if file is not None]
-        if keys and not self._may_be_sealed:
+        """Removes the files that were begun, unless the run was sealed, or may have been. Does what it can.
+
+        One that was cancelled while it was completed may have appeared, so it is removed, too.
+        """
+        if self._stored and not self._may_be_sealed:
             with suppress(ObjectError):
-                await self._objects.delete_many(keys)
+                await self._objects.delete_many([self._keys.file(stored) for stored in sorted(self._stored)])
 
     async def _complete(self) -> None:
         if not self._files:

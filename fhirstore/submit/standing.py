@@ -14,6 +14,7 @@ import asyncio
 from fhirstore.commit.limits import Context
 from fhirstore.jobs.kind import JobWork
 from fhirstore.jobs.lease import LeaseLost
+from fhirstore.jobs.pace import Pacer
 
 _STEP = 1.0  # seconds
 
@@ -36,6 +37,11 @@ class Standing:
         if self._ended or now > self._work.expires:
             raise LeaseLost("This worker has lost its job, and writes nothing more for it")
         return now
+
+    @property
+    def pacer(self) -> Pacer:
+        """The pace that the worker's jobs go by."""
+        return self._work.pacer
 
     def end(self) -> None:
         """Ends it: what is still under way in this process begins no further attempt."""

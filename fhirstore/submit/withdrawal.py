@@ -88,7 +88,7 @@ class Undoing:
                 return  # it is settled that this line wrote nothing
             found[write.line, write.entry] = await self._undo(write, file, version or 0)
 
-        await each(plan.writes, one_resource, at_once=self.at_once)
+        await each(plan.writes, one_resource, at_once=self.at_once, pacer=self.standing.pacer)
         kept = [
             LineOutcome(write.line, write.name, (_issue(undone),))
             for write in plan.writes

@@ -170,7 +170,7 @@ class FileWriting:
                     kinds[self._kind(done)] += 1
                 base = None
 
-        await each(_chains(kept.items), one_resource, at_once=self.at_once)
+        await each(_chains(kept.items), one_resource, at_once=self.at_once, pacer=self.standing.pacer)
         outcomes = (*kept.outcomes, *sorted(refused, key=lambda outcome: outcome.line))
         counts = Counts(
             lines=kept.lines,
@@ -222,11 +222,12 @@ class FileWriting:
         """Returns the writes of a segment's lines, what is to be told of them, and how many lines there are."""
         items: list[tuple[int, Item]] = []
         outcomes = [LineOutcome(line, "", (_TOO_LONG,)) for line in too_long]
-        lines = len(outcomes)
+        lines, pacer = len(outcomes), self.standing.pacer
         for line, content in numbered(body, first):
             lines += 1
             if lines % _TOGETHER == 0:
-                await asyncio.sleep(0)
+                await pacer.turn()
+            began = pacer.clock()
             try:
                 read: Read = await offload_if(
                     len(content) > LARGE or self.rules.validator.level == "full",
@@ -240,6 +241,8 @@ class FileWriting:
             except Refused as refused:
                 outcomes.append(_outcome(line, refused.source, refused.issues))
                 continue
+            finally:
+                pacer.spend(began)
             items += [(line, item) for item in read.items]
             if read.notes:
                 outcomes.append(_outcome(line, read.items[0].source if read.items else "", read.notes))
@@ -258,7 +261,7 @@ class FileWriting:
                 record = replace(record, resource=without_the_rest(record.resource), sha256=None)
             bases[name] = Base(record, base.etag, whole=False)
 
-        await each(wanted, look, at_once=self.at_once)
+        await each(wanted, look, at_once=self.at_once, pacer=self.standing.pacer)
         return bases
 
 

@@ -21,6 +21,7 @@ from server.content.binary import negotiable
 from server.content.compress import CompressedSend, coding_for
 from server.content.representation import AS_STORED, Representation, wanted
 from server.http.call import FHIR_PATH, Call
+from server.http.deadlines import Deadlines
 from server.http.outcome import error_answer
 from server.http.paths import Endpoint
 from server.http.refusal import NO_ENDPOINT, Refused
@@ -37,14 +38,22 @@ _AFTER_DEADLINE = 5  # seconds
 class FhirApi:
     """Answers everything below `/fhir`, as the route table says."""
 
-    def __init__(self, app: ASGIApp, *, store: FhirStore, settings: Settings, table: Sequence[Route]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        store: FhirStore,
+        settings: Settings,
+        table: Sequence[Route],
+        deadlines: Deadlines | None = None,
+    ) -> None:
         self._app = app
         self._tenants = RequestTenants(store, settings)
         self._settings = settings
         self._hosts = AllowedHosts(settings.allowed_hosts)
         self._store = store
         self._headers = ResponseHeaders(settings)
-        self._watch = Watch.of(table, settings, store)
+        self._watch = Watch.of(table, settings, store, deadlines=deadlines)
         self._paths = self._watch.paths
         self._deadlines = self._watch.deadlines
 

@@ -19,6 +19,7 @@ class Deadlines:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self._count = 0
         self._began: dict[asyncio.Task[object] | None, int] = {}  # the tick at which the request began
         self._missed: set[asyncio.Task[object]] = set()
         self._now = 0  # ticks
@@ -27,12 +28,17 @@ class Deadlines:
 
     def begin(self) -> asyncio.Task[object] | None:
         """Begins the deadline of the running task's request. Returns the task, for `end`."""
+        self._count += 1
         if self._timer is None:
             self._start()
         task = current_task(self._loop)
         if task is not None:  # None only outside of a task
             self._began[task] = self._now
         return task
+
+    def activity(self) -> tuple[int, int]:
+        """Returns how many requests have begun so far, and how many of them are under way."""
+        return self._count, len(self._began)
 
     def extend(self) -> None:
         """Begins the deadline of the running task's request anew: until now it waited for its client."""

@@ -36,7 +36,9 @@ class Watch:
     polls: Polls
 
     @classmethod
-    def of(cls, table: Sequence[Route], settings: Settings, store: FhirStore) -> Watch:
+    def of(
+        cls, table: Sequence[Route], settings: Settings, store: FhirStore, *, deadlines: Deadlines | None = None
+    ) -> Watch:
         """Makes it from the route table and the settings."""
         table = [route for route in table if route.served(settings)]
         tenant_paths = Paths(table, definitions=store.definitions)
@@ -44,7 +46,7 @@ class Watch:
         if settings.tenant_source == "path":
             paths = Paths(table, definitions=store.definitions, base=("{tenant}",))
         documents = Capabilities(table, settings, store.definitions)
-        deadlines = Deadlines(settings.request_timeout)
+        deadlines = deadlines or Deadlines(settings.request_timeout)
         source = settings.tenant_source
         return cls(deadlines, FailureLog(), paths, tenant_paths, documents, source, Polls())
 

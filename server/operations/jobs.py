@@ -30,7 +30,7 @@ Parameter = dict[str, object]
 async def jobs(call: Call) -> Response:
     """GET [base]/$jobs: Parameters with a part for each job, the live ones first. `kind`: only those."""
     refuse_others(call, "kind")
-    kind = dict(call.query).get("kind")
+    kind = _needed(call, "kind") if any(name == "kind" for name, _ in call.query) else None
     found = await call.tenant.jobs.list(kind, most=_MOST_JOBS)
     return _answer(call, [{"name": "job", "part": _facts(job)} for job in found])
 

@@ -18,6 +18,7 @@ from fhirstore import FhirStore
 from fhirstore.errors import FhirStoreError
 from server.access.hosts import for_listener
 from server.app import create_app
+from server.http.deadlines import Deadlines
 from server.http.in_flight import InFlight
 from server.process.connections import Connections
 from server.process.ending import ANSWERED_IN, HANDED_BACK_IN, SETTLED_IN, end_in_time, end_now
@@ -72,11 +73,12 @@ class Deployment:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         try:
-            self._app = create_app(store, self._settings)
+            deadlines = Deadlines(self._settings.request_timeout)
+            self._app = create_app(store, self._settings, deadlines=deadlines)
             connections = state["connections"] = connections_for(self._settings)
             watching = asyncio.create_task(connections.watch())
             stop = asyncio.Event()
-            working = asyncio.create_task(_work(store, self._settings, stop))
+            working = asyncio.create_task(_work(store, self._settings, deadlines, stop))
             _collect_less()
             _take_turns_sooner()
             await send({"type": "lifespan.startup.complete"})
@@ -101,10 +103,11 @@ def connections_for(settings: Settings) -> Connections:
     )
 
 
-async def _work(store: FhirStore, settings: Settings, stop: asyncio.Event) -> None:
-    """Runs jobs beside the requests until `stop` is set; then hands them back."""
+async def _work(store: FhirStore, settings: Settings, deadlines: Deadlines, stop: asyncio.Event) -> None:
+    """Runs jobs beside the requests until `stop` is set; then hands them back. They go by the pace of the requests."""
     if settings.worker:
-        await store.worker(at_once=settings.jobs_at_once, say=_say).run(stop)
+        worker = store.worker(at_once=settings.jobs_at_once, say=_say, activity=deadlines.activity)
+        await worker.run(stop)
 
 
 def _say(line: str) -> None:

@@ -18,7 +18,7 @@ from conformance.bench.exporting import Exported, Exporting, download, remove
 from conformance.bench.filling import fill, ids
 from conformance.bench.raw import files, rate_of_gets
 from conformance.bench.report import as_json, print_table
-from conformance.bench.run import Result
+from conformance.bench.run import CONNECTIONS, Reads, Result
 from conformance.processes import ServerFailed
 from conformance.rates.load import LoadFailed, Target
 from conformance.s3servers import S3Server
@@ -35,8 +35,7 @@ RESULT = Result(
     raw=2000.0,
     before=100_000_000,
     peak=150_000_000,
-    reads_alone=5000.0,
-    reads_beside=4000.0,
+    reads=tuple(Reads(n, 5000.0 + n, 4000.0) for n in CONNECTIONS),
     requests={"GET": 1004, "LIST": 2},
 )
 
@@ -103,10 +102,11 @@ def test_the_report_has_each_figure() -> None:
     console = Console(width=118, record=True, file=io.StringIO())
     print_table([RESULT], console)
     text = console.export_text()
-    for told in ("1,200", "2,000", "0.60", "1.004 GET, 0.002 LIST", "150", "5,000", "0.80"):
+    for told in ("1,200", "2,000", "0.60", "1.004 GET, 0.002 LIST", "150", "5,016", "5,004", "5,001", "0.80"):
         assert told in text
     (result,) = json.loads(as_json([RESULT]))["results"]
-    assert (result["to_raw"], result["reads_kept"]) == (0.6, 0.8)
+    assert result["to_raw"] == 0.6
+    assert result["reads_kept"]["1"] == 4000 / 5001
 
 
 def test_an_unknown_store_is_refused() -> None:

@@ -72,9 +72,9 @@ def test_every_check_holds(verdicts: dict[int, list[Verdict]], version: int) -> 
     assert len(verdicts[version]) == len(checks_of(version))
     broken = [(verdict.check.name, verdict.complaint) for verdict in verdicts[version] if verdict.complaint]
     assert broken == []
-    assert {
-        verdict.check.name for verdict in verdicts[version] if verdict.skipped
-    } <= _SKIPPED | _SKIPPED_BY_SLOW_MACHINES
+    skipped = {verdict.check.name for verdict in verdicts[version] if verdict.skipped}
+    about_export = {name for name in skipped if not name.startswith("submitting.")}  # those: test_bulk_submit
+    assert about_export <= _SKIPPED | _SKIPPED_BY_SLOW_MACHINES
 
 
 def test_a_kickoff_has_the_form_of_its_version() -> None:

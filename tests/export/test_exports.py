@@ -10,7 +10,7 @@ import pytest
 
 from fhirstore import ExportOptions, ExportRequest, FhirStore, Gone, InvalidResource, NotFound, TenantStore, TooManyJobs
 from fhirstore.commit.limits import Limits
-from fhirstore.export.request import LATEST, RELEVANT
+from fhirstore.export.request import LATEST, RELEVANT, Level
 from fhirstore.jobs.limits import JobLimits
 from tests.export.reading import HURRIED, deletions, ended, exported, exported_ids, lines, outcomes, output, worker
 
@@ -325,16 +325,21 @@ async def test_relative_urls_of_attachments_become_absolute(store: FhirStore, cl
     assert found["d"]["extension"] == document["extension"]
 
 
-async def test_what_is_damaged_is_told_and_the_rest_exported(store: FhirStore, clinic: TenantStore) -> None:
-    """As an OperationOutcome that names it."""
-    await put(clinic, patient("a"), patient("b"))
+@pytest.mark.parametrize("level", ["system", "patient"])
+async def test_what_is_damaged_is_told_and_the_rest_exported(
+    level: Level, store: FhirStore, clinic: TenantStore
+) -> None:
+    """As OperationOutcomes that name it: a record that cannot be read, a resource that is not what was stored."""
+    await put(clinic, patient("a"), patient("b"), patient("c", gender="male"))
     objects = clinic._place.objects
     await objects.put("default/resources/Patient/a/current.json", b"{}")
-    id_, manifest = await exported(store, ExportRequest(types=["Patient"]))
+    key = "default/resources/Patient/c/current.json"
+    await objects.put(key, (await objects.get(key)).body.replace(b'"male"', b'"mal'))
+    id_, manifest = await exported(store, ExportRequest(level=level, types=["Patient"]))
     assert [msgspec.json.decode(line)["id"] for line in await output(clinic, id_, manifest)] == ["b"]
-    (issue,) = await outcomes(clinic, id_, manifest)
-    assert "Patient/a" in issue["diagnostics"]
-    assert [file.severities for file in manifest.error] == [{"error": 1}]
+    told = [issue["diagnostics"].partition(":")[0] for issue in await outcomes(clinic, id_, manifest)]
+    assert told == ["Patient/a", "Patient/c"]
+    assert [file.severities for file in manifest.error] == [{"error": 2}]
 
 
 async def test_what_was_left_out_is_in_the_errors(store: FhirStore, clinic: TenantStore) -> None:

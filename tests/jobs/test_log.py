@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fhirstore.errors import OutcomeUnknown, StoreBusy
+import pytest
+
+from fhirstore.errors import CorruptRecord, OutcomeUnknown, StoreBusy
 from fhirstore.format.keyspace import JobKeys
 from fhirstore.jobs import log as job_log
 from fhirstore.jobs.log import PART_BYTES, PART_LINES, JobLog, read_log
@@ -79,3 +81,14 @@ async def test_a_store_that_does_not_answer_loses_no_line_and_doubles_none() -> 
     await log.flush()
     assert await _events(store) == [f"line {n}" for n in range(6)]
     assert len(await keys_of(store)) >= 2
+
+
+async def test_a_damaged_part_is_named() -> None:
+    """The lines before it are read; then the error names the object, as for every damaged record."""
+    store = MemoryStore()
+    await store.put(KEYS.log(1, 0), b'{"t":1,"event":"begin"}\n{"t":2,"ev')
+    seen: list[object] = []
+    with pytest.raises(CorruptRecord, match="bulk/steps/x/log/"):
+        async for line in read_log(store, KEYS):
+            seen.append(line["event"])
+    assert seen == ["begin"]

@@ -11,6 +11,7 @@ from fhirstore import FhirStore, Issue, Job, JobFailed, JobFile, JobKind, JobWor
 from fhirstore.clock import Clock, SystemIds
 from fhirstore.commit.limits import Limits
 from fhirstore.jobs.limits import JobLimits
+from fhirstore.jobs.pace import Pacer
 from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.tenancy import PrefixTenancy
@@ -23,7 +24,7 @@ class Steps:
     """A job of as many `steps` as its request says, each a file. `step` says what else a step does.
 
     `pause`: seconds after each.
-    `begun`: the epochs of the runs. `at_once`, `most`: how many run now, and ran at most.
+    `begun`: the epochs of the runs. `pacers`: of the runs. `at_once`, `most`: how many run now, and ran at most.
     """
 
     name: str = "steps"
@@ -34,11 +35,13 @@ class Steps:
     gate: asyncio.Event | None = None
     pause: float = 0.0
     begun: list[tuple[str, int]] = field(default_factory=list)
+    pacers: list[Pacer] = field(default_factory=list)
     at_once: int = 0
     most: int = 0
 
     async def run(self, work: JobWork) -> Mapping[str, object]:
         self.begun.append((work.place.tenant, work.epoch))
+        self.pacers.append(work.pacer)
         self.at_once += 1
         self.most = max(self.most, self.at_once)
         try:

@@ -6,9 +6,10 @@ import asyncio
 import hashlib
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -23,14 +24,15 @@ from fhirstore.errors import (
     InvalidResource,
     ObjectDamaged,
     OutcomeUnknown,
+    RequestRefused,
     RunNotFound,
     RunSealed,
     WriteOutcomeUnknown,
 )
 from fhirstore.format.keyspace import Keyspace
 from fhirstore.objects import ObjectStore
-from fhirstore.objects.base import Condition, Written
-from fhirstore.objects.facts import Facts
+from fhirstore.objects.base import CONCURRENCY, PART_SIZE, Condition, Written
+from fhirstore.objects.facts import Facts, Progress
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.runs.dataset import Runs
 from fhirstore.runs.files import BATCH
@@ -437,3 +439,105 @@ def test_errors_name_no_data() -> None:
     with pytest.raises(FhirStoreError) as refused:
         runs_of(MemoryStore()).writer({"patient": "x" * 300})
     assert "xxx" not in str(refused.value)
+
+
+@pytest.mark.parametrize("partition", [{"year": 2026}, {"year": None}, {"year": b"2026"}, {2026: "year"}], ids=str)
+def test_a_partition_that_is_no_text_is_refused(partition: dict[str, str]) -> None:
+    """A number is a usual slip; the message says what to write."""
+    with pytest.raises(InvalidName):
+        runs_of(MemoryStore()).writer(partition)
+
+
+@pytest.mark.parametrize("run_id", ["", 7, b"r"], ids=str)
+async def test_a_run_id_that_is_none_is_refused(run_id: str) -> None:
+    """Also an empty one, which does not mean a new one."""
+    runs = runs_of(MemoryStore())
+    with pytest.raises(InvalidName):
+        runs.writer(run_id=run_id)
+    with pytest.raises(InvalidName):
+        await runs.open(run_id=run_id)
+
+
+async def test_text_is_refused_as_a_line() -> None:
+    """By a TypeError that says what to do; the run goes on."""
+    async with runs_of(MemoryStore()).writer() as run:
+        with pytest.raises(TypeError, match="encode the text"):
+            await run.write(cast("bytes", "text"))
+        await run.write(b"bytes")
+        async with run.file("other.txt") as file:
+            with pytest.raises(TypeError, match="encode the text"):
+                await file.write(cast("bytes", "text"))
+        assert [file.size for file in (await run.finalize()).files] == [6, 0]
+
+
+async def test_a_file_that_was_read_is_not_read_again(objects: ObjectStore) -> None:
+    """The second read says so, and does not report damage."""
+    run = await sealed(runs_of(objects))
+    async with run.read() as file:
+        assert len([line async for line in file.lines()]) == 2
+        with pytest.raises(ValueError, match="open it again"):
+            await anext(aiter(file))
+
+
+@pytest.mark.parametrize("limit", [-1, 0, 1001])
+async def test_a_limit_that_no_store_lists_is_refused(limit: int) -> None:
+    """A page of none would be continued for ever."""
+    runs = runs_of(MemoryStore())
+    for call in (runs.list(limit=limit), runs.partitions(limit=limit)):
+        with pytest.raises(RequestRefused, match="use 1 to 1000"):
+            await call
+
+
+async def test_downloads_of_one_run_side_by_side_are_all_whole(objects: ObjectStore, tmp_path: Path) -> None:
+    """They do not disturb one another, and leave nothing else."""
+    run = await sealed(runs_of(objects), run_id="r")
+    folders = await asyncio.gather(*[run.download(tmp_path) for _ in range(4)])
+    assert len(set(folders)) == 1
+    assert sorted(path.name for path in folders[0].iterdir()) == ["metadata.json", "payload.jsonl"]
+    assert [path.name for path in folders[0].parent.iterdir()] == ["run_id=r"]
+
+
+async def test_a_download_over_another_run_is_refused(tmp_path: Path) -> None:
+    """Two datasets may have the same partitions and ids: the second must not pass for downloaded."""
+    objects = MemoryStore()
+    first, second = [await sealed(runs_of(objects, dataset), run_id="r") for dataset in ("one", "two")]
+    await first.download(tmp_path)
+    with pytest.raises(FileExistsError, match="a directory of its own"):
+        await second.download(tmp_path)
+    assert await first.download(tmp_path)
+
+
+class SlowStore(MemoryStore):
+    """A store whose answer to a streamed body comes late, when the object is there already."""
+
+    async def put_stream(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        facts: Facts | None = None,
+        part_size: int = PART_SIZE,
+        concurrency: int = CONCURRENCY,
+        progress: Progress | None = None,
+    ) -> Written:
+        await super().put_stream(key, chunks, facts=facts)
+        await asyncio.sleep(3_600)
+        raise AssertionError
+
+
+async def test_a_writer_cancelled_while_a_file_appears_leaves_no_file() -> None:
+    """The file is removed although its completion was never answered."""
+    objects = SlowStore()
+
+    async def write() -> None:
+        async with runs_of(objects).writer(run_id="r") as run:
+            await run.write(b"1")
+            await run.finalize()
+
+    task = asyncio.create_task(write())
+    while len(await keys_of(objects)) < 2:  # noqa: ASYNC110 - the store tells nobody
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await keys_of(objects) == ["t/runs/labs/run_id=r/_writer.json"]

@@ -187,6 +187,17 @@ async def test_one_timer_serves_all_and_none_is_left() -> None:
     assert deadlines._timer is None and not deadlines._began and not deadlines._missed
 
 
+async def test_requests_are_counted() -> None:
+    """How many have begun, and how many are under way."""
+    deadlines = Deadlines(30)
+    assert deadlines.activity() == (0, 0)
+    task = deadlines.begin()
+    assert deadlines.activity() == (1, 1)
+    deadlines.end(task)
+    assert deadlines.activity() == (1, 0)
+    deadlines.tick()
+
+
 async def test_the_time_that_a_client_takes_to_send_does_not_count() -> None:
     """A request whose body is still coming starts its time anew with every piece."""
     deadlines = Deadlines(30)

@@ -8,11 +8,13 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
-from starlette.types import Message
+from starlette.types import ASGIApp, Message
 from typer.testing import CliRunner
 
 from fhirstore import FhirStore, Job, JobFile, JobWork
+from fhirstore.jobs.pace import Pacer
 from server.cli import app
 from server.documents.openapi import openapi_document
 from server.process.deployment import Deployment
@@ -102,6 +104,13 @@ async def test_a_job_that_cannot_be_found_is_said_so(served: Served, query: str,
     """With an OperationOutcome."""
     response = await served.client.get(f"/fhir/$job?{query}")
     assert (response.status_code, response.json()["resourceType"]) == (status, "OperationOutcome")
+
+
+@pytest.mark.parametrize("query", ["kind=", "kind=a&kind=b", "odd=1"])
+async def test_a_list_that_cannot_be_made_is_refused(served: Served, query: str) -> None:
+    """A kind is given once, or not at all; none of two is passed over."""
+    response = await served.client.get(f"/fhir/$jobs?{query}")
+    assert (response.status_code, response.json()["resourceType"]) == (400, "OperationOutcome")
 
 
 async def test_ranges_of_a_file_are_served(served: Served) -> None:
@@ -212,7 +221,10 @@ def jobs_json(id: str) -> str:
 async def test_a_server_process_runs_jobs_unless_it_is_told_not_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worker: bool
 ) -> None:
-    """With FHIRSTORE_WORKER, which is on by default, the process claims jobs; at its end it hands them back."""
+    """With FHIRSTORE_WORKER, which is on by default, the process claims jobs; at its end it hands them back.
+
+    They go by the pace of its requests.
+    """
     location = f"file:{tmp_path / 'data'}"
     kind = Steps(gate=asyncio.Event())
     monkeypatch.setattr(FhirStore, "_job_kinds", lambda _: (kind,))
@@ -230,9 +242,19 @@ async def test_a_server_process_runs_jobs_unless_it_is_told_not_to(
         assert (await told.get())["type"] == "lifespan.startup.complete"
         if worker:
             await until(lambda: kind.at_once == 1)
+            await _goes_by_requests(kind.pacers[0], deployment)
         else:
             await asyncio.sleep(1.2)
         await asked.put({"type": "lifespan.shutdown"})
         await life
         state = (await clinic.jobs.get(job.id)).state
         assert (state.status, state.epoch) == ("waiting", int(worker))
+
+
+async def _goes_by_requests(pacer: Pacer, app: ASGIApp) -> None:
+    """A request says that others are active."""
+    assert not pacer.others_active()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        assert (await client.get("/fhir/Patient/p")).status_code == 404
+    assert pacer.activity is not None and pacer.activity() == (1, 0)
+    assert pacer.others_active()

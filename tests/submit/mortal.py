@@ -15,6 +15,7 @@ from fhirstore.fhir.validation import Validator
 from fhirstore.format.keyspace import JobKeys, Keyspace
 from fhirstore.jobs.kind import JobFile, JobPaused
 from fhirstore.jobs.metadata import JobMetadata
+from fhirstore.jobs.pace import Pacer
 from fhirstore.objects.base import Condition, Page, PutAnswer, PutRequest, StoredObject, Written
 from fhirstore.objects.facts import Facts, Progress
 from fhirstore.objects.memory import MemoryStore
@@ -124,6 +125,7 @@ class Work:
     epoch: int
     kept: dict[str, Mapping[str, object]]
     expires: int = field(default=9_999_999_999_999)
+    pacer: Pacer = field(default_factory=lambda: Pacer(lambda: (0, 0)))
 
     def now(self) -> int:
         return self.place.objects.now()

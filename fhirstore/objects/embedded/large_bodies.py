@@ -94,10 +94,15 @@ class IncomingBody:
                 view = view[os.write(self._file, view) :]
 
     def finish(self) -> None:
-        """Make the file durable and set its ETag. Raises OSError."""
+        """Make the file durable and set its ETag. Raises OSError, also where the file was removed meanwhile.
+
+        That happens where the machine's clock is set forward, and a process that starts then takes the file for an
+        orphan. From here on it is as young as can be, until its row is committed.
+        """
         self.append(b"")  # an empty body is a file too
         with self._lock:
             if self._file is not None:
+                os.utime(self._path)
                 os.fsync(self._file)
                 os.close(self._file)
                 self._file = None

@@ -3,7 +3,7 @@
 | file | content |
 |---|---|
 | `{upload}/upload.json` | key, facts and start; written before the upload's id is returned |
-| `{upload}/{number}-{etag}` | a part; durable before its ETag is returned, then others of its number are removed |
+| `{upload}/{number}-{etag}` | a part; durable before its ETag is returned, then older ones of its number go |
 | `{upload}/{ULID}.tmp` | a part being written |
 
 A completed upload becomes one body file, as a streamed body does, and the folder is removed once its row is committed.
@@ -81,9 +81,7 @@ class PendingUploads:
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
             raise
-        for other in place.glob(f"{number:05}-*"):
-            if other.name != name:
-                other.unlink(missing_ok=True)
+        _remove_older(place / name, place.glob(f"{number:05}-*"))
         return etag
 
     def parts(self, key: str, upload: str, parts: Sequence[tuple[int, str]]) -> tuple[list[Path], Facts | None]:
@@ -150,6 +148,16 @@ class PendingUploads:
         if about.key != key:
             raise _no_such_upload(key)
         return about
+
+
+def _remove_older(part: Path, others: Iterator[Path]) -> None:
+    """Remove the parts that were written before this one. A younger one removes this one: of two at once one stays."""
+    with suppress(FileNotFoundError):
+        own = part.stat().st_mtime_ns, part.name
+        for other in others:
+            with suppress(FileNotFoundError):
+                if (other.stat().st_mtime_ns, other.name) < own:
+                    other.unlink()
 
 
 def _no_such_upload(key: str) -> UploadNotFound:

@@ -198,6 +198,7 @@ _OPERATING: dict[str, type[ObjectError]] = {
     "InvalidPartNumber": RequestRefused,
     "InvalidRequest": RequestRefused,
     "InvalidTag": RequestRefused,
+    "KeyTooLongError": RequestRefused,
     "MalformedXML": RequestRefused,
     "MetadataTooLarge": RequestRefused,
 }

@@ -100,7 +100,7 @@ class Addressing:
                 detail=f"endpoint {endpoint!r} is not of the form https://host or https://host:port"
             )
         if url.scheme == "http" and not options.allow_http:
-            advice = "use https, or set FHIRSTORE_S3_ALLOW_HTTP=true where the network is trusted"
+            advice = "use https, or set FHIRSTORE_S3_ALLOW_HTTP=true (S3Options.allow_http) in a trusted network"
             raise StoreMisconfigured(detail=f"endpoint {endpoint} would send data in clear text: {advice}")
         path_style = options.force_path_style
         if path_style is None:  # a dot in the bucket does not match Amazon's certificate `*.s3.…`

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fhirstore.errors import ObjectDamaged, ObjectNotFound, PreconditionFailed
+from fhirstore.errors import ObjectDamaged, ObjectNotFound, OutcomeUnknown, PreconditionFailed
 from fhirstore.objects.base import IF_ABSENT, IfMatch
 from fhirstore.objects.embedded.store import EmbeddedStore
 from fhirstore.objects.etag import etag_of
@@ -168,3 +168,29 @@ async def test_old_orphans_are_removed_at_open(tmp_path: Path) -> None:
     await gone(old)
     await store.aclose()
     assert files(tmp_path) == sorted([named, young])
+
+
+async def test_a_body_that_was_taken_for_an_orphan_gets_no_row(tmp_path: Path) -> None:
+    """The machine's clock is set forward while a body arrives, and another process starts: the write is refused."""
+    store = await EmbeddedStore.open(tmp_path)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"x" * MIB
+        yield b"x" * MIB
+        begun.set()
+        await go_on.wait()
+
+    write = asyncio.create_task(store.put_stream("k", chunks()))
+    await begun.wait()
+    (file,) = files(tmp_path)
+    os.utime(file, (0, time.time() - 2 * DAY))
+    other = await EmbeddedStore.open(tmp_path)
+    await gone(file)
+    await other.aclose()
+    go_on.set()
+    with pytest.raises(OutcomeUnknown, match="nothing was written"):
+        await write
+    with pytest.raises(ObjectNotFound):
+        await store.get("k")
+    await store.aclose()

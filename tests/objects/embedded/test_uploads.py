@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from fhirstore.clock import SystemIds
 from fhirstore.errors import ObjectNotFound, RequestRefused, StoreFull, UploadNotFound
 from fhirstore.objects.embedded import pending
 from fhirstore.objects.embedded.store import EmbeddedStore
@@ -152,3 +154,14 @@ async def test_copies_share_one_file(tmp_path: Path) -> None:
     await store.delete("c")
     await store.aclose()
     assert files(tmp_path) == []
+
+
+def test_of_two_parts_with_one_number_at_once_one_is_kept(tmp_path: Path) -> None:
+    """Neither call removes the part of the other without keeping its own."""
+    uploads = pending.PendingUploads(tmp_path, SystemIds())
+    upload = uploads.create("k", None, now=0)
+    with ThreadPoolExecutor(2) as pool:
+        for n in range(60):
+            etags = list(pool.map(lambda body: uploads.put("k", upload, 1, body), (b"a%d" % n, b"b%d" % n)))
+            kept = {path.name for path in (tmp_path / "uploads" / upload).glob("00001-*")}
+            assert kept & {f"00001-{etag}" for etag in etags}, n
