@@ -5,6 +5,7 @@ The summary is written last, IfAbsent: with it the manifest is processed, or has
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 
 from fhirstore.commit.drive import drive
@@ -72,14 +73,15 @@ def failure(what: str, error: SourceFailed) -> LineOutcome:
 
 
 async def _names(objects: ObjectStore, keys: ManifestKeys) -> dict[int, str]:
-    """Returns the names of all files by their numbers."""
+    """Returns the names of all files by their numbers; where files have the same one, the numbers are in them."""
     names: dict[int, str] = {}
     page = 0
     while (body := await body_of(objects, keys.page(page))) is not None:
         for file in read_stored_page(body, keys.page(page)).files:
             names[len(names) + 1] = file.name
         page += 1
-    return names
+    often = Counter(names.values())
+    return {number: name if often[name] == 1 else f"{name} (file {number})" for number, name in names.items()}
 
 
 async def _all_results(objects: ObjectStore, keys: ManifestKeys) -> AsyncIterator[tuple[int, Results]]:

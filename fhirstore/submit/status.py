@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 
 from fhirstore.errors import InvalidResource, Issue
 from fhirstore.fhir.json import JsonObject, instant
-from fhirstore.submit.outcomes import SEVERITIES
 from fhirstore.submit.request import COMPLETED, STOPPED
 from fhirstore.submit.segment import Counts
 from fhirstore.submit.state import FAILED, PROCESSED, RECEIVED, UNDONE, WITHDRAWN, Manifest, Submission
-from fhirstore.submit.summary import OutcomeFile, Summary
+from fhirstore.submit.summary import SEVERITIES, OutcomeFile, Summary
 
 PAGE = 1_000
 """Items on a page of the status manifest."""

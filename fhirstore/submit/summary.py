@@ -1,9 +1,15 @@
-"""What became of a manifest, and the files of OperationOutcomes that tell its provider line by line."""
+"""What became of a manifest, and the files of OperationOutcomes that tell its provider line by line.
+
+An OperationOutcome is a line of NDJSON, with the resource of the source that it is about.
+
+https://hl7.org/fhir/uv/bulkdata/submit.html#response---output-manifest ·
+https://hl7.org/fhir/StructureDefinition/operationoutcome-sourceResource
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 import msgspec
 
@@ -11,9 +17,10 @@ from fhirstore.errors import CorruptRecord
 from fhirstore.objects.base import ObjectStore
 from fhirstore.runs.files import FileWriter, writing
 from fhirstore.submit.keys import ManifestKeys
-from fhirstore.submit.outcomes import gravest, outcome
 from fhirstore.submit.segment import Counts, LineIssue
 
+SOURCE = "http://hl7.org/fhir/StructureDefinition/operationoutcome-sourceResource"
+SEVERITIES = ("fatal", "error", "warning", "information", "success")
 MOST_LINES = 50_000
 MOST_BYTES = 64 * 1024 * 1024
 
@@ -44,6 +51,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(self)
 
 
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Summary).decode
 
 
@@ -78,8 +86,8 @@ async def write_outcomes(
         severities: Counter[str] = Counter()
         async with writing(objects, keys.outcome(called)) as file:
             while following is not None and not _is_full(file):
-                await file.write(outcome(following.issues, source=following.source, place=following.place))
-                severities[gravest(following.issues)] += 1
+                await file.write(_outcome(following.issues, source=following.source, place=following.place))
+                severities[_gravest(following.issues)] += 1
                 following = await anext(left, None)
             written = await file.close()
         done.append(OutcomeFile(name=called, count=written.count, size=written.size, severities=dict(severities)))
@@ -88,3 +96,30 @@ async def write_outcomes(
 
 def _is_full(file: FileWriter) -> bool:
     return file.count >= MOST_LINES or file.size >= MOST_BYTES
+
+
+def _outcome(issues: Iterable[LineIssue], *, source: str = "", place: str = "") -> bytes:
+    """Returns an OperationOutcome as a line of NDJSON.
+
+    `source`: the absolute URL of the resource that it is about. `place`: of the line, as `Patient.ndjson, line 12`; it
+    begins the diagnostics.
+    """
+    resource: dict[str, object] = {"resourceType": "OperationOutcome"}
+    if source:
+        resource["extension"] = [{"url": SOURCE, "valueReference": {"reference": source}}]
+    resource["issue"] = [_issue(issue, place) for issue in issues]
+    return _encode(resource) + b"\n"
+
+
+def _issue(issue: LineIssue, place: str) -> dict[str, object]:
+    told = f"{place}: {issue.diagnostics}" if place else issue.diagnostics
+    shown: dict[str, object] = {"severity": issue.severity, "code": issue.code, "diagnostics": told}
+    if issue.expression:
+        shown["expression"] = list(issue.expression)
+    return shown
+
+
+def _gravest(issues: Iterable[LineIssue]) -> str:
+    """Returns the severity by which an OperationOutcome with these issues is counted: the gravest."""
+    found = {issue.severity for issue in issues}
+    return next((severity for severity in SEVERITIES if severity in found), "information")

@@ -82,7 +82,7 @@ async def _data(mortals: Mortals) -> dict[str, list[tuple[str, dict[str, object]
     return found
 
 
-_EVERY = 17
+_EVERY = 29
 """Not at every request, but at one in so many: each death costs the wait for an attempt that may be alive.
 
 `python -m tests.submit` dies at every one."""

@@ -179,6 +179,20 @@ async def test_a_file_that_is_not_there_fails_its_manifest_and_no_other(tmp_path
         assert (await clinic.read("Patient", "a")).version_id == 1
 
 
+async def test_files_of_one_name_are_told_apart_by_their_numbers(tmp_path: Path) -> None:
+    """In the outcomes of their lines."""
+    (tmp_path / "x").mkdir()
+    urls = [Folder(path).write("p.ndjson", [b"{"]) for path in (tmp_path, tmp_path / "x")]
+    manifest = Folder(tmp_path).manifest("m.json", [("Patient", url, 1) for url in urls])
+    async with FhirStore.open("memory:", limits=QUICK, submit_options=options(tmp_path)) as store:
+        clinic = store.tenant("default")
+        async with working(store):
+            await clinic.submissions.submit(request(manifest, status="completed"))
+            status = await finished(clinic)
+        told = [diagnostics(one) for one in await outcomes(clinic, status)]
+        assert [one.partition(":")[0] for one in told[:2]] == [f"p.ndjson (file {n}), line 1" for n in (1, 2)]
+
+
 async def test_a_manifest_of_pages_is_read_to_its_end(tmp_path: Path) -> None:
     """And one whose pages go round in a circle fails, with its files stored."""
     folder = Folder(tmp_path)
