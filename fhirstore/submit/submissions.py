@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 
 from fhirstore.batched import batched
 from fhirstore.commit.drive import drive
-from fhirstore.commit.idempotent import stored
+from fhirstore.commit.idempotent import removed, stored
 from fhirstore.engine import Engine
 from fhirstore.errors import (
     FhirError,
@@ -78,6 +78,20 @@ class Submissions:
         self._check(request, submitter, mode)
         keys = self._keys(request.submitter, request.submission_id)
         private = await self._keep_secrets(request, keys)
+        try:
+            submission = await self._accepted(request, keys, mode=mode, private=private)
+        except Unavailable:  # the document may name them
+            raise
+        except FhirError:
+            await self._forget_secrets(keys, private)
+            raise
+        if all(one.private != private for one in submission.manifests):  # a request that was repeated
+            await self._forget_secrets(keys, private)
+        return submission
+
+    async def _accepted(
+        self, request: SubmitRequest, keys: SubmissionKeys, *, mode: Mode, private: str | None
+    ) -> Submission:
         for _ in range(_TRIES):
             before, etag = await self._document(keys)
             window: int | None = None
@@ -196,6 +210,10 @@ class Submissions:
         name = self._engine.ids.new()
         await drive(stored(keys.private(name), private.encode()), self._place.objects)
         return name
+
+    async def _forget_secrets(self, keys: SubmissionKeys, name: str | None) -> None:
+        if name is not None:
+            await drive(removed(keys.private(name)), self._place.objects)
 
     async def _job(self, request: SubmitRequest, keys: SubmissionKeys) -> Job:
         """Returns the job of a submission without a document: a new one, or one that waits for the document."""

@@ -218,10 +218,12 @@ class _Run:
         raise JobFailed(Issue("incomplete", "The submission's first request was not completed"))
 
     async def _look_for_summaries(self, submission: Submission) -> None:
+        """Also removes secrets that an earlier run did not come to: it died behind the summary."""
         for manifest in submission.manifests:
             keys = self.keys.manifest(manifest.id)
             known, key = (self.undone, keys.undone) if manifest.withdrawn else (self.processed, keys.summary)
             if manifest.id not in known and await body_of(self.place.objects, key) is not None:
+                await self._forget_secrets(manifest)
                 known.add(manifest.id)
 
     def _submitter(self, submission: Submission) -> Submitter:

@@ -156,6 +156,23 @@ async def test_a_submission_stopped_in_the_middle_of_a_segment_is_undone(tmp_pat
         assert _current(await _data(mortals)) == before, dies_at
 
 
+async def test_no_secret_outlives_the_reading_of_its_manifest(tmp_path: Path) -> None:
+    """Also where the worker dies between the summary and the removal."""
+    options, url = _provide(tmp_path)
+    requests = 0
+    for left in range(4):
+        mortals, document = await _begun(options, url, "replace")
+        manifests = (replace(document.manifests[0], private="p"),)
+        await mortals.put(replace(document, manifests=manifests))
+        await mortals.store.put(f"{mortals.prefix}private/p.json", b"{}")
+        first = mortals.store.requests
+        if requests:
+            await mortals.run(dies_at=requests - left)
+        await mortals.to_end()
+        requests = requests or mortals.store.requests - first
+        assert (await mortals.store.list(f"{mortals.prefix}private/")).objects == ()
+
+
 async def _stop(mortals: Mortals, document: Submission) -> None:
     withdrawn = tuple(replace(one, withdrawn=True) for one in document.manifests)
     await mortals.put(replace(document, state="stopped", manifests=withdrawn, updated=mortals.store.now()))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fhirstore.errors import Gone, ManifestTaken, NotFound, SubmissionEnded, UnknownSubmitter
+from fhirstore.errors import FhirError, Gone, ManifestTaken, NotFound, SubmissionEnded, UnknownSubmitter
 from fhirstore.objects.base import ObjectStore
 from fhirstore.store import FhirStore
 from tests.submit.providing import (
@@ -208,3 +208,20 @@ async def test_remapped_ids_keep_two_sources_apart(tmp_path: Path) -> None:
         async for version in clinic.history("Observation"):
             subject = version.json()["subject"]
             assert isinstance(subject, dict) and subject["reference"].removeprefix("Patient/") in patients
+
+
+async def test_the_secrets_of_a_request_that_changes_nothing_are_not_kept(tmp_path: Path) -> None:
+    """Neither where it is refused, nor where it repeats another one."""
+    folder = Folder(tmp_path)
+    one, two = (replace(request(folder.patients(name, [])), headers=(("X-Key", "secret"),)) for name in ("a", "b"))
+    async with FhirStore.open("memory:", limits=QUICK, submit_options=options(tmp_path)) as store:
+        clinic = store.tenant("default")
+        with pytest.raises(FhirError):
+            await clinic.submissions.submit(replace(one, replaces="https://source.example.org/nothing"))
+        for repeated in (one, one):
+            await clinic.submissions.submit(repeated)
+        with pytest.raises(ManifestTaken):
+            await clinic.submissions.submit(replace(one, fhir_base_url=f"{BASE}/other"))
+        await clinic.submissions.submit(two)
+        page = await clinic._place.objects.list("", limit=1_000)
+        assert sum("/private/" in item.key for item in page.objects) == 2
