@@ -189,7 +189,7 @@ class _Run:
                 ]
                 parameters.append({"name": "import", "part": mode})
             await self._submit(parameters, first=number == 0)
-        await self._submit([{"name": "submissionStatus", "valueCoding": {"code": "completed"}}])
+        await self._submit([{"name": "submissionStatus", "valueCoding": {"code": "completed"}}], last=True)
 
     async def stop(self) -> None:
         """Asks the server to stop the submission. Raises CannotSubmit where it refuses."""
@@ -267,13 +267,15 @@ class _Run:
             async for chunk in response.content.iter_any():
                 yield chunk
 
-    async def _submit(self, parameters: list[object], *, first: bool = False) -> None:
+    async def _submit(self, parameters: list[object], *, first: bool = False, last: bool = False) -> None:
         try:
             answer = await self._post("$bulk-submit", parameters)
         except ExportFailed as error:
             if first:
                 raise CannotSubmit(str(error)) from error
             raise
+        if last and self._summary.resumed and answer.status == 409:
+            return  # it was completed before; the status says how it goes
         if not 200 <= answer.status < 300:
             told = answer.told("$bulk-submit")
             raise CannotSubmit(told) if first else ExportFailed(told)
