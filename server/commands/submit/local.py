@@ -168,6 +168,10 @@ class _Run:
         except SubmissionEnded:
             if not live:
                 raise
+        except FhirStoreError:
+            if not live and self._job:  # a later manifest is refused: nothing was read yet, and nothing is to stay
+                await self._clinic.jobs.cancel(self._job)
+            raise
 
     async def _work(self, store: FhirStore, *, stop: bool) -> None:
         """Runs a worker until the submission is finished, and sums up."""

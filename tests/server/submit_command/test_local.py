@@ -116,6 +116,15 @@ async def test_what_cannot_start_is_refused(tmp_path: Path, capsys: pytest.Captu
             await store.read("Patient", "a")
 
 
+async def test_where_one_of_several_is_refused_nothing_is_begun(tmp_path: Path, settings: Settings) -> None:
+    """No half of a submission waits in the store."""
+    (tmp_path / "p.ndjson").write_bytes(patients("a"))
+    with pytest.raises(CannotSubmit, match="fragment"):
+        await submit_here(order_of([str(tmp_path / "p.ndjson"), "https://x.example.org/manifest#part"]), settings)
+    async with clinic(settings) as store:
+        assert [job.is_live for job in await store.jobs.list()] in ([], [False])
+
+
 async def test_a_deadline_ends_the_command_and_not_the_submission(settings: Settings) -> None:
     """A source that hangs: the command ends with a summary that says how to go on."""
     held = asyncio.Event()
