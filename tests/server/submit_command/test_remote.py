@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from aiohttp import web
 
 from fhirstore import NetworkSources, SubmitOptions, Submitter, Submitters
 from server.commands.export.job import Pace
+from server.commands.interruption import Interruption
 from server.commands.retries import Retries
 from server.commands.submit import CannotSubmit, SubmitSummary, submit_to
 from server.commands.submit.order import look_up, order_of
@@ -208,6 +210,26 @@ async def test_a_stop_asks_the_server_to_take_it_back() -> None:
         assert summary.status == "undone" and summary.ok
         (request,) = server.submitted
         assert request["parameter"][-1]["valueCoding"] == {"code": "stopped"}  # type: ignore[index]
+
+
+@pytest.mark.parametrize("local", [False, True])
+async def test_who_interrupts_it_is_told_how_to_go_on(tmp_path: Path, *, local: bool) -> None:
+    """The server goes on by itself, but for files that only this command serves."""
+    order = order_of([str(folder_of(tmp_path))] if local else ["https://x.example.org/manifest"])
+    interruption = Interruption()
+    async with scripted() as server:
+        server.polls = [web.Response(status=202) for _ in range(10_000)]
+        summary = await submit_to(
+            server.url,
+            order,
+            retries=SWIFT,
+            pace=Pace(0.01, 0.01, 0.01),
+            on_progress=lambda _: interruption.arrive(signal.SIGINT),
+            interruption=interruption,
+        )
+    assert summary.status == "interrupted" and not summary.ok and "SIGINT" in str(summary.stopped)
+    assert f"--submission-id {summary.submission}" in str(summary.again)
+    assert ("--serve 127.0.0.1:" in str(summary.again)) == local
 
 
 @pytest.mark.parametrize(
