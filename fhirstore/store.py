@@ -149,7 +149,7 @@ class FhirStore:
 
         `kinds`: the jobs that it does; None: all that the library knows. `at_once`: jobs at once. `poll`: seconds
         between its looks at an idle queue. `say`: gets a line on what failed. `activity`: returns how many requests of
-        clients this process has begun so far, and how many are under way: while there are any, jobs take a fifth of the
+        clients this process has begun so far, and how many are under way: while there are any, jobs take a sixth of the
         time. Without it, the worker tells that by the load of the event loop.
         """
         return Worker(
