@@ -152,7 +152,7 @@ class FhirStore:
         `kinds`: the jobs that it does; None: all that the library knows, or the `only` one that has this name.
         `at_once`: jobs at once. `poll`: seconds between its looks at an idle queue. `say`: gets a line on what failed.
         `activity`: returns how many requests of clients this process has begun so far, and how many are under way:
-        while there are any, jobs take a part of the time. Without it, the worker tells that by the load of the event
+        while there are any, jobs take a sixth of the time. Without it, the worker tells that by the load of the event
         loop.
         """
         known = self._job_kinds() if kinds is None else kinds
