@@ -6,7 +6,7 @@ pause that makes it a *share* of the time. The pause is real time: a client that
 next request, so a loop with nothing to do for a moment does not say that nobody wants it.
 
 A piece that waits for the store takes long where the store is far away, though it keeps nobody waiting. So the pause
-behind it is bounded more closely, and a job always goes on with a tenth of its speed or more.
+behind it is bounded more closely, and a job always goes on.
 
 | a piece of b seconds | pause, `share` = 1/6 |
 |---|---|
