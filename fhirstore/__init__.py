@@ -95,6 +95,7 @@ from fhirstore.search.matching import filter_parameters
 from fhirstore.search.page import SearchPage
 from fhirstore.search.query import each_once, parse_condition_query, parse_query
 from fhirstore.store import FhirStore
+from fhirstore.submit.given import GivenManifests
 from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.parameters import StatusRequest, read_submit, read_submit_status
 from fhirstore.submit.request import SubmitRequest
@@ -140,6 +141,7 @@ __all__ = [
     "FhirStoreError",
     "Finding",
     "FsckReport",
+    "GivenManifests",
     "Gone",
     "HistoryPage",
     "HistoryQuery",

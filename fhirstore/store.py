@@ -141,6 +141,7 @@ class FhirStore:
         self,
         *,
         kinds: Iterable[JobKind] | None = None,
+        only: str | None = None,
         at_once: int = 2,
         poll: float = 5.0,
         say: Callable[[str], None] = lambda _: None,
@@ -148,14 +149,16 @@ class FhirStore:
     ) -> Worker:
         """Returns a worker on the jobs of all tenants; `await worker.run(stop)` works until the event `stop` is set.
 
-        `kinds`: the jobs that it does; None: all that the library knows. `at_once`: jobs at once. `poll`: seconds
-        between its looks at an idle queue. `say`: gets a line on what failed. `activity`: returns how many requests of
-        clients this process has begun so far, and how many are under way: while there are any, jobs take a fifth of the
-        time. Without it, the worker tells that by the load of the event loop.
+        `kinds`: the jobs that it does; None: all that the library knows, or the `only` one that has this name.
+        `at_once`: jobs at once. `poll`: seconds between its looks at an idle queue. `say`: gets a line on what failed.
+        `activity`: returns how many requests of clients this process has begun so far, and how many are under way:
+        while there are any, jobs take a sixth of the time. Without it, the worker tells that by the load of the event
+        loop.
         """
+        known = self._job_kinds() if kinds is None else kinds
         return Worker(
             self.tenancy,
-            self._job_kinds() if kinds is None else kinds,
+            [kind for kind in known if only in (None, kind.name)],
             ids=self._engine.ids,
             limits=self._engine.limits,
             signals=self._engine.job_signals,

@@ -192,6 +192,96 @@ def export(  # noqa: PLR0917 - a command's parameters are its options
     raise typer.Exit(code)
 
 
+@app.command()
+def submit(  # noqa: PLR0917 - a command's parameters are its options
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH|URL...",
+            help="NDJSON files, folders of them, manifests (.json); URLs of manifests or NDJSON files.",
+        ),
+    ],
+    url: Annotated[
+        str | None, typer.Option(help="FHIR base URL of a server; default: straight into the store.")
+    ] = None,
+    store: Store = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Whose data it becomes; with --url sent as X-Tenant-ID. Default: default.")
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="replace (the default), merge-patch, create-only or skip-unchanged.")
+    ] = None,
+    ids: Annotated[str | None, typer.Option(help="keep (the default) the ids of the source, or remap them.")] = None,
+    fhir_base_url: Annotated[
+        str | None, typer.Option(help="FHIR base URL of the source: absolute references below it are its own.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Another host, as name or name:port, that a manifest may name.")
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Hosts may be on a private network, and speak plain http.")
+    ] = False,
+    submitter: Annotated[str | None, typer.Option(help="Identifier of the submitter, as system|value.")] = None,
+    submission_id: Annotated[
+        str | None, typer.Option(help="With --url: id of the submission; that of an earlier one goes on with it.")
+    ] = None,
+    serve_at: Annotated[
+        str | None,
+        typer.Option(
+            "--serve",
+            metavar="HOST[:PORT]",
+            help="With --url: address of this machine where the server fetches local files.",
+        ),
+    ] = None,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Take back what this command, unfinished, has written so far.")
+    ] = False,
+    deadline: Annotated[float, typer.Option(min=1, help="Seconds for all of it.")] = 86_400.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    progress_every: Annotated[
+        float, typer.Option(min=0, help="Seconds between lines of progress where there is no terminal; 0: none.")
+    ] = 5.0,
+) -> None:
+    """Submit NDJSON in bulk; exit code 1 if lines were refused, 2 if it could not run, 130 or 143 if interrupted.
+
+    Interrupted or killed, it stays as it is: the same command goes on with it, and --stop takes it back. The
+    environment variable FHIRSTORE_SUBMIT_TOKEN is sent to the server of --url, and to no other, as a bearer token.
+    """
+    from server.commands.submit import CannotSubmit, run_submit
+    from server.commands.submit.order import order_of
+
+    if url is None and (submission_id is not None or serve_at is not None):
+        _fail("--submission-id and --serve: only with --url")
+    if url is not None and store is not None:
+        _fail("--url and --store: only one of them")
+    try:
+        order = order_of(
+            paths,
+            mode=mode,
+            ids=ids,
+            base=fhir_base_url,
+            submitter=submitter,
+            submission=submission_id,
+            tenant=tenant,
+            hosts=tuple(allow_host or ()),
+            private=private,
+        )
+    except CannotSubmit as error:
+        _fail(str(error))
+    code = run_submit(
+        order,
+        _settings_for(store) if url is None else None,
+        url=url,
+        token=os.environ.get("FHIRSTORE_SUBMIT_TOKEN") or None,
+        serve=serve_at,
+        stop=stop,
+        deadline=deadline,
+        as_json=as_json,
+        progress_every=progress_every,
+    )
+    raise typer.Exit(code)
+
+
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Only this one; default: all that are configured.")]
 
 

@@ -6,12 +6,12 @@ pause that makes it a *share* of the time. The pause is real time: a client that
 next request, so a loop with nothing to do for a moment does not say that nobody wants it.
 
 A piece that waits for the store takes long where the store is far away, though it keeps nobody waiting. So the pause
-behind it is bounded more closely, and a job always goes on with a tenth of its speed or more.
+behind it is bounded more closely, and a job always goes on.
 
-| a piece of b seconds | pause, `share` = 1/5 |
+| a piece of b seconds | pause, `share` = 1/6 |
 |---|---|
-| work on the event loop, or in a thread beside it | 4 b, at most 0.25 s |
-| requests to the store | 4 b, at most 0.02 s |
+| work on the event loop, or in a thread beside it | 5 b, at most 0.25 s |
+| requests to the store | 5 b, at most 0.02 s |
 
 Whether others are active is told by `Activity`, if the process has one. Otherwise by turns of the event loop while no
 piece runs: where two of five take long, there are others.
@@ -47,7 +47,7 @@ class Pacer:
     """
 
     activity: Activity | None = None
-    share: float = 0.2
+    share: float = 1 / 6
     longest: float = 0.25
     longest_wait: float = 0.02
     clock: Callable[[], float] = time.perf_counter

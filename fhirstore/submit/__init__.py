@@ -10,6 +10,7 @@ https://hl7.org/fhir/uv/bulkdata/ (4.0.0-ballot, submit). Read the modules in th
 | `keys`, `tokens` | the names of all objects of a submission; the op tokens by which a line's version is recognised |
 | `source`, `local` | where manifests and files are read from: the interface, and files of this machine |
 | `fetching` | the same over the network, guarded |
+| `given` | manifests that are given and not fetched |
 | `manifest` | reads one page of a manifest |
 | `lines`, `line` | splits a file into bounded lines and segments; reads a line, and decides what it writes |
 | `segment` | the bookkeeping of a segment: its plan, written before its first commit, and its results |

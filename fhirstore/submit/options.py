@@ -19,6 +19,8 @@ class SubmitOptions:
     `bounds`: of lines and segments. Times in ms: `keep`, a submission and its raw input after its end; `idle`, how long
     one may be in progress without a request; `unfinished`, how long a provider may be at work on a manifest; `pause`,
     before a source that fails for the time being is asked again, at first. `tries`: how often it is asked in vain.
+    `kind`: of the jobs. A worker leaves jobs of another kind alone, so that one that does not know these submitters
+    never fails their submissions.
     """
 
     submitters: Submitters = field(default_factory=Submitters)
@@ -30,3 +32,4 @@ class SubmitOptions:
     unfinished: int = DAY
     pause: int = 2_000
     tries: int = 6
+    kind: str = "submit"

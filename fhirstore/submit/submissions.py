@@ -49,7 +49,7 @@ from fhirstore.submit.status import (
 from fhirstore.submit.submitters import Mode, Submitter
 from fhirstore.submit.summary import OutcomeFile, Summary, decode_summary
 from fhirstore.submit.watches import Watch
-from fhirstore.submit.work import ACCEPTED_WITHIN, KIND
+from fhirstore.submit.work import ACCEPTED_WITHIN
 from fhirstore.tenancy import Place
 
 _TRIES = 8
@@ -221,7 +221,7 @@ class Submissions:
         prefix = self._relative(keys)
         for _ in range(_TRIES):
             try:
-                return await self._jobs.create(KIND, asked, by=request.submitter, prefix=prefix)
+                return await self._jobs.create(self._options.kind, asked, by=request.submitter, prefix=prefix)
             except JobExists:
                 pass
             try:

@@ -31,7 +31,6 @@ from fhirstore.submit.tokens import Family, Tokens
 from fhirstore.submit.withdrawal import Undoing
 from fhirstore.tenancy import Place
 
-KIND = "submit"
 ACCEPTED_WITHIN = 60_000
 """Ms in which the request that created the job writes the document of its submission."""
 
@@ -46,9 +45,12 @@ class SubmitJob:
 
     engine: Engine
     options: SubmitOptions
-    name: str = KIND
     lease: int = 10_000
     attempts: int = 5
+
+    @property
+    def name(self) -> str:
+        return self.options.kind
 
     @property
     def keep(self) -> int:

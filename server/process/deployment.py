@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fhirstore import FhirStore
+from fhirstore import FhirStore, SubmitOptions
 from fhirstore.errors import FhirStoreError
 from server.access.hosts import for_listener
 from server.app import create_app
@@ -27,10 +27,12 @@ from server.settings import Settings, from_environment
 
 
 @asynccontextmanager
-async def open_store(settings: Settings, *, create: bool = False) -> AsyncIterator[FhirStore]:
+async def open_store(
+    settings: Settings, *, create: bool = False, submitting: SubmitOptions | None = None
+) -> AsyncIterator[FhirStore]:
     """Opens the store that `settings` name. `create`: make it where there is none; only a server does.
 
-    Raises StoreMisconfigured.
+    `submitting`: who may submit in bulk; None: whom the settings name. Raises StoreMisconfigured.
     """
     opening = FhirStore.open(
         settings.store,
@@ -42,7 +44,7 @@ async def open_store(settings: Settings, *, create: bool = False) -> AsyncIterat
         reference_integrity=settings.reference_integrity,
         export_options=settings.export_options,
         job_limits=settings.job_limits,
-        submit_options=submit_options(settings),
+        submit_options=submit_options(settings) if submitting is None else submitting,
         create=create,
     )
     async with opening as store:

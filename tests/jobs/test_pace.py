@@ -32,7 +32,7 @@ class Hand:
         return self.begun, self.under_way
 
     def pacer(self, *, activity: bool = True) -> Pacer:
-        return Pacer(self.activity if activity else None, clock=self.clock, sleep=self.sleep)
+        return Pacer(self.activity if activity else None, share=0.2, clock=self.clock, sleep=self.sleep)
 
 
 async def _work(hand: Hand, pacer: Pacer, seconds: float, *, others: bool, times: int = 100) -> float:

@@ -22,7 +22,7 @@ from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.parallel_puts import put_answered
 from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.state import Submission
-from fhirstore.submit.work import KIND, SubmitJob
+from fhirstore.submit.work import SubmitJob
 from fhirstore.tenancy import Place
 from tests.submit.providing import ACME
 
@@ -176,7 +176,7 @@ class Mortals:
         """One run. Returns whether it lived to its end: there was nothing left to do. `dies_at`: its last request."""
         self.epoch += 1
         engine = self.engine()
-        metadata = JobMetadata(kind=KIND, id="job", created=self.store.now(), request={})
+        metadata = JobMetadata(kind="submit", id="job", created=self.store.now(), request={})
         context = Context(self.store.now, SystemIds(), LIMITS)
         work = Work(
             self.place, context, JobKeys(self.prefix), metadata, self.kept.get("work", {}), self.epoch, self.kept

@@ -1,0 +1,113 @@
+"""The command `fhirstore submit`: a progress bar on a terminal, else lines; a summary; exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from server.commands.interruption import Interruption
+from server.commands.progress_lines import EVERY, ProgressLines
+from server.commands.submit.local import submit_here
+from server.commands.submit.order import CannotSubmit, Order
+from server.commands.submit.progress import Progress
+from server.commands.submit.remote import submit_to
+from server.commands.submit.summary import SubmitSummary
+from server.settings import Settings
+
+
+def run_submit(
+    order: Order,
+    settings: Settings | None,
+    *,
+    url: str | None = None,
+    token: str | None = None,
+    serve: str | None = None,
+    stop: bool = False,
+    deadline: float = 86_400.0,
+    as_json: bool = False,
+    progress_every: float = EVERY,
+) -> int:
+    """Submits to the server at `url`, else to the store of `settings`, and prints. Returns the exit code.
+
+    0: everything is done, and no outcome is an error. 1: lines were refused, or it is not done. 2: it could not start.
+    Interrupted: 130 by SIGINT, 143 by SIGTERM; the submission stays, and the same command goes on with it.
+    """
+
+    async def go() -> tuple[SubmitSummary, Interruption]:
+        interruption = Interruption()
+        showing = _bar if Console(stderr=True).is_terminal else _lines
+        with interruption.listening():
+            async with showing(progress_every) as show:
+                if url is None:
+                    assert settings is not None  # noqa: S101 - the command line reads them where there is no URL
+                    summary = await submit_here(
+                        order, settings, stop=stop, deadline=deadline, on_progress=show, interruption=interruption
+                    )
+                else:
+                    summary = await submit_to(
+                        url,
+                        order,
+                        token=token,
+                        serve=serve,
+                        stop=stop,
+                        deadline=deadline,
+                        on_progress=show,
+                        on_begin=_name,
+                        interruption=interruption,
+                    )
+        return summary, interruption
+
+    try:
+        summary, interruption = asyncio.run(go())
+    except CannotSubmit as error:
+        sys.stderr.write(f"fhirstore: {error}\n")
+        return 2
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary.as_json())).decode() + "\n")
+    else:
+        Console(soft_wrap=True).print(summary.render())
+    if interruption.by is not None:
+        return 128 + interruption.by
+    return 0 if summary.ok else 1
+
+
+def _name(summary: SubmitSummary) -> None:
+    """Names the submission as soon as the server has it: who is killed cannot do so any more."""
+    sys.stderr.write(f"fhirstore: submission {summary.submission} of {summary.submitter}\n")
+
+
+@asynccontextmanager
+async def _bar(_: float) -> AsyncIterator[Callable[[Progress], None]]:
+    """Shows progress on a terminal, as a bar."""
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(progress: Progress) -> None:
+            bar.update(task, total=progress.total or None, completed=progress.read, description=escape(progress.words))
+
+        yield show
+
+
+@asynccontextmanager
+async def _lines(every: float) -> AsyncIterator[Callable[[Progress], None]]:
+    """Shows progress as lines."""
+    progress = Progress()
+
+    def show(now: Progress) -> None:
+        nonlocal progress
+        progress = now
+
+    def line() -> str:
+        return progress.line()
+
+    async with ProgressLines(line, every=every).ticking():
+        yield show
