@@ -64,10 +64,13 @@ _READING = (
         "deleted without a tombstone",
         sealing.delete,
         "(reply,) = yield (Put(keys.seal, tombstone, IfMatch(found.etag)),)",
-        "yield from removed(keys.seal); reply = Written('', 0)",
+        "yield from removed_below(keys.seal, but=''); reply = Written('', 0)",
     ),
     _mutant(
-        "files removed before the seal", sealing.delete, "tombstone = ", "yield from _remove_files(keys); tombstone = "
+        "files removed before the seal",
+        sealing.delete,
+        "tombstone = ",
+        "yield from removed_below(keys.folder, but=keys.seal); tombstone = ",
     ),
     _mutant("the tombstone written unconditionally", sealing.delete, "IfMatch(found.etag)", "None"),
 )
