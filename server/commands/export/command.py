@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -21,6 +18,7 @@ from server.commands.export.progress import Progress
 from server.commands.export.summary import ExportSummary
 from server.commands.interruption import Interruption
 from server.commands.progress_lines import EVERY, ProgressLines
+from server.commands.running import run
 
 
 def run_export(
@@ -41,37 +39,21 @@ def run_export(
     Interrupted: 130 by SIGINT, which cancels the job; 143 by SIGTERM, after which the same command goes on.
     """
 
-    async def go() -> tuple[ExportSummary, Interruption]:
-        interruption = Interruption()
-        showing = _bars if Console(stderr=True).is_terminal else _lines
-        with interruption.listening():
-            async with showing(progress_every) as show:
-                summary = await export(
-                    order,
-                    folder,
-                    since_file=since_file,
-                    token=token,
-                    method=method,
-                    concurrency=concurrency,
-                    keep=keep,
-                    deadline=deadline,
-                    on_progress=show,
-                    interruption=interruption,
-                )
-        return summary, interruption
+    async def work(on_progress: Callable[[Progress], None], interruption: Interruption) -> ExportSummary:
+        return await export(
+            order,
+            folder,
+            since_file=since_file,
+            token=token,
+            method=method,
+            concurrency=concurrency,
+            keep=keep,
+            deadline=deadline,
+            on_progress=on_progress,
+            interruption=interruption,
+        )
 
-    try:
-        summary, interruption = asyncio.run(go())
-    except CannotExport as error:
-        sys.stderr.write(f"fhirstore: {error}\n")
-        return 2
-    if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary.as_json())).decode() + "\n")
-    else:
-        Console(soft_wrap=True).print(summary.render())
-    if interruption.by is not None:
-        return 128 + interruption.by
-    return 0 if summary.ok else 1
+    return run(work, bar=_bars, lines=_lines, every=progress_every, cannot=CannotExport, as_json=as_json)
 
 
 @asynccontextmanager

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -19,6 +17,7 @@ from server.commands.load.loading import Progress, load
 from server.commands.load.reading import CannotLoad
 from server.commands.load.summary import LoadSummary
 from server.commands.progress_lines import EVERY, ProgressLines
+from server.commands.running import run
 
 
 def run_load(
@@ -40,34 +39,18 @@ def run_load(
         return 2
     headers = {} if tenant is None else {"X-Tenant-ID": tenant}
 
-    async def go() -> tuple[LoadSummary, Interruption]:
-        interruption = Interruption()
-        showing = _bar if Console(stderr=True).is_terminal else _lines
-        with interruption.listening():
-            async with showing(progress_every) as show:
-                summary = await load(
-                    paths,
-                    url,
-                    concurrency=concurrency,
-                    bundles=bundles,
-                    headers=headers,
-                    on_progress=show,
-                    interruption=interruption,
-                )
-        return summary, interruption
+    async def work(on_progress: Callable[[Progress], None], interruption: Interruption) -> LoadSummary:
+        return await load(
+            paths,
+            url,
+            concurrency=concurrency,
+            bundles=bundles,
+            headers=headers,
+            on_progress=on_progress,
+            interruption=interruption,
+        )
 
-    try:
-        summary, interruption = asyncio.run(go())
-    except CannotLoad as error:
-        sys.stderr.write(f"fhirstore: {error}\n")
-        return 2
-    if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary.as_json())).decode() + "\n")
-    else:
-        Console(soft_wrap=True).print(summary.render())
-    if interruption.by is not None:
-        return 128 + interruption.by
-    return 0 if summary.ok else 1
+    return run(work, bar=_bar, lines=_lines, every=progress_every, cannot=CannotLoad, as_json=as_json)
 
 
 @asynccontextmanager

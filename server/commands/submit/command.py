@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -15,6 +13,7 @@ from rich.progress import Progress as Bar
 
 from server.commands.interruption import Interruption
 from server.commands.progress_lines import EVERY, ProgressLines
+from server.commands.running import run
 from server.commands.submit.local import submit_here
 from server.commands.submit.order import CannotSubmit, Order
 from server.commands.submit.progress import Progress
@@ -41,42 +40,25 @@ def run_submit(
     Interrupted: 130 by SIGINT, 143 by SIGTERM; the submission stays, and the same command goes on with it.
     """
 
-    async def go() -> tuple[SubmitSummary, Interruption]:
-        interruption = Interruption()
-        showing = _bar if Console(stderr=True).is_terminal else _lines
-        with interruption.listening():
-            async with showing(progress_every) as show:
-                if url is None:
-                    assert settings is not None  # noqa: S101 - the command line reads them where there is no URL
-                    summary = await submit_here(
-                        order, settings, stop=stop, deadline=deadline, on_progress=show, interruption=interruption
-                    )
-                else:
-                    summary = await submit_to(
-                        url,
-                        order,
-                        token=token,
-                        serve=serve,
-                        stop=stop,
-                        deadline=deadline,
-                        on_progress=show,
-                        on_begin=_name,
-                        interruption=interruption,
-                    )
-        return summary, interruption
+    async def work(on_progress: Callable[[Progress], None], interruption: Interruption) -> SubmitSummary:
+        if url is None:
+            assert settings is not None  # noqa: S101 - the command line reads them where there is no URL
+            return await submit_here(
+                order, settings, stop=stop, deadline=deadline, on_progress=on_progress, interruption=interruption
+            )
+        return await submit_to(
+            url,
+            order,
+            token=token,
+            serve=serve,
+            stop=stop,
+            deadline=deadline,
+            on_progress=on_progress,
+            on_begin=_name,
+            interruption=interruption,
+        )
 
-    try:
-        summary, interruption = asyncio.run(go())
-    except CannotSubmit as error:
-        sys.stderr.write(f"fhirstore: {error}\n")
-        return 2
-    if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary.as_json())).decode() + "\n")
-    else:
-        Console(soft_wrap=True).print(summary.render())
-    if interruption.by is not None:
-        return 128 + interruption.by
-    return 0 if summary.ok else 1
+    return run(work, bar=_bar, lines=_lines, every=progress_every, cannot=CannotSubmit, as_json=as_json)
 
 
 def _name(summary: SubmitSummary) -> None:
