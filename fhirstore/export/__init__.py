@@ -14,7 +14,7 @@ Read the modules in this order. What decides does no I/O, and runs in the simula
 | `provenance`, `blocks`, `spool` | Provenance by its targets; output organized by Patient; facts on the worker's disk |
 | `members` | the patients of a Group |
 | `outcomes` | what the error files say |
-| `progress`, `pages`, `once` | what is stored of how far it is; a manifest in pages; objects that are written once |
+| `progress`, `pages` | what is stored of how far it is; a manifest in pages |
 | `export` | the whole, from the first wait to the seal |
 | `act`, `job` | takes the steps on a store; the kind of job |
 | `exports` | `clinic.exports`: start, status, cancel, files |

@@ -29,7 +29,6 @@ from fhirstore.errors import CorruptRecord, Issue
 from fhirstore.export.blocks import BlocksTask
 from fhirstore.export.manifest import ExportManifest, ManifestFile, decode_manifest
 from fhirstore.export.members import members_at
-from fhirstore.export.once import put_once
 from fhirstore.export.outcomes import outcome_line
 from fhirstore.export.progress import TaskProgress
 from fhirstore.export.provenance import COMPARTMENT, ProvenanceTask
@@ -41,6 +40,7 @@ from fhirstore.export.steps import Append, Save, Steps, asked, closed, loaded
 from fhirstore.export.tasks import Bounds, TypeTask
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.format.keyspace import JobKeys, Keyspace
+from fhirstore.jobs.lease import put_once
 
 REQUEST = "request"
 """The task that writes the issues of the request."""

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from fhirstore.commit.messages import Absent, Get, Protocol
 from fhirstore.commit.reading import ask
 from fhirstore.export.manifest import ExportManifest, ManifestFile, decode_manifest
-from fhirstore.export.once import put_once
 from fhirstore.export.progress import TaskProgress
 from fhirstore.export.request import Plan
 from fhirstore.format.keyspace import JobKeys
+from fhirstore.jobs.lease import put_once
 
 FIRST = "1"
 

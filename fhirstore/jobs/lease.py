@@ -23,6 +23,8 @@ from fhirstore.errors import FhirStoreError, Unavailable
 from fhirstore.jobs.state import State, after, claimed, decode_state, renewed
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, Written
 
+_SILENT = "The object store does not answer; try again later"
+
 
 class LeaseLost(FhirStoreError):
     """Another owner has claimed the job, or it was cancelled. The caller must stop working on it."""
@@ -87,7 +89,7 @@ def change(key: str, decide: Callable[[State, int], State | None], *, context: C
         new = decide(state, reply.date)
         if new is None:
             return state
-        if (yield from compare_and_set(key, new, IfMatch(reply.etag))) is not None:
+        if (yield from compare_and_set(key, new.encode(), IfMatch(reply.etag))) is not None:
             return new
         yield CONTENDED.jittered(n, context.ids)
     raise Unavailable("Others keep changing this job; try again later")
@@ -105,7 +107,7 @@ def _claim(
         if mine is None:
             return state
         condition: Condition = IF_ABSENT if isinstance(reply, Absent) else IfMatch(reply.etag)
-        etag = yield from compare_and_set(key, mine, condition)
+        etag = yield from compare_and_set(key, mine.encode(), condition)
         if etag is not None:
             return Lease(key, mine, etag, length), reply.date
         yield CONTENDED.jittered(n, context.ids)
@@ -113,18 +115,18 @@ def _claim(
 
 
 def _step(lease: Lease, state: State | None) -> Protocol[Lease]:
-    etag = None if state is None else (yield from compare_and_set(lease.key, state, IfMatch(lease.etag)))
+    etag = None if state is None else (yield from compare_and_set(lease.key, state.encode(), IfMatch(lease.etag)))
     if state is None or etag is None:
         raise LeaseLost("Another owner took this job over, or it was cancelled")
     return Lease(lease.key, state, etag, lease.length)
 
 
-def compare_and_set(key: str, state: State, condition: Condition, *, window: int | None = None) -> Protocol[str | None]:
-    """Writes `state`. Returns its ETag; None if another state is there. `window`: epoch ms, as in `ObjectStore.put`.
+def compare_and_set(key: str, body: bytes, condition: Condition, *, window: int | None = None) -> Protocol[str | None]:
+    """Changes an object that is changed by compare-and-set alone. Returns its ETag; None if another is there. 1 PUT.
 
-    Raises Unavailable.
+    `window`: epoch ms, as in `ObjectStore.put`. A lost reply is settled by reading, so bodies must never recur. Raises
+    Unavailable; then the change may be applied or not.
     """
-    body = state.encode()
     before = condition.etag if isinstance(condition, IfMatch) else None
     for n in range(UNANSWERED.tries):
         (reply,) = yield (Put(key, body, condition, window),)
@@ -138,4 +140,23 @@ def compare_and_set(key: str, state: State, condition: Condition, *, window: int
         if isinstance(reply, Expired):
             break
         yield UNANSWERED.pause(n)
-    raise Unavailable("The object store does not answer; try again later")
+    raise Unavailable(_SILENT)
+
+
+def put_once(key: str, body: bytes, *, until: int | None = None) -> Protocol[bytes]:
+    """Writes an object that is written once. Returns its body: ours, or that of whoever was quicker. 1 PUT.
+
+    Commit point: the PUT IfAbsent. `until`: epoch ms; the store refuses it later, for what only the owner of a lease
+    may say. Raises LeaseLost when that is over; Unavailable, then it may be there or not.
+    """
+    for n in range(UNANSWERED.tries):
+        (reply,) = yield (Put(key, body, IF_ABSENT, until),)
+        if isinstance(reply, Written):
+            return body
+        (found,) = yield from ask(Get(key))
+        if not isinstance(found, Absent):
+            return found.body
+        if isinstance(reply, Expired):
+            raise LeaseLost("This worker has lost its job, and writes nothing more for it")
+        yield UNANSWERED.pause(n)
+    raise Unavailable(_SILENT)

@@ -160,7 +160,7 @@ def create(
     if not (yield from _described(job, metadata, window)):
         yield from removed(entry.key)
         raise JobExists("There is a job at this place already")
-    etag = yield from compare_and_set(job.state, State(work=work), IF_ABSENT, window=window)
+    etag = yield from compare_and_set(job.state, State(work=work).encode(), IF_ABSENT, window=window)
     # If it is refused, it is ours all the same, since the metadata are: it was claimed meanwhile. At a place of the
     # caller's, it may also be that of a job that goes.
     if etag is None and prefix is not None and (yield from _is_going(job)):

@@ -15,7 +15,8 @@ from typing import TypeVar
 from fhirstore.commit.drive import drive
 from fhirstore.engine import Engine
 from fhirstore.errors import SourceFailed, Unavailable
-from fhirstore.submit.bookkeeping import body_of, settle
+from fhirstore.jobs.lease import put_once
+from fhirstore.submit.bookkeeping import body_of
 from fhirstore.submit.keys import ManifestKeys
 from fhirstore.submit.line import Rules
 from fhirstore.submit.lines import Bounds, Segment, segments
@@ -121,7 +122,7 @@ class Ingest:
         body = await body_of(self.place.objects, key)
         if body is None:
             page = await self._while_wanted(asyncio.create_task(self._read_page(url)))
-            body = await drive(settle(key, page.encode()), self.place.objects)
+            body = await drive(put_once(key, page.encode()), self.place.objects)
         return read_stored_page(body, key)
 
     async def _read_page(self, url: str) -> Page:
@@ -252,7 +253,7 @@ class Ingest:
         """Notes that a file is done, and what is to be told of it as a whole. File 0: of the manifest."""
         results = Results(counts=Counts(), outcomes=told)
         await drive(
-            settle(self.keys.results(number, 0), results.encode(), until=self.standing.until), self.place.objects
+            put_once(self.keys.results(number, 0), results.encode(), until=self.standing.until), self.place.objects
         )
 
     async def _plan(self, number: int, first: int) -> Plan | None:

@@ -12,8 +12,9 @@ from fhirstore.commit.drive import drive
 from fhirstore.commit.idempotent import listed
 from fhirstore.commit.messages import List
 from fhirstore.errors import SourceFailed
+from fhirstore.jobs.lease import put_once
 from fhirstore.objects.base import ObjectStore
-from fhirstore.submit.bookkeeping import body_of, settle
+from fhirstore.submit.bookkeeping import body_of
 from fhirstore.submit.keys import ManifestKeys, parse_segment
 from fhirstore.submit.manifest import read_stored_page
 from fhirstore.submit.segment import Counts, LineIssue, LineOutcome, Results, decode_results
@@ -53,7 +54,7 @@ async def summarise(
     files = await write_outcomes(objects, keys, told(), name="outcome", epoch=epoch)
     state = FAILED if failed else PROCESSED
     summary = Summary(state=state, ended=standing.now(), counts=total, files=files)
-    await drive(settle(keys.summary, summary.encode(), until=standing.until), objects)
+    await drive(put_once(keys.summary, summary.encode(), until=standing.until), objects)
     return summary
 
 
@@ -62,7 +63,7 @@ async def fail(
 ) -> Summary:
     """Ends a manifest that cannot be read, with what of it was read. Returns its summary. Raises as `summarise`."""
     results = Results(counts=Counts(), outcomes=(failure("The manifest could not be read", error),))
-    await drive(settle(keys.results(0, 0), results.encode(), until=standing.until), objects)
+    await drive(put_once(keys.results(0, 0), results.encode(), until=standing.until), objects)
     return await summarise(objects, keys, manifest, standing=standing, epoch=epoch, failed=True)
 
 

@@ -26,11 +26,12 @@ from fhirstore.errors import (
     Unavailable,
     Unsupported,
 )
+from fhirstore.jobs.lease import compare_and_set
 from fhirstore.jobs.state import WAITING
 from fhirstore.jobs.tenant import Job, Jobs
 from fhirstore.objects.base import IF_ABSENT, IfMatch, ObjectStream
 from fhirstore.submit import watches
-from fhirstore.submit.bookkeeping import body_of, swap
+from fhirstore.submit.bookkeeping import body_of
 from fhirstore.submit.keys import SubmissionKeys
 from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.position import read_position
@@ -107,8 +108,8 @@ class Submissions:
             if etag is not None:
                 await self._refuse_without_a_job(keys)
             condition = IF_ABSENT if etag is None else IfMatch(etag)
-            written = swap(keys.document, after.encode(), condition, window=window)
-            if await drive(written, self._place.objects):
+            written = compare_and_set(keys.document, after.encode(), condition, window=window)
+            if await drive(written, self._place.objects) is not None:
                 await self._wake(after)
                 return after
         raise Unavailable("Other requests keep changing this submission; try again later")

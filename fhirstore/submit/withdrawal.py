@@ -15,7 +15,8 @@ from fhirstore.commit.idempotent import listed
 from fhirstore.commit.messages import List
 from fhirstore.engine import Engine
 from fhirstore.errors import Contention, Unavailable, WriteOutcomeUnknown
-from fhirstore.submit.bookkeeping import body_of, settle
+from fhirstore.jobs.lease import put_once
+from fhirstore.submit.bookkeeping import body_of
 from fhirstore.submit.keys import ManifestKeys, parse_segment
 from fhirstore.submit.parallel import each
 from fhirstore.submit.segment import (
@@ -69,7 +70,7 @@ class Undoing:
             key = self.keys.undo(file, first)
             if await body_of(self.place.objects, key) is None:
                 results = await self._segment(file, first)
-                await drive(settle(key, results.encode(), until=self.standing.until), self.place.objects)
+                await drive(put_once(key, results.encode(), until=self.standing.until), self.place.objects)
                 await self.progress()
         return await self._summary()
 
@@ -154,7 +155,7 @@ class Undoing:
             kept=kept,
             files=files,
         )
-        await drive(settle(self.keys.undone, summary.encode(), until=self.standing.until), self.place.objects)
+        await drive(put_once(self.keys.undone, summary.encode(), until=self.standing.until), self.place.objects)
         return summary
 
     async def _segments(self, prefix: str) -> AsyncIterator[tuple[int, int]]:

@@ -29,7 +29,8 @@ from fhirstore.errors import (
 )
 from fhirstore.format.digest import sha256
 from fhirstore.index.names import without_the_rest
-from fhirstore.submit.bookkeeping import body_of, settle
+from fhirstore.jobs.lease import put_once
+from fhirstore.submit.bookkeeping import body_of
 from fhirstore.submit.keys import ManifestKeys
 from fhirstore.submit.line import Item, Read, Refused, Rules, decision, read_line
 from fhirstore.submit.lines import Segment, numbered
@@ -122,7 +123,7 @@ class FileWriting:
             writes=tuple(writes),
         )
         key, body = self.keys.plan(self.number, segment.first), plan.encode()
-        there = await drive(settle(key, body), self.place.objects)
+        there = await drive(put_once(key, body), self.place.objects)
         if there != body:  # of an earlier run that has lost its lease since
             await self.standing.quiet()
             return await self.planned(decode_plan(there, key))
@@ -184,7 +185,7 @@ class FileWriting:
         after = tuple(versions.get((write.line, write.entry), 0) for write in kept.plan.writes)
         results = Results(counts=counts, after=after, outcomes=outcomes)
         key = self.keys.results(self.number, kept.plan.first)
-        await drive(settle(key, results.encode(), until=self.standing.until), self.place.objects)
+        await drive(put_once(key, results.encode(), until=self.standing.until), self.place.objects)
         return results
 
     async def _write(self, write: PlannedWrite, item: Item, base: Base | None) -> Once:

@@ -8,11 +8,10 @@ import pytest
 
 from fhirstore.commit.drive import drive
 from fhirstore.errors import InvalidResource, NotFound
-from fhirstore.jobs.lease import LeaseLost
+from fhirstore.jobs.lease import LeaseLost, compare_and_set, put_once
 from fhirstore.objects.base import IF_ABSENT, IfMatch
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.store import FhirStore
-from fhirstore.submit.bookkeeping import settle, swap
 from fhirstore.submit.segment import Counts
 from fhirstore.submit.status import PAGE, ManifestStatus, SubmissionStatus, render_status_manifest
 from fhirstore.submit.summary import OutcomeFile
@@ -91,19 +90,19 @@ async def test_severities_are_counted_by_outcome_and_files_found_by_name_alone(t
 async def test_what_is_settled_stays_and_nobody_settles_late() -> None:
     """The first writer's word counts; after the end of a lease nothing is written."""
     store = MemoryStore()
-    assert await drive(settle("a", b"1"), store) == b"1"
-    assert await drive(settle("a", b"2", until=store.now() + 60_000), store) == b"1"
+    assert await drive(put_once("a", b"1"), store) == b"1"
+    assert await drive(put_once("a", b"2", until=store.now() + 60_000), store) == b"1"
     with pytest.raises(LeaseLost):
-        await drive(settle("b", b"1", until=store.now() - 1), store)
-    assert await drive(settle("a", b"2", until=store.now() - 1), store) == b"1"
+        await drive(put_once("b", b"1", until=store.now() - 1), store)
+    assert await drive(put_once("a", b"2", until=store.now() - 1), store) == b"1"
 
 
 async def test_a_swap_tells_whether_it_was_ours() -> None:
     """By the condition, and by reading what is there."""
     store = MemoryStore()
-    assert await drive(swap("a", b"1", IF_ABSENT), store)
-    assert not await drive(swap("a", b"2", IF_ABSENT), store)
+    assert await drive(compare_and_set("a", b"1", IF_ABSENT), store)
+    assert not await drive(compare_and_set("a", b"2", IF_ABSENT), store)
     etag = (await store.get("a")).etag
-    assert await drive(swap("a", b"2", IfMatch(etag)), store)
-    assert await drive(swap("a", b"2", IfMatch(etag)), store)  # a repetition whose reply was lost
-    assert not await drive(swap("a", b"3", IfMatch(etag)), store)
+    assert await drive(compare_and_set("a", b"2", IfMatch(etag)), store)
+    assert await drive(compare_and_set("a", b"2", IfMatch(etag)), store)  # a repetition whose reply was lost
+    assert not await drive(compare_and_set("a", b"3", IfMatch(etag)), store)

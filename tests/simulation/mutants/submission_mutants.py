@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from fhirstore.submit import bookkeeping, once, undo
+from fhirstore.jobs import lease
+from fhirstore.submit import once, undo
 from fhirstore.submit.standing import Standing
 from tests.simulation.mutants.mutation import Mutant, getter
 from tests.simulation.plots import ABOUT_SUBMISSIONS
@@ -35,7 +36,7 @@ SUBMISSION_MUTANTS: tuple[Mutant, ...] = (
         "pass",
         within=200,
     ),
-    _mutant("a plan is written over another's", bookkeeping.settle, "IF_ABSENT, until", "None, until", within=5_000),
+    _mutant("a plan is written over another's", lease.put_once, "IF_ABSENT, until", "None, until", within=5_000),
     _mutant("undoing ignores what others changed", undo.undo, "not family.wrote(current.op)", "False", within=200),
     _mutant(
         "undoing over a version that it has not seen",

@@ -14,10 +14,9 @@ from fhirstore.commit.messages import Absent, Get, Pause, Protocol, Put
 from fhirstore.commit.reading import ask
 from fhirstore.errors import Contention, Unavailable, WriteOutcomeUnknown
 from fhirstore.interactions.resources import deletion, update
-from fhirstore.jobs.lease import Lease, LeaseLost, claim, end
+from fhirstore.jobs.lease import Lease, LeaseLost, claim, end, put_once
 from fhirstore.jobs.state import RELEASE
 from fhirstore.objects.base import Written
-from fhirstore.submit.bookkeeping import settle
 from fhirstore.submit.once import write_once
 from fhirstore.submit.segment import Plan, PlannedWrite, decode_plan
 from fhirstore.submit.standing import Standing
@@ -144,7 +143,7 @@ class Work:
                 base = bases[id_] = yield from base_for(KEYS.resource(TYPE, id_), context)
                 writes.append(PlannedWrite(line, 0, TYPE, id_, base.version))
             mine = Plan(raw="", first=1, start=0, end=0, count=len(lines), writes=tuple(writes)).encode()
-            body = yield from settle(plan_key(manifest), mine)
+            body = yield from put_once(plan_key(manifest), mine)
             if body != mine:
                 bases.clear()
         plan, after = decode_plan(body, plan_key(manifest)), []
@@ -158,7 +157,7 @@ class Work:
                 base=bases.pop(write.id, None),
             )
             after.append(done.version)
-        yield from settle(results_key(manifest), msgspec.json.encode(after), until=standing.until)
+        yield from put_once(results_key(manifest), msgspec.json.encode(after), until=standing.until)
 
     def _undo(self, manifest: str, standing: Standing) -> Protocol[None]:
         context = standing.context
@@ -181,7 +180,7 @@ class Work:
                 context=context,
             )
             told.append((undone.outcome, undone.built_on))
-        yield from settle(undone_key(manifest), msgspec.json.encode(told), until=standing.until)
+        yield from put_once(undone_key(manifest), msgspec.json.encode(told), until=standing.until)
 
     def judge(self, call: Call, truth: Truth) -> list[str]:
         if self.until_done and call.outcome not in ("ingested", "undone"):
