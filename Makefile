@@ -8,12 +8,13 @@ PORT   ?= 8000
 CORES  ?= 2
 SEEDS  ?= 100000
 START  ?= 0
+STORES ?= memory embedded ministack seaweedfs
 export HOST PORT
 PACKAGES := hl7.fhir.r4.examples@4.0.1 hl7.fhir.r4b.core@4.3.0 hl7.fhir.r5.core@5.0.0
 LOCK := --quiet --universal --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-fast check fmt simulate bench definitions lock clean
+.PHONY: help serve test matrix test-fast check fmt simulate bench definitions lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 10
@@ -35,6 +36,9 @@ serve: $(VENV)/serve.stamp ## serve FHIR at http://127.0.0.1:8000/fhir (HOST, PO
 
 test: $(VENV)/dev.stamp ## the whole suite, real S3 servers included, on two cores (CORES=2 ARGS="-k probe")
 	$(BIN)/pytest --numprocesses $(CORES) --dist loadfile $(ARGS)
+
+matrix: $(VENV)/dev.stamp ## the HTTP suite on each kind of store, one after another (STORES="memory embedded ministack seaweedfs")
+	@for store in $(STORES); do echo "$$store:"; $(BIN)/pytest tests/server -q --numprocesses $(CORES) --dist loadfile --store=$$store $(ARGS) || exit; done
 
 test-fast: $(VENV)/dev.stamp ## what needs neither S3 servers nor killed processes nor much time: under 2 minutes
 	$(BIN)/pytest -m "not slow and not s3 and not kill" $(ARGS)

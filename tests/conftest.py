@@ -17,8 +17,14 @@ import conformance.s3servers
 from conformance.processes import NotInstalled
 from conformance.s3servers import S3Server
 from tests import s3servers
+from tests.server.stores import STORES
 
 S3_SERVERS = frozenset({"ministack", "seaweedfs", "rclone", "s3rver", "minio", "aws"})
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the one parameter of the matrix."""
+    parser.addoption("--store", choices=STORES, default=STORES[0], help="the store below the HTTP suite, tests/server")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m deselects
@@ -82,7 +88,7 @@ def s3rver(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 
 @pytest.fixture(scope="session")
 def minio() -> Iterator[S3Server]:
-    """MinIO in Docker, opt-in."""
+    """MinIO, opt-in: at a given endpoint, or in Docker."""
     with s3servers.minio() as server:
         yield server
 

@@ -56,21 +56,27 @@ def s3rver(folder: Path, *, installed: Path) -> S3Server:
 
 @contextmanager
 def minio() -> Iterator[S3Server]:
-    """MinIO in a container, when RUN_MINIO_S3_TESTS=1 (testcontainers; needs Docker)."""
-    if os.environ.get("RUN_MINIO_S3_TESTS") != "1":
-        pytest.skip("set RUN_MINIO_S3_TESTS=1 to test against MinIO in Docker")
+    """MinIO: the one at FHIRSTORE_MINIO_TEST_ENDPOINT, or with RUN_MINIO_S3_TESTS=1 one in a container (Docker)."""
+    endpoint = os.environ.get("FHIRSTORE_MINIO_TEST_ENDPOINT")
+    if endpoint is None and os.environ.get("RUN_MINIO_S3_TESTS") != "1":
+        pytest.skip("set FHIRSTORE_MINIO_TEST_ENDPOINT to a MinIO's URL, or RUN_MINIO_S3_TESTS=1 for one in Docker")
+    user = os.environ.get("MINIO_ROOT_USER", "minioadmin")
+    password = os.environ.get("MINIO_ROOT_PASSWORD", "minioadmin")
+    bucket = os.environ.get("FHIRSTORE_MINIO_TEST_BUCKET") or f"fhirstore-{uuid.uuid4().hex[:12]}"
+    if endpoint is not None:
+        server = S3Server("minio", endpoint, user, password, bucket=bucket)
+        server.wait_ready()
+        yield server
+        return
     from testcontainers.core.container import DockerContainer
     from testcontainers.core.wait_strategies import HttpWaitStrategy
 
     image = f"{os.environ.get('MINIO_IMAGE', 'minio/minio')}:{os.environ.get('MINIO_TAG', 'latest')}"
-    user = os.environ.get("MINIO_ROOT_USER", "minioadmin")
-    password = os.environ.get("MINIO_ROOT_PASSWORD", "minioadmin")
     container = DockerContainer(image, _wait_strategy=HttpWaitStrategy(9000, "/minio/health/live"))
     container.with_exposed_ports(9000).with_command("server /data --address :9000")
     container.with_env("MINIO_ROOT_USER", user).with_env("MINIO_ROOT_PASSWORD", password)
     with container:
         url = f"http://{container.get_container_host_ip()}:{container.get_exposed_port(9000)}"
-        bucket = os.environ.get("FHIRSTORE_MINIO_TEST_BUCKET") or f"fhirstore-{uuid.uuid4().hex[:12]}"
         server = S3Server("minio", url, user, password, bucket=bucket)
         server.wait_ready()
         yield server

@@ -1,4 +1,4 @@
-"""The real app on a memory store, and an HTTP client that talks to it in process."""
+"""The real app on a store (memory, unless `pytest --store=…` names one), and a client that talks to it in process."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import httpx
 
 from fhirstore import FhirStore
 from fhirstore.objects.base import ObjectStore
-from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.wrappers.metered import MeteredStore
 from fhirstore.tenancy import PrefixTenancy
 from server.app import create_app
 from server.settings import Settings
+from tests.server.stores import CHOSEN
 
 FHIR_JSON = {"Content-Type": "application/fhir+json"}
 
@@ -30,9 +30,10 @@ class Served:
 
 @asynccontextmanager
 async def serving(settings: Settings | None = None, objects: ObjectStore | None = None) -> AsyncIterator[Served]:
-    """Serve `objects` (a memory store unless given) in this process."""
+    """Serve `objects` (an empty store of the chosen kind unless given) in this process."""
     settings = settings or Settings()
-    meter = MeteredStore(objects or MemoryStore())
+    below = await CHOSEN.open() if objects is None else objects
+    meter = MeteredStore(below)
     store = FhirStore(
         PrefixTenancy(meter, settings.tenants),
         fhir_version=settings.fhir_version,
@@ -43,3 +44,5 @@ async def serving(settings: Settings | None = None, objects: ObjectStore | None 
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
         yield Served(client, meter, store)
     await store.settle()
+    if objects is None:
+        await below.aclose()
