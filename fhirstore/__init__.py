@@ -108,6 +108,7 @@ from fhirstore.tenant import TenantStore
 from fhirstore.upkeep.fsck.finding import Finding
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.upkeep.sweep.run import SweepReport
+from fhirstore.upkeep.usage import StoredUsage, UsageProgress
 from fhirstore.version import Version
 
 if TYPE_CHECKING:
@@ -201,6 +202,7 @@ __all__ = [
     "StoreGone",
     "StoreMisconfigured",
     "StoreUnavailable",
+    "StoredUsage",
     "SubmissionEnded",
     "SubmissionStatus",
     "SubmissionWatch",
@@ -221,6 +223,7 @@ __all__ = [
     "UnmodifiedSince",
     "UnsafeStore",
     "Unsupported",
+    "UsageProgress",
     "ValidateRequest",
     "Version",
     "VersionConflict",

@@ -1,4 +1,4 @@
-"""Upkeep of one tenant's stored data: sweep, fsck, purge. None of them is a FHIR interaction."""
+"""Upkeep of one tenant's stored data: sweep, fsck, usage, purge. None of them is a FHIR interaction."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness, fsck
 from fhirstore.upkeep.sweep.run import SweepReport, sweep
 from fhirstore.upkeep.sweep.runs import sweep_runs
 from fhirstore.upkeep.sweep.uploads import sweep_uploads
+from fhirstore.upkeep.usage import StoredUsage, UsageProgress, usage
 
 
 class Upkeep:
@@ -40,6 +41,10 @@ class Upkeep:
         context = self._engine.context(self._place)
         protocol = fsck(self._place.keys, context=context, how=how, on_progress=on_progress)
         return await drive(protocol, self._place.objects)
+
+    async def usage(self, *, on_progress: Callable[[UsageProgress], None] | None = None) -> StoredUsage:
+        """Returns what is stored, by kind and resource type. 1 LIST per 1,000 objects. Raises as `ObjectStore.list`."""
+        return await usage(self._place, self._engine.validator.definitions.resources, on_progress=on_progress)
 
     async def purge(self, type: str, id: str, *, by: str) -> Purged:
         """Remove every version and its history physically; version numbers are never used again.
