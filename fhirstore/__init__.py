@@ -66,6 +66,7 @@ from fhirstore.fhir.times import Period, parse_instant
 from fhirstore.fhir.times import span as time_span
 from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.format.keyspace import is_tenant_id
+from fhirstore.format.kinds import kept_at
 from fhirstore.format.runs import SealedFile
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.interactions.history_request import HistoryRequest
@@ -240,6 +241,7 @@ __all__ = [
     "filter_parameters",
     "instant",
     "is_tenant_id",
+    "kept_at",
     "open_objects",
     "parse_condition_query",
     "parse_instant",
