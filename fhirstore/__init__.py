@@ -45,6 +45,7 @@ from fhirstore.errors import (
     StoreMisconfigured,
     StoreUnavailable,
     SubmissionEnded,
+    TenantNotEmpty,
     TooManyEntries,
     TooManyJobs,
     Unavailable,
@@ -104,11 +105,12 @@ from fhirstore.submit.status import SubmissionStatus, render_status_manifest
 from fhirstore.submit.submissions import Submissions
 from fhirstore.submit.submitters import Submitter, Submitters
 from fhirstore.submit.watches import Watch as SubmissionWatch
-from fhirstore.tenancy import bucket_locations
+from fhirstore.tenancy import REGISTERED, RegisteredTenants, bucket_locations
 from fhirstore.tenant import TenantStore
 from fhirstore.upkeep.fsck.finding import Finding
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.upkeep.sweep.run import SweepReport
+from fhirstore.upkeep.tenants import TenantRemoval, Tenants
 from fhirstore.upkeep.usage import StoredUsage, UsageProgress
 from fhirstore.version import Version
 
@@ -122,6 +124,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CURSOR",
     "FORM_PARAMETERS",
+    "REGISTERED",
     "BundleEntry",
     "BundleOptions",
     "BundleResult",
@@ -183,6 +186,7 @@ __all__ = [
     "Period",
     "ProbeReport",
     "Progress",
+    "RegisteredTenants",
     "RetryBudget",
     "RulesBroken",
     "Run",
@@ -213,7 +217,10 @@ __all__ = [
     "Submitter",
     "Submitters",
     "SweepReport",
+    "TenantNotEmpty",
+    "TenantRemoval",
     "TenantStore",
+    "Tenants",
     "Thoroughness",
     "TooManyEntries",
     "TooManyJobs",

@@ -231,6 +231,12 @@ class UnknownTenant(FhirError):
     code = "not-found"
 
 
+class TenantNotEmpty(FhirError):
+    """Say what is to happen to the data, or finish the removal that is under way: the tenant has data."""
+
+    code = "conflict"
+
+
 class NotFound(FhirError):
     """There is no resource with this id, or no such version of it."""
 

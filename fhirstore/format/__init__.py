@@ -21,7 +21,13 @@ Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of 
 | `bulk/submit/{submitter}/{submission}/…` | the same of a bulk submission, whose keys `fhirstore.submit.keys` names |
 | `runs/{dataset}/{key}={value}/…/run_id={id}/…` | a sealed run: claim, files and seal (`runs`) |
 
-At the root of the store, names that begin with `_` belong to no tenant (`_probe/…`).
+At the root of the store, names that begin with `_` belong to no tenant:
+
+| key | content |
+|---|---|
+| `_probe/…` | what the probe of the store writes and removes |
+| `_tenants/registry.json` | the tenants that are served, where the store itself says so (`registry`) |
+| `_tenants/log/{t}_{event}_{tenant}_{op}` | empty; one for each change of the registry |
 
 * `{t}` is 13 digits of epoch milliseconds, so keys sort by time.
 * Types and ids contain neither `_` nor `/`, so keys split without escaping.
@@ -31,5 +37,6 @@ At the root of the store, names that begin with `_` belong to no tenant (`_probe
   from the next one.
 
 `keyspace` builds and reads every key. `record` defines the record of a version, member by member, and `decision` the
-decision of a transaction. `digest` hashes them. `runs` defines sealed runs.
+decision of a transaction. `digest` hashes them. `runs` defines sealed runs, `registry` that of tenants. `kinds` says
+what lies at a key.
 """  # noqa: E501 - a table row is one line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from fhirstore import RegisteredTenants
 from server.settings.table import Settings
 from server.settings.tenants import unknown_tenants
 
@@ -28,7 +29,8 @@ def _of_tenants(settings: Settings, env: Mapping[str, str]) -> Iterator[str]:
         yield "FHIRSTORE_TENANCY=bucket and FHIRSTORE_TENANT_BUCKETS=tenant=bucket,… go together; set both or neither"
     if settings.tenant_buckets and "FHIRSTORE_TENANTS" in env:
         yield "FHIRSTORE_TENANT_BUCKETS already says which tenants exist; unset FHIRSTORE_TENANTS"
-    if unknown := unknown_tenants(settings.tenant_tables, frozenset(settings.tenant_buckets) or settings.tenants):
+    tenants = None if isinstance(settings.tenants, RegisteredTenants) else settings.tenants
+    if unknown := unknown_tenants(settings.tenant_tables, frozenset(settings.tenant_buckets) or tenants):
         yield f"FHIRSTORE_TENANT_SETTINGS: no such tenants: {', '.join(unknown)}"
 
 

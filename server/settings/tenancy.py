@@ -18,7 +18,7 @@ TENANCIES = ("prefix", "bucket")
 class Tenancy:
     """Which tenants exist, how a request names its own, and what each may use.
 
-    `tenants` None: any well-formed id.
+    `tenants` None: any well-formed id; `REGISTERED`: those that the store's registry names.
     """
 
     tenant_source: str = setting(
@@ -32,7 +32,8 @@ class Tenancy:
         "FHIRSTORE_TENANTS",
         values.tenants,
         frozenset({"default"}),
-        "The tenants that exist, separated by commas, or `*` for any well-formed id.",
+        "The tenants that exist, separated by commas; `*` for any well-formed id; `@store` for those that "
+        "`fhirstore tenant add` has put into the registry of the store, which servers read every 5 s.",
     )
     tenancy: str = setting(
         "FHIRSTORE_TENANCY",

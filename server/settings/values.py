@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import SplitResult, urlsplit
 
-from fhirstore import is_tenant_id
+from fhirstore import REGISTERED, is_tenant_id
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
@@ -127,9 +127,11 @@ def endpoint_url(value: str) -> str:
 
 
 def tenants(value: str) -> frozenset[str] | None:
-    """Tenant ids, separated by commas; `*` is None: every well-formed id."""
+    """Tenant ids, separated by commas; `*` is None: every well-formed id; `@store`: those that the store registers."""
     if value == "*":
         return None
+    if value == "@store":
+        return REGISTERED
     names = _items(value)
     if not names:
         raise ValueError("is empty; name tenants, separated by commas, or * for any")
