@@ -22,7 +22,7 @@ from server.settings.unknown import READ_BY_COMMANDS
 
 WRONG = 1
 MASK = "***"
-_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSPHRASE|CREDENTIAL|PRIVATE_KEY|API_KEY")
+_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSPHRASE|CREDENTIAL|_KEY$")
 _USER = re.compile(r"//[^/@\s]*@")
 _LONGEST = 500  # characters of a value
 

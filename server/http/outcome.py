@@ -30,6 +30,7 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.PatchFailed, 422),
     (errors.UnknownType, 404),
     (errors.UnknownTenant, 404),
+    (errors.TenantNotEmpty, 409),
     (errors.UnknownSubmitter, 403),
     (errors.SubmissionEnded, 409),
     (errors.ManifestTaken, 409),

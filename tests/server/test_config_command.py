@@ -89,6 +89,7 @@ def test_what_a_server_would_refuse_is_shown_and_told(monkeypatch: pytest.Monkey
     [
         ("FHIRSTORE_SOME_TOKEN", "x", MASK),
         ("FHIRSTORE_DB_PASSWORD", "x", MASK),
+        ("FHIRSTORE_ACCESS_LOG_KEY", "x", MASK),
         ("FHIRSTORE_STORE", "s3://key:secret@bucket/p", f"s3://{MASK}@bucket/p"),
         ("FHIRSTORE_BASE_URL", "https://a.example/fhir", "https://a.example/fhir"),
         ("FHIRSTORE_TENANTS", "a," * 500, ("a," * 250) + "…"),

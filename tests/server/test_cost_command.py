@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from collections.abc import Iterator
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -112,6 +115,7 @@ fhirstore_storage_requests_total{tenant="a",verb="PUT",outcome="ok"} 3000.0
 fhirstore_storage_requests_total{verb="PUT",tenant="a",outcome="failed"} 1e3
 fhirstore_storage_requests_total{tenant="a",verb="get"} 10000 1700000000000
 fhirstore_storage_requests_total{tenant="b \\"quoted\\"",verb="LIST"} 1
+fhirstore_storage_repeats_total{tenant="a",verb="PUT",reason="busy"} 1000
 fhirstore_storage_requests_created{tenant="a",verb="PUT"} 1.7e+09
 fhirstore_storage_bytes_total{tenant="a",direction="read"} 2147483648
 fhirstore_storage_bytes_total{tenant="a",direction="written"} 5
@@ -120,19 +124,47 @@ other_total{verb="PUT"} 7
 
 
 def test_requests_of_a_scrape_are_priced_by_tenant(tmp_path: Path) -> None:
-    """4,000 PUT and 10,000 GET are $0.024; other labels are summed over; 2 GiB that leave are $0.18."""
+    """5,000 PUT, repeats among them, and 10,000 GET are $0.029; other labels are summed over; 2 GiB out are $0.18."""
     file = tmp_path / "metrics.txt"
     file.write_text(SCRAPE)
     result = CliRunner().invoke(app, ["cost", "--from-metrics", str(file), "--json"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)["requests"]
     assert found["a"] == {
-        "requests": {"PUT": 4000, "GET": 10000},
-        "price": "0.024",
+        "requests": {"PUT": 5000, "GET": 10000},
+        "price": "0.029",
         "bytesRead": 2 * GIB,
         "transfer": "0.18",
     }
     assert found['b "quoted"']["requests"] == {"LIST": 1}
+
+
+@pytest.fixture
+def page() -> Iterator[str]:
+    """The URL of a page that has the scrape."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/metrics" else 404)
+            self.end_headers()
+            self.wfile.write(SCRAPE.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_scrape_is_fetched_by_its_url(page: str) -> None:
+    """The same as from a file; another status than 200 is told."""
+    result = CliRunner().invoke(app, ["cost", "--from-metrics", f"{page}/metrics"])
+    assert result.exit_code == 0, result.output
+    assert "0.029" in result.stdout
+    missing = CliRunner().invoke(app, ["cost", "--from-metrics", f"{page}/none"])
+    assert (missing.exit_code, "404" in missing.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

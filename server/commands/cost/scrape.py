@@ -16,6 +16,7 @@ import aiohttp
 from server.commands.cost.operations import VERBS
 
 REQUESTS = "fhirstore_storage_requests_total"
+REPEATS = "fhirstore_storage_repeats_total"
 BYTES = "fhirstore_storage_bytes_total"
 ALL = "all tenants"
 """What requests count for whose metric names no tenant."""
@@ -33,7 +34,7 @@ class BadScrape(Exception):
 
 @dataclass(slots=True)
 class Traffic:
-    """The requests of a tenant by verb, and the bytes of the bodies that were read."""
+    """The requests of a tenant by verb, repeats among them, and the bytes of the bodies that were read."""
 
     requests: dict[str, int] = field(default_factory=dict)
     read: int = 0
@@ -52,14 +53,14 @@ def parsed(lines: Iterable[str]) -> dict[str, Traffic]:
     """Returns the traffic of each tenant that lines of the text format tell. Raises BadScrape."""
     found: dict[str, Traffic] = {}
     for number, line in enumerate(lines, 1):
-        if not line.startswith((REQUESTS, BYTES)):
+        if not line.startswith((REQUESTS, REPEATS, BYTES)):
             continue
         sample = _SAMPLE.fullmatch(line)
         if sample is None:
             raise BadScrape(f"line {number}: is no sample of the text format")
         name, labels = sample[1], _labels(sample[2] or "", number)
         traffic = found.setdefault(labels.get("tenant") or ALL, Traffic())
-        if name == REQUESTS:
+        if name in (REQUESTS, REPEATS):
             verb = labels.get("verb", "").upper()
             if verb not in VERBS:
                 raise BadScrape(f"line {number}: {verb!r} is no verb of storage; there are {', '.join(VERBS)}")
