@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from fhirstore import FhirStore, instant
+from fhirstore import FhirStore, Version, instant
 from fhirstore.errors import FhirStoreError, Gone, NotFound, ObjectNotFound
 from server.commands.addresses import BadAddress, Reference, Root, is_own, parse_path, root_of
 from server.commands.each_tenant import FAILED
@@ -157,13 +157,7 @@ async def _references(root: Root, asked: Reference) -> AsyncIterator[Row]:
 
 
 async def _print_resource(store: FhirStore, root: Root, asked: Reference, *, as_json: bool) -> None:
-    if asked.id is None:
-        raise BadAddress(f"{asked} is a type; write {asked}/id, or list it by ls")
-    clinic = store.tenant(root.tenant or "")
-    if asked.version is None:
-        version = await clinic.read(asked.type, asked.id)
-    else:
-        version = await clinic.vread(asked.type, asked.id, asked.version)
+    version = await _read(store, root, asked)
     if as_json:
         _print_json(
             {
@@ -171,6 +165,7 @@ async def _print_resource(store: FhirStore, root: Root, asked: Reference, *, as_
                 "versionId": version.version_id,
                 "lastUpdated": instant(version.last_updated_ms),
                 "size": len(version.content),
+                "payload": version.payload,
             }
         )
         return
@@ -179,8 +174,23 @@ async def _print_resource(store: FhirStore, root: Root, asked: Reference, *, as_
 
 
 async def _file_of(store: FhirStore, root: Root, asked: Reference) -> str:
-    """Returns the key of the file that has the content of a Binary. Raises BadAddress where there is none."""
-    raise BadAddress(f"{asked} is a record of fhirstore, and no file; write a key, or read it from a server")
+    """Returns the key of the object that has the content of a Binary. Raises BadAddress where there is none."""
+    if asked.type != "Binary" or asked.id is None:
+        raise BadAddress(f"{asked} is a record of fhirstore, and no file; write a key, or read it from a server")
+    payload = (await _read(store, root, asked)).payload
+    if payload is None:
+        raise BadAddress(f"{asked} has its content in its record, and no file; read it from a server")
+    return root.prefix + payload.object
+
+
+async def _read(store: FhirStore, root: Root, asked: Reference) -> Version:
+    """Returns the version that a reference names. Raises BadAddress for a type, and as `read` and `vread`."""
+    if asked.id is None:
+        raise BadAddress(f"{asked} is a type; write {asked}/id, or list it by ls")
+    clinic = store.tenant(root.tenant or "")
+    if asked.version is None:
+        return await clinic.read(asked.type, asked.id)
+    return await clinic.vread(asked.type, asked.id, asked.version)
 
 
 def _run(settings: Settings, work: Callable[[FhirStore], Awaitable[int]]) -> int:

@@ -38,6 +38,8 @@ PER_THOUSAND = {
     "transaction of n creates": "0.255",  # 51 PUT
     "transaction of n updates": "0.259",  # 51 PUT + 10 GET
     "batch of n creates": "0.2",  # 40 PUT
+    "create of a large Binary, n parts of 8 MiB": "0.0954",  # 17 PUT + 2 POST + 1 GET
+    "read of a large Binary with its content": "0.0008",
     "export of n resources of a type": "0.009",  # 10 GET + 1 LIST
 }
 GIB = 2**30

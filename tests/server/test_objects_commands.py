@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from pathlib import Path
+from base64 import b64encode
 
 import httpx
 import pytest
@@ -20,11 +20,15 @@ PATIENT = {"resourceType": "Patient", "id": "p.1", "active": True}
 
 
 async def _filled(location: str, s3: S3Options | None = None) -> None:
-    async with FhirStore.open(location, tenants=["a", "b"], s3=s3) as store:
+    async with FhirStore.open(location, tenants=["a", "b"], s3=s3, inline_bytes=100) as store:
         await store.tenant("a").update(PATIENT)
         await store.tenant("a").update(PATIENT | {"active": False})
         await store.tenant("a").update(PATIENT | {"id": "q"})
         await store.tenant("a").delete("Patient", "q")
+        for name, size in (("small", 3), ("large", 300)):
+            data = b64encode(bytes(size)).decode()
+            binary = {"resourceType": "Binary", "id": name, "contentType": "application/pdf", "data": data}
+            await store.tenant("a").update(binary)
         (objects,) = store.tenancy.stores
         await objects.put("a/inbox/big.bin", bytes(range(256)) * 1000)
 
@@ -33,10 +37,16 @@ def _run(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments))
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    location = f"file:{tmp_path}"
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> str:
+    location = f"file:{tmp_path_factory.mktemp('store')}"
     asyncio.run(_filled(location))
+    return location
+
+
+@pytest.fixture
+def store(filled: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    location = filled
     monkeypatch.setenv("FHIRSTORE_TENANTS", "a,b")
     monkeypatch.setenv("FHIRSTORE_STORE", location)
     return location
@@ -139,9 +149,15 @@ def test_presigned_urls_of_a_bucket_work_without_credentials(
     assert sent.status_code == 200
     assert _run("cat", "a/inbox/new").stdout == "hello"
     assert json.loads(_run("cat", "Patient/p.1", "--tenant", "a").stdout)["active"] is False
+    content = httpx.get(_run("presign", "Binary/large", "--tenant", "a").stdout.strip(), timeout=15).content
+    assert content == bytes(300)
+    inline = _run("presign", "Binary/small", "--tenant", "a")
+    assert (inline.exit_code, "in its record" in inline.stderr) == (2, True)
+    known = json.loads(_run("cat", "Binary/large", "--tenant", "a", "--json").stdout)
+    assert known["payload"]["size"] == 300
 
 
-def test_a_reader_that_goes_away_ends_it_quietly(store: str, tmp_path: Path) -> None:
+def test_a_reader_that_goes_away_ends_it_quietly(store: str) -> None:
     """`fhirstore ls | head -1`: no traceback."""
     import subprocess
     import sys

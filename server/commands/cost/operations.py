@@ -40,6 +40,9 @@ class Operation:
         return {verb: count for verb, count in counts.items() if count}
 
 
+LARGE_BINARY = "create of a large Binary, n parts of 8 MiB"
+"""The content of a Binary above FHIRSTORE_INLINE_BYTES; of two parts or more. A single part takes no POST."""
+
 _UPDATE = {"GET": 1, "PUT": 4}
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -63,6 +66,8 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("transaction of n creates", {"PUT": 1}, {"PUT": 5}),
         Operation("transaction of n updates", {"PUT": 1}, {"GET": 1, "PUT": 5}),
         Operation("batch of n creates", {}, {"PUT": 4}),
+        Operation(LARGE_BINARY, {"POST": 2, "PUT": 7, "GET": 1}, {"PUT": 1}),
+        Operation("read of a large Binary with its content", {"GET": 2}),
         Operation("export of n resources of a type", {}, {"GET": 1}, {"LIST": 1}),
     )
 }
