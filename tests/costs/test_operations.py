@@ -63,13 +63,13 @@ async def _changes(clinic: TenantStore, n: int) -> object:
     return page
 
 
-async def _large(clinic: TenantStore, n: int, *, id: str | None = None) -> object:
+async def _large(clinic: TenantStore, n: int) -> object:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(n):
             yield bytes(SMALLEST_PART)
 
     payload = await clinic.payloads.receive(chunks(), part_size=SMALLEST_PART)
-    return await clinic.create_binary({"resourceType": "Binary", "contentType": "a/b"}, payload, id=id)
+    return await clinic.create_binary({"resourceType": "Binary", "contentType": "a/b"}, payload)
 
 
 async def _read_large(clinic: TenantStore, n: int) -> object:
@@ -105,10 +105,15 @@ HOW: dict[str, Do] = {
 }
 
 
+async def _content() -> AsyncIterator[bytes]:
+    yield b"some"
+
+
 async def _stored() -> MemoryStore:
     objects = MemoryStore()
     clinic = FhirStore(PrefixTenancy(objects, None)).tenant("default")
-    await _large(clinic, 1, id="large")
+    binary = {"resourceType": "Binary", "id": "large", "contentType": "a/b"}
+    await clinic.create_binary(binary, await clinic.payloads.receive(_content()), id="large")
     for n in range(STORED):
         shared = [{"system": "http://shared", "value": str(size)} for size in (1, 3, 7) if n < size]
         own = [{"system": "http://own", "value": str(n)}]
