@@ -36,6 +36,14 @@ app.add_typer(setting_up.bucket, name="bucket")
 app.add_typer(setting_up.config, name="config")
 
 
+@app.command(hidden=True)
+def commands() -> None:
+    """Print the reference of all commands as Markdown: docs/commands.md."""
+    from server.commands.reference import run_reference
+
+    run_reference(app)
+
+
 def main() -> None:
     """The `fhirstore` command."""
     app()
