@@ -76,7 +76,7 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_server_would_refuse_is_shown_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wrong values and unknown variables: exit code 1, and the table all the same."""
     monkeypatch.setenv("PORT", "many")
-    monkeypatch.setenv("FHIRSTORE_TENANT", "x")
+    monkeypatch.setenv("fhirstore_tenants", "x")
     result = _show()
     assert result.exit_code == 1
     assert "PORT" in result.stderr and "did you mean FHIRSTORE_TENANTS" in result.stderr
@@ -87,9 +87,9 @@ def test_what_a_server_would_refuse_is_shown_and_told(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("name", "value", "shown"),
     [
-        ("FHIRSTORE_SOME_TOKEN", "x", MASK),
-        ("FHIRSTORE_DB_PASSWORD", "x", MASK),
-        ("FHIRSTORE_ACCESS_LOG_KEY", "x", MASK),
+        ("SOME_TOKEN", "x", MASK),
+        ("DB_PASSWORD", "x", MASK),
+        ("ACCESS_LOG_KEY", "x", MASK),
         ("FHIRSTORE_STORE", "s3://key:secret@bucket/p", f"s3://{MASK}@bucket/p"),
         ("FHIRSTORE_BASE_URL", "https://a.example/fhir", "https://a.example/fhir"),
         ("FHIRSTORE_TENANTS", "a," * 500, ("a," * 250) + "…"),

@@ -132,3 +132,26 @@ async def test_a_count_ends_with_the_error_of_the_store() -> None:
     await store.tenant("a").update(PATIENT | {"id": "p"})
     with pytest.raises(StoreUnavailable):
         await store.tenant("a").upkeep.usage()
+
+
+def test_tenants_with_buckets_of_their_own_are_counted_and_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There, keys have no prefix: stats know their kinds, and ls asks whose bucket is meant."""
+    buckets = {"a": "first", "b": "second"}
+
+    async def fill() -> None:
+        async with FhirStore.open(f"file:{tmp_path}/any", buckets=buckets) as store:
+            await store.tenant("a").update(PATIENT | {"id": "p"})
+
+    asyncio.run(fill())
+    monkeypatch.setenv("FHIRSTORE_STORE", f"file:{tmp_path}/any")
+    monkeypatch.setenv("FHIRSTORE_TENANCY", "bucket")
+    monkeypatch.setenv("FHIRSTORE_TENANT_BUCKETS", "a=first,b=second")
+    reports = json.loads(CliRunner().invoke(app, ["stats", "--json"]).stdout)
+    assert _counted(reports["a"])[("current", "Patient")] == 1
+    assert reports["b"]["objects"] == 0
+    unclear = CliRunner().invoke(app, ["ls"])
+    assert (unclear.exit_code, "--tenant" in unclear.stderr) == (2, True)
+    listed = CliRunner().invoke(app, ["ls", "resources/", "--tenant", "a", "--json"]).stdout
+    assert json.loads(listed)["name"] == "resources/Patient/"
