@@ -34,6 +34,8 @@ from fhirstore.errors import (
     ObjectDamaged,
     ObjectError,
     PatchFailed,
+    PayloadGone,
+    PayloadMismatch,
     RulesBroken,
     RunNotFound,
     RunSealed,
@@ -45,6 +47,7 @@ from fhirstore.errors import (
     StoreMisconfigured,
     StoreUnavailable,
     SubmissionEnded,
+    TenantNotEmpty,
     TooManyEntries,
     TooManyJobs,
     Unavailable,
@@ -66,6 +69,8 @@ from fhirstore.fhir.times import Period, parse_instant
 from fhirstore.fhir.times import span as time_span
 from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.format.keyspace import is_tenant_id
+from fhirstore.format.kinds import kept_at
+from fhirstore.format.payload import Payload
 from fhirstore.format.runs import SealedFile
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.interactions.history_request import HistoryRequest
@@ -103,11 +108,14 @@ from fhirstore.submit.status import SubmissionStatus, render_status_manifest
 from fhirstore.submit.submissions import Submissions
 from fhirstore.submit.submitters import Submitter, Submitters
 from fhirstore.submit.watches import Watch as SubmissionWatch
-from fhirstore.tenancy import bucket_locations
+from fhirstore.tenancy import REGISTERED, RegisteredTenants, bucket_locations
 from fhirstore.tenant import TenantStore
 from fhirstore.upkeep.fsck.finding import Finding
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.upkeep.sweep.run import SweepReport
+from fhirstore.upkeep.tenants import TenantRemoval, Tenants
+from fhirstore.upkeep.usage import StoredUsage, UsageProgress
+from fhirstore.uploads.payloads import Payloads
 from fhirstore.version import Version
 
 if TYPE_CHECKING:
@@ -120,6 +128,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CURSOR",
     "FORM_PARAMETERS",
+    "REGISTERED",
     "BundleEntry",
     "BundleOptions",
     "BundleResult",
@@ -178,9 +187,14 @@ __all__ = [
     "PartitionPage",
     "Patch",
     "PatchFailed",
+    "Payload",
+    "PayloadGone",
+    "PayloadMismatch",
+    "Payloads",
     "Period",
     "ProbeReport",
     "Progress",
+    "RegisteredTenants",
     "RetryBudget",
     "RulesBroken",
     "Run",
@@ -201,6 +215,7 @@ __all__ = [
     "StoreGone",
     "StoreMisconfigured",
     "StoreUnavailable",
+    "StoredUsage",
     "SubmissionEnded",
     "SubmissionStatus",
     "SubmissionWatch",
@@ -210,7 +225,10 @@ __all__ = [
     "Submitter",
     "Submitters",
     "SweepReport",
+    "TenantNotEmpty",
+    "TenantRemoval",
     "TenantStore",
+    "Tenants",
     "Thoroughness",
     "TooManyEntries",
     "TooManyJobs",
@@ -221,6 +239,7 @@ __all__ = [
     "UnmodifiedSince",
     "UnsafeStore",
     "Unsupported",
+    "UsageProgress",
     "ValidateRequest",
     "Version",
     "VersionConflict",
@@ -237,6 +256,7 @@ __all__ = [
     "filter_parameters",
     "instant",
     "is_tenant_id",
+    "kept_at",
     "open_objects",
     "parse_condition_query",
     "parse_instant",

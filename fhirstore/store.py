@@ -12,9 +12,12 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from types import TracebackType
 from typing import NoReturn
 
+from msgspec.structs import replace
+
 from fhirstore.clock import Ids
-from fhirstore.commit.limits import Limits
+from fhirstore.commit.limits import Context, Limits
 from fhirstore.engine import Engine
+from fhirstore.errors import Unsupported
 from fhirstore.export.job import ExportJob
 from fhirstore.export.request import ExportOptions
 from fhirstore.fhir import forms, models
@@ -31,8 +34,16 @@ from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.opening import open_store
 from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.work import SubmitJob
-from fhirstore.tenancy import BucketTenancy, PrefixTenancy, Tenancy, bucket_locations
+from fhirstore.tenancy import (
+    BucketTenancy,
+    PrefixTenancy,
+    RegisteredTenancy,
+    RegisteredTenants,
+    Tenancy,
+    bucket_locations,
+)
 from fhirstore.tenant import TenantStore
+from fhirstore.upkeep.tenants import Tenants
 
 _GRACE = 10.0  # seconds that writes without a caller have when the store is closed
 _HOW_TO_OPEN = "FhirStore.open(…) opens the store in a block: async with FhirStore.open(…) as store: …"
@@ -46,6 +57,7 @@ class FhirStore:
         tenancy: Tenancy,
         *,
         limits: Limits | None = None,
+        inline_bytes: int | None = None,
         ids: Ids | None = None,
         fhir_version: str = "4.0",
         validation: str = "structure",
@@ -59,7 +71,7 @@ class FhirStore:
         self._export_options = export_options or ExportOptions()
         validator = Validator(definitions(fhir_version), validation)
         self._engine = Engine(
-            limits=limits,
+            limits=_with_inline_bytes(limits, inline_bytes),
             ids=ids,
             validator=validator,
             reference_integrity=reference_integrity,
@@ -75,6 +87,7 @@ class FhirStore:
         buckets: Mapping[str, str] | None = None,
         s3: S3Options | None = None,
         limits: Limits | None = None,
+        inline_bytes: int | None = None,
         fhir_version: str = "4.0",
         validation: str = "structure",
         reference_integrity: bool = False,
@@ -85,11 +98,14 @@ class FhirStore:
     ) -> AbstractAsyncContextManager[FhirStore]:
         """Opens `file:DIR`, `memory:` or `s3://bucket/prefix`, to be used as `async with FhirStore.open(…) as store`.
 
-        `tenants`: the ids that exist (None: every well-formed one), each below its own prefix. `buckets`: tenant ->
-        bucket instead, each with a bucket of its own. `fhir_version`: the release of all resources, "4.0", "4.3" or
-        "5.0". `validation` of what is written: "off", "structure" or "full". `reference_integrity`: refuse a resource
-        that refers to a resource of the tenant which does not exist. `job_limits`: how many jobs a tenant may have.
-        `export_options`: how its workers export. `submit_options`: who may submit in bulk, and how that is processed.
+        `tenants`: the ids that exist, each below its own prefix; None: every well-formed one; `REGISTERED`: those that
+        the store's registry names (the store's `tenants` adds and removes them). `buckets`: tenant -> bucket instead,
+        each with a bucket of its own. `fhir_version`: the release of all resources, "4.0", "4.3" or "5.0".
+        `validation` of what is written: "off", "structure" or "full". `reference_integrity`: refuse a resource that
+        refers to a resource of the tenant which does not exist. `job_limits`: how many jobs a tenant may have.
+        `inline_bytes`: a Binary with more content than this (1,024,000 by default) is stored with its content outside
+        its record. `export_options`: how its workers export. `submit_options`: who may submit in bulk, and how that is
+        processed.
         `create`: make the directory of a `file:` store where there is none; without it, a location that is not a store
         already is refused, and so is `memory:`. Raises StoreMisconfigured with one line that says what to do;
         ValueError for an unknown release or level.
@@ -107,10 +123,15 @@ class FhirStore:
                 else:
                     objects = await open_store(location, s3=s3, create=create)
                     stack.push_async_callback(objects.aclose)
-                    tenancy = PrefixTenancy(objects, None if tenants is None else frozenset(tenants))
+                    if isinstance(tenants, RegisteredTenants):
+                        tenancy = registered = RegisteredTenancy(objects)
+                        await stack.enter_async_context(registered.watching())
+                    else:
+                        tenancy = PrefixTenancy(objects, None if tenants is None else frozenset(tenants))
                 store = cls(
                     tenancy,
                     limits=limits,
+                    inline_bytes=inline_bytes,
                     fhir_version=fhir_version,
                     validation=validation,
                     reference_integrity=reference_integrity,
@@ -122,6 +143,13 @@ class FhirStore:
                 yield store
 
         return _Opening(opened())
+
+    @property
+    def tenants(self) -> Tenants:
+        """The registry of tenants. Raises Unsupported where it does not say which there are."""
+        if not isinstance(self.tenancy, RegisteredTenancy):
+            raise Unsupported("The tenants of this store are configured, and not registered in it")
+        return Tenants(self.tenancy, Context(self.tenancy.objects.now, self._engine.ids, self._engine.limits))
 
     @property
     def release(self) -> str:
@@ -203,6 +231,11 @@ class FhirStore:
     async def settle(self, *, within: float | None = None) -> int:
         """Waits for the writes whose callers were cancelled. Returns how many were ended after `within` seconds."""
         return await self._engine.settle(within=within)
+
+
+def _with_inline_bytes(limits: Limits | None, inline_bytes: int | None) -> Limits:
+    limits = limits or Limits()
+    return limits if inline_bytes is None else replace(limits, inline_bytes=inline_bytes)
 
 
 class _Opening(AbstractAsyncContextManager[FhirStore]):

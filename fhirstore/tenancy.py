@@ -1,18 +1,36 @@
 """Which tenants exist, and where the objects of each are.
 
-*Prefix* tenancy keeps all tenants in one bucket, each below `{tenant}/`. *Bucket* tenancy gives each tenant a bucket of
-its own by an explicit map. In both, a tenant that is not configured is an error, and two tenants never share a place.
+*Prefix* tenancy keeps all tenants in one bucket, each below `{tenant}/`. *Registered* tenancy does so, too, and reads
+which tenants exist from a registry in the store. *Bucket* tenancy gives each tenant a bucket of its own by an explicit
+map. In all, a tenant that is not configured is an error, and two tenants never share a place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from fhirstore.errors import StoreMisconfigured, UnknownTenant
+from fhirstore.errors import FhirStoreError, ObjectNotFound, StoreMisconfigured, Unavailable, UnknownTenant
 from fhirstore.format.keyspace import Keyspace, is_tenant_id, tenant_id
+from fhirstore.format.registry import LIVE, REGISTRY, Registry, decode_registry
 from fhirstore.objects.base import ObjectStore
+
+LOOK_EVERY = 5.0
+"""Seconds between two looks of a process at the registry of tenants; 1 GET each."""
+
+TRUSTED_FOR = 15.0
+"""Seconds after which a process that could not read the registry serves no tenant. It has then heard of a removal."""
+
+
+class RegisteredTenants(frozenset[str]):
+    """Says that the store's own registry names the tenants. As a set it is empty: none is configured elsewhere."""
+
+
+REGISTERED = RegisteredTenants()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +43,7 @@ class Place:
 
 
 class Tenancy(Protocol):
-    """Finds tenants: `PrefixTenancy` or `BucketTenancy`."""
+    """Finds tenants: `PrefixTenancy`, `RegisteredTenancy` or `BucketTenancy`."""
 
     def place(self, tenant: str) -> Place:
         """Returns where the objects of `tenant` are. Raises UnknownTenant when it is malformed or not configured."""
@@ -65,21 +83,91 @@ class PrefixTenancy:
     async def names(self) -> list[str]:
         if self.tenants is not None:
             return sorted(self.tenants)
-        return await self._stored()
+        return await stored_tenants(self.objects)
 
     async def not_configured(self) -> list[str]:
-        return [] if self.tenants is None else sorted(set(await self._stored()) - self.tenants)
+        return [] if self.tenants is None else sorted(set(await stored_tenants(self.objects)) - self.tenants)
 
-    async def _stored(self) -> list[str]:
-        """Returns every tenant that has objects. 1 LIST for a thousand of them."""
-        found: list[str] = []
-        cursor: str | None = None
+
+class RegisteredTenancy:
+    """All tenants in one store, whose registry says which there are (`fhirstore.format.registry`).
+
+    While it is `watching`, it notices changes within `LOOK_EVERY` seconds. A process that cannot read the registry for
+    `TRUSTED_FOR` seconds serves nobody: so whoever removes a tenant knows when all have stopped.
+    """
+
+    def __init__(
+        self, objects: ObjectStore, *, every: float = LOOK_EVERY, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`every`: seconds between two looks while it is `watching`."""
+        self.objects = objects
+        self._every = every
+        self._monotonic = monotonic
+        self._registry = Registry()
+        self._read_at = float("-inf")  # when the last good look began
+
+    def place(self, tenant: str) -> Place:
+        """As `Tenancy.place`. Raises Unavailable where the registry has not been read for too long."""
+        keys = Keyspace.of_tenant(tenant)
+        if self._monotonic() - self._read_at > TRUSTED_FOR:
+            raise Unavailable("The registry of tenants cannot be read; try again later")
+        if self._registry.state(tenant) != LIVE:
+            raise not_configured(tenant)
+        return Place(tenant, self.objects, keys)
+
+    @property
+    def stores(self) -> tuple[ObjectStore, ...]:
+        return (self.objects,)
+
+    async def names(self) -> list[str]:
+        await self.look()
+        return sorted(self._registry.live())
+
+    async def not_configured(self) -> list[str]:
+        await self.look()
+        return sorted(set(await stored_tenants(self.objects)) - set(self._registry.tenants))
+
+    async def look(self) -> Registry:
+        """Reads the registry. 1 GET. Raises CorruptRecord, StoreBusy, StoreUnavailable."""
+        began = self._monotonic()
+        try:
+            found = decode_registry((await self.objects.get(REGISTRY)).body)
+        except ObjectNotFound:
+            found = Registry()
+        if began > self._read_at:  # no later look was quicker
+            self._registry, self._read_at = found, began
+        return found
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Looks at the registry now, and then again and again while the block lasts. Raises as `look` at first."""
+        await self.look()
+        task = asyncio.create_task(self._watch(), name="fhirstore-tenants")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _watch(self) -> None:
         while True:
-            page = await self.objects.list("", cursor=cursor, delimiter=True)
-            found += [folder[:-1] for folder in page.prefixes if is_tenant_id(folder[:-1])]
-            cursor = page.cursor
-            if cursor is None:
-                return found
+            await asyncio.sleep(self._every)
+            with suppress(FhirStoreError, TimeoutError):  # `place` tells when that lasts too long
+                async with asyncio.timeout(LOOK_EVERY):
+                    await self.look()
+
+
+async def stored_tenants(objects: ObjectStore) -> list[str]:
+    """Returns every tenant that has objects in a shared store. 1 LIST for a thousand of them."""
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = await objects.list("", cursor=cursor, delimiter=True)
+        found += [folder[:-1] for folder in page.prefixes if is_tenant_id(folder[:-1])]
+        cursor = page.cursor
+        if cursor is None:
+            return found
 
 
 @dataclass(frozen=True, slots=True)

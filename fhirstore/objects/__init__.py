@@ -51,6 +51,7 @@ __all__ = [
     "CONCURRENCY",
     "IF_ABSENT",
     "PART_SIZE",
+    "CheckedStore",
     "Compacted",
     "Condition",
     "Facts",
@@ -73,6 +74,8 @@ __all__ = [
     "Usage",
     "Written",
     "compact",
+    "create_bucket",
+    "credentials_source",
     "delete_prefix",
     "exists",
     "get_file",
@@ -106,3 +109,25 @@ def compact(location: str) -> Compacted:
     if scheme != "file" or not rest:
         raise StoreMisconfigured(detail=f"{location}: there is nothing to compact but in a store of the form file:DIR")
     return compact_directory(Path(rest))
+
+
+async def create_bucket(location: str, *, s3: S3Options | None = None) -> bool:
+    """Makes the bucket of `s3://bucket/prefix`, with the provider's defaults. Returns False where it is there already.
+
+    Raises StoreMisconfigured where `location` is of another kind, or the bucket cannot be made; StoreUnavailable.
+    """
+    if not location.startswith("s3:"):
+        raise StoreMisconfigured(detail=f"{location}: there is a bucket only in a store of the form s3://bucket/prefix")
+    from fhirstore.objects.s3 import provider  # noqa: PLC0415 - the S3 libraries take long to import
+
+    return await provider.create_bucket(location, s3 or S3Options())
+
+
+async def credentials_source() -> str:
+    """Returns where the provider chain finds the credentials for S3, in words; "nowhere" where it finds none.
+
+    Raises StoreMisconfigured, StoreUnavailable.
+    """
+    from fhirstore.objects.s3 import provider  # noqa: PLC0415 - the S3 libraries take long to import
+
+    return await provider.credentials_source()

@@ -1,4 +1,4 @@
-"""Upkeep of one tenant's stored data: sweep, fsck, purge. None of them is a FHIR interaction."""
+"""Upkeep of one tenant's stored data: sweep, fsck, usage, purge. None of them is a FHIR interaction."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from fhirstore.engine import Engine
 from fhirstore.interactions import resources
 from fhirstore.tenancy import Place
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness, fsck
+from fhirstore.upkeep.sweep.payloads import sweep_payloads
 from fhirstore.upkeep.sweep.run import SweepReport, sweep
 from fhirstore.upkeep.sweep.runs import sweep_runs
 from fhirstore.upkeep.sweep.uploads import sweep_uploads
+from fhirstore.upkeep.usage import StoredUsage, UsageProgress, usage
 
 
 class Upkeep:
@@ -31,7 +33,8 @@ class Upkeep:
             return report
         run_files = await drive(sweep_runs(keys, context=context), objects)
         uploads = await drive(sweep_uploads(keys, context=context), objects)
-        return replace(report, run_files=run_files, uploads=uploads)
+        payloads = await drive(sweep_payloads(keys, context=context), objects)
+        return replace(report, run_files=run_files, uploads=uploads, payloads=payloads)
 
     async def fsck(
         self, how: Thoroughness | None = None, *, on_progress: Callable[[Progress], None] | None = None
@@ -40,6 +43,10 @@ class Upkeep:
         context = self._engine.context(self._place)
         protocol = fsck(self._place.keys, context=context, how=how, on_progress=on_progress)
         return await drive(protocol, self._place.objects)
+
+    async def usage(self, *, on_progress: Callable[[UsageProgress], None] | None = None) -> StoredUsage:
+        """Returns what is stored, by kind and resource type. 1 LIST per 1,000 objects. Raises as `ObjectStore.list`."""
+        return await usage(self._place, self._engine.validator.definitions.resources, on_progress=on_progress)
 
     async def purge(self, type: str, id: str, *, by: str) -> Purged:
         """Remove every version and its history physically; version numbers are never used again.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import SplitResult, urlsplit
 
-from fhirstore import is_tenant_id
+from fhirstore import REGISTERED, is_tenant_id
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
@@ -70,6 +70,13 @@ def seconds(value: str) -> float:
     return float(value)
 
 
+def rate(value: str) -> float:
+    """A number above zero, like 200 or 0.5."""
+    if not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,6})?", value) or float(value) == 0:
+        raise ValueError(f"must be a positive number, not {_quoted(value)}")
+    return float(value)
+
+
 def port(value: str) -> int:
     """A TCP port, or 0 for any that is free."""
     if not value.isascii() or not value.isdigit() or len(value) > 5 or int(value) > 65_535:
@@ -120,9 +127,11 @@ def endpoint_url(value: str) -> str:
 
 
 def tenants(value: str) -> frozenset[str] | None:
-    """Tenant ids, separated by commas; `*` is None: every well-formed id."""
+    """Tenant ids, separated by commas; `*` is None: every well-formed id; `@store`: those that the store registers."""
     if value == "*":
         return None
+    if value == "@store":
+        return REGISTERED
     names = _items(value)
     if not names:
         raise ValueError("is empty; name tenants, separated by commas, or * for any")

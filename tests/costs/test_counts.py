@@ -7,15 +7,17 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from server.commands.cost.operations import OPERATIONS
 from tests.costs.command import app
 
+REMEMBERED = OPERATIONS["update of what the process read or wrote last"].requests()
 COSTS = {
-    "create": ({"PUT": 4}, 2),
-    "create, 3 identifiers": ({"PUT": 10}, 2),  # of three systems
-    "read": ({"GET": 1}, 1),
-    "vread": ({"GET": 2}, 1),
-    "update": ({"PUT": 4}, 2),  # the process wrote it last, and remembers the base
-    "delete": ({"PUT": 4}, 2),
+    "create": (OPERATIONS["create"].requests(), 2),
+    "create, 3 identifiers": (OPERATIONS["create with n identifiers of n systems"].requests(3), 2),
+    "read": (OPERATIONS["read"].requests(), 1),
+    "vread": (OPERATIONS["vread"].requests(), 1),
+    "update": (REMEMBERED, 2),
+    "delete": (REMEMBERED, 2),
 }
 
 

@@ -8,6 +8,7 @@ from fhirstore import ExportRequest, FhirStore
 from fhirstore.objects.base import Page, StoredObject
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.tenancy import PrefixTenancy
+from server.commands.cost.operations import OPERATIONS
 from tests.export.reading import HURRIED, exported
 
 COUNT = 1_500  # of each type: two pages of keys
@@ -52,9 +53,11 @@ async def test_an_export_costs_one_get_a_resource() -> None:
     objects.listed.clear()
     _, manifest = await exported(store, ExportRequest())
     assert {file.type: file.count for file in manifest.output} == dict.fromkeys(kinds, COUNT)
+    promised = OPERATIONS["export of n resources of a type"].requests(COUNT)
     resources = {key: count for key, count in objects.got.items() if "/resources/" in key}
     assert resources == {f"default/resources/{kind}/r-{n}/current.json": 1 for kind in kinds for n in range(COUNT)}
+    assert promised["GET"] == COUNT
     lists = {prefix: count for prefix, count in objects.listed.items() if "/resources/" in prefix}
-    pages = dict.fromkeys((f"default/resources/{kind}/" for kind in kinds), 2)
+    pages = dict.fromkeys((f"default/resources/{kind}/" for kind in kinds), promised["LIST"])
     assert lists == {"default/resources/": 1, **pages}
     await store.settle()

@@ -43,8 +43,11 @@ def test_each_command_of_a_page_exists(page: Path) -> None:
         name = program.rsplit("/", 1)[-1]
         if name == "fhirstore" and rest and not rest[0].startswith("-"):
             assert rest[0] in known, words
-            options = {option for parameter in known[rest[0]].params for option in parameter.opts}
-            for word in rest[1:]:
+            command, rest = known[rest[0]], rest[1:]
+            if rest and rest[0] in getattr(command, "commands", {}):
+                command, rest = command.commands[rest[0]], rest[1:]
+            options = {option for parameter in command.params for option in parameter.opts}
+            for word in rest:
                 option = word.strip("[]").partition("=")[0]
                 assert not option.startswith("--") or option in options | {"--help"}, words
         elif name == "make":
