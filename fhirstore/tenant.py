@@ -600,6 +600,7 @@ class TenantStore:
             options=options,
             kinds=kinds,
             large=is_large(bundle),
+            sight=self._sight,
         )
 
     def _on(self, objects: ObjectStore) -> TenantStore:
