@@ -38,6 +38,12 @@ class Limits:
         "`FHIRSTORE_MAX_BODY_BYTES`; beyond it 503.",
         unset="256 MiB, or four times `FHIRSTORE_MAX_BODY_BYTES` if that is more",
     )
+    max_concurrent_requests: int = setting(
+        "FHIRSTORE_MAX_CONCURRENT_REQUESTS",
+        values.positive,
+        64,
+        "The requests that a server process of several tenants works on at once; beyond it the tenants take turns.",
+    )
     io_timeout: float = setting(
         "FHIRSTORE_IO_TIMEOUT",
         values.seconds,
