@@ -20,6 +20,7 @@ from starlette.types import Message, Receive
 from server.http.refusal import Refused
 
 _RETRY_AFTER = "2"  # seconds
+_MOST_ABSENT = 1_024  # tenants whose lines are kept although they have no requests
 
 
 class TooManyWaiting(Refused):
@@ -34,20 +35,24 @@ class TooManyWaiting(Refused):
 
 
 class _Line:
-    """The requests of one tenant: `active` are under way, the others wait. `credit`: turns before the next line's."""
+    """The requests of one tenant: `active` are under way, the others wait. `credit`: turns before the next line's.
 
-    __slots__ = ("active", "credit", "tenant", "waiting", "weight")
+    `present`: there are any.
+    """
+
+    __slots__ = ("active", "credit", "present", "tenant", "waiting", "weight")
 
     def __init__(self, tenant: str, weight: int) -> None:
         self.tenant = tenant
         self.weight = weight
         self.credit = weight
         self.active = 0
+        self.present = False
         self.waiting: deque[asyncio.Future[None]] = deque()
 
 
 class Turns:
-    """The lines of all tenants that have requests. `weight`: of a tenant. `patience`: seconds that a request waits.
+    """The lines of all tenants. `weight`: of a tenant. `patience`: seconds that a request waits.
 
     `most_waiting`: requests of one tenant that wait at once.
     """
@@ -61,7 +66,8 @@ class Turns:
         self._patience = patience
         self._most_waiting = 16 * limit if most_waiting is None else most_waiting
         self._lines: dict[str, _Line] = {}
-        self._weights = 0  # of all lines together
+        self._tidy_at = _MOST_ABSENT
+        self._weights = 0  # of the lines of all tenants that are there
         self._next: deque[_Line] = deque()  # lines in which somebody waits, the next one to have its turn first
 
     def waiting(self, tenant: str) -> int:
@@ -71,11 +77,11 @@ class Turns:
 
     def begin(self, tenant: str) -> bool:
         """Begins a request of this tenant if it need not wait. Whoever gets True must call `end`."""
-        line = self._lines.get(tenant)
-        if line is None:
-            line = self._lines[tenant] = _Line(tenant, self._weight(tenant))
+        line = self._lines.get(tenant) or self._new_line(tenant)
+        if not line.present:
+            line.present = True
             self._weights += line.weight
-        if line.waiting or (self.active >= self.limit and line.active >= self._share(line)):
+        elif line.waiting or (self.active >= self.limit and line.active >= self._share(line)):
             return False
         line.active += 1
         self.active += 1
@@ -111,7 +117,8 @@ class Turns:
                 self._grant(line)
             while self._next and self.active < self.limit:
                 self._grant_next()
-        self._forget(line)
+        if not line.active:
+            self._settle(line)
 
     def _share(self, line: _Line) -> int:
         return self.limit * line.weight // self._weights or 1
@@ -136,29 +143,39 @@ class Turns:
                 break
         if not line.waiting:
             self._next.remove(line)
+            self._settle(line)
 
     def _give_up(self, line: _Line, turn: asyncio.Future[None]) -> None:
         """A request no longer waits; it may have got its turn in the same moment."""
         if turn.done() and not turn.cancelled():
             self.end(line.tenant)
             return
-        if turn in line.waiting:
+        if turn in line.waiting:  # else it was passed over
             line.waiting.remove(turn)
             if not line.waiting:
                 self._next.remove(line)
-        self._forget(line)
+                self._settle(line)
 
-    def _forget(self, line: _Line) -> None:
-        if not line.active and not line.waiting and self._lines.get(line.tenant) is line:
-            del self._lines[line.tenant]
+    def _settle(self, line: _Line) -> None:
+        """A tenant without requests has no share."""
+        if line.present and not line.active and not line.waiting:
+            line.present = False
             self._weights -= line.weight
+
+    def _new_line(self, tenant: str) -> _Line:
+        """Lines are kept for the next request, but for those of tenants that are gone where there are very many."""
+        if len(self._lines) >= self._tidy_at:
+            self._lines = {name: line for name, line in self._lines.items() if line.present}
+            self._tidy_at = max(_MOST_ABSENT, 2 * len(self._lines))
+        line = self._lines[tenant] = _Line(tenant, self._weight(tenant))
+        return line
 
 
 class RequestTurn:
-    """The turn of one request. Without a body it begins by `begin`; with one, when `receive` has received all of it.
+    """The turn of a request with a body: it begins when `receive` has received all of it; `end` must be called.
 
     So a client that is slow to send holds no place. A body of more than `most` bytes is stored as it arrives, and needs
-    no turn. `end` must be called.
+    no turn.
     """
 
     __slots__ = ("_begun", "_most", "_receive", "_size", "_tenant", "_turns")
@@ -171,19 +188,15 @@ class RequestTurn:
         self._size = 0
         self._begun = False
 
-    async def begin(self) -> None:
-        """Waits for its turn. Raises TooManyWaiting."""
-        if not self._turns.begin(self._tenant):
-            await self._turns.wait(self._tenant)
-        self._begun = True
-
     async def receive(self) -> Message:
         """Receives the next piece of the body; with the last one, waits for its turn. Raises TooManyWaiting."""
         message = await self._receive()
         if message["type"] == "http.request" and not self._begun:
             self._size += len(message.get("body", b""))
             if not message.get("more_body", False) and self._size <= self._most:
-                await self.begin()
+                if not self._turns.begin(self._tenant):
+                    await self._turns.wait(self._tenant)
+                self._begun = True
         return message
 
     def end(self) -> None:

@@ -144,13 +144,14 @@ class FhirApi:
         usage = usage_of(scope)
         if usage is not None:
             usage.begin(tenant.id)
-        turn = None
-        if self._turns is not None:
-            turn = RequestTurn(self._turns, tenant.id, receive, most=self._settings.max_body)
+        turns, id_ = self._turns, tenant.id
+        turn: RequestTurn | None = None
+        if turns is not None:
             if b"content-length" in headers or b"transfer-encoding" in headers:
+                turn = RequestTurn(turns, id_, receive, most=self._settings.max_body)
                 receive = turn.receive
-            else:
-                await turn.begin()
+            elif not turns.begin(id_):
+                await turns.wait(id_)
         try:
             return await handler(
                 Call(
@@ -169,6 +170,8 @@ class FhirApi:
         finally:
             if turn is not None:
                 turn.end()
+            elif turns is not None:
+                turns.end(id_)
 
 
 def _turns(settings: Settings) -> Turns:
