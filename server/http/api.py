@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhirstore import FhirStore, RetryBudget, reset_retry_budget, set_retry_budget
 from server.access.hosts import AllowedHosts
+from server.access.refusals import Refusals
 from server.access.tenant import RequestTenants
 from server.access.turns import RequestTurn, Turns
 from server.access.usage import USAGE, RequestUsage, TenantUsage, usage_of
@@ -60,6 +61,7 @@ class FhirApi:
         self._paths = self._watch.paths
         self._deadlines = self._watch.deadlines
         self._usage = TenantUsage(settings.settings_of) if settings.limits_tenants else None
+        self._refusals = Refusals()
         self._turns = None if settings.only_tenant is not None else _turns(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,6 +109,8 @@ class FhirApi:
         finally:
             self._deadlines.end(task)
             reset_retry_budget(token)
+        if response.status_code == 429:
+            await self._refusals.pace()
         self._headers.add(response, headers, request_id)
         if b"accept-encoding" in headers:
             coding = coding_for(headers[b"accept-encoding"].decode("latin-1"))

@@ -10,6 +10,7 @@ import pytest
 from starlette.types import Message
 
 from fhirstore.objects.memory import MemoryStore
+from server.access.refusals import Refusals
 from server.access.token_bucket import TokenBucket
 from server.access.usage import LimitReached, RequestUsage, TenantUsage
 from server.settings import Settings
@@ -157,6 +158,17 @@ async def test_a_body_in_pieces_is_slowed_down_to_the_rate(monkeypatch: pytest.M
         await request.send({"type": "http.response.body", "body": b"y" * 100_000, "more_body": more})
     assert slept == [pytest.approx(1.0)] * 4
     assert _refusal(usage).headers == {"Retry-After": "1"}
+
+
+def test_refusals_beyond_a_burst_wait_for_their_pace() -> None:
+    """Two hundred at once, then two hundred a second; none waits longer than ten seconds."""
+    now = _Time()
+    refusals = Refusals(now=now)
+    assert [refusals.delay() for _ in range(200)] == [0] * 200
+    assert [refusals.delay() for _ in range(100)][-1] == pytest.approx(0.5)
+    now.seconds += 1.0
+    assert refusals.delay() == 0
+    assert max(refusals.delay() for _ in range(5_000)) == 10
 
 
 def test_tenants_that_use_nothing_are_forgotten() -> None:
