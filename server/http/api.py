@@ -35,6 +35,7 @@ from server.settings import Settings
 
 _BELOW = f"{FHIR_PATH}/"
 _READS = ("/_search", "/$validate")  # POSTs that change nothing
+_WITH_BODY = ("POST", "PUT", "PATCH")
 _AFTER_DEADLINE = 5  # seconds
 _MOST_PATIENCE = 10.0  # seconds that a request waits for its turn
 
@@ -151,7 +152,7 @@ class FhirApi:
         turns, id_ = self._turns, tenant.id
         turn: RequestTurn | None = None
         if turns is not None:
-            if b"content-length" in headers or b"transfer-encoding" in headers:
+            if scope["method"] in _WITH_BODY:
                 turn = RequestTurn(turns, id_, receive, most=self._settings.max_body)
                 receive = turn.receive
             elif not turns.begin(id_):

@@ -254,6 +254,28 @@ async def test_a_flood_waits_for_itself() -> None:
         assert Counter(await asyncio.gather(*flood)) == {404: 4 + 64, 429: 32}  # sixteen times the places may wait
 
 
+async def test_a_read_that_claims_a_body_waits_as_any_other() -> None:
+    """Its body is never received, and it has a turn all the same; a write has one, too, and gives it back."""
+    objects = HeldStore()
+    async with serving(_settings(max_concurrent_requests=1), objects) as served:
+        objects.free.clear()
+        headers = {**FHIR_JSON, "X-Tenant-ID": "clinic-a", "Content-Length": "0"}
+        reads = [asyncio.create_task(served.client.get("/fhir/Patient/p", headers=headers)) for _ in range(5)]
+        await until(lambda: objects.begun >= 1)
+        await asyncio.sleep(0.1)
+        assert objects.begun == 1
+        body = b'{"resourceType":"Patient","id":"q"}'
+        write = asyncio.create_task(
+            served.client.put("/fhir/Patient/q", content=body, headers={**FHIR_JSON, "X-Tenant-ID": "clinic-a"})
+        )
+        await asyncio.sleep(0.1)
+        assert objects.begun == 1
+        objects.free.set()
+        assert [answer.status_code for answer in await asyncio.gather(*reads)] == [404] * 5
+        assert (await write).status_code == 201
+        assert await _status(served, "clinic-a") == 404
+
+
 async def test_a_server_without_limits_makes_the_same_storage_requests() -> None:
     """Limits and turns are the server's own affair: neither asks the store for anything."""
     counts = []
