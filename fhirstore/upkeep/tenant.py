@@ -25,10 +25,13 @@ class Upkeep:
         self._engine = engine
         self._place = place
 
-    async def sweep(self) -> SweepReport:
-        """Remove what dead attempts left, in one pass. Raises Unavailable, CorruptRecord; then call it again."""
+    async def sweep(self, *, stopping: Callable[[], bool] = lambda: False) -> SweepReport:
+        """Remove what dead attempts left, in one pass. Raises Unavailable, CorruptRecord; then call it again.
+
+        `stopping`: asked again and again; when it says so, the pass ends where it is, for another process to go on.
+        """
         keys, objects, context = self._place.keys, self._place.objects, self._engine.context(self._place)
-        report = await drive(sweep(keys, context=context), objects)
+        report = await drive(sweep(keys, context=context, stopping=stopping), objects)
         if report.outcome != "swept":
             return report
         run_files = await drive(sweep_runs(keys, context=context), objects)

@@ -70,6 +70,11 @@ def seconds(value: str) -> float:
     return float(value)
 
 
+def seconds_or_none(value: str) -> float:
+    """A number of seconds, which may be zero."""
+    return 0.0 if re.fullmatch(r"0(\.0{1,6})?", value) else seconds(value)
+
+
 def rate(value: str) -> float:
     """A number above zero, like 200 or 0.5."""
     if not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,6})?", value) or float(value) == 0:
