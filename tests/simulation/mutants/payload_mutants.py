@@ -1,8 +1,9 @@
 """The rules of payloads, each switched off in turn: the simulator must notice every time.
 
 Not needed by what clients are promised, and so without a mutant: that a loser deletes its own object (the sweeper
-would); that an upload which was given up does not go live (it cannot be completed); that the sweeper judges an entry
-only as it was listed.
+would); that references are looked for where the listing showed none (the listing is a look, if it is in order); that
+an upload which was given up does not go live (it cannot be completed); that the sweeper judges an entry only as it was
+listed.
 """
 
 from __future__ import annotations
@@ -73,8 +74,14 @@ _REFERRING = (
         " or not (yield from held(attempt.keys, payload, context))",
         "",
     ),
-    _mutant("a condemned content committed as it is", referring.held, 'entry.state == "live"', "True"),
-    _mutant("made live again unconditionally", referring.held, "IfMatch(found.etag)", "None"),
+    _mutant(
+        "a condemned content committed as it is",
+        referring.held,
+        'entry.state == "live"',
+        "True",
+        shape="condemned",
+    ),
+    _mutant("made live again unconditionally", referring.held, "IfMatch(found.etag)", "None", shape="condemned"),
     _mutant(
         "the reference before the events",
         single._carry_out_with,
@@ -100,12 +107,6 @@ _SWEEPING = (
         "the reference of an orphan forgotten", removal.remove_orphan, "*(yield from _references(keys, event)), ", ""
     ),
     _mutant("purged without its reference", purge._beside, "[] if payload is None else", "[] if True else"),
-    _mutant(
-        "gone without a second look",
-        payloads.judge,
-        "referred = yield from _referred(keys, entry.sha256)",
-        'referred = entry.state == "live" and (yield from _referred(keys, entry.sha256))',
-    ),
     _mutant("gone without having been condemned", payload.unused, 'if state == "condemned":', "if False:"),
     _mutant("gone without compare-and-set", payloads.judge, "IfMatch(found.etag)", "None"),
     _mutant(

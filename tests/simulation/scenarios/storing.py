@@ -127,7 +127,7 @@ def _late(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     asleep = Temper(stops={chance.choice((4, 5, 5) if at_first else (10, 11, 11)): long}, sends_first=False)
     sweeper = Machine(asleep if chance.random() < 0.7 else Temper(), (_passes(chance, limits, condemned),))
     waits = moment - chance.uniform(-long, 250.0) - 150.0
-    hesitant = Temper(stops={chance.choice((7, 8, 9)): long * chance.random()}, sends_first=False)
+    hesitant = Temper(stops={chance.choice((8, 9, 10, 10)): long * chance.random()}, sends_first=False)
     writer = Machine(
         hesitant if chance.random() < 0.5 else Temper(),
         ([(0.0, Upload("b", "r", (0.0, 0.0, waits))), (0.0, ReadContent("b"))],),
