@@ -66,7 +66,7 @@ class Payloads:
             self.key(object_),
             chunks,
             promise=Promise(most, size, sha256),
-            facts=facts_for(content_type),
+            facts=facts_for(content_type, self._context),
             progress=progress,
             part_size=part_size,
             concurrency=concurrency,

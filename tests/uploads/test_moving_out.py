@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import pytest
+from msgspec.structs import replace
 
 from fhirstore import FhirStore, JsonPatch, MergePatch, TenantStore, Version
+from fhirstore.clock import SystemIds
+from fhirstore.commit.drive import drive
+from fhirstore.commit.limits import Context, Limits
+from fhirstore.commit.moving_out import moved_out
 from fhirstore.errors import RulesBroken
+from fhirstore.fhir import json
+from fhirstore.format.keyspace import Keyspace
 from fhirstore.format.marker import marked, with_marker, without_marker
 from fhirstore.objects import ObjectStore
+from fhirstore.objects.facts import UNTYPED, Facts
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.tenancy import PrefixTenancy
 from tests.uploads.contents import BINARY, LONG, content_of, keys_below, sha256, with_data
@@ -125,3 +133,19 @@ def test_a_marker_leaves_other_extensions_alone() -> None:
     assert marked(b'{"resourceType":"Patient","x":"urn:fhirstore:StructureDefinition/payload"}') is None
     broken = b'{"resourceType":"Binary","_data":{"extension":[{"url":"urn:fhirstore:StructureDefinition/payload"}]}}'
     assert marked(broken) == ("", 0)
+
+
+async def test_the_facts_of_an_object_are_made_by_the_context() -> None:
+    """Its content type, if a store accepts it, and what the context adds."""
+    objects = MemoryStore()
+    context = Context(objects.now, SystemIds(), Limits(inline_bytes=10))
+    tagged = replace(context, facts=lambda kind: Facts(content_type=kind, tags={"kind": "payload"}))
+    keys = Keyspace("").resource("Binary", "x")
+    for number, (using, sent, kept) in enumerate(
+        [(context, "text/plain", "text/plain"), (tagged, "a/b", "a/b"), (context, "é", UNTYPED), (tagged, "é", UNTYPED)]
+    ):
+        resource = json.encode(with_data(LONG + bytes([number]), contentType=sent))
+        moved = await drive(moved_out(keys, resource, {}, context=using), objects)
+        assert moved is not None
+        assert (await objects.stat(moved.payload.object)).content_type == kept
+        assert await objects.get_tags(moved.payload.object) == ({"kind": "payload"} if using is tagged else {})
