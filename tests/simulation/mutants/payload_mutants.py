@@ -73,6 +73,7 @@ _REFERRING = (
         single._carry_out_with,
         " or not (yield from held(attempt.keys, payload, context))",
         "",
+        shape="condemned",
     ),
     _mutant(
         "a condemned content committed as it is",
@@ -95,6 +96,7 @@ _REFERRING = (
         transaction._refer,
         "if not (yield from all_held([(change.keys, payload) for change, payload in some], context)):",
         "if False:",
+        shape="condemned",
     ),
     _mutant(
         "a transaction without references", transaction._refer, "if not (yield from all_referred(puts)):", "if False:"

@@ -130,7 +130,7 @@ def _late(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     hesitant = Temper(stops={chance.choice((8, 9, 10, 10)): long * chance.random()}, sends_first=False)
     writer = Machine(
         hesitant if chance.random() < 0.5 else Temper(),
-        ([(0.0, Upload("b", "r", (0.0, 0.0, waits))), (0.0, ReadContent("b"))],),
+        ([(0.0, Upload("b", "r", (0.0, 0.0, waits), bundled=chance.random() < 0.4)), (0.0, ReadContent("b"))],),
     )
     return (writer, sweeper)
 
