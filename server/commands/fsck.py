@@ -48,6 +48,8 @@ def run_fsck(settings: Settings, *, tenant: str | None, deep: bool, repair: bool
 
 def _shown(name: str, report: FsckReport) -> RenderableType:
     line = f"{name}: {report.resources} resources, {report.versions} versions, {report.events} events checked; "
+    if report.archived:
+        line += f"{report.archived} versions lie in the archive, unchecked; "
     if not report.counts:
         nothing = report.resources == report.versions == report.events == 0
         return f"{name}: nothing is stored" if nothing else line + "clean"

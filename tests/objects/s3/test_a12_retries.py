@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from fhirstore.errors import ObjectArchived, ObjectError, OutcomeUnknown, StoreBusy, StoreUnavailable
-from fhirstore.objects import Facts, ObjectStore, Repeat, S3Options
+from fhirstore.objects import Facts, Repeat, S3Options
 from fhirstore.objects.base import IF_ABSENT, IfMatch
 from fhirstore.objects.s3.circuit import FAILURES
 from fhirstore.objects.s3.store import S3Store
@@ -19,22 +19,13 @@ from server.settings import BadSetting, from_environment
 from tests.objects.s3.scripted_http import HANG_UP, Asked, ScriptedServer, Told, error
 from tests.objects.store_under_test import MINUTE
 
-CONDITIONAL: dict[str, Callable[[ObjectStore], Awaitable[object]]] = {
-    f"{name}{carrying}": lambda store, condition=condition, facts=facts, window=window: store.put(
-        "k",
-        b"x",
-        condition=condition,
-        facts=facts,
-        expires=store.now() + MINUTE if window else None,
-    )
-    for name, condition in (("create", IF_ABSENT), ("update", IfMatch('"abc"')))
-    for carrying, facts, window in (
-        ("", None, False),
-        (" in a window", None, True),
-        (" with tags", Facts(tags={"kind": "version"}), False),
-        (" in a window with tags", Facts(tags={"kind": "version"}), True),
-    )
-}
+TAGGED = Facts(tags={"kind": "version"})
+KINDS_OF_PUT = [
+    (condition, facts, windowed)
+    for condition in (IF_ABSENT, IfMatch('"abc"'))
+    for facts in (None, TAGGED)
+    for windowed in (False, True)
+]
 
 
 @pytest.fixture
@@ -77,10 +68,12 @@ async def test_a12_a_conditional_put_is_sent_once_whatever_the_settings(
 ) -> None:
     """With any number of attempts and any failure, one call is one request, and no repeat is told."""
     async with opened(server, told, S3_ATTEMPTS=attempts, S3_BACKOFF="0.001") as (store, seen):
-        for name, request in CONDITIONAL.items():
+        for condition, facts, windowed in KINDS_OF_PUT:
             server.asked.clear()
-            assert await failed(request(store)) in (StoreBusy, OutcomeUnknown), name
-            assert len(server.asked) == 1, name
+            expires = store.now() + MINUTE if windowed else None
+            put = store.put("k", b"x", condition=condition, facts=facts, expires=expires)
+            assert await failed(put) in (StoreBusy, OutcomeUnknown)
+            assert len(server.asked) == 1
         assert seen == []
 
 
@@ -113,7 +106,7 @@ async def test_a12_a_repeat_after_silence_is_not_told_as_busy(server: ScriptedSe
 
 
 def test_a12_waits_grow_are_capped_and_jittered() -> None:
-    """The longest wait doubles up to the cap; waits are spread over all of it, so that clients do not return together."""
+    """The longest wait doubles up to the cap; waits are spread over all of it."""
     options = S3Options(backoff=0.1, backoff_cap=1.0)
     state = random.getstate()
     random.seed(12)
