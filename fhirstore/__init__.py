@@ -107,6 +107,7 @@ from fhirstore.submit.watches import Watch as SubmissionWatch
 from fhirstore.tags import Tags
 from fhirstore.tenancy import bucket_locations
 from fhirstore.tenant import TenantStore
+from fhirstore.upkeep.bucket_rules import Retention, cors_rules, lifecycle_rules, merged_rules, rule_differences
 from fhirstore.upkeep.fsck.finding import Finding
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.upkeep.sweep.run import SweepReport
@@ -184,6 +185,7 @@ __all__ = [
     "Period",
     "ProbeReport",
     "Progress",
+    "Retention",
     "RetryBudget",
     "RulesBroken",
     "Run",
@@ -235,12 +237,15 @@ __all__ = [
     "__version__",
     "bucket_locations",
     "compact",
+    "cors_rules",
     "dump",
     "each_once",
     "entity_tags",
     "filter_parameters",
     "instant",
     "is_tenant_id",
+    "lifecycle_rules",
+    "merged_rules",
     "open_objects",
     "parse_condition_query",
     "parse_instant",
@@ -254,6 +259,7 @@ __all__ = [
     "render_probe",
     "render_status_manifest",
     "reset_retry_budget",
+    "rule_differences",
     "set_retry_budget",
     "time_span",
 ]

@@ -89,7 +89,7 @@ class ObjectArchived(ObjectError):
     It is intact. `date`: as in `ObjectNotFound`.
     """
 
-    def __init__(self, key: str = "", detail: str = "", *, date: int = 0) -> None:
+    def __init__(self, key: str = "", detail: str = "in an archive class", *, date: int = 0) -> None:
         super().__init__(key, detail)
         self.date = date
         self.told = _archived(key)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fhirstore import __version__
-from server.command_line import clients, jobs, serving, upkeep
+from server.command_line import clients, jobs, lifecycle, restore, serving, upkeep
 
 app = typer.Typer(
     name="fhirstore",
@@ -29,7 +29,9 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 app.add_typer(serving.commands)
 app.add_typer(clients.commands)
 app.add_typer(upkeep.commands)
+app.add_typer(restore.commands)
 app.add_typer(jobs.commands, name="jobs")
+app.add_typer(lifecycle.commands, name="lifecycle")
 
 
 def main() -> None:

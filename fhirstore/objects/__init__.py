@@ -35,6 +35,7 @@ from fhirstore.objects.base import (
     StoredObject,
     Written,
 )
+from fhirstore.objects.bucket import ArchiveState, Bucket, Rule, Tier, open_bucket
 from fhirstore.objects.embedded.compact import Compacted
 from fhirstore.objects.embedded.compact import compact as compact_directory
 from fhirstore.objects.facts import Facts, ObjectInfo, Progress
@@ -51,6 +52,8 @@ __all__ = [
     "CONCURRENCY",
     "IF_ABSENT",
     "PART_SIZE",
+    "ArchiveState",
+    "Bucket",
     "Compacted",
     "Condition",
     "Facts",
@@ -67,10 +70,12 @@ __all__ = [
     "PresignedPut",
     "Progress",
     "Repeat",
+    "Rule",
     "S3Options",
     "Statistics",
     "StoreHealth",
     "StoredObject",
+    "Tier",
     "UploadPage",
     "Usage",
     "Written",
@@ -80,6 +85,7 @@ __all__ = [
     "get_file",
     "health",
     "list_all",
+    "open_bucket",
     "open_objects",
     "put_file",
     "sha256_of",
