@@ -31,7 +31,7 @@ from server.settings import Settings
 
 Action: TypeAlias = Literal["print", "apply", "check"]
 _DAY = 86_400  # seconds
-_LONGER = 30  # days that a rule waits beyond the time at which the server itself removes a submission
+_LONGER = 143  # days that a rule waits beyond that: raw lines of a submission that is still open must stay
 
 
 @dataclass(frozen=True, slots=True)
