@@ -24,7 +24,7 @@ from fhirstore.jobs.limits import JobLimits
 from fhirstore.jobs.signals import JobSignals
 from fhirstore.objects.facts import Facts
 from fhirstore.objects.retries import set_retry_budget, without_budget
-from fhirstore.tags import VERSION, Tags
+from fhirstore.tags import PAYLOAD, VERSION, Tags
 from fhirstore.tenancy import Place
 
 
@@ -72,7 +72,11 @@ class Engine:
 
     def context(self, place: Place) -> Context:
         """Returns the context of protocols on this place's objects."""
-        return Context(place.objects.now, self.ids, self.limits, self.tagged(place))
+
+        def facts(content_type: str | None) -> Facts | None:
+            return self.tags.facts(PAYLOAD, place.tenant, content_type=content_type, type="Binary")
+
+        return Context(place.objects.now, self.ids, self.limits, facts, self.tagged(place))
 
     def tagged(self, place: Place) -> Callable[[str], Facts | None] | None:
         """Returns what makes the facts of version objects here, by resource type; None where they have none."""

@@ -49,6 +49,11 @@ def stored(key: str, body: bytes, facts: Facts | None = None) -> Protocol[None]:
     yield from _answered(Put(key, body, facts=facts), Written, _SILENT)
 
 
+def stored_once(key: str, body: bytes, facts: Facts | None, *, expires: int) -> Protocol[None]:
+    """Does the same with facts, and until `expires` (epoch ms on the store's clock): not after that is it written."""
+    yield from _answered(Put(key, body, expires=expires, facts=facts), Written, _SILENT)
+
+
 def removed(*keys: str) -> Protocol[None]:
     """DELETEs up to 1,000 objects whose keys are never used again. Raises Unavailable; then some may be left."""
     yield from _answered(Delete(keys), Deleted, _LEFT)

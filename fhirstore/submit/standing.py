@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from fhirstore.commit.limits import Context
+from msgspec.structs import replace
+
 from fhirstore.jobs.kind import JobWork
 from fhirstore.jobs.lease import LeaseLost
 from fhirstore.jobs.pace import Pacer
@@ -30,7 +31,7 @@ class Standing:
         self._ended = False
         limits = work.context.limits
         self._window = limits.window + limits.apply
-        self.context = Context(self.now, work.context.ids, limits, tagged)
+        self.context = replace(work.context, now=self.now, tagged=tagged)
         """For all protocols of this run that write."""
 
     def now(self) -> int:

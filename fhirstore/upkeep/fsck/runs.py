@@ -90,12 +90,12 @@ def _check_file(keys: RunKeys, file: SealedFile, item: Listed | None, *, deep: b
         return Finding("run-file-missing", key)
     if item.size != file.size:
         return Finding("run-file-size", key, f"{item.size} bytes, and not {file.size}")
-    if deep and (yield from _digest(key)) not in (file.sha256, None):
+    if deep and (yield from digest_of(key)) not in (file.sha256, None):
         return Finding("run-file-hash", key)
     return None
 
 
-def _digest(key: str) -> Protocol[str | None]:
+def digest_of(key: str) -> Protocol[str | None]:
     """Returns the hash of an object; "" where it is not there, or damaged; None: it is in an archive class."""
     for n in range(UNANSWERED.tries):
         (reply,) = yield (Digest(key),)
