@@ -25,9 +25,10 @@ from fhirstore.interactions.resources import builder
 from fhirstore.submit.once import find
 from fhirstore.submit.tokens import Family, Marked
 
-RESTORED, REMOVED, NOTHING, KEPT = "restored", "removed", "nothing", "kept"
+RESTORED, REMOVED, NOTHING, KEPT, ARCHIVED = "restored", "removed", "nothing", "kept", "archived"
 """What became of what a line wrote: the former content is back; the resource is deleted; there was nothing to take
-back, or another line of the same resource tells of it; others have changed it, so it stays as it is."""
+back, or another line of the same resource tells of it; others have changed it, so it stays as it is; the former content
+is in the bucket's archive, so it stays as it is."""
 
 _ROUNDS = 16
 

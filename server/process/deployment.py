@@ -45,6 +45,7 @@ async def open_store(
         export_options=settings.export_options,
         job_limits=settings.job_limits,
         submit_options=submit_options(settings) if submitting is None else submitting,
+        tags=settings.tags,
         create=create,
     )
     async with opening as store:

@@ -24,7 +24,7 @@ from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, Protocol, Put
 from fhirstore.commit.purge import remove_versions
 from fhirstore.commit.reading import ask, look
-from fhirstore.errors import Contention, CorruptRecord
+from fhirstore.errors import Contention, CorruptRecord, ObjectArchived
 from fhirstore.format.decision import decode_decision
 from fhirstore.format.keyspace import JobKeys, Keyspace, ResourceKeys, parse_index_entry
 from fhirstore.format.record import Record
@@ -63,7 +63,7 @@ def repair(keys: Keyspace, finding: Finding, *, context: Context) -> Protocol[bo
         if finding.key == finding.resource.current and finding.kind not in _REBUILT:
             yield from firm(finding.resource, context)
         return (yield from _repair(keys, finding, finding.resource, context))
-    except (Contention, CorruptRecord):
+    except (Contention, CorruptRecord, ObjectArchived):
         return False
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from fhirstore.commit.attempt import body_beside
 from fhirstore.commit.limits import Limits
-from fhirstore.commit.messages import Absent, Get, Protocol
-from fhirstore.commit.reading import ask, seen
+from fhirstore.commit.messages import Absent, Archived, Get, Protocol
+from fhirstore.commit.reading import ask, ask_archive, seen
 from fhirstore.errors import CorruptRecord
 from fhirstore.format.keyspace import Event, ResourceKeys
 from fhirstore.format.payload import Payload, decode_entry
@@ -37,6 +37,7 @@ class Look:
 
     `watermark`: events below it were checked by a sweeper. `committed`: called with the event of each committed version
     whose record is sound. `current`: called with each resource's current version, if there is one.
+    `archived`: called for each version object in an archive class, of which nothing can be said.
     """
 
     limits: Limits
@@ -45,6 +46,7 @@ class Look:
     watermark: int = 0
     committed: Callable[[Event], None] | None = None
     current: Callable[[ResourceKeys, Record], None] | None = None
+    archived: Callable[[], None] = lambda: None
 
 
 def examine(folder: Folder, look: Look) -> Protocol[list[Finding]]:
@@ -102,10 +104,15 @@ def _versions(folder: Folder, current: Record, look: Look) -> Protocol[list[Find
     at_once = max(1, min(_VERSIONS_AT_ONCE, _BYTES_AT_ONCE // folder.largest))
     for first in range(current.floor + 1, current.version + 1, at_once):
         numbers = range(first, min(first + at_once, current.version + 1))
-        replies = yield from ask(*(Get(keys.version(number)) for number in numbers))
+        replies = yield from ask_archive(*(Get(keys.version(number)) for number in numbers))
         records: list[Record] = []  # those whose events are known
         for number, reply in zip(numbers, replies, strict=True):
             last = number == current.version
+            if isinstance(reply, Archived):
+                look.archived()
+                newest = before = current if last and not of_current else None
+                records += [] if before is None else [before]
+                continue
             record, problems = _version(reply, keys, number, rehash=look.deep or last)
             newest = record if not problems else None
             differs = record is None or (last and not same(current, record))
@@ -183,8 +190,10 @@ def _above(folder: Folder, current: Record, date: int, look: Look) -> Protocol[l
     if number > current.version + 1:
         detail = f"at {current.version}, but version {number} is there"
         return [Finding("current-behind", keys.current, detail, folder.contiguous, resource=keys, version=number)]
-    (reply,) = yield from ask(Get(keys.version(number)))
-    if isinstance(reply, Absent):
+    (reply,) = yield from ask_archive(Get(keys.version(number)))
+    if isinstance(reply, Archived):
+        look.archived()
+    if not isinstance(reply, StoredObject):
         return []
     record = readable(reply, keys.version(number))
     if record is None:
@@ -206,8 +215,10 @@ def _headless(folder: Folder, date: int, look: Look) -> Protocol[list[Finding]]:
     missing = Finding("current-missing", keys.current, "", folder.contiguous, resource=keys, version=number)
     if number > 1:
         return [missing]
-    (reply,) = yield from ask(Get(keys.version(1)))
-    if isinstance(reply, Absent):
+    (reply,) = yield from ask_archive(Get(keys.version(1)))
+    if isinstance(reply, Archived):
+        look.archived()
+    if not isinstance(reply, StoredObject):
         return []
     record = readable(reply, keys.version(1))
     if record is None:
