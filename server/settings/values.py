@@ -70,6 +70,13 @@ def seconds(value: str) -> float:
     return float(value)
 
 
+def rate(value: str) -> float:
+    """A number above zero, like 200 or 0.5."""
+    if not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,6})?", value) or float(value) == 0:
+        raise ValueError(f"must be a positive number, not {_quoted(value)}")
+    return float(value)
+
+
 def port(value: str) -> int:
     """A TCP port, or 0 for any that is free."""
     if not value.isascii() or not value.isdigit() or len(value) > 5 or int(value) > 65_535:
