@@ -31,6 +31,7 @@ from fhirstore.errors import (
     ManifestTaken,
     MultipleMatches,
     NotFound,
+    ObjectArchived,
     ObjectDamaged,
     ObjectError,
     PatchFailed,
@@ -103,6 +104,7 @@ from fhirstore.submit.status import SubmissionStatus, render_status_manifest
 from fhirstore.submit.submissions import Submissions
 from fhirstore.submit.submitters import Submitter, Submitters
 from fhirstore.submit.watches import Watch as SubmissionWatch
+from fhirstore.tags import Tags
 from fhirstore.tenancy import bucket_locations
 from fhirstore.tenant import TenantStore
 from fhirstore.upkeep.fsck.finding import Finding
@@ -171,6 +173,7 @@ __all__ = [
     "MultipleMatches",
     "NetworkSources",
     "NotFound",
+    "ObjectArchived",
     "ObjectDamaged",
     "ObjectError",
     "Operation",
@@ -210,6 +213,7 @@ __all__ = [
     "Submitter",
     "Submitters",
     "SweepReport",
+    "Tags",
     "TenantStore",
     "Thoroughness",
     "TooManyEntries",

@@ -21,6 +21,7 @@ from fhirstore.commit.messages import (
 )
 from fhirstore.errors import StoreDamaged, Unavailable
 from fhirstore.objects.base import Page, Written
+from fhirstore.objects.facts import Facts
 from fhirstore.objects.uploads import UploadPage
 
 _SILENT = "The object store does not answer; try again later"
@@ -43,9 +44,9 @@ def aborted(request: AbortUpload) -> Protocol[None]:
     yield from _answered(request, Deleted, _LEFT)
 
 
-def stored(key: str, body: bytes) -> Protocol[None]:
+def stored(key: str, body: bytes, facts: Facts | None = None) -> Protocol[None]:
     """PUTs an object that nobody else writes. Raises Unavailable; then the object may exist or not."""
-    yield from _answered(Put(key, body), Written, _SILENT)
+    yield from _answered(Put(key, body, facts=facts), Written, _SILENT)
 
 
 def removed(*keys: str) -> Protocol[None]:

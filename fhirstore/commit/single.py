@@ -115,14 +115,14 @@ def _attempt(keys: ResourceKeys, base: Base, draft: Draft, context: Context) -> 
     t = now if base.record is None else max(now, base.record.t + 1)
     record = next_record(base, draft.method, draft.build, t=t, op=context.ids.new())
     beside = keys_beside(keys, base, record)
-    return Attempt(keys, base, record, record.encode(), expires=now + context.limits.window, beside=beside)
+    expires, facts = now + context.limits.window, context.facts(keys.type)
+    return Attempt(keys, base, record, record.encode(), expires=expires, beside=beside, facts=facts)
 
 
 def _carry_out(attempt: Attempt, context: Context) -> Protocol[Committed | None]:
     """Does round trips 2 and 3, which are one on some stores. Returns None to start over."""
     beside = tuple([Put(key, b"", expires=attempt.expires) for key in attempt.beside])
-    reservation = Put(attempt.slot, attempt.body, IF_ABSENT, attempt.expires)
-    slot, *rest, told = yield (reservation, *beside, attempt.commit_put)
+    slot, *rest, told = yield (attempt.slot_put(IF_ABSENT), *beside, attempt.commit_put)
     if not isinstance(told, NotSent):  # it was sent, so the write must not start over before its verdict is known
         reserved = all(isinstance(reply, Written) for reply in (slot, *rest))
         return (yield from commit(attempt, context, told, again=reserved))

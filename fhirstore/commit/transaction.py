@@ -183,7 +183,11 @@ def _changes(decided: Sequence[_Decided], tx: str, age: str, context: Context) -
     plan = Plan(tx, t, age, len(wanted), expires=now + context.limits.transaction_window)
     return [
         Change.of(
-            keys, base, next_record(base, draft.method, draft.build, t=t, op=tx, parts=plan.parts).with_digest(), plan
+            keys,
+            base,
+            next_record(base, draft.method, draft.build, t=t, op=tx, parts=plan.parts).with_digest(),
+            plan,
+            context.facts(keys.type),
         )
         for keys, base, draft in wanted
     ]

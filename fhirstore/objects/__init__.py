@@ -43,7 +43,7 @@ from fhirstore.objects.folders import Statistics, Usage, delete_prefix, exists, 
 from fhirstore.objects.health import StoreHealth, health
 from fhirstore.objects.opening import open_store
 from fhirstore.objects.presigned import PresignedPost, PresignedPut
-from fhirstore.objects.s3.options import S3Options
+from fhirstore.objects.s3.options import OnRepeat, Repeat, S3Options
 from fhirstore.objects.uploads import PendingUpload, UploadPage
 from fhirstore.objects.wrappers.checked import CheckedStore
 
@@ -60,11 +60,13 @@ __all__ = [
     "ObjectInfo",
     "ObjectStore",
     "ObjectStream",
+    "OnRepeat",
     "Page",
     "PendingUpload",
     "PresignedPost",
     "PresignedPut",
     "Progress",
+    "Repeat",
     "S3Options",
     "Statistics",
     "StoreHealth",
