@@ -65,6 +65,11 @@ class TenantStore:
         self._submit_options = submit_options
 
     @property
+    def id(self) -> str:
+        """The tenant's id."""
+        return self._place.tenant
+
+    @property
     def jobs(self) -> Jobs:
         """The tenant's jobs."""
         engine = self._engine
