@@ -97,7 +97,10 @@ def backlog() -> int:
 
 
 class Connections:
-    """Counts and watches them. `grace`: seconds that answers under way have when the server ends."""
+    """Counts and watches them. `grace`: seconds that answers under way have when the server ends.
+
+    `refused`: connections that were over the limit, so far; `timed_out`: those whose client was too slow.
+    """
 
     def __init__(
         self, in_flight: InFlight, *, most: int | None, io_timeout: float, keep_alive: float, grace: float
@@ -114,9 +117,16 @@ class Connections:
         self._looked = 0.0
         self._ending = False
         self._loop = asyncio.get_running_loop()
+        self.refused = 0
+        self.timed_out = 0
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @property
+    def most(self) -> int:
+        """How many there may be."""
+        return self._most
 
     def opened(self, connection: Watched) -> None:
         """Admits a connection that a client has made, or answers 503 where there are too many."""
@@ -130,6 +140,7 @@ class Connections:
             victim.transport.close()
             return
         self._open.discard(connection)
+        self.refused += 1
         if len(self._refused) >= _MOST_REFUSED:
             connection.transport.abort()
             return
@@ -161,6 +172,7 @@ class Connections:
             if watched != connection.watched or progress - connection.progress >= self._least:
                 connection.watched, connection.progress, connection.since = watched, progress, now
             elif now - connection.since > self._limit(phase):
+                self.timed_out += phase not in (Phase.NEW, Phase.IDLE)
                 connection.time_out(phase)
 
     def _limit(self, phase: Phase) -> float:
