@@ -68,6 +68,12 @@ class StoreObserver(Protocol):
         """Take note of a body that was sent as a stream, in so many requests by verb."""
         ...
 
+    def completed(self, seconds: float, size: int) -> None:
+        """Take note of a multipart upload of `size` bytes that was begun `seconds` ago and is completed.
+
+        Its requests were told before."""
+        ...
+
     def downloaded(self, outcome: str, seconds: float, size: int) -> None:
         """Take note of a GET whose body, or a range of it, was read as a stream; `size`: the bytes that were read."""
         ...

@@ -97,7 +97,10 @@ OBJECT_BYTES = _histogram(
     "fhirstore_storage_object_bytes", "The sizes of objects read and written whole.", "direction", bounds=_SIZES
 )
 UPLOADS = _histogram(
-    "fhirstore_storage_upload_seconds", "How long bodies took that were sent as streams.", "outcome", bounds=_LONG
+    "fhirstore_storage_upload_seconds",
+    "How long bodies took that were sent as streams or in parts.",
+    "outcome",
+    bounds=_LONG,
 )
 REPEATS = _counter(
     "fhirstore_storage_repeats_total",

@@ -12,7 +12,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from fhirstore.objects import Repeat
+from fhirstore.objects import OK, Repeat
 from server.observing.catalogue import (
     CIRCUIT,
     HTTP_BYTES,
@@ -155,6 +155,11 @@ class Measures:
             self._more[verb, outcome] = self._more.get((verb, outcome), 0) + count
         self._uploads[outcome,].append(seconds)
         self._written.append(size)
+
+    def completed(self, seconds: float, size: int) -> None:
+        self._uploads[OK,].append(seconds)
+        self._written.append(size)
+        self._moved["written"] -= size  # counted with the parts
 
     def downloaded(self, outcome: str, seconds: float, size: int) -> None:
         self._more["GET", outcome] = self._more.get(("GET", outcome), 0) + 1

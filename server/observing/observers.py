@@ -144,6 +144,9 @@ class ByRequest:
     def uploaded(self, outcome: str, seconds: float, size: int, requests: Mapping[str, int]) -> None:
         self._tell("PUT", outcome, seconds, count=sum(requests.values()), size=size)
 
+    def completed(self, seconds: float, size: int) -> None:
+        """Its requests were told one by one."""
+
     def downloaded(self, outcome: str, seconds: float, size: int) -> None:
         self._tell("GET", outcome, seconds, count=1, size=size)
 
@@ -175,6 +178,10 @@ class Both:
     def uploaded(self, outcome: str, seconds: float, size: int, requests: Mapping[str, int]) -> None:
         for each in self._observers:
             each.uploaded(outcome, seconds, size, requests)
+
+    def completed(self, seconds: float, size: int) -> None:
+        for each in self._observers:
+            each.completed(seconds, size)
 
     def downloaded(self, outcome: str, seconds: float, size: int) -> None:
         for each in self._observers:

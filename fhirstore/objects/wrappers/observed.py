@@ -5,8 +5,10 @@ Benchmark: reads, see docs/performance.md. Therefore `get`, `put` and `put_many`
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from time import perf_counter
 
 from fhirstore.objects.base import (
@@ -27,6 +29,8 @@ from fhirstore.objects.uploads import UploadPage
 from fhirstore.objects.wrappers.metered import KEYS_PER_DELETE
 from fhirstore.objects.wrappers.passing_on import PassingOn
 
+_MOST_UPLOADS = 10_000  # that are remembered; others may be completed by another process, or never
+
 
 class ObservedStore(PassingOn):
     """An `ObjectStore` whose requests `observer` is told of."""
@@ -34,6 +38,7 @@ class ObservedStore(PassingOn):
     def __init__(self, inner: ObjectStore, observer: StoreObserver) -> None:
         super().__init__(inner)
         self._observer = observer
+        self._uploads: OrderedDict[str, _Upload] = OrderedDict()  # multipart uploads under way, by their ids
 
     async def check(self) -> None:
         with self._one("HEAD"):
@@ -170,18 +175,32 @@ class ObservedStore(PassingOn):
             await self.inner.set_tags(key, tags)
 
     async def create_upload(self, key: str, *, facts: Facts | None = None) -> str:
+        began = perf_counter()
         with self._one("POST"):
-            return await self.inner.create_upload(key, facts=facts)
+            upload = await self.inner.create_upload(key, facts=facts)
+        self._uploads[upload] = _Upload(began)
+        if len(self._uploads) > _MOST_UPLOADS:
+            self._uploads.popitem(last=False)
+        return upload
 
     async def put_part(self, key: str, upload: str, number: int, body: bytes) -> str:
         with self._one("PUT", moved=len(body)):
-            return await self.inner.put_part(key, upload, number, body)
+            etag = await self.inner.put_part(key, upload, number, body)
+        known = self._uploads.get(upload)
+        if known is not None:
+            known.size += len(body)
+        return etag
 
     async def complete_upload(self, key: str, upload: str, parts: Sequence[tuple[int, str]]) -> Written:
         with self._one("POST"):
-            return await self.inner.complete_upload(key, upload, parts)
+            written = await self.inner.complete_upload(key, upload, parts)
+        known = self._uploads.pop(upload, None)
+        if known is not None:
+            self._observer.completed(perf_counter() - known.began, known.size)
+        return written
 
     async def abort_upload(self, key: str, upload: str) -> None:
+        self._uploads.pop(upload, None)
         with self._one("DELETE"):
             await self.inner.abort_upload(key, upload)
 
@@ -200,6 +219,14 @@ class ObservedStore(PassingOn):
             raise
         finally:
             self._observer.requested(verb, outcome, perf_counter() - began, -1, moved, count)
+
+
+@dataclass(slots=True)
+class _Upload:
+    """A multipart upload that was begun here. `size`: bytes of the parts that were sent here."""
+
+    began: float
+    size: int = 0
 
 
 class _Counted:

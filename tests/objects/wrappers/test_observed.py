@@ -26,6 +26,7 @@ class Recorder:
         self.read = 0
         self.written = 0
         self.seconds: list[float] = []
+        self.completions: list[int] = []
 
     def _add(self, verb: str, outcome: str, count: int, seconds: float) -> None:
         assert outcome in OUTCOMES
@@ -49,6 +50,10 @@ class Recorder:
         for verb, count in requests.items():
             self._add(verb, outcome, count, seconds)
         self.written += size
+
+    def completed(self, seconds: float, size: int) -> None:
+        self.completions.append(size)
+        self.seconds.append(seconds)
 
     def downloaded(self, outcome: str, seconds: float, size: int) -> None:
         self._add("GET", outcome, 1, seconds)
@@ -113,6 +118,7 @@ async def test_what_is_told_agrees_with_the_meter() -> None:
     await store.delete_many([f"x/{n}" for n in range(1001)])
     assert recorder.by_verb() == dict(sorted(meter.totals.requests.items()))
     assert (recorder.read, recorder.written) == (meter.totals.bytes_read, meter.totals.bytes_written)
+    assert recorder.completions == [4], "the other was aborted"
     assert recorder.requests["PUT", "precondition-failed"] == 3
     assert recorder.requests["GET", "not-found"] == 2 and recorder.requests["HEAD", "not-found"] == 1
 

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fhirstore.errors import RequestRefused
 from fhirstore.objects import OUTCOMES, S3Options
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.wrappers.faulty import FaultRates, FaultyStore
+from fhirstore.objects.wrappers.metered import MeteredStore
+from fhirstore.objects.wrappers.observed import ObservedStore
 from server.observing.catalogue import CATALOGUE, Kind
 from server.observing.exposition import written
 from server.observing.interaction_names import interaction_names
@@ -91,6 +94,27 @@ async def test_metrics_agree_with_the_meter_and_with_the_answers() -> None:
         assert found.value("fhirstore_requests_in_flight") == 0
         _agree(one)
         assert "miller" not in found.text and "canary" not in found.text
+
+
+async def test_an_upload_in_parts_is_one_object_and_its_bytes_count_once() -> None:
+    """Also where completing it is refused first; one that was begun elsewhere has no duration."""
+    measures = Measures()
+    meter = MeteredStore(MemoryStore())
+    store = ObservedStore(meter, measures)
+    upload = await store.create_upload("a")
+    parts = [(number, await store.put_part("a", upload, number, b"x" * 6 * 2**20)) for number in (1, 2)]
+    with pytest.raises(RequestRefused):
+        await store.complete_upload("a", upload, [*parts, (3, "none")])
+    await store.complete_upload("a", upload, parts)
+    elsewhere = await meter.inner.create_upload("b")
+    await store.complete_upload("b", elsewhere, [(1, await store.put_part("b", elsewhere, 1, b"12345"))])
+    snapshot = measures.snapshot()
+    written = dict(snapshot.values["fhirstore_storage_bytes_total"])["written",]
+    assert written == meter.totals.bytes_written == 12 * 2**20 + 5
+    uploads = dict(snapshot.distributions["fhirstore_storage_upload_seconds"])
+    assert {labels: sum(shape.counts) for labels, shape in uploads.items()} == {("ok",): 1}
+    sizes = dict(snapshot.distributions["fhirstore_storage_object_bytes"])["written",]
+    assert sizes.total == 12 * 2**20 and sum(sizes.counts) == 1
 
 
 async def test_failures_of_the_store_are_counted_by_outcome() -> None:
