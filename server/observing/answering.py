@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from server.observing.listener import MetricsListener
 from server.observing.sharing import DIRECTORY, Shared, publish
 from server.observing.snapshot import Snapshot, merged
 
@@ -64,6 +63,8 @@ def publish_of_worker(env: Mapping[str, str]) -> Publish | None:
 
 @contextmanager
 def _listening(address: tuple[str, int], read: Callable[[], Snapshot]) -> Iterator[str]:
+    from server.observing.listener import MetricsListener  # noqa: PLC0415 - a process that answers none starts sooner
+
     listener = MetricsListener(address, read)
     try:
         yield listener.url
