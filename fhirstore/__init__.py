@@ -90,7 +90,7 @@ from fhirstore.jobs.kind import JobFailed, JobFile, JobKind, JobPaused, JobWork
 from fhirstore.jobs.lease import LeaseLost
 from fhirstore.jobs.limits import JobLimits
 from fhirstore.jobs.tenant import Jobs
-from fhirstore.jobs.worker import Worker
+from fhirstore.jobs.worker import Worker, WorkerStatus
 from fhirstore.objects import Compacted, S3Options, compact, open_objects
 from fhirstore.objects.retries import RetryBudget, reset_retry_budget, set_retry_budget
 from fhirstore.runs.dataset import PartitionPage, RunPage, Runs
@@ -252,6 +252,7 @@ __all__ = [
     "VersionIds",
     "View",
     "Worker",
+    "WorkerStatus",
     "WriteOutcomeUnknown",
     "__version__",
     "bucket_locations",

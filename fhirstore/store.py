@@ -31,7 +31,9 @@ from fhirstore.jobs.pace import Activity
 from fhirstore.jobs.worker import Worker
 from fhirstore.objects import S3Options
 from fhirstore.objects.base import ObjectStore
+from fhirstore.objects.observer import StoreObserver
 from fhirstore.objects.opening import open_store
+from fhirstore.objects.wrappers.observed import ObservedStore
 from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.work import SubmitJob
 from fhirstore.tags import Tags
@@ -99,6 +101,7 @@ class FhirStore:
         export_options: ExportOptions | None = None,
         tags: Tags | None = None,
         create: bool = True,
+        observer: StoreObserver | None = None,
     ) -> AbstractAsyncContextManager[FhirStore]:
         """Opens `file:DIR`, `memory:` or `s3://bucket/prefix`, to be used as `async with FhirStore.open(…) as store`.
 
@@ -111,9 +114,13 @@ class FhirStore:
         its record. `export_options`: how its workers export. `submit_options`: who may submit in bulk, and how that is
         processed. `tags`: which kinds of objects carry tags; without it, all but versions.
         `create`: make the directory of a `file:` store where there is none; without it, a location that is not a store
-        already is refused, and so is `memory:`. Raises StoreMisconfigured with one line that says what to do;
-        ValueError for an unknown release or level.
+        already is refused, and so is `memory:`. `observer`: is told of every request to the object stores. Raises
+        StoreMisconfigured with one line that says what to do; ValueError for an unknown release or level.
         """
+
+        async def one(place: str) -> ObjectStore:
+            objects = await open_store(place, s3=s3, create=create)
+            return objects if observer is None else ObservedStore(objects, observer)
 
         @asynccontextmanager
         async def opened() -> AsyncIterator[FhirStore]:
@@ -121,11 +128,11 @@ class FhirStore:
                 if buckets:
                     stores: dict[str, ObjectStore] = {}
                     for tenant, place in bucket_locations(location, buckets).items():
-                        stores[tenant] = await open_store(place, s3=s3, create=create)
+                        stores[tenant] = await one(place)
                         stack.push_async_callback(stores[tenant].aclose)
                     tenancy: Tenancy = BucketTenancy(stores)
                 else:
-                    objects = await open_store(location, s3=s3, create=create)
+                    objects = await one(location)
                     stack.push_async_callback(objects.aclose)
                     if isinstance(tenants, RegisteredTenants):
                         tenancy = registered = RegisteredTenancy(objects)

@@ -42,6 +42,7 @@ from fhirstore.objects.facts import Facts, ObjectInfo, Progress
 from fhirstore.objects.files import get_file, put_file, sha256_of, verify
 from fhirstore.objects.folders import Statistics, Usage, delete_prefix, exists, list_all, statistics
 from fhirstore.objects.health import StoreHealth, health
+from fhirstore.objects.observer import OK, OUTCOMES, StoreObserver
 from fhirstore.objects.opening import open_store
 from fhirstore.objects.presigned import PresignedPost, PresignedPut
 from fhirstore.objects.s3.options import OnRepeat, Repeat, S3Options
@@ -51,6 +52,8 @@ from fhirstore.objects.wrappers.checked import CheckedStore
 __all__ = [
     "CONCURRENCY",
     "IF_ABSENT",
+    "OK",
+    "OUTCOMES",
     "PART_SIZE",
     "ArchiveState",
     "Bucket",
@@ -75,6 +78,7 @@ __all__ = [
     "S3Options",
     "Statistics",
     "StoreHealth",
+    "StoreObserver",
     "StoredObject",
     "Tier",
     "UploadPage",

@@ -92,6 +92,7 @@ async def test_a_body_may_take_long_as_long_as_it_comes() -> None:
             now += 5
             server.connections.look(now)
         assert (await _rest(reader)).startswith(b"HTTP/1.1 408 ")
+        assert server.connections.timed_out == 1
         writer.close()
 
 
@@ -147,6 +148,7 @@ async def test_an_idle_connection_is_kept_for_longer_than_a_head_may_take() -> N
         server.connections.look(_now())
         server.connections.look(_now() + 61)
         assert await _rest(reader) == b""
+        assert server.connections.timed_out == 0
         writer.close()
 
 
@@ -184,6 +186,7 @@ async def test_a_connection_too_many_is_told_so_at_once() -> None:
         await until(lambda: objects.begun == 3)
         refused = await server.ask(_GET)
         assert refused.startswith(b"HTTP/1.1 503 ")
+        assert server.connections.refused == 1
         assert b"retry-after: 1\r\n" in refused
         assert b'"resourceType":"OperationOutcome"' in refused
         objects.free.set()
