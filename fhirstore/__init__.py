@@ -16,6 +16,7 @@ from fhirstore.bundles.results import Result as EntryResult
 from fhirstore.errors import (
     Contention,
     ContentTooLarge,
+    CopyRefused,
     CorruptRecord,
     FhirError,
     FhirStoreError,
@@ -105,6 +106,9 @@ from fhirstore.submit.submitters import Submitter, Submitters
 from fhirstore.submit.watches import Watch as SubmissionWatch
 from fhirstore.tenancy import bucket_locations
 from fhirstore.tenant import TenantStore
+from fhirstore.upkeep.copy.run import CopyOptions, CopyReport
+from fhirstore.upkeep.copy.tally import CopyProgress
+from fhirstore.upkeep.copy.verify import Verified
 from fhirstore.upkeep.fsck.finding import Finding
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.upkeep.sweep.run import SweepReport
@@ -126,6 +130,10 @@ __all__ = [
     "Compacted",
     "ContentTooLarge",
     "Contention",
+    "CopyOptions",
+    "CopyProgress",
+    "CopyRefused",
+    "CopyReport",
     "CorruptRecord",
     "Definitions",
     "EntryResult",
@@ -222,6 +230,7 @@ __all__ = [
     "UnsafeStore",
     "Unsupported",
     "ValidateRequest",
+    "Verified",
     "Version",
     "VersionConflict",
     "VersionIds",

@@ -113,6 +113,10 @@ class UploadNotFound(ObjectError):
     """Begin a new upload: this one was completed or aborted, or has never been."""
 
 
+class CopyRefused(FhirStoreError):
+    """Name another source or target: one cannot become a copy of the other, as the message says. Nothing was lost."""
+
+
 class UnsafeStore(ObjectError):
     """Use another store: this one failed the probe, so concurrent writers would lose updates."""
 

@@ -26,6 +26,7 @@ def run_worker(settings: Settings, *, every: float) -> int:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with open_store(settings) as store:
             await store.check()
+            await store.refuse_unfinished_copies()
             _say(f"working every {every:g} s on {', '.join(objects.location for objects in store.tenancy.stores)}")
             async with asyncio.TaskGroup() as tasks:
                 worker = store.worker(at_once=settings.jobs_at_once, say=_say, activity=_no_clients)
