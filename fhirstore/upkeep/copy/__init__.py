@@ -1,10 +1,11 @@
 """Copies one tenant's data into another store: embedded to S3, S3 to S3, and back.
 
 **What is copied.** All committed versions of all resources, byte for byte, with both events and the entries of the
-identity index of each; the stubs of purged resources; audit lines; sealed runs and the tombstones of deleted ones.
-Not copied, because it belongs to the processes that use a store: orphans, fences, holds, intents and decisions of
-transactions (an intent is resolved as a reader does it, so its version arrives final), claims, the sweeper's state, and
-jobs with their files. A record keeps its `base`, an ETag of the source. Nothing reads it once the version is committed:
+identity index of each, payloads with their references, and the decisions of the transactions of the last day, which
+histories read; the stubs of purged resources; audit lines; sealed runs and the tombstones of deleted ones. Not copied,
+because it belongs to the processes that use a store: orphans, fences, holds and intents (an intent is resolved as a
+reader does it, so its version arrives final), aborted decisions, claims, the sweeper's state, and jobs with their
+files. A record keeps its `base`, an ETag of the source. Nothing reads it once the version is committed:
 only the slot above `current` is compared by it, and no such slot is copied.
 
 **How it converges.** A *walk* lists all resources once and copies each. Then *passes* follow the history log: each

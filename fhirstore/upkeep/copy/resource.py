@@ -4,7 +4,7 @@
 |---|---|
 | 1 | source: GET current (2 more through an intent); target: GET current |
 | 2 | if the source has purged what the target has: PUT a stub, then delete as a purge does |
-| 3 | per group of versions: GET them, PUT them with their events and index entries |
+| 3 | per group of versions: GET them, copy their payloads, PUT them with events, index entries and references |
 | 4 | PUT current |
 
 A version is believed only as part of the chain: each record names the op token of the one before it, and the last one
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from fhirstore.commit.attempt import Base, keys_beside
+from fhirstore.commit.attempt import Base, body_beside, keys_beside
 from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context
 from fhirstore.commit.local_locks import LocalLocks
@@ -27,6 +27,7 @@ from fhirstore.commit.purge import remove_versions
 from fhirstore.commit.reading import ask, glance, look
 from fhirstore.errors import CopyRefused, CorruptRecord
 from fhirstore.format.keyspace import ResourceKeys
+from fhirstore.format.payload import Entry, Payload
 from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import StoredObject
 from fhirstore.tenancy import Place
@@ -40,6 +41,8 @@ _GROUP_BYTES = 2 * 1024 * 1024
 _ROOM = 128 * 1024 * 1024  # bytes of versions held by all tasks together
 _UNKNOWN = 64 * 1024  # bytes that a version is taken to have where no listing says it
 _TRIES = 5
+_REMEMBERED = 10_000  # transactions
+_MARGIN = 60_000  # ms
 
 
 class Start(Enum):
@@ -100,9 +103,13 @@ def _version(key: str, reply: StoredObject | Absent) -> Version:
 
 
 def puts_of(keys: ResourceKeys, before: Record | None, version: Version) -> list[Put]:
-    """Returns the PUTs of one version: its object, its events and its entries in the identity index. Pure."""
-    beside = keys_beside(keys, Base(before, None), version.record)
-    return [Put(keys.version(version.record.version), version.body), *(Put(key, b"") for key in beside)]
+    """Returns the PUTs of one version: its object, its events, its entries in the identity index, and the reference to
+    its payload. Pure."""
+    record = version.record
+    beside = [Put(key, body_beside(record)) for key in keys_beside(keys, Base(before, None), record)]
+    if record.payload is not None:
+        beside.append(Put(keys.reference(record.payload.sha256, record.version, record.op), b""))
+    return [Put(keys.version(record.version), version.body), *beside]
 
 
 class ResourceCopier:
@@ -117,6 +124,7 @@ class ResourceCopier:
         self._tally = tally
         self._context = contexts[1]
         self._room = Room(_ROOM)
+        self._decided: set[str] = set()  # transactions whose decision is being copied, or was
         self._locks = LocalLocks()  # of two copies of one resource, the later one must read later
 
     async def copy(
@@ -201,10 +209,42 @@ class ResourceCopier:
                     before = version.record
                 if before is not None and before.version == current.version and before.op != current.op:
                     raise Changed
+                puts += await self._decisions([version.record for version in versions])
+                for version in versions:
+                    if version.record.payload is not None:
+                        await self._copy_payload(theirs, version.record.payload)
                 await self._writes.put(puts)
                 self._saw([version.record for version in versions], ours)
                 body = versions[-1].body
         return body
+
+    async def _decisions(self, records: Sequence[Record]) -> list[Put]:
+        """Returns the PUTs of the decisions of recent transactions, which a history asks for (`whole_transactions`).
+
+        Once per transaction; an older decision may have been removed in the source, and is not asked for.
+        """
+        since = self._source.objects.now() - self._context.limits.keep_transactions - _MARGIN
+        wanted = {record.op: None for record in records if record.parts and record.t > since}
+        missing = [tx for tx in wanted if tx not in self._decided]
+        if not missing:
+            return []
+        ours = self._source.keys
+        replies = await drive(ask(*(Get(ours.transaction(tx)) for tx in missing)), self._source.objects)
+        if len(self._decided) > _REMEMBERED:
+            self._decided.clear()
+        self._decided.update(missing)
+        return [
+            Put(self._target.keys.transaction(tx), reply.body)
+            for tx, reply in zip(missing, replies, strict=True)
+            if isinstance(reply, StoredObject)
+        ]
+
+    async def _copy_payload(self, theirs: ResourceKeys, payload: Payload) -> None:
+        """Copies a payload object and makes it live, as nobody else decides about the target."""
+        ours, there = self._source.keys.prefix + payload.object, self._target.keys.prefix + payload.object
+        await self._writes.copy_body(self._source.objects, ours, there, sha256=payload.sha256)
+        entry = Entry("live", payload.sha256, payload.size, payload.object, self._context.ids.new())
+        await self._writes.put([Put(theirs.payload_entry(payload.sha256), entry.encode())])
 
     def _saw(self, records: Sequence[Record], keys: ResourceKeys) -> None:
         self._tally.versions += len(records)

@@ -45,7 +45,7 @@ _MOST_FAILED = 1_000
 _MANY = 200  # changed resources after which a pass is followed by the next one at once
 _PASSES = 1_000
 _AHEAD = 600_000  # ms that the target's clock may be behind the newest version, and be waited for
-_CLOCK = 5_000  # ms by which an estimate of a store's time may be wrong
+_CLOCK = 2_000  # ms by which an estimate of a store's time may be wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ async def copy_tenant(
     """
     options = options or CopyOptions()
     key = copy_state(target.tenant)
-    await _refuse_foreign(source, target, key)
+    await _refuse_foreign(target, key)
     first = CopyState(source.objects.location, first=await _first_event(source))
     lease = await claim_copy(target.objects, key, first, context=contexts[1], length=options.lease)
     run = _Run(source, target, contexts, options, lease, Tally(on_progress), stop)
@@ -115,10 +115,8 @@ async def copy_tenant(
         raise
 
 
-async def _refuse_foreign(source: Place, target: Place, key: str) -> None:
+async def _refuse_foreign(target: Place, key: str) -> None:
     """Raises CopyRefused where the target holds data and no copy of ours was begun there."""
-    if source.objects.location == target.objects.location and source.keys == target.keys:
-        raise CopyRefused("Source and target are the same store")
     (state,) = await drive(ask(Get(key)), target.objects)
     if isinstance(state, Absent) and await _holds_data(target):
         raise CopyRefused(
@@ -221,7 +219,11 @@ class _Run:
 
     async def _admit(self) -> None:
         """Raises CopyRefused where the target is no copy of this source, or has been written to by somebody else."""
-        state = self.lease.state
+        state, key = self.lease.state, copy_state(self.target.tenant)
+        (ours,) = await drive(ask(Get(key)), self.source.objects)
+        (theirs,) = await drive(ask(Get(key)), self.target.objects)
+        if not isinstance(ours, Absent) and not isinstance(theirs, Absent) and ours.body == theirs.body:
+            raise CopyRefused("Source and target are the same store")
         if not self.lease.takes_over and await _holds_data(self.target):  # it was written since the first look
             raise CopyRefused(f"Tenant '{self.target.tenant}' was written to meanwhile; name an empty place")
         for event in (state.first, state.newest):

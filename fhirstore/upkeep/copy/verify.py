@@ -1,11 +1,11 @@
-"""Compares a copy with its source: every version of every resource byte for byte, the events, and the files of runs.
+"""Compares a copy with its source: every version of every resource byte for byte, events, payloads, and files of runs.
 
 Both sides are streamed, a page of keys and some resources at a time. Per resource, the SHA-256 of its records, one
 after the other, is computed on each side; the sum of all of them, which does not depend on the order of a listing, is
 the digest of the whole side. Nothing is written.
 
 Cost: 1 LIST per 1,000 objects of either side; per resource 1 GET of `current.json` and per version 1 GET, on either
-side; the files of runs are read from the target and compared with the SHA-256 in their seals.
+side; payloads and the files of runs are read from the target and compared with the SHA-256 in records and seals.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fhirstore.commit.messages import Absent, Get, List
 from fhirstore.commit.reading import ask, look
 from fhirstore.errors import CorruptRecord, InvalidResource, ObjectDamaged, ObjectError, ObjectNotFound
 from fhirstore.format.keyspace import ResourceKeys, parse_event
+from fhirstore.format.payload import Payload, decode_entry
 from fhirstore.format.record import Record
 from fhirstore.format.runs import RunKeys, Seal, decode_seal
 from fhirstore.objects.base import ObjectStore, StoredObject
@@ -37,6 +38,7 @@ _GROUP = 16  # versions
 _GROUP_BYTES = 2 * 1024 * 1024
 _ROOM = 128 * 1024 * 1024
 _KEPT = 100
+_REMEMBERED = 100_000  # payload objects
 _SUM = 2**256
 
 
@@ -131,6 +133,7 @@ class _Verification:
     stop: Callable[[], bool]
     verified: Verified = field(default_factory=Verified)
     room: Room = field(default_factory=lambda: Room(_ROOM))
+    _sound: set[str] = field(default_factory=set)  # payload objects that were read
 
     # --- resources --------------------------------------------------------------------------------------------------
 
@@ -194,9 +197,30 @@ class _Verification:
                     if isinstance(reply, StoredObject):
                         sizes[1] += len(reply.body)
                         hashes[1].update(reply.body)
+                    if version.record.payload is not None:
+                        await self._payload(version.record.payload)
         if before is not None and before.op != here.op:
             raise Changed
         return (sizes[0], hashes[0].digest()), (sizes[1], hashes[1].digest())
+
+    async def _payload(self, payload: Payload) -> None:
+        """Reads a payload in the target, once, and its entry."""
+        if payload.object in self._sound:
+            return
+        key = self.target.keys.prefix + payload.object
+        try:
+            equal = await sha256_of(self.target.objects, key) == payload.sha256
+            entry_key = self.target.keys.payload_entry(payload.sha256)
+            (found,) = await drive(ask(Get(entry_key)), self.target.objects)
+            entry = None if isinstance(found, Absent) else decode_entry(found.body, entry_key)
+            equal = equal and entry is not None and entry.state == "live" and entry.payload == payload
+        except (ObjectNotFound, ObjectDamaged, CorruptRecord):
+            equal = False
+        if not equal:
+            self.verified.differs(payload.object)
+        if len(self._sound) >= _REMEMBERED:
+            self._sound.clear()
+        self._sound.add(payload.object)
 
     async def _moved_on(self, ours: ResourceKeys, there: Record | None) -> bool:
         """Returns whether the target has an earlier state of this resource, as the source has had it."""
