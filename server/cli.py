@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fhirstore import __version__
-from server.command_line import clients, jobs, serving, upkeep
+from server.command_line import clients, copies, jobs, serving, upkeep
 
 app = typer.Typer(
     name="fhirstore",
@@ -29,6 +29,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 app.add_typer(serving.commands)
 app.add_typer(clients.commands)
 app.add_typer(upkeep.commands)
+app.add_typer(copies.commands)
 app.add_typer(jobs.commands, name="jobs")
 
 
