@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from server.command_line.options import AsJson, ProgressEvery, fail, read_settings
+from server.command_line.options import AsJson, ProgressEvery, Store, fail, read_settings, settings_for
 from server.settings.values import tenant_buckets
 
 commands = typer.Typer()
@@ -60,6 +61,36 @@ def copy(  # noqa: PLR0917 - a command's parameters are its options
     except CannotCopy as error:
         fail(str(error))
     raise typer.Exit(run_copy(order, as_json=as_json, progress_every=progress_every))
+
+
+@commands.command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="Folder for backups; each is a folder in it, named by the time.")],
+    store: Store = None,
+    keep: Annotated[int | None, typer.Option(min=1, help="Backups that stay there; default: all.")] = None,
+    as_json: AsJson = False,
+    progress_every: ProgressEvery = 5.0,
+) -> None:
+    """Back up an embedded store while it is served: all commits up to one moment. Exit code 2: there is no backup.
+
+    Large bodies that the backup before has are shared with it by hard links. Interrupted: 130 or 143.
+    """
+    from server.commands.backups import run_backup
+
+    raise typer.Exit(run_backup(settings_for(store), target, keep=keep, as_json=as_json, progress_every=progress_every))
+
+
+@commands.command()
+def restore(
+    backup: Annotated[Path, typer.Option("--backup", help="A backup, or a folder of backups: then its newest one.")],
+    to: Annotated[str, typer.Option("--to", help="file:DIR, an empty or new directory.")],
+    as_json: AsJson = False,
+    progress_every: ProgressEvery = 5.0,
+) -> None:
+    """Restore a backup of an embedded store; all its bytes are checked. Exit code 2: there is no store."""
+    from server.commands.backups import run_restore
+
+    raise typer.Exit(run_restore(backup, to, as_json=as_json, progress_every=progress_every))
 
 
 def _buckets(option: str, text: str | None) -> Mapping[str, str] | None:
