@@ -133,8 +133,8 @@ async def test_damage_is_found_before_a_backup_or_a_store_gets_its_name(tmp_path
             victim.write_bytes(b"x" * 3_000)
         else:
             with (folder / "objects.sqlite").open("r+b") as file:
-                file.seek(8192 * 2 + 100)
-                file.write(os.urandom(64))
+                file.seek(8192)
+                file.write(os.urandom(3 * 8192))
     with pytest.raises(BackupFailed):
         backup(f"file:{tmp_path / 'store'}", tmp_path / "others")
     assert backups(tmp_path / "others") == []
