@@ -26,9 +26,17 @@ from fhirstore.commit.idempotent import listed, removed
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, List, Put
 from fhirstore.commit.reading import ask, glance
-from fhirstore.errors import CopyRefused, CorruptRecord, InvalidResource, ObjectError, StoreFull, Unavailable
+from fhirstore.errors import (
+    CopyRefused,
+    CorruptRecord,
+    InvalidResource,
+    ObjectError,
+    StoreDamaged,
+    StoreFull,
+    StoreMisconfigured,
+    Unavailable,
+)
 from fhirstore.format.keyspace import Event, copy_state, parse_audit_line, parse_event
-from fhirstore.jobs.lease import LeaseLost
 from fhirstore.tenancy import Place
 from fhirstore.upkeep.copy.conveyor import convey
 from fhirstore.upkeep.copy.lease import CopyLease, claim_copy
@@ -37,7 +45,7 @@ from fhirstore.upkeep.copy.resource import ResourceCopier
 from fhirstore.upkeep.copy.runs import copy_runs
 from fhirstore.upkeep.copy.state import AGAIN, COMPLETE, DIFFERS, QUIET, WALKED, WALKING, CopyState
 from fhirstore.upkeep.copy.tally import CopyProgress, Tally
-from fhirstore.upkeep.copy.target import Target, patiently
+from fhirstore.upkeep.copy.target import PASSING, Target, patiently
 from fhirstore.upkeep.copy.verify import Verified, verify
 
 _MARGIN = 1_000  # ms beside `Limits.settled`
@@ -45,6 +53,9 @@ _MOST_FAILED = 1_000
 _MANY = 200  # changed resources after which a pass is followed by the next one at once
 _PASSES = 1_000
 _AHEAD = 600_000  # ms that the target's clock may be behind the newest version, and be waited for
+_OF_STORES = (StoreFull, StoreMisconfigured, StoreDamaged, *PASSING)
+"""Errors of a store, and not of one resource."""
+
 _CLOCK = 2_000  # ms by which an estimate of a store's time may be wrong
 
 
@@ -306,9 +317,9 @@ class _Run:
             written = await self.copier.copy(type_, id_, largest=largest, fresh=fresh, whole=whole)
             self.copied += written
             self.failed.pop(name, None)
-        except (StoreFull, CopyRefused, LeaseLost):
+        except _OF_STORES:
             raise
-        except (CorruptRecord, InvalidResource, ObjectError):
+        except (CorruptRecord, InvalidResource, ObjectError):  # damaged, lost, or archived
             if len(self.failed) < _MOST_FAILED:
                 self.failed[name] = None
         self.tally.looked_at()

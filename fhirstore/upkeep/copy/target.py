@@ -29,7 +29,7 @@ from fhirstore.upkeep.copy.tally import Tally
 
 _T = TypeVar("_T")
 _TRIES = 9
-_PASSING = (
+PASSING = (
     ConditionalConflict,
     OutcomeUnknown,
     StoreBusy,
@@ -37,6 +37,7 @@ _PASSING = (
     Unavailable,
     WriteWindowClosed,  # the process was stopped for longer than its lease; a renewal says whether it goes on
 )
+"""Errors that pass, so that the same request may be sent again."""
 
 
 async def patiently(act: Callable[[], Awaitable[_T]]) -> _T:
@@ -45,7 +46,7 @@ async def patiently(act: Callable[[], Awaitable[_T]]) -> _T:
     for n in range(_TRIES):
         try:
             return await act()
-        except _PASSING:
+        except PASSING:
             if n == _TRIES - 1:
                 raise
             await asyncio.sleep(min(0.1 * 2**n, 8.0))
@@ -77,7 +78,7 @@ class Target:
                     self._tally.wrote(len(put.body))
                     continue
                 left.append(put)
-                if failed is None or not isinstance(answer, _PASSING):
+                if failed is None or not isinstance(answer, PASSING):
                     failed = answer
             missing = left
             if failed is not None:
