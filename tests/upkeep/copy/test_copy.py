@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from fhirstore import CopyProgress, CopyRefused, StoreMisconfigured
 from fhirstore.errors import NotFound
 from fhirstore.format.keyspace import copy_state
-from fhirstore.format.record import Record
+from fhirstore.format.record import Record, decode
 from fhirstore.upkeep.copy.resource import Start, start_of
 from fhirstore.upkeep.copy.state import EVENTS, PHASES, TABLE, CopyState
 from tests.commit.hurried import HandClock
@@ -142,11 +143,17 @@ async def test_a_target_with_data_of_its_own_is_refused_and_not_touched(source: 
         await copy(stranger, taken)
 
 
-async def test_what_cannot_be_read_is_named_and_keeps_the_copy_incomplete(source: Side) -> None:
+@pytest.mark.parametrize("damage", ["content", "another attempt's", "lost"])
+async def test_what_cannot_be_read_is_named_and_keeps_the_copy_incomplete(source: Side, damage: str) -> None:
     """Everything else is copied; once the source is repaired, the next run completes the copy."""
     key = source.place.keys.resource("Patient", "p7").version(1)
     sound = (await source.objects.get(key)).body
-    await source.objects.put(key, sound.replace(b'"p7"', b'"pX"'))
+    if damage == "content":
+        await source.objects.put(key, sound.replace(b'"p7"', b'"pX"'))
+    elif damage == "lost":
+        await source.objects.delete(key)
+    else:
+        await source.objects.put(key, structs.replace(decode(sound, key), op="01AAAAAAAAAAAAAAAAAAAAAAAA").encode())
     target = target_of(source)
     report = await copy(source, target)
     assert (report.outcome, report.failed) == ("incomplete", ("Patient/p7",))

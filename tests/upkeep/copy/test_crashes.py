@@ -7,7 +7,9 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
-from fhirstore import CopyOptions
+import pytest
+
+from fhirstore import CopyOptions, LeaseLost
 from fhirstore.commit.drive import drive
 from fhirstore.commit.reading import look
 from fhirstore.errors import NotFound
@@ -172,6 +174,42 @@ async def test_a_copier_that_is_killed_at_any_write_leaves_what_the_next_one_fin
         assert await histories(whole.clinic) == await histories(source.clinic)
     assert deaths > 20
     assert await checked(whole) == 0
+
+
+class Stopping(PassingOn):
+    """A store whose user is stopped for a while, just before it writes the `current.json` of one resource."""
+
+    def __init__(self, inner: ObjectStore, key: str) -> None:
+        super().__init__(inner)
+        self.key = key
+        self.stopped, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def put_many(self, puts: Sequence[PutRequest]) -> Sequence[PutAnswer]:
+        if any(put.key == self.key for put in puts) and not self.stopped.is_set():
+            self.stopped.set()
+            await self.goes_on.wait()
+        return await super().put_many(puts)
+
+
+async def test_a_copier_that_was_stopped_changes_nothing_after_another_has_taken_over() -> None:
+    """Its PUT arrives when the target is complete and newer; the store refuses it, and the copier gives up."""
+    source = Side(HandClock())
+    await fill(source, patients=4)
+    objects = MemoryStore(source.clock)
+    key = source.place.keys.resource("Patient", "p0").current
+    stopping = Stopping(objects, key)
+    options = CopyOptions(at_once=1, verify=False, lease=3_000)
+    zombie = asyncio.create_task(copy(source, Side(source.clock, given=stopping), options))
+    await stopping.stopped.wait()
+    await source.clinic.update(patient("p0", active=True))
+    source.clock.ms += MINUTE
+    target = Side(source.clock, given=objects)
+    assert (await copy(source, target, QUICK)).complete
+    stopping.goes_on.set()
+    with pytest.raises(LeaseLost):
+        await zombie
+    assert await committed(target) == await committed(source)
+    await target.store.refuse_unfinished_copies()
 
 
 async def test_a_source_that_is_written_all_the_time_is_followed_until_it_is_quiet() -> None:
