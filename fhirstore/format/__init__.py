@@ -25,7 +25,8 @@ Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of 
 | `bulk/submit/{submitter}/{submission}/…` | the same of a bulk submission, whose keys `fhirstore.submit.keys` names |
 | `runs/{dataset}/{key}={value}/…/run_id={id}/…` | a sealed run: claim, files and seal (`runs`) |
 
-At the root of the store, names that begin with `_` belong to no tenant (`_probe/…`).
+At the root of the store, names that begin with `_` belong to no tenant: `_probe/…`; `_copy/{tenant}.json`, the state of
+a copy of that tenant's data into this store (`fhirstore/upkeep/copy`).
 
 * `{t}` is 13 digits of epoch milliseconds, so keys sort by time.
 * Types and ids contain neither `_` nor `/`, so keys split without escaping.

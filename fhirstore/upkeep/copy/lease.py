@@ -25,6 +25,7 @@ from fhirstore.objects.base import ObjectStore
 from fhirstore.upkeep.copy.state import COMPLETE, CopyState, state_of
 
 _GETS = 64
+_PATIENCE = 4  # lengths of a lease that one may be waited for, where the store's clock hardly moves
 _POLL = 0.25  # seconds between two looks at a lease that another copier holds
 
 
@@ -98,10 +99,12 @@ async def claim_copy(objects: ObjectStore, key: str, first: CopyState, *, contex
     """
     owner = context.ids.new()
     until: int | None = None
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _PATIENCE * length / 1000
     while True:
         got = await drive(claim(key, owner, context=context, length=length), objects)
         if isinstance(got, LeaseState):
-            if until is not None and got.expires > until:
+            if loop.time() > deadline or (until is not None and got.expires > until):
                 raise CopyRefused("Another process is copying into this store; wait until it has ended")
             until = got.expires
             await asyncio.sleep(_POLL)

@@ -41,7 +41,7 @@ async def rounds(folder: Path, kills: int, randomness: random.Random) -> tuple[i
     whole = time.monotonic() - began
     killed = 0
     for _ in range(kills):
-        killed += await _run("backup", location, str(target), randomness.uniform(0.3, 1.1) * whole) != 0
+        killed += await _run("backup", location, str(target), randomness.uniform(0.3, 1.6) * whole) != 0
     assert await _run("backup", location, str(target), None) == 0
     stop.set()
     await writer
@@ -52,7 +52,7 @@ async def rounds(folder: Path, kills: int, randomness: random.Random) -> tuple[i
     assert len(made) == kills - killed + 2
     for n in range(kills):
         again = folder / "again"
-        done = await _run("restore", str(made[-1]), f"file:{again}", randomness.uniform(0.3, 1.1) * whole)
+        done = await _run("restore", str(made[-1]), f"file:{again}", randomness.uniform(0.3, 1.6) * whole)
         assert (done == 0) == again.exists()
         killed += done != 0
         if again.exists():

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 from msgspec import structs
 
 from fhirstore import CopyProgress, CopyRefused, StoreMisconfigured
+from fhirstore.commit.drive import drive
 from fhirstore.errors import NotFound
 from fhirstore.format.keyspace import copy_state
 from fhirstore.format.record import Record, decode
+from fhirstore.jobs.lease import claim
+from fhirstore.objects.memory import MemoryStore
 from fhirstore.upkeep.copy.resource import Start, start_of
 from fhirstore.upkeep.copy.state import EVENTS, PHASES, TABLE, CopyState
 from tests.commit.hurried import HandClock
@@ -27,6 +31,7 @@ from tests.upkeep.copy.places import (
     patient,
     transact,
 )
+from tests.upkeep.copy.test_crashes import Stopping
 from tests.upkeep.sweep import attempts
 
 
@@ -194,25 +199,39 @@ async def test_the_newest_version_is_not_ahead_of_the_clock_of_the_target(source
     assert (await copy(source, target)).outcome == "complete"
 
 
-async def test_only_one_copier_writes(source: Side) -> None:
-    """A second one is refused while the lease is renewed, and takes over when it is not."""
-    target = target_of(source)
-    await copy(source, target)
-    key = copy_state(TENANT)
-    held = (await target.objects.get(key)).body.replace(b'"waiting"', b'"running"')
-    until = source.clock.ms + 1_000
-    await target.objects.put(key, held.replace(b'"expires":0', b'"expires":%d' % until))
-    ticks = 0
+class Ticking(HandClock):
+    """A clock that goes on by `step` ms each time it is read."""
 
-    class Ticking(HandClock):
-        def now(self) -> int:
-            nonlocal ticks
-            ticks += 1
-            return source.clock.ms + 100 * ticks
+    def __init__(self, ms: int, step: int) -> None:
+        super().__init__(ms)
+        self.step = step
 
-    target.objects._clock = Ticking()  # type: ignore[attr-defined]
-    report = await copy(source, target, replace(QUICK, verify=False))
-    assert report.outcome == "complete"
+    def now(self) -> int:
+        self.ms += self.step
+        return self.ms
+
+
+async def test_a_second_copier_is_refused_while_the_first_is_at_work(source: Side) -> None:
+    """The first renews its lease even while it waits for the source."""
+    clock = Ticking(source.clock.ms, 1)
+    objects = MemoryStore(clock)
+    stopping = Stopping(objects, source.place.keys.resource("Patient", "p0").current)
+    options = replace(QUICK, lease=4_000)
+    first = asyncio.create_task(copy(source, Side(clock, given=stopping), options))
+    await stopping.stopped.wait()
+    with pytest.raises(CopyRefused, match="Another process"):
+        await copy(source, Side(clock, given=objects), options)
+    stopping.goes_on.set()
+    assert (await first).complete
+
+
+async def test_the_lease_of_a_dead_copier_is_waited_for(source: Side) -> None:
+    """It is not renewed, so it ends, and the next copier goes on."""
+    clock = Ticking(source.clock.ms, 3)
+    target = Side(clock)
+    await drive(claim(copy_state(TENANT), "dead", context=target.context, length=20), target.objects)
+    assert (await copy(source, target)).complete
+    assert await committed(target) == await committed(source)
 
 
 def test_every_phase_has_an_answer_to_every_event() -> None:
