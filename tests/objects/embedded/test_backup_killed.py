@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from fhirstore.objects import restore_backup
-from fhirstore.objects.embedded.backup import backups
+from fhirstore.objects.embedded.backup import LOCK, backups
 from fhirstore.objects.embedded.store import EmbeddedStore
 from tests.objects.embedded.test_backup import content, opened
 
@@ -46,14 +46,15 @@ async def rounds(folder: Path, kills: int, randomness: random.Random) -> tuple[i
     stop.set()
     await writer
     await store.aclose()
-    assert not list((folder / "store").glob("backup-*"))
-    assert not list(target.glob(".unfinished-*"))
+    # One that is just being made or named has no lock, and stays for a minute.
+    assert not list((folder / "store").glob(f"backup-*/{LOCK}"))
+    assert not list(target.glob(f".unfinished-*/{LOCK}"))
     made = backups(target)
-    assert len(made) == kills - killed + 2
+    assert kills - killed + 2 <= len(made) <= kills + 2  # it may be killed when it is done
     for n in range(kills):
         again = folder / "again"
         done = await _run("restore", str(made[-1]), f"file:{again}", randomness.uniform(0.3, 1.6) * whole)
-        assert (done == 0) == again.exists()
+        assert done != 0 or again.exists()
         killed += done != 0
         if again.exists():
             again.rename(folder / f"restored-{n}")
