@@ -16,6 +16,7 @@ from fhirstore.bundles.results import Result as EntryResult
 from fhirstore.errors import (
     Contention,
     ContentTooLarge,
+    CopyRefused,
     CorruptRecord,
     FhirError,
     FhirStoreError,
@@ -113,6 +114,9 @@ from fhirstore.tags import Tags
 from fhirstore.tenancy import REGISTERED, RegisteredTenants, bucket_locations
 from fhirstore.tenant import TenantStore
 from fhirstore.upkeep.bucket_rules import Retention, cors_rules, lifecycle_rules, merged_rules, rule_differences
+from fhirstore.upkeep.copy.run import CopyOptions, CopyReport
+from fhirstore.upkeep.copy.tally import CopyProgress
+from fhirstore.upkeep.copy.verify import Verified
 from fhirstore.upkeep.fsck.finding import Finding
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.upkeep.sweep.run import SweepReport
@@ -138,6 +142,10 @@ __all__ = [
     "Compacted",
     "ContentTooLarge",
     "Contention",
+    "CopyOptions",
+    "CopyProgress",
+    "CopyRefused",
+    "CopyReport",
     "CorruptRecord",
     "Definitions",
     "EntryResult",
@@ -247,6 +255,7 @@ __all__ = [
     "Unsupported",
     "UsageProgress",
     "ValidateRequest",
+    "Verified",
     "Version",
     "VersionConflict",
     "VersionIds",

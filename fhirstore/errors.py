@@ -126,6 +126,14 @@ class UploadNotFound(ObjectError):
     """Begin a new upload: this one was completed or aborted, or has never been."""
 
 
+class CopyRefused(FhirStoreError):
+    """Name another source or target: one cannot become a copy of the other, as the message says. Nothing was lost."""
+
+
+class BackupFailed(FhirStoreError):
+    """Do what the message says, and try again: there is no backup, or no restored store, of this attempt."""
+
+
 class UnsafeStore(ObjectError):
     """Use another store: this one failed the probe, so concurrent writers would lose updates."""
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from fhirstore.clock import Ids
 from fhirstore.commit.limits import Context, Limits
 from fhirstore.engine import Engine
-from fhirstore.errors import Unsupported
+from fhirstore.errors import StoreMisconfigured, Unsupported
 from fhirstore.export.job import ExportJob
 from fhirstore.export.request import ExportOptions
 from fhirstore.fhir import forms, models
@@ -46,6 +46,10 @@ from fhirstore.tenancy import (
     bucket_locations,
 )
 from fhirstore.tenant import TenantStore
+from fhirstore.upkeep.copy.lease import unfinished_copies
+from fhirstore.upkeep.copy.run import CopyOptions, CopyReport, copy_tenant
+from fhirstore.upkeep.copy.tally import CopyProgress, Tally
+from fhirstore.upkeep.copy.verify import Verified, verify
 from fhirstore.upkeep.tenants import Tenants
 
 _GRACE = 10.0  # seconds that writes without a caller have when the store is closed
@@ -234,6 +238,52 @@ class FhirStore:
         `summary`: true, text, data or false. Raises InvalidResource for another value, or both.
         """
         return forms.part(as_bytes(resource), self.definitions, summary=summary, elements=elements)
+
+    async def copy_to(
+        self,
+        target: FhirStore,
+        tenant: str,
+        *,
+        options: CopyOptions | None = None,
+        on_progress: Callable[[CopyProgress], None] = lambda _: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> CopyReport:
+        """Copies a tenant's data with its histories into another store, or goes on with that (`upkeep/copy`).
+
+        Nothing may write into the target meanwhile; this store may be served. `stop`: ends it in good order. Raises
+        CopyRefused, UnknownTenant, StoreFull, LeaseLost, Unavailable, other ObjectErrors; then call it again.
+        """
+        ours, theirs = self.tenancy.place(tenant), target.tenancy.place(tenant)
+        contexts = (self._engine.context(ours), target._engine.context(theirs))
+        return await copy_tenant(ours, theirs, contexts=contexts, options=options, on_progress=on_progress, stop=stop)
+
+    async def compare_to(
+        self,
+        target: FhirStore,
+        tenant: str,
+        *,
+        at_once: int = 32,
+        on_progress: Callable[[CopyProgress], None] = lambda _: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Verified:
+        """Compares a copy of a tenant's data with its source, which this is, byte for byte. Writes nothing."""
+        ours, theirs = self.tenancy.place(tenant), target.tenancy.place(tenant)
+        tally = Tally(on_progress, phase="verifying")
+        return await verify(ours, theirs, at_once=at_once, tally=tally, stop=stop)
+
+    async def refuse_unfinished_copies(self) -> None:
+        """Raises StoreMisconfigured where a copy into this store was begun and is not complete.
+
+        1 LIST per store, 1 GET per tenant that was ever copied into it.
+        """
+        for objects in self.tenancy.stores:
+            unfinished = await unfinished_copies(objects)
+            if unfinished:
+                raise StoreMisconfigured(
+                    objects.location,
+                    f"tenant '{unfinished[0]}' is an unfinished copy of another store; run the same `fhirstore copy` "
+                    "again until it says complete",
+                )
 
     async def check(self) -> None:
         """Checks that all object stores can be reached. Raises StoreMisconfigured."""

@@ -32,6 +32,7 @@ At the root of the store, names that begin with `_` belong to no tenant:
 | `_probe/…` | what the probe of the store writes and removes |
 | `_tenants/registry.json` | the tenants that are served, where the store itself says so (`registry`) |
 | `_tenants/log/{t}_{event}_{tenant}_{op}` | empty; one for each change of the registry |
+| `_copy/{tenant}.json` | the state of a copy of that tenant's data into this store (`fhirstore.upkeep.copy`) |
 
 * `{t}` is 13 digits of epoch milliseconds, so keys sort by time.
 * Types and ids contain neither `_` nor `/`, so keys split without escaping.

@@ -40,6 +40,7 @@ async def inspect_store(settings: Settings) -> list[str]:
                 raise
             sys.stderr.write(f"fhirstore: {full}; until there is room reads are answered, and writes refused\n")
             return [objects.location for objects in store.tenancy.stores]
+        await store.refuse_unfinished_copies()
         for objects in store.tenancy.stores:
             locations.append(objects.location)
             report = await probe(objects, thorough=False)

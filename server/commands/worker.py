@@ -36,6 +36,7 @@ def run_worker(settings: Settings, *, every: float, metrics: tuple[str, int] | N
         measures = None if publish is None else Measures()
         async with open_store(settings, observers=Observers(measures)) as store:
             await store.check()
+            await store.refuse_unfinished_copies()
             _say(f"working every {every:g} s on {', '.join(objects.location for objects in store.tenancy.stores)}")
             worker = store.worker(at_once=settings.jobs_at_once, say=_say, activity=_no_clients)
             publishing = asyncio.create_task(_publish(measures, publish, settings, worker))
