@@ -1,1 +1,1 @@
-"""The commands of `fhirstore`: one file each, called by `server.cli`."""
+"""The commands of `fhirstore`: one file each, called by `server.command_line`."""
