@@ -104,7 +104,7 @@ async def content_answer(
     status = 200 if part is None else 206
     if is_head or not file.size:
         return _without_guess(Response(None, status, headers), headers)
-    if inflate or end - start > SMALL:
+    if end - start > SMALL or not file.versioned:  # a short Binary is not worth counting
         share_of(call.scope).take(HELD)
     stack = AsyncExitStack()  # opened before the answer begins: a file that is gone is answered as such
     chunks = await stack.enter_async_context(open(start, None if part is None else end))
