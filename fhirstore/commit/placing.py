@@ -25,7 +25,7 @@ from fhirstore.commit.reading import ask
 from fhirstore.errors import Contention, PayloadGone
 from fhirstore.format.digest import sha256
 from fhirstore.format.keyspace import Keyspace
-from fhirstore.format.payload import Entry, Payload, arrived, completed, decode_entry, payload_object, without
+from fhirstore.format.payload import Entry, Payload, arrived, completed, decode_entry, payload_object
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, Written
 from fhirstore.objects.facts import Facts
 
@@ -79,8 +79,14 @@ def arrive(keys: Keyspace, payload: Payload, *, context: Context) -> Protocol[Pa
     raise Contention(_CONTENDED)
 
 
-def complete(keys: Keyspace, payload: Payload, arriving: Arriving, *, context: Context) -> Protocol[Payload]:
-    """Does step 3, when the object is there. Returns the payload that counts; if it is another one, deletes the object.
+def complete(
+    keys: Keyspace, payload: Payload, arriving: Arriving, *, context: Context, drop: bool = True
+) -> Protocol[Payload]:
+    """Does step 3, when the object is there. Returns the payload that counts.
+
+    If that is another one, the object is deleted. Without `drop` it stays, because others may go on with it.
+
+    The entry goes on naming an object that was deleted: a late copy of its PUT may make it once more, for the sweeper.
 
     Raises PayloadGone where the upload was given up meanwhile, Contention, Unavailable, CorruptRecord.
     """
@@ -91,12 +97,10 @@ def complete(keys: Keyspace, payload: Payload, arriving: Arriving, *, context: C
         if entry is not None and entry.state == "live" and entry.object == payload.object:
             return payload
         wanted = completed(entry, payload.object, context.ids.new())
-        if wanted is None or wanted.object != payload.object:
+        if drop and (wanted is None or wanted.object != payload.object):
             yield from removed(keys.prefix + payload.object)
         if wanted is None:
             raise PayloadGone(_TOO_LATE)
-        if wanted.object != payload.object:
-            wanted = without(wanted, (payload.object,), wanted.nonce)
         (reply,) = yield (Put(key, wanted.encode(), IfMatch(etag)),)
         if isinstance(reply, Written):
             return wanted.payload
