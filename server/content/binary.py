@@ -97,9 +97,10 @@ async def make_room(call: Call) -> None:
 
 
 def made_room(call: Call, version: Version) -> None:
-    """Gives back the room that the Binary, which is read now, does not take."""
+    """Gives back the room that the Binary, which is read now, does not take; content outside takes `HELD`."""
     share = share_of(call.scope)
-    share.give(max(0, share.held - len(version.content)))
+    kept = len(version.content) + (0 if version.payload is None else HELD)
+    share.give(max(0, share.held - kept))
 
 
 def _longest(call: Call) -> int:
@@ -188,7 +189,7 @@ async def _redirect(call: Call, payload: Payload, name: str, content_type: str) 
 
 
 async def filled_answer(call: Call, version: Version, payload: Payload) -> Response:
-    """Returns the answer with the whole resource, in the wanted form, its content put back. Raises Crowded."""
+    """Returns the answer with the whole resource, in the wanted form, its content put back."""
     form = call.representation
     whole = await offload_if(len(version.content) > LARGE, around, version.content, form.resource)
     headers = {
@@ -199,7 +200,6 @@ async def filled_answer(call: Call, version: Version, payload: Payload) -> Respo
     }
     if call.scope["method"] == "HEAD":
         return Response(None, 200, headers)
-    share_of(call.scope).take(HELD)
     stack = AsyncExitStack()
     chunks = await stack.enter_async_context(call.tenant.payloads.open(payload))
     return StreamedAnswer(call, whole.filled(aiter(chunks)), stack, 200, headers)

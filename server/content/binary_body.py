@@ -128,7 +128,8 @@ async def _stored(
     call: Call, body: Arriving, begun: list[bytes], pieces: AsyncIterator[bytes], content_type: str
 ) -> Payload:
     payloads, share = call.tenant.payloads, share_of(call.scope)
-    room = min(payloads.held, share.limit)
+    most = payloads.held if body.size is None else min(body.size, payloads.held)
+    room = min(most, share.limit)
     await share.wait_and_take(room)
     try:
         return await payloads.receive(

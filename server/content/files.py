@@ -27,7 +27,7 @@ from server.content.compress import coding_for, is_compressible
 from server.http.byte_range import OutOfRange, asked_range
 from server.http.call import Call
 from server.http.digests import repr_digest
-from server.http.in_flight import SMALL, share_of
+from server.http.in_flight import share_of
 from server.http.refusal import Refused
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,150}")
@@ -104,7 +104,7 @@ async def content_answer(
     status = 200 if part is None else 206
     if is_head or not file.size:
         return _without_guess(Response(None, status, headers), headers)
-    if end - start > SMALL or not file.versioned:  # a short Binary is not worth counting
+    if not file.versioned:  # whoever read a Binary has room for it: see `make_room`
         share_of(call.scope).take(HELD)
     stack = AsyncExitStack()  # opened before the answer begins: a file that is gone is answered as such
     chunks = await stack.enter_async_context(open(start, None if part is None else end))

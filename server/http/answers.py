@@ -78,9 +78,14 @@ async def shown(call: Call, version: Version) -> Response:
     return await _in_form(call, version)
 
 
+def of_attachments(call: Call) -> tuple[str, ...]:
+    """Returns the parameter `_attachments` if the URL has it: messages about others do not name it."""
+    return (ATTACHMENTS,) if ATTACHMENTS.encode() in call.scope["query_string"] else ()
+
+
 def _wants_attachments(call: Call) -> bool:
     """Whether the client asks for the data of attachments. Raises InvalidResource for another value."""
-    if b"_attachments" not in call.scope["query_string"]:
+    if not of_attachments(call):
         return False
     asked = dict(call.query).get(ATTACHMENTS)
     if asked not in (None, "inline", "url"):
