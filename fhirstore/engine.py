@@ -38,6 +38,7 @@ class Engine:
         ids: Ids | None = None,
         validator: Validator | None = None,
         reference_integrity: bool = False,
+        externalize_attachments: bool = False,
         job_limits: JobLimits | None = None,
         tags: Tags | None = None,
     ) -> None:
@@ -46,6 +47,7 @@ class Engine:
         self.validator = validator or Validator(definitions())
         self.examiner = Examiner(self.validator)
         self.reference_integrity = reference_integrity
+        self.externalize_attachments = externalize_attachments
         self.job_limits = job_limits or JobLimits()
         self.tags = tags or Tags()
         self.job_signals = JobSignals()
