@@ -1,0 +1,10 @@
+"""Settings: Metrics, logs and traces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Observing:
+    """Metrics, logs and traces."""
