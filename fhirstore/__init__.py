@@ -34,6 +34,8 @@ from fhirstore.errors import (
     ObjectDamaged,
     ObjectError,
     PatchFailed,
+    PayloadGone,
+    PayloadMismatch,
     RulesBroken,
     RunNotFound,
     RunSealed,
@@ -66,6 +68,7 @@ from fhirstore.fhir.times import Period, parse_instant
 from fhirstore.fhir.times import span as time_span
 from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.format.keyspace import is_tenant_id
+from fhirstore.format.payload import Payload
 from fhirstore.format.runs import SealedFile
 from fhirstore.history.page import HistoryPage, HistoryQuery
 from fhirstore.interactions.history_request import HistoryRequest
@@ -108,6 +111,7 @@ from fhirstore.tenant import TenantStore
 from fhirstore.upkeep.fsck.finding import Finding
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.upkeep.sweep.run import SweepReport
+from fhirstore.uploads.payloads import Payloads
 from fhirstore.version import Version
 
 if TYPE_CHECKING:
@@ -178,6 +182,10 @@ __all__ = [
     "PartitionPage",
     "Patch",
     "PatchFailed",
+    "Payload",
+    "PayloadGone",
+    "PayloadMismatch",
+    "Payloads",
     "Period",
     "ProbeReport",
     "Progress",

@@ -203,6 +203,18 @@ class ContentTooLarge(FhirError):
     code = "too-long"
 
 
+class PayloadMismatch(FhirError):
+    """Send the content again: its size or its hash is not the one that was promised. Nothing was stored."""
+
+    code = "invalid"
+
+
+class PayloadGone(FhirError):
+    """Upload the content again: nothing referred to it in time, so that it was removed. Nothing was written."""
+
+    code = "conflict"
+
+
 class TooManyEntries(ContentTooLarge):
     """Send fewer entries: the Bundle has more than a limit, which the message names."""
 

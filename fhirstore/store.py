@@ -12,6 +12,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from types import TracebackType
 from typing import NoReturn
 
+from msgspec.structs import replace
+
 from fhirstore.clock import Ids
 from fhirstore.commit.limits import Limits
 from fhirstore.engine import Engine
@@ -46,6 +48,7 @@ class FhirStore:
         tenancy: Tenancy,
         *,
         limits: Limits | None = None,
+        inline_bytes: int | None = None,
         ids: Ids | None = None,
         fhir_version: str = "4.0",
         validation: str = "structure",
@@ -59,7 +62,7 @@ class FhirStore:
         self._export_options = export_options or ExportOptions()
         validator = Validator(definitions(fhir_version), validation)
         self._engine = Engine(
-            limits=limits,
+            limits=_with_inline_bytes(limits, inline_bytes),
             ids=ids,
             validator=validator,
             reference_integrity=reference_integrity,
@@ -75,6 +78,7 @@ class FhirStore:
         buckets: Mapping[str, str] | None = None,
         s3: S3Options | None = None,
         limits: Limits | None = None,
+        inline_bytes: int | None = None,
         fhir_version: str = "4.0",
         validation: str = "structure",
         reference_integrity: bool = False,
@@ -89,7 +93,9 @@ class FhirStore:
         bucket instead, each with a bucket of its own. `fhir_version`: the release of all resources, "4.0", "4.3" or
         "5.0". `validation` of what is written: "off", "structure" or "full". `reference_integrity`: refuse a resource
         that refers to a resource of the tenant which does not exist. `job_limits`: how many jobs a tenant may have.
-        `export_options`: how its workers export. `submit_options`: who may submit in bulk, and how that is processed.
+        `inline_bytes`: a Binary with more content than this (1,024,000 by default) is stored with its content outside
+        its record. `export_options`: how its workers export. `submit_options`: who may submit in bulk, and how that is
+        processed.
         `create`: make the directory of a `file:` store where there is none; without it, a location that is not a store
         already is refused, and so is `memory:`. Raises StoreMisconfigured with one line that says what to do;
         ValueError for an unknown release or level.
@@ -111,6 +117,7 @@ class FhirStore:
                 store = cls(
                     tenancy,
                     limits=limits,
+                    inline_bytes=inline_bytes,
                     fhir_version=fhir_version,
                     validation=validation,
                     reference_integrity=reference_integrity,
@@ -203,6 +210,11 @@ class FhirStore:
     async def settle(self, *, within: float | None = None) -> int:
         """Waits for the writes whose callers were cancelled. Returns how many were ended after `within` seconds."""
         return await self._engine.settle(within=within)
+
+
+def _with_inline_bytes(limits: Limits | None, inline_bytes: int | None) -> Limits:
+    limits = limits or Limits()
+    return limits if inline_bytes is None else replace(limits, inline_bytes=inline_bytes)
 
 
 class _Opening(AbstractAsyncContextManager[FhirStore]):

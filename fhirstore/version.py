@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from fhirstore.fhir import json
+from fhirstore.format.payload import Payload
 from fhirstore.format.record import Record
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -18,7 +19,8 @@ class Version(msgspec.Struct, frozen=True):
     `content`: the resource's JSON, UTF-8, with `id`, `meta.versionId` and `meta.lastUpdated` in it, every digit as it
     was written; empty when `deleted`. `last_updated_ms`: epoch ms. `method`: the HTTP verb of the interaction that made
     it. `created`: this interaction brought the resource into being, or back after a deletion; set in the results of
-    writes, and in histories.
+    writes, and in histories. `payload`: where the content of a Binary is that lies outside the record: `content` has a
+    marker in its place then (docs/format.md).
     """
 
     type: str
@@ -28,6 +30,7 @@ class Version(msgspec.Struct, frozen=True):
     method: str
     content: bytes
     created: bool = False
+    payload: Payload | None = None
 
     @property
     def deleted(self) -> bool:
@@ -58,4 +61,6 @@ class Version(msgspec.Struct, frozen=True):
 
 def version_of(type: str, id: str, record: Record, *, created: bool = False) -> Version:
     """Returns a record as the library shows it."""
-    return Version(type, id, record.version, record.t, record.method, record.resource or b"", created)
+    return Version(
+        type, id, record.version, record.t, record.method, record.resource or b"", created, payload=record.payload
+    )

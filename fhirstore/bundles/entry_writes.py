@@ -103,6 +103,6 @@ def _noting(plan: Planned, decide: Decide, lines: list[Line]) -> Decide:
             lines[index] = (type_, id_, version, created)
             return build(version, t)
 
-        return Draft(draft.method, noted)
+        return Draft(draft.method, noted, payload=draft.payload)
 
     return noting

@@ -84,11 +84,19 @@ def keys_beside(keys: ResourceKeys, base: Base, record: Record) -> tuple[str, ..
     return (keys.type_event(*event), keys.system_event(*event), *entries)
 
 
+def body_beside(record: Record) -> bytes:
+    """Returns the body of the objects beside a record: empty, or the hash of its payload.
+
+    It leads the sweeper from the event of an attempt that was never committed to its reference.
+    """
+    return b"" if record.payload is None else record.payload.sha256.encode()
+
+
 class Attempt(msgspec.Struct, frozen=True):
     """The record that would be the next version, and its encoded `body`, the same in the slot and in `current.json`.
 
-    `expires`: the end of the write window, epoch ms on the store's clock. `beside`: the keys of the empty objects that
-    must exist before the commit (`keys_beside`).
+    `expires`: the end of the write window, epoch ms on the store's clock. `beside`: the keys of the objects that must
+    exist before the commit (`keys_beside`).
     """
 
     keys: ResourceKeys

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from fhirstore.commit.attempt import Base, keys_beside
+from fhirstore.commit.attempt import Base, body_beside, keys_beside
 from fhirstore.commit.messages import Put
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.record import Intent, Record
@@ -86,7 +86,8 @@ class Change:
 
     def missing_puts(self) -> tuple[Put, ...]:
         """Returns the PUTs of the events and index entries that are not acknowledged yet."""
-        return tuple(Put(key, b"", expires=self.plan.expires) for key in self.missing)
+        body = body_beside(self.record)
+        return tuple(Put(key, body, expires=self.plan.expires) for key in self.missing)
 
     def build_on(self, base: Base) -> None:
         """Starts this part again on the same version under another ETag."""

@@ -21,6 +21,7 @@ from fhirstore.commit.messages import (
 )
 from fhirstore.errors import StoreDamaged, Unavailable
 from fhirstore.objects.base import Page, Written
+from fhirstore.objects.facts import Facts
 from fhirstore.objects.uploads import UploadPage
 
 _SILENT = "The object store does not answer; try again later"
@@ -46,6 +47,11 @@ def aborted(request: AbortUpload) -> Protocol[None]:
 def stored(key: str, body: bytes) -> Protocol[None]:
     """PUTs an object that nobody else writes. Raises Unavailable; then the object may exist or not."""
     yield from _answered(Put(key, body), Written, _SILENT)
+
+
+def stored_once(key: str, body: bytes, facts: Facts | None, *, expires: int) -> Protocol[None]:
+    """Does the same with facts, and until `expires` (epoch ms on the store's clock): not after that is it written."""
+    yield from _answered(Put(key, body, expires=expires, facts=facts), Written, _SILENT)
 
 
 def removed(*keys: str) -> Protocol[None]:

@@ -21,7 +21,9 @@ class Limits(msgspec.Struct, frozen=True):
     `settled + window + apply`: a process that saw no record has by then finished what it concluded from that.
     `run`: the time that the writer of a run has from its claim to its seal; what is older and not sealed is swept.
     `at_once`: the requests that a transaction has in flight. `held`: approximate limit for the bytes of the old
-    versions that a transaction reads, because it writes them again with its intents.
+    versions that a transaction reads, because it writes them again with its intents. `inline_bytes`: a Binary with
+    more content than this is stored with its content outside the record. `unused`: how long an uploaded content stays
+    that no version refers to.
     """
 
     window: int = 5_000
@@ -34,6 +36,8 @@ class Limits(msgspec.Struct, frozen=True):
     run: int = 86_400_000
     at_once: int = 256
     held: int = 256 * 1024 * 1024
+    inline_bytes: int = 1_024_000
+    unused: int = 86_400_000
 
     @property
     def settled(self) -> int:

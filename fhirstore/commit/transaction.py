@@ -20,7 +20,7 @@ A transaction with more than `Limits.at_once` requests sends them in several bat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fhirstore.batched import batched
@@ -32,7 +32,9 @@ from fhirstore.commit.finishing import finish, roll_back
 from fhirstore.commit.intents import base_for
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, Protocol, Put
+from fhirstore.commit.moving_out import MovedOut, moved_out
 from fhirstore.commit.reading import ask, glance, reached
+from fhirstore.commit.referring import all_held, all_referred, reference_put, with_payload
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.commit.single import Decide, Draft, WriteResult
 from fhirstore.commit.verdict import send
@@ -40,12 +42,14 @@ from fhirstore.errors import (
     Contention,
     ContentTooLarge,
     InvalidResource,
+    PayloadGone,
     Unavailable,
     VersionConflict,
     WriteOutcomeUnknown,
 )
 from fhirstore.format.decision import COMMITTED, Decision, decode_decision
 from fhirstore.format.keyspace import ResourceKeys
+from fhirstore.format.payload import Payload
 from fhirstore.format.record import Intent
 from fhirstore.objects.base import IF_ABSENT, Written
 
@@ -102,16 +106,23 @@ def transact(parts: Sequence[Part], *, context: Context, guard: Guard | None = N
         raise InvalidResource("A transaction names each resource once", code="duplicate")
     began = context.now()
     age, overdue = "", 0
+    placed: dict[str, Payload] = {}
     for n in range(context.limits.attempts):
         tx = context.ids.new()
         age = age or f"{began:013d}-{tx}"
         if guard is not None:
             yield from guard(Intent(tx, 0, context.now(), age, len(parts)))
         decided = yield from _decide(parts, age, context, trusting=n == 0)
-        changes = _changes(decided, tx, age, context)
+        moved = yield from _move_out(decided, placed, context)
+        changes = _changes(decided, moved, tx, age, context)
         if not changes:
             return Transacted(tuple(_unchanged(one) for one in decided))
-        if (yield from announce(changes, context)) and (yield from _commit(changes, context)):
+        try:
+            announced = (yield from announce(changes, context)) and (yield from _refer(changes, context))
+        except PayloadGone:
+            yield from roll_back(changes, context)
+            raise
+        if announced and (yield from _commit(changes, context)):
             made = {change.keys: change.record for change in changes}
             results = tuple(
                 _unchanged(one)
@@ -176,17 +187,54 @@ def _read(
         found.update(zip(some, bases, strict=True))
 
 
-def _changes(decided: Sequence[_Decided], tx: str, age: str, context: Context) -> list[Change]:
+def _move_out(
+    decided: Sequence[_Decided], placed: dict[str, Payload], context: Context
+) -> Protocol[dict[ResourceKeys, MovedOut]]:
+    """Stores the large contents of Binaries, one after the other. No request without any."""
+    moved: dict[ResourceKeys, MovedOut] = {}
+    for one in decided:
+        keys, draft = one.part.keys, one.draft
+        if keys.type != "Binary" or draft is None or draft.build is None:
+            continue
+        out = yield from moved_out(keys, draft.build(one.base.version + 1, 0), placed, context=context)
+        if out is not None:
+            moved[keys] = out
+    return moved
+
+
+def _changes(
+    decided: Sequence[_Decided], moved: Mapping[ResourceKeys, MovedOut], tx: str, age: str, context: Context
+) -> list[Change]:
     wanted = [(one.part.keys, one.base, one.draft) for one in decided if one.draft is not None]
     now = context.now()
     t = max([now, *(base.record.t + 1 for _, base, _ in wanted if base.record is not None)])
     plan = Plan(tx, t, age, len(wanted), expires=now + context.limits.transaction_window)
-    return [
-        Change.of(
-            keys, base, next_record(base, draft.method, draft.build, t=t, op=tx, parts=plan.parts).with_digest(), plan
-        )
-        for keys, base, draft in wanted
-    ]
+    changes = []
+    for keys, base, draft in wanted:
+        record = next_record(base, draft.method, draft.build, t=t, op=tx, parts=plan.parts)
+        if keys.type == "Binary":
+            record = with_payload(keys, base, record, draft.payload, moved.get(keys))
+        changes.append(Change.of(keys, base, record.with_digest(), plan))
+    return changes
+
+
+def _refer(changes: Sequence[Change], context: Context) -> Protocol[bool]:
+    """Refers to the payloads of the versions (`referring`); no request without any. Returns False to start over.
+
+    Raises PayloadGone.
+    """
+    referring = [(change, change.record.payload) for change in changes if change.record.payload is not None]
+    for some in batched(referring, context.limits.at_once):
+        puts = [
+            reference_put(change.keys, change.record.version, change.record.op, payload, change.plan.expires)
+            for change, payload in some
+        ]
+        if not (yield from all_referred(puts)):
+            return False
+    for some in batched(referring, context.limits.at_once):
+        if not (yield from all_held([(change.keys, payload) for change, payload in some], context)):
+            return False
+    return True
 
 
 def _commit(changes: Sequence[Change], context: Context) -> Protocol[bool]:

@@ -6,15 +6,19 @@ Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of 
 |---|---|
 | `resources/{type}/{id}/current.json` | the record of the current version; may carry a fence or an intent |
 | `resources/{type}/{id}/_history/{version}.json` | the record of that version; immutable once committed |
-| `history/type/{type}/{t}_{id}_{version}_{method}-{op}.json` | an event: empty; the key holds everything |
+| `history/type/{type}/{t}_{id}_{version}_{method}-{op}.json` | an event: empty, the key holds everything; the hash of the payload, where the version has one |
 | `history/system/{t}_{type}_{id}_{version}_{method}-{op}.json` | the same event; every version has both |
 | `tx/{txid}.json` | the decision of a transaction: committed or aborted, final |
 | `identity/{type}/{value}/{system}_{id}_{version}` | empty; that version introduced this identifier |
 | `identity/{type}/system/{system}_{id}_{version}` | empty; that version introduced an identifier of this system |
 | `identity/{type}/{value}.claim` | the last writer that wanted to create a resource for this identifier value |
 | `resources/Receipt/{id}/…` | the answer to a Bundle that was sent with an `Idempotency-Key` |
+| `binary/{sha256}/entry.json` | which object has the content with this hash, and the state of it (`payload`) |
+| `binary/{sha256}/refs/{type}_{id}_{version}_{op}` | empty; attempt `op` at that version refers to the content |
+| `binary/payload/{ulid}` | the bytes of one upload; written once |
+| `binary/uploads/{ulid}.json` | the state of a direct upload |
 | `sweep/state.json` | lease and watermark of the sweeper |
-| `sweep/runs.json` | how far the sweeper has walked the runs |
+| `sweep/runs.json`, `sweep/payloads.json` | how far the sweeper has walked the runs, and the payloads |
 | `audit/{t}_{action}_{type}_{id}_{op}.json` | an audit line for an administrative action |
 | `bulk/queue/{kind}_{id}.json`, `bulk/queue/~{due}_{kind}_{id}.json` | where a live job is; where an ended one is, which is removed when due |
 | `bulk/{kind}/{id}/…` | a job: `state.json`, `metadata.json`, `log/`, `files/`, `progress/` (`fhirstore.jobs`), and what its kind writes |
@@ -31,5 +35,5 @@ At the root of the store, names that begin with `_` belong to no tenant (`_probe
   from the next one.
 
 `keyspace` builds and reads every key. `record` defines the record of a version, member by member, and `decision` the
-decision of a transaction. `digest` hashes them. `runs` defines sealed runs.
+decision of a transaction. `digest` hashes them. `runs` defines sealed runs, `payload` payloads.
 """  # noqa: E501 - a table row is one line

@@ -28,6 +28,10 @@ _ENTRY = re.compile(
     r"_(?P<id>[A-Za-z0-9.-]+)_(?P<version>[1-9]\d*)"
 )
 _CLAIM = re.compile(r"[A-Z][A-Za-z]+/[0-9a-f]{32}\.claim")
+_REFERENCE = re.compile(
+    r"(?P<sha256>[0-9a-f]{64})/refs/(?P<type>[A-Z][A-Za-z]+)_(?P<id>[A-Za-z0-9.-]+)_(?P<version>[1-9]\d*)_(?P<op>[A-Za-z0-9]+)"
+)
+_PAYLOAD_ENTRY = re.compile(r"(?P<sha256>[0-9a-f]{64})/entry\.json")
 _KIND = re.compile(r"[a-z]{1,20}")
 _JOB_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _QUEUED = re.compile(r"(?:~(?P<due>\d{13})_)?(?P<kind>[a-z]{1,20})_(?P<id>[A-Za-z0-9-]{1,64})\.json")
@@ -83,6 +87,17 @@ class IndexEntry:
     name: str  # `{value}/{system}` or `system/{system}`
     id: str
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Attempt `op` at version `version` of `type`/`id` refers to the content with this hash, or did."""
+
+    sha256: str
+    type: str
+    id: str
+    version: int
+    op: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +177,14 @@ class ResourceKeys(msgspec.Struct, frozen=True):
     def index_entries(self, name: str) -> str:
         """The prefix of this resource's entries with that name."""
         return f"{self.prefix}identity/{self.type}/{name}_{self.id}_"
+
+    def reference(self, sha256: str, version: int, op: str) -> str:
+        """The key of the reference of attempt `op` at `version` to the content with this hash."""
+        return f"{Keyspace(self.prefix).references(sha256)}{self.type}_{self.id}_{version}_{op}"
+
+    def payload_entry(self, sha256: str) -> str:
+        """The key of the entry of a content that this resource refers to."""
+        return Keyspace(self.prefix).payload_entry(sha256)
 
     def transaction(self, txid: str) -> str:
         """The key of the decision of a transaction that this resource takes part in."""
@@ -266,6 +289,27 @@ class Keyspace:
         """The key of how far the sweeper has walked the runs."""
         return f"{self.prefix}sweep/runs.json"
 
+    def payloads(self) -> str:
+        """The prefix of all that belongs to payloads (`fhirstore.format.payload`)."""
+        return f"{self.prefix}binary/"
+
+    def payload_objects(self) -> str:
+        """The prefix of the payload objects."""
+        return f"{self.prefix}binary/payload/"
+
+    def payload_entry(self, sha256: str) -> str:
+        """The key of the entry of the content with this hash."""
+        return f"{self.prefix}binary/{sha256}/entry.json"
+
+    def references(self, sha256: str) -> str:
+        """The prefix of the references to the content with this hash."""
+        return f"{self.prefix}binary/{sha256}/refs/"
+
+    @property
+    def payload_sweep_state(self) -> str:
+        """The key of how far the sweeper has walked the payloads."""
+        return f"{self.prefix}sweep/payloads.json"
+
     def submission(self, submitter: str, submission: str) -> str:
         """The prefix of a bulk submission. Both names may be any text."""
         return f"{self.prefix}bulk/submit/{segment(submitter)}/{segment(submission)}/"
@@ -312,3 +356,17 @@ def parse_index_entry(keys: Keyspace, key: str) -> IndexEntry:
 def is_claim(keys: Keyspace, key: str) -> bool:
     """Returns whether this is the key of a claim on an identifier value."""
     return _CLAIM.fullmatch(key.removeprefix(keys.identity())) is not None
+
+
+def parse_reference(keys: Keyspace, key: str) -> Reference | None:
+    """Returns the reference of a key; None where it is not the key of one."""
+    match = _REFERENCE.fullmatch(key.removeprefix(keys.payloads()))
+    if match is None or not is_id(match["id"]):
+        return None
+    return Reference(match["sha256"], match["type"], match["id"], int(match["version"]), match["op"])
+
+
+def parse_payload_entry(keys: Keyspace, key: str) -> str | None:
+    """Returns the hash in the key of an entry; None where it is not the key of one."""
+    match = _PAYLOAD_ENTRY.fullmatch(key.removeprefix(keys.payloads()))
+    return None if match is None else match["sha256"]

@@ -16,13 +16,14 @@
 | `parts` | how many resources the transaction `op` changed; absent for a write outside a transaction |
 | `intent` | in `current.json` only: a transaction wants to make the next version (`Intent`); its decision counts |
 | `back` | true where this version brought the resource back after a deletion or a purge; absent otherwise |
+| `payload` | where the content of a Binary is that lies outside the record: `{"sha256":…,"size":…,"object":…}` |
 | `sha256` | SHA-256 of the resource's bytes, hex |
 | `resource` | exactly the bytes that the API returns; absent in a DELETE, PURGE or STUB |
 
-The bytes `,"resource":` occur first where the resource begins: every member before it is a number, a string, true or an
-intent, which has no such member, and inside a JSON string a quote is escaped. So a read is one find and a slice;
-nothing is parsed or encoded again. These members are in the body and not in object metadata, because an ETag is a hash
-of the body and If-Match must notice every change of them.
+The bytes `,"resource":` occur first where the resource begins: every member before it is a number, a string, true, an
+intent or a payload, which have no such member, and inside a JSON string a quote is escaped. So a read is one find and a
+slice; nothing is parsed or encoded again. These members are in the body and not in object metadata, because an ETag is
+a hash of the body and If-Match must notice every change of them.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from msgspec.structs import replace
 
 from fhirstore.errors import CorruptRecord
 from fhirstore.format.digest import sha256
+from fhirstore.format.payload import Payload
 
 _RESOURCE = b',"resource":'
 _WITHOUT_RESOURCE = ("DELETE", "PURGE", "STUB")
@@ -67,6 +69,7 @@ class _Head(msgspec.Struct, frozen=True, omit_defaults=True):
     parts: int = 0
     intent: Intent | None = None
     back: bool = False
+    payload: Payload | None = None
     sha256: str | None = None
 
 
@@ -91,6 +94,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     intent: Intent | None = None
     sha256: str | None = None
     back: bool = False
+    payload: Payload | None = None
 
     def __repr__(self) -> str:
         return f"<Record of version {self.version}, {self.method}, op {self.op}>"
@@ -134,6 +138,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
                 self.parts,
                 self.intent,
                 self.back,
+                self.payload,
                 digest,
             )
         )
@@ -183,4 +188,5 @@ def decode(body: bytes, key: str) -> Record:
         head.intent,
         head.sha256,
         head.back,
+        head.payload,
     )

@@ -19,6 +19,7 @@ from fhirstore.fhir.patch.narrative import with_safe_narrative
 from fhirstore.fhir.validation import Validator
 from fhirstore.fhir.validation.integrity import Target, relative_references
 from fhirstore.fhir.validation.references import refuse_references_by_search
+from fhirstore.format.payload import Payload
 from fhirstore.format.record import Record
 from fhirstore.index.names import is_whole
 from fhirstore.interactions.preconditions import NO_PRECONDITIONS, Preconditions
@@ -103,14 +104,14 @@ def builder(template: json.Template, id: str) -> Callable[[int, int], bytes]:
     return lambda version, t: template.fill(id=id, version=version, last_updated=t)
 
 
-def creation(build: Callable[[int, int], bytes]) -> Decide:
+def creation(build: Callable[[int, int], bytes], payload: Payload | None = None) -> Decide:
     """POST: makes the next version unconditionally; the first one, for a server-assigned id."""
-    return lambda _: Draft("POST", build)
+    return lambda _: Draft("POST", build, payload=payload)
 
 
-def creation_once(build: Callable[[int, int], bytes]) -> Decide:
+def creation_once(build: Callable[[int, int], bytes], payload: Payload | None = None) -> Decide:
     """POST with an Idempotency-Key: makes a version only where the id derived from the key has none."""
-    return lambda current: Draft("POST", build) if current is None else None
+    return lambda current: Draft("POST", build, payload=payload) if current is None else None
 
 
 def id_for_key(tenant: str, type: str, key: str) -> str:
@@ -119,7 +120,12 @@ def id_for_key(tenant: str, type: str, key: str) -> str:
     return base64.b32encode(digest[:20]).decode("ascii")
 
 
-def update(build: Callable[[int, int], bytes], preconditions: Preconditions = NO_PRECONDITIONS) -> Decide:
+def update(
+    build: Callable[[int, int], bytes],
+    preconditions: Preconditions = NO_PRECONDITIONS,
+    *,
+    payload: Payload | None = None,
+) -> Decide:
     """PUT: makes the next version, also of a deleted or an unknown id (update as create)."""
 
     def decide(current: Record | None) -> Draft | None:
@@ -130,7 +136,7 @@ def update(build: Callable[[int, int], bytes], preconditions: Preconditions = NO
             stored = current.resource
             if not is_whole(stored) or says_the_same(build, stored, version=current.version, t=current.t):
                 return None
-        return Draft("PUT", build)
+        return Draft("PUT", build, payload=payload)
 
     return decide
 

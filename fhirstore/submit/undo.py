@@ -89,7 +89,8 @@ def _over(keys: ResourceKeys, wrong: Record, target: Record | None) -> Decide:
             raise _Moved
         if target is None or target.resource is None:
             return None if current.deleted else Draft("DELETE", None)
-        return Draft("PUT", builder(json.Template(json.parse(target.resource, max_values=None)), keys.id))
+        build = builder(json.Template(json.parse(target.resource, max_values=None)), keys.id)
+        return Draft("PUT", build, payload=target.payload)
 
     return decide
 

@@ -42,6 +42,8 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.VersionConflict, 412),
     (errors.MultipleMatches, 412),
     (errors.ContentTooLarge, 413),
+    (errors.PayloadMismatch, 400),
+    (errors.PayloadGone, 409),
     (errors.JobExists, 409),
     (errors.IdempotencyKeyReused, 422),
     (errors.Unsupported, 501),
