@@ -47,6 +47,7 @@ from fhirstore.errors import (
     StoreMisconfigured,
     StoreUnavailable,
     SubmissionEnded,
+    TicketRefused,
     TooManyEntries,
     TooManyJobs,
     Unavailable,
@@ -55,6 +56,9 @@ from fhirstore.errors import (
     UnknownType,
     UnsafeStore,
     Unsupported,
+    UploadConflict,
+    UploadGone,
+    UploadRefused,
     VersionConflict,
     WriteOutcomeUnknown,
 )
@@ -108,6 +112,7 @@ from fhirstore.submit.submitters import Submitter, Submitters
 from fhirstore.submit.watches import Watch as SubmissionWatch
 from fhirstore.tenancy import bucket_locations
 from fhirstore.tenant import TenantStore
+from fhirstore.transfers import BegunUpload, Completion, Ticket, Upload, UploadRequest, Uploads, UploadStatus
 from fhirstore.upkeep.fsck.finding import Finding
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.upkeep.sweep.run import SweepReport
@@ -124,10 +129,12 @@ __version__ = "0.1.0"
 __all__ = [
     "CURSOR",
     "FORM_PARAMETERS",
+    "BegunUpload",
     "BundleEntry",
     "BundleOptions",
     "BundleResult",
     "Compacted",
+    "Completion",
     "ContentTooLarge",
     "Contention",
     "CorruptRecord",
@@ -220,6 +227,8 @@ __all__ = [
     "SweepReport",
     "TenantStore",
     "Thoroughness",
+    "Ticket",
+    "TicketRefused",
     "TooManyEntries",
     "TooManyJobs",
     "Unavailable",
@@ -229,6 +238,13 @@ __all__ = [
     "UnmodifiedSince",
     "UnsafeStore",
     "Unsupported",
+    "Upload",
+    "UploadConflict",
+    "UploadGone",
+    "UploadRefused",
+    "UploadRequest",
+    "UploadStatus",
+    "Uploads",
     "ValidateRequest",
     "Version",
     "VersionConflict",

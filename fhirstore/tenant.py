@@ -48,6 +48,7 @@ from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.submissions import Submissions
 from fhirstore.tenancy import Place
 from fhirstore.threads import LARGE, offload_if
+from fhirstore.transfers.transfers import Uploads
 from fhirstore.upkeep.tenant import Upkeep
 from fhirstore.uploads.payloads import Payloads
 from fhirstore.version import Version, version_of
@@ -83,6 +84,18 @@ class TenantStore:
     def submissions(self) -> Submissions:
         """The tenant's bulk submissions."""
         return Submissions(self._engine, self._place, self.jobs, self._submit_options or SubmitOptions())
+
+    @property
+    def uploads(self) -> Uploads:
+        """The tenant's direct uploads: content that clients send to the store itself, or in parts that resume."""
+        return Uploads(
+            self._engine,
+            self._place,
+            self.payloads,
+            create=self._create_uploaded,
+            check=lambda resource: self._admission.of_type(resource, "Binary"),
+            read=lambda id: self.vread("Binary", id, 1),
+        )
 
     @property
     def exports(self) -> Exports:
@@ -150,6 +163,17 @@ class TenantStore:
             outcome = await self._commit(type_, id_, decide)
         assert outcome.record is not None  # noqa: S101 - it makes a record
         return version_of(type_, id_, outcome.record, created=outcome.created)
+
+    async def _create_uploaded(self, resource: dict[str, object], payload: Payload, key: str) -> Version:
+        """Stores the Binary of an upload under the id that derives from `key`, once. Returns its first version."""
+        marked = json.encode(with_marker(resource, payload.sha256, payload.size))
+        template, type_ = await self._admission.of_type(marked, "Binary")
+        id_ = resources.id_for_key(self._place.tenant, type_, key)
+        build = resources.builder(template, id_)
+        outcome = await self._commit(type_, id_, resources.creation_once(build, payload), fresh=True)
+        if outcome.record is None or not outcome.applied:
+            return await self._first_answer(type_, id_, build)
+        return version_of(type_, id_, outcome.record, created=True)
 
     async def _first_answer(self, type: str, id: str, build: Callable[[int, int], bytes]) -> Version:
         """Returns what the first request with this Idempotency-Key was answered."""

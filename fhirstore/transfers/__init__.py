@@ -11,9 +11,9 @@
 | `sweep` | uploads that nobody completed expire; records are removed a day after their end |
 | `transfers` | `Uploads`: all of it on one tenant |
 
-Three ways to send, `method`: `post`, a form; `put`, one request; `parts`, any number of requests, which resume by the id
-of the upload. On S3, forms and PUTs go to the bucket, presigned. A presigned PUT has `If-None-Match: *` and goes to the
-payload's own key: nobody can replace what it wrote. S3 has no such condition for forms, so a form goes to
+Three ways to send, `method`: `post`, a form; `put`, one request; `parts`, any number of requests, which resume by the
+id of the upload. On S3, forms and PUTs go to the bucket, presigned. A presigned PUT has `If-None-Match: *` and goes to
+the payload's own key: nobody can replace what it wrote. S3 has no such condition for forms, so a form goes to
 `binary/incoming/`, and is copied at completion to a key that no client can write.
 
 Nothing is visible before completion. The commit point is that of the Binary, whose id derives from the upload's: any

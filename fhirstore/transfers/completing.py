@@ -4,7 +4,7 @@
 |---|---|---|
 | open | verifying | a lease says who reads the object, so that a large one is read once |
 | verifying | verified | the object is put together (parts), or copied (a form), then read and hashed |
-| verified | done | `Payloads.adopt` admits the object; the Binary is created under an id that derives from the upload's |
+| verified | done | `Payloads.adopt` admits the object; the Binary is created, under an id derived from the upload's |
 
 An object that was read does not change any more: a PUT and parts are written once, and a copy is written by the one
 completion that begun it. Up to `verified` an upload can expire; then it can only be finished, by this completion, the
@@ -35,9 +35,9 @@ from fhirstore.errors import (
     UploadConflict,
     UploadNotFound,
 )
+from fhirstore.format.payload import Payload, payload_object
 from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.facts import Facts
-from fhirstore.format.payload import Payload, payload_object
 from fhirstore.transfers.changing import ambiguous_parts, change, missing_parts, noted_parts
 from fhirstore.transfers.keys import UploadKeys
 from fhirstore.transfers.record import (

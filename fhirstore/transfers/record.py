@@ -58,7 +58,7 @@ POST, PUT, PARTS = "post", "put", "parts"
 METHODS = (POST, PUT, PARTS)
 
 LONGEST = 12 * 3600
-"""Seconds for which content may be sent, at most. What was received stays for 24 h without a Binary, and so do parts."""
+"""Seconds for which content may be sent, at most. What was received, and parts, stay for 24 h without a Binary."""
 
 COMPLETING = 3600
 """Seconds after the expiry in which an upload may still be completed: a request that began in time may take long."""
@@ -124,8 +124,8 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `direct`: the client sends to the store itself. `multipart`: the store's id of an upload in parts. `owner`, `until`:
     the lease of who verifies, and `checked`, the bytes that were read so far. `copies`: the objects that completions of
     a form have begun, by their ULIDs. `object`: the ULID of the payload object that was verified. `found`: its size and
-    hash. `payload`: the name of the payload object that holds the content, perhaps an older one. `binary`: the id of the Binary.
-    `issue`: code and text of the refusal.
+    hash. `payload`: the name of the payload object that holds the content, perhaps an older one. `binary`: the id of
+    the Binary. `issue`: code and text of the refusal.
     """
 
     id: str

@@ -43,6 +43,7 @@ from fhirstore.transfers.record import (
     ABORTED,
     DONE,
     EXPIRED,
+    LONGEST,
     MOST_COPIES,
     OPEN,
     PARTS,
@@ -55,7 +56,6 @@ from fhirstore.transfers.record import (
     VERIFIED,
     VERIFY,
     VERIFYING,
-    LONGEST,
     Upload,
     UploadRequest,
     after,
@@ -205,7 +205,7 @@ class Uploads:
         return ticket
 
     async def receive(self, ticket: Ticket, chunks: AsyncIterator[bytes]) -> Upload:
-        """Takes the content that comes with a ticket, whose caller `admitted` it; hashed on the way. Returns the record.
+        """Takes the content that comes with an `admitted` ticket, hashed on the way. Returns the record.
 
         Commit point: the change of the record. Of two that send at once, one is taken. Raises UploadConflict, and as
         `Payloads.receive`: ContentTooLarge, PayloadMismatch.
@@ -280,8 +280,8 @@ class Uploads:
     async def sweep(self, *, age: int = _AGE, kept: int = _KEPT) -> int:
         """Ends uploads that nobody completed, and removes the records of ended ones. Returns how many of both.
 
-        `age`, `kept`: ms since the last change of a record. A verified upload is finished. 1 LIST per 1,000 records, 1 GET
-        for each that is old enough, and what its end takes. Raises Unavailable; the next sweep goes on.
+        `age`, `kept`: ms since the last change of a record. A verified upload is finished. 1 LIST per 1,000 records, 1
+        GET for each that is old enough, and what its end takes. Raises Unavailable; the next sweep goes on.
         """
         count = 0
         cursor: str | None = None

@@ -84,13 +84,14 @@ class Payloads:
         await received.abort()
         return arriving
 
-    async def adopt(self, object: str, *, sha256: str, size: int, copy: bool = False) -> Payload:
+    async def adopt(self, object: str, *, sha256: str, size: int, copy: bool = False, keep: bool = False) -> Payload:
         """Makes a payload of an object that was written already, directly by a client for example.
 
         `object`: its name, as `new_object` made it; nobody may be able to write it any more, by a presigned request
         for example. With `copy`, it may be any key below the tenant's prefix: the store copies it, and the caller
         deletes the original. `sha256`, `size`: what the caller has verified of its content; the size is compared here.
-        If the content is there already, that is shared and the object is deleted (not the original of a copy).
+        If the content is there already, that is shared and the object is deleted (not the original of a copy; with
+        `keep`, not at all: the caller may be one of several that adopt it, and decides).
 
         Raises ObjectNotFound, PayloadMismatch (size), PayloadGone (it was given up meanwhile), ValueError (names),
         Contention, Unavailable, and as `ObjectStore.copy`.
@@ -109,7 +110,7 @@ class Payloads:
             else:  # once more: only an object that is there after its entry names it is surely not deleted
                 await self._place.objects.stat(source)
 
-        return await self._admitted(payload, make, drop=not copy)
+        return await self._admitted(payload, make, drop=not (copy or keep))
 
     def open(
         self, payload: Payload, start: int = 0, end: int | None = None

@@ -14,7 +14,9 @@ from server.http.refusal import Refused
 
 _MEDIA_TYPE = "multipart/form-data"
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046
-_DISPOSITION = re.compile(rb"\r\ncontent-disposition:\s*form-data;[^\r\n]*?[; ]name=\"([^\"\r\n]{1,100})\"", re.IGNORECASE)
+_DISPOSITION = re.compile(
+    rb"\r\ncontent-disposition:\s*form-data;[^\r\n]*?[; ]name=\"([^\"\r\n]{1,100})\"", re.IGNORECASE
+)
 _MOST_FIELDS = 40
 _LONGEST = 16 * 1024  # bytes of the headers or of the value of a field
 FILE = "file"
@@ -24,7 +26,7 @@ def boundary_of(content_type: str | None) -> bytes:
     """Returns the boundary of a form. Raises Refused (415) for another type, InvalidResource without a boundary."""
     name, given = parameters(content_type or "")
     if name.lower() != _MEDIA_TYPE:
-        raise Refused(415, f"The content of this upload comes in a form: send {_MEDIA_TYPE}, with the fields it was given")
+        raise Refused(415, f"This upload is sent as a form: {_MEDIA_TYPE}, with the fields that it was given")
     boundary = given.get("boundary", "")
     if not _BOUNDARY.fullmatch(boundary):
         raise InvalidResource("The Content-Type of a form names its boundary", code="value")

@@ -6,8 +6,6 @@ itself, only the store knows how far it is.
 
 from __future__ import annotations
 
-from itertools import islice
-
 from starlette.responses import Response
 
 from fhirstore import UploadStatus
@@ -26,7 +24,7 @@ async def upload_status(call: Call) -> Response:
     """GET and HEAD [base]/_upload/[id]: Parameters with status, received bytes and gaps. Raises NotFound."""
     refuse_others(call)
     found = await call.tenant.uploads.status(asked_id(call))
-    gaps = list(islice(gaps_of(found), _MOST_GAPS))
+    gaps = gaps_of(found)[:_MOST_GAPS]
     shown = facts_of(found.upload)
     headers = {}
     if found.received is not None:
