@@ -72,6 +72,7 @@ from fhirstore.fhir.times import Period, parse_instant
 from fhirstore.fhir.times import span as time_span
 from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.format.keyspace import is_tenant_id
+from fhirstore.format.marker import URL as PAYLOAD_MARKER
 from fhirstore.format.payload import Payload
 from fhirstore.format.runs import SealedFile
 from fhirstore.history.page import HistoryPage, HistoryQuery
@@ -129,6 +130,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CURSOR",
     "FORM_PARAMETERS",
+    "PAYLOAD_MARKER",
     "BegunUpload",
     "BundleEntry",
     "BundleOptions",

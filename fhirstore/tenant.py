@@ -17,6 +17,7 @@ from fhirstore.bundles.results import BundleResult
 from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol, Result
+from fhirstore.commit.moving_out import moved_to
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.single import Decide, WriteResult
 from fhirstore.engine import Engine
@@ -136,14 +137,18 @@ class TenantStore:
         payload: Payload,
         *,
         id: str | None = None,
+        idempotency_key: str | None = None,
+        once: bool = False,
         if_match: IfMatch = None,
         if_none_match: IfNoneMatch = None,
+        skip_unchanged: bool = False,
     ) -> Version:
         """Stores a Binary without `data` whose content was uploaded before (`payloads`).
 
-        Without `id` it is a new resource under a server-assigned id; 5 PUT + 1 GET, 4 round trips. With `id` it is the
-        next version under that id, or the first one, with preconditions as for `update`. Raises PayloadGone (nothing
-        referred to the content in time: upload it again), and as `create` and `update`.
+        Without `id` it is a new resource under a server-assigned id; 5 PUT + 1 GET, 4 round trips; with
+        `idempotency_key` as for `create`. With `id` it is the next version under that id, or the first one, with
+        preconditions as for `update`; with `once` only the first one: otherwise that is returned, whatever is in it.
+        Raises PayloadGone (nothing referred to the content in time: upload it again), and as `create` and `update`.
         """
         content = await parsed_resource(resource)
         if content.get("resourceType") != "Binary":
@@ -152,33 +157,38 @@ class TenantStore:
             raise InvalidResource("The content of this Binary was given twice", expression=("Binary.data",))
         marked = json.encode(with_marker(content, payload.sha256, payload.size))
         if id is None:
-            template, type_ = await self._admission.of_type(marked, "Binary")
-            id_ = self._engine.ids.new()
-            decide = resources.creation(resources.builder(template, id_), payload)
-            outcome = await self._commit(type_, id_, decide, fresh=True)
+            template, _ = await self._admission.of_type(marked, "Binary")
+            key = idempotency_key
+            id_ = self._engine.ids.new() if key is None else resources.id_for_key(self._place.tenant, "Binary", key)
         else:
-            wanted = preconditions(if_match, if_none_match)
-            template, (type_, id_) = await self._admission.with_id(marked, "Binary", id)
-            decide = resources.update(resources.builder(template, id_), wanted, payload=payload)
-            outcome = await self._commit(type_, id_, decide)
-        assert outcome.record is not None  # noqa: S101 - it makes a record
-        return version_of(type_, id_, outcome.record, created=outcome.created)
+            template, (_, id_) = await self._admission.with_id(marked, "Binary", id)
+        build = resources.builder(template, id_)
+        if once or (id is None and idempotency_key is not None):
+            decide = resources.creation_once(build, payload)
+        elif id is None:
+            decide = resources.creation(build, payload)
+        else:
+            wanted = preconditions(if_match, if_none_match, skip_unchanged=skip_unchanged)
+            decide = resources.update(build, wanted, payload=payload)
+        outcome = await self._commit("Binary", id_, decide, fresh=id is None)
+        if once and not outcome.applied:
+            return await self.vread("Binary", id_, 1)
+        if id is None and (outcome.record is None or not outcome.applied):
+            return await self._first_answer("Binary", id_, build)
+        assert outcome.record is not None  # noqa: S101 - it makes a record, or leaves one as it is
+        return version_of("Binary", id_, outcome.record, created=outcome.created or id is None)
 
     async def _create_uploaded(self, resource: dict[str, object], payload: Payload, key: str) -> Version:
         """Stores the Binary of an upload under the id that derives from `key`, once. Returns its first version."""
-        marked = json.encode(with_marker(resource, payload.sha256, payload.size))
-        template, type_ = await self._admission.of_type(marked, "Binary")
-        id_ = resources.id_for_key(self._place.tenant, type_, key)
-        build = resources.builder(template, id_)
-        outcome = await self._commit(type_, id_, resources.creation_once(build, payload), fresh=True)
-        if outcome.record is None or not outcome.applied:
-            return await self._first_answer(type_, id_, build)
-        return version_of(type_, id_, outcome.record, created=True)
+        return await self.create_binary(resource, payload, idempotency_key=key)
 
     async def _first_answer(self, type: str, id: str, build: Callable[[int, int], bytes]) -> Version:
         """Returns what the first request with this Idempotency-Key was answered."""
         first = await self.vread(type, id, 1)
-        if build(1, first.last_updated_ms) != first.content:
+        made = build(1, first.last_updated_ms)
+        if first.payload is not None:
+            made = moved_to(first.payload, made)
+        if made != first.content:
             raise IdempotencyKeyReused
         return replace(first, created=True)
 
@@ -257,6 +267,17 @@ class TenantStore:
         outcome = await self._commit(type_, id_, decide, heavy=_is_heavy(template))
         assert outcome.record is not None  # noqa: S101 - an update makes a record, or leaves one as it is
         return version_of(type_, id_, outcome.record, created=outcome.created)
+
+    async def check_preconditions(
+        self, type: str, id: str, *, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
+    ) -> None:
+        """Raises what a write with these preconditions would raise now: VersionConflict, InvalidResource. 1 GET.
+
+        For callers whose content takes long to arrive. The write itself checks them again.
+        """
+        wanted = preconditions(if_match, if_none_match)
+        base, _ = await drive(look(self._keys(type, resources.well_formed_id(id))), self._place.objects)
+        wanted.check(base.shown)
 
     async def patch(
         self,

@@ -60,6 +60,15 @@ def moved_out(
     return MovedOut(keys, binary, placed[digest])
 
 
+def moved_to(payload: Payload, resource: bytes) -> bytes:
+    """Returns a Binary with its content outside, if this payload is its content; else the resource as it is."""
+    binary = json.parse(resource, max_values=None)
+    content = content_of(binary)
+    if content is None or len(content) != payload.size or sha256(content) != payload.sha256:
+        return resource
+    return json.encode(with_marker(binary, payload.sha256, payload.size))
+
+
 def content_of(binary: JsonObject) -> bytes | None:
     """Returns the decoded `data` of a Binary; None without one, or where it is not base64."""
     data = binary.get("data")

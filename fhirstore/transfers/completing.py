@@ -144,7 +144,7 @@ class Completing:
                 name = payload_object(upload.object)
                 payload = await self.payloads.adopt(name, sha256=sha256, size=size, keep=True)
             version = await self.create(resource, payload, f"urn:fhirstore:upload:{upload.id}")
-        except PayloadGone:
+        except (PayloadGone, ObjectNotFound):
             return await self._refused(upload.id, "not-found", "The content is gone; begin another upload", payload)
         except (InvalidResource, IdempotencyKeyReused, NotFound) as error:
             issue = error.issues[0]

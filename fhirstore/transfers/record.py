@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import ClassVar
 
 import msgspec
 from msgspec.structs import replace
@@ -81,6 +82,8 @@ class UploadRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `security_context`: the reference of the Binary's securityContext. `expires_in`: seconds. `part_size`: bytes.
     """
+
+    LONGEST: ClassVar[int] = LONGEST
 
     content_type: str
     method: str = PUT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -16,7 +15,15 @@ from fhirstore.objects.base import CONCURRENCY, PART_SIZE, ObjectStream
 from fhirstore.objects.facts import Progress
 from fhirstore.objects.files import sha256_of
 from fhirstore.tenancy import Place
-from fhirstore.uploads.receiving import Promise, receive
+from fhirstore.uploads.receiving import Incoming, Promise
+
+
+class _Shared(Exception):
+    """The content is there already."""
+
+    def __init__(self, payload: Payload) -> None:
+        super().__init__()
+        self.payload = payload
 
 
 class Payloads:
@@ -54,35 +61,43 @@ class Payloads:
         """Stores a content of any size. Nothing is visible until it is committed with a Binary.
 
         `most`: bytes allowed. `size`, `sha256` (hex): those that the sender promised. `progress`: told the bytes that
-        are sent. Holds `part_size` times `concurrency` bytes and one part more. An upload that fails or is cancelled
-        is aborted. 2 PUT and the object: 1 PUT, or its parts and 2 requests. A content that is there already is shared.
+        are sent. Holds `part_size` times `concurrency` bytes. An upload that fails or is cancelled is aborted. 2 PUT
+        and the object: 1 PUT, or its parts and 2 requests. A content that is there already is shared.
 
         Raises ContentTooLarge, PayloadMismatch, PayloadGone (it took more than a day), Contention, Unavailable, what
-        `chunks` raises, and as `ObjectStore.put_part`.
+        `chunks` raises, and as `ObjectStore.put_stream`.
         """
         object_ = self.new_object()
-        received = await receive(
-            self._place.objects,
-            self.key(object_),
-            chunks,
-            promise=Promise(most, size, sha256),
-            facts=facts_for(content_type),
-            progress=progress,
-            part_size=part_size,
-            concurrency=concurrency,
-        )
-        payload = Payload(received.sha256, received.size, object_)
-        try:
+        admitted: Arriving | None = None
+
+        async def admit(sha256: str, size: int) -> int:
+            nonlocal admitted
+            payload = Payload(sha256, size, object_)
             arriving = await drive(arrive(self._place.keys, payload, context=self._context), self._place.objects)
-            if isinstance(arriving, Arriving):
-                await received.complete(self._context.now() + self._context.limits.transaction_window)
-        except BaseException:
-            await asyncio.shield(received.abort())
-            raise
-        if isinstance(arriving, Arriving):
-            return await self._completed(payload, arriving)
-        await received.abort()
-        return arriving
+            if isinstance(arriving, Payload):
+                raise _Shared(arriving)
+            admitted = arriving
+            return self._context.now() + self._context.limits.transaction_window
+
+        incoming = Incoming(chunks, Promise(most, size, sha256), admit)
+        try:
+            await incoming.store(
+                self._place.objects,
+                self.key(object_),
+                facts=facts_for(content_type),
+                progress=progress,
+                part_size=part_size,
+                concurrency=concurrency,
+            )
+        except _Shared as shared:
+            return shared.payload
+        assert admitted is not None  # noqa: S101 - nothing is an object before it is admitted
+        return await self._completed(Payload(incoming.sha256, incoming.size, object_), admitted)
+
+    @property
+    def held(self) -> int:
+        """Bytes that one `receive` holds at most, unless told otherwise."""
+        return PART_SIZE * CONCURRENCY
 
     async def adopt(self, object: str, *, sha256: str, size: int, copy: bool = False, keep: bool = False) -> Payload:
         """Makes a payload of an object that was written already, directly by a client for example.

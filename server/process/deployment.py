@@ -39,6 +39,7 @@ async def open_store(
         tenants=settings.tenants,
         buckets=settings.tenant_buckets,
         s3=settings.s3,
+        inline_bytes=settings.inline_bytes,
         fhir_version=settings.fhir_version,
         validation=settings.validation,
         reference_integrity=settings.reference_integrity,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from server.settings.table import Settings
+from server.settings.tenants import unknown_tenants
 
 _LONGEST_PRESIGNED = 604_800  # seconds, of S3
 
 
 def contradictions(settings: Settings, env: Mapping[str, str], *, serving: bool) -> list[str]:
     """Returns a sentence for each. `serving`: requests will come, so they must be able to name their tenant."""
-    wrong = [*_of_tenants(settings, env), *_of_limits(settings), *_of_exports(settings)]
+    wrong = [*_of_tenants(settings, env), *_of_limits(settings), *_of_urls(settings)]
     if serving and not wrong and settings.tenant_source == "none" and settings.only_tenant is None:
         wrong.append(
             "several tenants are configured but FHIRSTORE_TENANT_SOURCE=none, so that no request can name one; "
@@ -27,6 +28,8 @@ def _of_tenants(settings: Settings, env: Mapping[str, str]) -> Iterator[str]:
         yield "FHIRSTORE_TENANCY=bucket and FHIRSTORE_TENANT_BUCKETS=tenant=bucket,… go together; set both or neither"
     if settings.tenant_buckets and "FHIRSTORE_TENANTS" in env:
         yield "FHIRSTORE_TENANT_BUCKETS already says which tenants exist; unset FHIRSTORE_TENANTS"
+    if unknown := unknown_tenants(settings.tenant_tables, frozenset(settings.tenant_buckets) or settings.tenants):
+        yield f"FHIRSTORE_TENANT_SETTINGS: no such tenants: {', '.join(unknown)}"
 
 
 def _of_limits(settings: Settings) -> Iterator[str]:
@@ -34,8 +37,10 @@ def _of_limits(settings: Settings) -> Iterator[str]:
         yield "FHIRSTORE_MAX_IN_FLIGHT_BYTES: must be at least twice FHIRSTORE_MAX_BODY_BYTES"
 
 
-def _of_exports(settings: Settings) -> Iterator[str]:
+def _of_urls(settings: Settings) -> Iterator[str]:
     if settings.export_urls == "presigned" and not settings.store.startswith("s3://"):
         yield "FHIRSTORE_EXPORT_URLS=presigned: only a store s3://… has presigned URLs; leave it out"
+    if settings.binary_urls == "presigned" and not settings.store.startswith("s3://"):
+        yield "FHIRSTORE_BINARY_URLS=presigned: only a store s3://… has presigned URLs; leave it out"
     if settings.export_url_expiry > _LONGEST_PRESIGNED:
         yield f"FHIRSTORE_EXPORT_URL_EXPIRY: a presigned URL is valid for {_LONGEST_PRESIGNED:,} s at most"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from server.settings import tenants as of_tenants
 from server.settings import values
 from server.settings.setting import setting
+from server.settings.tenants import TenantSettings
 
 TENANT_SOURCES = ("none", "header", "path")
 TENANCIES = ("prefix", "bucket")
@@ -45,6 +47,43 @@ class Tenancy:
         {},
         "The bucket of each tenant, like `clinic-a=bucket-a,clinic-b=bucket-b`.",
     )
+
+    tenant_tables: Mapping[str, Mapping[str, int | float]] = setting(
+        "FHIRSTORE_TENANT_SETTINGS",
+        of_tenants.read_file,
+        {},
+        "The file (TOML) with settings of each tenant, and under `[default]` of all others, read at the start.",
+        unset="none",
+    )
+    tenant_requests_per_second: float | None = setting(
+        "FHIRSTORE_TENANT_REQUESTS_PER_SECOND",
+        values.rate,
+        None,
+        "The requests that a server process takes of one tenant in a second; then 429. The file may say otherwise.",
+        unset="no limit",
+    )
+    tenant_bytes_per_second: float | None = setting(
+        "FHIRSTORE_TENANT_BYTES_PER_SECOND",
+        values.rate,
+        None,
+        "The bytes of one tenant's request bodies and answers that a server process moves in a second; then 429. "
+        "The file may say otherwise.",
+        unset="no limit",
+    )
+    tenant_concurrent_requests: int | None = setting(
+        "FHIRSTORE_TENANT_CONCURRENT_REQUESTS",
+        values.positive,
+        None,
+        "The requests of one tenant that a server process works on at once; then 429. The file may say otherwise.",
+        unset="no limit",
+    )
+
+    def settings_of(self, tenant: str) -> TenantSettings:
+        """Returns the settings of one tenant."""
+        default = TenantSettings(
+            self.tenant_requests_per_second, self.tenant_bytes_per_second, self.tenant_concurrent_requests
+        )
+        return of_tenants.settings_of(tenant, self.tenant_tables, default)
 
     @property
     def only_tenant(self) -> str | None:

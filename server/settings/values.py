@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import SplitResult, urlsplit
 
-from fhirstore import is_tenant_id
+from fhirstore import UploadRequest, is_tenant_id
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
@@ -56,6 +56,14 @@ def positive(value: str) -> int:
     return int(value)
 
 
+def upload_expiry(value: str) -> int:
+    """A number of seconds that an upload may last: 1 to 43,200."""
+    seconds_ = positive(value)
+    if seconds_ > UploadRequest.LONGEST:
+        raise ValueError(f"must be at most {UploadRequest.LONGEST}")
+    return seconds_
+
+
 def count(value: str) -> int:
     """A whole number, which may be zero."""
     if not value.isascii() or not value.isdigit() or len(value) > 18:
@@ -67,6 +75,13 @@ def seconds(value: str) -> float:
     """A number of seconds above zero, like 30 or 0.5."""
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value) or float(value) == 0:
         raise ValueError(f"must be a positive number of seconds, not {_quoted(value)}")
+    return float(value)
+
+
+def rate(value: str) -> float:
+    """A number above zero, like 200 or 0.5."""
+    if not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,6})?", value) or float(value) == 0:
+        raise ValueError(f"must be a positive number, not {_quoted(value)}")
     return float(value)
 
 

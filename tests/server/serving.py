@@ -35,6 +35,7 @@ async def serving(settings: Settings | None = None, objects: ObjectStore | None 
     meter = MeteredStore(objects or MemoryStore())
     store = FhirStore(
         PrefixTenancy(meter, settings.tenants),
+        inline_bytes=settings.inline_bytes,
         fhir_version=settings.fhir_version,
         validation=settings.validation,
         reference_integrity=settings.reference_integrity,
