@@ -25,7 +25,7 @@ from fhirstore.commit.reading import ask
 from fhirstore.errors import Contention, PayloadGone
 from fhirstore.format.digest import sha256
 from fhirstore.format.keyspace import Keyspace
-from fhirstore.format.payload import Entry, Payload, arrived, completed, decode_entry, payload_object, without
+from fhirstore.format.payload import Entry, Payload, arrived, completed, decode_entry, payload_object
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, Written
 from fhirstore.objects.facts import Facts
 
@@ -82,6 +82,8 @@ def arrive(keys: Keyspace, payload: Payload, *, context: Context) -> Protocol[Pa
 def complete(keys: Keyspace, payload: Payload, arriving: Arriving, *, context: Context) -> Protocol[Payload]:
     """Does step 3, when the object is there. Returns the payload that counts; if it is another one, deletes the object.
 
+    The entry goes on naming an object that was deleted: a late copy of its PUT may make it once more, for the sweeper.
+
     Raises PayloadGone where the upload was given up meanwhile, Contention, Unavailable, CorruptRecord.
     """
     key = keys.payload_entry(payload.sha256)
@@ -95,8 +97,6 @@ def complete(keys: Keyspace, payload: Payload, arriving: Arriving, *, context: C
             yield from removed(keys.prefix + payload.object)
         if wanted is None:
             raise PayloadGone(_TOO_LATE)
-        if wanted.object != payload.object:
-            wanted = without(wanted, (payload.object,), wanted.nonce)
         (reply,) = yield (Put(key, wanted.encode(), IfMatch(etag)),)
         if isinstance(reply, Written):
             return wanted.payload

@@ -13,7 +13,8 @@ show it until the end of step 5. A crash after step 3 leaves remnants, which ano
 point to the rest, so they are deleted last. A writer that races with a purge either commits first, and the purge
 starts over on the new base, or loses its base and makes version floor + 1.
 
-A purge does not remove the slot of an attempt that died before its commit. The sweeper does.
+A purge does not remove the slot of an attempt that died before its commit, nor the content that a version referred to
+outside its record. The sweeper does.
 
 Cost: 2 GET + 2 PUT, then per 1,000 versions 1 LIST, per version 1 GET, and 2 DELETE per batch of at most 50.
 """
@@ -164,10 +165,12 @@ def _readable(key: str, reply: StoredObject | Absent) -> Record | None:
 
 
 def _beside(keys: ResourceKeys, record: Record) -> tuple[str, ...]:
-    """Returns the keys of a version's events, and of the index entries that it may have written."""
+    """Returns the keys of a version's events, its reference, and the index entries that it may have written."""
     event = (record.t, record.version, record.method, record.op)
     entries = [keys.index_entry(name, record.version) for name in names(keys.type, record.resource)]
-    return (keys.type_event(*event), keys.system_event(*event), *entries)
+    payload = record.payload
+    referring = [] if payload is None else [keys.reference(payload.sha256, record.version, record.op)]
+    return (keys.type_event(*event), keys.system_event(*event), *entries, *referring)
 
 
 def _batches(items: Sequence[Listed]) -> Iterator[list[Listed]]:

@@ -114,9 +114,9 @@ def write(
         try:
             attempt = _attempt(keys, base, draft, moved, context)
         except RulesBroken:
-            if base.whole:
-                raise
-            continue
+            if not base.whole:
+                continue
+            raise
         committed = yield from _carry_out(attempt, context)
         if committed is not None:
             return WriteResult(attempt.record, before, applied=True, etag=committed.etag)

@@ -35,7 +35,7 @@ import msgspec
 from fhirstore.errors import CorruptRecord
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_OBJECT = re.compile(r"binary/payload/[0-9A-Za-z]{26}")
+_OBJECT = re.compile(r"binary/payload/[0-9A-Za-z]{1,64}")
 
 State: TypeAlias = Literal["arriving", "live", "condemned", "gone"]
 Event: TypeAlias = Literal["arrive", "complete", "use", "unused"]
@@ -108,8 +108,11 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
         return (self.object, *self.others) if self.state == "arriving" else ()
 
 
-LONGEST_PLAIN = 240
-"""Bytes of an entry at most that has neither `others` nor `waste`; with one of them it is longer. So a LIST tells."""
+LONGEST_GONE, LONGEST_PLAIN = 175, 225
+"""Bytes of an entry at most that has neither `others` nor `waste`: of one that is gone, and of any. Others are longer.
+
+So a LIST tells which entries need a look.
+"""
 
 
 _encode = msgspec.json.Encoder().encode

@@ -11,6 +11,7 @@ from fhirstore.engine import Engine
 from fhirstore.interactions import resources
 from fhirstore.tenancy import Place
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness, fsck
+from fhirstore.upkeep.sweep.payloads import sweep_payloads
 from fhirstore.upkeep.sweep.run import SweepReport, sweep
 from fhirstore.upkeep.sweep.runs import sweep_runs
 from fhirstore.upkeep.sweep.uploads import sweep_uploads
@@ -31,7 +32,8 @@ class Upkeep:
             return report
         run_files = await drive(sweep_runs(keys, context=context), objects)
         uploads = await drive(sweep_uploads(keys, context=context), objects)
-        return replace(report, run_files=run_files, uploads=uploads)
+        payloads = await drive(sweep_payloads(keys, context=context), objects)
+        return replace(report, run_files=run_files, uploads=uploads, payloads=payloads)
 
     async def fsck(
         self, how: Thoroughness | None = None, *, on_progress: Callable[[Progress], None] | None = None

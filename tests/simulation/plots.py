@@ -15,6 +15,7 @@ from tests.simulation.exports.schedule import simulate_exports
 from tests.simulation.jobs.schedule import simulate_jobs
 from tests.simulation.scenarios.scenario import RESOURCES
 from tests.simulation.scenarios.sealing import RUNS
+from tests.simulation.scenarios.storing import PAYLOADS
 from tests.simulation.schedule import Verdict, simulate
 from tests.simulation.submissions.schedule import simulate_submissions
 
@@ -43,12 +44,18 @@ def _simulate_runs(seed: int, trace: list[str] | None = None) -> Verdict:
     return simulate(seed, trace, plot=RUNS)
 
 
+def _simulate_payloads(seed: int, trace: list[str] | None = None) -> Verdict:
+    return simulate(seed, trace, plot=PAYLOADS)
+
+
 ABOUT_RESOURCES = Plot("resources", simulate, 1.0, _names(RESOURCES.shapes))
 ABOUT_RUNS = Plot("runs", _simulate_runs, shapes=_names(RUNS.shapes))
+ABOUT_PAYLOADS = Plot("payloads", _simulate_payloads, shapes=_names(PAYLOADS.shapes))
 ABOUT_JOBS = Plot("jobs", simulate_jobs)
 ABOUT_EXPORTS = Plot("exports", simulate_exports, 0.1, _names(EXPORT_SHAPES))
 ABOUT_SUBMISSIONS = Plot("submissions", simulate_submissions)
 
 PLOTS: Mapping[str, Plot] = {
-    plot.name: plot for plot in (ABOUT_RESOURCES, ABOUT_RUNS, ABOUT_JOBS, ABOUT_EXPORTS, ABOUT_SUBMISSIONS)
+    plot.name: plot
+    for plot in (ABOUT_RESOURCES, ABOUT_RUNS, ABOUT_PAYLOADS, ABOUT_JOBS, ABOUT_EXPORTS, ABOUT_SUBMISSIONS)
 }

@@ -18,13 +18,14 @@ from tests.simulation.model.machines import Machine
 from tests.simulation.model.network import Network
 from tests.simulation.model.process import Process, Temper
 from tests.simulation.model.task import Call, Plan, Rest, Task, told
-from tests.simulation.model.truth import Truth
+from tests.simulation.model.truth import TYPE, Truth
 from tests.simulation.model.world import BEGINNING, World
 from tests.simulation.scenarios.bundled import Transact, all_of
 from tests.simulation.scenarios.identified import Conditional, Seek, healing
 from tests.simulation.scenarios.operations import Read, VRead, Write
 from tests.simulation.scenarios.scenario import RESOURCES, Plot, Scenario
 from tests.simulation.scenarios.sealed import SweepRuns, WriteRun
+from tests.simulation.scenarios.stored import PurgeBinary, SweepPayloads
 from tests.simulation.scenarios.upkeep import Purge, Sweep
 
 _HEALING_REQUESTS = 50
@@ -97,6 +98,9 @@ class Schedule:
             self.truth.check()
             if self.plot.closing:
                 self.truth.sealed_runs.check()
+                purges = [call for call in self.calls if isinstance(call.operation, PurgeBinary)]
+                remnants = any(not isinstance(call.outcome, Purged) for call in purges)
+                self.truth.payloads.check(remnants=remnants)
             if self._upkeep(Sweep, Purge):
                 cut_short = any(not isinstance(call.outcome, Purged) for call in self._upkeep(Purge))
                 self.truth.check_swept(remnants=cut_short)
@@ -155,6 +159,8 @@ class Schedule:
         self.network.clear()
         plans: list[Plan] = []
         for id_, history in self.truth.histories.items():
+            if history.keys.type != TYPE:
+                continue  # the scenario's own `healing` does it
             newest = len(history.versions) + 1
             plan: Plan = [(0.0, Write(id_, "patch")), (0.0, Read(id_))]
             plan += [(0.0, VRead(id_, version)) for version in range(max(newest - 2, 1), newest + 2)]
@@ -203,7 +209,7 @@ class Schedule:
         if healing and not isinstance(call.operation, Rest):
             if call.ended is None:
                 wrong.append("never ended")
-            elif isinstance(call.operation, Sweep | SweepRuns):
+            elif isinstance(call.operation, Sweep | SweepRuns | SweepPayloads):
                 pass  # it takes what it takes
             elif isinstance(call.operation, Transact):
                 wrong += self._judge_healed(call, call.operation)

@@ -10,9 +10,10 @@ DELETE has no condition, so the slot of version v + 1 may be removed only while 
 
 From step 2 on every attempt on the old ETag fails, and new ones wait until the hold is over; by then no copy of the
 DELETE can be applied any more. The hold ends by itself. The events need no hold: after their attempt's window they can
-neither be committed nor appear again.
+neither be committed nor appear again. The reference of an attempt with a payload goes before its events, whose bodies
+name the content.
 
-Cost: 2 GET + 1 DELETE for an orphan without a slot; 1 PUT + 1 DELETE more with a slot.
+Cost: 2 GET + 1 DELETE for an orphan without a slot; 1 PUT + 1 DELETE more with a slot; 2 GET more for a Binary.
 """  # noqa: E501 - a table row is one line
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from fhirstore.commit.messages import Absent, Delete, Deleted, Expired, Get, Pro
 from fhirstore.commit.reading import ask, glance
 from fhirstore.errors import Contention, CorruptRecord, Unavailable
 from fhirstore.format.keyspace import Event, Keyspace, ResourceKeys
+from fhirstore.format.payload import is_sha256
 from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import Written
 from fhirstore.upkeep.sweep.walk import events_keys
@@ -50,8 +52,18 @@ def remove_orphan(keys: Keyspace, event: Event, *, context: Context) -> Protocol
     slot = yield from remove_slot(keys.resource(event.type, event.id), event.version, event.op, context=context)
     if slot is None:
         return Removed(slot=False, events=False)
-    yield from removed(*events_keys(keys, event))
+    yield from removed(*(yield from _references(keys, event)), *events_keys(keys, event))
     return Removed(slot=slot, events=True)
+
+
+def _references(keys: Keyspace, event: Event) -> Protocol[list[str]]:
+    """Returns the key of the attempt's reference to a payload, if it may have one."""
+    if event.type != "Binary":
+        return []
+    resource = keys.resource(event.type, event.id)
+    found = yield from ask(*(Get(key) for key in events_keys(keys, event)))
+    hashes = {reply.body.decode("ascii", "replace") for reply in found if not isinstance(reply, Absent)}
+    return [resource.reference(sha256, event.version, event.op) for sha256 in hashes if is_sha256(sha256)]
 
 
 def remove_slot(keys: ResourceKeys, version: int, op: str | None, *, context: Context) -> Protocol[bool | None]:

@@ -53,8 +53,8 @@ class SweepReport:
     `watermark`: epoch ms. `checked`, `orphans`: events. `slots`: orphan slots removed. `unclear`: events that cannot be
     judged until fsck has checked their resource. `left`: orphans left for the next pass. `strays`: keys that are not
     events. `transactions`: decisions removed. `jobs`: jobs that were tidied or removed, and remains of such.
-    `run_files`: files removed that no run was sealed with. `uploads`:
-    multipart uploads aborted.
+    `run_files`: files removed that no run was sealed with. `uploads`: multipart uploads aborted. `payloads`: objects
+    removed whose content nothing refers to.
     """
 
     outcome: str
@@ -69,6 +69,7 @@ class SweepReport:
     jobs: int = 0
     run_files: int = 0
     uploads: int = 0
+    payloads: int = 0
 
     def as_json(self) -> dict[str, object]:
         """The report as plain JSON values."""

@@ -16,7 +16,7 @@ from fhirstore.commit.messages import AbortUpload, Get, ListUploads, Protocol
 from fhirstore.commit.reading import ask
 from fhirstore.format.keyspace import Keyspace
 
-_FOLDERS = ("runs/", "bulk/")
+_FOLDERS = ("runs/", "bulk/", "binary/")
 _PAGES = 50  # of a folder in a pass
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from fhirstore.commit.attempt import body_beside
 from fhirstore.commit.limits import Limits
 from fhirstore.errors import CorruptRecord
 from fhirstore.format.keyspace import Event, Keyspace, ResourceKeys, parse_event
@@ -18,6 +19,7 @@ from fhirstore.jobs.state import decode_state
 from tests.simulation.model.bucket import Bucket
 from tests.simulation.model.decisions import Transactions
 from tests.simulation.model.identities import Identities
+from tests.simulation.model.payloads import Payloads
 from tests.simulation.model.runs import SealedRuns
 from tests.simulation.model.world import World
 
@@ -85,23 +87,24 @@ class Truth:
         self.transactions = Transactions(self)
         self.identities = Identities(self)
         self.sealed_runs = SealedRuns(self)
+        self.payloads = Payloads(self)
         self.purges: dict[str, float] = {}  # when, by op token
         self.watermark = 0
         self.announced: set[tuple[str, str]] = set()  # ids and op tokens whose event appeared
         bucket.observer = self._changed
 
-    def history(self, id: str) -> History:
-        """The history of this id, empty at first."""
+    def history(self, id: str, type: str = TYPE) -> History:
+        """The history of this id, empty at first. No two types share an id."""
         known = self.histories.get(id)
         if known is None:
-            known = self.histories[id] = History(KEYS.resource(TYPE, id))
+            known = self.histories[id] = History(KEYS.resource(type, id))
         return known
 
     def _changed(self, key: str, before: bytes | None, after: bytes | None) -> None:
         try:
             if key.startswith("resources/"):
-                _, _, id_, *rest = key.split("/")
-                history = self.history(id_)
+                _, type_, id_, *rest = key.split("/")
+                history = self.history(id_, type_)
                 if rest == ["current.json"]:
                     self._current(history, before, after)
                 else:
@@ -112,6 +115,8 @@ class Truth:
                 self.transactions.decided(key, before, after)
             elif key.startswith(KEYS.runs()):
                 self.sealed_runs.changed(key, before, after)
+            elif key.startswith(KEYS.payloads()):
+                self.payloads.changed(key, before, after)
             elif key.startswith(KEYS.identity()):
                 self.identities.changed(key, after)
             elif key == KEYS.sweep_state and after is not None:
@@ -172,6 +177,7 @@ class Truth:
         history.states.append((now, version))
         self.landed[keys.id, new.op] = (history, committed)
         self.identities.committed(history, new)
+        self.payloads.committed(history.keys, new)
         self.world.note("COMMIT", f"{name} op={new.op}")
 
     def _purge(self, history: History, new: Record) -> None:
@@ -242,8 +248,8 @@ class Truth:
                     self._there(history.keys.version(version), committed.body)
                     new = committed.record
                     event = (new.t, version, new.method, new.op)
-                    self._there(history.keys.type_event(*event), b"")
-                    self._there(history.keys.system_event(*event), b"")
+                    self._there(history.keys.type_event(*event), body_beside(new))
+                    self._there(history.keys.system_event(*event), body_beside(new))
 
     def check_swept(self, *, remnants: bool) -> None:
         """Nothing lies in the bucket but what was committed. `remnants`: a purge was cut short, so some may be left.

@@ -45,17 +45,18 @@ class Pending:
 
 def upload(key: str, parts: tuple[bytes, ...]) -> Protocol[None]:
     """Uploads an object in parts. Raises Unavailable after an abort, or an attempt at one."""
-    begun = yield from _answered(BeginUpload(key, b""))
+    begun = yield from answered(BeginUpload(key, b""))
     try:
         for number, part in enumerate(parts, 1):
-            yield from _answered(PutPart(key, part, upload=begun, number=number))
-        yield from _complete(key, begun, parts)
+            yield from answered(PutPart(key, part, upload=begun, number=number))
+        yield from complete_upload(key, begun, parts)
     except FhirStoreError:
-        yield from _abort(key, begun)
+        yield from abort(key, begun)
         raise
 
 
-def _abort(key: str, upload: str) -> Protocol[None]:
+def abort(key: str, upload: str) -> Protocol[None]:
+    """Aborts an upload, as far as the store lets it."""
     for n in range(UNANSWERED.tries):
         (reply,) = yield (AbortUpload(key, upload),)
         if isinstance(reply, Deleted):
@@ -63,7 +64,8 @@ def _abort(key: str, upload: str) -> Protocol[None]:
         yield UNANSWERED.pause(n)
 
 
-def _complete(key: str, upload: str, parts: tuple[bytes, ...]) -> Protocol[None]:
+def complete_upload(key: str, upload: str, parts: tuple[bytes, ...]) -> Protocol[None]:
+    """Completes an upload. Raises Unavailable."""
     for n in range(UNANSWERED.tries):
         (reply,) = yield (CompleteUpload(key, b"", upload=upload, number=len(parts)),)
         if isinstance(reply, Written):
@@ -75,7 +77,8 @@ def _complete(key: str, upload: str, parts: tuple[bytes, ...]) -> Protocol[None]
     raise Unavailable("The upload was not completed")
 
 
-def _answered(request: Put) -> Protocol[str]:
+def answered(request: Put) -> Protocol[str]:
+    """Sends a request until it is answered. Returns the ETag. Raises Unavailable."""
     for n in range(UNANSWERED.tries):
         (reply,) = yield (request,)
         if isinstance(reply, Written):

@@ -26,7 +26,7 @@ from tests.simulation.mutants.transaction_mutants import TRANSACTION_MUTANTS
 _RESERVATION = (
     Mutant("slot taken without If-None-Match", single._carry_out, "attempt.body, IF_ABSENT,", "attempt.body, None,"),
     Mutant("slot without a window", single._carry_out, "IF_ABSENT, attempt.expires", "IF_ABSENT, None"),
-    Mutant("events without a window", single._carry_out, 'b"", expires=attempt.expires', 'b"", expires=None'),
+    Mutant("events without a window", single._carry_out, "body, expires=attempt.expires", "body, expires=None"),
     Mutant(
         "commit without the slot acknowledged",
         single._carry_out,
