@@ -67,7 +67,7 @@ class TenantStore:
         self._place = place
         self._admission = Admission(engine.validator, self._exists if engine.reference_integrity else None)
         self._matching = Matching(engine, place)
-        self.upkeep = Upkeep(engine, place)
+        self.upkeep = Upkeep(engine, place, sweep_transfers=lambda: self.uploads.sweep())
         self._submit_options = submit_options
 
     @property
