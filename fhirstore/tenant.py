@@ -67,7 +67,7 @@ class TenantStore:
         self._place = place
         self._admission = Admission(engine.validator, self._exists if engine.reference_integrity else None)
         self._matching = Matching(engine, place)
-        self.upkeep = Upkeep(engine, place, sweep_transfers=lambda: self.uploads.sweep())
+        self.upkeep = Upkeep(engine, place, sweep_transfers=self._sweep_uploads)
         self._submit_options = submit_options
 
     @property
@@ -177,6 +177,9 @@ class TenantStore:
             return await self._first_answer("Binary", id_, build)
         assert outcome.record is not None  # noqa: S101 - it makes a record, or leaves one as it is
         return version_of("Binary", id_, outcome.record, created=outcome.created or id is None)
+
+    async def _sweep_uploads(self) -> int:
+        return await self.uploads.sweep()
 
     async def _create_uploaded(self, resource: dict[str, object], payload: Payload, key: str) -> Version:
         """Stores the Binary of an upload under the id that derives from `key`, once. Returns its first version."""
