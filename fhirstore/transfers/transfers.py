@@ -1,15 +1,16 @@
 """The uploads of one tenant: begin, send, ask, complete, abort, sweep.
 
-Costs in storage requests, without those of the content itself and of the Binary (as `create_binary`):
+Costs in storage requests, without those of the Binary (as `create_binary`, and 2 GET for the answer):
 
 | what | requests |
 |---|---|
-| begin | 1 PUT; in parts 1 more to create them; on stores without URLs 1 GET the first time in a process |
+| begin | 1 PUT; in parts 1 POST more; with a ticket, the first time in a process, 1 GET and perhaps 1 PUT of the key |
 | a part | 1 GET, 1 PUT for the part, 1 PUT to note it |
-| content through a server | 1 GET + 1 PUT, and as `Payloads.receive` |
-| complete | 3 GET + 3 PUT of the record, 1 HEAD or 1 LIST, 1 HEAD, 1 GET of the content, 1 copy of a form |
+| content with a ticket | 2 GET + 1 PUT, and as `Payloads.receive`; for a forged ticket none |
+| complete | 5 GET + 3 PUT of the record, 3 HEAD and 1 GET of the content, 2 PUT of its entry; of a form also 1 copy and 2 DELETE; in parts 3 LIST per 1,000, 1 POST, 1 DELETE; with a ticket 4 GET + 2 PUT of the record alone |
+| complete again | 3 GET |
 | status | 1 GET; in parts 1 LIST per 1,000 |
-"""
+"""  # noqa: E501 - a table row is one line
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -62,6 +62,11 @@ class Story:
         self._processes = [Process(self._inner, self._chance) for _ in range(3)]
         self._uploads: list[Sent] = []
 
+    @property
+    def answers(self) -> int:
+        """Completions that were answered with a Binary."""
+        return sum(len(upload.answers) for upload in self._uploads)
+
     async def play(self) -> None:
         """Plays it to the end, and judges."""
         chance = self._chance
@@ -90,7 +95,7 @@ class Story:
         )
         uploads = self._calm.tenant.uploads
         if method == "ticket":
-            uploads._presigned = self._no_urls  # type: ignore[method-assign] # a store without URLs
+            uploads._presigned = self._no_urls  # type: ignore[method-assign, assignment] # as of a store without URLs
         begun = await uploads.begin(asked, largest=1000)
         upload = Sent(
             begun.upload.id,
@@ -102,7 +107,7 @@ class Story:
         self._uploads.append(upload)
         work = []
         for _ in range(chance.choice((1, 1, 2, 3))):
-            body = content if chance.random() < 0.8 else CONTENTS[0]
+            body = content if chance.random() < 0.6 else chance.choice(CONTENTS)
             work.append(self._send(upload, begun.how, body))
         for _ in range(chance.choice((1, 2, 3, 4))):
             work.append(self._complete(upload, chance.choice(self._processes)))
@@ -230,49 +235,59 @@ class Story:
             await self._calm.tenant.upkeep.sweep()
 
     async def _judge(self) -> None:
-        tenant, expected = self._calm.tenant, set()
-        found: dict[str, Version] = {}
-        async for version in tenant.history("Binary"):
-            if version.method != "DELETE":
-                found[version.id] = version
+        """Says what is wrong in the end."""
+        found = {one.id: one async for one in self._calm.tenant.history("Binary") if one.method != "DELETE"}
         for upload in self._uploads:
-            if len({(one.id, one.content) for one in upload.answers}) > 1:
-                self.problems.append("completions of one upload have different answers")
-            if upload.given_up and upload.answers:
-                self.problems.append("a Binary was made of an upload that was given up")
-            if upload.answers and not upload.purged and upload.answers[0].id not in found:
-                self.problems.append("a Binary that was answered is not there")
+            self._judge_answers(upload, found)
         if len(found) > len(self._uploads):
             self.problems.append(f"{len(self._uploads)} uploads made {len(found)} Binaries")
-        for version in found.values():
-            with suppress(Gone, NotFound):
-                read = await tenant.read("Binary", version.id)
-                assert read.payload is not None
-                expected.add(f"{TENANT}/{read.payload.object}")
-                mine = [one for one in self._uploads if any(answer.id == read.id for answer in one.answers)]
-                for upload in mine:
-                    await self._check_content(upload, read)
-        kept = {item.key for item in (await self._inner.list(f"{TENANT}/binary/payload/")).objects}
+        expected = await self._contents_of(found.values())
+        kept = await self._keys("payload")
         if kept - expected:
             self.problems.append(f"{len(kept - expected)} objects are left that nothing refers to")
         if expected - kept:
             self.problems.append("the content of a Binary is gone")
-        for folder in ("incoming", "uploads"):
-            left = {item.key for item in (await self._inner.list(f"{TENANT}/binary/{folder}/")).objects}
-            if left - {f"{TENANT}/binary/uploads/signing-key.json"}:
-                self.problems.append(f"{len(left)} objects are left in {folder}/")
+        left = (await self._keys("incoming") | await self._keys("uploads")) - {
+            f"{TENANT}/binary/uploads/signing-key.json"
+        }
+        if left:
+            self.problems.append(f"{len(left)} objects of uploads are left")
+
+    def _judge_answers(self, upload: Sent, found: Mapping[str, Version]) -> None:
+        if len({(one.id, one.content) for one in upload.answers}) > 1:
+            self.problems.append("completions of one upload have different answers")
+        if upload.given_up and upload.answers:
+            self.problems.append("a Binary was made of an upload that was given up")
+        if upload.answers and not upload.purged and upload.answers[0].id not in found:
+            self.problems.append("a Binary that was answered is not there")
+
+    async def _contents_of(self, versions: Iterable[Version]) -> set[str]:
+        """Checks the contents of the Binaries that are there. Returns the keys of their objects."""
+        keys: set[str] = set()
+        for version in versions:
+            with suppress(Gone, NotFound):
+                read = await self._calm.tenant.read("Binary", version.id)
+                assert read.payload is not None
+                keys.add(f"{TENANT}/{read.payload.object}")
+                for upload in self._uploads:
+                    if any(answer.id == read.id for answer in upload.answers):
+                        await self._check_content(upload, read)
+        return keys
+
+    async def _keys(self, folder: str) -> set[str]:
+        return {item.key for item in (await self._inner.list(f"{TENANT}/binary/{folder}/")).objects}
 
 
-def simulate_transfers(seed: int) -> list[str]:
-    """Plays the schedule of a seed. Returns what went wrong."""
+def simulate_transfers(seed: int) -> Story:
+    """Plays the schedule of a seed. Returns it, with its problems."""
     loop = VirtualLoop()
     asyncio.set_event_loop(loop)
     try:
 
-        async def go() -> list[str]:
+        async def go() -> Story:
             story = Story(seed)
             await story.play()
-            return story.problems
+            return story
 
         return loop.run_until_complete(go())
     finally:

@@ -7,6 +7,7 @@ way when its process crashes, or is asleep, arrives all the same.
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
@@ -48,13 +49,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._seconds
 
     def _run_once(self) -> None:
-        if not self._ready and self._scheduled:  # type: ignore[attr-defined] # of BaseEventLoop
-            self._seconds = max(self._seconds, self._scheduled[0]._when)  # type: ignore[attr-defined]
+        if not self._ready:  # type: ignore[attr-defined] # of BaseEventLoop
+            timers = [timer.when() for timer in self._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
+            if timers:
+                self._seconds = max(self._seconds, min(timers))
+            for timer in self._scheduled:  # type: ignore[attr-defined]
+                if timer.cancelled():  # else it would wait for a timer that is behind a cancelled one
+                    timer._when = min(timer._when, self._seconds)
+            heapq.heapify(self._scheduled)  # type: ignore[attr-defined]
         super()._run_once()  # type: ignore[misc]
 
-    def run_in_executor(  # type: ignore[override] # its future is of this loop
-        self, executor: Executor | None, func: Callable[..., _T], *args: object
-    ) -> asyncio.Future[_T]:
+    def run_in_executor(self, executor: Executor | None, func: Callable[..., _T], *args: object) -> asyncio.Future[_T]:
         done: asyncio.Future[_T] = self.create_future()
         try:
             done.set_result(func(*args))
@@ -134,10 +139,10 @@ class Network(PassingOn):
         async with self.inner.get_stream(key, start=start, end=end) as stream:
             yield stream
 
-    async def presign_put(self, key: str, **_: object) -> PresignedPut:  # type: ignore[override] # the client knows it
+    async def presign_put(self, key: str, **_: object) -> PresignedPut:
         return PresignedPut(key, {})
 
-    async def presign_post(self, key: str, **_: object) -> PresignedPost:  # type: ignore[override]
+    async def presign_post(self, key: str, **_: object) -> PresignedPost:
         return PresignedPost(key, {})
 
     async def _sent(self, do: Callable[[], Awaitable[_T]], lost: type[ObjectError] | None) -> _T:
