@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 
-from fhirstore.commit.limits import Context
+from msgspec.structs import replace
+
 from fhirstore.jobs.kind import JobWork
 from fhirstore.jobs.lease import LeaseLost
 from fhirstore.jobs.pace import Pacer
@@ -28,7 +29,7 @@ class Standing:
         self._ended = False
         limits = work.context.limits
         self._window = limits.window + limits.apply
-        self.context = Context(self.now, work.context.ids, limits)
+        self.context = replace(work.context, now=self.now)
         """For all protocols of this run that write."""
 
     def now(self) -> int:

@@ -54,7 +54,7 @@ def undo(
     `after`: the version that it made; 0: not known, or none. Cost: 1 GET where there is nothing to do; 2 GET more for
     each version that is looked at, and a write. Raises as `single.write`; after an error call it again.
     """
-    marked = Context(context.now, Marked(context.ids, family.undoing), context.limits)
+    marked = replace(context, ids=Marked(context.ids, family.undoing))
     for _ in range(_ROUNDS):
         base = yield from base_for(keys, context)
         current = base.shown

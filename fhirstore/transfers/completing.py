@@ -45,6 +45,7 @@ from fhirstore.transfers.record import (
     FINISH,
     PARTS,
     POST,
+    PUT,
     REFUSE,
     RENEW,
     REOPEN,
@@ -142,7 +143,7 @@ class Completing:
                 payload = Payload(sha256, size, upload.payload or "")
             else:
                 name = payload_object(upload.object)
-                payload = await self.payloads.adopt(name, sha256=sha256, size=size, keep=True)
+                payload = await self.payloads.adopt(name, sha256=sha256, size=size)
             version = await self.create(resource, payload, f"urn:fhirstore:upload:{upload.id}")
         except (PayloadGone, ObjectNotFound):
             return await self._refused(upload.id, "not-found", "The content is gone; begin another upload", payload)
@@ -195,6 +196,9 @@ class Completing:
             info = await self.objects.stat(key)
         except ObjectNotFound:
             raise UploadConflict("The content is not here yet; send it first") from None
+        facts = self.facts(upload.content_type)
+        if upload.method == PUT and facts is not None and facts.tags:  # a client's PUT has none
+            await self.objects.set_tags(key, facts.tags)
         wrong = mismatch(upload, info.size, None) or _said(info.size, None, size=size, sha256=None)
         if wrong is None:
             found = await self._hashed(key, progress)

@@ -22,6 +22,7 @@ import msgspec
 from fhirstore.commit.drive import drive
 from fhirstore.commit.idempotent import listed, removed
 from fhirstore.commit.messages import List, Protocol, Result
+from fhirstore.commit.moving_out import facts_for
 from fhirstore.engine import Engine
 from fhirstore.errors import (
     InvalidResource,
@@ -399,8 +400,8 @@ class Uploads:
             cache[self._place.tenant] = key
         return key
 
-    def _facts(self, content_type: str) -> Facts:
-        return Facts(content_type=content_type)
+    def _facts(self, content_type: str) -> Facts | None:
+        return facts_for(content_type, self._context)
 
     async def _changed(self, id: str, decide: Callable[[Upload, int], Upload | None]) -> Upload:
         return await self._run(change(self.keys, id, decide, context=self._context))

@@ -69,10 +69,11 @@ async def _sweep_all(store: FhirStore, stop: asyncio.Event) -> None:
         except FhirStoreError as error:
             _say(f"sweep of {name}: {error}")
         else:
-            if any((report.orphans, report.slots, report.unclear, report.run_files, report.uploads)):
+            removed = (report.orphans, report.slots, report.run_files, report.uploads, report.payloads)
+            if any((*removed, report.unclear)):
                 _say(
                     f"sweep of {name}: {report.orphans} orphans, {report.slots} slots, {report.run_files} run files,"
-                    f" {report.uploads} uploads removed, {report.unclear} unclear"
+                    f" {report.uploads} uploads, {report.payloads} payloads removed, {report.unclear} unclear"
                 )
 
 

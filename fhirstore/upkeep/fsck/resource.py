@@ -4,7 +4,7 @@ All checks use what was read *after* the folder was listed, and a slot above `cu
 over when `current` was read. So a running write is never taken for damage. Only a running purge may look like damage
 for a moment, and `run` checks again.
 
-Cost: 1 GET, 1 GET per version, 2 GET per version more with `events`.
+Cost: 1 GET, 1 GET per version, 2 GET more per version with a payload, 2 GET per version more with `events`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from fhirstore.commit.attempt import body_beside
 from fhirstore.commit.limits import Limits
 from fhirstore.commit.messages import Absent, Get, Protocol
 from fhirstore.commit.reading import ask, seen
 from fhirstore.errors import CorruptRecord
 from fhirstore.format.keyspace import Event, ResourceKeys
+from fhirstore.format.payload import Payload, decode_entry
 from fhirstore.format.record import Record
 from fhirstore.objects.base import StoredObject
 from fhirstore.upkeep.fsck.finding import Finding
@@ -124,6 +126,8 @@ def _versions(folder: Folder, current: Record, look: Look) -> Protocol[list[Find
         for record in records:
             if look.committed is not None:
                 look.committed(_event(keys, record))
+            if record.payload is not None:
+                findings += yield from _payload(keys, record, record.payload)
         if look.events:
             findings += yield from _missing_events(keys, records)
     known = newest is not None and newest.op == current.op
@@ -142,6 +146,23 @@ def _version(
     return (None if record.version != number else record), problems
 
 
+def _payload(keys: ResourceKeys, record: Record, payload: Payload) -> Protocol[list[Finding]]:
+    """Check that the entry names the content of a version, and that its reference is there."""
+    entry_key = keys.payload_entry(payload.sha256)
+    reference_key = keys.reference(payload.sha256, record.version, record.op)
+    on_entry, on_reference = yield from ask(Get(entry_key), Get(reference_key))
+    findings: list[Finding] = []
+    if isinstance(on_reference, Absent):
+        findings.append(Finding("reference-missing", reference_key, "", True, resource=keys, version=record.version))
+    try:
+        entry = None if isinstance(on_entry, Absent) else decode_entry(on_entry.body, entry_key)
+    except CorruptRecord:
+        return findings  # another finding
+    if entry is None or entry.state not in ("live", "condemned") or entry.payload != payload:
+        findings.append(Finding("payload-unnamed", keys.version(record.version), resource=keys, version=record.version))
+    return findings
+
+
 def _missing_events(keys: ResourceKeys, records: Sequence[Record]) -> Protocol[list[Finding]]:
     wanted: dict[str, tuple[str, Record]] = {}
     for record in records:
@@ -150,7 +171,7 @@ def _missing_events(keys: ResourceKeys, records: Sequence[Record]) -> Protocol[l
         wanted[keys.type_event(*names)] = ("type-event-missing", record)
     replies = yield from ask(*(Get(key) for key in wanted))
     return [
-        Finding(kind, key, repairable=True, resource=keys, version=record.version)
+        Finding(kind, key, repairable=True, resource=keys, version=record.version, note=body_beside(record).decode())
         for (key, (kind, record)), reply in zip(wanted.items(), replies, strict=True)
         if isinstance(reply, Absent)
     ]

@@ -9,6 +9,7 @@
 | transactions | 1 LIST, 1 GET per record, 1 GET per version that it made |
 | jobs | 1 LIST per 1,000 objects below `bulk/`, 4 GET per job |
 | sealed runs | 1 LIST per 1,000 objects, 1 GET per run; deep: 1 GET of each file, streamed |
+| payloads | 1 LIST per 1,000 objects, 1 GET and 1 LIST per content; deep: 1 GET of each content, streamed |
 | buckets where the census of versions and events does not agree | per bucket, a 4096th of all resources: 3 more GET per version, 1 or 2 per event |
 
 Damage is reported only if it is found twice, `settled` apart: every write or purge that was running at the first check
@@ -33,6 +34,7 @@ from fhirstore.upkeep.fsck.folders import Folder, FolderWalk, survey
 from fhirstore.upkeep.fsck.identity_index import Index, walk_index
 from fhirstore.upkeep.fsck.jobs import walk_jobs
 from fhirstore.upkeep.fsck.other_keys import read_sweeper, stray_keys
+from fhirstore.upkeep.fsck.payloads import walk_payloads
 from fhirstore.upkeep.fsck.repair import repair as put_right
 from fhirstore.upkeep.fsck.resource import Look, examine
 from fhirstore.upkeep.fsck.runs import walk_runs
@@ -45,8 +47,8 @@ _EVENT_KINDS = ("system-event-missing", "type-event-missing")
 
 @dataclass(frozen=True, slots=True)
 class Thoroughness:
-    """`deep`: hash every version and every file of a run. `repair`: repair what can be repaired. `page`: keys per LIST.
-    `together`: resources checked in parallel. `keep`: findings kept for the report."""
+    """`deep`: hash every version, every file of a run and every content of a Binary. `repair`: repair what can be
+    repaired. `page`: keys per LIST. `together`: resources checked in parallel. `keep`: findings kept for the report."""
 
     deep: bool = False
     repair: bool = False
@@ -129,6 +131,7 @@ def fsck(
     yield from run.take((yield from walk_transactions(keys, page=run.how.page)))
     yield from run.take((yield from walk_jobs(keys, page=run.how.page, limits=context.limits)))
     yield from walk_runs(keys, context=context, page=run.how.page, deep=run.how.deep, take=run.take)
+    yield from walk_payloads(keys, context=context, page=run.how.page, deep=run.how.deep, take=run.take)
     return run.report()
 
 

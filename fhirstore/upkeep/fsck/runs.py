@@ -90,12 +90,12 @@ def _check_file(keys: RunKeys, file: SealedFile, item: Listed | None, *, deep: b
         return Finding("run-file-missing", key)
     if item.size != file.size:
         return Finding("run-file-size", key, f"{item.size} bytes, and not {file.size}")
-    if deep and (yield from _digest(key)) != file.sha256:
+    if deep and (yield from digest_of(key)) != file.sha256:
         return Finding("run-file-hash", key)
     return None
 
 
-def _digest(key: str) -> Protocol[str]:
+def digest_of(key: str) -> Protocol[str]:
     """Returns the hash of an object; "" where it is not there, or damaged."""
     for n in range(UNANSWERED.tries):
         (reply,) = yield (Digest(key),)

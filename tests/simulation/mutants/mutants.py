@@ -19,6 +19,7 @@ from tests.simulation.mutants.export_mutants import EXPORT_MUTANTS
 from tests.simulation.mutants.identity_mutants import IDENTITY_MUTANTS
 from tests.simulation.mutants.job_mutants import JOB_MUTANTS
 from tests.simulation.mutants.mutation import Mutant, getter
+from tests.simulation.mutants.payload_mutants import PAYLOAD_MUTANTS
 from tests.simulation.mutants.run_mutants import RUN_MUTANTS
 from tests.simulation.mutants.submission_mutants import SUBMISSION_MUTANTS
 from tests.simulation.mutants.transaction_mutants import TRANSACTION_MUTANTS
@@ -293,6 +294,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *IDENTITY_MUTANTS,
     *JOB_MUTANTS,
     *RUN_MUTANTS,
+    *PAYLOAD_MUTANTS,
     *EXPORT_MUTANTS,
     *SUBMISSION_MUTANTS,
 )
