@@ -23,6 +23,7 @@ from fhirstore import (
 )
 from fhirstore.errors import InvalidResource, NotFound, ObjectNotFound
 from fhirstore.objects import ObjectStore, PresignedPost, PresignedPut
+from fhirstore.transfers.record import claimed, decode_upload
 from tests.transfers.conftest import S3, WITHOUT_URLS
 
 LARGEST = 1 << 30
@@ -186,6 +187,35 @@ async def test_equal_contents_are_stored_once(tenant: TenantStore, objects: Obje
     assert first.id != second.id
     assert first.payload == second.payload
     assert len(await keys_below(objects, "a/binary/payload/")) == 1
+
+
+@everywhere
+async def test_a_long_verification_goes_on_without_its_caller(tenant: TenantStore) -> None:
+    """A caller that does not wait is told that it goes on; a later call has the Binary."""
+    content = os.urandom(PART + 1)
+    begun = await begin(tenant, "parts", size=len(content), part_size=PART)
+    await send(tenant, begun, content)
+    first = await tenant.uploads.complete(begun.upload.id, wait=0)
+    assert first.version is None
+    done = await tenant.uploads.complete(begun.upload.id, wait=60)
+    assert done.version is not None
+    assert not done.created
+    assert await content_of(tenant, done.version) == content
+
+
+@everywhere
+async def test_a_completion_that_died_is_taken_over(tenant: TenantStore, objects: ObjectStore) -> None:
+    """Once its lease has ended; until then another call waits for it."""
+    begun = await begin(tenant, "parts")
+    await send(tenant, begun)
+    key = f"a/binary/uploads/{begun.upload.id}.json"
+    dead = claimed(decode_upload((await objects.get(key)).body, key), "dead", now=objects.now(), length=700, copy=False)
+    assert dead is not None
+    await objects.put(key, dead.encode())
+    assert (await tenant.uploads.complete(begun.upload.id, wait=0)).upload.owner == "dead"
+    done = await tenant.uploads.complete(begun.upload.id, wait=30)
+    assert done.version is not None
+    assert await content_of(tenant, done.version) == CONTENT
 
 
 @everywhere
