@@ -7,17 +7,19 @@ content, as with a presigned request to S3. Nothing is held whole but a part, wh
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from fhirstore import Upload
-from fhirstore.errors import ContentTooLarge, InvalidResource
+from fhirstore import Ticket
+from fhirstore.errors import ContentTooLarge, FhirStoreError, InvalidResource
 from server.content.arriving import Arriving
 from server.http.call import Call
 from server.http.fields import parameters
 from server.http.in_flight import share_of
 from server.http.refusal import Refused
-from server.http.unread import before_body
+from server.http.unread import Unread, before_body
 from server.operations.uploads.form import FormBody, boundary_of
 from server.operations.uploads.urls import asked_id
 
@@ -56,7 +58,7 @@ async def put_content(call: Call) -> Response:
         if _type(call.header(b"content-type") or "") != _type(ticket.content_type):
             raise Refused(415, f"The Content-Type must be {ticket.content_type}, {_PROMISED}")
         arriving = Arriving(call, most=ticket.most, setting=_PROMISED)
-    return _received(await call.tenant.uploads.receive(ticket, arriving.pieces()))
+    return await _taken(call, ticket, arriving, arriving.pieces())
 
 
 async def post_content(call: Call) -> Response:
@@ -75,10 +77,23 @@ async def post_content(call: Call) -> Response:
             raise Refused(405, "This upload is sent by PUT", headers={"Allow": "PUT"})
         if arriving.size is not None and arriving.size > ticket.most + _FORM_ITSELF:
             raise ContentTooLarge(f"The content may have {ticket.most:,} bytes, {_PROMISED}")
-    return _received(await call.tenant.uploads.receive(ticket, form.content()))
+    return await _taken(call, ticket, arriving, form.content())
 
 
-def _received(upload: Upload) -> Response:
+async def _taken(call: Call, ticket: Ticket, arriving: Arriving, pieces: AsyncIterator[bytes]) -> Response:
+    """Receives the content; what of it is in memory counts as in flight. Returns the answer. Raises as `receive`."""
+    share = share_of(call.scope)
+    room = min(call.tenant.payloads.held, ticket.most, share.limit)
+    try:
+        await share.wait_and_take(room)
+        try:
+            upload = await call.tenant.uploads.receive(ticket, pieces)
+        finally:
+            share.give(room)
+    except (HTTPException, FhirStoreError) as error:
+        if not arriving.ended:
+            raise Unread(error) from error
+        raise
     tag = upload.found[1] if upload.found is not None else ""
     return Response(None, 204, {"ETag": f'"{tag}"'})
 
