@@ -72,6 +72,7 @@ def test_up_and_down(server: ServeProcess, file: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["back.pdf"]
 
 
+@pytest.mark.kill
 def test_an_upload_goes_on_where_it_was_cut(server: ServeProcess, file: Path) -> None:
     """What the server has is not sent again."""
     process = command("upload", str(file), "--server", server.base_url, "--json", "--concurrency", "1")
