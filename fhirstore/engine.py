@@ -36,6 +36,7 @@ class Engine:
         ids: Ids | None = None,
         validator: Validator | None = None,
         reference_integrity: bool = False,
+        externalize_attachments: bool = False,
         job_limits: JobLimits | None = None,
     ) -> None:
         self.limits = limits or Limits()
@@ -43,6 +44,7 @@ class Engine:
         self.validator = validator or Validator(definitions())
         self.examiner = Examiner(self.validator)
         self.reference_integrity = reference_integrity
+        self.externalize_attachments = externalize_attachments
         self.job_limits = job_limits or JobLimits()
         self.job_signals = JobSignals()
         self.remembered = RememberedBases()

@@ -19,12 +19,16 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from fhirstore.commit.single import Draft
+from fhirstore.commit.transaction import Part
 from fhirstore.fhir.definitions.facts import Definitions
-from fhirstore.fhir.json import JsonObject
+from fhirstore.fhir.json import JsonObject, with_identity
 from fhirstore.fhir.validation.nodes import typed_nodes
+from fhirstore.format.keyspace import Keyspace
+from fhirstore.format.record import Record
 
 MOST = 32
 """Attachments of one resource whose data is moved; that of others stays in the resource."""
@@ -64,14 +68,44 @@ def binary_id(type: str, id: str, taken: Taken) -> str:
     return base64.b32encode(hashlib.sha256(text.encode()).digest()[:20]).decode("ascii")
 
 
-def binary_of(taken: Taken, *, id: str, owner: str) -> JsonObject:
-    """Returns the Binary, without its data. `owner`: the reference of the resource."""
-    return {
-        "resourceType": "Binary",
-        "id": id,
-        "contentType": taken.type,
-        "securityContext": {"reference": owner},
-    }
+def with_binaries(owner: Part, taken: Sequence[Taken], keys: Keyspace) -> list[Part]:
+    """Returns the parts of a transaction: the resource, which refers to its Binaries now, and each of these.
+
+    A Binary that is there with this content is left as it is; none is written where the resource is not.
+    """
+    type_, id_ = owner.keys.type, owner.keys.id
+    drafted = False
+
+    def deciding(current: Record | None) -> Draft | None:
+        nonlocal drafted
+        draft = owner.decide(current)
+        drafted = draft is not None
+        return draft
+
+    def binary(one: Taken, to: str) -> Part:
+        content: JsonObject = {
+            "resourceType": "Binary",
+            "id": to,
+            "contentType": one.type,
+            "securityContext": {"reference": f"{type_}/{id_}"},
+            "data": base64.b64encode(one.data).decode("ascii"),
+        }
+
+        def decide(current: Record | None) -> Draft | None:
+            there = current is not None and current.payload is not None and current.payload.sha256 == one.sha256
+            if there or not drafted:  # the resource is decided before its Binaries
+                return None
+            return Draft("PUT", lambda version, t: with_identity(content, id=to, version=version, last_updated=t))
+
+        return Part(keys.resource("Binary", to), decide, fresh=owner.fresh)
+
+    binaries: dict[str, Part] = {}
+    for one in taken:
+        to = binary_id(type_, id_, one)
+        one.refer(to)
+        if to not in binaries:
+            binaries[to] = binary(one, to)
+    return [Part(owner.keys, deciding, fresh=owner.fresh), *binaries.values()]
 
 
 def _long(resource: JsonObject, definitions: Definitions, above: int) -> Iterator[tuple[JsonObject, bytes]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context
@@ -15,6 +15,7 @@ from fhirstore.objects.base import CONCURRENCY, PART_SIZE, ObjectStream
 from fhirstore.objects.facts import Progress
 from fhirstore.objects.files import sha256_of
 from fhirstore.tenancy import Place
+from fhirstore.uploads.delivering import Verified
 from fhirstore.uploads.receiving import Incoming, Promise
 
 
@@ -127,14 +128,17 @@ class Payloads:
 
         return await self._admitted(payload, make, drop=copy)
 
-    def open(
-        self, payload: Payload, start: int = 0, end: int | None = None
-    ) -> AbstractAsyncContextManager[ObjectStream]:
+    @asynccontextmanager
+    async def open(self, payload: Payload, start: int = 0, end: int | None = None) -> AsyncIterator[ObjectStream]:
         """Reads bytes [start, end) in chunks of bounded size, as `ObjectStore.get_stream`. 1 GET.
 
+        A content that is read as a whole is verified on the way: its last chunk comes only if its hash is right.
         Raises ObjectNotFound on entering, ObjectDamaged.
         """
-        return self._place.objects.get_stream(self.key(payload.object), start=start, end=end)
+        end = payload.size if end is None else min(end, payload.size)
+        async with self._place.objects.get_stream(self.key(payload.object), start=start, end=end) as stream:
+            whole = start == 0 and end == payload.size
+            yield Verified(stream, self.key(payload.object), payload) if whole else stream
 
     async def verify(self, payload: Payload) -> None:
         """Reads all of the content, and raises ObjectDamaged if it is not what was written, or is gone. 1 GET."""

@@ -33,7 +33,7 @@ from server.http.refusal import Refused
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,150}")
 _LONG = 64 * 1024  # bytes; longer pieces are decompressed in a thread
 _PIECE = 256 * 1024
-HELD = 1024 * 1024  # bytes that count as in flight for each download
+HELD = 2 * 1024 * 1024  # bytes that count as in flight for each download: a chunk that is read, one that is sent
 
 
 class Chunks(Protocol):
@@ -134,17 +134,22 @@ class StreamedAnswer(Response):
         async with self._stack:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             chunks = aiter(self._chunks)
-            while True:
-                try:
-                    async with asyncio.timeout(self._call.settings.request_timeout):
-                        chunk = await anext(chunks, None)
-                except (FhirStoreError, TimeoutError) as error:
-                    self._call.failed(504 if isinstance(error, TimeoutError) else 500, error)
-                    return
-                if chunk is None:
-                    break
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            reading = asyncio.create_task(self._next(chunks))
+            try:
+                while (chunk := await reading) is not None:
+                    reading = asyncio.create_task(self._next(chunks))  # while this one is sent
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except (FhirStoreError, TimeoutError) as error:
+                self._call.failed(504 if isinstance(error, TimeoutError) else 500, error)
+                return
+            finally:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
+        async with asyncio.timeout(self._call.settings.request_timeout):
+            return await anext(chunks, None)
 
 
 def _without_guess(response: Response, headers: dict[str, str]) -> Response:

@@ -36,12 +36,15 @@ _CRITERIA = ("_id", "identifier")
 PATCH_FORMATS = (JsonPatch.media_type, MergePatch.media_type, FHIR_JSON, FHIR_XML)
 SEARCH_PARAMETERS = ("_id", "_lastUpdated", "identifier", "_count")
 
-READ = Contract((200, 304), (404, 410, 412), headers=(*_EXPECTED, "If-Modified-Since"))
+_PARTS = ("Range", "If-Range")
+READ = Contract(
+    (200, 206, 304, 307), (404, 410, 412, 413, 416), ("_attachments",), (*_EXPECTED, "If-Modified-Since", *_PARTS)
+)
 VREAD = READ
 CREATE = Contract(
-    (200, 201), (404, 412, *_WRITES), _CRITERIA, ("If-None-Exist", "Idempotency-Key", "Prefer"), body="resource"
+    (200, 201), (404, 409, 412, *_WRITES), _CRITERIA, ("If-None-Exist", "Idempotency-Key", "Prefer"), body="resource"
 )
-UPDATE = Contract((200, 201), (404, 412, *_WRITES), headers=(*_EXPECTED, "Prefer"), body="resource")
+UPDATE = Contract((200, 201), (404, 409, 412, *_WRITES), headers=(*_EXPECTED, "Prefer"), body="resource")
 PATCH = Contract((200,), (404, 410, 412, *_WRITES), headers=(*_EXPECTED, "Prefer"), body="patch")
 DELETE = Contract((200, 204), (404, 412), headers=(*_EXPECTED, "Prefer"))
 CONDITIONAL_UPDATE = Contract((200, 201), (404, 409, 412, *_WRITES), _CRITERIA, (*_EXPECTED, "Prefer"), "resource")

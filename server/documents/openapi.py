@@ -29,6 +29,7 @@ _QUERY: dict[str, dict[str, object]] = {
     "_pretty": {"type": "boolean"},
     "_summary": {"enum": ["true", "text", "data", "count", "false"]},
     "_elements": {"type": "string", "examples": ["id,meta"]},
+    "_attachments": {"enum": ["inline", "url"]},
     "_count": {"type": "integer", "minimum": 0, "maximum": 999_999_999},
     "_since": {"type": "string", "format": "date-time"},
     "_at": _DATE,
@@ -67,7 +68,7 @@ _HEADERS: dict[str, dict[str, object]] = {
     },
 }
 _ANY_REQUEST_MAY = (400, 404, 406, 500, 503, 504)
-_BODYLESS = (204, 304)
+_BODYLESS = (204, 304, 307)
 _SCHEMAS = {"bundle": "Bundle", "parameters": "Parameters"}
 _ANSWERS: dict[str, dict[str, object]] = {
     "manifest": {"application/json": {"schema": {"type": "object"}}},

@@ -21,6 +21,9 @@ from server.http.preconditions import is_unchanged, refuse_unexpected
 from server.http.prefer import applied, returned
 from server.http.refusal import Refused
 
+ATTACHMENTS = "_attachments"
+"""This server's own parameter: `inline` puts the data of attachments back that lies in Binaries here."""
+
 
 class VersionResponse(Response):
     """A version as an answer, with ETag and Last-Modified (https://hl7.org/fhir/R4/http.html#read).
@@ -69,7 +72,20 @@ async def shown(call: Call, version: Version) -> Response:
         return await content.answer(call)
     if version.payload is not None and call.representation.view.whole:
         return await filled_answer(call, version, version.payload)
+    if _wants_attachments(call):
+        version = await call.tenant.with_attachments(version, most=call.settings.max_body, base_url=call.base_url)
+        share_of(call.scope).take(len(version.content))
     return await _in_form(call, version)
+
+
+def _wants_attachments(call: Call) -> bool:
+    """Whether the client asks for the data of attachments. Raises InvalidResource for another value."""
+    if b"_attachments" not in call.scope["query_string"]:
+        return False
+    asked = dict(call.query).get(ATTACHMENTS)
+    if asked not in (None, "inline", "url"):
+        raise InvalidResource(f"{ATTACHMENTS} must be inline or url", code="value")
+    return asked == "inline"
 
 
 def _is_large(version: Version) -> bool:

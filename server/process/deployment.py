@@ -43,6 +43,7 @@ async def open_store(
         fhir_version=settings.fhir_version,
         validation=settings.validation,
         reference_integrity=settings.reference_integrity,
+        externalize_attachments=settings.externalize_attachments,
         export_options=settings.export_options,
         job_limits=settings.job_limits,
         submit_options=submit_options(settings) if submitting is None else submitting,

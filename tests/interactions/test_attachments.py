@@ -10,7 +10,7 @@ import pytest
 
 from fhirstore.fhir.definitions.load import definitions
 from fhirstore.fhir.json import JsonObject
-from fhirstore.interactions.attachments import MOST, binary_id, binary_of, outside, take_out
+from fhirstore.interactions.attachments import MOST, binary_id, outside, take_out
 
 LONG = bytes(range(256)) * 8
 TEXT = base64.b64encode(LONG).decode()
@@ -91,8 +91,6 @@ def test_the_same_data_has_the_same_binary() -> None:
     ]
     assert ids[0] == ids[1]
     assert len(set(ids)) == 3
-    binary = binary_of(one, id=ids[0], owner="DocumentReference/1")
-    assert binary["securityContext"] == {"reference": "DocumentReference/1"}
 
 
 def test_data_is_put_back_where_it_is_the_same() -> None:

@@ -13,8 +13,10 @@ import brotli
 import httpx
 import pytest
 
+from conformance.s3servers import S3Server
+from fhirstore import S3Options, open_objects
 from fhirstore.objects.memory import MemoryStore
-from server.settings import Settings
+from server.settings import BadSetting, Settings, from_environment
 from tests.server.listening import listening, until
 from tests.server.serving import FHIR_JSON, Served, serving
 
@@ -331,3 +333,39 @@ async def test_text_is_compressed_under_a_weak_tag(served: Served) -> None:
     assert packed.content == b"hello " * 1000
     part = await served.client.get("/fhir/Binary/b", headers={"Accept-Encoding": "gzip", "Range": "bytes=0-4"})
     assert (part.status_code, part.content, part.headers["etag"]) == (206, b"hello", '"1"')
+
+
+async def test_a_read_may_lead_to_the_bucket(ministack: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FHIRSTORE_BINARY_URLS=presigned: 307 to the same bytes, type and name, for long content in its own type alone."""
+    ministack.use(monkeypatch)
+    settings = Settings(inline_bytes=1000, binary_urls="presigned", export_url_expiry=600)
+    options = S3Options(endpoint_url=ministack.endpoint_url, allow_http=True)
+    objects = await open_objects(ministack.location(), s3=options, create=True)
+    try:
+        async with serving(settings, objects) as served, httpx.AsyncClient() as anybody:
+            assert (await put(served)).status_code == 201
+            answer = await served.client.get("/fhir/Binary/b", headers={"Range": "bytes=4-9"})
+            assert answer.status_code == 307
+            url = answer.headers["location"]
+            assert url.startswith(f"{ministack.endpoint_url}/")
+            there = await anybody.get(url)
+            assert (there.status_code, there.content) == (200, CONTENT)
+            assert there.headers["content-type"] == "application/octet-stream"
+            assert 'filename="Binary-b.bin"' in there.headers["content-disposition"]
+            assert (await anybody.get(url, headers={"Range": "bytes=4-9"})).content == CONTENT[4:10]
+            head = await served.client.head("/fhir/Binary/b")
+            assert (head.status_code, head.headers["content-length"]) == (200, str(len(CONTENT)))
+            assert (await served.client.get("/fhir/Binary/b", headers={"If-None-Match": '"1"'})).status_code == 304
+            assert (await served.client.get("/fhir/Binary/b", headers=AS_FHIR)).json()["data"]
+            await put(served, b"short")
+            assert (await served.client.get("/fhir/Binary/b")).content == b"short"
+    finally:
+        await objects.aclose()
+
+
+def test_redirects_need_a_bucket() -> None:
+    """The start is refused where the store has no URLs."""
+    environment = {"FHIRSTORE_STORE": "file:x", "FHIRSTORE_BINARY_URLS": "presigned"}
+    with pytest.raises(BadSetting, match="FHIRSTORE_BINARY_URLS=presigned: only a store s3://"):
+        from_environment(environment)
+    assert from_environment({**environment, "FHIRSTORE_STORE": "s3://b/p"}).binary_urls == "presigned"

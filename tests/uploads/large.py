@@ -47,11 +47,12 @@ class Figures:
     peak: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
-    def note(self, what: str, mib: int, seconds: float, *, peak: float = 0.0) -> None:
-        """Note one step, and say it."""
+    def note(self, what: str, mib: int, seconds: float, *, busy: float, peak: float = 0.0) -> None:
+        """Note one step, and say it. `busy`: seconds of CPU of the client, or of the server with its `peak`."""
         self.rates.setdefault(what, []).append(mib / seconds)
         self.peak = max(self.peak, peak)
-        print_now(f"{what:<14} {mib / seconds:8.0f} MiB/s" + (f"   server's peak {peak:5.0f} MiB" if peak else ""))
+        whose = f"server's peak {peak:5.0f} MiB, " if peak else ""
+        print_now(f"{what:<14} {mib / seconds:8.0f} MiB/s   {whose}{busy / mib * 1024:.2f} s of CPU per GiB")
 
     def must(self, holds: bool, told: str) -> None:
         """Note a bound that does not hold."""
@@ -80,6 +81,12 @@ def peak(server: ServeProcess, *, reset: bool = False) -> float:
     return int(line.split()[1]) / 1024
 
 
+def busy(server: ServeProcess) -> float:
+    """The processor's seconds that the server process has used so far."""
+    fields = Path(f"/proc/{server.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def rounds(place: Place, server: ServeProcess, figures: Figures, *, mib: int, count: int) -> str:
     """Time everything `count` times. Returns the URL of the last Binary."""
     url = ""
@@ -87,26 +94,32 @@ def rounds(place: Place, server: ServeProcess, figures: Figures, *, mib: int, co
     for number in range(count):
         for what in ("raw-write", *(["hashed-write"] if hashed else [])):
             raw = run_child(place, what, run_id=f"r{number}", mib=mib)
-            figures.note(what, mib, raw["seconds"])
+            figures.note(what, mib, raw["seconds"], busy=raw["busy"])
         peak(server, reset=True)
+        before = busy(server)
         sent = http("upload", f"{server.base_url}/Binary", mib, "--seed", f"round {number}")
         figures.must(sent["status"] == 201, f"an upload was answered {sent['status']}")
-        figures.note("upload", mib, _number(sent["seconds"]), peak=peak(server, reset=True))
+        used = busy(server) - before
+        figures.note("upload", mib, _number(sent["seconds"]), busy=used, peak=peak(server, reset=True))
         headers = sent["headers"]
         assert isinstance(headers, dict)
         url = str(headers["location"]).partition("/_history")[0]
         for what in ("raw-read", *(["hashed-read"] if hashed else [])):
             raw = run_child(place, what, run_id=f"r{number}", mib=mib)
-            figures.note(what, mib, raw["seconds"])
+            figures.note(what, mib, raw["seconds"], busy=raw["busy"])
         peak(server, reset=True)
+        before = busy(server)
         got = http("download", url, mib)
         figures.must((got["status"], got["size"]) == (200, mib * MIB), f"a download was {got['status']}, {got['size']}")
-        figures.note("download", mib, _number(got["seconds"]), peak=peak(server, reset=True))
+        used = busy(server) - before
+        figures.note("download", mib, _number(got["seconds"]), busy=used, peak=peak(server, reset=True))
         for file in Path(place.location.removeprefix("file:")).parent.glob("store.*"):
             file.unlink()
     got = http("download", url, mib, "--hashed")
+    before = busy(server)
     spliced = http("download", url, mib, "--accept", "application/fhir+json")
-    figures.note("as JSON", mib, _number(spliced["seconds"]), peak=peak(server, reset=True))
+    used = busy(server) - before
+    figures.note("as JSON", mib, _number(spliced["seconds"]), busy=used, peak=peak(server, reset=True))
     digest = got["headers"]
     assert isinstance(digest, dict)
     figures.must(bytes.fromhex(str(got["sha256"])) == _digest(str(digest["repr-digest"])), "other bytes came back")
