@@ -130,8 +130,11 @@ class Completing:
                 task.cancel()
             await asyncio.gather(work, beats, return_exceptions=True)
 
-    async def finish(self, upload: Upload) -> Upload:
-        """Makes the Binary of a verified upload, once. Returns the record: done, or refused. Raises Unavailable …"""
+    async def finish(self, upload: Upload) -> bool:
+        """Makes the Binary of a verified upload, once; or refuses it. Returns whether this call has ended the upload.
+
+        Raises Contention, Unavailable, WriteOutcomeUnknown; then it may be called again.
+        """
         assert upload.found is not None  # noqa: S101 - verified
         size, sha256 = upload.found
         resource: dict[str, object] = {"resourceType": "Binary", "contentType": upload.content_type}
@@ -150,13 +153,14 @@ class Completing:
         except (InvalidResource, IdempotencyKeyReused, NotFound) as error:
             issue = error.issues[0]
             return await self._refused(upload.id, issue.code, issue.diagnostics, payload)
-        held = version.payload or payload
+        held, nonce = version.payload or payload, self.context.ids.new()
         done = await self._changed(
             upload.id,
-            lambda found, _: after(found, FINISH, self.context.ids.new(), binary=version.id, payload=held.object),
+            lambda found, _: after(found, FINISH, nonce, binary=version.id, payload=held.object),
         )
-        await self.clear(done)
-        return done
+        with suppress(FhirStoreError):  # the sweep does it, too
+            await self.clear(done)
+        return done.nonce == nonce
 
     async def clear(self, upload: Upload) -> None:
         """Removes the objects that an ended upload does not need. 1 DELETE for each that may be there.
@@ -262,7 +266,7 @@ class Completing:
             raise _Lost
         return changed
 
-    async def _refused(self, id: str, code: str, text: str, payload: Payload | None) -> Upload:
+    async def _refused(self, id: str, code: str, text: str, payload: Payload | None) -> bool:
         nonce, held = self.context.ids.new(), None if payload is None else payload.object
 
         def decide(found: Upload, _: int) -> Upload | None:
@@ -271,8 +275,9 @@ class Completing:
             return after(found, REFUSE, nonce, issue=(code, text), payload=held or found.payload)
 
         refused = await self._changed(id, decide)
-        await self.clear(refused)
-        return refused
+        with suppress(FhirStoreError):
+            await self.clear(refused)
+        return refused.nonce == nonce
 
     async def _changed(self, id: str, decide: Callable[[Upload, int], Upload | None]) -> Upload:
         return await self._drive(change(self.keys, id, decide, context=self.context))

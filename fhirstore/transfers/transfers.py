@@ -240,14 +240,15 @@ class Uploads:
         UploadRefused, UploadGone, NotFound, Unavailable.
         """
         loop = asyncio.get_running_loop()
-        until, created = loop.time() + wait, False
-        work: asyncio.Task[Upload] | None = None
+        until = loop.time() + wait
+        work: asyncio.Task[bool] | None = None
         while True:
             upload, now = await self._run(look(self.keys, id))
             if upload.status == DONE:
                 wrong = said(upload, size=size, sha256=sha256)
                 if wrong is not None:
                     raise UploadRefused(f"{wrong}; the Binary was made of what was promised")
+                created = work is not None and await asyncio.shield(work)
                 return Completion(upload, await self._read(upload.binary or ""), created)
             _refuse_ended(upload)
             if expired(upload, "", now=now) is not None:
@@ -257,7 +258,6 @@ class Uploads:
                 if work is not None:
                     work.result()
                 work = await self._begin_work(upload, now, sha256=sha256, size=size)
-                created = created or work is not None
             left = until - loop.time()
             if left <= 0:
                 return Completion(upload, None)
@@ -328,7 +328,7 @@ class Uploads:
 
     async def _begin_work(
         self, upload: Upload, now: int, *, sha256: str | None, size: int | None
-    ) -> asyncio.Task[Upload] | None:
+    ) -> asyncio.Task[bool] | None:
         """Begins what brings the upload on; None where another completion does. The work goes on without its caller."""
         if upload.status == VERIFIED:
             return self._engine.own(self._completing.finish(upload))
@@ -351,11 +351,11 @@ class Uploads:
             return None
         return self._engine.own(self._verify_and_finish(mine, sha256=sha256, size=size))
 
-    async def _verify_and_finish(self, upload: Upload, *, sha256: str | None, size: int | None) -> Upload:
+    async def _verify_and_finish(self, upload: Upload, *, sha256: str | None, size: int | None) -> bool:
         verified = await self._completing.verify(upload, sha256=sha256, size=size)
-        return await self._completing.finish(verified) if verified.status == VERIFIED else verified
+        return verified.status == VERIFIED and await self._completing.finish(verified)
 
-    async def _finish_received(self, upload: Upload, *, sha256: str | None, size: int | None) -> Upload:
+    async def _finish_received(self, upload: Upload, *, sha256: str | None, size: int | None) -> bool:
         wrong, nonce = said(upload, size=size, sha256=sha256), self._engine.ids.new()
         changed = await self._changed(
             upload.id,
@@ -367,7 +367,7 @@ class Uploads:
                 else after(found, REFUSE, nonce, issue=("invalid", wrong))
             ),
         )
-        return await self._completing.finish(changed) if changed.status == VERIFIED else changed
+        return changed.status == VERIFIED and await self._completing.finish(changed)
 
     async def _presigned(self, asked: UploadRequest, id: str) -> PresignedPut | PresignedPost | None:
         """Returns the request to the store itself; None where the store has no URLs."""
