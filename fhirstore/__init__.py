@@ -19,6 +19,7 @@ from fhirstore.errors import (
     AccessDenied,
     Contention,
     ContentTooLarge,
+    CopyRefused,
     CorruptRecord,
     FhirError,
     FhirStoreError,
@@ -34,6 +35,7 @@ from fhirstore.errors import (
     ManifestTaken,
     MultipleMatches,
     NotFound,
+    ObjectArchived,
     ObjectDamaged,
     ObjectError,
     PatchFailed,
@@ -51,6 +53,7 @@ from fhirstore.errors import (
     StoreUnavailable,
     SubmissionEnded,
     TenantNotEmpty,
+    TicketRefused,
     TooManyEntries,
     TooManyJobs,
     Unavailable,
@@ -59,6 +62,9 @@ from fhirstore.errors import (
     UnknownType,
     UnsafeStore,
     Unsupported,
+    UploadConflict,
+    UploadGone,
+    UploadRefused,
     VersionConflict,
     WriteOutcomeUnknown,
 )
@@ -73,6 +79,7 @@ from fhirstore.fhir.times import span as time_span
 from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.format.keyspace import is_tenant_id
 from fhirstore.format.kinds import kept_at
+from fhirstore.format.marker import URL as PAYLOAD_MARKER
 from fhirstore.format.payload import Payload
 from fhirstore.format.runs import SealedFile
 from fhirstore.history.page import HistoryPage, HistoryQuery
@@ -92,7 +99,7 @@ from fhirstore.jobs.kind import JobFailed, JobFile, JobKind, JobPaused, JobWork
 from fhirstore.jobs.lease import LeaseLost
 from fhirstore.jobs.limits import JobLimits
 from fhirstore.jobs.tenant import Jobs
-from fhirstore.jobs.worker import Worker
+from fhirstore.jobs.worker import Worker, WorkerStatus
 from fhirstore.objects import Compacted, S3Options, compact, open_objects
 from fhirstore.objects.retries import RetryBudget, reset_retry_budget, set_retry_budget
 from fhirstore.runs.dataset import PartitionPage, RunPage, Runs
@@ -111,8 +118,14 @@ from fhirstore.submit.status import SubmissionStatus, render_status_manifest
 from fhirstore.submit.submissions import Submissions
 from fhirstore.submit.submitters import Submitter, Submitters
 from fhirstore.submit.watches import Watch as SubmissionWatch
+from fhirstore.tags import Tags
 from fhirstore.tenancy import REGISTERED, RegisteredTenants, bucket_locations
 from fhirstore.tenant import TenantStore
+from fhirstore.transfers import BegunUpload, Completion, Ticket, Upload, UploadRequest, Uploads, UploadStatus
+from fhirstore.upkeep.bucket_rules import Retention, cors_rules, lifecycle_rules, merged_rules, rule_differences
+from fhirstore.upkeep.copy.run import CopyOptions, CopyReport
+from fhirstore.upkeep.copy.tally import CopyProgress
+from fhirstore.upkeep.copy.verify import Verified
 from fhirstore.upkeep.fsck.finding import Finding
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.upkeep.sweep.run import SweepReport
@@ -131,15 +144,22 @@ __version__ = "0.1.0"
 __all__ = [
     "CURSOR",
     "FORM_PARAMETERS",
+    "PAYLOAD_MARKER",
     "REGISTERED",
     "Access",
     "AccessDenied",
+    "BegunUpload",
     "BundleEntry",
     "BundleOptions",
     "BundleResult",
     "Compacted",
+    "Completion",
     "ContentTooLarge",
     "Contention",
+    "CopyOptions",
+    "CopyProgress",
+    "CopyRefused",
+    "CopyReport",
     "CorruptRecord",
     "Definitions",
     "EntryResult",
@@ -185,6 +205,7 @@ __all__ = [
     "MultipleMatches",
     "NetworkSources",
     "NotFound",
+    "ObjectArchived",
     "ObjectDamaged",
     "ObjectError",
     "Operation",
@@ -200,6 +221,7 @@ __all__ = [
     "ProbeReport",
     "Progress",
     "RegisteredTenants",
+    "Retention",
     "RetryBudget",
     "RulesBroken",
     "Run",
@@ -231,11 +253,14 @@ __all__ = [
     "Submitter",
     "Submitters",
     "SweepReport",
+    "Tags",
     "TenantNotEmpty",
     "TenantRemoval",
     "TenantStore",
     "Tenants",
     "Thoroughness",
+    "Ticket",
+    "TicketRefused",
     "TooManyEntries",
     "TooManyJobs",
     "Unavailable",
@@ -245,17 +270,27 @@ __all__ = [
     "UnmodifiedSince",
     "UnsafeStore",
     "Unsupported",
+    "Upload",
+    "UploadConflict",
+    "UploadGone",
+    "UploadRefused",
+    "UploadRequest",
+    "UploadStatus",
+    "Uploads",
     "UsageProgress",
     "ValidateRequest",
+    "Verified",
     "Version",
     "VersionConflict",
     "VersionIds",
     "View",
     "Worker",
+    "WorkerStatus",
     "WriteOutcomeUnknown",
     "__version__",
     "bucket_locations",
     "compact",
+    "cors_rules",
     "dump",
     "each_once",
     "entity_tags",
@@ -263,6 +298,8 @@ __all__ = [
     "instant",
     "is_tenant_id",
     "kept_at",
+    "lifecycle_rules",
+    "merged_rules",
     "open_objects",
     "parse_condition_query",
     "parse_instant",
@@ -277,6 +314,7 @@ __all__ = [
     "render_probe",
     "render_status_manifest",
     "reset_retry_budget",
+    "rule_differences",
     "set_retry_budget",
     "time_span",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from fhirstore.clock import Ids, SystemIds
@@ -22,7 +22,9 @@ from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.history.remembered import RememberedHistories
 from fhirstore.jobs.limits import JobLimits
 from fhirstore.jobs.signals import JobSignals
+from fhirstore.objects.facts import Facts
 from fhirstore.objects.retries import set_retry_budget, without_budget
+from fhirstore.tags import PAYLOAD, VERSION, Tags
 from fhirstore.tenancy import Place
 
 
@@ -36,17 +38,22 @@ class Engine:
         ids: Ids | None = None,
         validator: Validator | None = None,
         reference_integrity: bool = False,
+        externalize_attachments: bool = False,
         job_limits: JobLimits | None = None,
+        tags: Tags | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.ids = ids or SystemIds()
         self.validator = validator or Validator(definitions())
         self.examiner = Examiner(self.validator)
         self.reference_integrity = reference_integrity
+        self.externalize_attachments = externalize_attachments
         self.job_limits = job_limits or JobLimits()
+        self.tags = tags or Tags()
         self.job_signals = JobSignals()
         self.remembered = RememberedBases()
         self.remembered_histories = RememberedHistories()
+        self.upload_keys: dict[str, bytes] = {}  # of tenants that have signed or checked a ticket in this process
         self._locks = LocalLocks()
         self._rests: set[asyncio.Task[object]] = set()
 
@@ -68,7 +75,17 @@ class Engine:
 
     def context(self, place: Place) -> Context:
         """Returns the context of protocols on this place's objects."""
-        return Context(place.objects.now, self.ids, self.limits)
+
+        def facts(content_type: str | None) -> Facts | None:
+            return self.tags.facts(PAYLOAD, place.tenant, content_type=content_type, type="Binary")
+
+        return Context(place.objects.now, self.ids, self.limits, facts, self.tagged(place))
+
+    def tagged(self, place: Place) -> Callable[[str], Facts | None] | None:
+        """Returns what makes the facts of version objects here, by resource type; None where they have none."""
+        if VERSION not in self.tags.kinds:
+            return None
+        return lambda type: self.tags.facts(VERSION, place.tenant, type=type)
 
     async def commit(
         self,
@@ -191,6 +208,12 @@ class Engine:
             return await drive(purge(keys, by=by, context=context), place.objects, finish=self._finish)
         finally:
             self.remembered.forget(place.tenant, keys.current)
+
+    def own(self, work: Coroutine[None, None, Result]) -> asyncio.Task[Result]:
+        """Begins work that goes on when its caller is gone; `settle` waits for it. It has no retry budget."""
+        task = asyncio.create_task(work, context=without_budget())
+        self._own(task)
+        return task
 
     def _finish(self, rest: Coroutine[None, None, object]) -> None:
         """Takes over the rest of a protocol whose caller was cancelled. It has no retry budget: nobody waits for it."""

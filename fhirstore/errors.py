@@ -8,6 +8,7 @@ status: the server maps them in one table. Messages contain no patient data.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -82,6 +83,18 @@ class ObjectDamaged(ObjectError):
         self.told = _damaged(key)
 
 
+class ObjectArchived(ObjectError):
+    """A read found an object in an archive class (403 InvalidObjectState). Ask for its restoration, then read again.
+
+    It is intact. `date`: as in `ObjectNotFound`.
+    """
+
+    def __init__(self, key: str = "", detail: str = "in an archive class", *, date: int = 0) -> None:
+        super().__init__(key, detail)
+        self.date = date
+        self.told = _archived(key)
+
+
 class StoreDamaged(ObjectError):
     """A LIST reached a part of the store that cannot be read. `resume`: the first key after it, if any."""
 
@@ -113,6 +126,14 @@ class UploadNotFound(ObjectError):
     """Begin a new upload: this one was completed or aborted, or has never been."""
 
 
+class CopyRefused(FhirStoreError):
+    """Name another source or target: one cannot become a copy of the other, as the message says. Nothing was lost."""
+
+
+class BackupFailed(FhirStoreError):
+    """Do what the message says, and try again: there is no backup, or no restored store, of this attempt."""
+
+
 class UnsafeStore(ObjectError):
     """Use another store: this one failed the probe, so concurrent writers would lose updates."""
 
@@ -130,6 +151,20 @@ def _damaged(key: str) -> str:
     kinds = {"/current.json": "the current version of a resource", "/_history/": "a version of a resource"}
     what = next((kind for part, kind in kinds.items() if part in key), "an object of the server's own")
     return f"What is stored of {what} is damaged; the operator should run fhirstore fsck"
+
+
+_VERSION = re.compile(r"resources/([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})/_history/(\d+)\.json")
+
+
+def _archived(key: str) -> str:
+    found = _VERSION.search(key)
+    if found is None:
+        return "What was asked for lies in the bucket's archive; the operator can restore it there, then ask again"
+    name = f"{found[1]}/{found[2]}/_history/{found[3]}"
+    return (
+        f"{name} lies in the bucket's archive. The operator can bring it back with `fhirstore restore {name}`, which "
+        "takes minutes to days; ask again then"
+    )
 
 
 # --- raised by interactions ---------------------------------------------------------------------------------
@@ -342,6 +377,30 @@ class SourceFailed(FhirError):
     def __init__(self, diagnostics: str, *, code: str | None = None, again: bool = False) -> None:
         super().__init__(diagnostics, code=code)
         self.again = again
+
+
+class TicketRefused(FhirError):
+    """Begin an upload, and send it just as its answer says: this signature is not valid, or not any more."""
+
+    code = "forbidden"
+
+
+class UploadConflict(FhirError):
+    """Ask what was received, and send the rest: not everything is there, or the upload takes nothing more."""
+
+    code = "conflict"
+
+
+class UploadRefused(FhirError):
+    """Begin another upload: the content is not what was promised, and was removed; or no Binary can be made of it."""
+
+    code = "invalid"
+
+
+class UploadGone(FhirError):
+    """Begin another upload: this one was not completed in time, or was given up. What had been sent is removed."""
+
+    code = "expired"
 
 
 class Unavailable(FhirError):

@@ -70,7 +70,7 @@ async def process(
         async with nullcontext() if once is None else once.turn():
             done = await run_batch(parsed, perform, definitions=facts, options=options, once=once)
         return BundleResult("batch", done)
-    transaction = Transaction(engine, place, perform, options, once, large, Restriction(sight))
+    transaction = Transaction(engine, place, perform, options, once, large, restriction=Restriction(sight))
     return BundleResult("transaction", await transaction.run(parsed))
 
 

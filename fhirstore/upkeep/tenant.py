@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from fhirstore.commit.drive import drive
 from fhirstore.commit.purge import Purged
+from fhirstore.commit.reading import look
 from fhirstore.engine import Engine
+from fhirstore.errors import NotFound
 from fhirstore.interactions import resources
 from fhirstore.tenancy import Place
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness, fsck
@@ -21,20 +23,26 @@ from fhirstore.upkeep.usage import StoredUsage, UsageProgress, usage
 class Upkeep:
     """Upkeep of one tenant's objects, while others read and write."""
 
-    def __init__(self, engine: Engine, place: Place) -> None:
+    def __init__(self, engine: Engine, place: Place, *, sweep_transfers: Callable[[], Awaitable[int]]) -> None:
+        """`sweep_transfers`: as `Uploads.sweep`."""
         self._engine = engine
         self._place = place
+        self._sweep_transfers = sweep_transfers
 
-    async def sweep(self) -> SweepReport:
-        """Remove what dead attempts left, in one pass. Raises Unavailable, CorruptRecord; then call it again."""
+    async def sweep(self, *, stopping: Callable[[], bool] = lambda: False) -> SweepReport:
+        """Remove what dead attempts left, in one pass. Raises Unavailable, CorruptRecord; then call it again.
+
+        `stopping`: asked again and again; when it says so, the pass ends where it is, for another process to go on.
+        """
         keys, objects, context = self._place.keys, self._place.objects, self._engine.context(self._place)
-        report = await drive(sweep(keys, context=context), objects)
+        report = await drive(sweep(keys, context=context, stopping=stopping), objects)
         if report.outcome != "swept":
             return report
         run_files = await drive(sweep_runs(keys, context=context), objects)
         uploads = await drive(sweep_uploads(keys, context=context), objects)
         payloads = await drive(sweep_payloads(keys, context=context), objects)
-        return replace(report, run_files=run_files, uploads=uploads, payloads=payloads)
+        transfers = await self._sweep_transfers()
+        return replace(report, run_files=run_files, uploads=uploads, payloads=payloads, transfers=transfers)
 
     async def fsck(
         self, how: Thoroughness | None = None, *, on_progress: Callable[[Progress], None] | None = None
@@ -47,6 +55,15 @@ class Upkeep:
     async def usage(self, *, on_progress: Callable[[UsageProgress], None] | None = None) -> StoredUsage:
         """Returns what is stored, by kind and resource type. 1 LIST per 1,000 objects. Raises as `ObjectStore.list`."""
         return await usage(self._place, self._engine.validator.definitions.resources, on_progress=on_progress)
+
+    async def version_keys(self, type: str, id: str) -> dict[int, str]:
+        """Returns the key of each version's object, by its number. 1 GET. Raises NotFound, UnknownType."""
+        known = resources.known_type(type, self._engine.validator.definitions.resources)
+        keys = self._place.keys.resource(known, id)
+        base, _ = await drive(look(keys), self._place.objects)
+        if base.shown is None:
+            raise NotFound("No such resource")
+        return {number: keys.version(number) for number in range(base.shown.floor + 1, base.shown.version + 1)}
 
     async def purge(self, type: str, id: str, *, by: str) -> Purged:
         """Remove every version and its history physically; version numbers are never used again.

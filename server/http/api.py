@@ -16,7 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhirstore import FhirStore, RetryBudget, reset_retry_budget, set_retry_budget
 from server.access.hosts import AllowedHosts
+from server.access.refusals import Refusals
 from server.access.tenant import RequestTenants
+from server.access.turns import RequestTurn, Turns
+from server.access.usage import USAGE, RequestUsage, TenantUsage, usage_of
 from server.content.binary import negotiable
 from server.content.compress import CompressedSend, coding_for
 from server.content.representation import AS_STORED, Representation, wanted
@@ -27,12 +30,16 @@ from server.http.paths import Endpoint
 from server.http.refusal import NO_ENDPOINT, Refused
 from server.http.response_headers import ResponseHeaders
 from server.http.route import Route
+from server.http.unread import Unread
 from server.http.watch import Watch
+from server.observing.request import SEEN, Seen
 from server.settings import Settings
 
 _BELOW = f"{FHIR_PATH}/"
 _READS = ("/_search", "/$validate")  # POSTs that change nothing
+_WITH_BODY = ("POST", "PUT", "PATCH")
 _AFTER_DEADLINE = 5  # seconds
+_MOST_PATIENCE = 10.0  # seconds that a request waits for its turn
 
 
 class FhirApi:
@@ -56,12 +63,26 @@ class FhirApi:
         self._watch = Watch.of(table, settings, store, deadlines=deadlines)
         self._paths = self._watch.paths
         self._deadlines = self._watch.deadlines
+        self._usage = TenantUsage(settings.settings_of) if settings.limits_tenants else None
+        self._refusals = Refusals()
+        self._turns = None if settings.only_tenant is not None else _turns(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
         if not path.startswith(_BELOW) and path != FHIR_PATH:
             await self._app(scope, receive, send)
             return
+        if self._usage is None:
+            await self._serve(path, scope, receive, send)
+            return
+        usage = scope[USAGE] = RequestUsage(self._usage, receive, send)
+        try:
+            await self._serve(path, scope, usage.receive, usage.send)
+        finally:
+            usage.end()
+
+    async def _serve(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request to `path`."""
         headers = _headers(scope)
         request_id = self._headers.request_id(headers)
         representation = AS_STORED
@@ -73,7 +94,7 @@ class FhirApi:
                     negotiated = negotiable(path, headers, self._store.release)
                     representation = wanted(scope["query_string"], negotiated, self._store)
             finally:  # a missing path or method takes precedence over a form that is not supported
-                endpoint = self._endpoint(path, scope)
+                endpoint = self._endpoint(path, scope, request_id)
             response = await self._answer(scope, receive, headers, endpoint, representation, request_id=request_id)
         except ClientDisconnect:  # in the middle of its body: nothing was done
             return
@@ -85,25 +106,33 @@ class FhirApi:
         except Exception as error:  # noqa: BLE001 - the edge of the app: every error is answered, and logged
             response = error_answer(error, representation)
             if response.status_code >= 500:
-                self._watch.failed(scope, headers, request_id, response.status_code, error)
+                why = error.why if isinstance(error, Unread) else error
+                self._watch.failed(scope, headers, request_id, response.status_code, why)
                 if budget.probe_in and "retry-after" in response.headers:
                     response.headers["Retry-After"] = str(math.ceil(budget.probe_in))
         finally:
             self._deadlines.end(task)
             reset_retry_budget(token)
+        if response.status_code == 429:
+            await self._refusals.pace()
         self._headers.add(response, headers, request_id)
         if b"accept-encoding" in headers:
             coding = coding_for(headers[b"accept-encoding"].decode("latin-1"))
             send = send if coding is None else CompressedSend(send, coding)
         await response(scope, receive, send)
 
-    def _endpoint(self, path: str, scope: Scope) -> Endpoint:
+    def _endpoint(self, path: str, scope: Scope, request_id: bytes) -> Endpoint:
         """Returns the endpoint at `path`. Raises Refused (404, 405, 501)."""
+        seen: Seen | None = scope.get(SEEN)
+        if seen is not None:
+            seen.request_id = request_id
         raw = scope.get("raw_path", b"")
         if b"%" in raw and b"%2f" in raw.lower():  # a slash inside of a segment; no segment of a FHIR URL has one
             raise Refused(404, NO_ENDPOINT)
         method = scope["method"]
         endpoint = self._paths.find(path[len(FHIR_PATH) :], method)
+        if seen is not None:
+            seen.endpoint = endpoint
         if method not in endpoint.handlers and method != "OPTIONS":
             text = f"{method} is not possible here; allowed: {endpoint.allow}"
             raise Refused(405, text, headers={"Allow": endpoint.allow})
@@ -125,20 +154,49 @@ class FhirApi:
             return Response(None, 204, {"Allow": endpoint.allow})
         parameters = endpoint.parameters
         tenant = self._tenants.of(parameters, headers)
-        return await handler(
-            Call(
-                scope,
-                receive,
-                parameters,
-                headers,
-                self._store,
-                tenant,
-                self._settings,
-                self._watch,
-                representation,
-                request_id,
+        seen: Seen | None = scope.get(SEEN)
+        if seen is not None:
+            seen.tenant = tenant
+        usage = usage_of(scope)
+        if usage is not None:
+            usage.begin(tenant.id)
+        turns, id_ = self._turns, tenant.id
+        turn: RequestTurn | None = None
+        if turns is not None:
+            if scope["method"] in _WITH_BODY:
+                turn = RequestTurn(turns, id_, receive, most=self._settings.max_body)
+                receive = turn.receive
+            elif not turns.begin(id_):
+                await turns.wait(id_)
+        try:
+            return await handler(
+                Call(
+                    scope,
+                    receive,
+                    parameters,
+                    headers,
+                    self._store,
+                    tenant,
+                    self._settings,
+                    self._watch,
+                    representation,
+                    request_id,
+                )
             )
-        )
+        finally:
+            if turn is not None:
+                turn.end()
+            elif turns is not None:
+                turns.end(id_)
+
+
+def _turns(settings: Settings) -> Turns:
+    """Returns the turns of the tenants of this process."""
+    return Turns(
+        settings.max_concurrent_requests,
+        weight=lambda tenant: settings.settings_of(tenant).weight,
+        patience=min(_MOST_PATIENCE, settings.request_timeout / 2),
+    )
 
 
 def _too_late(scope: Scope, seconds: float) -> Refused:

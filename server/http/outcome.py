@@ -19,7 +19,7 @@ from server.content.representation import AS_STORED, Representation
 from server.http.fields import etag
 from server.http.in_flight import Crowded
 from server.http.refusal import NO_ENDPOINT, Refused, RefusedEntry
-from server.http.unread import UnreadResponse
+from server.http.unread import Unread, UnreadResponse
 
 STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.MalformedContent, 400),
@@ -34,6 +34,10 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.TenantNotEmpty, 409),
     (errors.UnknownSubmitter, 403),
     (errors.SubmissionEnded, 409),
+    (errors.TicketRefused, 403),
+    (errors.UploadConflict, 409),
+    (errors.UploadGone, 410),
+    (errors.UploadRefused, 422),
     (errors.ManifestTaken, 409),
     (errors.SourceFailed, 400),
     (errors.NotFound, 404),
@@ -53,6 +57,7 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.TooManyJobs, 429),
     (errors.Unavailable, 503),
     (errors.StoreCannot, 501),
+    (errors.ObjectArchived, 503),
     (errors.StoreBusy, 503),
     (errors.StoreUnavailable, 503),
     (errors.RunTimedOut, 504),
@@ -76,6 +81,7 @@ _MOST_ISSUES = 100
 _GRAVITY = {"fatal": 0, "error": 0, "warning": 1, "information": 2}
 _RETRY_AFTER = (429, 503, 504)
 _AFTER_A_JOB = "30"  # seconds; jobs take minutes
+_AFTER_A_RESTORATION = "3600"  # seconds; a restoration takes minutes to days
 _LOG_SAYS_MORE = "The object store answered with an error; the server's log says more"
 
 
@@ -117,6 +123,8 @@ def issue_code(refused: HTTPException) -> str:
 def error_answer(error: Exception, representation: Representation = AS_STORED) -> Response:
     """Returns the answer to any exception, in the wanted form."""
     headers: dict[str, str] = {}
+    unread = isinstance(error, Unread)
+    error = error.why if isinstance(error, Unread) else error
     if isinstance(error, HTTPException):
         status, headers = error.status_code, dict(error.headers or {})
         code = error.code if isinstance(error, Refused) else None
@@ -128,6 +136,8 @@ def error_answer(error: Exception, representation: Representation = AS_STORED) -
             headers["ETag"] = etag(error.current)
         if isinstance(error, errors.Gone) and error.version:
             headers["ETag"] = etag(error.version)
+        if isinstance(error, errors.ObjectArchived):
+            headers["Retry-After"] = _AFTER_A_RESTORATION
         if isinstance(error, errors.TooManyJobs):
             headers["Retry-After"] = _AFTER_A_JOB
         if isinstance(error, FhirError):
@@ -146,7 +156,7 @@ def error_answer(error: Exception, representation: Representation = AS_STORED) -
         body = representation.whole(body)
     except Refused:  # a character that XML does not have: then as JSON
         representation = AS_STORED
-    unread = isinstance(error, Crowded) or (status == 413 and not isinstance(error, errors.TooManyEntries))
+    unread = unread or isinstance(error, Crowded) or (status == 413 and not isinstance(error, errors.TooManyEntries))
     kind = UnreadResponse if unread else Response
     return kind(body, status, headers, representation.content_type.decode("ascii"))
 

@@ -97,12 +97,17 @@ def backlog() -> int:
 
 
 class Connections:
-    """Counts and watches them. `grace`: seconds that answers under way have when the server ends."""
+    """Counts and watches them. `grace`: seconds that answers under way have when the server ends.
+
+    `closing`: answers to requests that come now end their connections. `refused`: connections that were over the
+    limit, so far; `timed_out`: those whose client was too slow.
+    """
 
     def __init__(
         self, in_flight: InFlight, *, most: int | None, io_timeout: float, keep_alive: float, grace: float
     ) -> None:
         self.in_flight = in_flight
+        self.closing = False
         self._most = most_connections() if most is None else most
         self._io_timeout = io_timeout
         self._keep_alive = keep_alive
@@ -114,9 +119,16 @@ class Connections:
         self._looked = 0.0
         self._ending = False
         self._loop = asyncio.get_running_loop()
+        self.refused = 0
+        self.timed_out = 0
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @property
+    def most(self) -> int:
+        """How many there may be."""
+        return self._most
 
     def opened(self, connection: Watched) -> None:
         """Admits a connection that a client has made, or answers 503 where there are too many."""
@@ -130,6 +142,7 @@ class Connections:
             victim.transport.close()
             return
         self._open.discard(connection)
+        self.refused += 1
         if len(self._refused) >= _MOST_REFUSED:
             connection.transport.abort()
             return
@@ -140,6 +153,11 @@ class Connections:
         """Forgets a connection that is closed."""
         self._open.discard(connection)
         self._refused.discard(connection)
+
+    async def close_after_answers(self, begun: asyncio.Event) -> None:
+        """From the event on, an answer ends its connection, so that its client goes to another server."""
+        await begun.wait()
+        self.closing = True
 
     def end_soon(self) -> None:
         """Closes every connection after the grace: the server ends."""
@@ -161,6 +179,7 @@ class Connections:
             if watched != connection.watched or progress - connection.progress >= self._least:
                 connection.watched, connection.progress, connection.since = watched, progress, now
             elif now - connection.since > self._limit(phase):
+                self.timed_out += phase not in (Phase.NEW, Phase.IDLE)
                 connection.time_out(phase)
 
     def _limit(self, phase: Phase) -> float:

@@ -56,6 +56,33 @@ def positive(value: str) -> int:
     return int(value)
 
 
+def up_to(most: int) -> Callable[[str], int]:
+    """A whole number from 1 to `most`."""
+
+    def read(value: str) -> int:
+        if not value.isascii() or not value.isdigit() or len(value) > 18 or not 1 <= int(value) <= most:
+            raise ValueError(f"must be a whole number from 1 to {most:,}, not {_quoted(value)}")
+        return int(value)
+
+    return read
+
+
+def some_of(*names: str) -> Callable[[str], frozenset[str]]:
+    """Some of the `names`, separated by commas; `none` is none of them."""
+
+    def read(value: str) -> frozenset[str]:
+        found = frozenset(_items(value))
+        wrong = sorted(found.difference(names))
+        if value == "none":
+            return frozenset()
+        if wrong or not found:
+            told = ", ".join(map(_quoted, wrong)) or _quoted(value)
+            raise ValueError(f"must be some of {', '.join(names)}, separated by commas, or none; not {told}")
+        return found
+
+    return read
+
+
 def count(value: str) -> int:
     """A whole number, which may be zero."""
     if not value.isascii() or not value.isdigit() or len(value) > 18:
@@ -70,6 +97,11 @@ def seconds(value: str) -> float:
     return float(value)
 
 
+def seconds_or_none(value: str) -> float:
+    """A number of seconds, which may be zero."""
+    return 0.0 if re.fullmatch(r"0(\.0{1,6})?", value) else seconds(value)
+
+
 def rate(value: str) -> float:
     """A number above zero, like 200 or 0.5."""
     if not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,6})?", value) or float(value) == 0:
@@ -82,6 +114,25 @@ def port(value: str) -> int:
     if not value.isascii() or not value.isdigit() or len(value) > 5 or int(value) > 65_535:
         raise ValueError(f"must be a port, 0 to 65535, not {_quoted(value)}")
     return int(value)
+
+
+def listening(value: str) -> tuple[str, int] | None:
+    """`off`, a port of 127.0.0.1, or a host and a port: `0.0.0.0:9464`, `[::1]:9464`."""
+    if value == "off":
+        return None
+    name, colon, number_ = value.rpartition(":")
+    if name.startswith("[") and name.endswith("]"):
+        name = name[1:-1]
+    if colon and not is_host(name):
+        raise ValueError(f"must be off, a port or HOST:PORT, not {_quoted(value)}")
+    return (name if colon else "127.0.0.1"), port(number_)
+
+
+def secret(value: str) -> str:
+    """A secret text of 16 to 256 characters; messages do not repeat it."""
+    if not 16 <= len(value) <= 256:
+        raise ValueError("must have 16 to 256 characters")
+    return value
 
 
 def host(value: str) -> str:
