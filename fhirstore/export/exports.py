@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from fhirstore.access.sight import Sight
 from fhirstore.batched import batched
 from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context
@@ -16,6 +17,7 @@ from fhirstore.commit.reading import ask, look
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import InvalidResource, Issue, NotFound
 from fhirstore.export.export import file_key, manifest_key
+from fhirstore.export.granted import granted
 from fhirstore.export.job import KIND, WORDS
 from fhirstore.export.manifest import FORMAT, ExportManifest, ManifestFile, decode_manifest
 from fhirstore.export.members import members_at
@@ -23,7 +25,7 @@ from fhirstore.export.pages import FIRST, read_page
 from fhirstore.export.progress import task_progress
 from fhirstore.export.request import PATIENT, ExportRequest, Plan, check
 from fhirstore.fhir.definitions.facts import Definitions
-from fhirstore.jobs.tenant import Job, Jobs
+from fhirstore.jobs.tenant import Job, Jobs, no_such_job
 from fhirstore.objects.base import ObjectStream
 from fhirstore.tenancy import Place
 
@@ -69,20 +71,26 @@ class Exports:
     context: Context
     jobs: Jobs
     definitions: Definitions
+    sight: Sight | None = None
 
     async def start(self, request: ExportRequest) -> Export:
         """Starts an export of the state at this time, T. Returns as soon as it is queued.
 
-        Raises InvalidResource, UnknownType, Unsupported (a parameter); NotFound, Gone (the Group); TooManyJobs.
+        Raises AccessDenied; InvalidResource, UnknownType, Unsupported (a parameter); NotFound, Gone (the Group);
+        TooManyJobs.
         """
+        if self.sight is not None:
+            request = granted(request, self.sight, self.definitions)
         plan = check(request, self.definitions, at=self.context.now() + _AHEAD)
         plan = await self._with_patients(plan, lenient=request.lenient)
+        if self.sight is not None:
+            plan = msgspec.structs.replace(plan, client=self.sight.access.client)
         job = await self.jobs.create(KIND, msgspec.to_builtins(plan), by=request.by)
         return Export(job.id, plan.issues)
 
     async def status(self, id: str) -> ExportStatus:
-        """Returns how far an export is. 3 GET. Raises NotFound: unknown, cancelled, expired."""
-        job = await self.jobs.get(id, kind=KIND)
+        """Returns how far an export is. 3 GET. Raises NotFound: unknown, cancelled, expired, of another client."""
+        job = await self._job(id)
         plan = _plan(job)
         status = ExportStatus(status=job.status, created=job.metadata.created, url=plan.url, expires_at=job.expires_at)
         first = await self._drive(read_page(job.keys, FIRST)) if plan.partial_manifests else None
@@ -101,7 +109,7 @@ class Exports:
 
     async def page(self, id: str, name: str) -> ExportManifest:
         """Returns a page of a manifest that has several, by the `more` of the one before. 4 GET. Raises NotFound."""
-        job = await self.jobs.get(id, kind=KIND)
+        job = await self._job(id)
         page = await self._drive(read_page(job.keys, name)) if _plan(job).partial_manifests else None
         if page is None:
             raise NotFound("The manifest of this export has no such page")
@@ -109,6 +117,8 @@ class Exports:
 
     async def cancel(self, id: str) -> None:
         """Cancels an export, or removes one that has ended, with all its files. Raises NotFound where there is none."""
+        if self.sight is not None:
+            await self._job(id)
         await self.jobs.remove(id, kind=KIND)
 
     async def file(self, id: str, name: str) -> ManifestFile:
@@ -125,7 +135,7 @@ class Exports:
 
         The names must be of its manifest. Raises NotFound, StoreCannot (the store has no such URLs).
         """
-        job = await self.jobs.get(id, kind=KIND)
+        job = await self._job(id)
         sign = self.place.objects.presign_get
         return {
             name: await sign(file_key(job.keys, name), expires_in=expires_in, filename=name, content_type=FORMAT)
@@ -145,8 +155,16 @@ class Exports:
 
         return opened()
 
-    async def _file(self, id: str, name: str) -> tuple[Job, ManifestFile]:
+    async def _job(self, id: str) -> Job:
+        """Returns the job of an export that this client may know of: its own, or any for an administrator."""
         job = await self.jobs.get(id, kind=KIND)
+        access = None if self.sight is None else self.sight.access
+        if access is not None and not access.admin and _plan(job).client != access.client:
+            raise no_such_job()
+        return job
+
+    async def _file(self, id: str, name: str) -> tuple[Job, ManifestFile]:
+        job = await self._job(id)
         files: Sequence[ManifestFile] = ()
         if job.status == COMPLETED:
             files = (await self._manifest(job)).files
