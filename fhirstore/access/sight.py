@@ -74,7 +74,7 @@ class Sight:
         """Raises AccessDenied where the access may not submit in bulk for this submitter."""
         if not self.access.submits:
             raise AccessDenied("Bulk submit needs the scope system/bulk-submit")
-        if identifier not in self.access.submitters:
+        if identifier not in (self.access.submitters or ()):
             raise AccessDenied("This client is not registered for this submitter")
 
     def may(self, interaction: Interaction, type: str) -> bool:
