@@ -67,11 +67,11 @@ class ExportStatus:
 class Exports:
     """The exports of one tenant."""
 
-    place: Place
-    context: Context
-    jobs: Jobs
-    definitions: Definitions
-    sight: Sight | None = None
+    _place: Place
+    _context: Context
+    _jobs: Jobs
+    _definitions: Definitions
+    _sight: Sight | None = None
 
     async def start(self, request: ExportRequest) -> Export:
         """Starts an export of the state at this time, T. Returns as soon as it is queued.
@@ -79,13 +79,13 @@ class Exports:
         Raises AccessDenied; InvalidResource, UnknownType, Unsupported (a parameter); NotFound, Gone (the Group);
         TooManyJobs.
         """
-        if self.sight is not None:
-            request = granted(request, self.sight, self.definitions)
-        plan = check(request, self.definitions, at=self.context.now() + _AHEAD)
+        if self._sight is not None:
+            request = granted(request, self._sight, self._definitions)
+        plan = check(request, self._definitions, at=self._context.now() + _AHEAD)
         plan = await self._with_patients(plan, lenient=request.lenient)
-        if self.sight is not None:
-            plan = msgspec.structs.replace(plan, client=self.sight.access.client)
-        job = await self.jobs.create(KIND, msgspec.to_builtins(plan), by=request.by)
+        if self._sight is not None:
+            plan = msgspec.structs.replace(plan, client=self._sight.access.client)
+        job = await self._jobs.create(KIND, msgspec.to_builtins(plan), by=request.by)
         return Export(job.id, plan.issues)
 
     async def status(self, id: str) -> ExportStatus:
@@ -99,12 +99,12 @@ class Exports:
         status = replace(status, manifest=first)
         if job.status == FAILED:
             return replace(status, failure=tuple(map(_issue, job.issues)))
-        settled_in = plan.at + self.context.limits.settled - self.context.now()
+        settled_in = plan.at + self._context.limits.settled - self._context.now()
         if settled_in > 0:
             seconds = settled_in // 1000 + 1
             text = f"Waiting {seconds} s for transactions under way at the time of the snapshot"
             return replace(status, progress=text, retry_after=min(seconds, 10))
-        told = await self.jobs.progress(job, WORDS) or {}
+        told = await self._jobs.progress(job, WORDS) or {}
         return replace(status, progress=str(told.get("text", "Waiting for a worker")), retry_after=2)
 
     async def page(self, id: str, name: str) -> ExportManifest:
@@ -117,9 +117,9 @@ class Exports:
 
     async def cancel(self, id: str) -> None:
         """Cancels an export, or removes one that has ended, with all its files. Raises NotFound where there is none."""
-        if self.sight is not None:
+        if self._sight is not None:
             await self._job(id)
-        await self.jobs.remove(id, kind=KIND)
+        await self._jobs.remove(id, kind=KIND)
 
     async def file(self, id: str, name: str) -> ManifestFile:
         """Returns the facts of a file of the manifest. 3 GET. Raises NotFound."""
@@ -136,7 +136,7 @@ class Exports:
         The names must be of its manifest. Raises NotFound, StoreCannot (the store has no such URLs).
         """
         job = await self._job(id)
-        sign = self.place.objects.presign_get
+        sign = self._place.objects.presign_get
         return {
             name: await sign(file_key(job.keys, name), expires_in=expires_in, filename=name, content_type=FORMAT)
             for name in names
@@ -150,15 +150,15 @@ class Exports:
         @asynccontextmanager
         async def opened() -> AsyncIterator[ObjectStream]:
             key = await self.key(id, name)
-            async with self.place.objects.get_stream(key, start=start, end=end) as stream:
+            async with self._place.objects.get_stream(key, start=start, end=end) as stream:
                 yield stream
 
         return opened()
 
     async def _job(self, id: str) -> Job:
         """Returns the job of an export that this client may know of: its own, or any for an administrator."""
-        job = await self.jobs.get(id, kind=KIND)
-        access = None if self.sight is None else self.sight.access
+        job = await self._jobs.get(id, kind=KIND)
+        access = None if self._sight is None else self._sight.access
         if access is not None and not access.admin and _plan(job).client != access.client:
             raise no_such_job()
         return job
@@ -182,7 +182,7 @@ class Exports:
             key = job.keys.progress(task)
         except ValueError:
             return ()
-        progress = task_progress(await self.jobs.progress(job, task), key)
+        progress = task_progress(await self._jobs.progress(job, task), key)
         return (*progress.output, *progress.deleted, *progress.error)
 
     async def _manifest(self, job: Job) -> ExportManifest:
@@ -200,7 +200,7 @@ class Exports:
         """
         members: frozenset[str] | None = None
         if plan.group is not None:
-            group = members_at(self.place.keys, plan.group, plan, limits=self.context.limits)
+            group = members_at(self._place.keys, plan.group, plan, limits=self._context.limits)
             members = await self._drive(group)
         if plan.patients is None:
             return plan
@@ -220,14 +220,14 @@ class Exports:
     async def _existing(self, ids: Sequence[str]) -> set[str]:
         found: set[str] = set()
         for some in batched(ids, _AT_ONCE):
-            looks = [look(self.place.keys.resource(PATIENT, id_)) for id_ in some]
+            looks = [look(self._place.keys.resource(PATIENT, id_)) for id_ in some]
             for id_, (base, _) in zip(some, await self._drive(side_by_side(looks)), strict=True):
                 if base.shown is not None and not base.shown.deleted:
                     found.add(id_)
         return found
 
     async def _drive(self, protocol: Protocol[Result]) -> Result:
-        return await drive(protocol, self.place.objects)
+        return await drive(protocol, self._place.objects)
 
 
 def _plan(job: Job) -> Plan:

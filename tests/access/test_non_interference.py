@@ -61,11 +61,17 @@ def access(patient: str) -> Access:
 
 
 ids, values, keys, numbers = (st.sampled_from(some) for some in (IDS, VALUES, KEYS, (1, 2, 3)))
-writes_of = lambda patient: st.one_of(  # noqa: E731 - a strategy by its parameter
-    st.tuples(st.just("put"), st.just(patient), ids, values),
-    st.tuples(st.just("post"), st.just(patient), values),
-    st.tuples(st.just("keyed"), st.just(patient), keys, values),
-)
+
+
+def writes_of(patient: str) -> st.SearchStrategy[tuple[str, ...]]:
+    """Writes of resources of this patient."""
+    return st.one_of(
+        st.tuples(st.just("put"), st.just(patient), ids, values),
+        st.tuples(st.just("post"), st.just(patient), values),
+        st.tuples(st.just("keyed"), st.just(patient), keys, values),
+    )
+
+
 foreign_writes = st.one_of(
     writes_of(OTHER),
     st.tuples(st.just("move"), ids, values),
@@ -208,7 +214,8 @@ async def ask(app: TenantStore, question: tuple) -> object:  # type: ignore[type
         case "delete", id_, if_match:
             return await app.delete("Observation", id_, if_match=if_match)
         case "check", id_, if_match:
-            return await app.check_preconditions("Observation", id_, if_match=if_match)
+            await app.check_preconditions("Observation", id_, if_match=if_match)
+            return None
         case "create", value:
             return await app.create(observation(OWN, value))
         case "create-foreign", value:

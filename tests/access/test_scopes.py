@@ -91,7 +91,7 @@ def test_no_patient_is_in_the_text_of_an_access() -> None:
         (Access("s", "c", scopes=parse_scopes("user/*.rs")[0], users_reach_tenant=True), False),
     ],
 )
-def test_contexts_need_what_they_are_about(access: Access, allowed: bool) -> None:  # noqa: FBT001 - a parameter
+def test_contexts_need_what_they_are_about(access: Access, allowed: bool) -> None:
     """A patient scope without a patient grants nothing, and a user scope without a user."""
     assert access.may("r", "Observation") is allowed
 
