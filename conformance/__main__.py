@@ -6,6 +6,7 @@ import typer
 
 from conformance.abuse.command import abuse
 from conformance.openapi import openapi
+from conformance.overload.command import overload
 from conformance.rates.command import rates
 
 try:
@@ -40,4 +41,5 @@ app.command()(openapi)
 app.command()(rates)
 app.add_typer(bench)
 app.command()(abuse)
+app.command()(overload)
 app()

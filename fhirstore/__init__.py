@@ -31,6 +31,7 @@ from fhirstore.errors import (
     ManifestTaken,
     MultipleMatches,
     NotFound,
+    ObjectArchived,
     ObjectDamaged,
     ObjectError,
     PatchFailed,
@@ -108,8 +109,10 @@ from fhirstore.submit.status import SubmissionStatus, render_status_manifest
 from fhirstore.submit.submissions import Submissions
 from fhirstore.submit.submitters import Submitter, Submitters
 from fhirstore.submit.watches import Watch as SubmissionWatch
+from fhirstore.tags import Tags
 from fhirstore.tenancy import REGISTERED, RegisteredTenants, bucket_locations
 from fhirstore.tenant import TenantStore
+from fhirstore.upkeep.bucket_rules import Retention, cors_rules, lifecycle_rules, merged_rules, rule_differences
 from fhirstore.upkeep.fsck.finding import Finding
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.upkeep.sweep.run import SweepReport
@@ -180,6 +183,7 @@ __all__ = [
     "MultipleMatches",
     "NetworkSources",
     "NotFound",
+    "ObjectArchived",
     "ObjectDamaged",
     "ObjectError",
     "Operation",
@@ -195,6 +199,7 @@ __all__ = [
     "ProbeReport",
     "Progress",
     "RegisteredTenants",
+    "Retention",
     "RetryBudget",
     "RulesBroken",
     "Run",
@@ -225,6 +230,7 @@ __all__ = [
     "Submitter",
     "Submitters",
     "SweepReport",
+    "Tags",
     "TenantNotEmpty",
     "TenantRemoval",
     "TenantStore",
@@ -250,6 +256,7 @@ __all__ = [
     "__version__",
     "bucket_locations",
     "compact",
+    "cors_rules",
     "dump",
     "each_once",
     "entity_tags",
@@ -257,6 +264,8 @@ __all__ = [
     "instant",
     "is_tenant_id",
     "kept_at",
+    "lifecycle_rules",
+    "merged_rules",
     "open_objects",
     "parse_condition_query",
     "parse_instant",
@@ -270,6 +279,7 @@ __all__ = [
     "render_probe",
     "render_status_manifest",
     "reset_retry_budget",
+    "rule_differences",
     "set_retry_budget",
     "time_span",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from fhirstore.clock import Ids, SystemIds
@@ -22,7 +22,9 @@ from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.history.remembered import RememberedHistories
 from fhirstore.jobs.limits import JobLimits
 from fhirstore.jobs.signals import JobSignals
+from fhirstore.objects.facts import Facts
 from fhirstore.objects.retries import set_retry_budget, without_budget
+from fhirstore.tags import PAYLOAD, VERSION, Tags
 from fhirstore.tenancy import Place
 
 
@@ -37,6 +39,7 @@ class Engine:
         validator: Validator | None = None,
         reference_integrity: bool = False,
         job_limits: JobLimits | None = None,
+        tags: Tags | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.ids = ids or SystemIds()
@@ -44,6 +47,7 @@ class Engine:
         self.examiner = Examiner(self.validator)
         self.reference_integrity = reference_integrity
         self.job_limits = job_limits or JobLimits()
+        self.tags = tags or Tags()
         self.job_signals = JobSignals()
         self.remembered = RememberedBases()
         self.remembered_histories = RememberedHistories()
@@ -68,7 +72,17 @@ class Engine:
 
     def context(self, place: Place) -> Context:
         """Returns the context of protocols on this place's objects."""
-        return Context(place.objects.now, self.ids, self.limits)
+
+        def facts(content_type: str | None) -> Facts | None:
+            return self.tags.facts(PAYLOAD, place.tenant, content_type=content_type, type="Binary")
+
+        return Context(place.objects.now, self.ids, self.limits, facts, self.tagged(place))
+
+    def tagged(self, place: Place) -> Callable[[str], Facts | None] | None:
+        """Returns what makes the facts of version objects here, by resource type; None where they have none."""
+        if VERSION not in self.tags.kinds:
+            return None
+        return lambda type: self.tags.facts(VERSION, place.tenant, type=type)
 
     async def commit(
         self,

@@ -8,6 +8,7 @@ status: the server maps them in one table. Messages contain no patient data.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -82,6 +83,18 @@ class ObjectDamaged(ObjectError):
         self.told = _damaged(key)
 
 
+class ObjectArchived(ObjectError):
+    """A read found an object in an archive class (403 InvalidObjectState). Ask for its restoration, then read again.
+
+    It is intact. `date`: as in `ObjectNotFound`.
+    """
+
+    def __init__(self, key: str = "", detail: str = "in an archive class", *, date: int = 0) -> None:
+        super().__init__(key, detail)
+        self.date = date
+        self.told = _archived(key)
+
+
 class StoreDamaged(ObjectError):
     """A LIST reached a part of the store that cannot be read. `resume`: the first key after it, if any."""
 
@@ -130,6 +143,20 @@ def _damaged(key: str) -> str:
     kinds = {"/current.json": "the current version of a resource", "/_history/": "a version of a resource"}
     what = next((kind for part, kind in kinds.items() if part in key), "an object of the server's own")
     return f"What is stored of {what} is damaged; the operator should run fhirstore fsck"
+
+
+_VERSION = re.compile(r"resources/([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})/_history/(\d+)\.json")
+
+
+def _archived(key: str) -> str:
+    found = _VERSION.search(key)
+    if found is None:
+        return "What was asked for lies in the bucket's archive; the operator can restore it there, then ask again"
+    name = f"{found[1]}/{found[2]}/_history/{found[3]}"
+    return (
+        f"{name} lies in the bucket's archive. The operator can bring it back with `fhirstore restore {name}`, which "
+        "takes minutes to days; ask again then"
+    )
 
 
 # --- raised by interactions ---------------------------------------------------------------------------------

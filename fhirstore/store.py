@@ -34,6 +34,7 @@ from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.opening import open_store
 from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.work import SubmitJob
+from fhirstore.tags import Tags
 from fhirstore.tenancy import (
     BucketTenancy,
     PrefixTenancy,
@@ -65,6 +66,7 @@ class FhirStore:
         job_limits: JobLimits | None = None,
         submit_options: SubmitOptions | None = None,
         export_options: ExportOptions | None = None,
+        tags: Tags | None = None,
     ) -> None:
         self.tenancy = tenancy
         self._submit_options = submit_options or SubmitOptions()
@@ -76,6 +78,7 @@ class FhirStore:
             validator=validator,
             reference_integrity=reference_integrity,
             job_limits=job_limits,
+            tags=tags,
         )
 
     @classmethod
@@ -94,6 +97,7 @@ class FhirStore:
         job_limits: JobLimits | None = None,
         submit_options: SubmitOptions | None = None,
         export_options: ExportOptions | None = None,
+        tags: Tags | None = None,
         create: bool = True,
     ) -> AbstractAsyncContextManager[FhirStore]:
         """Opens `file:DIR`, `memory:` or `s3://bucket/prefix`, to be used as `async with FhirStore.open(…) as store`.
@@ -105,7 +109,7 @@ class FhirStore:
         refers to a resource of the tenant which does not exist. `job_limits`: how many jobs a tenant may have.
         `inline_bytes`: a Binary with more content than this (1,024,000 by default) is stored with its content outside
         its record. `export_options`: how its workers export. `submit_options`: who may submit in bulk, and how that is
-        processed.
+        processed. `tags`: which kinds of objects carry tags; without it, all but versions.
         `create`: make the directory of a `file:` store where there is none; without it, a location that is not a store
         already is refused, and so is `memory:`. Raises StoreMisconfigured with one line that says what to do;
         ValueError for an unknown release or level.
@@ -138,6 +142,7 @@ class FhirStore:
                     job_limits=job_limits,
                     submit_options=submit_options,
                     export_options=export_options,
+                    tags=tags,
                 )
                 stack.push_async_callback(store.settle, within=_GRACE)
                 yield store
@@ -200,7 +205,7 @@ class FhirStore:
     def _job_kinds(self) -> tuple[JobKind, ...]:
         """Returns every kind of job that the library has."""
         return (
-            ExportJob(self._engine.validator.definitions, self._export_options),
+            ExportJob(self._engine.validator.definitions, self._export_options, self._engine.tags),
             SubmitJob(self._engine, self._submit_options),
         )
 

@@ -56,13 +56,14 @@ from fhirstore.version import Version, version_of
 class TenantStore:
     """FHIR interactions on one tenant's resources. Each is atomic, and durable when it returns.
 
-    `upkeep`: maintenance: sweep, fsck and purge. `payloads`: large contents of Binaries. `jobs`: long jobs. `exports`,
-    `submissions`: bulk export and submit.
+    `id`: the tenant's. `upkeep`: maintenance: sweep, fsck and purge. `payloads`: large contents of Binaries. `jobs`:
+    long jobs. `exports`, `submissions`: bulk export and submit.
     """
 
     def __init__(self, engine: Engine, place: Place, *, submit_options: SubmitOptions | None = None) -> None:
         self._engine = engine
         self._place = place
+        self.id = place.tenant
         self._admission = Admission(engine.validator, self._exists if engine.reference_integrity else None)
         self._matching = Matching(engine, place)
         self.upkeep = Upkeep(engine, place)

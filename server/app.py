@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -19,17 +21,24 @@ from server.routes import TABLE
 from server.settings import Settings
 
 
-def create_app(store: FhirStore, settings: Settings | None = None, *, deadlines: Deadlines | None = None) -> ASGIApp:
+def create_app(
+    store: FhirStore,
+    settings: Settings | None = None,
+    *,
+    deadlines: Deadlines | None = None,
+    ending: asyncio.Event | None = None,
+) -> ASGIApp:
     """Returns the app: FHIR below `/fhir` (or `/fhir/{tenant}`), and `/health/…`. The caller must close `store`.
 
-    `deadlines`: of its requests, for a caller that wants to know how many there are.
+    `deadlines`: of its requests, for a caller that wants to know how many there are. `ending`: set
+    when the process ends.
 
     The API is called before Starlette's middleware and router, which other paths pass. Benchmark: reads, see
     docs/performance.md.
     """
     settings = settings or Settings()
     others = Starlette(
-        routes=[*health_routes(store), openapi_route(TABLE, settings, store.definitions)],
+        routes=[*health_routes(store, ending), openapi_route(TABLE, settings, store.definitions)],
         exception_handlers={HTTPException: http_error, Exception: http_error},
     )
     others.router.redirect_slashes = False

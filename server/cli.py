@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from fhirstore import __version__
-from server.command_line import clients, inspecting, jobs, serving, setting_up, tenants, upkeep
+from server.command_line import (
+    clients,
+    inspecting,
+    jobs,
+    lifecycle,
+    restore,
+    serving,
+    setting_up,
+    tenants,
+    upkeep,
+)
 
 app = typer.Typer(
     name="fhirstore",
@@ -30,8 +40,10 @@ app.add_typer(serving.commands)
 app.add_typer(clients.commands)
 app.add_typer(upkeep.commands)
 app.add_typer(inspecting.commands)
+app.add_typer(restore.commands)
 app.add_typer(jobs.commands, name="jobs")
 app.add_typer(tenants.commands, name="tenant")
+app.add_typer(lifecycle.commands, name="lifecycle")
 app.add_typer(setting_up.bucket, name="bucket")
 app.add_typer(setting_up.config, name="config")
 

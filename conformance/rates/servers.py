@@ -65,13 +65,13 @@ def _answering(command: list[str], path: str, folder: Path) -> Iterator[Running]
     process = ServerProcess([*command, str(port)], folder, os.environ)
     process.start()
     try:
-        wait_until(lambda: _problem(port, path), name=folder.name, process=process)
+        wait_until(lambda: problem(port, path), name=folder.name, process=process)
         yield Running(f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.end(signal.SIGTERM)
 
 
-def _problem(port: int, path: str) -> str:
+def problem(port: int, path: str) -> str:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", path)

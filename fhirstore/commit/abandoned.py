@@ -13,7 +13,7 @@ from fhirstore.commit.attempt import Attempt
 from fhirstore.commit.backoff import RIVAL
 from fhirstore.commit.fence import fence
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Get, Protocol, Put
+from fhirstore.commit.messages import Absent, Get, Protocol
 from fhirstore.commit.reading import ask
 from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import IfMatch, StoredObject, Written
@@ -37,7 +37,7 @@ def take_over(attempt: Attempt, context: Context) -> Protocol[bool]:
     if owner.base == attempt.base.etag:
         yield from _outwait_or_fence(attempt, context)
         return False
-    (reply,) = yield (Put(attempt.slot, attempt.body, IfMatch(etag), attempt.expires),)
+    (reply,) = yield (attempt.slot_put(IfMatch(etag)),)
     if isinstance(reply, Written):
         return True
     found = yield from _slot(attempt)

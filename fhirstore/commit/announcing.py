@@ -23,7 +23,7 @@ from fhirstore.commit.backoff import CONTENDED, UNANSWERED
 from fhirstore.commit.change import Change, in_groups
 from fhirstore.commit.intents import clear
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Expired, Get, Protocol, Put, Reply
+from fhirstore.commit.messages import Absent, Expired, Get, Protocol, Reply
 from fhirstore.commit.reading import ask, glance
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, Written
@@ -124,7 +124,7 @@ def _reserve(change: Change, context: Context) -> Protocol[bool]:
         if base.etag != change.placed:
             return False  # R2
         condition: Condition = IF_ABSENT if isinstance(found, Absent) else IfMatch(found.etag)
-        (reply,) = yield (Put(change.slot, body, condition, change.plan.expires),)
+        (reply,) = yield (change.slot_put(body, condition),)
         if isinstance(reply, Expired):
             return False
         change.reserved = isinstance(reply, Written)

@@ -11,6 +11,7 @@ from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.record import Intent, Record
 from fhirstore.index.names import new_names
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch
+from fhirstore.objects.facts import Facts
 
 
 class Base(msgspec.Struct, frozen=True):
@@ -96,7 +97,7 @@ class Attempt(msgspec.Struct, frozen=True):
     """The record that would be the next version, and its encoded `body`, the same in the slot and in `current.json`.
 
     `expires`: the end of the write window, epoch ms on the store's clock. `beside`: the keys of the objects that must
-    exist before the commit (`keys_beside`).
+    exist before the commit (`keys_beside`). `facts`: of the slot.
     """
 
     keys: ResourceKeys
@@ -105,11 +106,16 @@ class Attempt(msgspec.Struct, frozen=True):
     body: bytes
     expires: int
     beside: tuple[str, ...] = ()
+    facts: Facts | None = None
 
     @property
     def slot(self) -> str:
         """Returns the key of the version object that this attempt must reserve."""
         return self.keys.version(self.record.version)
+
+    def slot_put(self, condition: Condition) -> Put:
+        """Returns the PUT that reserves the slot."""
+        return Put(self.slot, self.body, condition, self.expires, facts=self.facts)
 
     @property
     def commit_put(self) -> Put:

@@ -11,7 +11,8 @@ from fhirstore.commit.attempt import Base, body_beside, keys_beside
 from fhirstore.commit.messages import Put
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.record import Intent, Record
-from fhirstore.objects.base import IF_ABSENT
+from fhirstore.objects.base import IF_ABSENT, Condition
+from fhirstore.objects.facts import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Change:
 
     `missing`: keys of the events and index entries that are not acknowledged yet. `begun`: requests were sent.
     `placed`: the ETag of `current.json` with our intent, once that was acknowledged. `reserved`: the slot is ours.
+    `facts`: of the slot.
 
     Bodies are encoded when they are sent, so that a transaction holds each content in memory once.
     """
@@ -47,11 +49,12 @@ class Change:
     begun: bool = False
     placed: str | None = None
     reserved: bool = False
+    facts: Facts | None = None
 
     @classmethod
-    def of(cls, keys: ResourceKeys, base: Base, record: Record, plan: Plan) -> Change:
+    def of(cls, keys: ResourceKeys, base: Base, record: Record, plan: Plan, facts: Facts | None = None) -> Change:
         """Returns a change of which nothing was sent yet."""
-        return cls(keys, base, record, plan, keys_beside(keys, base, record))
+        return cls(keys, base, record, plan, keys_beside(keys, base, record), facts=facts)
 
     @property
     def slot(self) -> str:
@@ -73,8 +76,11 @@ class Change:
 
         The events come first, because they lead the sweeper to the rest if the process dies while it sends.
         """
-        slot = Put(self.slot, self.record.encode(), IF_ABSENT, self.plan.expires)
-        return (*self.missing_puts(), slot, self.intent_put())
+        return (*self.missing_puts(), self.slot_put(self.record.encode(), IF_ABSENT), self.intent_put())
+
+    def slot_put(self, body: bytes, condition: Condition) -> Put:
+        """Returns the PUT that reserves the slot. `body`: the encoded record."""
+        return Put(self.slot, body, condition, self.plan.expires, facts=self.facts)
 
     def intent_put(self) -> Put:
         """Returns the PUT of the old version with the intent to make the next one."""

@@ -17,6 +17,7 @@ from fhirstore.commit.messages import (
     NOT_SENT,
     AbortUpload,
     Absent,
+    Archived,
     Batch,
     Deleted,
     Digest,
@@ -41,6 +42,7 @@ from fhirstore.errors import (
     ConditionalConflict,
     FhirStoreError,
     NotFollowed,
+    ObjectArchived,
     ObjectDamaged,
     ObjectError,
     ObjectNotFound,
@@ -268,6 +270,8 @@ def _reply(answer: Written | ObjectError, failed: list[_Failed], verb: str) -> R
             return answer
         case ObjectNotFound():
             return Absent(answer.date)
+        case ObjectArchived():
+            return Archived(answer.date)
         case PreconditionFailed():
             return _REFUSED
         case ConditionalConflict():

@@ -44,9 +44,9 @@ def aborted(request: AbortUpload) -> Protocol[None]:
     yield from _answered(request, Deleted, _LEFT)
 
 
-def stored(key: str, body: bytes) -> Protocol[None]:
+def stored(key: str, body: bytes, facts: Facts | None = None) -> Protocol[None]:
     """PUTs an object that nobody else writes. Raises Unavailable; then the object may exist or not."""
-    yield from _answered(Put(key, body), Written, _SILENT)
+    yield from _answered(Put(key, body, facts=facts), Written, _SILENT)
 
 
 def stored_once(key: str, body: bytes, facts: Facts | None, *, expires: int) -> Protocol[None]:

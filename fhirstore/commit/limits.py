@@ -8,6 +8,7 @@ import msgspec
 
 from fhirstore.clock import Ids
 from fhirstore.format.record import Record
+from fhirstore.objects.facts import Facts
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -54,8 +55,18 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Context(msgspec.Struct, frozen=True):
-    """`now`: the best estimate of the store's clock, epoch ms. `ids`: op tokens, nonces and jitter."""
+    """`now`: the best estimate of the store's clock, epoch ms. `ids`: op tokens, nonces and jitter.
+
+    `facts`: makes the facts of a payload object, given its content type; without it they are the content type alone.
+    `tagged`: the facts of the version objects of a resource type; None: they have none.
+    """
 
     now: Callable[[], int]
     ids: Ids
     limits: Limits
+    facts: Callable[[str | None], Facts | None] | None = None
+    tagged: Callable[[str], Facts | None] | None = None
+
+    def slot_facts(self, type: str) -> Facts | None:
+        """Returns the facts of a version object of this type."""
+        return None if self.tagged is None else self.tagged(type)

@@ -23,7 +23,7 @@ from fhirstore.objects.uploads import UploadPage
 
 
 class Get(msgspec.Struct, frozen=True):
-    """GET an object. Replies: StoredObject (with an empty body if the object is damaged), Absent, Unknown."""
+    """GET an object. Replies: StoredObject (with an empty body if the object is damaged), Absent, Archived, Unknown."""
 
     key: str
 
@@ -32,7 +32,7 @@ class Put(msgspec.Struct, frozen=True):
     """PUT an object. Replies: Written, Refused, NotApplied, Expired, Unknown; NotSent.
 
     `follows`: allowed in the last request of a batch. It is sent only when all others were written (`staging`).
-    `facts`: allowed in a batch of one.
+    `facts`: its tags and content type, if it has any.
     """
 
     key: str
@@ -64,7 +64,7 @@ class Delete(msgspec.Struct, frozen=True):
 
 
 class Digest(msgspec.Struct, frozen=True):
-    """GET an object of any size, in a stream, and hash it. Replies: Digested, Absent, Unknown."""
+    """GET an object of any size, in a stream, and hash it. Replies: Digested, Absent, Archived, Unknown."""
 
     key: str
 
@@ -97,6 +97,12 @@ class Pause(msgspec.Struct, frozen=True):
 
 class Absent(msgspec.Struct, frozen=True):
     """There is no such object. The store's clock had reached `date` (epoch ms) before it looked."""
+
+    date: int
+
+
+class Archived(msgspec.Struct, frozen=True):
+    """The object is intact and in an archive class: it cannot be read before it was restored. `date`: as in Absent."""
 
     date: int
 
@@ -145,6 +151,7 @@ Request = Get | Put | List | Delete | Digest | ListUploads | AbortUpload
 Reply = (
     StoredObject
     | Absent
+    | Archived
     | Written
     | Page
     | UploadPage

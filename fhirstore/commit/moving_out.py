@@ -55,7 +55,7 @@ def moved_out(
         return None
     digest = sha256(content)
     if digest not in placed:
-        facts = facts_for(binary.get("contentType"))
+        facts = facts_for(binary.get("contentType"), context)
         placed[digest] = yield from place(Keyspace(keys.prefix), content, facts, context=context)
     return MovedOut(keys, binary, placed[digest])
 
@@ -71,13 +71,13 @@ def content_of(binary: JsonObject) -> bytes | None:
         return None
 
 
-def facts_for(content_type: object) -> Facts | None:
-    """Returns the facts of a payload object; None where no store accepts this content type."""
-    if not isinstance(content_type, str):
-        return None
-    facts = Facts(content_type=content_type)
+def facts_for(content_type: object, context: Context) -> Facts | None:
+    """Returns the facts of a payload object. A content type that no store accepts is left out."""
+    kept = content_type if isinstance(content_type, str) else None
     try:
-        facts.check("")
+        Facts(content_type=kept).check("")
     except RequestRefused:
-        return None
-    return facts
+        kept = None
+    if context.facts is not None:
+        return context.facts(kept)
+    return None if kept is None else Facts(content_type=kept)

@@ -79,8 +79,12 @@ def arrive(keys: Keyspace, payload: Payload, *, context: Context) -> Protocol[Pa
     raise Contention(_CONTENDED)
 
 
-def complete(keys: Keyspace, payload: Payload, arriving: Arriving, *, context: Context) -> Protocol[Payload]:
-    """Does step 3, when the object is there. Returns the payload that counts; if it is another one, deletes the object.
+def complete(
+    keys: Keyspace, payload: Payload, arriving: Arriving, *, context: Context, drop: bool = True
+) -> Protocol[Payload]:
+    """Does step 3, when the object is there. Returns the payload that counts.
+
+    If that is another one, the object is deleted. Without `drop` it stays, because others may go on with it.
 
     The entry goes on naming an object that was deleted: a late copy of its PUT may make it once more, for the sweeper.
 
@@ -93,7 +97,7 @@ def complete(keys: Keyspace, payload: Payload, arriving: Arriving, *, context: C
         if entry is not None and entry.state == "live" and entry.object == payload.object:
             return payload
         wanted = completed(entry, payload.object, context.ids.new())
-        if wanted is None or wanted.object != payload.object:
+        if drop and (wanted is None or wanted.object != payload.object):
             yield from removed(keys.prefix + payload.object)
         if wanted is None:
             raise PayloadGone(_TOO_LATE)

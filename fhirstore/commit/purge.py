@@ -32,8 +32,8 @@ from fhirstore.commit.backoff import CONTENDED, until_past
 from fhirstore.commit.idempotent import listed, removed, stored
 from fhirstore.commit.intents import firm
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Get, List, Protocol
-from fhirstore.commit.reading import ask, look
+from fhirstore.commit.messages import Absent, Archived, Get, List, Protocol
+from fhirstore.commit.reading import ask_archive, look
 from fhirstore.commit.verdict import commit
 from fhirstore.errors import Contention, CorruptRecord
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
@@ -145,7 +145,7 @@ def _let_settle(keys: ResourceKeys, records: Sequence[Record], date: int, contex
 
 
 def _remove(keys: ResourceKeys, versions: Sequence[str], context: Context) -> Protocol[None]:
-    found = yield from ask(*(Get(key) for key in versions))
+    found = yield from ask_archive(*(Get(key) for key in versions))
     records = [_readable(key, reply) for key, reply in zip(versions, found, strict=True)]
     sound = [record for record in records if record is not None]
     beside = [key for record in sound for key in _beside(keys, record)]
@@ -156,8 +156,11 @@ def _remove(keys: ResourceKeys, versions: Sequence[str], context: Context) -> Pr
     yield from removed(*versions)
 
 
-def _readable(key: str, reply: StoredObject | Absent) -> Record | None:
-    """Returns the record; None if it is gone or damaged. A damaged one is deleted too, and leaves orphans beside it."""
+def _readable(key: str, reply: StoredObject | Absent | Archived) -> Record | None:
+    """Returns the record; None if it is gone, damaged or in an archive class.
+
+    Such a version is deleted too, and leaves orphans beside it, which fsck removes.
+    """
     try:
         return decode(reply.body, key) if isinstance(reply, StoredObject) else None
     except CorruptRecord:

@@ -21,11 +21,13 @@ still there afterwards: 1 GET more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fhirstore.commit.attempt import NOTHING, Base
 from fhirstore.commit.backoff import UNANSWERED
 from fhirstore.commit.limits import Limits
-from fhirstore.commit.messages import Absent, Get, Protocol
-from fhirstore.errors import CorruptRecord, Unavailable
+from fhirstore.commit.messages import Absent, Archived, Get, Protocol, Replies
+from fhirstore.errors import CorruptRecord, ObjectArchived, Unavailable
 from fhirstore.format.decision import decode_decision
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.record import Intent, Record, decode
@@ -100,19 +102,29 @@ def read(keys: ResourceKeys) -> Protocol[Record | None]:
 
 
 def vread(keys: ResourceKeys, version: int, *, limits: Limits) -> Protocol[Record | None]:
-    """Returns the record of `version` if that version was committed, else None. Raises Unavailable, CorruptRecord."""
+    """Returns the record of `version` if that version was committed, else None.
+
+    The current version is read from `current.json` where its slot is in an archive class. Raises ObjectArchived for any
+    other such version that may exist; Unavailable, CorruptRecord.
+    """
     slot_key = keys.version(version)
     current: Record | None = None
     while current is None:
-        slot_reply, current_reply = yield from ask(Get(slot_key), Get(keys.current))
+        slot_reply, current_reply = yield from ask_archive(Get(slot_key), Get(keys.current))
         if isinstance(current_reply, Absent):
             return None
+        if isinstance(current_reply, Archived):
+            raise ObjectArchived(keys.current, date=current_reply.date)
         current = decode(current_reply.body, keys.current)
         if current.intent is not None:
             current = yield from resolve(keys, current, current.intent, current_reply.etag)
-    slot = _record(slot_reply, slot_key)
     if not current.exists or not current.floor < version <= current.version:
         return None
+    if isinstance(slot_reply, Archived):
+        if current.version == version:
+            return current.without_intent()
+        raise ObjectArchived(slot_key, date=slot_reply.date)
+    slot = _record(slot_reply, slot_key)
     if current.version == version:
         return slot if slot is not None and slot.op == current.op else None
     if slot is not None and current.version == version + 1 and current.prior == slot.op:
@@ -157,23 +169,41 @@ def stands(keys: ResourceKeys, slot: Record, *, since: int, limits: Limits) -> P
 
 
 def ask(*gets: Get) -> Protocol[tuple[StoredObject | Absent, ...]]:
-    """GETs objects in parallel; again, with growing waits, those that were not answered. Raises Unavailable.
+    """GETs objects in parallel; again, with growing waits, those that were not answered.
 
-    A single GET that is answered at once needs no dict: see docs/performance.md, read.
+    A single GET that is answered at once needs no dict: see docs/performance.md, read. Raises Unavailable,
+    ObjectArchived.
     """
-    answers: dict[str, StoredObject | Absent] = {}
-    missing = gets
+    replies = yield gets
+    if len(gets) == 1 and isinstance(replies[0], (StoredObject, Absent)):
+        return (replies[0],)
+    answers: list[StoredObject | Absent] = []
+    for get, answer in zip(gets, (yield from _answers(gets, replies)), strict=True):
+        if isinstance(answer, Archived):
+            raise ObjectArchived(get.key, date=answer.date)
+        answers.append(answer)
+    return tuple(answers)
+
+
+def ask_archive(*gets: Get) -> Protocol[tuple[StoredObject | Absent | Archived, ...]]:
+    """As `ask`, for those who can do without an object that is in an archive class. Raises Unavailable."""
+    return (yield from _answers(gets, (yield gets)))
+
+
+def _answers(gets: Sequence[Get], replies: Replies) -> Protocol[tuple[StoredObject | Absent | Archived, ...]]:
+    """Returns the answers, of which `replies` are the first."""
+    answers: dict[str, StoredObject | Absent | Archived] = {}
+    missing = tuple(gets)
     for n in range(UNANSWERED.tries):
-        replies = yield missing
-        if len(gets) == 1 and isinstance(replies[0], (StoredObject, Absent)):
-            return (replies[0],)
         for get, reply in zip(missing, replies, strict=True):
-            if isinstance(reply, (StoredObject, Absent)):
+            if isinstance(reply, (StoredObject, Absent, Archived)):
                 answers[get.key] = reply
         if len(answers) == len(gets):
             return tuple([answers[get.key] for get in gets])
         yield UNANSWERED.pause(n)
         missing = tuple(get for get in gets if get.key not in answers)
+        if n < UNANSWERED.tries - 1:
+            replies = yield missing
     raise Unavailable("The object store does not answer; try again later")
 
 

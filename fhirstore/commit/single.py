@@ -132,14 +132,15 @@ def _attempt(keys: ResourceKeys, base: Base, draft: Draft, moved: MovedOut | Non
     if keys.type == "Binary":
         record = with_payload(keys, base, record, draft.payload, moved)
     beside = keys_beside(keys, base, record)
-    return Attempt(keys, base, record, record.encode(), expires=now + context.limits.window, beside=beside)
+    expires, facts = now + context.limits.window, context.slot_facts(keys.type)
+    return Attempt(keys, base, record, record.encode(), expires=expires, beside=beside, facts=facts)
 
 
 def _carry_out(attempt: Attempt, context: Context) -> Protocol[Committed | None]:
     """Does round trips 2 and 3, which are one on some stores. Returns None to start over."""
     body = body_beside(attempt.record)
     beside = tuple([Put(key, body, expires=attempt.expires) for key in attempt.beside])
-    reservation = Put(attempt.slot, attempt.body, IF_ABSENT, attempt.expires)
+    reservation = attempt.slot_put(IF_ABSENT)
     payload = attempt.record.payload
     if payload is not None:
         return (yield from _carry_out_with(payload, attempt, (reservation, *beside), context))

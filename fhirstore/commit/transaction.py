@@ -214,7 +214,7 @@ def _changes(
         record = next_record(base, draft.method, draft.build, t=t, op=tx, parts=plan.parts)
         if keys.type == "Binary":
             record = with_payload(keys, base, record, draft.payload, moved.get(keys))
-        changes.append(Change.of(keys, base, record.with_digest(), plan))
+        changes.append(Change.of(keys, base, record.with_digest(), plan, context.slot_facts(keys.type)))
     return changes
 
 

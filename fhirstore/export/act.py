@@ -17,6 +17,7 @@ from fhirstore.export.progress import TaskProgress
 from fhirstore.export.steps import Append, Ask, Begin, Close, Load, Note, Save, Step, Steps, Work
 from fhirstore.jobs.pace import Pacer
 from fhirstore.objects.base import ObjectStore
+from fhirstore.objects.facts import Facts
 from fhirstore.runs.files import FileWriter, WrittenFile, writing
 from fhirstore.threads import LARGE, offload_if
 
@@ -28,7 +29,7 @@ _PIECE = 1024 * 1024  # bytes; the writer holds several pieces
 class Acting:
     """Takes steps. `key_of`: the key of a file by its name. `load`, `save`: the progress of a task. `note`: see `Note`.
     `wrote`: called for each complete file. `at_once`: how many protocols that were begun ahead of time run at a time.
-    `pacer`: of the worker.
+    `pacer`: of the worker. `facts`: of the files.
     """
 
     objects: ObjectStore
@@ -39,6 +40,7 @@ class Acting:
     wrote: Callable[[WrittenFile], Awaitable[None]]
     at_once: int = 4
     pacer: Pacer = field(default_factory=Pacer)
+    facts: Facts | None = None
     _gate: asyncio.Semaphore = field(init=False)
     _begun: dict[int, asyncio.Task[object]] = field(default_factory=dict)
     _writers: dict[str, FileWriter] = field(default_factory=dict)
@@ -100,7 +102,8 @@ class Acting:
     async def _append(self, step: Append, files: AsyncExitStack) -> None:
         writer = self._writers.get(step.kind)
         if writer is None:
-            writer = await files.enter_async_context(writing(self.objects, self.key_of(step.name), name=step.name))
+            file = writing(self.objects, self.key_of(step.name), name=step.name, facts=self.facts)
+            writer = await files.enter_async_context(file)
             self._writers[step.kind] = writer
         if sum(map(len, step.lines)) < _PIECE:
             await writer.write(_END.join([*step.lines, b""]))

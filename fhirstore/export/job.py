@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -27,6 +27,7 @@ from fhirstore.export.tasks import Bounds
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.jobs.kind import JobFailed, JobFile, JobPaused, JobWork
 from fhirstore.runs.files import WrittenFile
+from fhirstore.tags import EXPORT, Tags
 
 KIND = "export"
 WORDS = "words"
@@ -42,10 +43,11 @@ _SOONER = (5_000, 1_000, 300)  # ms until files are completed, for each run more
 
 @dataclass(frozen=True, slots=True)
 class ExportJob:
-    """The kind of job. `options`: how this process exports."""
+    """The kind of job. `options`: how this process exports. `tags`: of the files."""
 
     definitions: Definitions
     options: ExportOptions
+    tags: Tags = field(default_factory=Tags)
     name: str = KIND
     lease: int = 10_000
     attempts: int = 10
@@ -70,6 +72,7 @@ class ExportJob:
             running.wrote,
             at_once=max(1, self.options.concurrency // at_once),
             pacer=work.pacer,
+            facts=self.tags.facts(EXPORT, work.place.tenant, content_type=FORMAT, job=work.metadata.id),
         )
         export = Export(
             plan,

@@ -7,6 +7,10 @@ from fhirstore.fhir import json
 from fhirstore.fhir.json import JsonObject
 
 DAMAGED = "What is stored of this resource is damaged, so it was not exported; the operator should run fhirstore fsck"
+ARCHIVED = (
+    "The version to export lies in the bucket's archive, so it was not exported; the operator can bring it back with "
+    "`fhirstore restore`"
+)
 LOST = (
     "A part of the listing of these resources is damaged; some may be missing; the operator should run fhirstore fsck"
 )
@@ -20,9 +24,9 @@ def outcome_line(issue: Issue) -> bytes:
     return json.encode({"resourceType": "OperationOutcome", "issue": [told]})
 
 
-def damaged(type: str, id: str) -> Issue:
+def damaged(type: str, id: str, *, archived: bool = False) -> Issue:
     """Returns the issue for a resource that cannot be read."""
-    return Issue("exception", f"{type}/{id}: {DAMAGED}")
+    return Issue("exception", f"{type}/{id}: {ARCHIVED if archived else DAMAGED}")
 
 
 def lost(type: str) -> Issue:

@@ -9,7 +9,8 @@ it are read by number; their times grow with the numbers. An intent made after T
 as for every reader (`commit.reading`). A version that was read after `current.json` is final, except where a purge came
 in between (rule R3 there).
 
-A purged resource has no versions, so it is in no snapshot any more. A damaged one is reported as `Damaged`.
+A purged resource has no versions, so it is in no snapshot any more. One that is damaged, or lies in the archive,
+is reported as `Damaged`.
 
 Cost: 1 GET for each resource that was not changed after T. 1 GET more for one change after T; 8 GET in 1 round trip
 more for up to 128 changes.
@@ -23,10 +24,10 @@ import msgspec
 
 from fhirstore.commit.backoff import until_past
 from fhirstore.commit.limits import Limits
-from fhirstore.commit.messages import Absent, Get, Protocol
-from fhirstore.commit.reading import ask, glance, look, resolve, stands
+from fhirstore.commit.messages import Absent, Archived, Get, Protocol
+from fhirstore.commit.reading import ask, ask_archive, glance, look, resolve, stands
 from fhirstore.commit.side_by_side import side_by_side
-from fhirstore.errors import CorruptRecord
+from fhirstore.errors import CorruptRecord, ObjectArchived
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import StoredObject
@@ -35,9 +36,10 @@ _PROBES = 8
 
 
 class Damaged(msgspec.Struct, frozen=True):
-    """What is stored of the resource cannot be read. `key`: of the object."""
+    """What is stored of the resource cannot be read. `key`: of the object. `archived`: it is in an archive class."""
 
     key: str
+    archived: bool = False
 
 
 Visible = Record | Damaged | None
@@ -102,6 +104,8 @@ def _sought(keys: ResourceKeys, reply: StoredObject | Absent, at: int, limits: L
         return (yield from _version_at(keys, reply, at, limits))
     except CorruptRecord as error:
         return Damaged(error.key)
+    except ObjectArchived as error:
+        return Damaged(error.key, archived=True)
 
 
 def _version_at(keys: ResourceKeys, reply: StoredObject | Absent, at: int, limits: Limits) -> Protocol[Record | None]:
@@ -124,16 +128,23 @@ def _version_at(keys: ResourceKeys, reply: StoredObject | Absent, at: int, limit
 
 
 def _before(keys: ResourceKeys, current: Record, date: int, at: int, limits: Limits) -> Protocol[Record | None]:
-    """Returns the newest version with t <= `at`. `current` is newer, and was read at `date`. Raises CorruptRecord."""
+    """Returns the newest version with t <= `at`. `current` is newer, and was read at `date`.
+
+    Raises CorruptRecord; ObjectArchived if it may be a version in an archive class.
+    """
     low, high = current.floor, current.version  # the one sought has a number above `low`, or is it; and below `high`
     found: Record | None = None
+    archived = ""  # `low` cannot be read: it is taken for the one sought as long as none after it is
     first = True
     while low + 1 < high:
-        numbers = [high - 1] if first else _probed(low, high, known=found is not None)
+        numbers = [high - 1] if first else _probed(low, high, known=found is not None or bool(archived))
         first = False
-        replies = yield from ask(*[Get(keys.version(number)) for number in numbers])
+        replies = yield from ask_archive(*[Get(keys.version(number)) for number in numbers])
         for number, reply in zip(numbers, replies, strict=True):
             key = keys.version(number)
+            if isinstance(reply, Archived):
+                low, found, archived = number, None, key
+                continue
             if isinstance(reply, Absent) or not (record := decode(reply.body, key)).exists:
                 now, _ = yield from glance(keys)
                 if now.record is None or now.record.floor >= number:
@@ -142,7 +153,9 @@ def _before(keys: ResourceKeys, current: Record, date: int, at: int, limits: Lim
             if record.t > at:
                 high = number
                 break
-            low, found = number, record
+            low, found, archived = number, record, ""
+    if archived:
+        raise ObjectArchived(archived, date=date)
     if found is None or not (yield from stands(keys, found, since=date, limits=limits)):
         return None
     return found

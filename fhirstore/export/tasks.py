@@ -282,7 +282,7 @@ class TypeTask:
                 continue
             kind, data, digest = "", b"", None
             if isinstance(seen, Damaged):
-                kind, data = ERROR, self._damaged(candidate.id)
+                kind, data = ERROR, self._damaged(candidate.id, archived=seen.archived)
             elif candidate.is_here(seen) and self.is_in_time(seen):
                 if seen.resource is not None:
                     kind, data, digest = OUTPUT, seen.resource, seen.sha256
@@ -333,8 +333,8 @@ class TypeTask:
         """Returns whether the version's time is one that was asked for."""
         return self.selection.is_in_time(record)
 
-    def _damaged(self, id: str) -> bytes:
-        return outcome_line(damaged(self.type, id))
+    def _damaged(self, id: str, *, archived: bool = False) -> bytes:
+        return outcome_line(damaged(self.type, id, archived=archived))
 
     def _is_told(self, id: str, tombstone: Record) -> Steps[bool]:
         """Returns whether the resource would have been exported as it was before its deletion."""

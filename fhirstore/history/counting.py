@@ -8,6 +8,9 @@ version object alone is enough.
 
 The versions of a transaction count all together or not at all: see `whole_transactions`.
 
+A page ends before a version in an archive class; the current version is read from `current.json` instead. A page that
+would begin with such a version raises ObjectArchived.
+
 Cost: at most 2 GET per event, and 1 more per resource that gained two versions within the last seconds. At most 64 are
 in flight, fewer if the versions so far are large.
 """
@@ -21,7 +24,7 @@ from msgspec import structs
 
 from fhirstore.commit.limits import Limits
 from fhirstore.commit.messages import Protocol
-from fhirstore.errors import InvalidResource
+from fhirstore.errors import InvalidResource, ObjectArchived
 from fhirstore.fhir.times import Period
 from fhirstore.format.keyspace import RECEIPT, Event, Keyspace, ResourceKeys, parse_event
 from fhirstore.format.record import Record
@@ -50,6 +53,7 @@ class Counting:
     limits: Limits
     oldest_first: bool = False
     _currents: dict[str, Seen | None] = field(default_factory=dict)  # by key of current.json; without the resources
+    _archived: set[str] = field(default_factory=set)  # keys of version objects that cannot be read
 
     def versions(self, names: Sequence[str], budget: Budget) -> Protocol[tuple[list[Version], int] | None]:
         """Returns the versions among the events, in order, and how many events were read before the page was full.
@@ -61,13 +65,22 @@ class Counting:
         looked = 0
         while looked < len(names) and budget.room > 0:
             chunk = names[looked : looked + budget.at_once]
-            looked += len(chunk)
             some = [known for name in chunk if (known := self._event(name)) is not None]
             counted = yield from self._records(some)
+            readable = self._readable(chunk)
+            if readable < len(chunk):
+                some = [known for name in chunk[:readable] if (known := self._event(name)) is not None]
+                kept = {event for event, _ in some}
+                counted = [one for one in counted if one[0] in kept]
+            looked += readable
             events += some
             found += counted
             for _, record in counted:
                 budget.spend(record)
+            if readable < len(chunk):
+                if not looked:
+                    self._refuse_archived(chunk[0])
+                break
         left_out = yield from self._torn(found, events, names[:looked])
         if left_out is None:
             return None
@@ -123,7 +136,9 @@ class Counting:
             if (seen := currents.get(keys.current)) is not None
         }
         slots = {key for event, keys in counting for key in self._slots(event, keys)} - records.keys()
-        records |= yield from records_at(sorted(slots))
+        records |= yield from records_at(sorted(slots), self._archived)
+        if self._archived:
+            records |= yield from self._current_instead(counting)
         counted = [
             (event, keys, record)
             for event, keys in counting
@@ -133,6 +148,37 @@ class Counting:
         ]
         purged = yield from self._purged_since(counted, records)
         return [(event, record) for event, keys, record in counted if record.version > purged.get(keys.current, 0)]
+
+    def _current_instead(self, events: Sequence[_Found]) -> Protocol[dict[str, Record]]:
+        """Returns, for slots that are archived, what `current.json` says of the version, where that is the current one.
+
+        1 GET for each resource with such a slot.
+        """
+        wanted = {keys.current: keys for event, keys in events if self._archived_slot(event, keys)}
+        currents = yield from currents_at(list(wanted.values()))
+        records = {wanted[key].version(seen.record.version): seen.record for key, seen in currents.items()}
+        found = {slot: record for slot, record in records.items() if slot in self._archived}
+        self._archived -= found.keys()
+        return found
+
+    def _archived_slot(self, event: Event, keys: ResourceKeys) -> str:
+        """Returns the archived version object without which this event cannot be judged or shown; "" without one."""
+        if not self._archived or not self._may_count(event, keys):
+            return ""
+        return next((slot for slot in self._slots(event, keys) if slot in self._archived), "")
+
+    def _readable(self, names: Sequence[str]) -> int:
+        """Returns how many of these events come before the first with an archived version."""
+        if self._archived:
+            for number, name in enumerate(names):
+                if (known := self._event(name)) is not None and self._archived_slot(*known):
+                    return number
+        return len(names)
+
+    def _refuse_archived(self, name: str) -> None:
+        """Raises ObjectArchived for the event with this name."""
+        if (known := self._event(name)) is not None:
+            raise ObjectArchived(self._archived_slot(*known))
 
     def _purged_since(
         self, counted: Sequence[tuple[Event, ResourceKeys, Record]], records: Mapping[str, Record]

@@ -2,7 +2,8 @@
 
 `current.json` says which version is the newest and which were purged. The others are read by number, in parallel, after
 it; so they are final, unless a purge came in between (rule R3 in `commit.reading`). With `since` or `at`, the first and
-last version are found by their times, which grow with the numbers: 8 versions are probed at a time.
+last version are found by their times, which grow with the numbers: 8 versions are probed at a time. A page ends before
+a version in an archive class, and a page that would begin with one raises ObjectArchived.
 
 Cost: a page of n entries takes at most n + 1 GET in 2 round trips; 1 GET and 1 round trip more if it has a version of
 the last seconds that no other version names as its `prior`; with a time, 1 round trip more per factor of nine.
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from fhirstore.commit.limits import Context, Limits
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.reading import glance, look
-from fhirstore.errors import NotFound
+from fhirstore.errors import NotFound, ObjectArchived
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.record import Record
 from fhirstore.history.cursor import INSTANCE, InstanceCursor, decode
@@ -36,7 +37,8 @@ def instance_page(
 ) -> Protocol[HistoryPage]:
     """Returns the first page, or the one that `cursor_text` names.
 
-    Raises NotFound (it never existed, or was purged), InvalidResource (cursor), Unavailable, CorruptRecord.
+    Raises NotFound (it never existed, or was purged), InvalidResource (cursor), ObjectArchived, Unavailable,
+    CorruptRecord.
     """
     cursor = decode(cursor_text, INSTANCE)
     as_of = safe_time(context) if cursor is None else cursor.as_of
@@ -85,6 +87,7 @@ class _Versions:
     limits: Limits
     _read: dict[int, Record] = field(default_factory=dict)
     _priors: dict[int, str | None] = field(default_factory=dict)  # by the number of the version that it names
+    _archived: set[str] = field(default_factory=set)
 
     def asked_for(self, query: HistoryQuery) -> Protocol[tuple[int, int]]:
         """Returns the first and last version number that the query asks for; the first is greater if there are none."""
@@ -104,6 +107,7 @@ class _Versions:
         while low < high:
             probes = sorted({low + (high - low) * n // (_PROBES + 1) for n in range(1, _PROBES + 1)})
             records = yield from self._records(probes)
+            self._refuse_archived(probes)
             for number in probes:
                 if number not in records or records[number].t < t:  # absent: it is being purged
                     low = max(low, number + 1)
@@ -118,14 +122,29 @@ class _Versions:
         looked = 0
         while looked < len(numbers) and budget.room > 0:
             chunk = numbers[looked : looked + budget.at_once]
-            looked += len(chunk)
-            for record in (yield from self._records(chunk)).values():
-                budget.spend(record)
-                found.append(record)
+            records = yield from self._records(chunk)
+            for number in chunk:
+                if self.keys.version(number) in self._archived:
+                    break
+                looked += 1
+                if (record := records.get(number)) is not None:
+                    budget.spend(record)
+                    found.append(record)
+            else:
+                continue
+            if not looked:
+                self._refuse_archived(chunk)
+            break
         purged = yield from self._purged_since(found)
         type_, id_ = self.keys.type, self.keys.id
         shown = [version_of(type_, id_, one, created=one.created) for one in found if one.version > purged]
         return shown, looked
+
+    def _refuse_archived(self, numbers: Sequence[int]) -> None:
+        """Raises ObjectArchived where one of these is in an archive class."""
+        for number in numbers:
+            if (key := self.keys.version(number)) in self._archived:
+                raise ObjectArchived(key, date=self.read_at)
 
     def _purged_since(self, found: Sequence[Record]) -> Protocol[int]:
         """Returns the floor of a purge that may have come since `current` was read; 0 if it cannot matter to these."""
@@ -142,7 +161,7 @@ class _Versions:
         """Returns those of these versions that exist, by number."""
         missing = {self.keys.version(number): number for number in numbers if number not in self._read}
         missing.pop(self.keys.version(self.current.version), None)
-        read = yield from records_at(list(missing))
+        read = yield from records_at(list(missing), self._archived)
         found = {missing[key]: record for key, record in read.items()}
         for number, record in found.items():
             self._priors[number - 1] = record.prior

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import msgspec
 
 from fhirstore.batched import batched
-from fhirstore.commit.messages import Absent, Get, Protocol
-from fhirstore.commit.reading import ask, seen
+from fhirstore.commit.messages import Absent, Archived, Get, Protocol
+from fhirstore.commit.reading import ask, ask_archive, seen
 from fhirstore.commit.side_by_side import side_by_side
+from fhirstore.errors import ObjectArchived
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.record import Record, decode
 
@@ -64,14 +65,19 @@ def currents_at(resources: Sequence[ResourceKeys]) -> Protocol[dict[str, Seen]]:
     return records
 
 
-def records_at(keys: Sequence[str]) -> Protocol[dict[str, Record]]:
-    """Returns the records that exist, by key, in the order of `keys`. Raises Unavailable, CorruptRecord."""
+def records_at(keys: Sequence[str], archived: set[str] | None = None) -> Protocol[dict[str, Record]]:
+    """Returns the records that can be read, by key, in the order of `keys`. Raises Unavailable, CorruptRecord.
+
+    `archived`: gets the keys of those in an archive class; without it they raise ObjectArchived.
+    """
     records: dict[str, Record] = {}
     for batch in batched(keys, IN_FLIGHT):
-        replies = yield from ask(*map(Get, batch))
-        records |= {
-            key: decode(reply.body, key)
-            for key, reply in zip(batch, replies, strict=True)
-            if not isinstance(reply, Absent)
-        }
+        replies = yield from ask_archive(*map(Get, batch))
+        for key, reply in zip(batch, replies, strict=True):
+            if isinstance(reply, Archived):
+                if archived is None:
+                    raise ObjectArchived(key, date=reply.date)
+                archived.add(key)
+            elif not isinstance(reply, Absent):
+                records[key] = decode(reply.body, key)
     return records

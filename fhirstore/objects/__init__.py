@@ -35,6 +35,7 @@ from fhirstore.objects.base import (
     StoredObject,
     Written,
 )
+from fhirstore.objects.bucket import ArchiveState, Bucket, Rule, Tier, open_bucket
 from fhirstore.objects.embedded.compact import Compacted
 from fhirstore.objects.embedded.compact import compact as compact_directory
 from fhirstore.objects.facts import Facts, ObjectInfo, Progress
@@ -43,7 +44,7 @@ from fhirstore.objects.folders import Statistics, Usage, delete_prefix, exists, 
 from fhirstore.objects.health import StoreHealth, health
 from fhirstore.objects.opening import open_store
 from fhirstore.objects.presigned import PresignedPost, PresignedPut
-from fhirstore.objects.s3.options import S3Options
+from fhirstore.objects.s3.options import OnRepeat, Repeat, S3Options
 from fhirstore.objects.uploads import PendingUpload, UploadPage
 from fhirstore.objects.wrappers.checked import CheckedStore
 
@@ -51,6 +52,8 @@ __all__ = [
     "CONCURRENCY",
     "IF_ABSENT",
     "PART_SIZE",
+    "ArchiveState",
+    "Bucket",
     "CheckedStore",
     "Compacted",
     "Condition",
@@ -61,15 +64,19 @@ __all__ = [
     "ObjectInfo",
     "ObjectStore",
     "ObjectStream",
+    "OnRepeat",
     "Page",
     "PendingUpload",
     "PresignedPost",
     "PresignedPut",
     "Progress",
+    "Repeat",
+    "Rule",
     "S3Options",
     "Statistics",
     "StoreHealth",
     "StoredObject",
+    "Tier",
     "UploadPage",
     "Usage",
     "Written",
@@ -81,6 +88,7 @@ __all__ = [
     "get_file",
     "health",
     "list_all",
+    "open_bucket",
     "open_objects",
     "put_file",
     "sha256_of",

@@ -82,6 +82,8 @@ class PutRequest(Protocol):
     @property
     def expires(self) -> int | None: ...
     @property
+    def facts(self) -> Facts | None: ...
+    @property
     def follows(self) -> bool:
         """Whether to write this one, the last, only if all before it were written; else the answer is NotFollowed.
 

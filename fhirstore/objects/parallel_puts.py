@@ -17,6 +17,6 @@ async def put_each(store: ObjectStore, puts: Sequence[PutRequest]) -> Sequence[P
 async def put_answered(store: ObjectStore, put: PutRequest) -> PutAnswer:
     """Returns what a PUT answers or raises, as a value."""
     try:
-        return await store.put(put.key, put.body, condition=put.condition, expires=put.expires)
+        return await store.put(put.key, put.body, condition=put.condition, expires=put.expires, facts=put.facts)
     except ObjectError as refusal:
         return refusal

@@ -72,7 +72,7 @@ def write_once(
     Cost: as `single.write`, and 2 GET for each version above `clean` by others, but for the last two. A resource that
     was purged above `clean` is left alone. Raises as `single.write`; after WriteOutcomeUnknown call it again.
     """
-    marked = Context(context.now, Marked(context.ids, token), context.limits)
+    marked = replace(context, ids=Marked(context.ids, token))
     guess = base
     if base is None:
         found = yield from base_for(keys, context)

@@ -10,25 +10,28 @@ window that ends with the lease itself (`until`).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-from fhirstore.commit.limits import Context
+from msgspec.structs import replace
+
 from fhirstore.jobs.kind import JobWork
 from fhirstore.jobs.lease import LeaseLost
 from fhirstore.jobs.pace import Pacer
+from fhirstore.objects.facts import Facts
 
 _STEP = 1.0  # seconds
 
 
 class Standing:
-    """The standing of one run of a job, from its beginning on."""
+    """The standing of one run of a job, from its beginning on. `tagged`: as in `Context`."""
 
-    def __init__(self, work: JobWork) -> None:
+    def __init__(self, work: JobWork, tagged: Callable[[str], Facts | None] | None = None) -> None:
         self._work = work
         self._began = work.now()
         self._ended = False
         limits = work.context.limits
         self._window = limits.window + limits.apply
-        self.context = Context(self.now, work.context.ids, limits)
+        self.context = replace(work.context, now=self.now, tagged=tagged)
         """For all protocols of this run that write."""
 
     def now(self) -> int:
@@ -37,6 +40,11 @@ class Standing:
         if self._ended or now > self._work.expires:
             raise LeaseLost("This worker has lost its job, and writes nothing more for it")
         return now
+
+    @property
+    def job(self) -> str:
+        """The id of the job."""
+        return self._work.metadata.id
 
     @property
     def pacer(self) -> Pacer:

@@ -25,9 +25,10 @@ from fhirstore.interactions.resources import builder
 from fhirstore.submit.once import find
 from fhirstore.submit.tokens import Family, Marked
 
-RESTORED, REMOVED, NOTHING, KEPT = "restored", "removed", "nothing", "kept"
+RESTORED, REMOVED, NOTHING, KEPT, ARCHIVED = "restored", "removed", "nothing", "kept", "archived"
 """What became of what a line wrote: the former content is back; the resource is deleted; there was nothing to take
-back, or another line of the same resource tells of it; others have changed it, so it stays as it is."""
+back, or another line of the same resource tells of it; others have changed it, so it stays as it is; the former content
+is in the bucket's archive, so it stays as it is."""
 
 _ROUNDS = 16
 
@@ -54,7 +55,7 @@ def undo(
     `after`: the version that it made; 0: not known, or none. Cost: 1 GET where there is nothing to do; 2 GET more for
     each version that is looked at, and a write. Raises as `single.write`; after an error call it again.
     """
-    marked = Context(context.now, Marked(context.ids, family.undoing), context.limits)
+    marked = replace(context, ids=Marked(context.ids, family.undoing))
     for _ in range(_ROUNDS):
         base = yield from base_for(keys, context)
         current = base.shown

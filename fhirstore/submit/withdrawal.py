@@ -14,7 +14,7 @@ from fhirstore.commit.drive import drive
 from fhirstore.commit.idempotent import listed
 from fhirstore.commit.messages import List
 from fhirstore.engine import Engine
-from fhirstore.errors import Contention, Unavailable, WriteOutcomeUnknown
+from fhirstore.errors import Contention, ObjectArchived, Unavailable, WriteOutcomeUnknown
 from fhirstore.jobs.lease import put_once
 from fhirstore.submit.bookkeeping import body_of
 from fhirstore.submit.keys import ManifestKeys, parse_segment
@@ -34,7 +34,7 @@ from fhirstore.submit.standing import Standing
 from fhirstore.submit.state import UNDONE, Manifest
 from fhirstore.submit.summary import Summary, Told, write_outcomes
 from fhirstore.submit.tokens import Family, Tokens
-from fhirstore.submit.undo import KEPT, REMOVED, RESTORED, Undone, undo
+from fhirstore.submit.undo import ARCHIVED, KEPT, REMOVED, RESTORED, Undone, undo
 from fhirstore.tenancy import Place
 
 _TRIES = 4
@@ -94,7 +94,7 @@ class Undoing:
             LineOutcome(write.line, write.name, (_issue(undone),))
             for write in plan.writes
             if (undone := found.get((write.line, write.entry))) is not None
-            and (undone.outcome == KEPT or undone.built_on)
+            and (undone.outcome in (KEPT, ARCHIVED) or undone.built_on)
         ]
         outcomes = [one.outcome for one in found.values()]
         return UndoResults(restored=outcomes.count(RESTORED), removed=outcomes.count(REMOVED), kept=tuple(kept))
@@ -115,6 +115,8 @@ class Undoing:
             protocol = undo(keys, self.family, token, before=write.before, after=after, context=self.standing.context)
             try:
                 return await self.engine.run(self.place, protocol, locks=(keys.current,), heavy=True)
+            except ObjectArchived:
+                return Undone(ARCHIVED, after)
             except (Contention, Unavailable, WriteOutcomeUnknown):
                 if n == _TRIES - 1:
                     raise
@@ -143,7 +145,7 @@ class Undoing:
                     yield Told(one.issues, f"{self.manifest.base}/{one.source}")
             text = (
                 f"The manifest was undone: {restored:,} resources have their former content again, {removed:,} were"
-                f" deleted, {kept:,} were changed by others and are reported"
+                f" deleted, {kept:,} stay as they are and are reported"
             )
             yield Told((LineIssue("information", "informational", text),))
 
@@ -173,6 +175,8 @@ class Undoing:
 def _issue(undone: Undone) -> LineIssue:
     if undone.outcome == KEPT:
         text = f"Others have changed or purged this resource since (version {undone.version}), so it was left as it is"
+    elif undone.outcome == ARCHIVED:
+        text = "The former content lies in the bucket's archive, so this resource was left as it is; restore it there"
     else:
         text = "Others had changed this resource between two manifests of the submission; their content is back"
     return LineIssue("warning", "conflict", text)

@@ -59,7 +59,7 @@ class SubmitJob:
 
     async def run(self, work: JobWork) -> Mapping[str, object]:
         """Does all there is to do. Raises JobPaused until there is more."""
-        standing = Standing(work)
+        standing = Standing(work, self.engine.tagged(work.place))
         try:
             return await _Run(self.engine, self.options, work, standing).to_end()
         finally:

@@ -30,6 +30,7 @@ from fhirstore.errors import (
 from fhirstore.format.digest import sha256
 from fhirstore.index.names import without_the_rest
 from fhirstore.jobs.lease import put_once
+from fhirstore.objects.facts import Facts
 from fhirstore.submit.bookkeeping import body_of
 from fhirstore.submit.keys import ManifestKeys
 from fhirstore.submit.line import Item, Read, Refused, Rules, decision, read_line
@@ -48,6 +49,7 @@ from fhirstore.submit.segment import (
 )
 from fhirstore.submit.standing import Standing
 from fhirstore.submit.tokens import Tokens
+from fhirstore.tags import SUBMISSION
 from fhirstore.tenancy import Place
 from fhirstore.threads import LARGE, offload_if
 
@@ -92,7 +94,7 @@ class FileWriting:
         """Stores the lines and the plan of a segment. Commit point: PUT of the plan. 1 GET per resource, 2 PUT."""
         digest = sha256(segment.body)
         raw = self.keys.raw(self.number, segment.first, digest)
-        keeping = asyncio.create_task(drive(stored(raw, segment.body), self.place.objects))
+        keeping = asyncio.create_task(drive(stored(raw, segment.body, self._raw_facts()), self.place.objects))
         try:
             read, outcomes, lines = await self._read(segment.body, segment.first, segment.too_long)
             bases = await self._bases([item for _, item in read])
@@ -129,6 +131,10 @@ class FileWriting:
             return await self.planned(decode_plan(there, key))
         items = tuple((write, item) for write, (_, item) in zip(writes, read, strict=True))
         return Kept(plan, items, tuple(outcomes), lines, again=False, bases=bases)
+
+    def _raw_facts(self) -> Facts | None:
+        job = self.standing.job
+        return self.engine.tags.facts(SUBMISSION, self.place.tenant, content_type="application/fhir+ndjson", job=job)
 
     async def planned(self, plan: Plan) -> Kept:
         """Returns what a plan that is there says, with its lines. 1 GET."""

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from fhirstore.commit.drive import drive
 from fhirstore.commit.purge import Purged
+from fhirstore.commit.reading import look
 from fhirstore.engine import Engine
+from fhirstore.errors import NotFound
 from fhirstore.interactions import resources
 from fhirstore.tenancy import Place
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness, fsck
@@ -25,10 +27,13 @@ class Upkeep:
         self._engine = engine
         self._place = place
 
-    async def sweep(self) -> SweepReport:
-        """Remove what dead attempts left, in one pass. Raises Unavailable, CorruptRecord; then call it again."""
+    async def sweep(self, *, stopping: Callable[[], bool] = lambda: False) -> SweepReport:
+        """Remove what dead attempts left, in one pass. Raises Unavailable, CorruptRecord; then call it again.
+
+        `stopping`: asked again and again; when it says so, the pass ends where it is, for another process to go on.
+        """
         keys, objects, context = self._place.keys, self._place.objects, self._engine.context(self._place)
-        report = await drive(sweep(keys, context=context), objects)
+        report = await drive(sweep(keys, context=context, stopping=stopping), objects)
         if report.outcome != "swept":
             return report
         run_files = await drive(sweep_runs(keys, context=context), objects)
@@ -47,6 +52,15 @@ class Upkeep:
     async def usage(self, *, on_progress: Callable[[UsageProgress], None] | None = None) -> StoredUsage:
         """Returns what is stored, by kind and resource type. 1 LIST per 1,000 objects. Raises as `ObjectStore.list`."""
         return await usage(self._place, self._engine.validator.definitions.resources, on_progress=on_progress)
+
+    async def version_keys(self, type: str, id: str) -> dict[int, str]:
+        """Returns the key of each version's object, by its number. 1 GET. Raises NotFound, UnknownType."""
+        known = resources.known_type(type, self._engine.validator.definitions.resources)
+        keys = self._place.keys.resource(known, id)
+        base, _ = await drive(look(keys), self._place.objects)
+        if base.shown is None:
+            raise NotFound("No such resource")
+        return {number: keys.version(number) for number in range(base.shown.floor + 1, base.shown.version + 1)}
 
     async def purge(self, type: str, id: str, *, by: str) -> Purged:
         """Remove every version and its history physically; version numbers are never used again.

@@ -66,7 +66,7 @@ class Payloads:
             self.key(object_),
             chunks,
             promise=Promise(most, size, sha256),
-            facts=facts_for(content_type),
+            facts=facts_for(content_type, self._context),
             progress=progress,
             part_size=part_size,
             concurrency=concurrency,
@@ -88,9 +88,10 @@ class Payloads:
         """Makes a payload of an object that was written already, directly by a client for example.
 
         `object`: its name, as `new_object` made it; nobody may be able to write it any more, by a presigned request
-        for example. With `copy`, it may be any key below the tenant's prefix: the store copies it, and the caller
-        deletes the original. `sha256`, `size`: what the caller has verified of its content; the size is compared here.
-        If the content is there already, that is shared and the object is deleted (not the original of a copy).
+        for example. With `copy`, it may be any key below the tenant's prefix, and the store copies it. `sha256`,
+        `size`: what the caller has verified of its content; the size is compared here. It may be called again for the
+        same object, and by several processes at once. If the content is there already, that is shared. The object is
+        never deleted here: the caller deletes it, or the original of a copy, when the payload names another one.
 
         Raises ObjectNotFound, PayloadMismatch (size), PayloadGone (it was given up meanwhile), ValueError (names),
         Contention, Unavailable, and as `ObjectStore.copy`.
@@ -106,10 +107,10 @@ class Payloads:
         async def make() -> None:
             if copy:
                 await self._place.objects.copy(source, self.key(payload.object))
-            else:  # once more: only an object that is there after its entry names it is surely not deleted
+            else:  # once more: an object that is there when its entry names it is not deleted any more
                 await self._place.objects.stat(source)
 
-        return await self._admitted(payload, make, drop=not copy)
+        return await self._admitted(payload, make, drop=copy)
 
     def open(
         self, payload: Payload, start: int = 0, end: int | None = None
@@ -144,15 +145,13 @@ class Payloads:
     async def _admitted(self, payload: Payload, make: Callable[[], Awaitable[None]], *, drop: bool) -> Payload:
         arriving = await drive(arrive(self._place.keys, payload, context=self._context), self._place.objects)
         if isinstance(arriving, Payload):
-            if drop and arriving.object != payload.object:
-                await self._place.objects.delete(self.key(payload.object))
             return arriving
         try:
             await make()
         except ObjectNotFound as error:
             raise PayloadGone("The object was removed meanwhile; upload it again") from error
-        return await self._completed(payload, arriving)
+        return await self._completed(payload, arriving, drop=drop)
 
-    async def _completed(self, payload: Payload, arriving: Arriving) -> Payload:
-        protocol = complete(self._place.keys, payload, arriving, context=self._context)
+    async def _completed(self, payload: Payload, arriving: Arriving, *, drop: bool = True) -> Payload:
+        protocol = complete(self._place.keys, payload, arriving, context=self._context, drop=drop)
         return await drive(protocol, self._place.objects)

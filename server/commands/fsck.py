@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from fhirstore import FsckReport, TenantStore, Thoroughness
 from fhirstore import Progress as FsckProgress
 from server.commands.each_tenant import FAILED, for_each_tenant, print_json
+from server.commands.pace import Pace
 from server.commands.progress_lines import ProgressLines
 from server.settings import Settings
 
@@ -16,17 +17,22 @@ from server.settings import Settings
 def run_fsck(settings: Settings, *, tenant: str | None, deep: bool, repair: bool, as_json: bool) -> int:
     """Checks and prints. Returns 0: no damage. 1: damage was found, repaired or not. 2: could not run."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
 
         async def work(name: str, store: TenantStore) -> FsckReport:
             task = bar.add_task(name, total=None)
-            text = name
+            text, phase = name, ""
+            pace = Pace()
             lines = ProgressLines(lambda: text)
 
             def show(progress: FsckProgress) -> None:
-                nonlocal text
-                text = f"{name}: {progress.phase}, {progress.done} done, {progress.findings} findings"
+                nonlocal text, phase, pace
+                if progress.phase != phase:
+                    phase, pace = progress.phase, Pace()
+                pace.at(progress.done)
+                told = pace.count("objects", progress.total or 0)
+                text = f"{name}: {phase}, {progress.done:,} done, {progress.findings:,} findings, {told}"
                 if bar.disable:
                     lines.poll()
                 bar.update(task, description=text, completed=progress.done, total=progress.total)
@@ -48,6 +54,8 @@ def run_fsck(settings: Settings, *, tenant: str | None, deep: bool, repair: bool
 
 def _shown(name: str, report: FsckReport) -> RenderableType:
     line = f"{name}: {report.resources} resources, {report.versions} versions, {report.events} events checked; "
+    if report.archived:
+        line += f"{report.archived} versions lie in the archive, unchecked; "
     if not report.counts:
         nothing = report.resources == report.versions == report.events == 0
         return f"{name}: nothing is stored" if nothing else line + "clean"

@@ -13,7 +13,7 @@ from fhirstore import __version__, probe, render_probe
 from fhirstore.errors import FhirStoreError, StoreFull, UnsafeStore
 from server.access.hosts import repeats_any_host
 from server.http.call import FHIR_PATH
-from server.process.deployment import open_store
+from server.process.deployment import ended_in_of, open_store
 from server.process.ending import Workers, end_quietly_on_sigterm
 from server.process.http_server import http_config
 from server.process.listening import bound, for_workers
@@ -73,9 +73,11 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
             "sends: set FHIRSTORE_BASE_URL or FHIRSTORE_ALLOWED_HOSTS\n"
         )
     print("\n".join(lines), flush=True)  # noqa: T201 - the output of the command
-    config = http_config("server.process.deployment:from_env", factory=True, workers=workers)
+    config = http_config(
+        "server.process.deployment:from_env", factory=True, workers=workers, stop_timeout=settings.stop_timeout
+    )
     if workers > 1:
-        Workers(config, sockets=[for_workers(listener)]).run()
+        Workers(config, [for_workers(listener)], within=ended_in_of(settings)).run()
         return
     server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):

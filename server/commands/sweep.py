@@ -38,10 +38,11 @@ def _table(reports: dict[str, SweepReport]) -> Table:
         "left",
         "run files",
         "uploads",
+        "payloads",
         "swept up to",
         box=None,
     )
-    for column in table.columns[2:9]:
+    for column in table.columns[2:10]:
         column.justify = "right"
     for name, report in reports.items():
         counts = (
@@ -52,6 +53,7 @@ def _table(reports: dict[str, SweepReport]) -> Table:
             report.left,
             report.run_files,
             report.uploads,
+            report.payloads,
         )
         upto = http_date(report.watermark) if report.watermark else ""
         table.add_row(name, report.outcome, *(str(count) for count in counts), upto)

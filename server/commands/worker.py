@@ -7,23 +7,26 @@ and sweep a tenant.
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 
 from fhirstore import FhirStore
 from fhirstore.errors import FhirStoreError
 from server.commands.each_tenant import FAILED
 from server.process.deployment import open_store
+from server.process.ending import Ending, ended_in
 from server.settings import Settings
 
 
 def run_worker(settings: Settings, *, every: float) -> int:
-    """Works until SIGTERM or SIGINT; a pass of the sweeper begins every `every` seconds. 2: could not start."""
+    """Works until SIGTERM or SIGINT; a pass of the sweeper begins every `every` seconds. 2: could not start.
+
+    At the end jobs and the lease of a pass under way are handed back, so that another worker goes on at once.
+    """
 
     async def go() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        ending = Ending(within=ended_in(drain=0, answered=settings.stop_timeout))
+        ending.handle_signals(alone=True)
+        stop = ending.begun
         async with open_store(settings) as store:
             await store.check()
             _say(f"working every {every:g} s on {', '.join(objects.location for objects in store.tenancy.stores)}")
@@ -65,14 +68,15 @@ async def _sweep_all(store: FhirStore, stop: asyncio.Event) -> None:
         if stop.is_set():
             return
         try:
-            report = await store.tenant(name).upkeep.sweep()
+            report = await store.tenant(name).upkeep.sweep(stopping=stop.is_set)
         except FhirStoreError as error:
             _say(f"sweep of {name}: {error}")
         else:
-            if any((report.orphans, report.slots, report.unclear, report.run_files, report.uploads)):
+            removed = (report.orphans, report.slots, report.run_files, report.uploads, report.payloads)
+            if any((*removed, report.unclear)):
                 _say(
                     f"sweep of {name}: {report.orphans} orphans, {report.slots} slots, {report.run_files} run files,"
-                    f" {report.uploads} uploads removed, {report.unclear} unclear"
+                    f" {report.uploads} uploads, {report.payloads} payloads removed, {report.unclear} unclear"
                 )
 
 

@@ -65,7 +65,7 @@ _HEADERS: dict[str, dict[str, object]] = {
         "examples": ["return=representation", "return=OperationOutcome", "handling=lenient", "respond-async"],
     },
 }
-_ANY_REQUEST_MAY = (400, 404, 406, 500, 503, 504)
+_ANY_REQUEST_MAY = (400, 404, 406, 429, 500, 503, 504)
 _BODYLESS = (204, 304)
 _SCHEMAS = {"bundle": "Bundle", "parameters": "Parameters"}
 _ANSWERS: dict[str, dict[str, object]] = {

@@ -16,7 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhirstore import FhirStore, RetryBudget, reset_retry_budget, set_retry_budget
 from server.access.hosts import AllowedHosts
+from server.access.refusals import Refusals
 from server.access.tenant import RequestTenants
+from server.access.turns import RequestTurn, Turns
+from server.access.usage import USAGE, RequestUsage, TenantUsage, usage_of
 from server.content.binary import negotiable
 from server.content.compress import CompressedSend, coding_for
 from server.content.representation import AS_STORED, Representation, wanted
@@ -32,7 +35,9 @@ from server.settings import Settings
 
 _BELOW = f"{FHIR_PATH}/"
 _READS = ("/_search", "/$validate")  # POSTs that change nothing
+_WITH_BODY = ("POST", "PUT", "PATCH")
 _AFTER_DEADLINE = 5  # seconds
+_MOST_PATIENCE = 10.0  # seconds that a request waits for its turn
 
 
 class FhirApi:
@@ -56,12 +61,26 @@ class FhirApi:
         self._watch = Watch.of(table, settings, store, deadlines=deadlines)
         self._paths = self._watch.paths
         self._deadlines = self._watch.deadlines
+        self._usage = TenantUsage(settings.settings_of) if settings.limits_tenants else None
+        self._refusals = Refusals()
+        self._turns = None if settings.only_tenant is not None else _turns(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
         if not path.startswith(_BELOW) and path != FHIR_PATH:
             await self._app(scope, receive, send)
             return
+        if self._usage is None:
+            await self._serve(path, scope, receive, send)
+            return
+        usage = scope[USAGE] = RequestUsage(self._usage, receive, send)
+        try:
+            await self._serve(path, scope, usage.receive, usage.send)
+        finally:
+            usage.end()
+
+    async def _serve(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request to `path`."""
         headers = _headers(scope)
         request_id = self._headers.request_id(headers)
         representation = AS_STORED
@@ -91,6 +110,8 @@ class FhirApi:
         finally:
             self._deadlines.end(task)
             reset_retry_budget(token)
+        if response.status_code == 429:
+            await self._refusals.pace()
         self._headers.add(response, headers, request_id)
         if b"accept-encoding" in headers:
             coding = coding_for(headers[b"accept-encoding"].decode("latin-1"))
@@ -125,20 +146,46 @@ class FhirApi:
             return Response(None, 204, {"Allow": endpoint.allow})
         parameters = endpoint.parameters
         tenant = self._tenants.of(parameters, headers)
-        return await handler(
-            Call(
-                scope,
-                receive,
-                parameters,
-                headers,
-                self._store,
-                tenant,
-                self._settings,
-                self._watch,
-                representation,
-                request_id,
+        usage = usage_of(scope)
+        if usage is not None:
+            usage.begin(tenant.id)
+        turns, id_ = self._turns, tenant.id
+        turn: RequestTurn | None = None
+        if turns is not None:
+            if scope["method"] in _WITH_BODY:
+                turn = RequestTurn(turns, id_, receive, most=self._settings.max_body)
+                receive = turn.receive
+            elif not turns.begin(id_):
+                await turns.wait(id_)
+        try:
+            return await handler(
+                Call(
+                    scope,
+                    receive,
+                    parameters,
+                    headers,
+                    self._store,
+                    tenant,
+                    self._settings,
+                    self._watch,
+                    representation,
+                    request_id,
+                )
             )
-        )
+        finally:
+            if turn is not None:
+                turn.end()
+            elif turns is not None:
+                turns.end(id_)
+
+
+def _turns(settings: Settings) -> Turns:
+    """Returns the turns of the tenants of this process."""
+    return Turns(
+        settings.max_concurrent_requests,
+        weight=lambda tenant: settings.settings_of(tenant).weight,
+        patience=min(_MOST_PATIENCE, settings.request_timeout / 2),
+    )
 
 
 def _too_late(scope: Scope, seconds: float) -> Refused:

@@ -1,4 +1,4 @@
-"""The probes of an orchestrator. /health/live: the process answers; /health/ready: it can reach its store."""
+"""The probes of an orchestrator. /health/live: the process answers; /health/ready: it can reach its store and stays."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ from fhirstore.errors import FhirStoreError, StoreFull
 _PATIENCE = 5.0  # seconds that the store has to answer
 
 
-def health_routes(store: FhirStore) -> list[Route]:
-    """Returns the routes of the two probes. They need no tenant and are not FHIR."""
+def health_routes(store: FhirStore, ending: asyncio.Event | None = None) -> list[Route]:
+    """Returns the routes of the two probes. They need no tenant and are not FHIR.
+
+    `ending`: set when the process ends; it is not ready any more while it still answers.
+    """
 
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "live"})
 
     async def ready(_: Request) -> Response:
+        if ending is not None and ending.is_set():
+            return _not_ready("the server is being stopped")
         try:
             async with asyncio.timeout(_PATIENCE):
                 await store.check()

@@ -52,6 +52,7 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.TooManyJobs, 429),
     (errors.Unavailable, 503),
     (errors.StoreCannot, 501),
+    (errors.ObjectArchived, 503),
     (errors.StoreBusy, 503),
     (errors.StoreUnavailable, 503),
     (errors.RunTimedOut, 504),
@@ -75,6 +76,7 @@ _MOST_ISSUES = 100
 _GRAVITY = {"fatal": 0, "error": 0, "warning": 1, "information": 2}
 _RETRY_AFTER = (429, 503, 504)
 _AFTER_A_JOB = "30"  # seconds; jobs take minutes
+_AFTER_A_RESTORATION = "3600"  # seconds; a restoration takes minutes to days
 _LOG_SAYS_MORE = "The object store answered with an error; the server's log says more"
 
 
@@ -127,6 +129,8 @@ def error_answer(error: Exception, representation: Representation = AS_STORED) -
             headers["ETag"] = etag(error.current)
         if isinstance(error, errors.Gone) and error.version:
             headers["ETag"] = etag(error.version)
+        if isinstance(error, errors.ObjectArchived):
+            headers["Retry-After"] = _AFTER_A_RESTORATION
         if isinstance(error, errors.TooManyJobs):
             headers["Retry-After"] = _AFTER_A_JOB
         if isinstance(error, FhirError):

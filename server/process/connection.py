@@ -82,7 +82,9 @@ class Connection(BoundedHeadProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=parser.should_keep_alive() and scope["http_version"] != "1.0" and not self.deaf,
+            keep_alive=parser.should_keep_alive()
+            and scope["http_version"] != "1.0"
+            and not (self.deaf or self._all.closing),
             on_response=self.on_response_complete,
         )
         self._requests += 1

@@ -97,12 +97,16 @@ def backlog() -> int:
 
 
 class Connections:
-    """Counts and watches them. `grace`: seconds that answers under way have when the server ends."""
+    """Counts and watches them. `grace`: seconds that answers under way have when the server ends.
+
+    `closing`: answers to requests that come now end their connections.
+    """
 
     def __init__(
         self, in_flight: InFlight, *, most: int | None, io_timeout: float, keep_alive: float, grace: float
     ) -> None:
         self.in_flight = in_flight
+        self.closing = False
         self._most = most_connections() if most is None else most
         self._io_timeout = io_timeout
         self._keep_alive = keep_alive
@@ -140,6 +144,11 @@ class Connections:
         """Forgets a connection that is closed."""
         self._open.discard(connection)
         self._refused.discard(connection)
+
+    async def close_after_answers(self, begun: asyncio.Event) -> None:
+        """From the event on, an answer ends its connection, so that its client goes to another server."""
+        await begun.wait()
+        self.closing = True
 
     def end_soon(self) -> None:
         """Closes every connection after the grace: the server ends."""

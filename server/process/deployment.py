@@ -21,7 +21,7 @@ from server.app import create_app
 from server.http.deadlines import Deadlines
 from server.http.in_flight import InFlight
 from server.process.connections import Connections
-from server.process.ending import ANSWERED_IN, HANDED_BACK_IN, SETTLED_IN, end_in_time, end_now
+from server.process.ending import HANDED_BACK_IN, SETTLED_IN, Ending, end_now, ended_in
 from server.process.submitting import submit_options
 from server.settings import Settings, from_environment
 
@@ -45,6 +45,7 @@ async def open_store(
         export_options=settings.export_options,
         job_limits=settings.job_limits,
         submit_options=submit_options(settings) if submitting is None else submitting,
+        tags=settings.tags,
         create=create,
     )
     async with opening as store:
@@ -67,7 +68,8 @@ class Deployment:
 
     async def _live(self, state: MutableMapping[str, object], receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
-        end_in_time()
+        ending = ending_of(self._settings)
+        ending.handle_signals()
         opening = open_store(self._settings, create=True)
         try:
             store = await opening.__aenter__()
@@ -76,17 +78,18 @@ class Deployment:
             return
         try:
             deadlines = Deadlines(self._settings.request_timeout)
-            self._app = create_app(store, self._settings, deadlines=deadlines)
+            self._app = create_app(store, self._settings, deadlines=deadlines, ending=ending.begun)
             connections = state["connections"] = connections_for(self._settings)
             watching = asyncio.create_task(connections.watch())
-            stop = asyncio.Event()
-            working = asyncio.create_task(_work(store, self._settings, deadlines, stop))
+            closing = asyncio.create_task(connections.close_after_answers(ending.begun))
+            working = asyncio.create_task(_work(store, self._settings, deadlines, ending.begun))
             _collect_less()
             _take_turns_sooner()
             await send({"type": "lifespan.startup.complete"})
             await receive()  # lifespan.shutdown
             watching.cancel()
-            stop.set()
+            closing.cancel()
+            ending.begun.set()
             await asyncio.wait([working], timeout=HANDED_BACK_IN)
             working.cancel()
         finally:
@@ -101,8 +104,18 @@ def connections_for(settings: Settings) -> Connections:
         most=settings.max_connections,
         io_timeout=settings.io_timeout,
         keep_alive=settings.keep_alive,
-        grace=ANSWERED_IN,
+        grace=settings.stop_timeout,
     )
+
+
+def ending_of(settings: Settings) -> Ending:
+    """Returns the end of this process. Called in its event loop."""
+    return Ending(within=ended_in_of(settings), drain=settings.drain)
+
+
+def ended_in_of(settings: Settings) -> float:
+    """Returns the seconds after a signal in which a server process has ended."""
+    return ended_in(drain=settings.drain, answered=settings.stop_timeout)
 
 
 async def _work(store: FhirStore, settings: Settings, deadlines: Deadlines, stop: asyncio.Event) -> None:

@@ -1,35 +1,48 @@
-"""How a server process ends on SIGTERM or SIGINT: within ten seconds, with exit code 0 and without a traceback.
+"""How a process ends on SIGTERM or SIGINT: in a bounded time, with exit code 0 and without a traceback.
 
 | seconds | what happens |
 |---|---|
-| 0 | no connection is accepted any more; idle ones are closed; answers under way are finished |
-| `ANSWERED_IN` | the other connections are closed and their requests cancelled; writes that have begun go on |
-| + `HANDED_BACK_IN` | jobs that run here are handed back; another process goes on with them |
-| + `SETTLED_IN` | those writes are given up, and the process no longer waits for the store |
-| `ENDED_IN` | the process ends, whatever it waits for: a disk that hangs, a thread that does not return |
+| 0 | `/health/ready` answers 503, answers say `Connection: close`; jobs that run here are handed back |
+| `FHIRSTORE_DRAIN_SECONDS` | no connection is accepted any more; idle ones are closed; answers under way are finished |
+| + `FHIRSTORE_STOP_TIMEOUT` | other connections are closed, their requests cancelled; writes that have begun go on |
+| + `HANDED_BACK_IN`, `SETTLED_IN` | those writes are given up, and the process no longer waits for the store |
+| `ended_in` | the process ends, whatever it waits for: a disk that hangs, a thread that does not return |
+
+A second signal ends the process at once. Of several processes the parent decides that: its workers get the signals of
+a terminal twice, from the terminal and from it, so they ignore all but the first.
 
 A write that was acknowledged is durable at each of these moments.
 """
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
+from uvicorn import Config
 from uvicorn.supervisors import Multiprocess
 
 Handler = Callable[[int, FrameType | None], None]
 
-ANSWERED_IN = 5.0  # seconds
-HANDED_BACK_IN = 1.0
+HANDED_BACK_IN = 1.0  # seconds
 SETTLED_IN = 2.0
-ENDED_IN = 8.5
-_WORKERS_ENDED_IN = 9.0
+_SPARE = 0.5
+_BY_THEMSELVES = 0.5  # seconds that worker processes have, beyond their time, before they are killed
+_ENDS = (signal.SIGTERM, signal.SIGINT)
+
+
+def ended_in(*, drain: float, answered: float) -> float:
+    """Returns the seconds after which a process has ended. `answered`: those that answers under way have."""
+    return drain + answered + HANDED_BACK_IN + SETTLED_IN + _SPARE
 
 
 def end_quietly_on_sigterm() -> None:
@@ -37,21 +50,40 @@ def end_quietly_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, _exit)
 
 
-def end_in_time() -> None:
-    """Makes SIGTERM and SIGINT also end the process after `ENDED_IN` seconds; their present handlers still run."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _with_watchdog(signal.getsignal(number)))
+class Ending:
+    """The end of this process, which the first SIGTERM or SIGINT begins. `begun`: set by it.
 
+    `drain`: seconds until the handlers that were there before are called. `within`: seconds after which the process
+    ends, whatever it waits for.
+    """
 
-def _with_watchdog(handler: Callable[[int, FrameType | None], object] | int | None) -> Handler:
-    def handle(number: int, frame: FrameType | None) -> None:
-        watchdog = threading.Timer(ENDED_IN, end_now, ("something does not end",))
+    def __init__(self, *, within: float, drain: float = 0.0) -> None:
+        self.begun = asyncio.Event()
+        self._within = within
+        self._drain = drain
+        self._loop = asyncio.get_running_loop()
+        self._came = False
+
+    def handle_signals(self, *, alone: bool = False) -> None:
+        """Handles them from now on. `alone`: the handlers that were there before are not called."""
+        for number in _ENDS:
+            before = None if alone else signal.getsignal(number)
+            signal.signal(number, partial(self._arrive, before if callable(before) else None))
+
+    def _arrive(self, before: Handler | None, number: int, frame: FrameType | None) -> None:
+        if self._came:
+            if multiprocessing.parent_process() is None:
+                end_now("a second signal came")
+            return
+        self._came = True
+        watchdog = threading.Timer(self._within, end_now, ("something does not end",))
         watchdog.daemon = True
         watchdog.start()
-        if callable(handler):
-            handler(number, frame)
-
-    return handle
+        self._loop.call_soon_threadsafe(self.begun.set)
+        if before is not None and self._drain:
+            self._loop.call_soon_threadsafe(self._loop.call_later, self._drain, before, number, None)
+        elif before is not None:
+            before(number, frame)
 
 
 def end_now(why: str) -> None:
@@ -67,12 +99,31 @@ def _exit(_number: int, _frame: FrameType | None) -> None:
 
 
 class Workers(Multiprocess):
-    """uvicorn's supervisor of worker processes; kills a worker that does not end in time."""
+    """uvicorn's supervisor of worker processes; kills those that have not ended `within` seconds.
+
+    A second signal kills them at once.
+    """
+
+    def __init__(self, config: Config, sockets: list[socket.socket], *, within: float) -> None:
+        super().__init__(config, sockets)
+        self._within = within + _BY_THEMSELVES
+        self._asked = 0
+
+    def handle_term(self) -> None:
+        self._asked += 1
+        super().handle_term()
+
+    def handle_int(self) -> None:
+        self._asked += 1
+        super().handle_int()
 
     def join_all(self) -> None:
-        deadline = time.monotonic() + _WORKERS_ENDED_IN
+        deadline = time.monotonic() + self._within
         for process in self.processes:
-            process.process.join(max(0.0, deadline - time.monotonic()))
+            while process.process.is_alive() and self._asked < 2 and time.monotonic() < deadline:
+                process.process.join(0.1)
+                self._asked += sum(number in _ENDS for number in self.signal_queue)
+                self.signal_queue.clear()
             if process.process.is_alive():
                 process.kill()
                 process.join()

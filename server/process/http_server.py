@@ -9,11 +9,14 @@ from starlette.types import ASGIApp
 
 from server.process.connection import Connection
 from server.process.connections import backlog
-from server.process.ending import ANSWERED_IN
 
 
-def http_config(app: str | ASGIApp, *, factory: bool = False, workers: int = 1) -> uvicorn.Config:
+def http_config(
+    app: str | ASGIApp, *, factory: bool = False, workers: int = 1, stop_timeout: float = 5.0
+) -> uvicorn.Config:
     """Returns uvicorn's options for `app`, or for `module:attribute`; `factory`: calling the attribute makes the app.
+
+    `stop_timeout`: seconds that answers under way have when the server ends.
 
     The app must put its `Connections` into the state of its lifespan, as "connections".
     """
@@ -31,5 +34,5 @@ def http_config(app: str | ASGIApp, *, factory: bool = False, workers: int = 1) 
         proxy_headers=False,  # `server.access.forwarded` reads them, from FHIRSTORE_TRUSTED_PROXIES alone
         workers=workers,
         backlog=backlog(),
-        timeout_graceful_shutdown=math.ceil(ANSWERED_IN) + 1,  # after `Connections` has ended what is under way
+        timeout_graceful_shutdown=math.ceil(stop_timeout) + 1,  # after `Connections` has ended what is under way
     )

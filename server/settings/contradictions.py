@@ -13,7 +13,7 @@ _LONGEST_PRESIGNED = 604_800  # seconds, of S3
 
 def contradictions(settings: Settings, env: Mapping[str, str], *, serving: bool) -> list[str]:
     """Returns a sentence for each. `serving`: requests will come, so they must be able to name their tenant."""
-    wrong = [*_of_tenants(settings, env), *_of_limits(settings), *_of_exports(settings)]
+    wrong = [*_of_tenants(settings, env), *_of_store(settings), *_of_limits(settings), *_of_exports(settings)]
     if serving and not wrong and settings.tenant_source == "none" and settings.only_tenant is None:
         wrong.append(
             "several tenants are configured but FHIRSTORE_TENANT_SOURCE=none, so that no request can name one; "
@@ -32,6 +32,19 @@ def _of_tenants(settings: Settings, env: Mapping[str, str]) -> Iterator[str]:
     tenants = None if isinstance(settings.tenants, RegisteredTenants) else settings.tenants
     if unknown := unknown_tenants(settings.tenant_tables, frozenset(settings.tenant_buckets) or tenants):
         yield f"FHIRSTORE_TENANT_SETTINGS: no such tenants: {', '.join(unknown)}"
+
+
+def _of_store(settings: Settings) -> Iterator[str]:
+    if settings.s3_backoff > settings.s3_backoff_max:
+        yield (
+            f"FHIRSTORE_S3_BACKOFF: the first wait, {settings.s3_backoff:g} s, is longer than the longest, "
+            f"{settings.s3_backoff_max:g} s (FHIRSTORE_S3_BACKOFF_MAX)"
+        )
+    if settings.s3_connect_timeout > settings.s3_request_timeout:
+        yield (
+            f"FHIRSTORE_S3_CONNECT_TIMEOUT: a connection may take {settings.s3_connect_timeout:g} s, and the whole "
+            f"request only {settings.s3_request_timeout:g} s (FHIRSTORE_S3_REQUEST_TIMEOUT)"
+        )
 
 
 def _of_limits(settings: Settings) -> Iterator[str]:

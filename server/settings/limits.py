@@ -38,6 +38,12 @@ class Limits:
         "`FHIRSTORE_MAX_BODY_BYTES`; beyond it 503.",
         unset="256 MiB, or four times `FHIRSTORE_MAX_BODY_BYTES` if that is more",
     )
+    max_concurrent_requests: int = setting(
+        "FHIRSTORE_MAX_CONCURRENT_REQUESTS",
+        values.positive,
+        64,
+        "The requests that a server process of several tenants works on at once; beyond it the tenants take turns.",
+    )
     io_timeout: float = setting(
         "FHIRSTORE_IO_TIMEOUT",
         values.seconds,
@@ -46,6 +52,19 @@ class Limits:
     )
     keep_alive: float = setting(
         "FHIRSTORE_KEEP_ALIVE", values.seconds, 75.0, "Seconds that a connection may be idle between two requests."
+    )
+    drain: float = setting(
+        "FHIRSTORE_DRAIN_SECONDS",
+        values.seconds_or_none,
+        0.0,
+        "Seconds after SIGTERM in which a server still takes requests while `/health/ready` answers 503, so that load "
+        "balancers turn away from it first.",
+    )
+    stop_timeout: float = setting(
+        "FHIRSTORE_STOP_TIMEOUT",
+        values.seconds,
+        5.0,
+        "Seconds that answers under way have when a server ends; it has ended 4 s later at the latest.",
     )
 
     @property

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fhirstore import S3Options
+from fhirstore import S3Options, Tags
 from server.settings import values
 from server.settings.setting import setting
+
+TAGGED = {"exports": "export", "payloads": "payload", "submissions": "submission", "versions": "version"}
+"""What FHIRSTORE_TAGS may name: the kinds of `fhirstore.Tags`."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,39 @@ class Storage:
         "The region of the bucket.",
         unset="the provider chain's, then `us-east-1` with an endpoint",
     )
+    s3_attempts: int = setting(
+        "FHIRSTORE_S3_ATTEMPTS",
+        values.up_to(20),
+        3,
+        "How often a read, a delete or an unconditional PUT is sent to S3 before it counts as failed, the first time "
+        "included; for one request to the server 3 times at most. A conditional PUT is never sent again blindly.",
+    )
+    s3_backoff: float = setting(
+        "FHIRSTORE_S3_BACKOFF",
+        values.seconds,
+        0.1,
+        "The longest wait before the second attempt, in seconds; it doubles with every further one. Each wait is a "
+        "random part of it.",
+    )
+    s3_backoff_max: float = setting(
+        "FHIRSTORE_S3_BACKOFF_MAX", values.seconds, 5.0, "The longest wait before any attempt, in seconds."
+    )
+    s3_connect_timeout: float = setting(
+        "FHIRSTORE_S3_CONNECT_TIMEOUT", values.seconds, 5.0, "Seconds that a connection to S3 may take."
+    )
+    s3_request_timeout: float = setting(
+        "FHIRSTORE_S3_REQUEST_TIMEOUT",
+        values.seconds,
+        30.0,
+        "Seconds that one attempt at a request to S3 may take; large bodies have more time.",
+    )
+    tagged: frozenset[str] = setting(
+        "FHIRSTORE_TAGS",
+        values.some_of(*TAGGED),
+        frozenset({"exports", "payloads", "submissions"}),
+        "Which objects carry tags, for lifecycle rules and bills: `exports`, `payloads`, `submissions`, `versions`, "
+        "separated by commas, or `none`. A tag costs no request; AWS bills it by the object and month.",
+    )
 
     @property
     def s3(self) -> S3Options:
@@ -65,4 +101,14 @@ class Storage:
             allow_http=self.s3_allow_http,
             force_path_style=self.s3_force_path_style,
             region=self.region,
+            attempts=self.s3_attempts,
+            backoff=self.s3_backoff,
+            backoff_cap=self.s3_backoff_max,
+            connect_timeout=self.s3_connect_timeout,
+            request_timeout=self.s3_request_timeout,
         )
+
+    @property
+    def tags(self) -> Tags:
+        """Which kinds of objects are tagged."""
+        return Tags(frozenset(TAGGED[name] for name in self.tagged))

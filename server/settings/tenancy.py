@@ -87,6 +87,11 @@ class Tenancy:
         return of_tenants.settings_of(tenant, self.tenant_tables, default)
 
     @property
+    def limits_tenants(self) -> bool:
+        """Whether any tenant has limits on its requests."""
+        return any(self.settings_of(tenant).limited for tenant in (*self.tenant_tables, of_tenants.DEFAULT))
+
+    @property
     def only_tenant(self) -> str | None:
         """The one tenant of a server whose requests name none."""
         names = frozenset(self.tenant_buckets) or self.tenants

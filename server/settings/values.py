@@ -56,6 +56,33 @@ def positive(value: str) -> int:
     return int(value)
 
 
+def up_to(most: int) -> Callable[[str], int]:
+    """A whole number from 1 to `most`."""
+
+    def read(value: str) -> int:
+        if not value.isascii() or not value.isdigit() or len(value) > 18 or not 1 <= int(value) <= most:
+            raise ValueError(f"must be a whole number from 1 to {most:,}, not {_quoted(value)}")
+        return int(value)
+
+    return read
+
+
+def some_of(*names: str) -> Callable[[str], frozenset[str]]:
+    """Some of the `names`, separated by commas; `none` is none of them."""
+
+    def read(value: str) -> frozenset[str]:
+        found = frozenset(_items(value))
+        wrong = sorted(found.difference(names))
+        if value == "none":
+            return frozenset()
+        if wrong or not found:
+            told = ", ".join(map(_quoted, wrong)) or _quoted(value)
+            raise ValueError(f"must be some of {', '.join(names)}, separated by commas, or none; not {told}")
+        return found
+
+    return read
+
+
 def count(value: str) -> int:
     """A whole number, which may be zero."""
     if not value.isascii() or not value.isdigit() or len(value) > 18:
@@ -68,6 +95,11 @@ def seconds(value: str) -> float:
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value) or float(value) == 0:
         raise ValueError(f"must be a positive number of seconds, not {_quoted(value)}")
     return float(value)
+
+
+def seconds_or_none(value: str) -> float:
+    """A number of seconds, which may be zero."""
+    return 0.0 if re.fullmatch(r"0(\.0{1,6})?", value) else seconds(value)
 
 
 def rate(value: str) -> float:

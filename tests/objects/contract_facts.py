@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fhirstore.errors import ObjectNotFound, PreconditionFailed, RequestRefused
-from fhirstore.objects.base import IF_ABSENT, IfMatch, ObjectStore
+from fhirstore.objects.base import IF_ABSENT, IfMatch, ObjectStore, Written
 from fhirstore.objects.facts import Facts
-from tests.objects.store_under_test import MIB, StoreUnderTest, cut, patterned
+from tests.objects.store_under_test import MIB, MINUTE, Put, StoreUnderTest, cut, patterned
 
 FACTS = Facts(
     content_type="application/fhir+ndjson; charset=utf-8",
@@ -49,6 +49,36 @@ class FactsContract(StoreUnderTest):
             assert (info.content_type, dict(info.metadata)) == (FACTS.content_type, FACTS.metadata)
             assert info.size == size
             assert (await store.get(key)).body == body
+
+    async def test_a9_facts_go_with_each_of_several_puts(self, store: ObjectStore) -> None:
+        """Tags and metadata of some of the PUTs of a group, conditional and windowed, small, shared and large."""
+        shared, large = b"the same" * 100, b"z" * MIB
+        soon = store.now() + MINUTE
+        puts = (
+            Put("p/tagged", shared, IF_ABSENT, soon, facts=FACTS),
+            Put("p/plain", shared),
+            Put("p/large", large, IF_ABSENT, soon, facts=FACTS),
+            Put("p/twin", large, facts=FACTS),
+        )
+        assert all(isinstance(answer, Written) for answer in await store.put_many(puts))
+        assert all(isinstance(answer, Written) for answer in await store.put_many([*puts[1:2], Put("p/x", b"")]))
+        for put in puts:
+            wanted = put.facts or Facts()
+            assert dict(await store.get_tags(put.key)) == dict(wanted.tags)
+            assert dict((await store.stat(put.key)).metadata) == dict(wanted.metadata)
+            assert (await store.get(put.key)).body == put.body
+
+    async def test_a9_refused_facts_write_nothing_of_the_group(self, store: ObjectStore) -> None:
+        """Tags that no store takes are refused before anything is sent, whatever the size of the body."""
+        for size in (1, MIB):
+            key = f"p/{size}"
+            try:
+                answers = await store.put_many([Put(key, b"x" * size, facts=Facts(tags={"a": "?"}))])
+            except RequestRefused:
+                answers = ()
+            assert all(isinstance(answer, RequestRefused) for answer in answers)
+            with pytest.raises(ObjectNotFound):
+                await store.get(key)
 
     async def test_facts_of_a_body_in_parts_are_kept(self, store: ObjectStore) -> None:
         """A body of several parts, sent in parallel, is whole and has its facts; progress never goes back."""

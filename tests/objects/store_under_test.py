@@ -11,6 +11,7 @@ import pytest
 
 from fhirstore.errors import ConditionalConflict, PreconditionFailed
 from fhirstore.objects.base import Condition, ObjectStore, Page, Written
+from fhirstore.objects.facts import Facts
 
 MINUTE = 60_000  # ms
 MIB = 1024 * 1024
@@ -27,6 +28,7 @@ class Put:
     condition: Condition | None = None
     expires: int | None = None
     follows: bool = False
+    facts: Facts | None = None
 
 
 class StoreUnderTest:

@@ -234,7 +234,7 @@ async def test_a_server_process_runs_jobs_unless_it_is_told_not_to(
         deployment = Deployment(Settings(store=location, worker=worker))
         told: asyncio.Queue[Message] = asyncio.Queue()
         asked: asyncio.Queue[Message] = asyncio.Queue()
-        monkeypatch.setattr("server.process.deployment.end_in_time", lambda: None)
+        monkeypatch.setattr("server.process.ending.Ending.handle_signals", lambda _: None)
         monkeypatch.setattr("server.process.deployment._collect_less", lambda: None)
         monkeypatch.setattr("server.process.deployment._take_turns_sooner", lambda: None)
         life = asyncio.create_task(deployment({"type": "lifespan", "state": {}}, asked.get, told.put))

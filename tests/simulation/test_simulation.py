@@ -38,6 +38,14 @@ def test_no_schedule_breaks_a_promise_about_runs(start: int, stop: int) -> None:
     assert verdict.acknowledged > 2 * (stop - start)
 
 
+@pytest.mark.parametrize(("start", "stop"), [(0, 200), pytest.param(200, 1_200, marks=pytest.mark.slow)])
+def test_no_schedule_breaks_a_promise_about_payloads(start: int, stop: int) -> None:
+    """The same faults: what a version refers to is there, every content is stored once, and the rest goes."""
+    verdict = many(range(start, stop), "payloads")
+    assert verdict.violations == []
+    assert verdict.acknowledged > 2 * (stop - start)
+
+
 @pytest.mark.slow
 def test_the_schedules_hold_what_they_are_for() -> None:
     """Writes are acknowledged, and every kind of fault happens, many times."""

@@ -198,7 +198,8 @@ class EmbeddedStore(WithoutUrls):
             if etag is None:
                 etag = etags[id(body)] = etag_of(body)
             twin = self._twin(put.key, etag) if size else None
-            rows.append(PutRow(put.key, etag, size, body, None, put.condition, put.expires, put.follows, twin))
+            kept = None if put.facts is None else pack_facts(put.key, put.facts)
+            rows.append(PutRow(put.key, etag, size, body, None, put.condition, put.expires, put.follows, twin, kept))
         return await self._writer.write(*rows)
 
     def _twin(self, key: str, etag: str) -> str | None:
@@ -226,9 +227,12 @@ class EmbeddedStore(WithoutUrls):
         try:
             for put in puts:
                 body = put.body
+                kept = None if put.facts is None else pack_facts(put.key, put.facts)
                 if len(body) <= self._large:
-                    etag = etag_of(body)
-                    rows.append(PutRow(put.key, etag, len(body), body, None, put.condition, put.expires, put.follows))
+                    etag, size = etag_of(body), len(body)
+                    rows.append(
+                        PutRow(put.key, etag, size, body, None, put.condition, put.expires, put.follows, facts=kept)
+                    )
                     continue
                 if id(body) not in files:
                     files[id(body)] = put.key, await self._receiver.receive(put.key, _once(body))
@@ -236,7 +240,16 @@ class EmbeddedStore(WithoutUrls):
                 twin = first if first != put.key else None
                 rows.append(
                     PutRow(
-                        put.key, file.etag, file.size, None, file.name, put.condition, put.expires, put.follows, twin
+                        put.key,
+                        file.etag,
+                        file.size,
+                        None,
+                        file.name,
+                        put.condition,
+                        put.expires,
+                        put.follows,
+                        twin,
+                        kept,
                     )
                 )
         except BaseException as error:

@@ -44,7 +44,7 @@ class Attempts:
         while True:
             try:
                 return await attempt()
-            except while_raising:
+            except while_raising as error:
                 failures += 1
                 budget = retry_budget()
                 if failures >= self._options.attempts or (budget is not None and not budget.take((name,))):
@@ -52,4 +52,5 @@ class Attempts:
                 pause = self._options.pause(failures)
                 if budget is None:
                     pause = max(pause, self._circuit.due_in)
+                self._options.tell(name, failures, pause, busy=isinstance(error, StoreBusy))
                 await asyncio.sleep(pause)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fhirstore.errors import (
     ConditionalConflict,
+    ObjectArchived,
     ObjectError,
     ObjectNotFound,
     OutcomeUnknown,
@@ -37,6 +38,8 @@ _MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
 _FULL_CODES = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage"})
 _BUSY = frozenset({429, 503})
 _BUSY_CODES = frozenset({"SlowDown", "RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequests"})
+_ARCHIVED_CODES = frozenset({"InvalidObjectState", "ObjectNotInActiveTierError"})  # the second: of a copy's source
+_ARCHIVED = "in an archive class; ask for its restoration, then read it"
 _WRONG_REGION = frozenset({"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"})
 _TROUBLE = frozenset({500, *range(502, 600)})  # not 501: the store works and lacks a feature
 _AMBIGUOUS = frozenset({0, 400, 408, 499})  # 400 covers RequestTimeout and IncompleteBody
@@ -92,6 +95,11 @@ class Failure:
         return self.status in (400, 403) and "expired" in said and "token" not in said
 
     @property
+    def archived(self) -> bool:
+        """Whether the object is in an archive class, from which it must be restored before it can be read."""
+        return self.status == 403 and self.code in _ARCHIVED_CODES
+
+    @property
     def denied(self) -> bool:
         return self.status in (400, 403) and self.code == "AccessDenied"
 
@@ -114,6 +122,8 @@ class Failures:
         self._tell(failure)
         if failure.status == 404 and failure.code != "NoSuchBucket":
             return ObjectNotFound(key, date=date)
+        if failure.archived:
+            return ObjectArchived(key, _ARCHIVED, date=date)
         if failure.busy:
             return StoreBusy(key, str(failure))
         if failure.status in (0, 408) or failure.status >= 500 or failure.code == "RequestTimeout":
@@ -153,6 +163,9 @@ class Failures:
         """
         if condition is not None and failure.status in (404, 409, 412):
             return self.writing(key, failure, condition=condition)
+        if failure.archived:
+            self._tell(failure)
+            return ObjectArchived(key, _ARCHIVED)
         kind = _OPERATING.get(failure.code)
         if failure.status in (404, 501) and kind is None:
             kind = StoreCannot if failure.status == 501 else None if failure.code == "NoSuchBucket" else ObjectNotFound
@@ -205,7 +218,7 @@ _OPERATING: dict[str, type[ObjectError]] = {
 _NO_BUCKET = "bucket {bucket} does not exist, and the server never creates buckets: create it, e.g. {create}"
 _DENIED = (
     "these credentials may not use bucket {bucket}: allow them s3:ListBucket on it, and s3:GetObject, s3:PutObject,"
-    " s3:DeleteObject on its objects"
+    " s3:PutObjectTagging, s3:DeleteObject on its objects"
 )
 _ADVICE = {
     "NoSuchBucket": _NO_BUCKET,

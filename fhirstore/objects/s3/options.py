@@ -9,14 +9,35 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
 from urllib.parse import quote, urlsplit
+
+import msgspec
 
 from fhirstore.errors import StoreMisconfigured
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Repeat(msgspec.Struct, frozen=True):
+    """A request that is about to be sent again, after a pause of `seconds`.
+
+    `verb`: GET, PUT, DELETE, LIST, HEAD or POST. `number`: of the repeat; 1 is the second attempt. `busy`: the store
+    asked to slow down; else it gave no answer, or failed.
+    """
+
+    verb: str
+    number: int
+    seconds: float
+    busy: bool
+
+
+OnRepeat: TypeAlias = Callable[[Repeat], None]
+"""Called in the event loop before the pause. Must be quick and must not raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +49,9 @@ class S3Options:
     repeated blindly: reads, deletes and unconditional PUTs; waits grow from `backoff` to `backoff_cap`, with full
     jitter. `request_timeout`: of a whole request; `silence`: without a byte of its answer. All times are seconds.
     `public_endpoint_url`: where clients of presigned URLs reach the same bucket, if that is not `endpoint_url`; what
-    lies between must keep the Host header, which is signed.
+    lies between must keep the Host header, which is signed. `on_repeat`: is told of each request that is sent again.
+
+    Raises ValueError where no request could be sent.
     """
 
     endpoint_url: str | None = None
@@ -43,11 +66,26 @@ class S3Options:
     request_timeout: float = 30.0
     silence: float = 10.0
     connections: int = 256
+    on_repeat: OnRepeat | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError("attempts must be 1 or more: the first try counts")
+        if min(self.backoff, self.backoff_cap) < 0:
+            raise ValueError("waits must be 0 seconds or more")
+        if min(self.connect_timeout, self.request_timeout, self.silence) <= 0:
+            raise ValueError("time-outs must be more than 0 seconds")
 
     def pause(self, failures: int) -> float:
         """Returns the seconds to wait after that many failures, with full jitter, so that clients do not return
         together."""
-        return random.uniform(0, min(self.backoff_cap, self.backoff * 2 ** (failures - 1)))  # noqa: S311 - spreads load
+        longest = min(self.backoff_cap, self.backoff * 2.0 ** min(failures - 1, 60))
+        return random.uniform(0, longest)  # noqa: S311 - spreads load
+
+    def tell(self, name: str, number: int, seconds: float, *, busy: bool) -> None:
+        """Tell `on_repeat` of a repeat. `name`: its verb, and a key that is not passed on."""
+        if self.on_repeat is not None:
+            self.on_repeat(Repeat(name.partition(" ")[0], number, seconds, busy))
 
 
 @dataclass(frozen=True, slots=True)

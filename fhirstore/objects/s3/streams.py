@@ -111,7 +111,9 @@ class Download:
                     detail = "the object was replaced while it was read" if gone else str(failure)
                     raise (StoreBusy if failure.busy else StoreUnavailable)(self._key, detail) from error
                 result = None
-                await asyncio.sleep(self._options.pause(failures))
+                pause = self._options.pause(failures)
+                self._options.tell("GET", failures, pause, busy=failure.busy)
+                await asyncio.sleep(pause)
 
 
 def _range(start: int, end: int | None) -> GetOptions:

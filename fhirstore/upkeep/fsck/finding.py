@@ -39,6 +39,12 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "run-file-missing": (DAMAGE, "a file of a sealed run is not there"),
     "run-file-size": (DAMAGE, "a file of a sealed run has not the size that it was sealed with"),
     "run-file-hash": (DAMAGE, "a file of a sealed run has not the bytes that it was sealed with"),
+    "payload-entry": (DAMAGE, "the entry of a content outside the records is unreadable"),
+    "payload-missing": (DAMAGE, "a content outside the records is not there"),
+    "payload-size": (DAMAGE, "a content outside the records has not its size"),
+    "payload-hash": (DAMAGE, "a content outside the records has not the bytes that were written"),
+    "payload-unnamed": (DAMAGE, "a version refers to a content whose entry does not name it"),
+    "reference-missing": (DAMAGE, "a version has no reference to its content, so the sweeper could remove that"),
     "unreadable": (DAMAGE, "a part of the store is damaged; what lay there below this prefix is not checked"),
     "stray-key": (DAMAGE, "an object that fhirstore did not write"),
     "stuck-intent": (SWEEPABLE, "a transaction that is over left its intent in current.json"),
@@ -50,6 +56,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "job-leftover": (SWEEPABLE, "objects of a job that was never created, or is removed"),
     "job-entry-dead": (SWEEPABLE, "an entry of the queue leads to no job"),
     "run-leftover": (SWEEPABLE, "a file that no run was sealed with, or of a run that was deleted"),
+    "payload-leftover": (SWEEPABLE, "an object of a content that no entry names"),
     "orphan-event": (SWEEPABLE, "an event whose version was never committed"),
 }
 """kind -> severity, meaning."""
@@ -59,8 +66,8 @@ KINDS: Mapping[str, tuple[str, str]] = {
 class Finding:
     """One thing found at `key`. `detail` holds no patient data.
 
-    `repairable`: `--repair` can repair it. `repaired`: None where that was not tried. The other fields say what it is
-    about, where that applies.
+    `repairable`: `--repair` can repair it. `repaired`: None where that was not tried. `note`: the body that a missing
+    event must have. The other fields say what it is about, where that applies.
     """
 
     kind: str
@@ -72,6 +79,7 @@ class Finding:
     version: int = 0
     event: Event | None = None
     op: str | None = None
+    note: str = ""
 
     @property
     def severity(self) -> str:

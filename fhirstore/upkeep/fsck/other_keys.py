@@ -17,7 +17,7 @@ from fhirstore.jobs.state import State, decode_state
 from fhirstore.upkeep.fsck.finding import Finding, unreadable
 from fhirstore.upkeep.fsck.unreadable import listed_behind_damage
 
-FOLDERS = ("resources", "history", "sweep", "audit", "bulk", "identity", "tx", "runs")
+FOLDERS = ("resources", "history", "sweep", "audit", "bulk", "identity", "tx", "runs", "binary")
 """The folders of the format below a tenant's prefix."""
 
 _LONGEST_LEASE = 3_600_000
@@ -65,7 +65,7 @@ def stray_keys(keys: Keyspace) -> Protocol[list[Finding]]:
     known = {
         prefix: {f"{prefix}{name}/" for name in FOLDERS},
         f"{prefix}history/": {keys.history_types(), keys.system_history()},
-        keys.sweep_state.rpartition("/")[0] + "/": {keys.sweep_state, keys.run_sweep_state},
+        keys.sweep_state.rpartition("/")[0] + "/": {keys.sweep_state, keys.run_sweep_state, keys.payload_sweep_state},
     }
     for folder, expected in known.items():
         cursor: str | None = None

@@ -24,7 +24,7 @@ from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Absent, Get, Protocol, Put
 from fhirstore.commit.purge import remove_versions
 from fhirstore.commit.reading import ask, look
-from fhirstore.errors import Contention, CorruptRecord
+from fhirstore.errors import Contention, CorruptRecord, ObjectArchived
 from fhirstore.format.decision import decode_decision
 from fhirstore.format.keyspace import JobKeys, Keyspace, ResourceKeys, parse_index_entry
 from fhirstore.format.record import Record
@@ -33,6 +33,7 @@ from fhirstore.jobs.state import State
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, StoredObject, Written
 from fhirstore.upkeep.fsck.finding import Finding
 from fhirstore.upkeep.fsck.folders import survey
+from fhirstore.upkeep.fsck.payloads import remove_unnamed
 from fhirstore.upkeep.fsck.record_checks import problems_of, readable, same, unfenced
 from fhirstore.upkeep.fsck.runs import remove_leftover
 from fhirstore.upkeep.sweep.removal import remove_orphan, remove_slot
@@ -47,6 +48,8 @@ def repair(keys: Keyspace, finding: Finding, *, context: Context) -> Protocol[bo
     try:
         if finding.kind == "run-leftover":
             return (yield from remove_leftover(keys, finding.key, context=context))
+        if finding.kind == "payload-leftover":
+            return (yield from remove_unnamed(finding))
         if finding.resource is None:
             if finding.kind == "job-not-queued":
                 return (yield from requeued(keys, JobKeys(finding.key.removesuffix("state.json"))))
@@ -60,13 +63,13 @@ def repair(keys: Keyspace, finding: Finding, *, context: Context) -> Protocol[bo
         if finding.key == finding.resource.current and finding.kind not in _REBUILT:
             yield from firm(finding.resource, context)
         return (yield from _repair(keys, finding, finding.resource, context))
-    except (Contention, CorruptRecord):
+    except (Contention, CorruptRecord, ObjectArchived):
         return False
 
 
 def _repair(keys: Keyspace, finding: Finding, resource: ResourceKeys, context: Context) -> Protocol[bool]:
-    if finding.kind in ("system-event-missing", "type-event-missing"):
-        return (yield from _event(finding, resource))
+    if finding.kind in ("system-event-missing", "type-event-missing", "reference-missing"):
+        return (yield from _beside(finding, resource))
     if finding.event is not None:
         return (yield from remove_orphan(keys, finding.event, context=context)).events
     if finding.kind == "purge-remnant":
@@ -106,8 +109,10 @@ def _index(keys: Keyspace, finding: Finding, resource: ResourceKeys) -> Protocol
         yield from removed(finding.key)
 
 
-def _event(finding: Finding, resource: ResourceKeys) -> Protocol[bool]:
-    yield from stored(finding.key, b"")
+def _beside(finding: Finding, resource: ResourceKeys) -> Protocol[bool]:
+    """Writes an event or a reference of a committed version."""
+    body = b"" if finding.kind == "reference-missing" else finding.note.encode()
+    yield from stored(finding.key, body)
     yield from _unless_purged(finding, resource)
     return True
 

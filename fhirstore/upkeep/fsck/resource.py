@@ -4,7 +4,7 @@ All checks use what was read *after* the folder was listed, and a slot above `cu
 over when `current` was read. So a running write is never taken for damage. Only a running purge may look like damage
 for a moment, and `run` checks again.
 
-Cost: 1 GET, 1 GET per version, 2 GET per version more with `events`.
+Cost: 1 GET, 1 GET per version, 2 GET more per version with a payload, 2 GET per version more with `events`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from fhirstore.commit.attempt import body_beside
 from fhirstore.commit.limits import Limits
-from fhirstore.commit.messages import Absent, Get, Protocol
-from fhirstore.commit.reading import ask, seen
+from fhirstore.commit.messages import Absent, Archived, Get, Protocol
+from fhirstore.commit.reading import ask, ask_archive, seen
 from fhirstore.errors import CorruptRecord
 from fhirstore.format.keyspace import Event, ResourceKeys
+from fhirstore.format.payload import Payload, decode_entry
 from fhirstore.format.record import Record
 from fhirstore.objects.base import StoredObject
 from fhirstore.upkeep.fsck.finding import Finding
@@ -35,6 +37,7 @@ class Look:
 
     `watermark`: events below it were checked by a sweeper. `committed`: called with the event of each committed version
     whose record is sound. `current`: called with each resource's current version, if there is one.
+    `archived`: called for each version object in an archive class, of which nothing can be said.
     """
 
     limits: Limits
@@ -43,6 +46,7 @@ class Look:
     watermark: int = 0
     committed: Callable[[Event], None] | None = None
     current: Callable[[ResourceKeys, Record], None] | None = None
+    archived: Callable[[], None] = lambda: None
 
 
 def examine(folder: Folder, look: Look) -> Protocol[list[Finding]]:
@@ -100,10 +104,15 @@ def _versions(folder: Folder, current: Record, look: Look) -> Protocol[list[Find
     at_once = max(1, min(_VERSIONS_AT_ONCE, _BYTES_AT_ONCE // folder.largest))
     for first in range(current.floor + 1, current.version + 1, at_once):
         numbers = range(first, min(first + at_once, current.version + 1))
-        replies = yield from ask(*(Get(keys.version(number)) for number in numbers))
+        replies = yield from ask_archive(*(Get(keys.version(number)) for number in numbers))
         records: list[Record] = []  # those whose events are known
         for number, reply in zip(numbers, replies, strict=True):
             last = number == current.version
+            if isinstance(reply, Archived):
+                look.archived()
+                newest = before = current if last and not of_current else None
+                records += [] if before is None else [before]
+                continue
             record, problems = _version(reply, keys, number, rehash=look.deep or last)
             newest = record if not problems else None
             differs = record is None or (last and not same(current, record))
@@ -124,6 +133,8 @@ def _versions(folder: Folder, current: Record, look: Look) -> Protocol[list[Find
         for record in records:
             if look.committed is not None:
                 look.committed(_event(keys, record))
+            if record.payload is not None:
+                findings += yield from _payload(keys, record, record.payload)
         if look.events:
             findings += yield from _missing_events(keys, records)
     known = newest is not None and newest.op == current.op
@@ -142,6 +153,23 @@ def _version(
     return (None if record.version != number else record), problems
 
 
+def _payload(keys: ResourceKeys, record: Record, payload: Payload) -> Protocol[list[Finding]]:
+    """Check that the entry names the content of a version, and that its reference is there."""
+    entry_key = keys.payload_entry(payload.sha256)
+    reference_key = keys.reference(payload.sha256, record.version, record.op)
+    on_entry, on_reference = yield from ask(Get(entry_key), Get(reference_key))
+    findings: list[Finding] = []
+    if isinstance(on_reference, Absent):
+        findings.append(Finding("reference-missing", reference_key, "", True, resource=keys, version=record.version))
+    try:
+        entry = None if isinstance(on_entry, Absent) else decode_entry(on_entry.body, entry_key)
+    except CorruptRecord:
+        return findings  # another finding
+    if entry is None or entry.state not in ("live", "condemned") or entry.payload != payload:
+        findings.append(Finding("payload-unnamed", keys.version(record.version), resource=keys, version=record.version))
+    return findings
+
+
 def _missing_events(keys: ResourceKeys, records: Sequence[Record]) -> Protocol[list[Finding]]:
     wanted: dict[str, tuple[str, Record]] = {}
     for record in records:
@@ -150,7 +178,7 @@ def _missing_events(keys: ResourceKeys, records: Sequence[Record]) -> Protocol[l
         wanted[keys.type_event(*names)] = ("type-event-missing", record)
     replies = yield from ask(*(Get(key) for key in wanted))
     return [
-        Finding(kind, key, repairable=True, resource=keys, version=record.version)
+        Finding(kind, key, repairable=True, resource=keys, version=record.version, note=body_beside(record).decode())
         for (key, (kind, record)), reply in zip(wanted.items(), replies, strict=True)
         if isinstance(reply, Absent)
     ]
@@ -162,8 +190,10 @@ def _above(folder: Folder, current: Record, date: int, look: Look) -> Protocol[l
     if number > current.version + 1:
         detail = f"at {current.version}, but version {number} is there"
         return [Finding("current-behind", keys.current, detail, folder.contiguous, resource=keys, version=number)]
-    (reply,) = yield from ask(Get(keys.version(number)))
-    if isinstance(reply, Absent):
+    (reply,) = yield from ask_archive(Get(keys.version(number)))
+    if isinstance(reply, Archived):
+        look.archived()
+    if not isinstance(reply, StoredObject):
         return []
     record = readable(reply, keys.version(number))
     if record is None:
@@ -185,8 +215,10 @@ def _headless(folder: Folder, date: int, look: Look) -> Protocol[list[Finding]]:
     missing = Finding("current-missing", keys.current, "", folder.contiguous, resource=keys, version=number)
     if number > 1:
         return [missing]
-    (reply,) = yield from ask(Get(keys.version(1)))
-    if isinstance(reply, Absent):
+    (reply,) = yield from ask_archive(Get(keys.version(1)))
+    if isinstance(reply, Archived):
+        look.archived()
+    if not isinstance(reply, StoredObject):
         return []
     record = readable(reply, keys.version(1))
     if record is None:

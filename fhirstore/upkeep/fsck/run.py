@@ -9,7 +9,8 @@
 | transactions | 1 LIST, 1 GET per record, 1 GET per version that it made |
 | jobs | 1 LIST per 1,000 objects below `bulk/`, 4 GET per job |
 | sealed runs | 1 LIST per 1,000 objects, 1 GET per run; deep: 1 GET of each file, streamed |
-| buckets where the census of versions and events does not agree | per bucket, a 4096th of all resources: 3 more GET per version, 1 or 2 per event |
+| payloads | 1 LIST per 1,000 objects, 1 GET and 1 LIST per content; deep: 1 GET of each content, streamed |
+| buckets where the census of versions and events does not agree, as with every archived version | per bucket, a 4096th of all resources: 3 more GET per version, 1 or 2 per event |
 
 Damage is reported only if it is found twice, `settled` apart: every write or purge that was running at the first check
 is over by then. What a dead attempt left is judged by its age. Memory is bounded by one page, the resources checked in
@@ -33,6 +34,7 @@ from fhirstore.upkeep.fsck.folders import Folder, FolderWalk, survey
 from fhirstore.upkeep.fsck.identity_index import Index, walk_index
 from fhirstore.upkeep.fsck.jobs import walk_jobs
 from fhirstore.upkeep.fsck.other_keys import read_sweeper, stray_keys
+from fhirstore.upkeep.fsck.payloads import walk_payloads
 from fhirstore.upkeep.fsck.repair import repair as put_right
 from fhirstore.upkeep.fsck.resource import Look, examine
 from fhirstore.upkeep.fsck.runs import walk_runs
@@ -45,8 +47,8 @@ _EVENT_KINDS = ("system-event-missing", "type-event-missing")
 
 @dataclass(frozen=True, slots=True)
 class Thoroughness:
-    """`deep`: hash every version and every file of a run. `repair`: repair what can be repaired. `page`: keys per LIST.
-    `together`: resources checked in parallel. `keep`: findings kept for the report."""
+    """`deep`: hash every version, every file of a run and every content of a Binary. `repair`: repair what can be
+    repaired. `page`: keys per LIST. `together`: resources checked in parallel. `keep`: findings kept for the report."""
 
     deep: bool = False
     repair: bool = False
@@ -67,7 +69,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class FsckReport:
-    """What was checked and found. `counts`: findings by kind; `repaired`: how many; `left_off`: not in `findings`."""
+    """What was checked and found. `counts`: findings by kind; `repaired`: how many; `left_off`: not in `findings`.
+
+    `archived`: the version objects in an archive class: they are there, and their content was not checked.
+    """
 
     resources: int
     versions: int
@@ -76,6 +81,7 @@ class FsckReport:
     repaired: int
     findings: tuple[Finding, ...]
     left_off: int
+    archived: int = 0
 
     @property
     def damage(self) -> int:
@@ -93,6 +99,7 @@ class FsckReport:
             "counts": dict(self.counts),
             "findings": [finding.as_json() for finding in self.findings],
             "leftOff": self.left_off,
+            "archived": self.archived,
         }
 
 
@@ -113,15 +120,25 @@ def fsck(
         run.versions += 1
         census.add(event, VERSIONS)
 
+    def archived() -> None:
+        run.archived += 1
+
     yield from run.take([*sweeper.findings, *(yield from stray_keys(keys))])
     index = Index(keys, context.ids.new().encode())
     yield from run.take((yield from walk_index(keys, index, page=run.how.page, clean=run.how.deep or run.how.repair)))
-    look = Look(context.limits, deep=run.how.deep, watermark=sweeper.watermark, committed=committed, current=index.read)
+    look = Look(
+        context.limits,
+        deep=run.how.deep,
+        watermark=sweeper.watermark,
+        committed=committed,
+        current=index.read,
+        archived=archived,
+    )
     yield from run.resources_pass("resources", look, index=index)
     yield from run.take((yield from take_census(keys, census, page=run.how.page, seen=run.saw_events)))
     buckets = census.disagreeing()
     if buckets:
-        one_by_one = replace(look, deep=False, events=True, committed=None, current=None)
+        one_by_one = replace(look, deep=False, events=True, committed=None, current=None, archived=_nothing)
         yield from run.resources_pass("versions without events", one_by_one, buckets=buckets, kinds=_EVENT_KINDS)
         yield from judge_events(
             keys, buckets, before=horizon, watermark=sweeper.watermark, page=run.how.page, take=run.take_events
@@ -129,6 +146,7 @@ def fsck(
     yield from run.take((yield from walk_transactions(keys, page=run.how.page)))
     yield from run.take((yield from walk_jobs(keys, page=run.how.page, limits=context.limits)))
     yield from walk_runs(keys, context=context, page=run.how.page, deep=run.how.deep, take=run.take)
+    yield from walk_payloads(keys, context=context, page=run.how.page, deep=run.how.deep, take=run.take)
     return run.report()
 
 
@@ -141,6 +159,7 @@ class _Run:
     resources: int = 0
     versions: int = 0
     events: int = 0
+    archived: int = 0
     repaired: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     kept: list[Finding] = field(default_factory=list)
@@ -149,7 +168,14 @@ class _Run:
         """Returns the report."""
         left_off = sum(self.counts.values()) - len(self.kept)
         return FsckReport(
-            self.resources, self.versions, self.events, dict(self.counts), self.repaired, tuple(self.kept), left_off
+            self.resources,
+            self.versions,
+            self.events,
+            dict(self.counts),
+            self.repaired,
+            tuple(self.kept),
+            left_off,
+            self.archived,
         )
 
     def saw_events(self, count: int) -> None:
@@ -219,7 +245,7 @@ class _Run:
         if not suspects:
             return
         yield from self._settle()
-        again = replace(look, committed=None, current=None)
+        again = replace(look, committed=None, current=None, archived=_nothing)
         for folder, before in suspects:
             now = yield from survey(self.keys, folder.keys)
             known = {(finding.kind, finding.key) for finding in before}
@@ -231,6 +257,10 @@ class _Run:
 
     def _show(self, phase: str, done: int, total: int | None) -> None:
         self.on_progress(Progress(phase, done, total, sum(self.counts.values())))
+
+
+def _nothing() -> None:
+    """Takes no note: the version was counted before."""
 
 
 def _only(findings: list[Finding], kinds: Sequence[str] | None) -> list[Finding]:

@@ -13,7 +13,7 @@ from fhirstore.batched import batched
 from fhirstore.commit.backoff import UNANSWERED
 from fhirstore.commit.idempotent import listed, removed
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Digest, Digested, List, Protocol
+from fhirstore.commit.messages import Absent, Archived, Digest, Digested, List, Protocol
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import CorruptRecord, Unavailable
 from fhirstore.format.keyspace import Keyspace
@@ -90,19 +90,21 @@ def _check_file(keys: RunKeys, file: SealedFile, item: Listed | None, *, deep: b
         return Finding("run-file-missing", key)
     if item.size != file.size:
         return Finding("run-file-size", key, f"{item.size} bytes, and not {file.size}")
-    if deep and (yield from _digest(key)) != file.sha256:
+    if deep and (yield from digest_of(key)) not in (file.sha256, None):
         return Finding("run-file-hash", key)
     return None
 
 
-def _digest(key: str) -> Protocol[str]:
-    """Returns the hash of an object; "" where it is not there, or damaged."""
+def digest_of(key: str) -> Protocol[str | None]:
+    """Returns the hash of an object; "" where it is not there, or damaged; None: it is in an archive class."""
     for n in range(UNANSWERED.tries):
         (reply,) = yield (Digest(key),)
         if isinstance(reply, Digested):
             return reply.sha256
         if isinstance(reply, Absent):
             return ""
+        if isinstance(reply, Archived):
+            return None
         yield UNANSWERED.pause(n)
     raise Unavailable("The object store does not answer; try again later")
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
-from fhirstore.commit.messages import Absent, Get, Protocol
-from fhirstore.commit.reading import ask, seen
+from fhirstore.commit.messages import Absent, Archived, Get, Protocol
+from fhirstore.commit.reading import ask, ask_archive, seen
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import CorruptRecord
 from fhirstore.format.keyspace import Event, Keyspace, ResourceKeys
@@ -30,6 +30,7 @@ class EventStatus(Enum):
     OVERTAKEN = "overtaken"  # never committed: another attempt made this version
     PURGED = "purged"  # the version was purged, or another attempt at it was; the event must go in either case
     NO_VERSION = "no version"  # committed, but the version object is missing or damaged, so its attempt is unknown
+    ARCHIVED = "archived"  # the version object is in an archive class; of its attempt, or of one that overtook it
     NO_CURRENT = "no current"  # `current` is damaged, missing or behind, so nothing is known
 
 
@@ -66,13 +67,13 @@ def _statuses_of(
     return [_status(event, currents[event.type, event.id], records.get(telling[event])) for event in events]
 
 
-_Read = Record | CorruptRecord | None
+_Read = Record | CorruptRecord | Archived | None
 
 
 def _telling(event: Event, resource: ResourceKeys, currents: Mapping[tuple[str, str], _Read]) -> str:
     """Returns the key of the version object that decides the status; "" where none is needed."""
     current = currents[event.type, event.id]
-    if isinstance(current, CorruptRecord):
+    if isinstance(current, CorruptRecord | Archived):
         return ""
     version, floor = (0, 0) if current is None else (current.version, current.floor)
     if floor < event.version < version:
@@ -81,7 +82,7 @@ def _telling(event: Event, resource: ResourceKeys, currents: Mapping[tuple[str, 
 
 
 def _status(event: Event, current: _Read, telling: _Read) -> EventStatus:
-    if isinstance(current, CorruptRecord):
+    if isinstance(current, CorruptRecord | Archived):
         return EventStatus.NO_CURRENT
     version, floor = (0, 0) if current is None else (current.version, current.floor)
     if event.version > version:
@@ -90,6 +91,8 @@ def _status(event: Event, current: _Read, telling: _Read) -> EventStatus:
     if event.version <= floor:
         return EventStatus.PURGED
     record = current if event.version == version else telling
+    if isinstance(record, Archived):
+        return EventStatus.ARCHIVED
     if not isinstance(record, Record) or record.version != event.version:
         return EventStatus.NO_VERSION
     return EventStatus.COMMITTED if record.op == event.op else EventStatus.OVERTAKEN
@@ -114,13 +117,15 @@ def _seen(keys: ResourceKeys, reply: StoredObject | Absent, intents: set[Resourc
 def _records(object_keys: Sequence[str]) -> Protocol[list[_Read]]:
     if not object_keys:
         return []
-    replies = yield from ask(*(Get(key) for key in object_keys))
+    replies = yield from ask_archive(*(Get(key) for key in object_keys))
     return [_record(key, reply) for key, reply in zip(object_keys, replies, strict=True)]
 
 
-def _record(key: str, reply: StoredObject | Absent) -> _Read:
+def _record(key: str, reply: StoredObject | Absent | Archived) -> _Read:
     if isinstance(reply, Absent):
         return None
+    if isinstance(reply, Archived):
+        return reply
     try:
         return decode(reply.body, key)
     except CorruptRecord as corrupt:

@@ -3,7 +3,7 @@
 | found | what is done |
 |---|---|
 | `live` for a day, no reference | it is condemned |
-| `condemned` until every write of before is settled | references are looked for once more: some: it is live again; none: it is gone, then its object is deleted |
+| `condemned` until every write of before is settled, still no reference | it is gone, then its object is deleted |
 | `arriving` for a day | it is gone, then what may have been written of it is deleted |
 | uploads that lost, for a day | they are waste |
 | waste | its uploads are aborted, its objects deleted, then the entry forgets it |
@@ -19,7 +19,7 @@ content that was uploaded again.
 
 Cost: 1 GET, 1 LIST per 1,000 objects; per content without a reference 1 GET, and 1 LIST where it may have to go; then
 1 PUT for each step, 1 LIST and 1 DELETE per object.
-"""  # noqa: E501 - a table row is one line
+"""
 
 from __future__ import annotations
 
@@ -43,7 +43,6 @@ from fhirstore.format.payload import (
     decode_entry,
     rivals_over,
     unused,
-    used,
     without,
 )
 from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, Listed, Written
@@ -160,10 +159,7 @@ def judge(keys: Keyspace, content: Content, date: int, *, context: Context, marg
         wanted = rivals_over(entry, nonce) if a_day_old else None
     elif entry.state == "condemned" or (entry.state == "live" and a_day_old):
         referred = yield from _referred(keys, entry.sha256)
-        if not referred:
-            wanted = unused(entry, nonce)
-        elif entry.state == "condemned":
-            wanted = used(entry, entry.payload, nonce)
+        wanted = None if referred else unused(entry, nonce)
     if wanted is None:
         return 0
     (reply,) = yield (Put(key, wanted.encode(), IfMatch(found.etag)),)

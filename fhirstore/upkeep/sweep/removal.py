@@ -26,8 +26,8 @@ from fhirstore.commit.fence import with_hold
 from fhirstore.commit.idempotent import removed
 from fhirstore.commit.intents import clear
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Delete, Deleted, Expired, Get, Protocol, Put
-from fhirstore.commit.reading import ask, glance
+from fhirstore.commit.messages import Absent, Archived, Delete, Deleted, Expired, Get, Protocol, Put
+from fhirstore.commit.reading import ask, ask_archive, glance
 from fhirstore.errors import Contention, CorruptRecord, Unavailable
 from fhirstore.format.keyspace import Event, Keyspace, ResourceKeys
 from fhirstore.format.payload import is_sha256
@@ -79,9 +79,11 @@ def remove_slot(keys: ResourceKeys, version: int, op: str | None, *, context: Co
                 return None  # of a transaction that may be alive, and decides about this slot too
             yield from clear(keys, base, context)
             continue
-        (reply,) = yield from ask(Get(keys.version(version)))
+        (reply,) = yield from ask_archive(Get(keys.version(version)))
         if isinstance(reply, Absent):
             return False
+        if isinstance(reply, Archived):
+            return None
         slot = _slot(reply.body)
         if slot is None and op is not None:
             return None

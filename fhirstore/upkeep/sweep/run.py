@@ -16,7 +16,7 @@ lease stops; until it notices, it does nothing that harms a second sweeper. An e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from fhirstore.batched import batched
@@ -48,7 +48,8 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """One pass. `outcome`: swept; held (another sweeper is working); lost (another one took its lease).
+    """One pass. `outcome`: swept; held (another sweeper is working); lost (another one took its lease);
+    stopped (the caller asked for that).
 
     `watermark`: epoch ms. `checked`, `orphans`: events. `slots`: orphan slots removed. `unclear`: events that cannot be
     judged until fsck has checked their resource. `left`: orphans left for the next pass. `strays`: keys that are not
@@ -102,8 +103,13 @@ class _Tally:
         )
 
 
-def sweep(keys: Keyspace, *, context: Context, pace: Pace | None = None) -> Protocol[SweepReport]:
-    """Do one pass. Raises Unavailable, CorruptRecord (sweep state); the next pass continues where this one was."""
+def sweep(
+    keys: Keyspace, *, context: Context, pace: Pace | None = None, stopping: Callable[[], bool] = lambda: False
+) -> Protocol[SweepReport]:
+    """Do one pass. Raises Unavailable, CorruptRecord (sweep state); the next pass continues where this one was.
+
+    `stopping`: asked after each batch of events; when it says so, the lease is handed back and the pass ends.
+    """
     pace = pace or Pace()
     got = yield from claim(keys.sweep_state, context.ids.new(), context=context, length=pace.lease)
     if isinstance(got, State):
@@ -120,6 +126,9 @@ def sweep(keys: Keyspace, *, context: Context, pace: Pace | None = None) -> Prot
                 blocked |= yield from _sweep_events(keys, events, tally, context)
                 if lease.due(context.now()):
                     lease = yield from checkpoint(lease, context=context, work=_work(mark))
+                if stopping():
+                    yield from end(lease, RELEASE, work=_work(mark))
+                    return tally.report("stopped", mark)
             mark = _advanced(mark, window, blocked)
         tally.strays = len(walk.strays)
         tally.transactions = yield from remove_transactions(keys, date, context=context, page=pace.page)

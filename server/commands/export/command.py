@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from server.commands.export.exporting import DAY, export
@@ -17,6 +17,7 @@ from server.commands.export.order import CannotExport, Order
 from server.commands.export.progress import Progress
 from server.commands.export.summary import ExportSummary
 from server.commands.interruption import Interruption
+from server.commands.pace import Pace, time_left
 from server.commands.progress_lines import EVERY, ProgressLines
 from server.commands.running import run
 
@@ -59,10 +60,11 @@ def run_export(
 @asynccontextmanager
 async def _bars(_: float) -> AsyncIterator[Callable[[Progress], None]]:
     """Shows progress on a terminal: a bar for each type that the server or the manifest names."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), TimeRemainingColumn())
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         words = bars.add_task("export", total=None, told="")
         tasks: dict[str, TaskID] = {}
+        paces: dict[str, Pace] = {}
 
         def task(type_: str) -> TaskID:
             if type_ not in tasks:
@@ -77,7 +79,9 @@ async def _bars(_: float) -> AsyncIterator[Callable[[Progress], None]]:
                 return
             bars.update(words, visible=False)
             for type_, row in progress.rows.items():
-                told = f"{row.whole:,} of {row.files:,} files, {row.bytes / 1e6:.1f} MB"
+                pace = paces.setdefault(type_, Pace())
+                pace.at(row.bytes)
+                told = f"{row.whole:,} of {row.files:,} files, {row.bytes / 1e6:.1f} MB, {pace.megabytes()}"
                 bars.update(task(type_), total=row.files, completed=row.whole, told=told)
 
         yield show
@@ -87,13 +91,20 @@ async def _bars(_: float) -> AsyncIterator[Callable[[Progress], None]]:
 async def _lines(every: float) -> AsyncIterator[Callable[[Progress], None]]:
     """Shows progress as lines."""
     progress: Progress | None = None
+    size, files = Pace(), Pace()
 
     def show(now: Progress) -> None:
         nonlocal progress
         progress = now
+        if now.downloading:
+            size.at(sum(row.bytes for row in now.rows.values()))
+            files.at(sum(row.whole for row in now.rows.values()))
 
     def line() -> str:
-        return "no answer yet" if progress is None else progress.line()
+        if progress is None or not progress.downloading:
+            return "no answer yet" if progress is None else progress.line()
+        left = files.left(sum(row.files for row in progress.rows.values()))
+        return f"{progress.line()}, {size.megabytes()}{'' if left is None else f', {time_left(left)}'}"
 
     async with ProgressLines(line, every=every).ticking():
         yield show

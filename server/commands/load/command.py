@@ -16,6 +16,7 @@ from server.commands.interruption import Interruption
 from server.commands.load.loading import Progress, load
 from server.commands.load.reading import CannotLoad
 from server.commands.load.summary import LoadSummary
+from server.commands.pace import Pace, time_left
 from server.commands.progress_lines import EVERY, ProgressLines
 from server.commands.running import run
 
@@ -59,10 +60,12 @@ async def _bar(_: float) -> AsyncIterator[Callable[[Progress], None]]:
     columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
+        pace = Pace()
 
         def show(progress: Progress) -> None:
             failed = f", [red]{progress.failed} failed[/]" if progress.failed else ""
-            text = f"{progress.stored} stored{failed}"
+            pace.at(progress.stored + progress.failed)
+            text = f"{progress.stored:,} stored{failed}, {pace.count('resources')}"
             bar.update(task, total=progress.total, completed=progress.position, description=text)
 
         yield show
@@ -73,10 +76,12 @@ async def _lines(every: float) -> AsyncIterator[Callable[[Progress], None]]:
     """Shows progress as lines. The rate is that since the last line, so that a stall is visible."""
     progress: Progress | None = None
     before = (time.monotonic(), 0)
+    pace = Pace()
 
     def show(now: Progress) -> None:
         nonlocal progress
         progress = now
+        pace.at(now.position)
 
     def line() -> str:
         nonlocal before
@@ -87,9 +92,11 @@ async def _lines(every: float) -> AsyncIterator[Callable[[Progress], None]]:
         before = at, done
         part = progress.position / progress.total if progress.total else 1.0
         rate = (done - earlier[1]) / (at - earlier[0])
+        left = pace.left(progress.total)
         return (
             f"{progress.position / 1e6:.1f} of {progress.total / 1e6:.1f} MB read ({part:.0%}), {progress.stored:,} "
             f"stored, {progress.failed:,} failed, {rate:,.0f} resources/s"
+            f"{'' if left is None else f', {time_left(left)}'}"
         )
 
     async with ProgressLines(line, every=every).ticking():

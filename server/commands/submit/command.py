@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from server.commands.interruption import Interruption
+from server.commands.pace import Pace
 from server.commands.progress_lines import EVERY, ProgressLines
 from server.commands.running import run
 from server.commands.submit.local import submit_here
@@ -69,12 +70,15 @@ def _name(summary: SubmitSummary) -> None:
 @asynccontextmanager
 async def _bar(_: float) -> AsyncIterator[Callable[[Progress], None]]:
     """Shows progress on a terminal, as a bar."""
-    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
+        pace = Pace()
 
         def show(progress: Progress) -> None:
-            bar.update(task, total=progress.total or None, completed=progress.read, description=escape(progress.words))
+            pace.at(progress.read)
+            told = ", ".join(filter(None, (pace.megabytes() if progress.total else "", escape(progress.words))))
+            bar.update(task, total=progress.total or None, completed=progress.read, description=told)
 
         yield show
 
@@ -83,13 +87,15 @@ async def _bar(_: float) -> AsyncIterator[Callable[[Progress], None]]:
 async def _lines(every: float) -> AsyncIterator[Callable[[Progress], None]]:
     """Shows progress as lines."""
     progress = Progress()
+    pace = Pace()
 
     def show(now: Progress) -> None:
         nonlocal progress
         progress = now
+        pace.at(now.read)
 
     def line() -> str:
-        return progress.line()
+        return f"{progress.line()}; {pace.megabytes(progress.total)}" if progress.total else progress.line()
 
     async with ProgressLines(line, every=every).ticking():
         yield show

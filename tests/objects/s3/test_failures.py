@@ -11,6 +11,7 @@ import pytest
 
 from fhirstore.errors import (
     ConditionalConflict,
+    ObjectArchived,
     ObjectError,
     ObjectNotFound,
     OutcomeUnknown,
@@ -93,6 +94,7 @@ TABLE = {
     "403 denied": row(error(403, "AccessDenied", "Access Denied"), StoreMisconfigured, StoreMisconfigured),
     "403 signature": row(error(403, "SignatureDoesNotMatch"), StoreMisconfigured, StoreMisconfigured),
     "403 window": row(error(403, "AccessDenied", "Request has expired"), StoreMisconfigured, WriteWindowClosed),
+    "403 archived": row(error(403, "InvalidObjectState"), ObjectArchived, StoreMisconfigured),
     "404 bucket": row(error(404, "NoSuchBucket"), StoreMisconfigured, StoreMisconfigured),
     "409": row(error(409, "ConditionalRequestConflict"), StoreMisconfigured, StoreBusy, ConditionalConflict),
     "412": row(error(412, "PreconditionFailed"), StoreMisconfigured, PreconditionFailed),

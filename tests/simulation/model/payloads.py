@@ -27,6 +27,7 @@ _STEPS = {
     ("arriving", "gone"),
     ("live", "live"),
     ("live", "condemned"),
+    ("live", "gone"),  # what that would do must show
     ("condemned", "live"),
     ("condemned", "gone"),
     ("gone", "gone"),

@@ -283,4 +283,12 @@ class Truth:
 def facts(record: Record) -> tuple[object, ...]:
     """What a fence or a hold leaves as it is."""
     stub = record.method == "STUB"
-    return (record.version, record.t, "" if stub else record.op, record.method, record.resource, record.floor)
+    return (
+        record.version,
+        record.t,
+        "" if stub else record.op,
+        record.method,
+        record.resource,
+        record.floor,
+        record.payload,
+    )

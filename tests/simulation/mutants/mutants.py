@@ -19,13 +19,14 @@ from tests.simulation.mutants.export_mutants import EXPORT_MUTANTS
 from tests.simulation.mutants.identity_mutants import IDENTITY_MUTANTS
 from tests.simulation.mutants.job_mutants import JOB_MUTANTS
 from tests.simulation.mutants.mutation import Mutant, getter
+from tests.simulation.mutants.payload_mutants import PAYLOAD_MUTANTS
 from tests.simulation.mutants.run_mutants import RUN_MUTANTS
 from tests.simulation.mutants.submission_mutants import SUBMISSION_MUTANTS
 from tests.simulation.mutants.transaction_mutants import TRANSACTION_MUTANTS
 
 _RESERVATION = (
-    Mutant("slot taken without If-None-Match", single._carry_out, "attempt.body, IF_ABSENT,", "attempt.body, None,"),
-    Mutant("slot without a window", single._carry_out, "IF_ABSENT, attempt.expires", "IF_ABSENT, None"),
+    Mutant("slot taken without If-None-Match", single._carry_out, "slot_put(IF_ABSENT)", "slot_put(None)"),
+    Mutant("slot without a window", Attempt.slot_put, "condition, self.expires", "condition, None"),
     Mutant("events without a window", single._carry_out, "body, expires=attempt.expires", "body, expires=None"),
     Mutant(
         "commit without the slot acknowledged",
@@ -293,6 +294,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *IDENTITY_MUTANTS,
     *JOB_MUTANTS,
     *RUN_MUTANTS,
+    *PAYLOAD_MUTANTS,
     *EXPORT_MUTANTS,
     *SUBMISSION_MUTANTS,
 )

@@ -23,7 +23,7 @@ _ANNOUNCING = (
     ),
     Mutant("intent not in the body", Change.intent_put, "replace(old, intent=intent)", "old"),
     Mutant("slot of a part without If-None-Match", Change.puts, "IF_ABSENT", "None"),
-    Mutant("slot of a part without a window", Change.puts, "IF_ABSENT, self.plan.expires", "IF_ABSENT, None"),
+    Mutant("slot of a part without a window", Change.slot_put, "condition, self.plan.expires", "condition, None"),
     Mutant("events of a part without a window", Change.missing_puts, "expires=self.plan.expires", "expires=None"),
     Mutant(
         "commit without everything announced",

@@ -101,18 +101,26 @@ def _as_made(call: Call, truth: Truth, ids: tuple[str, ...], *, last: bool) -> l
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Upload a content in parts, then write a Binary with it. `slow`: ms before the entry, the end, and the commit."""
+    """Upload a content in parts, then write a Binary with it. `slow`: ms before the entry, the end, and the commit.
+
+    `bundled`: it is written by a transaction. `last`: without faults.
+    """
 
     id: str
     content: str
     slow: tuple[float, float, float] = (0.0, 0.0, 0.0)
     last: bool = False
+    bundled: bool = False
 
-    def start(self, process: Process, context: Context, call: Call) -> Protocol[tuple[WriteResult]]:
+    def start(self, process: Process, context: Context, call: Call) -> Protocol[tuple[WriteResult, ...]]:
         context = replace(context, ids=_Ulids(context.ids))
         payload = yield from self._received(context)
         yield Pause(self.slow[2] / 1000)
         draft = Draft("PUT", _marked(self.id, payload), payload=payload)
+        if self.bundled:
+            done = yield from transact([Part(keys_of(self.id), lambda _: draft)], context=context)
+            call.rest = done.finish
+            return done.results
         return ((yield from write(keys_of(self.id), lambda _: draft, context=context)),)
 
     def _received(self, context: Context) -> Protocol[Payload]:

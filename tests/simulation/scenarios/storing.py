@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from random import Random
 
 from fhirstore.commit.limits import Limits
@@ -70,19 +69,25 @@ def _forgotten(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     share = chance.choice((0.0, 0.5, 0.9, 1.0, 1.1, 1.2)) * reach
     slow = [0.0, 0.0, 0.0]
     slow[chance.randrange(3)] = share
+    content = chance.choice("pr")
     first = Machine(
         Temper(crash_at=chance.choice((0, 0, chance.randint(2, 9)))),
-        ([(chance.random() * 50, Upload("a", "p", (slow[0], slow[1], slow[2])))],),
+        ([(chance.random() * 50, Upload("a", content, (slow[0], slow[1], slow[2])))],),
     )
     others = tuple(
         Machine(a_temper(chance, limits, crash=0.1), ([(chance.uniform(0.0, 1.4) * reach, Upload("b", "p"))],))
         for _ in range(chance.choice((0, 1, 2)))
     )
-    return (first, *others, _sweepers(chance, limits, chance.uniform(0.8, 1.1) * reach))
+    if chance.random() < 0.5:
+        return (first, *others, _sweepers(chance, limits, chance.uniform(0.8, 1.1) * reach))
+    punctual: Plan = [(reach + 300.0, SweepPayloads(only=True)), (chance.random() * 300, SweepPayloads(only=True))]
+    return (first, *others, Machine(Temper(), (punctual,)))
 
 
 def _condemned(chance: Random, limits: Limits) -> tuple[Machine, ...]:
     """A content is purged and condemned; it is stored again at the moment it is to go. A sweeper sleeps there."""
+    if chance.random() < 0.5:
+        return _late(chance, limits)
     stored = Machine(Temper(), ([(0.0, Upload("a", "p")), (200.0, PurgeBinary("a"))],))
     condemned = limits.settled + limits.unused + 2_000.0
     goes = condemned + limits.settled + 500.0
@@ -92,24 +97,42 @@ def _condemned(chance: Random, limits: Limits) -> tuple[Machine, ...]:
         if number == 0 and chance.random() < 0.7:
             long = chance.uniform(0.1, 2.5) * limits.window
             temper = Temper(stops={chance.randint(3, 18): long}, sends_first=chance.random() < 0.3)
-        plan: Plan = [(condemned + 20 * number, SweepPayloads(only=True))]
-        plan += [(limits.settled + 500.0 + chance.random() * 100, SweepPayloads(only=True))]
-        plan += [(chance.choice((20.0, 300.0, limits.settled)), SweepPayloads(only=True)) for _ in range(2)]
-        sweepers.append(Machine(temper, (plan,)))
+        sweepers.append(Machine(temper, (_passes(chance, limits, condemned + 20 * number),)))
     around = (chance.choice((condemned, goes)) + chance.uniform(-600.0, 1_200.0) for _ in range(chance.randint(1, 3)))
+    storing: tuple[Operation, ...] = (Upload("b", "p"), StoreAll((("b", "p"),)))
     writers = tuple(
         Machine(
-            replace(a_temper(chance, limits, crash=0.1, stop=0.2)),
-            (
-                [
-                    (at, chance.choice((Upload("b", "p"), StoreAll((("b", "p"),))))),
-                    (chance.random() * 300, ReadContent("b")),
-                ],
-            ),
+            a_temper(chance, limits, crash=0.1, stop=0.2),
+            ([(at, chance.choice(storing)), (chance.random() * 300, ReadContent("b"))],),
         )
         for at in around
     )
     return (stored, *sweepers, *writers)
+
+
+def _passes(chance: Random, limits: Limits, condemned: float) -> Plan:
+    """A pass that condemns, and a pass that lets go; each looks for references at its fourth boundary."""
+    plan: Plan = [(condemned, SweepPayloads(only=True))]
+    plan += [(limits.settled + 500.0 + chance.random() * 100, SweepPayloads(only=True))]
+    plan += [(chance.choice((20.0, 300.0, limits.settled)), SweepPayloads(only=True)) for _ in range(2)]
+    return plan
+
+
+def _late(chance: Random, limits: Limits) -> tuple[Machine, ...]:
+    """Who uploaded the content long ago commits it at the very moment it is condemned, or let go."""
+    condemned = limits.unused + 2_000.0
+    at_first = chance.random() < 0.5
+    moment = condemned if at_first else condemned + limits.settled + 550.0
+    long = chance.choice((100.0, 300.0, 1_000.0))
+    asleep = Temper(stops={chance.choice((4, 5, 5) if at_first else (10, 11, 11)): long}, sends_first=False)
+    sweeper = Machine(asleep if chance.random() < 0.7 else Temper(), (_passes(chance, limits, condemned),))
+    waits = moment - chance.uniform(-long, 250.0) - 150.0
+    hesitant = Temper(stops={chance.choice((8, 9, 10, 10)): long * chance.random()}, sends_first=False)
+    writer = Machine(
+        hesitant if chance.random() < 0.5 else Temper(),
+        ([(0.0, Upload("b", "r", (0.0, 0.0, waits), bundled=chance.random() < 0.4)), (0.0, ReadContent("b"))],),
+    )
+    return (writer, sweeper)
 
 
 def _overtaken(chance: Random, limits: Limits) -> tuple[Machine, ...]:
@@ -166,6 +189,9 @@ def payload_scenario(seed: int, chance: Random) -> Scenario:
         healing.append([(3_000.0, PurgeBinary(id_)) for id_ in ("x", "y", "z")])
     rest = limits.unused + 2.0 * limits.settled
     swept: Plan = [(rest, SweepPayloads(page=chance.choice((2, 3, 50)), pages=100)) for _ in range(6)]
+    if chance.random() < 0.4:
+        swept += [(0.3 * rest, SweepPayloads(page=chance.choice((3, 4, 5)), pages=1)) for _ in range(30)]
+        del swept[1:6]
     swept[0] = (3.0 * limits.run + 4.0 * limits.window + 4.0 * limits.settled, swept[0][1])
     return Scenario(
         shape.__name__.strip("_"),

@@ -30,6 +30,7 @@ from server.cli import app
 from tests.commit.hurried import HandClock, hurry
 from tests.upkeep.fsck.damage import CASES as RESOURCE_CASES
 from tests.upkeep.fsck.damage import KEY, Case, healthy, record_at
+from tests.upkeep.fsck.payloads import PAYLOAD_CASES
 from tests.upkeep.fsck.runs import RUN_CASES
 from tests.upkeep.fsck.transactions import TRANSACTION_CASES
 from tests.upkeep.sweep.attempts import KEYS, SETTLED, basic, context, die, keys_of, put
@@ -100,7 +101,7 @@ async def test_a_healthy_embedded_store_is_clean(tmp_path: Path) -> None:
         await store.aclose()
 
 
-CASES = (*RESOURCE_CASES, *TRANSACTION_CASES, *RUN_CASES)
+CASES = (*RESOURCE_CASES, *TRANSACTION_CASES, *RUN_CASES, *PAYLOAD_CASES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
@@ -128,7 +129,13 @@ async def test_damage_is_found_named_and_where_possible_repaired(case: Case) -> 
         assert all(finding.repaired for finding in repaired.findings)
         assert after.counts == {}
         lines = [key for key in await keys_of(store, "t/audit/") if "_repair_" in key]
-        assert lines or set(kinds) <= {"sweep-state", "index-entry-missing", "index-entry-dead", "run-leftover"}
+        assert lines or set(kinds) <= {
+            "sweep-state",
+            "index-entry-missing",
+            "index-entry-dead",
+            "run-leftover",
+            "payload-leftover",
+        }
     else:
         assert {(finding.kind, finding.key) for finding in after.findings} == found
 
@@ -297,7 +304,7 @@ async def test_requests_grow_by_one_get_per_resource_and_version() -> None:
     with store.measure() as cost:
         report = await drive(fsck(KEYS, context=context(store)), store)
     assert (report.resources, report.versions, report.counts) == (41, 139, {})
-    assert cost.requests == {"GET": 1 + 41 + 139, "LIST": 3 + 1 + 1 + 3 + 1 + 1 + 1}
+    assert cost.requests == {"GET": 1 + 41 + 139 + 1, "LIST": 3 + 1 + 1 + 3 + 1 + 1 + 1 + 2}
     assert 8 < inner.most_gets <= 64
 
 

@@ -191,6 +191,26 @@ async def test_one_sweeper_at_a_time() -> None:
     assert await drive(read_watermark(KEYS), store) == other.watermark
 
 
+async def test_a_pass_that_is_asked_to_stop_hands_its_lease_back() -> None:
+    """After the batch under way; another sweeper begins at once where this one ended."""
+    clock = HandClock()
+    store = MemoryStore(clock)
+    for n in range(6):
+        await put(store, clock, f"a{n}")
+    clock.ms += SETTLED
+    asked: list[None] = []
+
+    def stopping() -> bool:
+        asked.append(None)
+        return len(asked) == 2
+
+    stopped = await hurry(sweep(KEYS, context=context(store), pace=TIGHT, stopping=stopping), store, clock)
+    assert (stopped.outcome, stopped.checked) == ("stopped", 4)
+    assert msgspec.json.decode((await store.get(KEYS.sweep_state)).body)["owner"] is None
+    rest = await _sweep(store, clock, TIGHT)
+    assert (rest.outcome, rest.checked) == ("swept", 6)
+
+
 def _rest(protocol: Protocol[SweepReport], batch: Batch) -> Protocol[SweepReport]:
     while True:
         replies = yield batch
