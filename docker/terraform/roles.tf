@@ -12,6 +12,14 @@ locals {
     writes = ["kms:GenerateDataKey", "kms:Decrypt"] # uploads in parts need Decrypt, too
     reads  = ["kms:Decrypt"]
   }
+
+  # Not in the document: MinIO, which takes the documents as they are, refuses the names of these actions.
+  cors = [{
+    Sid      = "Cors"
+    Effect   = "Allow"
+    Action   = ["s3:GetBucketCORS", "s3:PutBucketCORS"]
+    Resource = aws_s3_bucket.store.arn
+  }]
 }
 
 resource "aws_iam_policy" "role" {
@@ -22,7 +30,7 @@ resource "aws_iam_policy" "role" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = concat(jsondecode(each.value).Statement, [{
+    Statement = concat(jsondecode(each.value).Statement, each.key == "admin" ? local.cors : [], [{
       Sid      = "UseTheKey"
       Effect   = "Allow"
       Action   = each.key == "reader" ? local.kms.reads : local.kms.writes
