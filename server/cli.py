@@ -9,6 +9,7 @@ import typer
 from fhirstore import __version__
 from server.command_line import (
     clients,
+    copies,
     inspecting,
     jobs,
     lifecycle,
@@ -41,6 +42,7 @@ app.add_typer(clients.commands)
 app.add_typer(upkeep.commands)
 app.add_typer(inspecting.commands)
 app.add_typer(restore.commands)
+app.add_typer(copies.commands)
 app.add_typer(jobs.commands, name="jobs")
 app.add_typer(tenants.commands, name="tenant")
 app.add_typer(lifecycle.commands, name="lifecycle")

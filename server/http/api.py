@@ -30,7 +30,9 @@ from server.http.paths import Endpoint
 from server.http.refusal import NO_ENDPOINT, Refused
 from server.http.response_headers import ResponseHeaders
 from server.http.route import Route
+from server.http.unread import Unread
 from server.http.watch import Watch
+from server.observing.request import SEEN, Seen
 from server.settings import Settings
 
 _BELOW = f"{FHIR_PATH}/"
@@ -92,7 +94,7 @@ class FhirApi:
                     negotiated = negotiable(path, headers, self._store.release)
                     representation = wanted(scope["query_string"], negotiated, self._store)
             finally:  # a missing path or method takes precedence over a form that is not supported
-                endpoint = self._endpoint(path, scope)
+                endpoint = self._endpoint(path, scope, request_id)
             response = await self._answer(scope, receive, headers, endpoint, representation, request_id=request_id)
         except ClientDisconnect:  # in the middle of its body: nothing was done
             return
@@ -104,7 +106,8 @@ class FhirApi:
         except Exception as error:  # noqa: BLE001 - the edge of the app: every error is answered, and logged
             response = error_answer(error, representation)
             if response.status_code >= 500:
-                self._watch.failed(scope, headers, request_id, response.status_code, error)
+                why = error.why if isinstance(error, Unread) else error
+                self._watch.failed(scope, headers, request_id, response.status_code, why)
                 if budget.probe_in and "retry-after" in response.headers:
                     response.headers["Retry-After"] = str(math.ceil(budget.probe_in))
         finally:
@@ -118,13 +121,18 @@ class FhirApi:
             send = send if coding is None else CompressedSend(send, coding)
         await response(scope, receive, send)
 
-    def _endpoint(self, path: str, scope: Scope) -> Endpoint:
+    def _endpoint(self, path: str, scope: Scope, request_id: bytes) -> Endpoint:
         """Returns the endpoint at `path`. Raises Refused (404, 405, 501)."""
+        seen: Seen | None = scope.get(SEEN)
+        if seen is not None:
+            seen.request_id = request_id
         raw = scope.get("raw_path", b"")
         if b"%" in raw and b"%2f" in raw.lower():  # a slash inside of a segment; no segment of a FHIR URL has one
             raise Refused(404, NO_ENDPOINT)
         method = scope["method"]
         endpoint = self._paths.find(path[len(FHIR_PATH) :], method)
+        if seen is not None:
+            seen.endpoint = endpoint
         if method not in endpoint.handlers and method != "OPTIONS":
             text = f"{method} is not possible here; allowed: {endpoint.allow}"
             raise Refused(405, text, headers={"Allow": endpoint.allow})
@@ -146,6 +154,9 @@ class FhirApi:
             return Response(None, 204, {"Allow": endpoint.allow})
         parameters = endpoint.parameters
         tenant = self._tenants.of(parameters, headers)
+        seen: Seen | None = scope.get(SEEN)
+        if seen is not None:
+            seen.tenant = tenant
         usage = usage_of(scope)
         if usage is not None:
             usage.begin(tenant.id)
