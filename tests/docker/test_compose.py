@@ -28,7 +28,7 @@ def _environment(name: str, s3: S3Server) -> dict[str, str]:
     return {name: value for name, value in (env | here).items() if name != "PATH"}
 
 
-def test_a05_compose_gives_a_served_bucket(ministack: S3Server) -> None:
+def test_a3_compose_gives_a_served_bucket(ministack: S3Server) -> None:
     """The bucket is made, also a second time; the server serves it, and the worker works on it until its end."""
     for _ in range(2):
         made = run_command(_environment("bucket", ministack), *SERVICES["bucket"]["command"])
