@@ -50,6 +50,7 @@ from fhirstore.errors import (
     StoreUnavailable,
     SubmissionEnded,
     TenantNotEmpty,
+    TicketRefused,
     TooManyEntries,
     TooManyJobs,
     Unavailable,
@@ -58,6 +59,9 @@ from fhirstore.errors import (
     UnknownType,
     UnsafeStore,
     Unsupported,
+    UploadConflict,
+    UploadGone,
+    UploadRefused,
     VersionConflict,
     WriteOutcomeUnknown,
 )
@@ -114,6 +118,7 @@ from fhirstore.submit.watches import Watch as SubmissionWatch
 from fhirstore.tags import Tags
 from fhirstore.tenancy import REGISTERED, RegisteredTenants, bucket_locations
 from fhirstore.tenant import TenantStore
+from fhirstore.transfers import BegunUpload, Completion, Ticket, Upload, UploadRequest, Uploads, UploadStatus
 from fhirstore.upkeep.bucket_rules import Retention, cors_rules, lifecycle_rules, merged_rules, rule_differences
 from fhirstore.upkeep.copy.run import CopyOptions, CopyReport
 from fhirstore.upkeep.copy.tally import CopyProgress
@@ -138,10 +143,12 @@ __all__ = [
     "FORM_PARAMETERS",
     "PAYLOAD_MARKER",
     "REGISTERED",
+    "BegunUpload",
     "BundleEntry",
     "BundleOptions",
     "BundleResult",
     "Compacted",
+    "Completion",
     "ContentTooLarge",
     "Contention",
     "CopyOptions",
@@ -246,6 +253,8 @@ __all__ = [
     "TenantStore",
     "Tenants",
     "Thoroughness",
+    "Ticket",
+    "TicketRefused",
     "TooManyEntries",
     "TooManyJobs",
     "Unavailable",
@@ -255,6 +264,13 @@ __all__ = [
     "UnmodifiedSince",
     "UnsafeStore",
     "Unsupported",
+    "Upload",
+    "UploadConflict",
+    "UploadGone",
+    "UploadRefused",
+    "UploadRequest",
+    "UploadStatus",
+    "Uploads",
     "UsageProgress",
     "ValidateRequest",
     "Verified",

@@ -53,6 +53,7 @@ from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.submissions import Submissions
 from fhirstore.tenancy import Place
 from fhirstore.threads import LARGE, offload, offload_if
+from fhirstore.transfers.transfers import Uploads
 from fhirstore.upkeep.tenant import Upkeep
 from fhirstore.uploads.payloads import Payloads
 from fhirstore.version import Version, version_of
@@ -71,7 +72,7 @@ class TenantStore:
         self.id = place.tenant
         self._admission = Admission(engine.validator, self._exists if engine.reference_integrity else None)
         self._matching = Matching(engine, place)
-        self.upkeep = Upkeep(engine, place)
+        self.upkeep = Upkeep(engine, place, sweep_transfers=self._sweep_uploads)
         self._submit_options = submit_options
 
     @property
@@ -89,6 +90,18 @@ class TenantStore:
     def submissions(self) -> Submissions:
         """The tenant's bulk submissions."""
         return Submissions(self._engine, self._place, self.jobs, self._submit_options or SubmitOptions())
+
+    @property
+    def uploads(self) -> Uploads:
+        """The tenant's direct uploads: content that clients send to the store itself, or in parts that resume."""
+        return Uploads(
+            self._engine,
+            self._place,
+            self.payloads,
+            create=self._create_uploaded,
+            check=lambda resource: self._admission.of_type(resource, "Binary"),
+            read=lambda id: self.vread("Binary", id, 1),
+        )
 
     @property
     def exports(self) -> Exports:
@@ -173,6 +186,13 @@ class TenantStore:
             return await self._first_answer("Binary", id_, build)
         assert outcome.record is not None  # noqa: S101 - it makes a record, or leaves one as it is
         return version_of("Binary", id_, outcome.record, created=outcome.created or id is None)
+
+    async def _sweep_uploads(self) -> int:
+        return await self.uploads.sweep()
+
+    async def _create_uploaded(self, resource: dict[str, object], payload: Payload, key: str) -> Version:
+        """Stores the Binary of an upload under the id that derives from `key`, once. Returns its first version."""
+        return await self.create_binary(resource, payload, idempotency_key=key)
 
     async def _first_answer(self, type: str, id: str, build: Callable[[int, int], bytes]) -> Version:
         """Returns what the first request with this Idempotency-Key was answered."""

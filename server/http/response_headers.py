@@ -38,6 +38,8 @@ EXPOSED = (
     "X-Request-Id",
     "X-Correlation-Id",
     "X-Security-Context",
+    "Upload-Offset",
+    "Upload-Length",
 )
 _ECHOED = re.compile(rb"[\x21-\x7e]{1,128}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fhirstore import UploadRequest
 from server.settings import values
 from server.settings.setting import setting
 
@@ -41,4 +42,11 @@ class Binaries:
         "Where clients download the content of a Binary that lies outside of its resource: `server`, from this server, "
         "or `presigned`, by a redirect to the bucket whose URL whoever has it may use for "
         "`FHIRSTORE_EXPORT_URL_EXPIRY`; only with `s3://`.",
+    )
+    upload_expiry: int = setting(
+        "FHIRSTORE_UPLOAD_EXPIRY",
+        values.up_to(UploadRequest.LONGEST),
+        3_600,
+        "Seconds in which the content of a direct upload may be sent, at most (43200, which is 12 hours, or less); "
+        "an hour later it can be completed no more.",
     )
