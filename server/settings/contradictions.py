@@ -14,6 +14,7 @@ _LONGEST_PRESIGNED = 604_800  # seconds, of S3
 def contradictions(settings: Settings, env: Mapping[str, str], *, serving: bool) -> list[str]:
     """Returns a sentence for each. `serving`: requests will come, so they must be able to name their tenant."""
     wrong = [
+        *_of_listening(settings),
         *_of_tenants(settings, env),
         *_of_store(settings),
         *_of_encryption(settings, serving=serving),
@@ -26,6 +27,13 @@ def contradictions(settings: Settings, env: Mapping[str, str], *, serving: bool)
             "set it to header or path"
         )
     return wrong
+
+
+def _of_listening(settings: Settings) -> Iterator[str]:
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        yield "FHIRSTORE_TLS_CERT and FHIRSTORE_TLS_KEY go together; set both or neither"
+    if settings.tls_key_password is not None and settings.tls_key is None:
+        yield "FHIRSTORE_TLS_KEY_PASSWORD: goes with FHIRSTORE_TLS_KEY"
 
 
 def _of_tenants(settings: Settings, env: Mapping[str, str]) -> Iterator[str]:
