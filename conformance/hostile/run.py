@@ -41,8 +41,8 @@ class Told:
     memory_peak: int = 0
 
     def complain(self, sentence: str) -> None:
-        """Keeps the first findings."""
-        if len(self.wrong) < _KEPT:
+        """Keeps the first findings, each once."""
+        if sentence not in self.wrong and len(self.wrong) < _KEPT:
             self.wrong.append(sentence)
 
 

@@ -48,7 +48,7 @@ def test_a_server_that_fails_is_found_out() -> None:
     handler: Callable[[Request], Awaitable[Response]] = fails
     app.add_route("/{path:path}", handler, methods=["GET", "PUT", "POST", "DELETE", "PATCH"])
     with serving_app(app) as url:
-        code, told = _run(f"{url}/fhir", "--count", "40")
+        code, told = _run(f"{url}/fhir", "--count", "15")
     assert code == 1
     wrong = told["wrong"]
     assert isinstance(wrong, list)
