@@ -7,6 +7,8 @@ import shutil
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -237,6 +239,16 @@ def test_unusable_files_are_told_at_the_start(tmp_path: Path) -> None:
     assert ended.returncode != 0
     assert "FHIRSTORE_TLS_KEY is not the key" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_the_health_check_of_a_container_asks_by_https(server: ServeProcess) -> None:
+    """It knows the settings of the server beside it, and does not verify its name."""
+    port = urlsplit(server.base_url).port
+    script = Path(__file__).parents[2] / "docker" / "healthcheck.py"
+    for setting, code in (({"FHIRSTORE_TLS_CERT": "it is set"}, 0), ({}, 1)):
+        env = {"PATH": os.environ["PATH"], "PORT": str(port), **setting}
+        done = subprocess.run([sys.executable, str(script)], env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout
 
 
 @pytest.mark.parametrize("alone", ["FHIRSTORE_TLS_CERT", "FHIRSTORE_TLS_KEY", "FHIRSTORE_TLS_KEY_PASSWORD"])
