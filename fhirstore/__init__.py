@@ -9,6 +9,10 @@ loop) and `fhirstore.clock` (time and ids, to be replaced in tests). Every other
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from fhirstore.audit.event import AuditEntry
+from fhirstore.audit.trail import AuditTrail, TrailReport
+from fhirstore.audit.writer import AuditOptions, AuditWriter
+from fhirstore.audit.writer import Held as AuditsHeld
 from fhirstore.bundles.entries import Entry as BundleEntry
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.results import BundleResult
@@ -136,6 +140,11 @@ __all__ = [
     "CURSOR",
     "FORM_PARAMETERS",
     "REGISTERED",
+    "AuditEntry",
+    "AuditOptions",
+    "AuditTrail",
+    "AuditWriter",
+    "AuditsHeld",
     "BundleEntry",
     "BundleOptions",
     "BundleResult",
@@ -246,6 +255,7 @@ __all__ = [
     "Thoroughness",
     "TooManyEntries",
     "TooManyJobs",
+    "TrailReport",
     "Unavailable",
     "UnknownSubmitter",
     "UnknownTenant",

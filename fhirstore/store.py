@@ -12,18 +12,23 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from types import TracebackType
 from typing import NoReturn
 
+import msgspec
 from msgspec.structs import replace
 
-from fhirstore.clock import Ids
+from fhirstore.audit.trail import AuditTrail
+from fhirstore.audit.writer import AuditOptions, AuditWriter, Held
+from fhirstore.clock import Clock, Ids, SystemClock
 from fhirstore.commit.limits import Context, Limits
 from fhirstore.engine import Engine
-from fhirstore.errors import StoreMisconfigured, Unsupported
+from fhirstore.errors import FhirStoreError, StoreMisconfigured, Unsupported
 from fhirstore.export.job import ExportJob
 from fhirstore.export.request import ExportOptions
 from fhirstore.fhir import forms, models
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.definitions.load import definitions
+from fhirstore.fhir.search_parameters.compartments import Compartments
 from fhirstore.fhir.validation import Validator
+from fhirstore.format.keyspace import WITHOUT_TENANT, Keyspace
 from fhirstore.interactions.admission import as_bytes
 from fhirstore.jobs.kind import JobKind
 from fhirstore.jobs.limits import JobLimits
@@ -78,6 +83,7 @@ class FhirStore:
         self._submit_options = submit_options or SubmitOptions()
         self._export_options = export_options or ExportOptions()
         validator = Validator(definitions(fhir_version), validation)
+        self._compartments = Compartments(validator.definitions)
         self._engine = Engine(
             limits=_with_inline_bytes(limits, inline_bytes),
             ids=ids,
@@ -212,6 +218,44 @@ class FhirStore:
             say=say,
             activity=activity,
         )
+
+    def audit_trail(self, tenant: str | None, objects: ObjectStore | None = None) -> AuditTrail:
+        """Returns a tenant's audit trail; None: that of requests that were refused before their tenant was known.
+
+        `objects`: another store, which has a folder for each tenant. Raises UnknownTenant.
+        """
+        if tenant is None:
+            return AuditTrail(objects or self.tenancy.stores[0], Keyspace(WITHOUT_TENANT))
+        place = self.tenancy.place(tenant)
+        if objects is not None:
+            return AuditTrail(objects, Keyspace.of_tenant(tenant))
+        return AuditTrail(place.objects, place.keys)
+
+    def audit_writer(
+        self,
+        trail: AuditTrail | None,
+        held: Held,
+        *,
+        options: AuditOptions,
+        clock: Clock | None = None,
+        on_failure: Callable[[FhirStoreError], None] = lambda _: None,
+    ) -> AuditWriter:
+        """Returns what collects the events of this process for a trail; the caller must close it before this store."""
+        return AuditWriter(
+            trail,
+            held,
+            ids=self._engine.ids,
+            clock=clock or SystemClock(),
+            patients_of=self._patients_of,
+            options=options,
+            on_failure=on_failure,
+        )
+
+    def _patients_of(self, content: bytes) -> frozenset[str]:
+        """Returns the patients in whose compartments the resource is, given as stored."""
+        if b"Patient" not in content and b"\\" not in content:
+            return frozenset()
+        return self._compartments.patients(msgspec.json.decode(content, type=dict[str, object]))
 
     def _job_kinds(self) -> tuple[JobKind, ...]:
         """Returns every kind of job that the library has."""

@@ -19,7 +19,8 @@ Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of 
 | `binary/uploads/{ulid}.json` | the state of a direct upload |
 | `sweep/state.json` | lease and watermark of the sweeper |
 | `sweep/runs.json`, `sweep/payloads.json` | how far the sweeper has walked the runs, and the payloads |
-| `audit/{t}_{action}_{type}_{id}_{op}.json` | an audit line for an administrative action |
+| `audit/{t}_{action}_{type}_{id}_{op}.json` | an audit line: a purge, or a repair by fsck |
+| `auditlog/{t}_{process}_{number}.ndjson.zst` | a segment of the audit trail: AuditEvents, sealed and chained (`fhirstore.audit`) |
 | `bulk/queue/{kind}_{id}.json`, `bulk/queue/~{due}_{kind}_{id}.json` | where a live job is; where an ended one is, which is removed when due |
 | `bulk/{kind}/{id}/…` | a job: `state.json`, `metadata.json`, `log/`, `files/`, `progress/` (`fhirstore.jobs`), and what its kind writes |
 | `bulk/submit/{submitter}/{submission}/…` | the same of a bulk submission, whose keys `fhirstore.submit.keys` names |
@@ -32,6 +33,7 @@ At the root of the store, names that begin with `_` belong to no tenant:
 | `_probe/…` | what the probe of the store writes and removes |
 | `_tenants/registry.json` | the tenants that are served, where the store itself says so (`registry`) |
 | `_tenants/log/{t}_{event}_{tenant}_{op}` | empty; one for each change of the registry |
+| `_audit/auditlog/…` | the audit trail of requests that were refused before their tenant was known |
 | `_copy/{tenant}.json` | the state of a copy of that tenant's data into this store (`fhirstore.upkeep.copy`) |
 
 * `{t}` is 13 digits of epoch milliseconds, so keys sort by time.

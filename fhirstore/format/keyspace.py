@@ -21,6 +21,9 @@ RECEIPT = "Receipt"
 COPIES = "_copy/"
 """The prefix of the states of copies into this store, at its root."""
 
+WITHOUT_TENANT = "_audit/"
+"""The prefix of the audit trail of requests that were refused before their tenant was known, at the store's root."""
+
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _EVENT = re.compile(
@@ -270,6 +273,10 @@ class Keyspace:
     def audit(self) -> str:
         """The prefix of the audit lines, oldest first."""
         return f"{self.prefix}audit/"
+
+    def audit_trail(self) -> str:
+        """The prefix of the segments of the audit trail (`fhirstore.audit`), oldest first."""
+        return f"{self.prefix}auditlog/"
 
     def job(self, kind: str, id: str) -> str:
         """The prefix of a job whose kind has no other place for it. Raises ValueError where either is malformed."""
