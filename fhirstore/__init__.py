@@ -54,6 +54,7 @@ from fhirstore.errors import (
     StoreUnavailable,
     SubmissionEnded,
     TenantNotEmpty,
+    TicketRefused,
     TooManyEntries,
     TooManyJobs,
     Unavailable,
@@ -62,6 +63,9 @@ from fhirstore.errors import (
     UnknownType,
     UnsafeStore,
     Unsupported,
+    UploadConflict,
+    UploadGone,
+    UploadRefused,
     VersionConflict,
     WriteOutcomeUnknown,
 )
@@ -76,6 +80,7 @@ from fhirstore.fhir.times import span as time_span
 from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.format.keyspace import is_tenant_id
 from fhirstore.format.kinds import kept_at
+from fhirstore.format.marker import URL as PAYLOAD_MARKER
 from fhirstore.format.payload import Payload
 from fhirstore.format.runs import SealedFile
 from fhirstore.history.page import HistoryPage, HistoryQuery
@@ -117,6 +122,7 @@ from fhirstore.submit.watches import Watch as SubmissionWatch
 from fhirstore.tags import Tags
 from fhirstore.tenancy import REGISTERED, RegisteredTenants, bucket_locations
 from fhirstore.tenant import TenantStore
+from fhirstore.transfers import BegunUpload, Completion, Ticket, Upload, UploadRequest, Uploads, UploadStatus
 from fhirstore.upkeep.bucket_rules import Retention, cors_rules, lifecycle_rules, merged_rules, rule_differences
 from fhirstore.upkeep.copy.run import CopyOptions, CopyReport
 from fhirstore.upkeep.copy.tally import CopyProgress
@@ -139,16 +145,19 @@ __version__ = "0.1.0"
 __all__ = [
     "CURSOR",
     "FORM_PARAMETERS",
+    "PAYLOAD_MARKER",
     "REGISTERED",
     "AuditEntry",
     "AuditOptions",
     "AuditTrail",
     "AuditWriter",
     "AuditsHeld",
+    "BegunUpload",
     "BundleEntry",
     "BundleOptions",
     "BundleResult",
     "Compacted",
+    "Completion",
     "ContentTooLarge",
     "Contention",
     "CopyOptions",
@@ -253,6 +262,8 @@ __all__ = [
     "TenantStore",
     "Tenants",
     "Thoroughness",
+    "Ticket",
+    "TicketRefused",
     "TooManyEntries",
     "TooManyJobs",
     "TrailReport",
@@ -263,6 +274,13 @@ __all__ = [
     "UnmodifiedSince",
     "UnsafeStore",
     "Unsupported",
+    "Upload",
+    "UploadConflict",
+    "UploadGone",
+    "UploadRefused",
+    "UploadRequest",
+    "UploadStatus",
+    "Uploads",
     "UsageProgress",
     "ValidateRequest",
     "Verified",

@@ -373,6 +373,30 @@ class SourceFailed(FhirError):
         self.again = again
 
 
+class TicketRefused(FhirError):
+    """Begin an upload, and send it just as its answer says: this signature is not valid, or not any more."""
+
+    code = "forbidden"
+
+
+class UploadConflict(FhirError):
+    """Ask what was received, and send the rest: not everything is there, or the upload takes nothing more."""
+
+    code = "conflict"
+
+
+class UploadRefused(FhirError):
+    """Begin another upload: the content is not what was promised, and was removed; or no Binary can be made of it."""
+
+    code = "invalid"
+
+
+class UploadGone(FhirError):
+    """Begin another upload: this one was not completed in time, or was given up. What had been sent is removed."""
+
+    code = "expired"
+
+
 class Unavailable(FhirError):
     """Retry later: the object store is busy or does not answer. Nothing was written."""
 

@@ -74,6 +74,7 @@ class FhirStore:
         fhir_version: str = "4.0",
         validation: str = "structure",
         reference_integrity: bool = False,
+        externalize_attachments: bool = False,
         job_limits: JobLimits | None = None,
         submit_options: SubmitOptions | None = None,
         export_options: ExportOptions | None = None,
@@ -89,6 +90,7 @@ class FhirStore:
             ids=ids,
             validator=validator,
             reference_integrity=reference_integrity,
+            externalize_attachments=externalize_attachments,
             job_limits=job_limits,
             tags=tags,
         )
@@ -106,6 +108,7 @@ class FhirStore:
         fhir_version: str = "4.0",
         validation: str = "structure",
         reference_integrity: bool = False,
+        externalize_attachments: bool = False,
         job_limits: JobLimits | None = None,
         submit_options: SubmitOptions | None = None,
         export_options: ExportOptions | None = None,
@@ -121,8 +124,10 @@ class FhirStore:
         `validation` of what is written: "off", "structure" or "full". `reference_integrity`: refuse a resource that
         refers to a resource of the tenant which does not exist. `job_limits`: how many jobs a tenant may have.
         `inline_bytes`: a Binary with more content than this (1,024,000 by default) is stored with its content outside
-        its record. `export_options`: how its workers export. `submit_options`: who may submit in bulk, and how that is
-        processed. `tags`: which kinds of objects carry tags; without it, all but versions.
+        its record; with `externalize_attachments`, so is longer data of attachments, each in a Binary of its own
+        (`fhirstore.interactions.attachments`). `export_options`: how its workers export. `submit_options`: who may
+        submit in bulk, and how that is processed. `tags`: which kinds of objects carry tags; without it, all but
+        versions.
         `create`: make the directory of a `file:` store where there is none; without it, a location that is not a store
         already is refused, and so is `memory:`. `observer`: is told of every request to the object stores. Raises
         StoreMisconfigured with one line that says what to do; ValueError for an unknown release or level.
@@ -156,6 +161,7 @@ class FhirStore:
                     fhir_version=fhir_version,
                     validation=validation,
                     reference_integrity=reference_integrity,
+                    externalize_attachments=externalize_attachments,
                     job_limits=job_limits,
                     submit_options=submit_options,
                     export_options=export_options,

@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Literal, overload
 
@@ -17,10 +17,12 @@ from fhirstore.bundles.results import BundleResult
 from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol, Result
+from fhirstore.commit.moving_out import content_of
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.single import Decide, WriteResult
+from fhirstore.commit.transaction import Part
 from fhirstore.engine import Engine
-from fhirstore.errors import Gone, IdempotencyKeyReused, InvalidResource, Issue, NotFound
+from fhirstore.errors import ContentTooLarge, Gone, IdempotencyKeyReused, InvalidResource, Issue, NotFound
 from fhirstore.export.exports import Exports
 from fhirstore.fhir import json, models
 from fhirstore.fhir.json import Template
@@ -33,9 +35,12 @@ from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery, since_time
 from fhirstore.interactions import resources
-from fhirstore.interactions.admission import Admission, is_large, parsed_resource
+from fhirstore.interactions.admission import Admission, as_bytes, is_large, parsed_resource
+from fhirstore.interactions.attachments import MOST as MOST_ATTACHMENTS
+from fhirstore.interactions.attachments import Outside, Taken, binary_id, outside, take_out, with_binaries
 from fhirstore.interactions.matching import Matching, shown
 from fhirstore.interactions.preconditions import IfMatch, IfNoneMatch, preconditions, version_number
+from fhirstore.interactions.unchanged import as_stored
 from fhirstore.jobs.tenant import Jobs
 from fhirstore.objects.base import ObjectStore
 from fhirstore.runs.dataset import Runs
@@ -47,7 +52,8 @@ from fhirstore.search.unmet_criteria import how_read, refuse_unmet
 from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.submissions import Submissions
 from fhirstore.tenancy import Place
-from fhirstore.threads import LARGE, offload_if
+from fhirstore.threads import LARGE, offload, offload_if
+from fhirstore.transfers.transfers import Uploads
 from fhirstore.upkeep.tenant import Upkeep
 from fhirstore.uploads.payloads import Payloads
 from fhirstore.version import Version, version_of
@@ -66,7 +72,7 @@ class TenantStore:
         self.id = place.tenant
         self._admission = Admission(engine.validator, self._exists if engine.reference_integrity else None)
         self._matching = Matching(engine, place)
-        self.upkeep = Upkeep(engine, place)
+        self.upkeep = Upkeep(engine, place, sweep_transfers=self._sweep_uploads)
         self._submit_options = submit_options
 
     @property
@@ -84,6 +90,18 @@ class TenantStore:
     def submissions(self) -> Submissions:
         """The tenant's bulk submissions."""
         return Submissions(self._engine, self._place, self.jobs, self._submit_options or SubmitOptions())
+
+    @property
+    def uploads(self) -> Uploads:
+        """The tenant's direct uploads: content that clients send to the store itself, or in parts that resume."""
+        return Uploads(
+            self._engine,
+            self._place,
+            self.payloads,
+            create=self._create_uploaded,
+            check=lambda resource: self._admission.of_type(resource, "Binary"),
+            read=lambda id: self.vread("Binary", id, 1),
+        )
 
     @property
     def exports(self) -> Exports:
@@ -112,8 +130,12 @@ class TenantStore:
             id_, creation = self._engine.ids.new(), resources.creation
         else:
             id_, creation = resources.id_for_key(self._place.tenant, type_, idempotency_key), resources.creation_once
-        build = resources.builder(template, id_)
-        outcome = await self._commit(type_, id_, creation(build), fresh=True, heavy=_is_heavy(template))
+        moved = await self._attachments(resource, type_, id_)
+        build = resources.builder(template if moved is None else moved[0], id_)
+        if moved is None:
+            outcome = await self._commit(type_, id_, creation(build), fresh=True, heavy=_is_heavy(template))
+        else:
+            outcome = await self._commit_with(moved[1], type_, id_, creation(build), fresh=idempotency_key is None)
         if outcome.record is None or not outcome.applied:
             return await self._first_answer(type_, id_, build)
         return version_of(type_, id_, outcome.record, created=True)
@@ -124,14 +146,18 @@ class TenantStore:
         payload: Payload,
         *,
         id: str | None = None,
+        idempotency_key: str | None = None,
+        once: bool = False,
         if_match: IfMatch = None,
         if_none_match: IfNoneMatch = None,
+        skip_unchanged: bool = False,
     ) -> Version:
         """Stores a Binary without `data` whose content was uploaded before (`payloads`).
 
-        Without `id` it is a new resource under a server-assigned id; 5 PUT + 1 GET, 4 round trips. With `id` it is the
-        next version under that id, or the first one, with preconditions as for `update`. Raises PayloadGone (nothing
-        referred to the content in time: upload it again), and as `create` and `update`.
+        Without `id` it is a new resource under a server-assigned id; 5 PUT + 1 GET, 4 round trips; with
+        `idempotency_key` as for `create`. With `id` it is the next version under that id, or the first one, with
+        preconditions as for `update`; with `once` only the first one: otherwise that is returned, whatever is in it.
+        Raises PayloadGone (nothing referred to the content in time: upload it again), and as `create` and `update`.
         """
         content = await parsed_resource(resource)
         if content.get("resourceType") != "Binary":
@@ -140,22 +166,38 @@ class TenantStore:
             raise InvalidResource("The content of this Binary was given twice", expression=("Binary.data",))
         marked = json.encode(with_marker(content, payload.sha256, payload.size))
         if id is None:
-            template, type_ = await self._admission.of_type(marked, "Binary")
-            id_ = self._engine.ids.new()
-            decide = resources.creation(resources.builder(template, id_), payload)
-            outcome = await self._commit(type_, id_, decide, fresh=True)
+            template, _ = await self._admission.of_type(marked, "Binary")
+            key = idempotency_key
+            id_ = self._engine.ids.new() if key is None else resources.id_for_key(self._place.tenant, "Binary", key)
         else:
-            wanted = preconditions(if_match, if_none_match)
-            template, (type_, id_) = await self._admission.with_id(marked, "Binary", id)
-            decide = resources.update(resources.builder(template, id_), wanted, payload=payload)
-            outcome = await self._commit(type_, id_, decide)
-        assert outcome.record is not None  # noqa: S101 - it makes a record
-        return version_of(type_, id_, outcome.record, created=outcome.created)
+            template, (_, id_) = await self._admission.with_id(marked, "Binary", id)
+        build = resources.builder(template, id_)
+        if once or (id is None and idempotency_key is not None):
+            decide = resources.creation_once(build, payload)
+        elif id is None:
+            decide = resources.creation(build, payload)
+        else:
+            wanted = preconditions(if_match, if_none_match, skip_unchanged=skip_unchanged)
+            decide = resources.update(build, wanted, payload=payload)
+        outcome = await self._commit("Binary", id_, decide, fresh=id is None)
+        if once and not outcome.applied:
+            return await self.vread("Binary", id_, 1)
+        if id is None and (outcome.record is None or not outcome.applied):
+            return await self._first_answer("Binary", id_, build)
+        assert outcome.record is not None  # noqa: S101 - it makes a record, or leaves one as it is
+        return version_of("Binary", id_, outcome.record, created=outcome.created or id is None)
+
+    async def _sweep_uploads(self) -> int:
+        return await self.uploads.sweep()
+
+    async def _create_uploaded(self, resource: dict[str, object], payload: Payload, key: str) -> Version:
+        """Stores the Binary of an upload under the id that derives from `key`, once. Returns its first version."""
+        return await self.create_binary(resource, payload, idempotency_key=key)
 
     async def _first_answer(self, type: str, id: str, build: Callable[[int, int], bytes]) -> Version:
         """Returns what the first request with this Idempotency-Key was answered."""
         first = await self.vread(type, id, 1)
-        if build(1, first.last_updated_ms) != first.content:
+        if as_stored(build(1, first.last_updated_ms), first.content) != first.content:
             raise IdempotencyKeyReused
         return replace(first, created=True)
 
@@ -230,10 +272,91 @@ class TenantStore:
         """
         wanted = preconditions(if_match, if_none_match, skip_unchanged=skip_unchanged)
         template, (type_, id_) = await self._admission.with_id(resource, type, id)
-        decide = resources.update(resources.builder(template, id_), wanted)
-        outcome = await self._commit(type_, id_, decide, heavy=_is_heavy(template))
+        moved = await self._attachments(resource, type_, id_)
+        decide = resources.update(resources.builder(template if moved is None else moved[0], id_), wanted)
+        if moved is None:
+            outcome = await self._commit(type_, id_, decide, heavy=_is_heavy(template))
+        else:
+            outcome = await self._commit_with(moved[1], type_, id_, decide)
         assert outcome.record is not None  # noqa: S101 - an update makes a record, or leaves one as it is
         return version_of(type_, id_, outcome.record, created=outcome.created)
+
+    async def _attachments(self, resource: models.Resource, type: str, id: str) -> tuple[Template, list[Taken]] | None:
+        """Returns the resource without the long data of its attachments, and that; None where it stays as it is."""
+        above = self._engine.limits.inline_bytes
+        if not self._engine.externalize_attachments or type == "Binary":
+            return None
+
+        def taken() -> tuple[Template, list[Taken]] | None:
+            text = as_bytes(resource)
+            if len(text) <= above or b'"data"' not in text:
+                return None
+            content = json.parse(text)
+            found = take_out(content, self._engine.validator.definitions, above=above)
+            for one in found:
+                one.refer(binary_id(type, id, one))
+            return (Template(content), found) if found else None
+
+        return await offload(taken)
+
+    async def _commit_with(
+        self, taken: Sequence[Taken], type: str, id: str, decide: Decide, *, fresh: bool = False
+    ) -> WriteResult:
+        """Writes a resource and the Binaries of its attachments in one transaction."""
+        keys = self._place.keys
+        parts = with_binaries(Part(keys.resource(type, id), decide, fresh=fresh), taken, keys)
+        return (await self._engine.transact(self._place, parts, heavy=True))[0]
+
+    async def with_attachments(self, version: Version, *, most: int, base_url: str | None = None) -> Version:
+        """Returns the version with the data of its attachments in it, as far as it lies in Binaries of this tenant.
+
+        `most`: bytes of data, together, and of attachments `attachments.MOST`. `base_url`: below which absolute URLs
+        are of this tenant. An attachment whose Binary is gone, or has other content than its hash says, stays as it
+        is. 1 GET for each, and its content. Raises ContentTooLarge.
+        """
+        definitions = self._engine.validator.definitions
+        content = await offload_if(len(version.content) > LARGE, json.parse, version.content, max_values=None)
+        found = await offload_if(len(version.content) > LARGE, outside, content, definitions, base_url=base_url)
+        room, filled = most, False
+        if len(found) > MOST_ATTACHMENTS:
+            raise ContentTooLarge(f"More than {MOST_ATTACHMENTS} attachments; read their Binaries", code="too-costly")
+        for one in found:
+            data = await self._content_of(one, room)
+            room -= len(data or b"")
+            filled |= data is not None and await offload_if(len(data) > LARGE, one.put_back, data)
+        if not filled:
+            return version
+        return replace(version, content=await offload(json.encode, content))
+
+    async def _content_of(self, attachment: Outside, most: int) -> bytes | None:
+        """Returns the content of an attachment's Binary; None without one. Raises ContentTooLarge."""
+        try:
+            if attachment.version is None:
+                binary = await self.read("Binary", attachment.id)
+            else:
+                binary = await self.vread("Binary", attachment.id, attachment.version)
+        except (NotFound, Gone):
+            return None
+        size = len(binary.content) // 4 * 3 if binary.payload is None else binary.payload.size
+        if size > most:
+            raise ContentTooLarge("The data of the attachments is too much for one answer", code="too-costly")
+        if binary.payload is None:
+            return content_of(
+                await offload_if(len(binary.content) > LARGE, json.parse, binary.content, max_values=None)
+            )
+        async with self.payloads.open(binary.payload) as chunks:
+            return b"".join([chunk async for chunk in chunks])
+
+    async def check_preconditions(
+        self, type: str, id: str, *, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
+    ) -> None:
+        """Raises what a write with these preconditions would raise now: VersionConflict, InvalidResource. 1 GET.
+
+        For callers whose content takes long to arrive. The write itself checks them again.
+        """
+        wanted = preconditions(if_match, if_none_match)
+        base, _ = await drive(look(self._keys(type, resources.well_formed_id(id))), self._place.objects)
+        wanted.check(base.shown)
 
     async def patch(
         self,

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
 from msgspec.structs import replace
@@ -44,6 +44,7 @@ from fhirstore.commit.transaction import Part
 from fhirstore.engine import Engine
 from fhirstore.errors import Contention, FhirError, FhirStoreError, Gone, Unsupported
 from fhirstore.fhir.validation.integrity import not_there, refuse_dangling, relative_references
+from fhirstore.interactions.attachments import Taken, take_out, with_binaries
 from fhirstore.tenancy import Place
 from fhirstore.threads import offload_if
 from fhirstore.version import Version
@@ -65,6 +66,7 @@ class Transaction:
     options: BundleOptions
     once: Once | None = None
     large: bool = False
+    taken: dict[int, list[Taken]] = field(default_factory=dict)  # data of attachments, by the entry that brought it
 
     async def run(self, parsed: Sequence[Entry | FhirError]) -> tuple[Result, ...]:
         """Returns the results of all entries, in their order. Raises what any of them raises, with its place."""
@@ -89,6 +91,8 @@ class Transaction:
         answers = await look_up(self.place, asked, besides=besides, options=self.options, release=release)
         planned = await self._beside_the_loop(len(entries), self._plan, writes, linking, answers)
         await self._check(planned)
+        if self.engine.externalize_attachments:
+            await self._beside_the_loop(len(entries), self._take_attachments, planned)
         reads = [entry for entry in entries if not entry.writes]
         results = await self._tried(reads, planned)
         if any(plan.writes for plan in planned) or self.once is not None:
@@ -180,9 +184,23 @@ class Transaction:
 
     def _parts(self, writes: Sequence[Planned], lines: list[Line], linking: Linking) -> list[Part]:
         skip, validator, keys = self.options.skip_unchanged, self.engine.validator, self.place.keys
-        return [
-            part_of(plan, keys, lines, validator=validator, patch=linking.patch, skip_unchanged=skip) for plan in writes
-        ]
+        parts, binaries = [], []
+        for plan in writes:
+            part = part_of(plan, keys, lines, validator=validator, patch=linking.patch, skip_unchanged=skip)
+            if taken := self.taken.get(plan.entry.index):
+                part, *more = with_binaries(part, taken, keys)
+                binaries += more
+            parts.append(part)
+        return parts + binaries
+
+    def _take_attachments(self, planned: Sequence[Planned]) -> None:
+        """Takes long data out of the attachments of what is written, once: an entry keeps it when all starts over."""
+        definitions, above = self.engine.validator.definitions, self.engine.limits.inline_bytes
+        for plan in planned:
+            entry = plan.entry
+            stores = plan.writes and entry.interaction in ("create", "update")
+            if stores and entry.resource is not None and entry.index not in self.taken:
+                self.taken[entry.index] = take_out(entry.resource, definitions, above=above)
 
     async def _beside_the_loop(self, count: int, do: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Returns what `do` returns; in a thread where it concerns many entries or large ones."""

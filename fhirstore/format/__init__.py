@@ -16,7 +16,9 @@ Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of 
 | `binary/{sha256}/entry.json` | which object has the content with this hash, and the state of it (`payload`) |
 | `binary/{sha256}/refs/{type}_{id}_{version}_{op}` | empty; attempt `op` at that version refers to the content |
 | `binary/payload/{ulid}` | the bytes of one upload; written once |
-| `binary/uploads/{ulid}.json` | the state of a direct upload |
+| `binary/uploads/{ulid}.json`, `binary/uploads/{ulid}/…` | a direct upload; the parts of it that the store has (`fhirstore.transfers.keys`) |
+| `binary/uploads/signing-key.json` | the key of the tenant's upload tickets |
+| `binary/incoming/{ulid}` | what a form has sent to the store |
 | `sweep/state.json` | lease and watermark of the sweeper |
 | `sweep/runs.json`, `sweep/payloads.json` | how far the sweeper has walked the runs, and the payloads |
 | `audit/{t}_{action}_{type}_{id}_{op}.json` | an audit line: a purge, or a repair by fsck |

@@ -30,6 +30,7 @@ from server.http.paths import Endpoint
 from server.http.refusal import NO_ENDPOINT, Refused
 from server.http.response_headers import ResponseHeaders
 from server.http.route import Route
+from server.http.unread import Unread
 from server.http.watch import Watch
 from server.observing.request import SEEN, Seen
 from server.settings import Settings
@@ -105,7 +106,8 @@ class FhirApi:
         except Exception as error:  # noqa: BLE001 - the edge of the app: every error is answered, and logged
             response = error_answer(error, representation)
             if response.status_code >= 500:
-                self._watch.failed(scope, headers, request_id, response.status_code, error)
+                why = error.why if isinstance(error, Unread) else error
+                self._watch.failed(scope, headers, request_id, response.status_code, why)
                 if budget.probe_in and "retry-after" in response.headers:
                     response.headers["Retry-After"] = str(math.ceil(budget.probe_in))
         finally:

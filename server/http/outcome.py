@@ -19,7 +19,7 @@ from server.content.representation import AS_STORED, Representation
 from server.http.fields import etag
 from server.http.in_flight import Crowded
 from server.http.refusal import NO_ENDPOINT, Refused, RefusedEntry
-from server.http.unread import UnreadResponse
+from server.http.unread import Unread, UnreadResponse
 
 STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.MalformedContent, 400),
@@ -33,6 +33,10 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.TenantNotEmpty, 409),
     (errors.UnknownSubmitter, 403),
     (errors.SubmissionEnded, 409),
+    (errors.TicketRefused, 403),
+    (errors.UploadConflict, 409),
+    (errors.UploadGone, 410),
+    (errors.UploadRefused, 422),
     (errors.ManifestTaken, 409),
     (errors.SourceFailed, 400),
     (errors.NotFound, 404),
@@ -118,6 +122,8 @@ def issue_code(refused: HTTPException) -> str:
 def error_answer(error: Exception, representation: Representation = AS_STORED) -> Response:
     """Returns the answer to any exception, in the wanted form."""
     headers: dict[str, str] = {}
+    unread = isinstance(error, Unread)
+    error = error.why if isinstance(error, Unread) else error
     if isinstance(error, HTTPException):
         status, headers = error.status_code, dict(error.headers or {})
         code = error.code if isinstance(error, Refused) else None
@@ -149,7 +155,7 @@ def error_answer(error: Exception, representation: Representation = AS_STORED) -
         body = representation.whole(body)
     except Refused:  # a character that XML does not have: then as JSON
         representation = AS_STORED
-    unread = isinstance(error, Crowded) or (status == 413 and not isinstance(error, errors.TooManyEntries))
+    unread = unread or isinstance(error, Crowded) or (status == 413 and not isinstance(error, errors.TooManyEntries))
     kind = UnreadResponse if unread else Response
     return kind(body, status, headers, representation.content_type.decode("ascii"))
 

@@ -32,10 +32,14 @@ EXPOSED = (
     "X-Progress",
     "X-Export-Status",
     "Accept-Ranges",
+    "Content-Disposition",
     "Content-Range",
+    "Repr-Digest",
     "X-Request-Id",
     "X-Correlation-Id",
     "X-Security-Context",
+    "Upload-Offset",
+    "Upload-Length",
 )
 _ECHOED = re.compile(rb"[\x21-\x7e]{1,128}")
 

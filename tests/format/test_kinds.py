@@ -29,6 +29,7 @@ CASES = {
     KEYS.queued_job(QueueName("export", "j")): Kept("queue"),
     KEYS.runs() + "d/run_id=1/seal.json": Kept("runs"),
     KEYS.audit_line(1, "purge", PATIENT, "op"): Kept("audit"),
+    f"{KEYS.audit_trail()}1.ndjson.zst": Kept("audit trail"),
     KEYS.sweep_state: Kept("sweep"),
     "binary/payload/01J": Kept("payloads", "Binary"),
     f"binary/{HASH}/entry.json": Kept("payload records"),
