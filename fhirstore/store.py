@@ -33,7 +33,7 @@ from fhirstore.interactions.admission import as_bytes
 from fhirstore.jobs.kind import JobKind
 from fhirstore.jobs.limits import JobLimits
 from fhirstore.jobs.pace import Activity
-from fhirstore.jobs.worker import Worker
+from fhirstore.jobs.worker import Ran, Worker
 from fhirstore.objects import S3Options
 from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.observer import StoreObserver
@@ -202,6 +202,7 @@ class FhirStore:
         poll: float = 5.0,
         say: Callable[[str], None] = lambda _: None,
         activity: Activity | None = None,
+        ran: Ran = lambda *_: None,
     ) -> Worker:
         """Returns a worker on the jobs of all tenants; `await worker.run(stop)` works until the event `stop` is set.
 
@@ -209,7 +210,7 @@ class FhirStore:
         `at_once`: jobs at once. `poll`: seconds between its looks at an idle queue. `say`: gets a line on what failed.
         `activity`: returns how many requests of clients this process has begun so far, and how many are under way:
         while there are any, jobs take a sixth of the time. Without it, the worker tells that by the load of the event
-        loop.
+        loop. `ran`: is told of each run: tenant, kind and id of the job, and how it ended.
         """
         known = self._job_kinds() if kinds is None else kinds
         return Worker(
@@ -223,6 +224,7 @@ class FhirStore:
             poll=poll,
             say=say,
             activity=activity,
+            ran=ran,
         )
 
     def audit_trail(self, tenant: str | None, objects: ObjectStore | None = None) -> AuditTrail:

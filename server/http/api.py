@@ -15,11 +15,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhirstore import FhirStore, RetryBudget, reset_retry_budget, set_retry_budget
+from fhirstore.errors import Unavailable
 from server.access.hosts import AllowedHosts
 from server.access.refusals import Refusals
 from server.access.tenant import RequestTenants
 from server.access.turns import RequestTurn, Turns
 from server.access.usage import USAGE, RequestUsage, TenantUsage, usage_of
+from server.auditing.audit import Audit
+from server.auditing.touched import TOUCHED, Touched
 from server.content.binary import negotiable
 from server.content.compress import CompressedSend, coding_for
 from server.content.representation import AS_STORED, Representation, wanted
@@ -53,8 +56,10 @@ class FhirApi:
         settings: Settings,
         table: Sequence[Route],
         deadlines: Deadlines | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self._app = app
+        self._audit = audit
         self._tenants = RequestTenants(store, settings)
         self._settings = settings
         self._hosts = AllowedHosts(settings.allowed_hosts)
@@ -72,6 +77,8 @@ class FhirApi:
         if not path.startswith(_BELOW) and path != FHIR_PATH:
             await self._app(scope, receive, send)
             return
+        if self._audit is not None:
+            self._audit.begin(scope)
         if self._usage is None:
             await self._serve(path, scope, receive, send)
             return
@@ -100,6 +107,7 @@ class FhirApi:
             return
         except asyncio.CancelledError:
             if not self._deadlines.missed(task):
+                self._went_away(scope, request_id)
                 raise
             response = error_answer(_too_late(scope, self._settings.request_timeout), representation)
             self._watch.failed(scope, headers, request_id, 504, None)
@@ -113,6 +121,8 @@ class FhirApi:
         finally:
             self._deadlines.end(task)
             reset_retry_budget(token)
+        if self._audit is not None:
+            response = await self._audited(self._audit, scope, response, request_id, representation)
         if response.status_code == 429:
             await self._refusals.pace()
         self._headers.add(response, headers, request_id)
@@ -120,6 +130,21 @@ class FhirApi:
             coding = coding_for(headers[b"accept-encoding"].decode("latin-1"))
             send = send if coding is None else CompressedSend(send, coding)
         await response(scope, receive, send)
+
+    async def _audited(
+        self, audit: Audit, scope: Scope, response: Response, request_id: bytes, representation: Representation
+    ) -> Response:
+        """Tells the audit log what the request did. Returns the answer: 503 where it must be stored, and was not."""
+        try:
+            await audit.note(scope, response.status_code, request_id)
+        except Unavailable as error:
+            return error_answer(error, representation)
+        return response
+
+    def _went_away(self, scope: Scope, request_id: bytes) -> None:
+        """The client of this request went away before it was answered."""
+        if self._audit is not None:
+            self._audit.add(scope, 0, request_id)
 
     def _endpoint(self, path: str, scope: Scope, request_id: bytes) -> Endpoint:
         """Returns the endpoint at `path`. Raises Refused (404, 405, 501)."""
@@ -133,6 +158,9 @@ class FhirApi:
         endpoint = self._paths.find(path[len(FHIR_PATH) :], method)
         if seen is not None:
             seen.endpoint = endpoint
+        touched: Touched | None = scope.get(TOUCHED)
+        if touched is not None:
+            touched.endpoint = endpoint
         if method not in endpoint.handlers and method != "OPTIONS":
             text = f"{method} is not possible here; allowed: {endpoint.allow}"
             raise Refused(405, text, headers={"Allow": endpoint.allow})
@@ -157,6 +185,10 @@ class FhirApi:
         seen: Seen | None = scope.get(SEEN)
         if seen is not None:
             seen.tenant = tenant
+        touched: Touched | None = scope.get(TOUCHED)
+        if touched is not None and self._audit is not None:
+            touched.tenant = tenant
+            self._audit.admit(touched, scope["method"])
         usage = usage_of(scope)
         if usage is not None:
             usage.begin(tenant.id)

@@ -9,7 +9,7 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,6 +18,8 @@ from fhirstore import FhirStore, SubmitOptions, Worker
 from fhirstore.errors import FhirStoreError, StoreMisconfigured
 from server.access.hosts import for_listener
 from server.app import create_app
+from server.auditing.audit import Audit
+from server.auditing.opening import auditing
 from server.http.deadlines import Deadlines
 from server.http.in_flight import InFlight
 from server.observing.answering import Publish, publish_of_worker
@@ -97,13 +99,25 @@ class Deployment:
         except FhirStoreError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
+        auditing_ = auditing(self._settings, store)
+        try:
+            audit = await auditing_.__aenter__()
+        except FhirStoreError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            await _close(opening)
+            return
         try:
             deadlines = Deadlines(self._settings.request_timeout)
-            self._app = create_app(store, self._settings, deadlines=deadlines, ending=ending.begun, observers=observing)
+            self._app = create_app(
+                store, self._settings, deadlines=deadlines, ending=ending.begun, observers=observing, audit=audit
+            )
+            if audit is not None and observing.measures is not None:
+                observing.measures.add(audit.gauges)
             connections = state["connections"] = connections_for(self._settings)
             watching = asyncio.create_task(connections.watch())
             closing = asyncio.create_task(connections.close_after_answers(ending.begun))
-            worker = store.worker(at_once=self._settings.jobs_at_once, say=_say, activity=deadlines.activity)
+            at_once, activity = self._settings.jobs_at_once, deadlines.activity
+            worker = store.worker(at_once=at_once, say=_say, activity=activity, ran=_teller(audit))
             working = asyncio.create_task(_work(worker, self._settings, ending.begun))
             publishing = asyncio.create_task(self._keep_publishing(observing, connections, worker))
             _collect_less()
@@ -118,6 +132,7 @@ class Deployment:
             publishing.cancel()
             await asyncio.wait([publishing])
         finally:
+            await auditing_.__aexit__(None, None, None)
             await _close(opening)
             await asyncio.to_thread(observing.close)
         await send({"type": "lifespan.shutdown.complete"})
@@ -152,13 +167,17 @@ def ending_of(settings: Settings) -> Ending:
 
 def ended_in_of(settings: Settings) -> float:
     """Returns the seconds after a signal in which a server process has ended."""
-    return ended_in(drain=settings.drain, answered=settings.stop_timeout)
+    return ended_in(drain=settings.drain, answered=settings.stop_timeout, audits=settings.audit != "off")
 
 
 async def _work(worker: Worker, settings: Settings, stop: asyncio.Event) -> None:
     """Runs jobs beside the requests until `stop` is set; then hands them back. They go by the pace of the requests."""
     if settings.worker:
         await worker.run(stop)
+
+
+def _teller(audit: Audit | None) -> Callable[[str, str, str, str], None]:
+    return (lambda *_: None) if audit is None else audit.ran
 
 
 def _say(line: str) -> None:

@@ -14,6 +14,7 @@ _LONGEST_PRESIGNED = 604_800  # seconds, of S3
 def contradictions(settings: Settings, env: Mapping[str, str], *, serving: bool) -> list[str]:
     """Returns a sentence for each. `serving`: requests will come, so they must be able to name their tenant."""
     wrong = [*_of_tenants(settings, env), *_of_store(settings), *_of_limits(settings), *_of_urls(settings)]
+    wrong += _of_audit(settings)
     if serving and not wrong and settings.tenant_source == "none" and settings.only_tenant is None:
         wrong.append(
             "several tenants are configured but FHIRSTORE_TENANT_SOURCE=none, so that no request can name one; "
@@ -50,6 +51,19 @@ def _of_store(settings: Settings) -> Iterator[str]:
 def _of_limits(settings: Settings) -> Iterator[str]:
     if settings.max_in_flight < 2 * settings.max_body:
         yield "FHIRSTORE_MAX_IN_FLIGHT_BYTES: must be at least twice FHIRSTORE_MAX_BODY_BYTES"
+
+
+def _of_audit(settings: Settings) -> Iterator[str]:
+    stores = settings.audit in ("store", "both")
+    if settings.audit_store is not None and not stores:
+        yield "FHIRSTORE_AUDIT_STORE: FHIRSTORE_AUDIT must be store or both"
+    if settings.audit_sync and not stores:
+        yield "FHIRSTORE_AUDIT_SYNC: FHIRSTORE_AUDIT must be store or both"
+    if stores and settings.tenant_buckets and settings.audit_store is None:
+        yield (
+            "FHIRSTORE_AUDIT: each tenant has its own bucket, and requests that are refused belong to none; "
+            "set FHIRSTORE_AUDIT_STORE"
+        )
 
 
 def _of_urls(settings: Settings) -> Iterator[str]:
