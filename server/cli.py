@@ -8,6 +8,7 @@ import typer
 
 from fhirstore import __version__
 from server.command_line import (
+    audit,
     clients,
     copies,
     inspecting,
@@ -41,6 +42,7 @@ app.add_typer(serving.commands)
 app.add_typer(clients.commands)
 app.add_typer(upkeep.commands)
 app.add_typer(inspecting.commands)
+app.add_typer(audit.commands)
 app.add_typer(restore.commands)
 app.add_typer(copies.commands)
 app.add_typer(jobs.commands, name="jobs")

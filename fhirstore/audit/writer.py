@@ -24,13 +24,14 @@ from fhirstore.clock import Clock, Ids
 from fhirstore.errors import FhirStoreError, ObjectError, PreconditionFailed
 from fhirstore.objects.base import IF_ABSENT
 from fhirstore.objects.facts import Facts
+from fhirstore.tags import AUDIT
 from fhirstore.threads import in_thread
 
 _EVENT = 1_000  # bytes that an entry takes, beside the resources that it shows
 _FULL = 4 * 1024 * 1024  # bytes that wait, at which a segment is sealed at once
 _MOST_EVENTS = 10_000  # of a segment
 _REPEATS = (0.2, 10.0)  # seconds between two attempts to store a segment: at first, at most
-_FACTS = Facts(content_type="application/zstd", tags={"kind": "audit"})
+_FACTS = Facts(content_type="application/zstd", tags={"kind": AUDIT})
 
 
 class Held:

@@ -42,6 +42,7 @@ class TenantSettings:
     weight: int = 1
     archive_after_days: int | None = None
     exports_expire_after_days: int | None = None
+    audit_expires_after_days: int | None = None
 
     @property
     def limited(self) -> bool:
@@ -125,5 +126,6 @@ _FORMS: Mapping[str, Callable[[object], str | None]] = {
     "weight": _whole(100),
     "archive_after_days": _whole(36_500),
     "exports_expire_after_days": _whole(36_500),
+    "audit_expires_after_days": _whole(36_500),
 }
 """What the value of each key may be: returns the form that it must have, or None where it has it."""
