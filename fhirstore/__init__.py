@@ -9,11 +9,14 @@ loop) and `fhirstore.clock` (time and ids, to be replaced in tests). Every other
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from fhirstore.access.access import Access
+from fhirstore.access.scopes import Scope, parse_scopes
 from fhirstore.bundles.entries import Entry as BundleEntry
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.results import BundleResult
 from fhirstore.bundles.results import Result as EntryResult
 from fhirstore.errors import (
+    AccessDenied,
     Contention,
     ContentTooLarge,
     CorruptRecord,
@@ -132,6 +135,8 @@ __all__ = [
     "CURSOR",
     "FORM_PARAMETERS",
     "REGISTERED",
+    "Access",
+    "AccessDenied",
     "BundleEntry",
     "BundleOptions",
     "BundleResult",
@@ -210,6 +215,7 @@ __all__ = [
     "RunWriter",
     "Runs",
     "S3Options",
+    "Scope",
     "SealedFile",
     "SearchPage",
     "SearchRequest",
@@ -270,6 +276,7 @@ __all__ = [
     "parse_condition_query",
     "parse_instant",
     "parse_query",
+    "parse_scopes",
     "probe",
     "read_submit",
     "read_submit_status",

@@ -264,6 +264,12 @@ class MultipleMatches(FhirError):
     code = "multiple-matches"
 
 
+class AccessDenied(FhirError):
+    """Ask for another scope: those that were granted do not allow this. The message names no resource."""
+
+    code = "forbidden"
+
+
 class UnknownTenant(FhirError):
     """Correct the tenant id, or configure the tenant: the id is malformed or not configured."""
 

@@ -29,6 +29,7 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.InvalidExpression, 422),
     (errors.PatchFailed, 422),
     (errors.UnknownType, 404),
+    (errors.AccessDenied, 403),
     (errors.UnknownTenant, 404),
     (errors.TenantNotEmpty, 409),
     (errors.UnknownSubmitter, 403),
