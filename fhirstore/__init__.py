@@ -15,6 +15,9 @@ from fhirstore.bundles.entries import Entry as BundleEntry
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.results import BundleResult
 from fhirstore.bundles.results import Result as EntryResult
+from fhirstore.credentials.client import Client, check_client
+from fhirstore.credentials.signing_keys import SigningKey
+from fhirstore.credentials.tenant import Credentials
 from fhirstore.errors import (
     AccessDenied,
     Contention,
@@ -140,10 +143,12 @@ __all__ = [
     "BundleEntry",
     "BundleOptions",
     "BundleResult",
+    "Client",
     "Compacted",
     "ContentTooLarge",
     "Contention",
     "CorruptRecord",
+    "Credentials",
     "Definitions",
     "EntryResult",
     "Export",
@@ -219,6 +224,7 @@ __all__ = [
     "SealedFile",
     "SearchPage",
     "SearchRequest",
+    "SigningKey",
     "SourceFailed",
     "StatusRequest",
     "StoreDamaged",
@@ -261,6 +267,7 @@ __all__ = [
     "WriteOutcomeUnknown",
     "__version__",
     "bucket_locations",
+    "check_client",
     "compact",
     "cors_rules",
     "dump",

@@ -23,6 +23,7 @@ from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol, Result
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.single import Decide, WriteResult
+from fhirstore.credentials.tenant import Credentials
 from fhirstore.engine import Engine
 from fhirstore.errors import AccessDenied, Gone, IdempotencyKeyReused, InvalidResource, Issue, NotFound
 from fhirstore.export.exports import Exports
@@ -100,6 +101,12 @@ class TenantStore:
         """Maintenance: sweep, fsck and purge. Raises AccessDenied unless an administrator acts."""
         self._require_admin("Maintenance")
         return Upkeep(self._engine, self._place)
+
+    @property
+    def credentials(self) -> Credentials:
+        """Clients and keys of a server's token endpoint. Raises AccessDenied unless an administrator acts."""
+        self._require_admin("Access to credentials")
+        return Credentials(self._place, self._context())
 
     @property
     def jobs(self) -> Jobs:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from fhirstore.commit.drive import drive
 from fhirstore.commit.purge import Purged
 from fhirstore.commit.reading import look
+from fhirstore.credentials.assertions import sweep_assertions
 from fhirstore.engine import Engine
 from fhirstore.errors import NotFound
 from fhirstore.interactions import resources
@@ -39,7 +40,8 @@ class Upkeep:
         run_files = await drive(sweep_runs(keys, context=context), objects)
         uploads = await drive(sweep_uploads(keys, context=context), objects)
         payloads = await drive(sweep_payloads(keys, context=context), objects)
-        return replace(report, run_files=run_files, uploads=uploads, payloads=payloads)
+        assertions = await drive(sweep_assertions(keys, context=context), objects)
+        return replace(report, run_files=run_files, uploads=uploads, payloads=payloads, assertions=assertions)
 
     async def fsck(
         self, how: Thoroughness | None = None, *, on_progress: Callable[[Progress], None] | None = None

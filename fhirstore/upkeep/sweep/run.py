@@ -55,7 +55,7 @@ class SweepReport:
     judged until fsck has checked their resource. `left`: orphans left for the next pass. `strays`: keys that are not
     events. `transactions`: decisions removed. `jobs`: jobs that were tidied or removed, and remains of such.
     `run_files`: files removed that no run was sealed with. `uploads`: multipart uploads aborted. `payloads`: objects
-    removed whose content nothing refers to.
+    removed whose content nothing refers to. `assertions`: records removed of clients' assertions that have expired.
     """
 
     outcome: str
@@ -71,6 +71,7 @@ class SweepReport:
     run_files: int = 0
     uploads: int = 0
     payloads: int = 0
+    assertions: int = 0
 
     def as_json(self) -> dict[str, object]:
         """The report as plain JSON values."""
