@@ -18,6 +18,7 @@ from server.process.ending import Workers, end_quietly_on_sigterm
 from server.process.http_server import http_config
 from server.process.listening import bound, for_workers
 from server.settings import Settings
+from server.settings.loopback import is_loopback
 
 
 class CannotStart(Exception):
@@ -55,6 +56,11 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
         raise CannotStart("--unsafe-single-writer means one process: leave --workers out")
     if workers > 1 and settings.store.startswith("memory:"):
         raise CannotStart("memory: lives inside one process: leave --workers out, or use file: or s3://")
+    if settings.auth is None and not is_loopback(host):
+        raise CannotStart(
+            f"other machines can reach {host}: say who is let in by FHIRSTORE_AUTH=smart or jwt, or say "
+            "FHIRSTORE_AUTH=none where whoever reaches the server may do everything"
+        )
     end_quietly_on_sigterm()
     try:
         locations = asyncio.run(inspect_store(settings))
@@ -67,6 +73,8 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
     lines += [f"  data      {location}" for location in locations]
     if workers > 1:
         lines.append(f"  workers   {workers}")
+    if not settings.authenticates and not is_loopback(host):
+        sys.stderr.write("fhirstore: FHIRSTORE_AUTH=none: whoever reaches this server may read and write everything\n")
     if repeats_any_host(settings):
         sys.stderr.write(
             "fhirstore: other machines can reach this server, and links in its answers repeat the Host that a client "

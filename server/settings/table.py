@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import cast
 
 from server.settings.access import Access
+from server.settings.authentication import Authentication
 from server.settings.binary import Binaries
 from server.settings.bulk import Bulk
 from server.settings.bundles import Bundles
@@ -24,7 +25,9 @@ from server.settings.tenancy import Tenancy
 
 
 @dataclass(frozen=True)
-class Settings(Listening, Storage, Tenancy, Resources, Bundles, Binaries, Limits, Jobs, Bulk, Access, Observing):
+class Settings(
+    Listening, Storage, Tenancy, Resources, Bundles, Binaries, Limits, Jobs, Bulk, Authentication, Access, Observing
+):
     """All settings of a server, in the groups and the order in which they are documented."""
 
 
