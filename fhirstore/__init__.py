@@ -130,6 +130,7 @@ from fhirstore.version import Version
 if TYPE_CHECKING:
     from fhirstore.objects.probe import ProbeReport, probe
     from fhirstore.objects.probe import render as render_probe
+    from fhirstore.submit.fetching.documents import Documents
     from fhirstore.submit.fetching.sources import NetworkSources
 
 __version__ = "0.1.0"
@@ -150,6 +151,7 @@ __all__ = [
     "CorruptRecord",
     "Credentials",
     "Definitions",
+    "Documents",
     "EntryResult",
     "Export",
     "ExportManifest",
@@ -308,6 +310,7 @@ def __getattr__(name: str) -> object:
 
 
 _LATER = {
+    "Documents": ("fhirstore.submit.fetching.documents", "Documents"),
     "NetworkSources": ("fhirstore.submit.fetching.sources", "NetworkSources"),
     "ProbeReport": ("fhirstore.objects.probe", "ProbeReport"),
     "probe": ("fhirstore.objects.probe", "probe"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -53,6 +54,8 @@ class Metadata(msgspec.Struct, frozen=True):
     token_endpoint: str | None = None
     introspection_endpoint: str | None = None
     revocation_endpoint: str | None = None
+    grant_types_supported: tuple[str, ...] = ("authorization_code",)
+    code_challenge_methods_supported: tuple[str, ...] = ()
 
 
 _read_metadata = msgspec.json.Decoder(Metadata).decode
@@ -93,7 +96,9 @@ class OutsideIssuer:
         return found
 
     async def _fetched_keys(self) -> bytes:
-        return await self._fetch((await self.metadata()).jwks_uri)
+        url = (await self.metadata()).jwks_uri
+        # the operator has named the issuer's host; another one, which the issuer names, has to be a public one
+        return await self._fetch(url, private=urlsplit(url).hostname == urlsplit(self.issuer).hostname)
 
     def access(self, token: SignedToken, now: float) -> tuple[Access, float]:
         claims = token.claims

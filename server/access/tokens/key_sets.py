@@ -29,9 +29,9 @@ _MOST_SETS = 1_000
 
 
 class Fetch(Protocol):
-    """Fetches a document. Raises SourceFailed."""
+    """Fetches a document. `private`: its host may have an address that is not public. Raises SourceFailed."""
 
-    def __call__(self, url: str) -> Awaitable[bytes]: ...
+    def __call__(self, url: str, *, private: bool = True) -> Awaitable[bytes]: ...
 
 
 class KeysUnavailable(Refused):
