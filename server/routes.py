@@ -15,6 +15,7 @@ from server.interactions.history import history_instance, history_system, histor
 from server.interactions.patch import patch
 from server.interactions.read import read
 from server.interactions.search import search_system, search_system_by_form, search_type, search_type_by_form
+from server.interactions.smart import smart_configuration, token
 from server.interactions.update import update
 from server.interactions.vread import vread
 from server.operations.export.files import export_file
@@ -53,6 +54,16 @@ def _by_get(settings: Settings) -> bool:
     return settings.bulk_version < 4
 
 
+def _authenticates(settings: Settings) -> bool:
+    """Whether requests need a token."""
+    return settings.authenticates
+
+
+def _issues_tokens(settings: Settings) -> bool:
+    """Whether this server issues the tokens itself."""
+    return settings.auth == "smart"
+
+
 def _submits(settings: Settings) -> bool:
     """Whether anybody may submit in bulk."""
     return settings.submitters is not None
@@ -86,7 +97,27 @@ TABLE: tuple[Route, ...] = (
         contract.VALIDATE,
     ),
     Route("GET", "/{type}/{id}/$validate", validate_instance, (), "Validate what is stored", contract.VALIDATE_STORED),
-    Route("GET", "/metadata", capabilities, (), "The CapabilityStatement", contract.CAPABILITIES),
+    Route("GET", "/metadata", capabilities, (), "The CapabilityStatement", contract.CAPABILITIES, access="public"),
+    Route(
+        "GET",
+        "/.well-known/smart-configuration",
+        smart_configuration,
+        (),
+        "How to get a token",
+        contract.SMART_CONFIGURATION,
+        served=_authenticates,
+        access="public",
+    ),
+    Route(
+        "POST",
+        "/auth/token",
+        token,
+        (),
+        "A token for a client's signed assertion",
+        contract.TOKEN,
+        served=_issues_tokens,
+        access="public",
+    ),
     Route("GET", "/$jobs", jobs, (), "The jobs of this tenant", contract.JOBS, operation=("jobs", f"{_OWN}:jobs")),
     Route("GET", "/$job", job, (), "One job and its files", contract.JOB, operation=("job", f"{_OWN}:job")),
     Route(

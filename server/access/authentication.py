@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from starlette.responses import Response
+
 from fhirstore import Client, Documents, FhirStore
 from fhirstore.errors import SourceFailed
 from server.access.smart.authorization import Authorization
@@ -18,6 +20,8 @@ from server.access.smart.own_tokens import ISSUER, OwnTokens
 from server.access.tokens.issuers import Issuer, Metadata, OutsideIssuer
 from server.access.tokens.key_sets import KeySets, KeysUnavailable
 from server.access.tokens.verification import Verification
+from server.http.call import Call
+from server.http.refusal import NO_ENDPOINT, Refused
 from server.settings import Settings
 from server.settings.loopback import is_loopback
 
@@ -63,6 +67,12 @@ class Authentication:
             clients, key_sets = RegisteredClients(store, configured), KeySets(fetch, now=monotonic)
             authorization = Authorization(store, clients, key_sets, tokens, now=now)
         return cls(Verification(issuers, now=now), authorization, outside[0] if outside else None)
+
+    async def token(self, call: Call) -> Response:
+        """Returns the answer of the token endpoint. Raises Refused (404) where there is none."""
+        if self.authorization is None:
+            raise Refused(404, NO_ENDPOINT)
+        return await self.authorization.answer(call)
 
     async def configuration(self, base_url: str) -> dict[str, object]:
         """Returns what `/.well-known/smart-configuration` says. Raises KeysUnavailable."""

@@ -9,15 +9,26 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fhirstore import FhirStore, RetryBudget, reset_retry_budget, set_retry_budget
+from fhirstore import (
+    Access,
+    FhirStore,
+    RetryBudget,
+    TenantStore,
+    is_tenant_id,
+    reset_retry_budget,
+    set_retry_budget,
+)
+from fhirstore.errors import AccessDenied, NotFound, UnknownTenant
 from server.access.hosts import AllowedHosts
 from server.access.refusals import Refusals
 from server.access.tenant import RequestTenants
+from server.access.tokens.bad_token import INSUFFICIENT
 from server.access.turns import RequestTurn, Turns
 from server.access.usage import USAGE, RequestUsage, TenantUsage, usage_of
 from server.content.binary import negotiable
@@ -29,9 +40,12 @@ from server.http.outcome import error_answer
 from server.http.paths import Endpoint
 from server.http.refusal import NO_ENDPOINT, Refused
 from server.http.response_headers import ResponseHeaders
-from server.http.route import Route
+from server.http.route import Handler, Route
 from server.http.watch import Watch
 from server.settings import Settings
+
+if TYPE_CHECKING:
+    from server.access.authentication import Authentication
 
 _BELOW = f"{FHIR_PATH}/"
 _READS = ("/_search", "/$validate")  # POSTs that change nothing
@@ -58,11 +72,14 @@ class FhirApi:
         self._hosts = AllowedHosts(settings.allowed_hosts)
         self._store = store
         self._headers = ResponseHeaders(settings)
-        self._watch = Watch.of(table, settings, store, deadlines=deadlines)
+        self._authentication = _authentication(store, settings)
+        self._open = {route.handler: route.access for route in table if route.access != "token"}
+        self._watch = Watch.of(table, settings, store, deadlines=deadlines, authentication=self._authentication)
         self._paths = self._watch.paths
         self._deadlines = self._watch.deadlines
         self._usage = TenantUsage(settings.settings_of) if settings.limits_tenants else None
         self._refusals = Refusals()
+        self._unauthorized = Refusals()
         self._turns = None if settings.only_tenant is not None else _turns(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,6 +120,8 @@ class FhirApi:
             self._watch.failed(scope, headers, request_id, 504, None)
         except Exception as error:  # noqa: BLE001 - the edge of the app: every error is answered, and logged
             response = error_answer(error, representation)
+            if isinstance(error, AccessDenied) and self._authentication is not None:
+                response.headers["WWW-Authenticate"] = INSUFFICIENT
             if response.status_code >= 500:
                 self._watch.failed(scope, headers, request_id, response.status_code, error)
                 if budget.probe_in and "retry-after" in response.headers:
@@ -112,6 +131,8 @@ class FhirApi:
             reset_retry_budget(token)
         if response.status_code == 429:
             await self._refusals.pace()
+        elif response.status_code == 401:
+            await self._unauthorized.pace()
         self._headers.add(response, headers, request_id)
         if b"accept-encoding" in headers:
             coding = coding_for(headers[b"accept-encoding"].decode("latin-1"))
@@ -145,11 +166,17 @@ class FhirApi:
         if handler is None:
             return Response(None, 204, {"Allow": endpoint.allow})
         parameters = endpoint.parameters
-        tenant = self._tenants.of(parameters, headers)
-        usage = usage_of(scope)
-        if usage is not None:
-            usage.begin(tenant.id)
-        turns, id_ = self._turns, tenant.id
+        tenant: TenantStore | None
+        access: Access | None = None
+        if self._authentication is None:
+            tenant = self._tenants.of(parameters, headers)
+        else:
+            tenant, access = await self._admitted(handler, parameters, headers)
+        turns, id_ = self._turns, "" if tenant is None else tenant.id
+        if tenant is None:  # a public path
+            turns = None
+        elif (usage := usage_of(scope)) is not None:
+            usage.begin(id_)
         turn: RequestTurn | None = None
         if turns is not None:
             if scope["method"] in _WITH_BODY:
@@ -170,6 +197,7 @@ class FhirApi:
                     self._watch,
                     representation,
                     request_id,
+                    access,
                 )
             )
         finally:
@@ -177,6 +205,36 @@ class FhirApi:
                 turn.end()
             elif turns is not None:
                 turns.end(id_)
+
+    async def _admitted(
+        self, handler: Handler, parameters: Mapping[str, str], headers: Mapping[bytes, bytes]
+    ) -> tuple[TenantStore | None, Access | None]:
+        """Returns the tenant of a request as its token may use it, and what the token allows; no tenant: a public path.
+
+        A ticket is verified by the handler. Raises Refused (401, 404, 503), AccessDenied.
+        """
+        assert self._authentication is not None  # noqa: S101 - the caller has looked
+        how = self._open.get(handler)
+        if how is None:
+            access = await self._authentication.verification.access(headers)
+            return self._tenants.acting(access, parameters, headers), access
+        if how == "public":
+            if not is_tenant_id(parameters.get("tenant", "public")):
+                raise Refused(404, NO_ENDPOINT)
+            return None, None
+        try:
+            return self._tenants.of(parameters, headers), None
+        except UnknownTenant:  # as for a tenant that has no such thing
+            raise NotFound(NOTHING) from None
+
+
+def _authentication(store: FhirStore, settings: Settings) -> Authentication | None:
+    """Returns the authentication of this process; None: nobody needs a token. Raises StoreMisconfigured."""
+    if not settings.authenticates:
+        return None
+    from server.access.authentication import Authentication  # noqa: PLC0415 - with its cryptography, where it is needed
+
+    return Authentication.of(store, settings)
 
 
 def _turns(settings: Settings) -> Turns:

@@ -36,6 +36,7 @@ EXPOSED = (
     "X-Request-Id",
     "X-Correlation-Id",
     "X-Security-Context",
+    "WWW-Authenticate",
 )
 _ECHOED = re.compile(rb"[\x21-\x7e]{1,128}")
 
