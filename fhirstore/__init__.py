@@ -22,6 +22,7 @@ from fhirstore.errors import (
     AccessDenied,
     Contention,
     ContentTooLarge,
+    CopyRefused,
     CorruptRecord,
     FhirError,
     FhirStoreError,
@@ -55,6 +56,7 @@ from fhirstore.errors import (
     StoreUnavailable,
     SubmissionEnded,
     TenantNotEmpty,
+    TicketRefused,
     TooManyEntries,
     TooManyJobs,
     Unavailable,
@@ -63,6 +65,9 @@ from fhirstore.errors import (
     UnknownType,
     UnsafeStore,
     Unsupported,
+    UploadConflict,
+    UploadGone,
+    UploadRefused,
     VersionConflict,
     WriteOutcomeUnknown,
 )
@@ -77,6 +82,7 @@ from fhirstore.fhir.times import span as time_span
 from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.format.keyspace import is_tenant_id
 from fhirstore.format.kinds import kept_at
+from fhirstore.format.marker import URL as PAYLOAD_MARKER
 from fhirstore.format.payload import Payload
 from fhirstore.format.runs import SealedFile
 from fhirstore.history.page import HistoryPage, HistoryQuery
@@ -96,7 +102,7 @@ from fhirstore.jobs.kind import JobFailed, JobFile, JobKind, JobPaused, JobWork
 from fhirstore.jobs.lease import LeaseLost
 from fhirstore.jobs.limits import JobLimits
 from fhirstore.jobs.tenant import Jobs
-from fhirstore.jobs.worker import Worker
+from fhirstore.jobs.worker import Worker, WorkerStatus
 from fhirstore.objects import Compacted, S3Options, compact, open_objects
 from fhirstore.objects.retries import RetryBudget, reset_retry_budget, set_retry_budget
 from fhirstore.runs.dataset import PartitionPage, RunPage, Runs
@@ -118,7 +124,11 @@ from fhirstore.submit.watches import Watch as SubmissionWatch
 from fhirstore.tags import Tags
 from fhirstore.tenancy import REGISTERED, RegisteredTenants, bucket_locations
 from fhirstore.tenant import TenantStore
+from fhirstore.transfers import BegunUpload, Completion, Ticket, Upload, UploadRequest, Uploads, UploadStatus
 from fhirstore.upkeep.bucket_rules import Retention, cors_rules, lifecycle_rules, merged_rules, rule_differences
+from fhirstore.upkeep.copy.run import CopyOptions, CopyReport
+from fhirstore.upkeep.copy.tally import CopyProgress
+from fhirstore.upkeep.copy.verify import Verified
 from fhirstore.upkeep.fsck.finding import Finding
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness
 from fhirstore.upkeep.sweep.run import SweepReport
@@ -138,16 +148,23 @@ __version__ = "0.1.0"
 __all__ = [
     "CURSOR",
     "FORM_PARAMETERS",
+    "PAYLOAD_MARKER",
     "REGISTERED",
     "Access",
     "AccessDenied",
+    "BegunUpload",
     "BundleEntry",
     "BundleOptions",
     "BundleResult",
     "Client",
     "Compacted",
+    "Completion",
     "ContentTooLarge",
     "Contention",
+    "CopyOptions",
+    "CopyProgress",
+    "CopyRefused",
+    "CopyReport",
     "CorruptRecord",
     "Credentials",
     "Definitions",
@@ -250,6 +267,8 @@ __all__ = [
     "TenantStore",
     "Tenants",
     "Thoroughness",
+    "Ticket",
+    "TicketRefused",
     "TooManyEntries",
     "TooManyJobs",
     "Unavailable",
@@ -259,13 +278,22 @@ __all__ = [
     "UnmodifiedSince",
     "UnsafeStore",
     "Unsupported",
+    "Upload",
+    "UploadConflict",
+    "UploadGone",
+    "UploadRefused",
+    "UploadRequest",
+    "UploadStatus",
+    "Uploads",
     "UsageProgress",
     "ValidateRequest",
+    "Verified",
     "Version",
     "VersionConflict",
     "VersionIds",
     "View",
     "Worker",
+    "WorkerStatus",
     "WriteOutcomeUnknown",
     "__version__",
     "bucket_locations",

@@ -38,6 +38,7 @@ class Engine:
         ids: Ids | None = None,
         validator: Validator | None = None,
         reference_integrity: bool = False,
+        externalize_attachments: bool = False,
         job_limits: JobLimits | None = None,
         tags: Tags | None = None,
     ) -> None:
@@ -46,11 +47,13 @@ class Engine:
         self.validator = validator or Validator(definitions())
         self.examiner = Examiner(self.validator)
         self.reference_integrity = reference_integrity
+        self.externalize_attachments = externalize_attachments
         self.job_limits = job_limits or JobLimits()
         self.tags = tags or Tags()
         self.job_signals = JobSignals()
         self.remembered = RememberedBases()
         self.remembered_histories = RememberedHistories()
+        self.upload_keys: dict[str, bytes] = {}  # of tenants that have signed or checked a ticket in this process
         self._locks = LocalLocks()
         self._rests: set[asyncio.Task[object]] = set()
 
@@ -205,6 +208,12 @@ class Engine:
             return await drive(purge(keys, by=by, context=context), place.objects, finish=self._finish)
         finally:
             self.remembered.forget(place.tenant, keys.current)
+
+    def own(self, work: Coroutine[None, None, Result]) -> asyncio.Task[Result]:
+        """Begins work that goes on when its caller is gone; `settle` waits for it. It has no retry budget."""
+        task = asyncio.create_task(work, context=without_budget())
+        self._own(task)
+        return task
 
     def _finish(self, rest: Coroutine[None, None, object]) -> None:
         """Takes over the rest of a protocol whose caller was cancelled. It has no retry budget: nobody waits for it."""

@@ -126,6 +126,14 @@ class UploadNotFound(ObjectError):
     """Begin a new upload: this one was completed or aborted, or has never been."""
 
 
+class CopyRefused(FhirStoreError):
+    """Name another source or target: one cannot become a copy of the other, as the message says. Nothing was lost."""
+
+
+class BackupFailed(FhirStoreError):
+    """Do what the message says, and try again: there is no backup, or no restored store, of this attempt."""
+
+
 class UnsafeStore(ObjectError):
     """Use another store: this one failed the probe, so concurrent writers would lose updates."""
 
@@ -369,6 +377,36 @@ class SourceFailed(FhirError):
     def __init__(self, diagnostics: str, *, code: str | None = None, again: bool = False) -> None:
         super().__init__(diagnostics, code=code)
         self.again = again
+
+
+_NOT_SIGNED = "The signature is not of this upload; begin an upload, and use its URL or form as it is"
+
+
+class TicketRefused(FhirError):
+    """Begin an upload, and send it just as its answer says: this signature is not valid, or not any more."""
+
+    code = "forbidden"
+
+    def __init__(self, diagnostics: str = _NOT_SIGNED) -> None:
+        super().__init__(diagnostics)
+
+
+class UploadConflict(FhirError):
+    """Ask what was received, and send the rest: not everything is there, or the upload takes nothing more."""
+
+    code = "conflict"
+
+
+class UploadRefused(FhirError):
+    """Begin another upload: the content is not what was promised, and was removed; or no Binary can be made of it."""
+
+    code = "invalid"
+
+
+class UploadGone(FhirError):
+    """Begin another upload: this one was not completed in time, or was given up. What had been sent is removed."""
+
+    code = "expired"
 
 
 class Unavailable(FhirError):

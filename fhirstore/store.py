@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from fhirstore.clock import Ids
 from fhirstore.commit.limits import Context, Limits
 from fhirstore.engine import Engine
-from fhirstore.errors import Unsupported
+from fhirstore.errors import StoreMisconfigured, Unsupported
 from fhirstore.export.job import ExportJob
 from fhirstore.export.request import ExportOptions
 from fhirstore.fhir import forms, models
@@ -31,7 +31,9 @@ from fhirstore.jobs.pace import Activity
 from fhirstore.jobs.worker import Worker
 from fhirstore.objects import S3Options
 from fhirstore.objects.base import ObjectStore
+from fhirstore.objects.observer import StoreObserver
 from fhirstore.objects.opening import open_store
+from fhirstore.objects.wrappers.observed import ObservedStore
 from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.work import SubmitJob
 from fhirstore.tags import Tags
@@ -44,6 +46,10 @@ from fhirstore.tenancy import (
     bucket_locations,
 )
 from fhirstore.tenant import TenantStore
+from fhirstore.upkeep.copy.lease import unfinished_copies
+from fhirstore.upkeep.copy.run import CopyOptions, CopyReport, copy_tenant
+from fhirstore.upkeep.copy.tally import CopyProgress, Tally
+from fhirstore.upkeep.copy.verify import Verified, verify
 from fhirstore.upkeep.tenants import Tenants
 
 _GRACE = 10.0  # seconds that writes without a caller have when the store is closed
@@ -63,6 +69,7 @@ class FhirStore:
         fhir_version: str = "4.0",
         validation: str = "structure",
         reference_integrity: bool = False,
+        externalize_attachments: bool = False,
         job_limits: JobLimits | None = None,
         submit_options: SubmitOptions | None = None,
         export_options: ExportOptions | None = None,
@@ -77,6 +84,7 @@ class FhirStore:
             ids=ids,
             validator=validator,
             reference_integrity=reference_integrity,
+            externalize_attachments=externalize_attachments,
             job_limits=job_limits,
             tags=tags,
         )
@@ -94,11 +102,13 @@ class FhirStore:
         fhir_version: str = "4.0",
         validation: str = "structure",
         reference_integrity: bool = False,
+        externalize_attachments: bool = False,
         job_limits: JobLimits | None = None,
         submit_options: SubmitOptions | None = None,
         export_options: ExportOptions | None = None,
         tags: Tags | None = None,
         create: bool = True,
+        observer: StoreObserver | None = None,
     ) -> AbstractAsyncContextManager[FhirStore]:
         """Opens `file:DIR`, `memory:` or `s3://bucket/prefix`, to be used as `async with FhirStore.open(…) as store`.
 
@@ -108,12 +118,18 @@ class FhirStore:
         `validation` of what is written: "off", "structure" or "full". `reference_integrity`: refuse a resource that
         refers to a resource of the tenant which does not exist. `job_limits`: how many jobs a tenant may have.
         `inline_bytes`: a Binary with more content than this (1,024,000 by default) is stored with its content outside
-        its record. `export_options`: how its workers export. `submit_options`: who may submit in bulk, and how that is
-        processed. `tags`: which kinds of objects carry tags; without it, all but versions.
+        its record; with `externalize_attachments`, so is longer data of attachments, each in a Binary of its own
+        (`fhirstore.interactions.attachments`). `export_options`: how its workers export. `submit_options`: who may
+        submit in bulk, and how that is processed. `tags`: which kinds of objects carry tags; without it, all but
+        versions.
         `create`: make the directory of a `file:` store where there is none; without it, a location that is not a store
-        already is refused, and so is `memory:`. Raises StoreMisconfigured with one line that says what to do;
-        ValueError for an unknown release or level.
+        already is refused, and so is `memory:`. `observer`: is told of every request to the object stores. Raises
+        StoreMisconfigured with one line that says what to do; ValueError for an unknown release or level.
         """
+
+        async def one(place: str) -> ObjectStore:
+            objects = await open_store(place, s3=s3, create=create)
+            return objects if observer is None else ObservedStore(objects, observer)
 
         @asynccontextmanager
         async def opened() -> AsyncIterator[FhirStore]:
@@ -121,11 +137,11 @@ class FhirStore:
                 if buckets:
                     stores: dict[str, ObjectStore] = {}
                     for tenant, place in bucket_locations(location, buckets).items():
-                        stores[tenant] = await open_store(place, s3=s3, create=create)
+                        stores[tenant] = await one(place)
                         stack.push_async_callback(stores[tenant].aclose)
                     tenancy: Tenancy = BucketTenancy(stores)
                 else:
-                    objects = await open_store(location, s3=s3, create=create)
+                    objects = await one(location)
                     stack.push_async_callback(objects.aclose)
                     if isinstance(tenants, RegisteredTenants):
                         tenancy = registered = RegisteredTenancy(objects)
@@ -139,6 +155,7 @@ class FhirStore:
                     fhir_version=fhir_version,
                     validation=validation,
                     reference_integrity=reference_integrity,
+                    externalize_attachments=externalize_attachments,
                     job_limits=job_limits,
                     submit_options=submit_options,
                     export_options=export_options,
@@ -227,6 +244,52 @@ class FhirStore:
         `summary`: true, text, data or false. Raises InvalidResource for another value, or both.
         """
         return forms.part(as_bytes(resource), self.definitions, summary=summary, elements=elements)
+
+    async def copy_to(
+        self,
+        target: FhirStore,
+        tenant: str,
+        *,
+        options: CopyOptions | None = None,
+        on_progress: Callable[[CopyProgress], None] = lambda _: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> CopyReport:
+        """Copies a tenant's data with its histories into another store, or goes on with that (`upkeep/copy`).
+
+        Nothing may write into the target meanwhile; this store may be served. `stop`: ends it in good order. Raises
+        CopyRefused, UnknownTenant, StoreFull, LeaseLost, Unavailable, other ObjectErrors; then call it again.
+        """
+        ours, theirs = self.tenancy.place(tenant), target.tenancy.place(tenant)
+        contexts = (self._engine.context(ours), target._engine.context(theirs))
+        return await copy_tenant(ours, theirs, contexts=contexts, options=options, on_progress=on_progress, stop=stop)
+
+    async def compare_to(
+        self,
+        target: FhirStore,
+        tenant: str,
+        *,
+        at_once: int = 32,
+        on_progress: Callable[[CopyProgress], None] = lambda _: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Verified:
+        """Compares a copy of a tenant's data with its source, which this is, byte for byte. Writes nothing."""
+        ours, theirs = self.tenancy.place(tenant), target.tenancy.place(tenant)
+        tally = Tally(on_progress, phase="verifying")
+        return await verify(ours, theirs, at_once=at_once, tally=tally, stop=stop)
+
+    async def refuse_unfinished_copies(self) -> None:
+        """Raises StoreMisconfigured where a copy into this store was begun and is not complete.
+
+        1 LIST per store, 1 GET per tenant that was ever copied into it.
+        """
+        for objects in self.tenancy.stores:
+            unfinished = await unfinished_copies(objects)
+            if unfinished:
+                raise StoreMisconfigured(
+                    objects.location,
+                    f"tenant '{unfinished[0]}' is an unfinished copy of another store; run the same `fhirstore copy` "
+                    "again until it says complete",
+                )
 
     async def check(self) -> None:
         """Checks that all object stores can be reached. Raises StoreMisconfigured."""

@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace as with_members
 from datetime import datetime
 from typing import Literal, overload
@@ -13,7 +13,7 @@ from typing import Literal, overload
 from msgspec.structs import replace
 
 from fhirstore.access.access import Access
-from fhirstore.access.interactions import NEEDS, Interaction
+from fhirstore.access.interactions import Interaction
 from fhirstore.access.sight import Sight
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.process import process
@@ -21,11 +21,21 @@ from fhirstore.bundles.results import BundleResult
 from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol, Result
+from fhirstore.commit.moving_out import content_of
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.single import Decide, WriteResult
+from fhirstore.commit.transaction import Part
 from fhirstore.credentials.tenant import Credentials
 from fhirstore.engine import Engine
-from fhirstore.errors import AccessDenied, Gone, IdempotencyKeyReused, InvalidResource, Issue, NotFound
+from fhirstore.errors import (
+    AccessDenied,
+    ContentTooLarge,
+    Gone,
+    IdempotencyKeyReused,
+    InvalidResource,
+    Issue,
+    NotFound,
+)
 from fhirstore.export.exports import Exports
 from fhirstore.fhir import json, models
 from fhirstore.fhir.json import Template
@@ -39,9 +49,12 @@ from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery, since_time
 from fhirstore.interactions import resources
-from fhirstore.interactions.admission import Admission, is_large, parsed_resource
+from fhirstore.interactions.admission import Admission, as_bytes, is_large, parsed_resource
+from fhirstore.interactions.attachments import MOST as MOST_ATTACHMENTS
+from fhirstore.interactions.attachments import Outside, Taken, binary_id, outside, take_out, with_binaries
 from fhirstore.interactions.matching import Matching, shown
 from fhirstore.interactions.preconditions import IfMatch, IfNoneMatch, preconditions, version_number
+from fhirstore.interactions.unchanged import as_stored
 from fhirstore.jobs.tenant import Jobs
 from fhirstore.objects.base import ObjectStore
 from fhirstore.runs.dataset import Runs
@@ -53,7 +66,8 @@ from fhirstore.search.unmet_criteria import how_read, refuse_unmet
 from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.submissions import Submissions
 from fhirstore.tenancy import Place
-from fhirstore.threads import LARGE, offload_if
+from fhirstore.threads import LARGE, offload, offload_if
+from fhirstore.transfers.transfers import Uploads
 from fhirstore.upkeep.tenant import Upkeep
 from fhirstore.uploads.payloads import Payloads
 from fhirstore.version import Version, version_of
@@ -100,7 +114,7 @@ class TenantStore:
     def upkeep(self) -> Upkeep:
         """Maintenance: sweep, fsck and purge. Raises AccessDenied unless an administrator acts."""
         self._require_admin("Maintenance")
-        return Upkeep(self._engine, self._place)
+        return Upkeep(self._engine, self._place, sweep_transfers=self.uploads.sweep)
 
     @property
     def credentials(self) -> Credentials:
@@ -130,6 +144,18 @@ class TenantStore:
         return Submissions(self._engine, self._place, self._jobs, self._submit_options or SubmitOptions())
 
     @property
+    def uploads(self) -> Uploads:
+        """The tenant's direct uploads: content that clients send to the store itself, or in parts that resume."""
+        return Uploads(
+            self._engine,
+            self._place,
+            self.payloads,
+            create=self._create_uploaded,
+            check=lambda resource: self._admission.of_type(resource, "Binary"),
+            read=lambda id: self.vread("Binary", id, 1),
+        )
+
+    @property
     def exports(self) -> Exports:
         """The tenant's bulk exports."""
         return Exports(self._place, self._context(), self._jobs, self._engine.validator.definitions)
@@ -153,14 +179,19 @@ class TenantStore:
             return await self.conditional_create(resource, if_none_exist, type=type)
         self._require("create", type)
         template, type_ = await self._admission.of_type(resource, type)
-        decided = self._creating(type_)
+        creating = await self._creating(type_, resource)
         if idempotency_key is None:
             id_, creation = self._engine.ids.new(), resources.creation
         else:
             key = self._owned(idempotency_key)
             id_, creation = resources.id_for_key(self._place.tenant, type_, key), resources.creation_once
-        build = resources.builder(template, id_)
-        outcome = await self._commit(type_, id_, decided(creation(build)), fresh=True, heavy=_is_heavy(template))
+        moved = await self._attachments(resource, type_, id_)
+        build = resources.builder(template if moved is None else moved[0], id_)
+        decide = creating(creation(build))
+        if moved is None:
+            outcome = await self._commit(type_, id_, decide, fresh=True, heavy=_is_heavy(template))
+        else:
+            outcome = await self._commit_with(moved[1], type_, id_, decide, fresh=idempotency_key is None)
         if outcome.record is None or not outcome.applied:
             return await self._first_answer(type_, id_, build)
         return version_of(type_, id_, outcome.record, created=True)
@@ -171,14 +202,18 @@ class TenantStore:
         payload: Payload,
         *,
         id: str | None = None,
+        idempotency_key: str | None = None,
+        once: bool = False,
         if_match: IfMatch = None,
         if_none_match: IfNoneMatch = None,
+        skip_unchanged: bool = False,
     ) -> Version:
         """Stores a Binary without `data` whose content was uploaded before (`payloads`).
 
-        Without `id` it is a new resource under a server-assigned id; 5 PUT + 1 GET, 4 round trips. With `id` it is the
-        next version under that id, or the first one, with preconditions as for `update`. Raises PayloadGone (nothing
-        referred to the content in time: upload it again), and as `create` and `update`.
+        Without `id` it is a new resource under a server-assigned id; 5 PUT + 1 GET, 4 round trips; with
+        `idempotency_key` as for `create`. With `id` it is the next version under that id, or the first one, with
+        preconditions as for `update`; with `once` only the first one: otherwise that is returned, whatever is in it.
+        Raises PayloadGone (nothing referred to the content in time: upload it again), and as `create` and `update`.
         """
         content = await parsed_resource(resource)
         if content.get("resourceType") != "Binary":
@@ -187,24 +222,38 @@ class TenantStore:
             raise InvalidResource("The content of this Binary was given twice", expression=("Binary.data",))
         marked = json.encode(with_marker(content, payload.sha256, payload.size))
         if id is None:
-            self._require("create", "Binary")
-            template, type_ = await self._admission.of_type(marked, "Binary")
-            id_ = self._engine.ids.new()
-            decide = resources.creation(resources.builder(template, id_), payload)
-            outcome = await self._commit(type_, id_, self._creating(type_)(decide), fresh=True)
+            creating = await self._creating("Binary", marked)
+            template, _ = await self._admission.of_type(marked, "Binary")
+            key = None if idempotency_key is None else self._owned(idempotency_key)
+            id_ = self._engine.ids.new() if key is None else resources.id_for_key(self._place.tenant, "Binary", key)
         else:
-            self._require("update", "Binary")
-            wanted = preconditions(if_match, if_none_match)
-            template, (type_, id_) = await self._admission.with_id(marked, "Binary", id)
-            decide = resources.update(resources.builder(template, id_), wanted, payload=payload)
-            outcome = await self._change("update", type_, id_, decide)
-        assert outcome.record is not None  # noqa: S101 - it makes a record
-        return version_of(type_, id_, outcome.record, created=outcome.created)
+            creating = self._changing("update", "Binary")
+            template, (_, id_) = await self._admission.with_id(marked, "Binary", id)
+        build = resources.builder(template, id_)
+        if once or (id is None and idempotency_key is not None):
+            decide = resources.creation_once(build, payload)
+        elif id is None:
+            decide = resources.creation(build, payload)
+        else:
+            wanted = preconditions(if_match, if_none_match, skip_unchanged=skip_unchanged)
+            decide = resources.update(build, wanted, payload=payload)
+        by_content = id is not None and self._limits("u", "Binary")
+        outcome = await self._commit("Binary", id_, creating(decide), fresh=id is None, by_content=by_content)
+        if once and not outcome.applied:
+            return await self.vread("Binary", id_, 1)
+        if id is None and (outcome.record is None or not outcome.applied):
+            return await self._first_answer("Binary", id_, build)
+        assert outcome.record is not None  # noqa: S101 - it makes a record, or leaves one as it is
+        return version_of("Binary", id_, outcome.record, created=outcome.created or id is None)
+
+    async def _create_uploaded(self, resource: dict[str, object], payload: Payload, key: str) -> Version:
+        """Stores the Binary of an upload under the id that derives from `key`, once. Returns its first version."""
+        return await self.create_binary(resource, payload, idempotency_key=key)
 
     async def _first_answer(self, type: str, id: str, build: Callable[[int, int], bytes]) -> Version:
         """Returns what the first request with this Idempotency-Key was answered."""
         first = await self._vread(type, id, 1)
-        if build(1, first.last_updated_ms) != first.content:
+        if as_stored(build(1, first.last_updated_ms), first.content) != first.content:
             raise IdempotencyKeyReused
         return replace(first, created=True)
 
@@ -266,13 +315,9 @@ class TenantStore:
         """Returns the record; None where it is hidden. 1 GET for a Binary whose `securityContext` is no Patient."""
         if record is None or sight.shows("r", type, record):
             return record
-        if type != "Binary" or not record.resource:
+        if type != "Binary" or not record.resource or not await self._is_linked(sight, record.resource):
             return None
-        link = sight.link_of(json.parse(record.resource, max_values=None))
-        if link is None or link[0] == "Patient" or not sight.may("read", link[0]):
-            return None
-        base, _ = await drive(look(self._place.keys.resource(*link)), self._place.objects)
-        return record if sight.shows("r", link[0], base.shown) and base.shown and base.shown.resource else None
+        return record if sight.covers("r", json.parse(record.resource, max_values=None), linked=True) else None
 
     def _shown(self, version: Version, as_model: bool | type[models.Model]) -> Version | models.AnyModel:
         return (
@@ -306,10 +351,96 @@ class TenantStore:
         wanted = preconditions(if_match, if_none_match, skip_unchanged=skip_unchanged)
         self._require("update", type)
         template, (type_, id_) = await self._admission.with_id(resource, type, id)
-        decide = resources.update(resources.builder(template, id_), wanted)
-        outcome = await self._change("update", type_, id_, decide, heavy=_is_heavy(template))
+        moved = await self._attachments(resource, type_, id_)
+        decide = resources.update(resources.builder(template if moved is None else moved[0], id_), wanted)
+        decide = self._changing("update", type_)(decide)
+        if moved is None:
+            by_content = self._limits("u", type_)
+            outcome = await self._commit(type_, id_, decide, by_content=by_content, heavy=_is_heavy(template))
+        else:
+            outcome = await self._commit_with(moved[1], type_, id_, decide)
         assert outcome.record is not None  # noqa: S101 - an update makes a record, or leaves one as it is
         return version_of(type_, id_, outcome.record, created=outcome.created)
+
+    async def _attachments(self, resource: models.Resource, type: str, id: str) -> tuple[Template, list[Taken]] | None:
+        """Returns the resource without the long data of its attachments, and that; None where it stays as it is."""
+        above = self._engine.limits.inline_bytes
+        if not self._engine.externalize_attachments or type == "Binary":
+            return None
+
+        def taken() -> tuple[Template, list[Taken]] | None:
+            text = as_bytes(resource)
+            if len(text) <= above or b'"data"' not in text:
+                return None
+            content = json.parse(text)
+            found = take_out(content, self._engine.validator.definitions, above=above)
+            for one in found:
+                one.refer(binary_id(type, id, one))
+            return (Template(content), found) if found else None
+
+        return await offload(taken)
+
+    async def _commit_with(
+        self, taken: Sequence[Taken], type: str, id: str, decide: Decide, *, fresh: bool = False
+    ) -> WriteResult:
+        """Writes a resource and the Binaries of its attachments in one transaction."""
+        keys = self._place.keys
+        parts = with_binaries(Part(keys.resource(type, id), decide, fresh=fresh), taken, keys)
+        return (await self._engine.transact(self._place, parts, heavy=True))[0]
+
+    async def with_attachments(self, version: Version, *, most: int, base_url: str | None = None) -> Version:
+        """Returns the version with the data of its attachments in it, as far as it lies in Binaries of this tenant.
+
+        `most`: bytes of data, together, and of attachments `attachments.MOST`. `base_url`: below which absolute URLs
+        are of this tenant. An attachment whose Binary is gone, or has other content than its hash says, stays as it
+        is. 1 GET for each, and its content. Raises ContentTooLarge.
+        """
+        definitions = self._engine.validator.definitions
+        content = await offload_if(len(version.content) > LARGE, json.parse, version.content, max_values=None)
+        found = await offload_if(len(version.content) > LARGE, outside, content, definitions, base_url=base_url)
+        room, filled = most, False
+        if len(found) > MOST_ATTACHMENTS:
+            raise ContentTooLarge(f"More than {MOST_ATTACHMENTS} attachments; read their Binaries", code="too-costly")
+        for one in found:
+            data = await self._content_of(one, room)
+            room -= len(data or b"")
+            filled |= data is not None and await offload_if(len(data) > LARGE, one.put_back, data)
+        if not filled:
+            return version
+        return replace(version, content=await offload(json.encode, content))
+
+    async def _content_of(self, attachment: Outside, most: int) -> bytes | None:
+        """Returns the content of an attachment's Binary; None without one. Raises ContentTooLarge."""
+        try:
+            if attachment.version is None:
+                binary = await self.read("Binary", attachment.id)
+            else:
+                binary = await self.vread("Binary", attachment.id, attachment.version)
+        except (NotFound, Gone, AccessDenied):
+            return None
+        size = len(binary.content) // 4 * 3 if binary.payload is None else binary.payload.size
+        if size > most:
+            raise ContentTooLarge("The data of the attachments is too much for one answer", code="too-costly")
+        if binary.payload is None:
+            return content_of(
+                await offload_if(len(binary.content) > LARGE, json.parse, binary.content, max_values=None)
+            )
+        async with self.payloads.open(binary.payload) as chunks:
+            return b"".join([chunk async for chunk in chunks])
+
+    async def check_preconditions(
+        self, type: str, id: str, *, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
+    ) -> None:
+        """Raises what a write with these preconditions would raise now: VersionConflict, InvalidResource. 1 GET.
+
+        For callers whose content takes long to arrive. The write itself checks them again.
+        """
+        wanted = preconditions(if_match, if_none_match)
+        keys = self._keys(type, resources.well_formed_id(id))
+        self._require("update", type)
+        base, _ = await drive(look(keys), self._place.objects)
+        hidden = self._sight is not None and not self._sight.shows("u", type, base.shown)
+        wanted.check(None if hidden else base.shown)
 
     async def patch(
         self,
@@ -347,7 +478,8 @@ class TenantStore:
         wanted = preconditions(if_match, if_none_match)
         self._admission.known_type(type)
         resources.well_formed_id(id)
-        outcome = await self._change("delete", type, id, resources.deletion(wanted))
+        decide = self._changing("delete", type)(resources.deletion(wanted))
+        outcome = await self._commit(type, id, decide, by_content=self._limits("d", type))
         if outcome.record is None or (not outcome.applied and self._limits("d", type)):
             return None
         return version_of(type, id, outcome.record)
@@ -365,7 +497,7 @@ class TenantStore:
         template, type_ = await self._admission.of_type(resource, type)
         self._require("conditional-create", type_)
         condition = self._seeing("search", self._matching.condition(type_, criteria))
-        creating = self._creating(type_)
+        creating = await self._creating(type_, resource)
 
         def create(id: str) -> Decide:
             build = resources.builder(template, id)
@@ -608,6 +740,7 @@ class TenantStore:
             options=options,
             kinds=kinds,
             large=is_large(bundle),
+            sight=self._sight,
         )
 
     def _on(self, objects: ObjectStore) -> TenantStore:
@@ -645,13 +778,22 @@ class TenantStore:
     def _limits(self, rights: str, type: str) -> bool:
         return self._sight is not None and self._sight.limits(rights, type)
 
-    def _creating(self, type: str) -> Callable[[Decide], Decide]:
+    async def _creating(self, type: str, resource: models.Resource) -> Callable[[Decide], Decide]:
         """Returns what restricts the decision of a create. Raises AccessDenied."""
         sight = self._sight
         if sight is None:
             return _as_it_is
         sight.require("create", type)
-        return lambda decide: sight.creating(decide, type)
+        linked = type == "Binary" and sight.limits("c", type) and await self._is_linked(sight, as_bytes(resource))
+        return lambda decide: sight.creating(decide, type, linked=linked)
+
+    async def _is_linked(self, sight: Sight, binary: bytes) -> bool:
+        """Whether the `securityContext` of a Binary is a resource, not a Patient, that is seen. 1 GET."""
+        link = sight.link_of(json.parse(binary, max_values=None))
+        if link is None or link[0] == "Patient" or not sight.may("read", link[0]):
+            return False
+        base, _ = await drive(look(self._place.keys.resource(*link)), self._place.objects)
+        return base.shown is not None and not base.shown.deleted and sight.shows("r", link[0], base.shown)
 
     def _changing(self, interaction: Interaction, type: str, *, creates: bool = False) -> Callable[[Decide], Decide]:
         """Returns what restricts the decision of a change. Raises AccessDenied.
@@ -677,19 +819,18 @@ class TenantStore:
         """Returns the key, made that of who acts: it is of no use to others."""
         return idempotency_key if self._sight is None else self._sight.owned(idempotency_key)
 
-    async def _change(
-        self, interaction: Interaction, type: str, id: str, decide: Decide, *, heavy: bool = False
-    ) -> WriteResult:
-        """Commits a change, by content where the access is limited by it."""
-        keys, changing = self._place.keys.resource(type, id), self._changing(interaction, type)
-        limited = self._limits(NEEDS[interaction], type)
-        return await self._engine.commit(self._place, keys, changing(decide), by_content=limited, heavy=heavy)
-
     async def _commit(
-        self, type: str, id: str, decide: Decide, *, fresh: bool = False, heavy: bool = False
+        self,
+        type: str,
+        id: str,
+        decide: Decide,
+        *,
+        fresh: bool = False,
+        by_content: bool = False,
+        heavy: bool = False,
     ) -> WriteResult:
         keys = self._place.keys.resource(type, id)
-        return await self._engine.commit(self._place, keys, decide, fresh=fresh, heavy=heavy)
+        return await self._engine.commit(self._place, keys, decide, fresh=fresh, by_content=by_content, heavy=heavy)
 
 
 def _is_heavy(template: Template) -> bool:

@@ -17,6 +17,8 @@ from server.http.deadlines import Deadlines
 from server.http.health import health_routes
 from server.http.outcome import http_error
 from server.http.response_headers import EXPOSED, Dated
+from server.observing.observed_app import ObservedApp
+from server.observing.observers import Observers
 from server.routes import TABLE
 from server.settings import Settings
 
@@ -27,22 +29,33 @@ def create_app(
     *,
     deadlines: Deadlines | None = None,
     ending: asyncio.Event | None = None,
+    observers: Observers | None = None,
 ) -> ASGIApp:
     """Returns the app: FHIR below `/fhir` (or `/fhir/{tenant}`), and `/health/…`. The caller must close `store`.
 
-    `deadlines`: of its requests, for a caller that wants to know how many there are. `ending`: set
-    when the process ends.
+    `deadlines`: of its requests, for a caller that wants to know how many there are. `ending`: set when the process
+    ends. `observers`: watch its requests.
 
     The API is called before Starlette's middleware and router, which other paths pass. Benchmark: reads, see
     docs/performance.md.
     """
     settings = settings or Settings()
+    own = [*health_routes(store, ending), openapi_route(TABLE, settings, store.definitions)]
     others = Starlette(
-        routes=[*health_routes(store, ending), openapi_route(TABLE, settings, store.definitions)],
+        routes=own,
         exception_handlers={HTTPException: http_error, Exception: http_error},
     )
     others.router.redirect_slashes = False
     api: ASGIApp = FhirApi(Dated(others), store=store, settings=settings, table=TABLE, deadlines=deadlines)
+    if observers is not None and observers.any:
+        api = ObservedApp(
+            api,
+            observers,
+            table=TABLE,
+            settings=settings,
+            definitions=store.definitions,
+            other_paths=[route.path for route in own],
+        )
     app = _with_cors(api, settings) if settings.cors_origins else api
     return ForwardedRequests(app, settings.trusted_proxies) if settings.trusted_proxies else app
 

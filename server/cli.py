@@ -9,6 +9,7 @@ import typer
 from fhirstore import __version__
 from server.command_line import (
     clients,
+    copies,
     inspecting,
     jobs,
     lifecycle,
@@ -42,6 +43,7 @@ app.add_typer(clients.commands)
 app.add_typer(upkeep.commands)
 app.add_typer(inspecting.commands)
 app.add_typer(restore.commands)
+app.add_typer(copies.commands)
 app.add_typer(jobs.commands, name="jobs")
 app.add_typer(tenants.commands, name="tenant")
 app.add_typer(registered_clients.commands, name="client")

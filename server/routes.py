@@ -28,6 +28,10 @@ from server.operations.submit.requests import bulk_submit, bulk_submit_status
 from server.operations.submit.status import delete_submission_status, submission_file, submission_status
 from server.operations.submit.urls import FILE_PATH as SUBMISSION_FILE
 from server.operations.submit.urls import STATUS_PATH as SUBMISSION_STATUS
+from server.operations.uploads.content import post_content, put_content, put_part
+from server.operations.uploads.requests import complete_upload, presign_upload
+from server.operations.uploads.status import delete_upload, upload_status
+from server.operations.uploads.urls import CONTENT_PATH, UPLOAD_PATH
 from server.operations.validate import validate, validate_instance
 from server.settings import Settings
 
@@ -64,6 +68,11 @@ def _issues_tokens(settings: Settings) -> bool:
     return settings.auth == "smart"
 
 
+def _in_answers(_: Settings) -> bool:
+    """Clients find these URLs in answers, and cannot make them."""
+    return False
+
+
 def _submits(settings: Settings) -> bool:
     """Whether anybody may submit in bulk."""
     return settings.submitters is not None
@@ -97,6 +106,47 @@ TABLE: tuple[Route, ...] = (
         contract.VALIDATE,
     ),
     Route("GET", "/{type}/{id}/$validate", validate_instance, (), "Validate what is stored", contract.VALIDATE_STORED),
+    Route(
+        "POST",
+        "/Binary/$presign-upload",
+        presign_upload,
+        (),
+        "Begin the upload of a Binary's content, to the store itself or in parts",
+        contract.PRESIGN_UPLOAD,
+        operation=("presign-upload", f"{_OWN}:presign-upload"),
+    ),
+    Route(
+        "POST",
+        "/Binary/$complete-upload",
+        complete_upload,
+        (),
+        "Verify what was uploaded, and make the Binary",
+        contract.COMPLETE_UPLOAD,
+        operation=("complete-upload", f"{_OWN}:complete-upload"),
+    ),
+    Route("GET", UPLOAD_PATH, upload_status, (), "What was received of an upload", contract.UPLOAD_STATUS),
+    Route("PUT", UPLOAD_PATH, put_part, (), "Send a part of an upload", contract.UPLOAD_PART),
+    Route("DELETE", UPLOAD_PATH, delete_upload, (), "Give an upload up", contract.UPLOAD_DELETE),
+    Route(
+        "PUT",
+        CONTENT_PATH,
+        put_content,
+        (),
+        "Send the content of an upload",
+        contract.UPLOAD_CONTENT,
+        advertised=_in_answers,
+        access="ticket",
+    ),
+    Route(
+        "POST",
+        CONTENT_PATH,
+        post_content,
+        (),
+        "Send the content of an upload in a form",
+        contract.UPLOAD_CONTENT,
+        advertised=_in_answers,
+        access="ticket",
+    ),
     Route("GET", "/metadata", capabilities, (), "The CapabilityStatement", contract.CAPABILITIES, access="public"),
     Route(
         "GET",

@@ -96,3 +96,31 @@ async def binary_is_updated_with_any_content(server: Server) -> None:
     (await server.request("PUT", f"Binary/{id}", content=b"one", headers=headers)).expect(201)
     (await server.request("PUT", f"Binary/{id}", content=b"two", headers=headers)).expect(200)
     must((await server.get(f"Binary/{id}", {"Accept": "text/plain"})).body == b"two", "not the new content")
+
+
+@rule(
+    BINARY,
+    "… the data is accepted as is and treated as the content of a Binary, including when the content type is "
+    "application/fhir+xml or application/fhir+json, except … where the content is actually a Binary resource.",
+)
+async def fhir_that_is_no_binary_is_content(server: Server) -> None:
+    content = b'{"resourceType":"Patient",  "active":true}'
+    answer = await server.request("POST", "Binary", content=content, headers={"Content-Type": FHIR_JSON})
+    read = await server.get("/".join(answer.expect(201).location[:2]), {"Accept": "*/*"})
+    must(read.expect(200).body == content, "not the content as it was sent")
+
+
+@rule(
+    BINARY,
+    "When a read request is made for the binary resource that doesn't explicitly specify the FHIR content types …, "
+    "then the content should be returned using the content type stated in the resource.",
+)
+async def long_content_is_the_same_in_both_forms(server: Server) -> None:
+    content = bytes(range(256)) * 8_192 + b"end"
+    answer = await server.request("POST", "Binary", content=content, headers={"Content-Type": "image/png"})
+    path = "/".join(answer.expect(201).location[:2])
+    must(
+        (await server.get(path, {"Accept": "image/png"})).expect(200).body == content, "not the content as it was sent"
+    )
+    read = (await server.get(path, {"Accept": FHIR_JSON})).expect(200)
+    must(base64.b64decode(str(read.at("data"))) == content, "data is not the content")

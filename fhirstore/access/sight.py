@@ -77,10 +77,10 @@ class Sight:
         """Whether any of these rights is limited by content: not every resource of the type may be seen, or written."""
         return any(not any(self._is_whole(one) for one in self._reaching(right, type)) for right in rights)
 
-    def covers(self, right: str, resource: JsonObject) -> bool:
-        """Whether a scope grants this right on this resource."""
+    def covers(self, right: str, resource: JsonObject, *, linked: bool = False) -> bool:
+        """Whether a scope grants this right on this resource. `linked`: it is a Binary of a resource that is seen."""
         type_ = str(resource.get("resourceType"))
-        return any(self._holds(scope, type_, resource) for scope in self._reaching(right, type_))
+        return any(self._holds(scope, type_, resource, linked=linked) for scope in self._reaching(right, type_))
 
     def shows(self, rights: str, type: str, record: Record | None) -> bool:
         """Whether all these rights are granted on this version. A tombstone is shown where access is not limited."""
@@ -117,13 +117,16 @@ class Sight:
 
     # --- writes ---------------------------------------------------------------------------------------------
 
-    def creating(self, decide: Decide, type: str) -> Decide:
-        """Returns the decision of a create. It raises AccessDenied for content that may not be created."""
+    def creating(self, decide: Decide, type: str, *, linked: bool = False) -> Decide:
+        """Returns the decision of a create. It raises AccessDenied for content that may not be created.
+
+        `linked`: as of `covers`.
+        """
         if not self.limits("c", type):
             return decide
 
         def limited(current: Record | None) -> Draft | None:
-            return self._admitted(decide(current), current, "c")
+            return self._admitted(decide(current), current, "c", linked=linked)
 
         return limited
 
@@ -151,11 +154,13 @@ class Sight:
 
         return limited
 
-    def _admitted(self, draft: Draft | None, current: Record | None, right: str) -> Draft | None:
+    def _admitted(
+        self, draft: Draft | None, current: Record | None, right: str, *, linked: bool = False
+    ) -> Draft | None:
         """Returns the draft. Raises AccessDenied for content that may not be written."""
         if draft is not None and draft.build is not None:
             content = draft.build(1 if current is None else current.version + 1, 0)
-            if not self.covers(right, json.parse(content, max_values=None)):
+            if not self.covers(right, json.parse(content, max_values=None), linked=linked):
                 raise AccessDenied(
                     "No scope of this token allows to store this content: it is outside of what it covers"
                 )
@@ -180,10 +185,10 @@ class Sight:
     def _is_whole(self, scope: Scope) -> bool:
         return scope.criteria is None and self.access.whole(scope)
 
-    def _holds(self, scope: Scope, type: str, resource: JsonObject) -> bool:
+    def _holds(self, scope: Scope, type: str, resource: JsonObject, *, linked: bool) -> bool:
         """Whether a resource of a type that the scope grants is among those that it reaches."""
         patient = self.access.compartment(scope)
-        if patient is not None and patient not in self._patients(type, resource):
+        if patient is not None and not linked and patient not in self._patients(type, resource):
             return False
         if scope.criteria is None:
             return True

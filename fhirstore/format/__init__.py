@@ -16,7 +16,9 @@ Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of 
 | `binary/{sha256}/entry.json` | which object has the content with this hash, and the state of it (`payload`) |
 | `binary/{sha256}/refs/{type}_{id}_{version}_{op}` | empty; attempt `op` at that version refers to the content |
 | `binary/payload/{ulid}` | the bytes of one upload; written once |
-| `binary/uploads/{ulid}.json` | the state of a direct upload |
+| `binary/uploads/{ulid}.json`, `binary/uploads/{ulid}/…` | a direct upload; the parts of it that the store has (`fhirstore.transfers.keys`) |
+| `binary/uploads/signing-key.json` | the key of the tenant's upload tickets |
+| `binary/incoming/{ulid}` | what a form has sent to the store |
 | `sweep/state.json` | lease and watermark of the sweeper |
 | `sweep/runs.json`, `sweep/payloads.json` | how far the sweeper has walked the runs, and the payloads |
 | `audit/{t}_{action}_{type}_{id}_{op}.json` | an audit line for an administrative action |
@@ -35,6 +37,7 @@ At the root of the store, names that begin with `_` belong to no tenant:
 | `_probe/…` | what the probe of the store writes and removes |
 | `_tenants/registry.json` | the tenants that are served, where the store itself says so (`registry`) |
 | `_tenants/log/{t}_{event}_{tenant}_{op}` | empty; one for each change of the registry |
+| `_copy/{tenant}.json` | the state of a copy of that tenant's data into this store (`fhirstore.upkeep.copy`) |
 
 * `{t}` is 13 digits of epoch milliseconds, so keys sort by time.
 * Types and ids contain neither `_` nor `/`, so keys split without escaping.

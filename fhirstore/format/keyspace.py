@@ -18,6 +18,9 @@ from fhirstore.fhir.definitions.ids import is_id
 RECEIPT = "Receipt"
 """A type beside the FHIR types: the answers to Bundles with an Idempotency-Key. No interaction or history shows it."""
 
+COPIES = "_copy/"
+"""The prefix of the states of copies into this store, at its root."""
+
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _EVENT = re.compile(
@@ -27,6 +30,7 @@ _ENTRY = re.compile(
     r"(?P<type>[A-Z][A-Za-z]+)/(?P<name>[0-9a-f]{32}/(?:[0-9a-f]{16}|none)|system/[0-9a-f]{16})"
     r"_(?P<id>[A-Za-z0-9.-]+)_(?P<version>[1-9]\d*)"
 )
+_AUDIT = re.compile(r"(?P<t>\d{13})_[a-z]+_(?P<type>[A-Z][A-Za-z]+)_(?P<id>[A-Za-z0-9.-]+)_[A-Za-z0-9]+\.json")
 _CLAIM = re.compile(r"[A-Z][A-Za-z]+/[0-9a-f]{32}\.claim")
 _REFERENCE = re.compile(
     r"(?P<sha256>[0-9a-f]{64})/refs/(?P<type>[A-Z][A-Za-z]+)_(?P<id>[A-Za-z0-9.-]+)_(?P<version>[1-9]\d*)_(?P<op>[A-Za-z0-9]+)"
@@ -263,6 +267,10 @@ class Keyspace:
         """The key of an audit line. `action`: a word of lower-case letters."""
         return f"{self.prefix}audit/{t:013d}_{action}_{keys.type}_{keys.id}_{op}.json"
 
+    def audit(self) -> str:
+        """The prefix of the audit lines, oldest first."""
+        return f"{self.prefix}audit/"
+
     def job(self, kind: str, id: str) -> str:
         """The prefix of a job whose kind has no other place for it. Raises ValueError where either is malformed."""
         return f"{self.prefix}bulk/{_job_name(kind, id).replace('_', '/', 1)}/"
@@ -368,6 +376,17 @@ def parse_event(key: str) -> Event:
         raise ValueError(f"not an event key: {key}")
     type_ = match["type"] or last
     return Event(int(match["t"]), type_, match["id"], int(match["version"]), match["method"], match["op"])
+
+
+def copy_state(tenant: str) -> str:
+    """The key of the state of a copy into this store, of the tenant's data. At the root of the store."""
+    return f"{COPIES}{tenant}.json"
+
+
+def parse_audit_line(key: str) -> tuple[int, str, str] | None:
+    """Returns the time (epoch ms), type and id in the key of an audit line; None where it is not the key of one."""
+    match = _AUDIT.fullmatch(key.rpartition("/")[2])
+    return None if match is None else (int(match["t"]), match["type"], match["id"])
 
 
 def parse_index_entry(keys: Keyspace, key: str) -> IndexEntry:

@@ -79,6 +79,11 @@ class Run:
     def expires(self) -> int:
         return self._lease.state.expires
 
+    @property
+    def renewed(self) -> int:
+        """When the lease was renewed last, epoch ms."""
+        return self._lease.state.expires - self._lease.length
+
     def now(self) -> int:
         return self.place.objects.now()
 

@@ -13,6 +13,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 
+import msgspec
+
 from fhirstore.batched import batched
 from fhirstore.clock import Ids
 from fhirstore.commit.drive import drive
@@ -38,6 +40,19 @@ _REMOVALS = 4  # of one tenant in one poll
 _NAMES_FOR = 60.0  # seconds
 _ENDS_IN = 0.9  # seconds
 _FIRST = 1.0  # seconds: a process that starts has other things to do
+
+
+class WorkerStatus(msgspec.Struct, frozen=True):
+    """The jobs that a worker has seen at its last look at each tenant, and those that it runs.
+
+    `live`: jobs that have not ended, by kind, whoever runs them. `oldest`: seconds since the oldest of them was
+    created, by kind. `running`: jobs that run here. `lease`: seconds since their oldest lease was renewed.
+    """
+
+    live: Mapping[str, int]
+    oldest: Mapping[str, float]
+    running: int
+    lease: float
 
 
 class Worker:
@@ -72,10 +87,11 @@ class Worker:
         self._say = say
         self._pacer = Pacer(activity)
         self._owner = ids.new()
-        self._runs: set[asyncio.Task[None]] = set()
+        self._runs: dict[asyncio.Task[None], Run] = {}
         self._turns: list[str] = []  # tenants, the one to look at first in front
         self._named = float("-inf")  # when the tenants were listed
         self._known: dict[str, dict[str, JobKeys]] = {}  # by tenant and key of the entry
+        self._live: dict[str, list[tuple[str, int]]] = {}  # by tenant: kind, and time of creation in epoch ms
         self._said: dict[str, str] = {}  # the failure that was told last, by tenant
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -98,6 +114,26 @@ class Worker:
             self._signals.remove_worker(wake)
             await self._end_runs()
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The names of the kinds of jobs that it does."""
+        return tuple(self._kinds)
+
+    def status(self) -> WorkerStatus:
+        """Returns what it knows of the queues and of its own runs. Sends no request."""
+        live: dict[str, int] = {}
+        oldest: dict[str, float] = {}
+        now = self._now()
+        for kind, created in (one for each in self._live.values() for one in each):
+            live[kind] = live.get(kind, 0) + 1
+            oldest[kind] = max(oldest.get(kind, 0.0), (now - created) / 1000)
+        lease = max(((now - run.renewed) / 1000 for run in self._runs.values()), default=0.0)
+        return WorkerStatus(live=live, oldest=oldest, running=len(self._runs), lease=max(0.0, lease))
+
+    def _now(self) -> int:
+        """Returns the time of the first store: all have about the same."""
+        return next((objects.now() for objects in self._tenancy.stores), 0)
+
     async def _unless_stopped(self, work: Awaitable[None], stopping: asyncio.Task[bool]) -> None:
         """Waits for `work`; ends it when the worker is to stop."""
         task = asyncio.ensure_future(work)
@@ -110,8 +146,8 @@ class Worker:
             self._tell("", ended)
 
     async def _end_runs(self) -> None:
-        for run in self._runs:
-            run.cancel()
+        for task in self._runs:
+            task.cancel()
         if self._runs:
             await asyncio.wait(self._runs, timeout=_ENDS_IN)
 
@@ -144,6 +180,7 @@ class Worker:
         names = await self._tenancy.names()
         old = [name for name in self._turns if name in set(names)]
         self._turns = old + sorted(set(names) - set(old))
+        self._live = {name: live for name, live in self._live.items() if name in names}
         self._named = now
 
     async def _look_at(self, tenant: str) -> bool:
@@ -153,6 +190,7 @@ class Worker:
         entries = await self._drive(place, list_queue(place.keys))
         await self._remove_due(place, context, entries)
         live = [entry for entry in entries if entry.name.due is None]
+        self._live[tenant] = [(entry.name.kind, entry.modified) for entry in live]
         known = self._known.get(tenant, {})
         seen: list[Seen] = []
         for some in batched(live, _AT_ONCE):
@@ -204,7 +242,7 @@ class Worker:
             pacer=self._pacer,
         )
         task = asyncio.create_task(self._run(run, seen.entry.key), name=f"fhirstore-job-{seen.entry.name.id}")
-        self._runs.add(task)
+        self._runs[task] = run
         self._signals.began(job.state, task)
         return True
 
@@ -216,7 +254,7 @@ class Worker:
         finally:
             task = asyncio.current_task()
             if task is not None:
-                self._runs.discard(task)
+                self._runs.pop(task, None)
             self._signals.work_waits()  # there is room for another run
 
     async def _drive(self, place: Place, protocol: Protocol[Result]) -> Result:

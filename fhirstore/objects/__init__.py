@@ -17,6 +17,8 @@ of `fhirstore.errors` (the `ObjectError` family). Only this module is public, no
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
 
 from fhirstore.clock import Clock
@@ -36,12 +38,16 @@ from fhirstore.objects.base import (
     Written,
 )
 from fhirstore.objects.bucket import ArchiveState, Bucket, Rule, Tier, open_bucket
+from fhirstore.objects.embedded.backup import Backup, BackupProgress
+from fhirstore.objects.embedded.backup import backup as backup_directory
 from fhirstore.objects.embedded.compact import Compacted
 from fhirstore.objects.embedded.compact import compact as compact_directory
+from fhirstore.objects.embedded.restore import restore as restore_directory
 from fhirstore.objects.facts import Facts, ObjectInfo, Progress
 from fhirstore.objects.files import get_file, put_file, sha256_of, verify
 from fhirstore.objects.folders import Statistics, Usage, delete_prefix, exists, list_all, statistics
 from fhirstore.objects.health import StoreHealth, health
+from fhirstore.objects.observer import OK, OUTCOMES, StoreObserver
 from fhirstore.objects.opening import open_store
 from fhirstore.objects.presigned import PresignedPost, PresignedPut
 from fhirstore.objects.s3.options import OnRepeat, Repeat, S3Options
@@ -51,8 +57,12 @@ from fhirstore.objects.wrappers.checked import CheckedStore
 __all__ = [
     "CONCURRENCY",
     "IF_ABSENT",
+    "OK",
+    "OUTCOMES",
     "PART_SIZE",
     "ArchiveState",
+    "Backup",
+    "BackupProgress",
     "Bucket",
     "CheckedStore",
     "Compacted",
@@ -75,11 +85,13 @@ __all__ = [
     "S3Options",
     "Statistics",
     "StoreHealth",
+    "StoreObserver",
     "StoredObject",
     "Tier",
     "UploadPage",
     "Usage",
     "Written",
+    "backup",
     "compact",
     "create_bucket",
     "credentials_source",
@@ -91,6 +103,7 @@ __all__ = [
     "open_bucket",
     "open_objects",
     "put_file",
+    "restore_backup",
     "sha256_of",
     "statistics",
     "verify",
@@ -113,10 +126,47 @@ def compact(location: str) -> Compacted:
 
     Raises StoreMisconfigured where `location` is of another kind or holds no store; StoreBusy.
     """
+    return compact_directory(_directory(location, "compact"))
+
+
+def backup(
+    location: str,
+    target: str | PathLike[str],
+    *,
+    keep: int | None = None,
+    on_progress: Callable[[BackupProgress], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Backup:
+    """Makes a backup of the embedded store at `location`, while others may use it, as a folder of `target`. Blocks.
+
+    It has all commits up to one moment. `keep`: how many backups stay in `target`; None: all. `stop`: asked often; True
+    ends it. Raises StoreMisconfigured where `location` is of another kind or holds no store; BackupFailed, StoreBusy.
+    """
+    return backup_directory(
+        _directory(location, "back up"), Path(target), keep=keep, on_progress=on_progress, stop=stop
+    )
+
+
+def restore_backup(
+    path: str | PathLike[str],
+    location: str,
+    *,
+    on_progress: Callable[[BackupProgress], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Backup:
+    """Makes an embedded store at `location` of the backup at `path`, or of the newest one in that folder. Blocks.
+
+    Nothing is overwritten: the directory must be empty or not exist. All bytes are checked. Raises StoreMisconfigured,
+    BackupFailed; then there is no store.
+    """
+    return restore_directory(Path(path), _directory(location, "restore"), on_progress=on_progress, stop=stop)
+
+
+def _directory(location: str, act: str) -> Path:
     scheme, _, rest = location.partition(":")
     if scheme != "file" or not rest:
-        raise StoreMisconfigured(detail=f"{location}: there is nothing to compact but in a store of the form file:DIR")
-    return compact_directory(Path(rest))
+        raise StoreMisconfigured(detail=f"{location}: there is nothing to {act} but in a store of the form file:DIR")
+    return Path(rest)
 
 
 async def create_bucket(location: str, *, s3: S3Options | None = None) -> bool:

@@ -287,11 +287,19 @@ class ObjectStore(Protocol):
         ...
 
     async def presign_put(
-        self, key: str, *, expires_in: int, content_type: str | None = None, sha256: str | None = None
+        self,
+        key: str,
+        *,
+        expires_in: int,
+        content_type: str | None = None,
+        sha256: str | None = None,
+        size: int | None = None,
+        if_absent: bool = False,
     ) -> PresignedPut:
         """Returns a request that PUTs the object once signed, as `presign_get`.
 
-        With `sha256` (hex), a store that checks S3's checksums accepts that body alone.
+        With `sha256` (hex), a store that checks S3's checksums accepts that body alone; with `size`, only a body of
+        that many bytes. `if_absent`: only while there is no such object, so that nobody can replace it.
         """
         ...
 

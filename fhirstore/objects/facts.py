@@ -106,6 +106,10 @@ class Steps:
             self._told = self._done
             self._progress(self._done)
 
+    def reach(self, size: int) -> None:
+        """So many bytes are done by now."""
+        self.add(size - self._done)
+
     def finish(self) -> None:
         """All bytes are done."""
         if self._progress is not None and self._told < self._done:

@@ -16,7 +16,7 @@ _LARGEST_FORM = 5 * 1024 * 1024 * 1024  # bytes of an object that one request ca
 
 
 class PresignedPut(msgspec.Struct, frozen=True):
-    """Send PUT to `url` with exactly these `headers`; the body is the object."""
+    """Send PUT to `url` with exactly these `headers`; the body is the object. HTTP clients add Content-Length."""
 
     url: str
     headers: Mapping[str, str]
@@ -50,7 +50,14 @@ class WithoutUrls:
         raise StoreCannot(key, _NO_URLS)
 
     async def presign_put(
-        self, key: str, *, expires_in: int, content_type: str | None = None, sha256: str | None = None
+        self,
+        key: str,
+        *,
+        expires_in: int,
+        content_type: str | None = None,
+        sha256: str | None = None,
+        size: int | None = None,
+        if_absent: bool = False,
     ) -> PresignedPut:
         raise StoreCannot(key, _NO_URLS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from fhirstore.commit.drive import drive
@@ -24,9 +24,11 @@ from fhirstore.upkeep.usage import StoredUsage, UsageProgress, usage
 class Upkeep:
     """Upkeep of one tenant's objects, while others read and write."""
 
-    def __init__(self, engine: Engine, place: Place) -> None:
+    def __init__(self, engine: Engine, place: Place, *, sweep_transfers: Callable[[], Awaitable[int]]) -> None:
+        """`sweep_transfers`: as `Uploads.sweep`."""
         self._engine = engine
         self._place = place
+        self._sweep_transfers = sweep_transfers
 
     async def sweep(self, *, stopping: Callable[[], bool] = lambda: False) -> SweepReport:
         """Remove what dead attempts left, in one pass. Raises Unavailable, CorruptRecord; then call it again.
@@ -40,8 +42,16 @@ class Upkeep:
         run_files = await drive(sweep_runs(keys, context=context), objects)
         uploads = await drive(sweep_uploads(keys, context=context), objects)
         payloads = await drive(sweep_payloads(keys, context=context), objects)
+        transfers = await self._sweep_transfers()
         assertions = await drive(sweep_assertions(keys, context=context), objects)
-        return replace(report, run_files=run_files, uploads=uploads, payloads=payloads, assertions=assertions)
+        return replace(
+            report,
+            run_files=run_files,
+            uploads=uploads,
+            payloads=payloads,
+            transfers=transfers,
+            assertions=assertions,
+        )
 
     async def fsck(
         self, how: Thoroughness | None = None, *, on_progress: Callable[[Progress], None] | None = None

@@ -7,4 +7,5 @@ https://hl7.org/fhir/R4/binary.html. `fhirstore.format.payload` defines what lie
 |---|---|
 | `payloads` | `Payloads`, what a tenant offers: receive, adopt, open, verify, presign |
 | `receiving` | a stream of any size becomes an object, in parts, hashed on the way |
+| `delivering` | a content is verified while it is read |
 """

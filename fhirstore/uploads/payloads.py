@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context
@@ -16,7 +15,16 @@ from fhirstore.objects.base import CONCURRENCY, PART_SIZE, ObjectStream
 from fhirstore.objects.facts import Progress
 from fhirstore.objects.files import sha256_of
 from fhirstore.tenancy import Place
-from fhirstore.uploads.receiving import Promise, receive
+from fhirstore.uploads.delivering import Verified
+from fhirstore.uploads.receiving import Incoming, Promise
+
+
+class _Shared(Exception):
+    """The content is there already."""
+
+    def __init__(self, payload: Payload) -> None:
+        super().__init__()
+        self.payload = payload
 
 
 class Payloads:
@@ -54,35 +62,43 @@ class Payloads:
         """Stores a content of any size. Nothing is visible until it is committed with a Binary.
 
         `most`: bytes allowed. `size`, `sha256` (hex): those that the sender promised. `progress`: told the bytes that
-        are sent. Holds `part_size` times `concurrency` bytes and one part more. An upload that fails or is cancelled
-        is aborted. 2 PUT and the object: 1 PUT, or its parts and 2 requests. A content that is there already is shared.
+        are sent. Holds `part_size` times `concurrency` bytes. An upload that fails or is cancelled is aborted. 2 PUT
+        and the object: 1 PUT, or its parts and 2 requests. A content that is there already is shared.
 
         Raises ContentTooLarge, PayloadMismatch, PayloadGone (it took more than a day), Contention, Unavailable, what
-        `chunks` raises, and as `ObjectStore.put_part`.
+        `chunks` raises, and as `ObjectStore.put_stream`.
         """
         object_ = self.new_object()
-        received = await receive(
-            self._place.objects,
-            self.key(object_),
-            chunks,
-            promise=Promise(most, size, sha256),
-            facts=facts_for(content_type, self._context),
-            progress=progress,
-            part_size=part_size,
-            concurrency=concurrency,
-        )
-        payload = Payload(received.sha256, received.size, object_)
-        try:
+        admitted: Arriving | None = None
+
+        async def admit(sha256: str, size: int) -> int:
+            nonlocal admitted
+            payload = Payload(sha256, size, object_)
             arriving = await drive(arrive(self._place.keys, payload, context=self._context), self._place.objects)
-            if isinstance(arriving, Arriving):
-                await received.complete(self._context.now() + self._context.limits.transaction_window)
-        except BaseException:
-            await asyncio.shield(received.abort())
-            raise
-        if isinstance(arriving, Arriving):
-            return await self._completed(payload, arriving)
-        await received.abort()
-        return arriving
+            if isinstance(arriving, Payload):
+                raise _Shared(arriving)
+            admitted = arriving
+            return self._context.now() + self._context.limits.transaction_window
+
+        incoming = Incoming(chunks, Promise(most, size, sha256), admit)
+        try:
+            await incoming.store(
+                self._place.objects,
+                self.key(object_),
+                facts=facts_for(content_type, self._context),
+                progress=progress,
+                part_size=part_size,
+                concurrency=concurrency,
+            )
+        except _Shared as shared:
+            return shared.payload
+        assert admitted is not None  # noqa: S101 - nothing is an object before it is admitted
+        return await self._completed(Payload(incoming.sha256, incoming.size, object_), admitted)
+
+    @property
+    def held(self) -> int:
+        """Bytes that one `receive` holds at most, unless told otherwise."""
+        return PART_SIZE * CONCURRENCY
 
     async def adopt(self, object: str, *, sha256: str, size: int, copy: bool = False) -> Payload:
         """Makes a payload of an object that was written already, directly by a client for example.
@@ -112,14 +128,17 @@ class Payloads:
 
         return await self._admitted(payload, make, drop=copy)
 
-    def open(
-        self, payload: Payload, start: int = 0, end: int | None = None
-    ) -> AbstractAsyncContextManager[ObjectStream]:
+    @asynccontextmanager
+    async def open(self, payload: Payload, start: int = 0, end: int | None = None) -> AsyncIterator[ObjectStream]:
         """Reads bytes [start, end) in chunks of bounded size, as `ObjectStore.get_stream`. 1 GET.
 
+        A content that is read as a whole is verified on the way: its last chunk comes only if its hash is right.
         Raises ObjectNotFound on entering, ObjectDamaged.
         """
-        return self._place.objects.get_stream(self.key(payload.object), start=start, end=end)
+        end = payload.size if end is None else min(end, payload.size)
+        async with self._place.objects.get_stream(self.key(payload.object), start=start, end=end) as stream:
+            whole = start == 0 and end == payload.size
+            yield Verified(stream, self.key(payload.object), payload) if whole else stream
 
     async def verify(self, payload: Payload) -> None:
         """Reads all of the content, and raises ObjectDamaged if it is not what was written, or is gone. 1 GET."""

@@ -66,6 +66,15 @@ def repeats_any_host(settings: Settings) -> bool:
     return settings.allowed_hosts is None and settings.base_url is None and not is_loopback(settings.host)
 
 
+def any_host(settings: Settings) -> bool:
+    """Whether clients decide under which name they reach the server: no base URL, and no list of names."""
+    if settings.base_url is not None:
+        return False
+    if settings.allowed_hosts is not None:
+        return "*" in settings.allowed_hosts
+    return bool(settings.trusted_proxies) or not is_loopback(settings.host)
+
+
 def _verdict(host: str, allowed: frozenset[str] | None) -> int:
     """Returns 200, 400 or 421 for the value of a Host header."""
     match = _HOST.fullmatch(host)

@@ -1,4 +1,4 @@
-"""The commands that send data to a server, or get data from it: `load`, `export`, `submit`."""
+"""The commands that send data to a server, or get data from it: `load`, `export`, `submit`, `upload`, `download`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from server.command_line.options import ProgressEvery, Store, fail, settings_for
+from server.command_line.options import AsJson, ProgressEvery, Store, fail, settings_for
 
 commands = typer.Typer()
 
@@ -190,6 +190,74 @@ def submit(  # noqa: PLR0917 - a command's parameters are its options
         serve=serve_at,
         stop=stop,
         deadline=deadline,
+        as_json=as_json,
+        progress_every=progress_every,
+    )
+    raise typer.Exit(code)
+
+
+@commands.command()
+def upload(  # noqa: PLR0917 - a command's parameters are its options
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The file.")],
+    server: Annotated[str, typer.Option(help="FHIR base URL of a server.")] = "http://127.0.0.1:8000/fhir",
+    store: Annotated[
+        str | None, typer.Option("--store", help="Straight into this store: file:DIR or s3://bucket/prefix.")
+    ] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Sent as X-Tenant-ID; with --store whose Binary it becomes, default: default.")
+    ] = None,
+    content_type: Annotated[
+        str | None, typer.Option("--type", help="Content type; default: by the ending of the file's name.")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Parts at once, 8 MiB each.")] = 4,
+    as_json: AsJson = False,
+    progress_every: ProgressEvery = 5.0,
+) -> None:
+    """Make a Binary of a file of any size; exit code 1 if it is none, 130 or 143 if interrupted.
+
+    Run again, it goes on where it stopped: the id of the upload is kept in FILE.upload.json until it is done.
+    """
+    from server.commands.transfer import run_upload
+
+    code = run_upload(
+        file,
+        None if store is None else settings_for(store),
+        server=server,
+        tenant=tenant,
+        content_type=content_type,
+        concurrency=concurrency,
+        as_json=as_json,
+        progress_every=progress_every,
+    )
+    raise typer.Exit(code)
+
+
+@commands.command()
+def download(  # noqa: PLR0917 - a command's parameters are its options
+    reference: Annotated[str, typer.Argument(metavar="Binary/ID", help="The Binary.")],
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="The file to write.")],
+    server: Annotated[str, typer.Option(help="FHIR base URL of a server.")] = "http://127.0.0.1:8000/fhir",
+    store: Annotated[
+        str | None, typer.Option("--store", help="Straight from this store: file:DIR or s3://bucket/prefix.")
+    ] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Sent as X-Tenant-ID; with --store whose Binary it is, default: default.")
+    ] = None,
+    as_json: AsJson = False,
+    progress_every: ProgressEvery = 5.0,
+) -> None:
+    """Write the content of a Binary to a file; exit code 1 if it is not whole, 130 or 143 if interrupted.
+
+    Run again, it goes on where it stopped, from FILE.part. The file appears when it is whole and has the right SHA-256.
+    """
+    from server.commands.transfer import run_download
+
+    code = run_download(
+        reference,
+        file,
+        None if store is None else settings_for(store),
+        server=server,
+        tenant=tenant,
         as_json=as_json,
         progress_every=progress_every,
     )

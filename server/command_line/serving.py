@@ -49,11 +49,22 @@ def serve(
 def worker(
     store: Store = None,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between the beginnings of two sweeps.")] = 60.0,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            help="Answer GET /metrics at this port of 127.0.0.1, or HOST:PORT; FHIRSTORE_METRICS is not used."
+        ),
+    ] = None,
 ) -> None:
     """Run jobs and sweep all tenants, over and over, beside the servers; ends on SIGTERM."""
     from server.commands.worker import run_worker
+    from server.settings.values import listening
 
-    raise typer.Exit(run_worker(settings_for(store), every=every))
+    try:
+        address = None if metrics is None else listening(metrics)
+    except ValueError as error:
+        fail(f"--metrics: {error}")
+    raise typer.Exit(run_worker(settings_for(store), every=every, metrics=address))
 
 
 @commands.command()

@@ -37,6 +37,7 @@ def for_each_tenant(
         async with open_store(settings) as store:
             if not damaged_too:
                 await store.check()
+                await store.refuse_unfinished_copies()
             names = await _names(store, tenant)
             if tenant is None:
                 with suppress(StoreDamaged) if damaged_too else nullcontext():

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import uvicorn
 
 from fhirstore import __version__, probe, render_probe
 from fhirstore.errors import FhirStoreError, StoreFull, UnsafeStore
-from server.access.hosts import repeats_any_host
+from server.access.hosts import any_host, repeats_any_host
+from server.access.smart.clients import read_clients
 from server.http.call import FHIR_PATH
-from server.process.deployment import ended_in_of, open_store
+from server.observing.answering import Answering, answering
+from server.observing.observers import share_key
+from server.process.deployment import Deployment, ended_in_of, open_store
 from server.process.ending import Workers, end_quietly_on_sigterm
 from server.process.http_server import http_config
 from server.process.listening import bound, for_workers
@@ -31,6 +35,8 @@ async def inspect_store(settings: Settings) -> list[str]:
     An embedded store that is full cannot be probed, and need not be: it is served with a warning, for its reads.
     """
     locations = []
+    if settings.clients is not None:
+        read_clients(Path(settings.clients), release=settings.fhir_version)
     async with open_store(settings, create=True) as store:
         try:
             await store.check()
@@ -39,6 +45,7 @@ async def inspect_store(settings: Settings) -> list[str]:
                 raise
             sys.stderr.write(f"fhirstore: {full}; until there is room reads are answered, and writes refused\n")
             return [objects.location for objects in store.tenancy.stores]
+        await store.refuse_unfinished_copies()
         for objects in store.tenancy.stores:
             locations.append(objects.location)
             report = await probe(objects, thorough=False)
@@ -61,19 +68,59 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
             f"other machines can reach {host}: say who is let in by FHIRSTORE_AUTH=smart or jwt, or say "
             "FHIRSTORE_AUTH=none where whoever reaches the server may do everything"
         )
+    if settings.auth == "smart" and any_host(settings):
+        raise CannotStart(
+            "FHIRSTORE_AUTH=smart: clients sign what they send for one URL, so say which it is: set FHIRSTORE_BASE_URL"
+        )
     end_quietly_on_sigterm()
     try:
         locations = asyncio.run(inspect_store(settings))
     except FhirStoreError as error:
         raise CannotStart(str(error)) from error
     listener = _listen(host, port)
+    with ExitStack() as stack:
+        metrics = _metrics(settings, workers, stack)
+        _greet(settings, listener, locations, workers=workers, metrics=metrics)
+        if workers > 1:
+            share_key(settings)
+            config = http_config(
+                "server.process.deployment:from_env", factory=True, workers=workers, stop_timeout=settings.stop_timeout
+            )
+            Workers(config, [for_workers(listener)], within=ended_in_of(settings)).run()
+            return
+        app = Deployment(settings, None if metrics is None else metrics.publish)
+        server = uvicorn.Server(http_config(app, stop_timeout=settings.stop_timeout))
+        with suppress(KeyboardInterrupt):
+            server.run(sockets=[listener])
+    if not server.started:
+        raise CannotStart("the server process did not start; the lines above say why")
+
+
+def _metrics(settings: Settings, workers: int, stack: ExitStack) -> Answering | None:
+    """Begins to answer scrapes, where the settings ask for it, until the stack ends. Raises CannotStart."""
+    if settings.metrics is None:
+        return None
+    try:
+        return stack.enter_context(answering(settings.metrics, workers=workers))
+    except OSError as error:
+        host, port = settings.metrics
+        raise CannotStart(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another with FHIRSTORE_METRICS"
+        ) from error
+
+
+def _greet(
+    settings: Settings, listener: socket.socket, locations: list[str], *, workers: int, metrics: Answering | None
+) -> None:
     base_url = settings.base_url or f"http://{_authority(listener)}{FHIR_PATH}"
     tenant = "/{tenant}" if settings.tenant_source == "path" else ""
     lines = [f"fhirstore {__version__}", f"  base URL  {base_url}{tenant}"]
+    if metrics is not None:
+        lines.append(f"  metrics   {metrics.url}")
     lines += [f"  data      {location}" for location in locations]
     if workers > 1:
         lines.append(f"  workers   {workers}")
-    if not settings.authenticates and not is_loopback(host):
+    if not settings.authenticates and not is_loopback(settings.host):
         sys.stderr.write("fhirstore: FHIRSTORE_AUTH=none: whoever reaches this server may read and write everything\n")
     if repeats_any_host(settings):
         sys.stderr.write(
@@ -81,17 +128,6 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
             "sends: set FHIRSTORE_BASE_URL or FHIRSTORE_ALLOWED_HOSTS\n"
         )
     print("\n".join(lines), flush=True)  # noqa: T201 - the output of the command
-    config = http_config(
-        "server.process.deployment:from_env", factory=True, workers=workers, stop_timeout=settings.stop_timeout
-    )
-    if workers > 1:
-        Workers(config, [for_workers(listener)], within=ended_in_of(settings)).run()
-        return
-    server = uvicorn.Server(config)
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
-    if not server.started:
-        raise CannotStart("the server process did not start; the lines above say why")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -39,10 +39,11 @@ def _table(reports: dict[str, SweepReport]) -> Table:
         "run files",
         "uploads",
         "payloads",
+        "transfers",
         "swept up to",
         box=None,
     )
-    for column in table.columns[2:10]:
+    for column in table.columns[2:11]:
         column.justify = "right"
     for name, report in reports.items():
         counts = (
@@ -54,6 +55,7 @@ def _table(reports: dict[str, SweepReport]) -> Table:
             report.run_files,
             report.uploads,
             report.payloads,
+            report.transfers,
         )
         upto = http_date(report.watermark) if report.watermark else ""
         table.add_row(name, report.outcome, *(str(count) for count in counts), upto)

@@ -8,39 +8,66 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import ExitStack
 
-from fhirstore import FhirStore
+from fhirstore import FhirStore, Worker
 from fhirstore.errors import FhirStoreError
 from server.commands.each_tenant import FAILED
+from server.observing.answering import Publish, answering
+from server.observing.measures import Measures
+from server.observing.observers import Observers
+from server.observing.process import keep_publishing, of_jobs, of_process
 from server.process.deployment import open_store
 from server.process.ending import Ending, ended_in
 from server.settings import Settings
 
 
-def run_worker(settings: Settings, *, every: float) -> int:
+def run_worker(settings: Settings, *, every: float, metrics: tuple[str, int] | None = None) -> int:
     """Works until SIGTERM or SIGINT; a pass of the sweeper begins every `every` seconds. 2: could not start.
 
     At the end jobs and the lease of a pass under way are handed back, so that another worker goes on at once.
+    `metrics`: where scrapes are answered.
     """
 
-    async def go() -> None:
+    async def go(publish: Publish | None) -> None:
         ending = Ending(within=ended_in(drain=0, answered=settings.stop_timeout))
         ending.handle_signals(alone=True)
         stop = ending.begun
-        async with open_store(settings) as store:
+        measures = None if publish is None else Measures()
+        async with open_store(settings, observers=Observers(measures)) as store:
             await store.check()
+            await store.refuse_unfinished_copies()
             _say(f"working every {every:g} s on {', '.join(objects.location for objects in store.tenancy.stores)}")
+            worker = store.worker(at_once=settings.jobs_at_once, say=_say, activity=_no_clients)
+            publishing = asyncio.create_task(_publish(measures, publish, settings, worker))
             async with asyncio.TaskGroup() as tasks:
-                worker = store.worker(at_once=settings.jobs_at_once, say=_say, activity=_no_clients)
                 tasks.create_task(worker.run(stop))
                 tasks.create_task(_sweep_again_and_again(store, stop, every))
+            publishing.cancel()
+            await asyncio.wait([publishing])
 
-    try:
-        asyncio.run(go())
-    except FhirStoreError as error:
-        _say(str(error))
-        return FAILED
+    with ExitStack() as stack:
+        try:
+            answers = None if metrics is None else stack.enter_context(answering(metrics))
+        except OSError as error:
+            _say(f"cannot listen for scrapes: {error.strerror}; choose another address with --metrics")
+            return FAILED
+        if answers is not None:
+            _say(f"metrics at {answers.url}")
+        try:
+            asyncio.run(go(None if answers is None else answers.publish))
+        except FhirStoreError as error:
+            _say(str(error))
+            return FAILED
     return 0
+
+
+async def _publish(measures: Measures | None, publish: Publish | None, settings: Settings, worker: Worker) -> None:
+    """Publishes the metrics until cancelled."""
+    if measures is not None and publish is not None:
+        measures.add(of_process(settings))
+        measures.add(of_jobs(worker))
+        await keep_publishing(measures, publish)
 
 
 def _no_clients() -> tuple[int, int]:

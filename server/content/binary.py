@@ -1,53 +1,50 @@
-"""Binary in its own content type: a PDF goes in and comes out as a PDF, and is a Binary resource in between.
+"""Reads of a Binary: a PDF that went in comes out as a PDF, and is a Binary resource in between.
 
 `Accept` decides what a client receives: FHIR's media types mean the resource, unless the content's own type has a
 higher quality; anything else (also `*/*`, or no Accept) means the content: "unless specifically requested, the FHIR
-XML/JSON representation is not returned". `_format`, `_summary` and the like always mean the resource. What a client
-sends is content, "including when the content type is application/fhir+xml or application/fhir+json, except for the
-special case where the content is actually a Binary resource". https://hl7.org/fhir/R4/binary.html#rest
+XML/JSON representation is not returned". `_format`, `_summary` and the like always mean the resource.
+https://hl7.org/fhir/R4/binary.html#rest
 
-The content is base64 in the stored JSON, so `Settings.max_body` limits it.
+The content is base64 in the stored JSON, or lies outside of the resource (`Version.payload`). Either way it is sent in
+pieces, whole or a range of it, under a strong ETag, the version id: a version never changes. A resource whose content
+lies outside gets it back on the way (`splice`), unless the client asks for parts of the resource.
 """
 
 from __future__ import annotations
 
 import base64
+import mimetypes
 import re
 import string
 from collections.abc import AsyncIterator, Iterable, Mapping
-from io import BytesIO
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 import msgspec
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response
 
-from fhirstore import Version
-from fhirstore.errors import InvalidResource
+from fhirstore import Payload, Version
 from fhirstore.threads import LARGE, offload_if
-from server.content.body import as_json, raw_body, resource_body
-from server.content.forms import without_mark
+from server.content.files import HELD, Chunks, File, StreamedAnswer, content_answer
 from server.content.media import FHIR_JSON, FHIR_XML, Range, negotiate, ranges
-from server.content.representation import AS_STORED
+from server.content.splice import around
 from server.http.call import Call
 from server.http.fields import etag, parameters
 from server.http.http_dates import last_modified
 from server.http.in_flight import SMALL, share_of
-from server.http.refusal import Refused
 
 SECURITY_CONTEXT = "X-Security-Context"
-
-_CONTEXT_HEADER = SECURITY_CONTEXT.lower().encode("ascii")
-_OCTETS = "application/octet-stream"
-_FHIR = frozenset({FHIR_JSON, FHIR_XML, "application/json+fhir", "application/xml+fhir"})
-_FHIR_XML = frozenset({FHIR_XML, "application/xml+fhir"})
-_GENERIC = {"application/json": "json", "text/json": "json", "application/xml": "xml", "text/xml": "xml"}
-_MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*;[ -~]*)?")
-_REFERENCE = re.compile(r"[!-~]{1,2000}")
+OCTETS = "application/octet-stream"
+MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*;[ -~]*)?")
+REFERENCE = re.compile(r"[!-~]{1,2000}")
+FHIR_TYPES = frozenset({FHIR_JSON, FHIR_XML, "application/json+fhir", "application/xml+fhir"})
+GENERIC_TYPES = {"application/json": "json", "text/json": "json", "application/xml": "xml", "text/xml": "xml"}
 _ACTIVE = re.compile(r"html|svg|xml|javascript|ecmascript", re.IGNORECASE)
-_XML_BINARY = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s|<\?.*?\?>|<!--.*?-->)*+<(?:[\w.-]++:)?Binary[\s/>]", re.DOTALL)
 _BLANKS = re.compile(r"\s+")
 _ALPHABET = string.ascii_letters.encode() + string.digits.encode() + b"+/"
 _PIECE = 256 * 1024  # characters of base64, a multiple of 4
 _OCTETS_PIECE = _PIECE // 4 * 3
+_ENDINGS = mimetypes.MimeTypes()  # those that Python knows itself, so that all machines have the same
 
 
 # --- what a client wants ------------------------------------------------------------------------------------
@@ -74,18 +71,18 @@ def wants_native(accept: str | None, content_type: str) -> bool:
     fhir = _fhir_quality(found)
     if fhir:
         return fhir < max(
-            (range_.quality for range_ in found if range_.name == name and name not in _FHIR), default=0.0
+            (range_.quality for range_ in found if range_.name == name and name not in FHIR_TYPES), default=0.0
         )
     favourite = max(found, key=lambda range_: range_.quality).name if found else ""
-    if favourite not in _GENERIC:
+    if favourite not in GENERIC_TYPES:
         return True
-    kind = _GENERIC[favourite]
-    return name.endswith(f"+{kind}") or _GENERIC.get(name) == kind
+    kind = GENERIC_TYPES[favourite]
+    return name.endswith(f"+{kind}") or GENERIC_TYPES.get(name) == kind
 
 
 def _fhir_quality(found: Iterable[Range]) -> float:
     """Returns the highest quality of FHIR's media types among the ranges; 0 without one."""
-    return max((range_.quality for range_ in found if range_.name in _FHIR), default=0.0)
+    return max((range_.quality for range_ in found if range_.name in FHIR_TYPES), default=0.0)
 
 
 # --- reading --------------------------------------------------------------------------------------------------
@@ -100,47 +97,112 @@ async def make_room(call: Call) -> None:
 
 
 def made_room(call: Call, version: Version) -> None:
-    """Gives back the room that the Binary, which is read now, does not take."""
+    """Gives back the room that the Binary, which is read now, does not take; content outside takes `HELD`."""
     share = share_of(call.scope)
-    share.give(max(0, share.held - len(version.content)))
+    kept = len(version.content) + (0 if version.payload is None else HELD)
+    share.give(max(0, share.held - kept))
 
 
 def _longest(call: Call) -> int:
     return call.settings.max_body // 3 * 4 + SMALL
 
 
-def native_response(call: Call, version: Version) -> Response | None:
-    """Returns the answer with the content of a Binary; None where the client asks for the resource."""
+@dataclass(frozen=True, slots=True)
+class Native:
+    """The content of a Binary, to be sent in its own type. `source`: where it lies: base64, or a payload outside."""
+
+    version: Version
+    content_type: str
+    context: str | None
+    source: memoryview | Payload
+
+    @property
+    def tag(self) -> str:
+        """The strong ETag of the content."""
+        return f'"{self.version.version_id}"'
+
+    @property
+    def size(self) -> int:
+        """Bytes of the content."""
+        if isinstance(self.source, Payload):
+            return self.source.size
+        return len(self.source) // 4 * 3 - bytes(self.source[-2:]).count(b"=")
+
+    async def answer(self, call: Call) -> Response:
+        """Returns 200 or 206 with the content, or 307 to the bucket. Raises as `content_answer`."""
+        source, version = self.source, self.version
+        ending = _ENDINGS.guess_extension(parameters(self.content_type)[0].lower()) or ""
+        name = f"Binary-{version.id}{ending}"
+        if isinstance(source, Payload) and call.settings.binary_urls == "presigned" and call.scope["method"] == "GET":
+            return await _redirect(call, source, name, self.content_type)
+        headers = {"Last-Modified": last_modified(version.last_updated_ms)}
+        if self.context is not None:
+            headers[SECURITY_CONTEXT] = self.context
+        if _ACTIVE.search(self.content_type):
+            # a stored page must not run with the rights of this server's origin
+            headers["Content-Security-Policy"] = "sandbox"
+        sha256 = source.sha256 if isinstance(source, Payload) else None
+        tag = str(version.version_id)
+        file = File(self.size, self.content_type, tag, name=name, versioned=True, sha256=sha256)
+
+        @asynccontextmanager
+        async def opened(start: int, end: int | None) -> AsyncIterator[Chunks]:
+            if isinstance(source, Payload):
+                async with call.tenant.payloads.open(source, start=start, end=end) as chunks:
+                    yield chunks
+            else:
+                yield _decoded(source, start, self.size if end is None else end)
+
+        return await content_answer(call, file, opened, more_headers=headers)
+
+
+def native(call: Call, version: Version) -> Native | None:
+    """Returns the content of a Binary; None where the client asks for the resource."""
     form = call.representation
     if b"_format=" in call.scope["query_string"] or form.pretty or not form.view.whole:
         return None
     resource = _decode(version.content)
     content_type = resource.content_type
-    if not isinstance(content_type, str) or not _MEDIA_TYPE.fullmatch(content_type):
-        content_type = _OCTETS
+    if not isinstance(content_type, str) or not MEDIA_TYPE.fullmatch(content_type):
+        content_type = OCTETS
     if not wants_native(call.header(b"accept"), content_type):
         return None
-    data = _base64(resource.data)
-    if data is None:
+    source = version.payload or _base64(resource.data)
+    if source is None:
         return None  # data that is not base64 can be shown in the resource only
+    context = resource.security_context
+    reference = context.get("reference") if isinstance(context, dict) else None
+    shown = reference if isinstance(reference, str) and REFERENCE.fullmatch(reference) else None
+    return Native(version, content_type, shown, source)
+
+
+async def _redirect(call: Call, payload: Payload, name: str, content_type: str) -> Response:
+    """Returns 307 to a URL of the bucket, which has the same content, type and name.
+
+    The URL is a secret that ends soon, so nobody may keep the answer.
+    """
+    seconds = call.settings.export_url_expiry
+    url = await call.tenant.payloads.presigned_get(
+        payload, expires_in=seconds, filename=name, content_type=content_type
+    )
+    return RedirectResponse(url, 307)
+
+
+async def filled_answer(call: Call, version: Version, payload: Payload) -> Response:
+    """Returns the answer with the whole resource, in the wanted form, its content put back."""
+    form = call.representation
+    whole = await offload_if(len(version.content) > LARGE, around, version.content, form.resource)
     headers = {
         "ETag": etag(version.version_id),
         "Last-Modified": last_modified(version.last_updated_ms),
-        "Content-Type": content_type,
-        "Content-Length": str(len(data) // 4 * 3 - bytes(data[-2:]).count(b"=")),
-        "X-Content-Type-Options": "nosniff",  # browsers must not guess another type
+        "Content-Type": form.content_type.decode("ascii"),
+        "Content-Length": str(whole.length(payload.size)),
     }
-    context = resource.security_context
-    reference = context.get("reference") if isinstance(context, dict) else None
-    if isinstance(reference, str) and _REFERENCE.fullmatch(reference):
-        headers[SECURITY_CONTEXT] = reference
-    if _ACTIVE.search(content_type):
-        headers["Content-Security-Policy"] = (
-            "sandbox"  # a stored page must not run with the rights of this server's origin
-        )
-    if len(data) <= _PIECE:
-        return Response(base64.b64decode(data), 200, headers)
-    return StreamingResponse(_decoded(data), 200, headers)
+    if call.scope["method"] == "HEAD":
+        return Response(None, 200, headers)
+    stack = AsyncExitStack()
+    chunks = await stack.enter_async_context(call.tenant.payloads.open(payload))
+    return StreamedAnswer(call, whole.filled(aiter(chunks)), stack, 200, headers)
 
 
 class _Binary(msgspec.Struct, rename="camel"):
@@ -174,73 +236,10 @@ def _is_base64(view: memoryview) -> bool:
     )
 
 
-async def _decoded(data: memoryview) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), _PIECE):
-        yield base64.b64decode(data[start : start + _PIECE])
-
-
-# --- writing --------------------------------------------------------------------------------------------------
-
-
-async def written(call: Call) -> bytes:
-    """Returns the resource in the body of a write, as JSON; for the type Binary, also one made of the content.
-
-    Raises as `resource_body`.
-    """
-    if call.representation is not AS_STORED:
-        call.representation.check_resource()
-    if call.parameters.get("type") != "Binary":
-        return await resource_body(call)
-    content_type = call.header(b"content-type") or _OCTETS
-    name = parameters(content_type)[0].lower()
-    context, body = _context(call), await raw_body(call)
-    large = len(body) > LARGE
-    if (name in _FHIR or name in _GENERIC) and await offload_if(large, _is_binary, body, name):
-        if context is not None:
-            raise InvalidResource(
-                f"{SECURITY_CONTEXT} goes with raw content; a Binary resource has its securityContext"
-            )
-        return await as_json(call, body)
-    return await offload_if(large, from_native, body, content_type, id=call.parameters.get("id"), context=context)
-
-
-def from_native(body: bytes, content_type: str, *, id: str | None = None, context: str | None = None) -> bytes:
-    """Returns a Binary resource, as JSON, that holds `body`. `context`: the reference of its securityContext.
-
-    Raises Refused (415) for a malformed media type.
-    """
-    content_type = content_type.strip()
-    if not _MEDIA_TYPE.fullmatch(content_type):
-        raise Refused(415, "The Content-Type is no media type; it becomes the Binary's contentType")
-    head: dict[str, object] = {"resourceType": "Binary"}
-    if id is not None:
-        head["id"] = id
-    head["contentType"] = _BLANKS.sub(" ", content_type)
-    if context is not None:
-        head["securityContext"] = {"reference": context}
-    resource = BytesIO()  # returns its bytes without a copy
-    resource.write(msgspec.json.encode(head)[:-1] + b',"data":"')
-    for start in range(0, len(body), _OCTETS_PIECE):
-        resource.write(base64.b64encode(memoryview(body)[start : start + _OCTETS_PIECE]))
-    resource.write(b'"}')
-    return resource.getvalue()
-
-
-def _is_binary(body: bytes, name: str) -> bool:
-    """Whether a body of a JSON or XML type is a Binary. True also for malformed FHIR JSON: its reader refuses it."""
-    if name in _FHIR_XML or _GENERIC.get(name) == "xml":
-        return _XML_BINARY.match(body) is not None
-    if b"resourceType" not in body and name in _GENERIC:
-        return False
-    try:
-        resource = msgspec.json.decode(without_mark(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return name in _FHIR
-    return isinstance(resource, dict) and resource.get("resourceType") == "Binary"
-
-
-def _context(call: Call) -> str | None:
-    context = call.header(_CONTEXT_HEADER)
-    if context is not None and not _REFERENCE.fullmatch(context):
-        raise InvalidResource(f"{SECURITY_CONTEXT} must be a reference, like Patient/123", code="value")
-    return context
+async def _decoded(data: memoryview, start: int, end: int) -> AsyncIterator[bytes]:
+    """Yields bytes [start, end) of what the base64 stands for."""
+    first = start // 3 * 3
+    for offset in range(first, end, _OCTETS_PIECE):
+        piece = base64.b64decode(data[offset // 3 * 4 : offset // 3 * 4 + _PIECE])
+        low, high = max(0, start - offset), min(len(piece), end - offset)
+        yield piece if (low, high) == (0, len(piece)) else piece[low:high]

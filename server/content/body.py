@@ -15,6 +15,7 @@ from fhirstore.threads import LARGE, in_thread, offload_if
 from server.content.inflate import Inflater, TooMuch, inflater
 from server.content.media import MediaType, announced, is_utf8
 from server.http.call import Call
+from server.http.digests import BodyDigest, asked_digest
 from server.http.fields import parameters
 from server.http.in_flight import SMALL, share_of
 from server.http.refusal import Refused
@@ -67,11 +68,13 @@ async def raw_body(call: Call, *, required: bool = True, most: int | None = None
 
     `required`: an empty body is refused. `most`: a lower limit than that of all bodies, in bytes.
 
-    Raises ContentTooLarge, MalformedContent, Refused (415), Crowded, InvalidResource.
+    Raises ContentTooLarge, MalformedContent, Refused (415; 400: another digest than the client said), Crowded,
+    InvalidResource.
     """
     limit = min(call.settings.max_body, most or call.settings.max_body)
     coding = call.headers.get(b"content-encoding")
     unpack = None if coding is None else inflater(coding.decode("latin-1"), limit)
+    digest = BodyDigest(asked_digest(call.headers))
     _expect(call, call.headers.get(b"content-length", b""))
     whole: BytesIO | None = None  # returns its bytes without a copy
     size = held = 0
@@ -84,6 +87,7 @@ async def raw_body(call: Call, *, required: bool = True, most: int | None = None
         size += len(chunk)
         if size > limit:
             raise _too_large(limit)
+        digest.add(chunk)
         if unpack is not None:
             chunk = await in_thread(_unpacked, unpack, chunk, limit)  # a few bytes may decompress to megabytes
         more = message.get("more_body", False)
@@ -98,13 +102,19 @@ async def raw_body(call: Call, *, required: bool = True, most: int | None = None
             held = arrived
     if not size:
         if required:
-            raise InvalidResource("The request has no body; send the resource", code="required")
+            raise no_body()
         return b""
     if unpack is not None:
         unpack.end()
+    digest.end()
     if held:
         await share_of(call.scope).begin_work()
     return chunk if whole is None else whole.getvalue()
+
+
+def no_body() -> InvalidResource:
+    """Returns the refusal of a request without a body."""
+    return InvalidResource("The request has no body; send the resource", code="required")
 
 
 def _unpacked(unpack: Inflater, chunk: bytes, limit: int) -> bytes:

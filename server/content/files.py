@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,13 +26,14 @@ from fhirstore.threads import in_thread
 from server.content.compress import coding_for, is_compressible
 from server.http.byte_range import OutOfRange, asked_range
 from server.http.call import Call
+from server.http.digests import repr_digest
 from server.http.in_flight import share_of
 from server.http.refusal import Refused
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,150}")
 _LONG = 64 * 1024  # bytes; longer pieces are decompressed in a thread
 _PIECE = 256 * 1024
-_HELD = 1024 * 1024  # bytes that count as in flight for each download
+HELD = 2 * 1024 * 1024  # bytes that count as in flight for each download: a chunk that is read, one that is sent
 
 
 class Chunks(Protocol):
@@ -47,9 +48,11 @@ Open = Callable[[int, int | None], AbstractAsyncContextManager[Chunks]]
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What is known of a file. `size`: bytes as stored; `encoding`: None or `gzip`; `tag`: a hash of the bytes.
+    """What is known of a file. `size`: bytes as stored; `encoding`: None or `gzip`.
 
-    `name`: under which a browser saves it.
+    `tag`: names the bytes, by their hash or otherwise; a form that is made on the way has a tag that begins with it.
+    `versioned`: `tag` is a version id, so such a form has the same, weak. `name`: under which a browser saves it.
+    `sha256`: in hex, of the bytes as stored; None: not told to the client.
     """
 
     size: int
@@ -57,10 +60,22 @@ class File:
     tag: str
     encoding: str | None = None
     name: str | None = None
+    versioned: bool = False
+    sha256: str | None = None
 
 
 async def file_answer(call: Call, file: File, open: Open) -> Response:
-    """Returns the answer to GET or HEAD of a file: 200, 206 or 304. HEAD opens nothing, and has no ranges.
+    """Returns the answer to GET or HEAD of a file: 304, or as `content_answer`, which see."""
+    had = _had(call, file)
+    if had is not None:
+        return Response(None, 304, {"ETag": f'"{had}"'})
+    return await content_answer(call, file, open)
+
+
+async def content_answer(
+    call: Call, file: File, open: Open, *, more_headers: Mapping[str, str] | None = None
+) -> Response:
+    """Returns 200 or 206 with the file or a range of it. HEAD opens nothing, and has no ranges.
 
     Raises Refused (416: the range begins behind the end), Crowded, and what `open` raises on entering.
     """
@@ -68,14 +83,13 @@ async def file_answer(call: Call, file: File, open: Open) -> Response:
     inflate = file.encoding is not None and not _accepts(call, file.encoding)
     part = None if is_head or inflate else _part(call, file)
     coding = _coding(call, file) if part is None else None
-    form = "-plain" if inflate else f"-{coding}" if coding else ""
-    tag = f"{file.tag}{form}"
-    headers = {"ETag": f'"{tag}"', "Content-Type": file.content_type, "X-Content-Type-Options": "nosniff"}
+    form = "plain" if inflate else coding
+    headers = {"ETag": _tag(file, form), "Content-Type": file.content_type, "X-Content-Type-Options": "nosniff"}
+    headers |= more_headers or {}
+    if form is None and file.sha256 is not None:
+        headers["Repr-Digest"] = repr_digest(file.sha256)
     if file.name is not None and _NAME.fullmatch(file.name):
         headers["Content-Disposition"] = f'attachment; filename="{file.name}"'
-    had = _had(call, file)
-    if had is not None:
-        return Response(None, 304, {"ETag": f'"{had}"'})
     if file.encoding is not None and not inflate:
         headers["Content-Encoding"] = file.encoding
     elif coding and is_head:  # `compress` adds it to a body
@@ -90,13 +104,20 @@ async def file_answer(call: Call, file: File, open: Open) -> Response:
     status = 200 if part is None else 206
     if is_head or not file.size:
         return _without_guess(Response(None, status, headers), headers)
-    share_of(call.scope).take(_HELD)
+    if not file.versioned:  # whoever read a Binary has room for it: see `make_room`
+        share_of(call.scope).take(HELD)
     stack = AsyncExitStack()  # opened before the answer begins: a file that is gone is answered as such
     chunks = await stack.enter_async_context(open(start, None if part is None else end))
-    return _Streamed(call, _inflated(chunks) if inflate else chunks, stack, status, headers)
+    return StreamedAnswer(call, _inflated(chunks) if inflate else chunks, stack, status, headers)
 
 
-class _Streamed(Response):
+def _tag(file: File, form: str | None) -> str:
+    if form is None:
+        return f'"{file.tag}"'
+    return f'W/"{file.tag}"' if file.versioned else f'"{file.tag}-{form}"'
+
+
+class StreamedAnswer(Response):
     """Sends the chunks as the client takes them. An answer that cannot be finished is cut, so that the client sees it.
 
     A request's deadline ends where its answer begins, so each chunk has that time anew.
@@ -113,17 +134,22 @@ class _Streamed(Response):
         async with self._stack:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             chunks = aiter(self._chunks)
-            while True:
-                try:
-                    async with asyncio.timeout(self._call.settings.request_timeout):
-                        chunk = await anext(chunks, None)
-                except (FhirStoreError, TimeoutError) as error:
-                    self._call.failed(504 if isinstance(error, TimeoutError) else 500, error)
-                    return
-                if chunk is None:
-                    break
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            reading = asyncio.create_task(self._next(chunks))
+            try:
+                while (chunk := await reading) is not None:
+                    reading = asyncio.create_task(self._next(chunks))  # while this one is sent
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except (FhirStoreError, TimeoutError) as error:
+                self._call.failed(504 if isinstance(error, TimeoutError) else 500, error)
+                return
+            finally:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
+        async with asyncio.timeout(self._call.settings.request_timeout):
+            return await anext(chunks, None)
 
 
 def _without_guess(response: Response, headers: dict[str, str]) -> Response:

@@ -6,7 +6,8 @@ https://www.rfc-editor.org/rfc/rfc9110#section-8.4. One coding at a time: gzip, 
 from __future__ import annotations
 
 import zlib
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import brotli
 
@@ -14,7 +15,7 @@ from fhirstore.errors import MalformedContent
 from server.http.refusal import Refused
 
 CODINGS = ("gzip", "deflate", "br")
-_STEP = 64 * 1024  # bytes that one call may return
+_STEP = 1024 * 1024  # bytes that one call may return
 _MOST_MEMBERS = 64  # of one gzip body; thousands of empty ones would cost time and stay below the limit
 
 
@@ -22,16 +23,20 @@ class TooMuch(Exception):
     """The decompressed body exceeds the limit."""
 
 
-class Inflater(Protocol):
+class Inflater(ABC):
     """Decompresses a body that arrives in pieces."""
 
-    def feed(self, data: bytes) -> bytes:
-        """Returns what `data` decompresses to. Raises TooMuch, MalformedContent."""
-        ...
+    @abstractmethod
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """Yields what `data` decompresses to, in pieces of 1 MiB at most. Raises TooMuch, MalformedContent."""
 
+    @abstractmethod
     def end(self) -> None:
         """Ends the body. Raises MalformedContent where it is truncated."""
-        ...
+
+    def feed(self, data: bytes) -> bytes:
+        """Returns what `data` decompresses to, as a whole. Raises as `pieces`."""
+        return b"".join(self.pieces(data))
 
 
 def inflater(content_encoding: str, limit: int) -> Inflater | None:
@@ -52,7 +57,7 @@ def inflater(content_encoding: str, limit: int) -> Inflater | None:
     )
 
 
-class _Zlib:
+class _Zlib(Inflater):
     """gzip, of one member or several, and deflate."""
 
     def __init__(self, limit: int, wbits: int) -> None:
@@ -61,46 +66,46 @@ class _Zlib:
         self._wbits = wbits
         self._stream = zlib.decompressobj(wbits)
 
-    def feed(self, data: bytes) -> bytes:
-        pieces = []
-        while data:
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        full = False
+        while data or full:
             if self._stream.eof:  # another gzip member
                 self._members += 1
                 if self._members > _MOST_MEMBERS:
                     raise _broken()
                 self._stream = zlib.decompressobj(self._wbits)
+            most = min(self._left + 1, _STEP)
             try:
-                piece = self._stream.decompress(data, self._left + 1)
+                piece = self._stream.decompress(data, most)
             except zlib.error:
                 raise _broken() from None  # its message may quote the body
             self._left -= len(piece)
             if self._left < 0:
                 raise TooMuch
-            pieces.append(piece)
+            if piece:
+                yield piece
             data = self._stream.unused_data or self._stream.unconsumed_tail
-        return b"".join(pieces)
+            full = len(piece) == most and not self._stream.eof  # then more of it may wait in the decoder
 
     def end(self) -> None:
         if not self._stream.eof:
             raise _broken()
 
 
-class _Brotli:
+class _Brotli(Inflater):
     """br; the decoder returns a bounded piece at a time."""
 
     def __init__(self, limit: int) -> None:
         self._left = limit
         self._stream = brotli.Decompressor()
 
-    def feed(self, data: bytes) -> bytes:
-        pieces: list[bytes] = []
+    def pieces(self, data: bytes) -> Iterator[bytes]:
         try:
-            pieces.append(self._take(data))
+            yield self._take(data)
             while not self._stream.can_accept_more_data() and not self._stream.is_finished():
-                pieces.append(self._take(b""))
+                yield self._take(b"")
         except brotli.error:
             raise _broken() from None
-        return b"".join(pieces)
 
     def _take(self, data: bytes) -> bytes:
         piece: bytes = self._stream.process(data, output_buffer_limit=min(self._left + 1, _STEP))

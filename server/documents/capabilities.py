@@ -99,8 +99,16 @@ class Capabilities:
                 "operation": self._operations(("/{type}", "/{type}/{id}", f"/{type_}", f"/{type_}/{{id}}")),
                 "searchParam": self._search_parameters(type_) if searches else [],
             }
-            found.append({"type": type_, **shared, **{name: value for name, value in own.items() if value}})
+            told = {"documentation": self._about_binary()} if type_ == "Binary" else {}
+            found.append({"type": type_, **told, **shared, **{name: value for name, value in own.items() if value}})
         return found
+
+    def _about_binary(self) -> str:
+        settings = self._settings
+        return (
+            f"Content in its own type may have {settings.max_binary:,} bytes, and is read whole or by Range. Searches, "
+            f"histories and Bundles show the size and the hash of content above {settings.inline_bytes:,} bytes."
+        )
 
     def _search_parameters(self, type_: str) -> list[dict[str, object]]:
         """The parameters of searches; then those of `_typeFilter` alone, which the IG wants here, too."""

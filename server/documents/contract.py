@@ -14,8 +14,8 @@ from server.content.media import FHIR_JSON, FHIR_XML
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """One interaction. `query`, `headers`: names that it reads. `body`: resource, bundle, parameters, patch, form or
-    empty. `answer`: resource (in any form), outcome, manifest or file.
+    """One interaction. `query`, `headers`: names that it reads. `body`: resource, bundle, parameters, patch, form,
+    octets or empty. `answer`: resource (in any form), outcome, manifest or file.
 
     `success`, `failure`: its own statuses. `modes`: the values of the parameter `mode`.
     """
@@ -36,12 +36,15 @@ _CRITERIA = ("_id", "identifier")
 PATCH_FORMATS = (JsonPatch.media_type, MergePatch.media_type, FHIR_JSON, FHIR_XML)
 SEARCH_PARAMETERS = ("_id", "_lastUpdated", "identifier", "_count")
 
-READ = Contract((200, 304), (404, 410, 412), headers=(*_EXPECTED, "If-Modified-Since"))
+_PARTS = ("Range", "If-Range")
+READ = Contract(
+    (200, 206, 304, 307), (404, 410, 412, 413, 416), ("_attachments",), (*_EXPECTED, "If-Modified-Since", *_PARTS)
+)
 VREAD = READ
 CREATE = Contract(
-    (200, 201), (404, 412, *_WRITES), _CRITERIA, ("If-None-Exist", "Idempotency-Key", "Prefer"), body="resource"
+    (200, 201), (404, 409, 412, *_WRITES), _CRITERIA, ("If-None-Exist", "Idempotency-Key", "Prefer"), body="resource"
 )
-UPDATE = Contract((200, 201), (404, 412, *_WRITES), headers=(*_EXPECTED, "Prefer"), body="resource")
+UPDATE = Contract((200, 201), (404, 409, 412, *_WRITES), headers=(*_EXPECTED, "Prefer"), body="resource")
 PATCH = Contract((200,), (404, 410, 412, *_WRITES), headers=(*_EXPECTED, "Prefer"), body="patch")
 DELETE = Contract((200, 204), (404, 412), headers=(*_EXPECTED, "Prefer"))
 CONDITIONAL_UPDATE = Contract((200, 201), (404, 409, 412, *_WRITES), _CRITERIA, (*_EXPECTED, "Prefer"), "resource")
@@ -61,6 +64,12 @@ VALIDATE_STORED = Contract((200,), (404, 422), VALIDATE.query, modes=VALIDATE.mo
 JOBS = Contract((200,), (), ("kind",))
 JOB = Contract((200,), (404,), ("id",))
 JOB_FILE = Contract((200, 206, 304), (404, 416), ("id", "name"), ("Range", "If-Range", "If-None-Match"))
+PRESIGN_UPLOAD = Contract((200,), (413, 415), body="parameters")
+COMPLETE_UPLOAD = Contract((200, 201, 202), (404, 409, 410, 413, 415, 422), headers=("Prefer",), body="parameters")
+UPLOAD_STATUS = Contract((200,), (404,))
+UPLOAD_PART = Contract((204,), (404, 409, 410, 413, 415, 422), headers=("Content-Range",), body="octets")
+UPLOAD_DELETE = Contract((200,), (404, 409), answer="outcome")
+UPLOAD_CONTENT = Contract((204,), (403, 404, 405, 409, 410, 413, 415, 422), body="octets")
 ADMIN = Contract((200,), (404, 501))
 _EXPORT = (
     *("_outputFormat", "_since", "_until", "_type", "_elements", "_typeFilter", "includeAssociatedData"),

@@ -29,6 +29,7 @@ _QUERY: dict[str, dict[str, object]] = {
     "_pretty": {"type": "boolean"},
     "_summary": {"enum": ["true", "text", "data", "count", "false"]},
     "_elements": {"type": "string", "examples": ["id,meta"]},
+    "_attachments": {"enum": ["inline", "url"]},
     "_count": {"type": "integer", "minimum": 0, "maximum": 999_999_999},
     "_since": {"type": "string", "format": "date-time"},
     "_at": _DATE,
@@ -59,6 +60,7 @@ _HEADERS: dict[str, dict[str, object]] = {
     "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 255},
     "Range": {"type": "string", "examples": ["bytes=0-1023"]},
     "If-Range": {"type": "string", "examples": ['"1"']},
+    "Content-Range": {"type": "string", "examples": ["bytes 0-8388607/16777216"]},
     # Not return=minimal: OpenAPI cannot say that a body may be missing.
     "Prefer": {
         "type": "string",
@@ -66,7 +68,7 @@ _HEADERS: dict[str, dict[str, object]] = {
     },
 }
 _ANY_REQUEST_MAY = (400, 404, 406, 429, 500, 503, 504)
-_BODYLESS = (204, 304)
+_BODYLESS = (204, 304, 307)
 _SCHEMAS = {"bundle": "Bundle", "parameters": "Parameters"}
 _ANSWERS: dict[str, dict[str, object]] = {
     "manifest": {"application/json": {"schema": {"type": "object"}}},
@@ -166,6 +168,7 @@ def _parameters(route: Route, contract: Contract, settings: Settings) -> list[di
                 "id": _ID,
                 "vid": {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"},
                 "job": {"type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"},
+                "upload": {"type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"},
                 "file": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"},
             }[name]
             found.append({"name": name, "in": "path", "required": True, "schema": schema})
@@ -181,6 +184,8 @@ def _parameters(route: Route, contract: Contract, settings: Settings) -> list[di
 def _content(body: str) -> dict[str, object]:
     if body == "patch":
         return {name: {"schema": {"type": ["object", "array"]}} for name in PATCH_FORMATS}
+    if body == "octets":
+        return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     if body == "form":
         return {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}}
     schema = {"$ref": f"#/components/schemas/{_SCHEMAS.get(body, 'Resource')}"}

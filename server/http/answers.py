@@ -10,7 +10,7 @@ from fhirstore import Version
 from fhirstore.errors import InvalidResource, Issue
 from fhirstore.threads import LARGE, offload, offload_if
 from server.bundles.writer import PiecesResponse
-from server.content.binary import made_room, native_response
+from server.content.binary import filled_answer, made_room, native
 from server.content.representation import AS_STORED, Representation
 from server.http.call import Call
 from server.http.fields import etag
@@ -20,6 +20,9 @@ from server.http.outcome import operation_outcome
 from server.http.preconditions import is_unchanged, refuse_unexpected
 from server.http.prefer import applied, returned
 from server.http.refusal import Refused
+
+ATTACHMENTS = "_attachments"
+"""This server's own parameter: `inline` puts the data of attachments back that lies in Binaries here."""
 
 
 class VersionResponse(Response):
@@ -53,21 +56,45 @@ class VersionResponse(Response):
 async def shown(call: Call, version: Version) -> Response:
     """Returns the answer to a read or vread: the version, or 304 where the client has it.
 
-    A Binary is answered with its content where the client does not ask for FHIR. Raises VersionConflict (If-Match),
-    Crowded.
+    A Binary is answered with its content where the client does not ask for FHIR; otherwise with the content in it,
+    wherever it lies. Raises VersionConflict (If-Match), Crowded.
     """
     if version.type == "Binary":
         made_room(call, version)
     elif len(version.content) > SMALL:
         share_of(call.scope).take(len(version.content))
     refuse_unexpected(call, version)
+    content = await offload_if(_is_large(version), native, call, version) if version.type == "Binary" else None
     if is_unchanged(call, version):
-        return not_modified(etag(version.version_id), version.last_updated_ms)
-    if version.type == "Binary":
-        native = await offload_if(len(version.content) > LARGE, native_response, call, version)
-        if native is not None:
-            return native
+        tag = etag(version.version_id) if content is None else content.tag
+        return not_modified(tag, version.last_updated_ms)
+    if content is not None:
+        return await content.answer(call)
+    if version.payload is not None and call.representation.view.whole:
+        return await filled_answer(call, version, version.payload)
+    if _wants_attachments(call):
+        version = await call.tenant.with_attachments(version, most=call.settings.max_body, base_url=call.base_url)
+        share_of(call.scope).take(len(version.content))
     return await _in_form(call, version)
+
+
+def of_attachments(call: Call) -> tuple[str, ...]:
+    """Returns the parameter `_attachments` if the URL has it: messages about others do not name it."""
+    return (ATTACHMENTS,) if ATTACHMENTS.encode() in call.scope["query_string"] else ()
+
+
+def _wants_attachments(call: Call) -> bool:
+    """Whether the client asks for the data of attachments. Raises InvalidResource for another value."""
+    if not of_attachments(call):
+        return False
+    asked = dict(call.query).get(ATTACHMENTS)
+    if asked not in (None, "inline", "url"):
+        raise InvalidResource(f"{ATTACHMENTS} must be inline or url", code="value")
+    return asked == "inline"
+
+
+def _is_large(version: Version) -> bool:
+    return len(version.content) > LARGE
 
 
 async def _in_form(call: Call, version: Version, *, status: int = 200, location: str | None = None) -> VersionResponse:

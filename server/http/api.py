@@ -24,11 +24,10 @@ from fhirstore import (
     reset_retry_budget,
     set_retry_budget,
 )
-from fhirstore.errors import AccessDenied, NotFound, UnknownTenant
+from fhirstore.errors import TicketRefused, UnknownTenant
 from server.access.hosts import AllowedHosts
 from server.access.refusals import Refusals
 from server.access.tenant import RequestTenants
-from server.access.tokens.bad_token import INSUFFICIENT
 from server.access.turns import RequestTurn, Turns
 from server.access.usage import USAGE, RequestUsage, TenantUsage, usage_of
 from server.content.binary import negotiable
@@ -41,13 +40,16 @@ from server.http.paths import Endpoint
 from server.http.refusal import NO_ENDPOINT, Refused
 from server.http.response_headers import ResponseHeaders
 from server.http.route import Handler, Route
+from server.http.unread import Unread
 from server.http.watch import Watch
+from server.observing.request import SEEN, Seen
 from server.settings import Settings
 
 if TYPE_CHECKING:
     from server.access.authentication import Authentication
 
 _BELOW = f"{FHIR_PATH}/"
+_OWN_FORMS = ("/$export", "/_export/", "/_submission/", "/auth/token", "/.well-known/")
 _READS = ("/_search", "/$validate")  # POSTs that change nothing
 _WITH_BODY = ("POST", "PUT", "PATCH")
 _AFTER_DEADLINE = 5  # seconds
@@ -78,8 +80,7 @@ class FhirApi:
         self._paths = self._watch.paths
         self._deadlines = self._watch.deadlines
         self._usage = TenantUsage(settings.settings_of) if settings.limits_tenants else None
-        self._refusals = Refusals()
-        self._unauthorized = Refusals()
+        self._paced = {429: Refusals(), 401: Refusals()}
         self._turns = None if settings.only_tenant is not None else _turns(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,11 +106,11 @@ class FhirApi:
         token = set_retry_budget(budget)
         try:
             try:
-                if "/$export" not in path and "/_export/" not in path and "/_submission/" not in path:  # own forms
+                if not any(part in path for part in _OWN_FORMS):
                     negotiated = negotiable(path, headers, self._store.release)
                     representation = wanted(scope["query_string"], negotiated, self._store)
             finally:  # a missing path or method takes precedence over a form that is not supported
-                endpoint = self._endpoint(path, scope)
+                endpoint = self._endpoint(path, scope, request_id)
             response = await self._answer(scope, receive, headers, endpoint, representation, request_id=request_id)
         except ClientDisconnect:  # in the middle of its body: nothing was done
             return
@@ -120,32 +121,34 @@ class FhirApi:
             self._watch.failed(scope, headers, request_id, 504, None)
         except Exception as error:  # noqa: BLE001 - the edge of the app: every error is answered, and logged
             response = error_answer(error, representation)
-            if isinstance(error, AccessDenied) and self._authentication is not None:
-                response.headers["WWW-Authenticate"] = INSUFFICIENT
             if response.status_code >= 500:
-                self._watch.failed(scope, headers, request_id, response.status_code, error)
+                why = error.why if isinstance(error, Unread) else error
+                self._watch.failed(scope, headers, request_id, response.status_code, why)
                 if budget.probe_in and "retry-after" in response.headers:
                     response.headers["Retry-After"] = str(math.ceil(budget.probe_in))
         finally:
             self._deadlines.end(task)
             reset_retry_budget(token)
-        if response.status_code == 429:
-            await self._refusals.pace()
-        elif response.status_code == 401:
-            await self._unauthorized.pace()
+        if response.status_code in self._paced:
+            await self._paced[response.status_code].pace()
         self._headers.add(response, headers, request_id)
         if b"accept-encoding" in headers:
             coding = coding_for(headers[b"accept-encoding"].decode("latin-1"))
             send = send if coding is None else CompressedSend(send, coding)
         await response(scope, receive, send)
 
-    def _endpoint(self, path: str, scope: Scope) -> Endpoint:
+    def _endpoint(self, path: str, scope: Scope, request_id: bytes) -> Endpoint:
         """Returns the endpoint at `path`. Raises Refused (404, 405, 501)."""
+        seen: Seen | None = scope.get(SEEN)
+        if seen is not None:
+            seen.request_id = request_id
         raw = scope.get("raw_path", b"")
         if b"%" in raw and b"%2f" in raw.lower():  # a slash inside of a segment; no segment of a FHIR URL has one
             raise Refused(404, NO_ENDPOINT)
         method = scope["method"]
         endpoint = self._paths.find(path[len(FHIR_PATH) :], method)
+        if seen is not None:
+            seen.endpoint = endpoint
         if method not in endpoint.handlers and method != "OPTIONS":
             text = f"{method} is not possible here; allowed: {endpoint.allow}"
             raise Refused(405, text, headers={"Allow": endpoint.allow})
@@ -172,6 +175,9 @@ class FhirApi:
             tenant = self._tenants.of(parameters, headers)
         else:
             tenant, access = await self._admitted(handler, parameters, headers)
+        seen: Seen | None = scope.get(SEEN)
+        if seen is not None:
+            seen.tenant = tenant
         turns, id_ = self._turns, "" if tenant is None else tenant.id
         if tenant is None:  # a public path
             turns = None
@@ -224,8 +230,8 @@ class FhirApi:
             return None, None
         try:
             return self._tenants.of(parameters, headers), None
-        except UnknownTenant:  # as for a tenant that has no such thing
-            raise NotFound(NOTHING) from None
+        except UnknownTenant:  # as for a tenant that exists
+            raise TicketRefused from None
 
 
 def _authentication(store: FhirStore, settings: Settings) -> Authentication | None:

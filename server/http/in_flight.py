@@ -92,6 +92,11 @@ class Share:
         self._working = 0
         self.held = 0
 
+    @property
+    def limit(self) -> int:
+        """The bytes that all requests together may hold."""
+        return self._whole.limit
+
     def take(self, size: int) -> None:
         """Takes `size` bytes more. Raises Crowded; then it holds nothing any more, as the request is refused."""
         if self._whole.used + size > self._whole.limit:

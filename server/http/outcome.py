@@ -19,7 +19,7 @@ from server.content.representation import AS_STORED, Representation
 from server.http.fields import etag
 from server.http.in_flight import Crowded
 from server.http.refusal import NO_ENDPOINT, Refused, RefusedEntry
-from server.http.unread import UnreadResponse
+from server.http.unread import Unread, UnreadResponse
 
 STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.MalformedContent, 400),
@@ -34,6 +34,10 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.TenantNotEmpty, 409),
     (errors.UnknownSubmitter, 403),
     (errors.SubmissionEnded, 409),
+    (errors.TicketRefused, 403),
+    (errors.UploadConflict, 409),
+    (errors.UploadGone, 410),
+    (errors.UploadRefused, 422),
     (errors.ManifestTaken, 409),
     (errors.SourceFailed, 400),
     (errors.NotFound, 404),
@@ -75,6 +79,9 @@ _ISSUE_CODES = {
 }
 _MOST_ISSUES = 100
 _GRAVITY = {"fatal": 0, "error": 0, "warning": 1, "information": 2}
+INSUFFICIENT = 'Bearer realm="fhirstore", error="insufficient_scope"'
+"""The challenge of a 403: the token is good, and does not allow this (https://www.rfc-editor.org/rfc/rfc6750#section-3.1)."""
+
 _RETRY_AFTER = (429, 503, 504)
 _AFTER_A_JOB = "30"  # seconds; jobs take minutes
 _AFTER_A_RESTORATION = "3600"  # seconds; a restoration takes minutes to days
@@ -119,21 +126,15 @@ def issue_code(refused: HTTPException) -> str:
 def error_answer(error: Exception, representation: Representation = AS_STORED) -> Response:
     """Returns the answer to any exception, in the wanted form."""
     headers: dict[str, str] = {}
+    unread = isinstance(error, Unread)
+    error = error.why if isinstance(error, Unread) else error
     if isinstance(error, HTTPException):
         status, headers = error.status_code, dict(error.headers or {})
         code = error.code if isinstance(error, Refused) else None
         text = NO_ENDPOINT if status == 404 and not isinstance(error, Refused) else error.detail
         issues: tuple[Issue, ...] = (Issue(code or _ISSUE_CODES.get(status, "processing"), text),)
     elif isinstance(error, errors.FhirStoreError):
-        status = status_of(error)
-        if isinstance(error, errors.VersionConflict) and error.current:
-            headers["ETag"] = etag(error.current)
-        if isinstance(error, errors.Gone) and error.version:
-            headers["ETag"] = etag(error.version)
-        if isinstance(error, errors.ObjectArchived):
-            headers["Retry-After"] = _AFTER_A_RESTORATION
-        if isinstance(error, errors.TooManyJobs):
-            headers["Retry-After"] = _AFTER_A_JOB
+        status, headers = status_of(error), _headers_of(error)
         if isinstance(error, FhirError):
             issues = error.issues
         elif isinstance(error, errors.StoreFull):
@@ -150,9 +151,26 @@ def error_answer(error: Exception, representation: Representation = AS_STORED) -
         body = representation.whole(body)
     except Refused:  # a character that XML does not have: then as JSON
         representation = AS_STORED
-    unread = isinstance(error, Crowded) or (status == 413 and not isinstance(error, errors.TooManyEntries))
+    unread = unread or isinstance(error, Crowded) or (status == 413 and not isinstance(error, errors.TooManyEntries))
     kind = UnreadResponse if unread else Response
     return kind(body, status, headers, representation.content_type.decode("ascii"))
+
+
+def _headers_of(error: errors.FhirStoreError) -> dict[str, str]:
+    """Returns the headers with which an error of the library is answered."""
+    match error:
+        case errors.VersionConflict() if error.current:
+            return {"ETag": etag(error.current)}
+        case errors.Gone() if error.version:
+            return {"ETag": etag(error.version)}
+        case errors.ObjectArchived():
+            return {"Retry-After": _AFTER_A_RESTORATION}
+        case errors.AccessDenied():
+            return {"WWW-Authenticate": INSUFFICIENT}
+        case errors.TooManyJobs():
+            return {"Retry-After": _AFTER_A_JOB}
+        case _:
+            return {}
 
 
 async def http_error(request: Request, error: Exception) -> Response:

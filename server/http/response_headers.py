@@ -32,11 +32,15 @@ EXPOSED = (
     "X-Progress",
     "X-Export-Status",
     "Accept-Ranges",
+    "Content-Disposition",
     "Content-Range",
+    "Repr-Digest",
     "X-Request-Id",
     "X-Correlation-Id",
     "X-Security-Context",
     "WWW-Authenticate",
+    "Upload-Offset",
+    "Upload-Length",
 )
 _ECHOED = re.compile(rb"[\x21-\x7e]{1,128}")
 

@@ -8,13 +8,34 @@ and dropped, up to a limit in bytes and seconds, and then the connection is clos
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from fhirstore.errors import FhirStoreError
+
 _MOST_BYTES = 64 * 1024 * 1024
 _MOST_SECONDS = 5.0
+
+
+class Unread(Exception):
+    """A request failed for this reason while its client may still be sending the body."""
+
+    def __init__(self, why: Exception) -> None:
+        super().__init__()
+        self.why = why
+
+
+@contextmanager
+def before_body() -> Iterator[None]:
+    """Raises Unread around the errors of what is done before the body is read."""
+    try:
+        yield
+    except (HTTPException, FhirStoreError) as error:
+        raise Unread(error) from error
 
 
 class UnreadResponse(Response):

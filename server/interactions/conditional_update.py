@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from server.content.binary import written
+from server.content.binary_body import written
 from server.http.answers import stored
 from server.http.call import Call
 from server.http.criteria import url_criteria

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from server.content.binary import written
+from server.content.binary_body import Received, is_streamed, received, written
 from server.http.answers import stored
 from server.http.call import Call
 from server.http.criteria import header_criteria, url_criteria
@@ -21,8 +21,11 @@ async def create(call: Call) -> Response:
     answered as the first one.
     """
     key, criteria = idempotency_key(call), _criteria(call)
-    body = await written(call)
-    version = await call.tenant.create(body, type=call.type, idempotency_key=key, if_none_exist=criteria)
+    body = await received(call) if criteria is None and is_streamed(call) else await written(call)
+    if isinstance(body, Received):
+        version = await call.tenant.create_binary(body.resource, body.payload, idempotency_key=key)
+    else:
+        version = await call.tenant.create(body, type=call.type, idempotency_key=key, if_none_exist=criteria)
     return await stored(call, version, status=201 if version.created else 200)
 
 

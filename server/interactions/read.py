@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from server.content.binary import make_room
-from server.http.answers import shown
+from server.http.answers import of_attachments, shown
 from server.http.call import Call
 from server.http.parameters import refuse_others
 
@@ -15,7 +15,7 @@ async def read(call: Call) -> Response:
 
     304 where the client has that version (https://hl7.org/fhir/R4/http.html#cread).
     """
-    refuse_others(call)
+    refuse_others(call, *of_attachments(call))
     if call.type == "Binary":
         await make_room(call)
     return await shown(call, await call.tenant.read(call.type, call.id))

@@ -99,7 +99,8 @@ def backlog() -> int:
 class Connections:
     """Counts and watches them. `grace`: seconds that answers under way have when the server ends.
 
-    `closing`: answers to requests that come now end their connections.
+    `closing`: answers to requests that come now end their connections. `refused`: connections that were over the
+    limit, so far; `timed_out`: those whose client was too slow.
     """
 
     def __init__(
@@ -118,9 +119,16 @@ class Connections:
         self._looked = 0.0
         self._ending = False
         self._loop = asyncio.get_running_loop()
+        self.refused = 0
+        self.timed_out = 0
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @property
+    def most(self) -> int:
+        """How many there may be."""
+        return self._most
 
     def opened(self, connection: Watched) -> None:
         """Admits a connection that a client has made, or answers 503 where there are too many."""
@@ -134,6 +142,7 @@ class Connections:
             victim.transport.close()
             return
         self._open.discard(connection)
+        self.refused += 1
         if len(self._refused) >= _MOST_REFUSED:
             connection.transport.abort()
             return
@@ -170,6 +179,7 @@ class Connections:
             if watched != connection.watched or progress - connection.progress >= self._least:
                 connection.watched, connection.progress, connection.since = watched, progress, now
             elif now - connection.since > self._limit(phase):
+                self.timed_out += phase not in (Phase.NEW, Phase.IDLE)
                 connection.time_out(phase)
 
     def _limit(self, phase: Phase) -> float:

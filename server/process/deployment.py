@@ -14,12 +14,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fhirstore import FhirStore, SubmitOptions
-from fhirstore.errors import FhirStoreError
+from fhirstore import FhirStore, SubmitOptions, Worker
+from fhirstore.errors import FhirStoreError, StoreMisconfigured
 from server.access.hosts import for_listener
 from server.app import create_app
 from server.http.deadlines import Deadlines
 from server.http.in_flight import InFlight
+from server.observing.answering import Publish, publish_of_worker
+from server.observing.observers import Observers, observers
+from server.observing.process import keep_publishing, of_connections, of_jobs, of_process
 from server.process.connections import Connections
 from server.process.ending import HANDED_BACK_IN, SETTLED_IN, Ending, end_now, ended_in
 from server.process.submitting import submit_options
@@ -28,35 +31,48 @@ from server.settings import Settings, from_environment
 
 @asynccontextmanager
 async def open_store(
-    settings: Settings, *, create: bool = False, submitting: SubmitOptions | None = None
+    settings: Settings,
+    *,
+    create: bool = False,
+    submitting: SubmitOptions | None = None,
+    observers: Observers | None = None,
 ) -> AsyncIterator[FhirStore]:
     """Opens the store that `settings` name. `create`: make it where there is none; only a server does.
 
-    `submitting`: who may submit in bulk; None: whom the settings name. Raises StoreMisconfigured.
+    `submitting`: who may submit in bulk; None: whom the settings name. `observers`: are told of storage requests.
+    Raises StoreMisconfigured.
     """
+    observers = observers or Observers()
     opening = FhirStore.open(
         settings.store,
         tenants=settings.tenants,
         buckets=settings.tenant_buckets,
-        s3=settings.s3,
+        s3=observers.of_s3(settings.s3),
+        inline_bytes=settings.inline_bytes,
         fhir_version=settings.fhir_version,
         validation=settings.validation,
         reference_integrity=settings.reference_integrity,
+        externalize_attachments=settings.externalize_attachments,
         export_options=settings.export_options,
         job_limits=settings.job_limits,
         submit_options=submit_options(settings) if submitting is None else submitting,
         tags=settings.tags,
         create=create,
+        observer=observers.of_store,
     )
     async with opening as store:
         yield store
 
 
 class Deployment:
-    """The ASGI app of a server process: it handles the lifespan itself and passes all else to `create_app`'s app."""
+    """The ASGI app of a server process: it handles the lifespan itself and passes all else to `create_app`'s app.
 
-    def __init__(self, settings: Settings) -> None:
+    `publish`: takes the snapshots of its metrics; None: there are none.
+    """
+
+    def __init__(self, settings: Settings, publish: Publish | None = None) -> None:
         self._settings = for_listener(settings)
+        self._publish = publish
         self._app: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,7 +86,12 @@ class Deployment:
         await receive()  # lifespan.startup
         ending = ending_of(self._settings)
         ending.handle_signals()
-        opening = open_store(self._settings, create=True)
+        try:
+            observing = observers(self._settings, measured=self._publish is not None)
+        except StoreMisconfigured as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        opening = open_store(self._settings, create=True, observers=observing)
         try:
             store = await opening.__aenter__()
         except FhirStoreError as error:
@@ -78,11 +99,13 @@ class Deployment:
             return
         try:
             deadlines = Deadlines(self._settings.request_timeout)
-            self._app = create_app(store, self._settings, deadlines=deadlines, ending=ending.begun)
+            self._app = create_app(store, self._settings, deadlines=deadlines, ending=ending.begun, observers=observing)
             connections = state["connections"] = connections_for(self._settings)
             watching = asyncio.create_task(connections.watch())
             closing = asyncio.create_task(connections.close_after_answers(ending.begun))
-            working = asyncio.create_task(_work(store, self._settings, deadlines, ending.begun))
+            worker = store.worker(at_once=self._settings.jobs_at_once, say=_say, activity=deadlines.activity)
+            working = asyncio.create_task(_work(worker, self._settings, ending.begun))
+            publishing = asyncio.create_task(self._keep_publishing(observing, connections, worker))
             _collect_less()
             _take_turns_sooner()
             await send({"type": "lifespan.startup.complete"})
@@ -92,9 +115,23 @@ class Deployment:
             ending.begun.set()
             await asyncio.wait([working], timeout=HANDED_BACK_IN)
             working.cancel()
+            publishing.cancel()
+            await asyncio.wait([publishing])
         finally:
             await _close(opening)
+            await asyncio.to_thread(observing.close)
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _keep_publishing(self, observing: Observers, connections: Connections, worker: Worker) -> None:
+        """Publishes the metrics until cancelled."""
+        measures = observing.measures
+        if measures is None or self._publish is None:
+            return
+        measures.add(of_process(self._settings))
+        measures.add(of_connections(connections))
+        if self._settings.worker:
+            measures.add(of_jobs(worker))
+        await keep_publishing(measures, self._publish)
 
 
 def connections_for(settings: Settings) -> Connections:
@@ -118,10 +155,9 @@ def ended_in_of(settings: Settings) -> float:
     return ended_in(drain=settings.drain, answered=settings.stop_timeout)
 
 
-async def _work(store: FhirStore, settings: Settings, deadlines: Deadlines, stop: asyncio.Event) -> None:
+async def _work(worker: Worker, settings: Settings, stop: asyncio.Event) -> None:
     """Runs jobs beside the requests until `stop` is set; then hands them back. They go by the pace of the requests."""
     if settings.worker:
-        worker = store.worker(at_once=settings.jobs_at_once, say=_say, activity=deadlines.activity)
         await worker.run(stop)
 
 
@@ -163,4 +199,4 @@ def _take_turns_sooner() -> None:
 
 def from_env() -> Deployment:
     """Returns the app; the ASGI server calls it in each worker process."""
-    return Deployment(from_environment(os.environ))
+    return Deployment(from_environment(os.environ), publish_of_worker(os.environ))

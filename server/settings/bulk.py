@@ -34,7 +34,8 @@ class Bulk:
         "FHIRSTORE_EXPORT_URL_EXPIRY",
         values.positive,
         3_600,
-        "Seconds that a presigned URL is valid; a client that asks for the manifest again gets new ones.",
+        "Seconds that a presigned URL is valid, of an exported file or of the content of a Binary; a client that asks "
+        "again gets a new one.",
     )
     export_part_bytes: int = setting(
         "FHIRSTORE_EXPORT_PART_BYTES",

@@ -19,7 +19,7 @@ def contradictions(settings: Settings, env: Mapping[str, str], *, serving: bool)
         *_of_tenants(settings, env),
         *_of_store(settings),
         *_of_limits(settings),
-        *_of_exports(settings),
+        *_of_urls(settings),
         *_of_authentication(settings),
     ]
     if serving and not wrong and settings.tenant_source == "none" and settings.only_tenant is None:
@@ -60,9 +60,11 @@ def _of_limits(settings: Settings) -> Iterator[str]:
         yield "FHIRSTORE_MAX_IN_FLIGHT_BYTES: must be at least twice FHIRSTORE_MAX_BODY_BYTES"
 
 
-def _of_exports(settings: Settings) -> Iterator[str]:
+def _of_urls(settings: Settings) -> Iterator[str]:
     if settings.export_urls == "presigned" and not settings.store.startswith("s3://"):
         yield "FHIRSTORE_EXPORT_URLS=presigned: only a store s3://… has presigned URLs; leave it out"
+    if settings.binary_urls == "presigned" and not settings.store.startswith("s3://"):
+        yield "FHIRSTORE_BINARY_URLS=presigned: only a store s3://… has presigned URLs; leave it out"
     if settings.export_url_expiry > _LONGEST_PRESIGNED:
         yield f"FHIRSTORE_EXPORT_URL_EXPIRY: a presigned URL is valid for {_LONGEST_PRESIGNED:,} s at most"
 

@@ -116,6 +116,25 @@ def port(value: str) -> int:
     return int(value)
 
 
+def listening(value: str) -> tuple[str, int] | None:
+    """`off`, a port of 127.0.0.1, or a host and a port: `0.0.0.0:9464`, `[::1]:9464`."""
+    if value == "off":
+        return None
+    name, colon, number_ = value.rpartition(":")
+    if name.startswith("[") and name.endswith("]"):
+        name = name[1:-1]
+    if colon and not is_host(name):
+        raise ValueError(f"must be off, a port or HOST:PORT, not {_quoted(value)}")
+    return (name if colon else "127.0.0.1"), port(number_)
+
+
+def secret(value: str) -> str:
+    """A secret text of 16 to 256 characters; messages do not repeat it."""
+    if not 16 <= len(value) <= 256:
+        raise ValueError("must have 16 to 256 characters")
+    return value
+
+
 def host(value: str) -> str:
     """A host name, or an IP address without brackets."""
     if not is_host(value):

@@ -47,6 +47,21 @@ def test_the_requests_of_readme_are_answered_as_it_says(tmp_path: Path) -> None:
             assert _comparable(done.stdout) == _comparable(answer), command
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_requests_of_the_page_about_binaries_are_created(tmp_path: Path) -> None:
+    """Its curl lines, with files of these names, are answered 201."""
+    (block,) = [fence.text for fence in fences(ROOT / "docs" / "binary.md") if fence.language == "bash"]
+    for name in ("report.pdf", "scan.png"):
+        (tmp_path / name).write_bytes(bytes(range(256)) * 8_000)
+    with served({"FHIRSTORE_STORE": f"file:{tmp_path / 'data'}"}) as server:
+        lines = block.replace("http://127.0.0.1:8000/fhir", server.base_url).strip().splitlines()
+        assert len(lines) == 2
+        for line in lines:
+            command = ["bash", "-c", f"{line} -s -o answer -w '%{{http_code}}'"]
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+            assert done.stdout == "201"
+
+
 @pytest.mark.parametrize("snippet", _SNIPPETS)
 def test_each_python_example_runs(snippet: str, tmp_path: Path) -> None:
     """A Python example with a main function runs as it stands, in an empty folder."""

@@ -95,7 +95,7 @@ class Listening:
 async def listening(objects: ObjectStore, settings: Settings | None = None) -> AsyncIterator[Listening]:
     """Serve `objects`."""
     settings = settings or Settings()
-    store = FhirStore(PrefixTenancy(objects, settings.tenants))
+    store = FhirStore(PrefixTenancy(objects, settings.tenants), inline_bytes=settings.inline_bytes)
     app = create_app(store, settings)
     connections = connections_for(settings)
 

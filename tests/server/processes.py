@@ -32,6 +32,12 @@ class ServeProcess:
         assert match, f"no base URL in {self.greeting!r}"
         return match[1]
 
+    @property
+    def pid(self) -> int:
+        """The id of the process, which is also that of its group."""
+        assert self._child
+        return self._child.pid
+
     def start(self) -> None:
         """Start and wait until it answers."""
         command = [str(Path(sys.executable).with_name("fhirstore")), "serve", *self._arguments]

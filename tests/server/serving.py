@@ -36,9 +36,11 @@ async def serving(settings: Settings | None = None, objects: ObjectStore | None 
     meter = MeteredStore(below)
     store = FhirStore(
         PrefixTenancy(meter, settings.tenants),
+        inline_bytes=settings.inline_bytes,
         fhir_version=settings.fhir_version,
         validation=settings.validation,
         reference_integrity=settings.reference_integrity,
+        externalize_attachments=settings.externalize_attachments,
     )
     transport = httpx.ASGITransport(create_app(store, settings))
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:

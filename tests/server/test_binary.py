@@ -42,7 +42,9 @@ async def test_content_goes_in_and_comes_out(served: Served) -> None:
         assert back.content == PDF
         assert back.headers["content-type"] == "application/pdf"
         assert int(back.headers["content-length"]) == len(PDF)
-        assert back.headers["etag"] == 'W/"1"'
+        assert back.headers["etag"] == '"1"'
+        assert back.headers["accept-ranges"] == "bytes"
+        assert back.headers["content-disposition"].startswith('attachment; filename="Binary-')
         assert back.headers["last-modified"]
         assert back.headers["x-content-type-options"] == "nosniff"
 

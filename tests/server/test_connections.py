@@ -92,13 +92,14 @@ async def test_a_body_may_take_long_as_long_as_it_comes() -> None:
             now += 5
             server.connections.look(now)
         assert (await _rest(reader)).startswith(b"HTTP/1.1 408 ")
+        assert server.connections.timed_out == 1
         writer.close()
 
 
 async def test_a_client_that_does_not_read_its_answer_is_cut_off() -> None:
     """With what it holds of the bytes in flight; one that reads, if slowly, goes on."""
     objects = MemoryStore()
-    async with listening(objects) as server:
+    async with listening(objects, Settings(inline_bytes=16_000_000)) as server:  # so that it is in memory
         await _store_binary(server, 8_000_000)
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -147,6 +148,7 @@ async def test_an_idle_connection_is_kept_for_longer_than_a_head_may_take() -> N
         server.connections.look(_now())
         server.connections.look(_now() + 61)
         assert await _rest(reader) == b""
+        assert server.connections.timed_out == 0
         writer.close()
 
 
@@ -184,6 +186,7 @@ async def test_a_connection_too_many_is_told_so_at_once() -> None:
         await until(lambda: objects.begun == 3)
         refused = await server.ask(_GET)
         assert refused.startswith(b"HTTP/1.1 503 ")
+        assert server.connections.refused == 1
         assert b"retry-after: 1\r\n" in refused
         assert b'"resourceType":"OperationOutcome"' in refused
         objects.free.set()
@@ -261,7 +264,7 @@ async def test_unfinished_bodies_hold_no_more_than_the_limit() -> None:
         highest = 0
         for _ in range(20):
             reader, writer = await server.connect()
-            writer.write(_head(4 * _MB - 100, b"application/pdf"))
+            writer.write(_head(4 * _MB - 100, b"application/json"))  # other content is streamed
             clients.append((reader, writer))
         for _ in range(39):
             for _, writer in clients:
@@ -344,7 +347,8 @@ async def test_of_many_parallel_downloads_of_a_binary_as_many_as_fit_are_in_memo
 async def test_long_bodies_are_worked_on_in_turn() -> None:
     """Eight at once, of which the copies of two may be in memory: all are stored, and nothing is held in the end."""
     objects = HeldStore()
-    async with listening(objects, _SMALL_SERVER) as server:
+    settings = Settings(max_body=4 * _MB, max_in_flight_bytes=16 * _MB, inline_bytes=2 * _MB)
+    async with listening(objects, settings) as server:
         work = server.connections.in_flight.work
         assert work is not None
         objects.free.clear()

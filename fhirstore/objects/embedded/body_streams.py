@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ class BytesStream:
 
 @dataclass(slots=True)
 class FileStream:
-    """A stream over bytes [start, end) of a body file, read in threads."""
+    """A stream over bytes [start, end) of a body file, read in threads. `whole`: its hash is compared at its end."""
 
     size: int
     etag: str
@@ -36,23 +37,25 @@ class FileStream:
     file: OpenBody
     start: int
     end: int
+    whole: bool = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        whole = self.start == 0 and self.end == self.size
-        hash_ = etag_hash() if whole else None
+        hash_ = etag_hash() if self.whole else None
         for offset in range(self.start, self.end, CHUNK):
-            length = min(CHUNK, self.end - offset)
-            try:
-                chunk = await asyncio.to_thread(self.file.read, offset, length)
-            except OSError as error:
-                raise StoreUnavailable(self.key, f"its body file: {error.strerror}") from error
-            if len(chunk) < length:
-                raise ObjectDamaged(self.key, "its body file is cut short; restore it from a backup", etag=self.etag)
-            if hash_ is not None:
-                await asyncio.to_thread(hash_.update, chunk)
-                if offset + length == self.end and hash_.hexdigest() != self.etag:
-                    raise ObjectDamaged(self.key, "its body file is damaged; restore it", etag=self.etag)
-            yield chunk
+            yield await asyncio.to_thread(self._read, offset, min(CHUNK, self.end - offset), hash_)
+
+    def _read(self, offset: int, length: int, hash_: hashlib.blake2b | None) -> bytes:
+        try:
+            chunk = self.file.read(offset, length)
+        except OSError as error:
+            raise StoreUnavailable(self.key, f"its body file: {error.strerror}") from error
+        if len(chunk) < length:
+            raise ObjectDamaged(self.key, "its body file is cut short; restore it from a backup", etag=self.etag)
+        if hash_ is not None:
+            hash_.update(chunk)
+            if offset + length == self.end and hash_.hexdigest() != self.etag:
+                raise ObjectDamaged(self.key, "its body file is damaged; restore it", etag=self.etag)
+        return chunk
 
 
 async def gathered(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:

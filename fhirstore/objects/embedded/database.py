@@ -164,6 +164,16 @@ def is_ours(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute("PRAGMA application_id").fetchone() == (_OURS,))
 
 
+def version_of(connection: sqlite3.Connection) -> int:
+    """Returns the format of the database. Raises StoreMisconfigured where this fhirstore does not know it."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if not OLDEST <= version <= _VERSION:
+        raise StoreMisconfigured(
+            "", f"the store has format {version}, this fhirstore knows {_VERSION}; use the fhirstore that wrote it"
+        )
+    return int(version)
+
+
 class StoreFiles:
     """The identities of the database file and its log, to tell whether they are still those that were opened."""
 

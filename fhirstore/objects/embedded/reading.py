@@ -154,7 +154,7 @@ class RowReader:
             except OSError as error:
                 raise StoreUnavailable(key, f"its body file: {error.strerror}") from error
             else:
-                return FileStream(size, etag, key, file, 0, size)
+                return FileStream(size, etag, key, file, 0, size, whole=True)
         raise StoreBusy(key, "it is being replaced faster than it can be opened")
 
     async def page(

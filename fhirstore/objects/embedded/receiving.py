@@ -26,13 +26,21 @@ class Receiver:
         self._fullness = fullness
 
     async def receive(self, key: str, chunks: AsyncIterator[bytes], steps: Steps | None = None) -> IncomingBody:
-        """Returns a durable file of the chunks, which no row names yet. Raises StoreFull, OutcomeUnknown."""
+        """Returns a durable file of the chunks, which no row names yet. Raises StoreFull, OutcomeUnknown.
+
+        A piece is written and hashed while the next one is gathered, so that neither waits for the other.
+        """
         body = self._bodies.begin()
+        writing: asyncio.Task[None] | None = None
         try:
             async for piece in gathered(chunks, CHUNK):
-                await on_disk(key, partial(body.append, piece))
-                if steps is not None:
-                    steps.add(len(piece))
+                if writing is not None:
+                    await writing
+                    _count(steps, body.size)
+                writing = asyncio.create_task(on_disk(key, partial(body.append, piece)))
+            if writing is not None:
+                await writing
+                _count(steps, body.size)
             await on_disk(key, body.finish)
             if steps is not None:
                 steps.finish()
@@ -41,6 +49,9 @@ class Receiver:
             self.abandon(body)
             raise
         except BaseException:
+            if writing is not None:
+                writing.cancel()  # its thread goes on, and finds the body abandoned
+                await asyncio.gather(writing, return_exceptions=True)
             self.abandon(body)
             raise
         return body
@@ -48,6 +59,11 @@ class Receiver:
     def abandon(self, body: IncomingBody) -> None:
         """Remove a body that no row will name."""
         self._sweeper.submit(body.abandon)
+
+
+def _count(steps: Steps | None, size: int) -> None:
+    if steps is not None:
+        steps.reach(size)
 
 
 async def on_disk(key: str, act: Callable[[], _T]) -> _T:

@@ -306,6 +306,7 @@ class EmbeddedStore(WithoutUrls):
             yield found
             return
         found.start, found.end = start, found.size if end is None else min(end, found.size)
+        found.whole = start == 0 and end is None
         try:
             yield found
         finally:

@@ -12,6 +12,8 @@ and 412. A probe without a reported result is given `PROBE` ms; then the next re
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fhirstore.clock import Clock, Ids
 
 FAILURES = 20
@@ -26,9 +28,10 @@ SLOW = 5_000
 
 
 class Circuit:
-    """The circuit of one store. `ids` gives jitter."""
+    """The circuit of one store. `ids` gives jitter. `on_change`: gets True when it opens, False when it closes."""
 
-    def __init__(self, clock: Clock, ids: Ids) -> None:
+    def __init__(self, clock: Clock, ids: Ids, on_change: Callable[[bool], None] | None = None) -> None:
+        self._on_change = on_change
         self._clock = clock
         self._ids = ids
         self._failures = 0
@@ -56,6 +59,8 @@ class Circuit:
     def answered(self) -> None:
         """Note that a request was answered."""
         if self._failures or self._due is not None:
+            if self._due is not None and self._on_change is not None:
+                self._on_change(False)
             self._failures, self._due, self._probing, self._seconds = 0, None, False, SHORTEST
 
     def failed(self) -> None:
@@ -75,6 +80,8 @@ class Circuit:
             self._due = self._clock.now()  # the result is unknown, so the next request is the probe
 
     def _open(self, seconds: float) -> None:
+        if self._due is None and self._on_change is not None:
+            self._on_change(True)
         self._seconds = seconds
         self._probing = False
         self._due = self._clock.now() + int(1000 * seconds * self._ids.jitter(0.75, 1.0))

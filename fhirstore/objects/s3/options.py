@@ -49,7 +49,8 @@ class S3Options:
     repeated blindly: reads, deletes and unconditional PUTs; waits grow from `backoff` to `backoff_cap`, with full
     jitter. `request_timeout`: of a whole request; `silence`: without a byte of its answer. All times are seconds.
     `public_endpoint_url`: where clients of presigned URLs reach the same bucket, if that is not `endpoint_url`; what
-    lies between must keep the Host header, which is signed. `on_repeat`: is told of each request that is sent again.
+    lies between must keep the Host header, which is signed. `on_repeat`: is told of each request that is sent again;
+    `on_circuit`: with True when the store keeps failing, so that requests are refused, and with False when it answers.
 
     Raises ValueError where no request could be sent.
     """
@@ -67,6 +68,7 @@ class S3Options:
     silence: float = 10.0
     connections: int = 256
     on_repeat: OnRepeat | None = field(default=None, compare=False)
+    on_circuit: Callable[[bool], None] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.attempts < 1:

@@ -41,8 +41,17 @@ class Presigner:
             asked.append(("response-content-type", content_type))
         return await self._url("GET", key, expires_in, asked, {})
 
-    async def put(self, key: str, *, expires_in: int, content_type: str | None, sha256: str | None) -> PresignedPut:
-        """As `ObjectStore.presign_put`."""
+    async def put(
+        self,
+        key: str,
+        *,
+        expires_in: int,
+        content_type: str | None,
+        sha256: str | None,
+        size: int | None,
+        if_absent: bool,
+    ) -> PresignedPut:
+        """As `ObjectStore.presign_put`. The headers are signed, so that the client can leave out none of them."""
         facts = Facts(content_type=content_type)
         facts.check(key)
         headers = {} if content_type is None else {"content-type": content_type}
@@ -50,7 +59,10 @@ class Presigner:
             if not _SHA256.fullmatch(sha256):
                 raise RequestRefused(key, "sha256 is not 64 hexadecimal digits")
             headers["x-amz-checksum-sha256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
-        return PresignedPut(await self._url("PUT", key, expires_in, [], headers), headers)
+        if if_absent:
+            headers["if-none-match"] = "*"
+        signed = headers if size is None else {**headers, "content-length": str(_size(key, size))}
+        return PresignedPut(await self._url("PUT", key, expires_in, [], signed), headers)
 
     async def post(
         self, key: str, *, expires_in: int, min_size: int, max_size: int, content_type: str | None
@@ -89,6 +101,11 @@ class Presigner:
     def _now(self) -> int:
         """Returns the second that is signed: never in the store's future, or the store would refuse the request."""
         return (self._bucket.signed.reached() or self._bucket.signed.now()) // 1000
+
+
+def _size(key: str, size: int) -> int:
+    check_form(key, size, size)
+    return size
 
 
 def disposition(key: str, filename: str) -> str:

@@ -128,9 +128,18 @@ class PassingOn:
         return await self.inner.presign_get(key, expires_in=expires_in, filename=filename, content_type=content_type)
 
     async def presign_put(
-        self, key: str, *, expires_in: int, content_type: str | None = None, sha256: str | None = None
+        self,
+        key: str,
+        *,
+        expires_in: int,
+        content_type: str | None = None,
+        sha256: str | None = None,
+        size: int | None = None,
+        if_absent: bool = False,
     ) -> PresignedPut:
-        return await self.inner.presign_put(key, expires_in=expires_in, content_type=content_type, sha256=sha256)
+        return await self.inner.presign_put(
+            key, expires_in=expires_in, content_type=content_type, sha256=sha256, size=size, if_absent=if_absent
+        )
 
     async def presign_post(
         self, key: str, *, expires_in: int, max_size: int, min_size: int = 0, content_type: str | None = None

@@ -55,7 +55,8 @@ class SweepReport:
     judged until fsck has checked their resource. `left`: orphans left for the next pass. `strays`: keys that are not
     events. `transactions`: decisions removed. `jobs`: jobs that were tidied or removed, and remains of such.
     `run_files`: files removed that no run was sealed with. `uploads`: multipart uploads aborted. `payloads`: objects
-    removed whose content nothing refers to. `assertions`: records removed of clients' assertions that have expired.
+    removed whose content nothing refers to. `transfers`: direct uploads that expired, and records of old ones.
+    `assertions`: records removed of clients' assertions that have expired.
     """
 
     outcome: str
@@ -71,6 +72,7 @@ class SweepReport:
     run_files: int = 0
     uploads: int = 0
     payloads: int = 0
+    transfers: int = 0
     assertions: int = 0
 
     def as_json(self) -> dict[str, object]:

@@ -38,7 +38,7 @@ def granted(asked: str, registered: Sequence[str], *, release: str) -> str:
         for scope in scopes:
             parts = [part for one in may if (part := _common(scope, one)) is not None]
             whole = any(part == scope for part in parts)
-            found |= dict.fromkeys([word] if whole else sorted(map(str, parts)))
+            found |= dict.fromkeys([word] if whole else map(str, parts))
     if not found:
         raise ScopeRefused("The client is registered for none of these scopes")
     if len(found) > MOST_GRANTED:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from server.http.refusal import Refused
 
 REALM = "fhirstore"
-INSUFFICIENT = f'Bearer realm="{REALM}", error="insufficient_scope"'
-"""The challenge of a 403: the token is good, and does not allow this."""
 
 
 class BadToken(Exception):

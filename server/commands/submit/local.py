@@ -92,6 +92,7 @@ async def submit_here(
     try:
         async with open_store(settings, submitting=options) as store:
             await store.check()
+            await store.refuse_unfinished_copies()
             clinic = store.tenant(submitter.tenant)
             run = _Run(order, clinic, submitter, kind=options.kind, progress=progress, on_progress=on_progress)
             await run.run(store, [*pages[:1], *inputs.manifests], interruption, stop=stop, deadline=deadline)

@@ -113,3 +113,20 @@ def test_a_clock_that_is_set_back_does_not_keep_it_open() -> None:
     made, clock = opened()
     clock.ms -= 24 * 3600 * 1000
     assert made.refused() == 0
+
+
+def test_who_watches_is_told_when_it_opens_and_when_it_closes() -> None:
+    """Once each: a probe that fails leaves it open."""
+    told: list[bool] = []
+    clock = HandClock()
+    made = Circuit(clock, NoJitter(), told.append)
+    for _ in range(2):
+        made.answered()
+        for _ in range(FAILURES + 3):
+            made.failed()
+        clock.ms += int(made.due_in * 1000)
+        assert made.refused() == 0
+        made.failed()
+        made.answered()
+        made.answered()
+    assert told == [True, False, True, False]

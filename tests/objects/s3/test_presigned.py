@@ -98,6 +98,19 @@ async def test_put(store: S3Store, client: httpx.AsyncClient, long_ago: Callable
     assert (await client.put(late.url, content=b"x")).status_code == 403
 
 
+async def test_put_once(store: S3Store, client: httpx.AsyncClient) -> None:
+    """With `size` and `if_absent`, a body of that size is stored, once, and the client can leave neither out."""
+    signed = await store.presign_put("once", expires_in=60, content_type="text/plain", size=10, if_absent=True)
+    headers = dict(signed.headers)
+    for size in (9, 11):
+        assert (await client.put(signed.url, headers=headers, content=b"x" * size)).status_code == 403
+    plain = {"content-type": "text/plain"}
+    assert (await client.put(signed.url, headers=plain, content=b"x" * 10)).status_code == 403
+    assert (await client.put(signed.url, headers=headers, content=b"x" * 10)).status_code == 200
+    assert (await client.put(signed.url, headers=headers, content=b"y" * 10)).status_code == 412
+    assert (await store.get("once")).body == b"x" * 10
+
+
 async def test_post(store: S3Store, client: httpx.AsyncClient, long_ago: Callable[[], None]) -> None:
     """A plain form stores a body within the sizes, under the key and with the type that were signed, and no other."""
     post = await store.presign_post("form/a", expires_in=60, min_size=3, max_size=10, content_type="text/plain")

@@ -139,7 +139,7 @@ async def test_a_removed_export_is_gone_also_for_who_downloads_it() -> None:
 
 async def test_many_downloads_do_not_fill_the_memory() -> None:
     """Each counts as bytes in flight; where there is no room for one more, it is 503 with the time to wait."""
-    settings = Settings(max_body=1_000_000, max_in_flight_bytes=2_500_000)
+    settings = Settings(max_body=1_000_000, max_in_flight_bytes=5_000_000)
     async with _filed(settings) as (objects, client, url):
         free = asyncio.Event()
 

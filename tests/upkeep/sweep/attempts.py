@@ -45,11 +45,18 @@ async def put(store: ObjectStore, clock: HandClock, id: str, *, type: str = "Bas
 
 
 async def die(
-    store: ObjectStore, id: str, *, type: str = "Basic", limits: Limits | None = None, clock: HandClock | None = None
+    store: ObjectStore,
+    id: str,
+    *,
+    type: str = "Basic",
+    limits: Limits | None = None,
+    clock: HandClock | None = None,
+    keys: Keyspace = KEYS,
 ) -> None:
     """A writer that is killed just before its commit point: slot and events stay. With `clock` it never waits."""
-    keys = KEYS.resource(type, id)
-    attempt = _until_commit(in_stages(write(keys, basic(keys), context=context(store, limits))), keys.current)
+    resource = keys.resource(type, id)
+    protocol = in_stages(write(resource, basic(resource), context=context(store, limits)))
+    attempt = _until_commit(protocol, resource.current)
     await drive(attempt if clock is None else hurried(attempt, clock), store)
 
 

@@ -1,0 +1,1 @@
+"""Tests of direct transfer: `fhirstore.transfers`."""
