@@ -73,6 +73,11 @@ def _in_answers(_: Settings) -> bool:
     return False
 
 
+def _as_smart_says(_: Settings) -> bool:
+    """SMART describes these paths; both documents are about FHIR."""
+    return False
+
+
 def _submits(settings: Settings) -> bool:
     """Whether anybody may submit in bulk."""
     return settings.submitters is not None
@@ -154,8 +159,9 @@ TABLE: tuple[Route, ...] = (
         smart_configuration,
         (),
         "How to get a token",
-        contract.SMART_CONFIGURATION,
+        contract.UNDESCRIBED,
         served=_authenticates,
+        advertised=_as_smart_says,
         access="public",
     ),
     Route(
@@ -164,8 +170,9 @@ TABLE: tuple[Route, ...] = (
         token,
         (),
         "A token for a client's signed assertion",
-        contract.TOKEN,
+        contract.UNDESCRIBED,
         served=_issues_tokens,
+        advertised=_as_smart_says,
         access="public",
     ),
     Route("GET", "/$jobs", jobs, (), "The jobs of this tenant", contract.JOBS, operation=("jobs", f"{_OWN}:jobs")),
