@@ -24,7 +24,7 @@ from fhirstore import (
     reset_retry_budget,
     set_retry_budget,
 )
-from fhirstore.errors import TicketRefused, UnknownTenant
+from fhirstore.errors import UnknownTenant
 from server.access.hosts import AllowedHosts
 from server.access.refusals import Refusals
 from server.access.tenant import RequestTenants
@@ -230,8 +230,8 @@ class FhirApi:
             return None, None
         try:
             return self._tenants.of(parameters, headers), None
-        except UnknownTenant:  # as for a tenant that exists
-            raise TicketRefused from None
+        except UnknownTenant:  # refused as a ticket that is not valid, so that nobody learns which tenants there are
+            return None, None
 
 
 def _authentication(store: FhirStore, settings: Settings) -> Authentication | None:

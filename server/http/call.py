@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from fhirstore import Access, FhirStore, TenantStore, parse_query
+from fhirstore.errors import TicketRefused
 from server.access.forwarded import PREFIX
 from server.content.representation import AS_STORED, Representation
 from server.settings import Settings
@@ -65,8 +66,8 @@ class Call(msgspec.Struct, frozen=True):
     """A request, its tenant resolved.
 
     `parameters`: of the path. `headers`: by name in lower case. `acting`: the tenant's store, restricted to what
-    `access` allows; None: the request is to a public path, and belongs to no tenant. `access`: None where tokens are
-    not needed. `representation`: the form that the answer has.
+    `access` allows; None: the path is public and belongs to no tenant, or a ticket is for a tenant that does not exist.
+    `access`: None where tokens are not needed. `representation`: the form that the answer has.
     """
 
     scope: Scope
@@ -83,8 +84,12 @@ class Call(msgspec.Struct, frozen=True):
 
     @property
     def tenant(self) -> TenantStore:
-        """The tenant's store, for whoever asks. The caller must not be the handler of a public path."""
-        assert self.acting is not None  # noqa: S101 - see `server.http.api`
+        """The tenant's store, for whoever asks. The caller must not be the handler of a public path.
+
+        Raises TicketRefused where a ticket is for a tenant that does not exist.
+        """
+        if self.acting is None:
+            raise TicketRefused
         return self.acting
 
     @property
