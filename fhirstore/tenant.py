@@ -48,6 +48,7 @@ from fhirstore.format.record import Record
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery, since_time
+from fhirstore.history.seen import Sees, seen_events, seen_instance
 from fhirstore.interactions import resources
 from fhirstore.interactions.admission import Admission, as_bytes, is_large, parsed_resource
 from fhirstore.interactions.attachments import MOST as MOST_ATTACHMENTS
@@ -62,6 +63,7 @@ from fhirstore.search.criteria import Criteria, parse_criteria
 from fhirstore.search.matches import Matches
 from fhirstore.search.page import Search, SearchPage
 from fhirstore.search.parameters import Parameters, Value, page_of, pairs_of
+from fhirstore.search.seen import seen_page, seen_total
 from fhirstore.search.unmet_criteria import how_read, refuse_unmet
 from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.submissions import Submissions
@@ -136,12 +138,19 @@ class TenantStore:
     @property
     def payloads(self) -> Payloads:
         """The tenant's large contents of Binaries."""
-        return Payloads(self._place, self._context())
+        sight = self._sight
+        if sight is None:
+            return Payloads(self._place, self._context())
+        require = sight.require_right
+        return Payloads(self._place, self._context(), require=lambda rights: require(rights, "Binary", "this"))
 
     @property
     def submissions(self) -> Submissions:
         """The tenant's bulk submissions."""
-        return Submissions(self._engine, self._place, self._jobs, self._submit_options or SubmitOptions())
+        options = self._submit_options or SubmitOptions()
+        if self._sight is None:
+            return Submissions(self._engine, self._place, self._jobs, options)
+        return Submissions(self._engine, self._place, self._jobs, options, admit=self._sight.require_submitter)
 
     @property
     def uploads(self) -> Uploads:
@@ -149,16 +158,18 @@ class TenantStore:
         return Uploads(
             self._engine,
             self._place,
-            self.payloads,
+            Payloads(self._place, self._context()),
             create=self._create_uploaded,
-            check=lambda resource: self._admission.of_type(resource, "Binary"),
-            read=lambda id: self.vread("Binary", id, 1),
+            check=self._check_uploaded,
+            read=lambda id: self._vread("Binary", id, 1),
+            owner=None if self._sight is None else self._sight.owner,
+            require_admin=self._require_admin,
         )
 
     @property
     def exports(self) -> Exports:
         """The tenant's bulk exports."""
-        return Exports(self._place, self._context(), self._jobs, self._engine.validator.definitions)
+        return Exports(self._place, self._context(), self._jobs, self._engine.validator.definitions, self._sight)
 
     async def create(
         self,
@@ -247,8 +258,18 @@ class TenantStore:
         return version_of("Binary", id_, outcome.record, created=outcome.created or id is None)
 
     async def _create_uploaded(self, resource: dict[str, object], payload: Payload, key: str) -> Version:
-        """Stores the Binary of an upload under the id that derives from `key`, once. Returns its first version."""
-        return await self.create_binary(resource, payload, idempotency_key=key)
+        """Stores the Binary of an upload under the id that derives from `key`, once. Returns its first version.
+
+        Whoever began it was allowed to; a sweep may be who completes it.
+        """
+        anybody = TenantStore(self._engine, self._place)
+        return await anybody.create_binary(resource, payload, idempotency_key=key)
+
+    async def _check_uploaded(self, resource: dict[str, object]) -> None:
+        """Raises what a create of the Binary of an upload would raise."""
+        creating = await self._creating("Binary", resource)
+        template, _ = await self._admission.of_type(resource, "Binary")
+        creating(resources.creation(resources.builder(template, self._engine.ids.new())))(None)
 
     async def _first_answer(self, type: str, id: str, build: Callable[[int, int], bytes]) -> Version:
         """Returns what the first request with this Idempotency-Key was answered."""
@@ -627,15 +648,29 @@ class TenantStore:
         if since is not None:
             query = since_time(query, since)
         if type is not None and id is not None:
-            one = instance_page(self._keys(type, id), query, cursor, context=context)
-            self._require("history-instance", type)
-            return await drive(one, self._place.objects)
+            keys = self._keys(type, id)
+            sees = self._history_sees("history-instance", type)
+            page = await drive(instance_page(keys, query, cursor, context=context), self._place.objects)
+            return page if sees is None else await drive(seen_instance(keys, sees, page), self._place.objects)
         if type is not None:
             self._admission.known_type(type)
-            self._require("history-type", type)
+        sees = self._history_sees("history-system" if type is None else "history-type", type)
         remembered = self._engine.remembered_histories
         events = EventsHistory(self._place.tenant, self._place.keys, type, query, remembered, context)
-        return await drive(events.page(cursor), self._place.objects)
+        asked = events.page(cursor) if sees is None else seen_events(events, sees, cursor)
+        return await drive(asked, self._place.objects)
+
+    def _history_sees(self, interaction: Interaction, type: str | None) -> Sees | None:
+        """Returns what a history shows; None: everything. Raises AccessDenied."""
+        sight = self._sight
+        if sight is None:
+            return None
+        if type is None:
+            sight.require_any(interaction, self._engine.validator.definitions.resources)
+        else:
+            sight.require(interaction, type)
+        sees = sight.sees(interaction, type)
+        return None if sees is None else Sees(sees, lambda one: sight.limits("r", one))
 
     def search(self, type: str | None = None, parameters: Parameters = (), /, **keywords: Value) -> Matches:
         """Searches resources of a type (None: of all types) by `_id`, `_lastUpdated` and `identifier`.
@@ -668,7 +703,7 @@ class TenantStore:
         known = None if type is None else self._admission.known_type(type)
         self._require("search", known)
         now, release = self._place.objects.now(), self._engine.validator.definitions.release
-        return parse_criteria(known, parameters, now=now, lenient=lenient, release=release)
+        return self._seeing("search", parse_criteria(known, parameters, now=now, lenient=lenient, release=release))
 
     async def search_page(
         self, criteria: Criteria, *, count: int | None = None, cursor: str | None = None
@@ -677,14 +712,21 @@ class TenantStore:
 
         `count`: as `_count` of `search`. Raises InvalidResource (cursor), Unavailable.
         """
-        return await self._search(criteria, lambda search: search.page(count, cursor))
+        return await self._search(
+            criteria,
+            lambda search: (
+                search.page(count, cursor) if search.criteria.sees is None else seen_page(search, count, cursor)
+            ),
+        )
 
     async def search_total(self, criteria: Criteria) -> int | None:
         """Returns how many match: 1 GET per resource, up to about 1,000; None where there are more.
 
         Raises Unavailable.
         """
-        return await self._search(criteria, lambda search: search.total())
+        return await self._search(
+            criteria, lambda search: search.total() if search.criteria.sees is None else seen_total(search)
+        )
 
     async def _search(self, criteria: Criteria, ask: Callable[[Search], Protocol[Result]]) -> Result:
         remembered, context = self._engine.remembered_histories, self._context()
@@ -714,8 +756,16 @@ class TenantStore:
         """
         self._admission.known_type(request.type)
         content = await parsed_resource(body) if body else None
+        if self._sight is not None:
+            self._sight.require_right("cr", request.type, "validate")
         asked = request if content is None else with_body(request, content)
-        return await self._engine.examiner.examine(asked, self._find)
+        rules = TenantStore(self._engine, self._place)
+
+        async def find(type: str, id: str) -> dict[str, object] | None:
+            """Profiles and value sets are read as the server's rules, whoever asks."""
+            return await (self if (type, id) == (request.type, request.id) else rules)._find(type, id)
+
+        return await self._engine.examiner.examine(asked, find)
 
     def runs(self, dataset: str) -> Runs:
         """Returns the sealed runs of a dataset: files that become visible all at once and never change.
@@ -812,6 +862,11 @@ class TenantStore:
             return criteria
         if criteria.type is not None:
             self._sight.require(interaction, criteria.type)
+        else:
+            for types in criteria.types:
+                for type in sorted(types):
+                    self._sight.require(interaction, type)
+            self._sight.require_any(interaction, self._engine.validator.definitions.resources)
         sees = self._sight.sees(interaction, criteria.type)
         return criteria if sees is None else with_members(criteria, sees=sees)
 

@@ -15,7 +15,8 @@ class Access:
     Idempotency-Keys belong to it. `tenant`: None where the token names none. `others`: scopes that are not about types.
     `patient`: the id of the launch's patient, to whose compartment `patient/` scopes reach. `user`: the `fhirUser`,
     like `Patient/p`; `user/` scopes reach to the compartment of this patient, or of the launch's patient where there is
-    no `user`. For other users they grant nothing, unless `users_reach_tenant`: then all of the tenant.
+    no `user`. For other users they grant nothing, unless `users_reach_tenant`: then all of the tenant. `submitters`:
+    the identifiers, `system|value`, for which it may submit in bulk; None: none.
     """
 
     subject: str
@@ -25,6 +26,7 @@ class Access:
     patient: str | None = field(default=None)
     others: frozenset[str] = frozenset()
     user: str | None = None
+    submitters: frozenset[str] | None = None
     users_reach_tenant: bool = False
 
     def __repr__(self) -> str:
@@ -60,7 +62,7 @@ class Access:
 
     @property
     def submits(self) -> bool:
-        """Whether it may submit in bulk."""
+        """Whether it may submit in bulk, for one of its `submitters`."""
         return BULK_SUBMIT in self.others
 
     @property

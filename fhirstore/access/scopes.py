@@ -20,10 +20,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias, cast
 
-from fhirstore.errors import FhirError
+from fhirstore.errors import FhirError, Unsupported
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.definitions.load import definitions
 from fhirstore.search.matching import ResourceFilter, parse_filter
+from fhirstore.search.query import parse_query
+from fhirstore.search.token import split
 
 Context: TypeAlias = Literal["system", "user", "patient"]
 Right: TypeAlias = Literal["c", "r", "u", "d", "s"]
@@ -119,5 +121,13 @@ def _scope(word: str, facts: Definitions) -> Scope | None:
 
 @lru_cache(maxsize=4_096)
 def filter_of(release: str, type: str, criteria: str) -> ResourceFilter:
-    """Returns the filter of a scope's criteria. Raises FhirError for criteria that are not evaluated."""
-    return parse_filter(definitions(release), type, criteria, now=0)
+    """Returns the filter of a scope's criteria. Raises FhirError for criteria that are not evaluated, or that depend on
+    the time: `ap` of a date, `_lastUpdated`."""
+    facts = definitions(release)
+    found = parse_filter(facts, type, criteria, now=0)
+    for name, value in parse_query(criteria.replace("+", "%2B")):
+        code = name.partition(":")[0]
+        approximate = any(one.startswith("ap") for one in split(value, ","))
+        if code == "_lastUpdated" or (approximate and facts.search_parameters[type][code].type == "date"):
+            raise Unsupported("The criteria of a scope do not depend on the time")
+    return found

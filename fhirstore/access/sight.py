@@ -37,8 +37,8 @@ from fhirstore.fhir.search_parameters.compartments import Compartments
 from fhirstore.fhir.search_parameters.references import literal, target
 from fhirstore.format.record import Record
 
-Sees = Callable[[str, Record], bool]
-"""Takes a type and the current version of a resource, which is no tombstone. Returns whether it is seen."""
+Sees = Callable[[str, bytes], bool]
+"""Takes a type and a content, which is empty for a tombstone. Returns whether it is seen."""
 
 
 class Sight:
@@ -55,6 +55,11 @@ class Sight:
         for right in NEEDS[interaction]:
             self.require_right(right, type, interaction)
 
+    def require_any(self, interaction: Interaction, among: Collection[str]) -> None:
+        """Raises AccessDenied where the interaction is allowed on none of these types."""
+        if not any(self.may(interaction, type) for type in among):
+            raise AccessDenied(f"No scope of this token allows {interaction}")
+
     def require_right(self, rights: str, type: str, interaction: str) -> None:
         """Raises AccessDenied where no scope grants any of these rights on resources of the type."""
         if not any(self._reaching(right, type) for right in rights):
@@ -65,6 +70,13 @@ class Sight:
         if not self.access.admin:
             raise AccessDenied(f"{what} needs the scope system/fhirstore.admin")
 
+    def require_submitter(self, identifier: str) -> None:
+        """Raises AccessDenied where the access may not submit in bulk for this submitter."""
+        if not self.access.submits:
+            raise AccessDenied("Bulk submit needs the scope system/bulk-submit")
+        if identifier not in (self.access.submitters or ()):
+            raise AccessDenied("This client is not registered for this submitter")
+
     def may(self, interaction: Interaction, type: str) -> bool:
         """Whether scopes grant all rights that the interaction needs on resources of the type, or on some of them."""
         return all(self._reaching(right, type) for right in NEEDS[interaction])
@@ -72,6 +84,13 @@ class Sight:
     def types(self, interaction: Interaction, among: Collection[str]) -> frozenset[str]:
         """Returns those of the types that `may` be used in this interaction."""
         return frozenset(type for type in among if self.may(interaction, type))
+
+    def exports(self, type: str) -> bool:
+        """Whether the type may be exported: by `system/` scopes without criteria alone."""
+        return all(
+            any(scope.context == "system" and scope.criteria is None for scope in self._reaching(right, type))
+            for right in NEEDS["export"]
+        )
 
     def limits(self, rights: str, type: str) -> bool:
         """Whether any of these rights is limited by content: not every resource of the type may be seen, or written."""
@@ -86,11 +105,14 @@ class Sight:
         """Whether all these rights are granted on this version. A tombstone is shown where access is not limited."""
         if record is None:
             return False
+        return self._shows(rights, type, record.resource or b"")
+
+    def _shows(self, rights: str, type: str, content: bytes) -> bool:
         if not self.limits(rights, type):
             return True
-        if not record.resource:
+        if not content:
             return False
-        resource = json.parse(record.resource, max_values=None)
+        resource = json.parse(content, max_values=None)
         return all(self.covers(right, resource) for right in rights)
 
     def sees(self, interaction: Interaction, type: str | None) -> Sees | None:
@@ -101,7 +123,9 @@ class Sight:
         rights = NEEDS[interaction]
         if type is not None and not self.limits(rights, type):
             return None
-        return lambda type, record: self.may(interaction, type) and self.shows(rights, type, record)
+        if type is None and all(any(map(self._is_whole, self._of_all_types(right))) for right in rights):
+            return None
+        return lambda type, content: self.may(interaction, type) and self._shows(rights, type, content)
 
     def link_of(self, resource: JsonObject) -> tuple[str, str] | None:
         """Returns the type and id of the resource that decides who sees this Binary; None where there is none.
@@ -166,10 +190,15 @@ class Sight:
                 )
         return draft
 
+    @property
+    def owner(self) -> str:
+        """Who acts, as one text: client, subject and patient."""
+        access = self.access
+        return msgspec.json.encode((access.client, access.subject, access.patient)).decode()
+
     def owned(self, key: str) -> str:
         """Returns an Idempotency-Key, made that of who acts: another one who uses the same key does not meet it."""
-        access = self.access
-        return msgspec.json.encode((key, access.client, access.subject, access.patient)).decode()
+        return msgspec.json.encode((key, self.owner)).decode()
 
     # --- scopes ---------------------------------------------------------------------------------------------
 
@@ -181,6 +210,9 @@ class Sight:
             for scope in access.scopes
             if scope.grants(right, type) and access.reaches(scope) and (type in self._bound or access.whole(scope))
         ]
+
+    def _of_all_types(self, right: str) -> list[Scope]:
+        return [scope for scope in self.access.scopes if scope.type == "*" and right in scope.rights]
 
     def _is_whole(self, scope: Scope) -> bool:
         return scope.criteria is None and self.access.whole(scope)

@@ -345,7 +345,12 @@ class Keyspace:
 
     def submission(self, submitter: str, submission: str) -> str:
         """The prefix of a bulk submission. Both names may be any text."""
-        return f"{self.prefix}bulk/submit/{segment(submitter)}/{segment(submission)}/"
+        return f"{self.submissions}{segment(submitter)}/{segment(submission)}/"
+
+    @property
+    def submissions(self) -> str:
+        """The prefix of all bulk submissions."""
+        return f"{self.prefix}bulk/submit/"
 
 
 def _job_name(kind: str, id: str) -> str:

@@ -35,7 +35,7 @@ class Criteria:
     field, and any alternative of an item.
 
     `used`: the parameters that these criteria are made of, as given; `ignored`: those that were ignored. `release`: the
-    FHIR release, which decides where a resource has its identifiers. `sees`: tells, of a type and a version, whether
+    FHIR release, which decides where a resource has its identifiers. `sees`: tells, of a type and a content, whether
     whoever searches may see it; None: everything.
     """
 
@@ -47,7 +47,7 @@ class Criteria:
     used: tuple[tuple[str, str], ...] = ()
     ignored: tuple[tuple[str, str], ...] = ()
     release: str = "4.0"
-    sees: Callable[[str, Record], bool] | None = None
+    sees: Callable[[str, bytes], bool] | None = None
 
     def __repr__(self) -> str:
         names = ", ".join(dict.fromkeys(shown(name) for name, _ in self.used))
@@ -65,7 +65,7 @@ class Criteria:
             carried = identifiers(type, record.resource, release=self.release)
             if not all(any(token.matches(one) for token in tokens for one in carried) for tokens in self.identifiers):
                 return False
-        return self.sees is None or self.sees(type, record)
+        return self.sees is None or self.sees(type, record.resource)
 
     @property
     def values(self) -> tuple[str, ...]:
