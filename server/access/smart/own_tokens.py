@@ -120,7 +120,18 @@ class OwnTokens:
         scopes, others, refused = parse_scopes(text_of(claims, "scope", most=8_192) or "", release=self._store.release)
         if refused:
             raise BadToken("The token has scopes that this server no longer enforces; ask for a new one")
-        return Access(subject=client, client=client, tenant=tenant, scopes=scopes, others=others), expires
+        submitter = text_of(claims, "submitter")
+        return (
+            Access(
+                subject=client,
+                client=client,
+                tenant=tenant,
+                scopes=scopes,
+                others=others,
+                submitters=None if submitter is None else frozenset((submitter,)),
+            ),
+            expires,
+        )
 
     def _keep(self, tenant: str, keys: Sequence[SigningKey]) -> _Ring:
         while len(self._rings) >= _MOST_TENANTS:

@@ -110,6 +110,7 @@ class OutsideIssuer:
         patient = text_of(claims, "patient", most=64)
         if patient is not None and not _ID.fullmatch(patient):
             raise BadToken("The token's patient is no id of a Patient")
+        submitter = text_of(claims, "submitter")
         scopes, others, refused = parse_scopes(_scopes(claims), release=self._release)
         unenforced = [word for word in refused if word.startswith(_CLINICAL) or " " in word]
         if unenforced:  # scopes of other services (profile, email, …) grant nothing here
@@ -124,6 +125,7 @@ class OutsideIssuer:
                 others=others,
                 user=self._user(claims),
                 users_reach_tenant=self._users_reach_tenant,
+                submitters=None if submitter is None else frozenset((submitter,)),
             ),
             expires,
         )

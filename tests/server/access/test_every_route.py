@@ -26,6 +26,19 @@ ULID = "01J8Z6Q0000000000000000000"
 ROUTES = {f"{route.method} {route.path or '/'}": route for route in TABLE if route.served(PATHS)}
 JSON = {"Content-Type": "application/fhir+json"}
 EVERYTHING = ("system/*.cruds", "system/fhirstore.admin", "system/bulk-submit")
+UPLOAD: dict[str, object] = {
+    "resourceType": "Parameters",
+    "parameter": [
+        {"name": "contentType", "valueCode": "text/plain"},
+        {"name": "method", "valueCode": "parts"},
+        {"name": "size", "valueDecimal": 10},
+    ],
+}
+SUBMITTED: list[dict[str, object]] = [
+    {"name": "submitter", "valueIdentifier": {"system": "urn:x", "value": "y"}},
+    {"name": "submissionId", "valueString": "s"},
+    {"name": "submissionStatus", "valueCoding": {"code": "complete"}},
+]
 EXPORTS = {"Prefer": "respond-async"}
 
 
@@ -54,6 +67,14 @@ class Things:
             return [{"op": "test", "path": "/resourceType", "value": "Patient"}]
         if route.method not in ("POST", "PUT", "PATCH"):
             return None
+        if route.path == "/Binary/$presign-upload":
+            return UPLOAD
+        if route.path.startswith("/$bulk-submit"):
+            said = SUBMITTED if route.path == "/$bulk-submit" else SUBMITTED[:2]
+            return {"resourceType": "Parameters", "parameter": said}
+        if "$" in route.path and "$validate" not in route.path:
+            named = [{"name": "uploadId", "valueString": self.upload}]
+            return {"resourceType": "Parameters", "parameter": named if "upload" in route.path else []}
         if route.path == "":
             entry = {"request": {"method": "GET", "url": f"Patient/{self.id}"}}
             return {"resourceType": "Bundle", "type": "batch", "entry": [entry]}
@@ -64,6 +85,9 @@ class Things:
         prefer = EXPORTS if "$export" in route.path else {}
         if route.path.endswith("_search"):
             return await client.post(f"{base}{self.path(route)}", data={"_count": "1"}, headers=headers)
+        if route.path == "/_upload/{upload}" and route.method == "PUT":
+            part = {"Content-Range": "bytes 0-9/10", **headers}
+            return await client.put(f"{base}{self.path(route)}", content=b"0123456789", headers=part)
         kind = {"Content-Type": "application/json-patch+json"} if route.method == "PATCH" else JSON
         return await client.request(
             route.method, f"{base}{self.path(route)}", json=self.body(route), headers={**kind, **prefer, **headers}
@@ -148,14 +172,7 @@ async def things_of(served: Smart, tenant: str) -> Things:
     assert export.status_code == 202, export.text
     upload = await client.post(
         f"{base}/Binary/$presign-upload",
-        json={
-            "resourceType": "Parameters",
-            "parameter": [
-                {"name": "contentType", "valueCode": "text/plain"},
-                {"name": "method", "valueCode": "parts"},
-                {"name": "size", "valueDecimal": 10},
-            ],
-        },
+        json=UPLOAD,
         headers=headers,
     )
     uploaded = upload.headers["Location"].rpartition("/")[2] if upload.status_code == 200 else ULID
