@@ -9,6 +9,8 @@ loop) and `fhirstore.clock` (time and ids, to be replaced in tests). Every other
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from fhirstore.access.access import Access
+from fhirstore.access.scopes import Scope, parse_scopes
 from fhirstore.audit.event import AuditEntry
 from fhirstore.audit.trail import AuditTrail, TrailReport
 from fhirstore.audit.writer import AuditOptions, AuditWriter
@@ -17,7 +19,11 @@ from fhirstore.bundles.entries import Entry as BundleEntry
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.results import BundleResult
 from fhirstore.bundles.results import Result as EntryResult
+from fhirstore.credentials.client import Client, check_client
+from fhirstore.credentials.signing_keys import SigningKey
+from fhirstore.credentials.tenant import Credentials
 from fhirstore.errors import (
+    AccessDenied,
     Contention,
     ContentTooLarge,
     CopyRefused,
@@ -138,6 +144,7 @@ from fhirstore.version import Version
 if TYPE_CHECKING:
     from fhirstore.objects.probe import ProbeReport, probe
     from fhirstore.objects.probe import render as render_probe
+    from fhirstore.submit.fetching.documents import Documents
     from fhirstore.submit.fetching.sources import NetworkSources
 
 __version__ = "0.1.0"
@@ -147,6 +154,8 @@ __all__ = [
     "FORM_PARAMETERS",
     "PAYLOAD_MARKER",
     "REGISTERED",
+    "Access",
+    "AccessDenied",
     "AuditEntry",
     "AuditOptions",
     "AuditTrail",
@@ -156,6 +165,7 @@ __all__ = [
     "BundleEntry",
     "BundleOptions",
     "BundleResult",
+    "Client",
     "Compacted",
     "Completion",
     "ContentTooLarge",
@@ -165,7 +175,9 @@ __all__ = [
     "CopyRefused",
     "CopyReport",
     "CorruptRecord",
+    "Credentials",
     "Definitions",
+    "Documents",
     "EntryResult",
     "Export",
     "ExportManifest",
@@ -236,9 +248,11 @@ __all__ = [
     "RunWriter",
     "Runs",
     "S3Options",
+    "Scope",
     "SealedFile",
     "SearchPage",
     "SearchRequest",
+    "SigningKey",
     "SourceFailed",
     "StatusRequest",
     "StoreDamaged",
@@ -293,6 +307,7 @@ __all__ = [
     "WriteOutcomeUnknown",
     "__version__",
     "bucket_locations",
+    "check_client",
     "compact",
     "cors_rules",
     "dump",
@@ -308,6 +323,7 @@ __all__ = [
     "parse_condition_query",
     "parse_instant",
     "parse_query",
+    "parse_scopes",
     "probe",
     "read_submit",
     "read_submit_status",
@@ -332,6 +348,7 @@ def __getattr__(name: str) -> object:
 
 
 _LATER = {
+    "Documents": ("fhirstore.submit.fetching.documents", "Documents"),
     "NetworkSources": ("fhirstore.submit.fetching.sources", "NetworkSources"),
     "ProbeReport": ("fhirstore.objects.probe", "ProbeReport"),
     "probe": ("fhirstore.objects.probe", "probe"),

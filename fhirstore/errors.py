@@ -272,6 +272,12 @@ class MultipleMatches(FhirError):
     code = "multiple-matches"
 
 
+class AccessDenied(FhirError):
+    """Ask for another scope: those that were granted do not allow this. The message names no resource."""
+
+    code = "forbidden"
+
+
 class UnknownTenant(FhirError):
     """Correct the tenant id, or configure the tenant: the id is malformed or not configured."""
 
@@ -373,10 +379,16 @@ class SourceFailed(FhirError):
         self.again = again
 
 
+_NOT_SIGNED = "The signature is not of this upload; begin an upload, and use its URL or form as it is"
+
+
 class TicketRefused(FhirError):
     """Begin an upload, and send it just as its answer says: this signature is not valid, or not any more."""
 
     code = "forbidden"
+
+    def __init__(self, diagnostics: str = _NOT_SIGNED) -> None:
+        super().__init__(diagnostics)
 
 
 class UploadConflict(FhirError):

@@ -6,11 +6,15 @@ https://hl7.org/fhir/R4/http.html
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import replace as with_members
 from datetime import datetime
 from typing import Literal, overload
 
 from msgspec.structs import replace
 
+from fhirstore.access.access import Access
+from fhirstore.access.interactions import Interaction
+from fhirstore.access.sight import Sight
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.process import process
 from fhirstore.bundles.results import BundleResult
@@ -21,8 +25,17 @@ from fhirstore.commit.moving_out import content_of
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.single import Decide, WriteResult
 from fhirstore.commit.transaction import Part
+from fhirstore.credentials.tenant import Credentials
 from fhirstore.engine import Engine
-from fhirstore.errors import ContentTooLarge, Gone, IdempotencyKeyReused, InvalidResource, Issue, NotFound
+from fhirstore.errors import (
+    AccessDenied,
+    ContentTooLarge,
+    Gone,
+    IdempotencyKeyReused,
+    InvalidResource,
+    Issue,
+    NotFound,
+)
 from fhirstore.export.exports import Exports
 from fhirstore.fhir import json, models
 from fhirstore.fhir.json import Template
@@ -31,9 +44,11 @@ from fhirstore.fhir.validation.operation import ValidateRequest, with_body
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.marker import with_marker
 from fhirstore.format.payload import Payload
+from fhirstore.format.record import Record
 from fhirstore.history.events import EventsHistory
 from fhirstore.history.instance import instance_page
 from fhirstore.history.page import HistoryPage, HistoryQuery, since_time
+from fhirstore.history.seen import Sees, seen_events, seen_instance
 from fhirstore.interactions import resources
 from fhirstore.interactions.admission import Admission, as_bytes, is_large, parsed_resource
 from fhirstore.interactions.attachments import MOST as MOST_ATTACHMENTS
@@ -48,6 +63,7 @@ from fhirstore.search.criteria import Criteria, parse_criteria
 from fhirstore.search.matches import Matches
 from fhirstore.search.page import Search, SearchPage
 from fhirstore.search.parameters import Parameters, Value, page_of, pairs_of
+from fhirstore.search.seen import seen_page, seen_total
 from fhirstore.search.unmet_criteria import how_read, refuse_unmet
 from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.submissions import Submissions
@@ -66,30 +82,75 @@ class TenantStore:
     long jobs. `exports`, `submissions`: bulk export and submit.
     """
 
-    def __init__(self, engine: Engine, place: Place, *, submit_options: SubmitOptions | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        place: Place,
+        *,
+        submit_options: SubmitOptions | None = None,
+        sight: Sight | None = None,
+    ) -> None:
+        """`sight`: what may be seen and written; None: everything."""
         self._engine = engine
         self._place = place
         self.id = place.tenant
         self._admission = Admission(engine.validator, self._exists if engine.reference_integrity else None)
         self._matching = Matching(engine, place)
-        self.upkeep = Upkeep(engine, place, sweep_transfers=self._sweep_uploads)
         self._submit_options = submit_options
+        self._sight = sight
+
+    def acting(self, access: Access | None) -> TenantStore:
+        """Returns the same tenant, restricted to what the access allows; None: this store, as it is.
+
+        Its methods are the same, and raise AccessDenied for what no scope allows. What an access does not see is as if
+        it were not there: see `fhirstore.access.sight`. Raises AccessDenied for the access of another tenant.
+        """
+        if access is None:
+            return self
+        if self._sight is not None or access.tenant not in (None, self._place.tenant):
+            raise AccessDenied("This token is for another tenant")
+        sight = Sight(access, self._engine.validator.definitions)
+        return TenantStore(self._engine, self._place, submit_options=self._submit_options, sight=sight)
+
+    @property
+    def upkeep(self) -> Upkeep:
+        """Maintenance: sweep, fsck and purge. Raises AccessDenied unless an administrator acts."""
+        self._require_admin("Maintenance")
+        return Upkeep(self._engine, self._place, sweep_transfers=self.uploads.sweep)
+
+    @property
+    def credentials(self) -> Credentials:
+        """Clients and keys of a server's token endpoint. Raises AccessDenied unless an administrator acts."""
+        self._require_admin("Access to credentials")
+        return Credentials(self._place, self._context())
 
     @property
     def jobs(self) -> Jobs:
-        """The tenant's jobs."""
+        """The tenant's jobs. Raises AccessDenied unless an administrator acts."""
+        self._require_admin("Access to jobs")
+        return self._jobs
+
+    @property
+    def _jobs(self) -> Jobs:
         engine = self._engine
         return Jobs(self._place, engine.context(self._place), engine.job_signals, engine.job_limits)
 
     @property
     def payloads(self) -> Payloads:
         """The tenant's large contents of Binaries."""
-        return Payloads(self._place, self._context())
+        sight = self._sight
+        if sight is None:
+            return Payloads(self._place, self._context())
+        require = sight.require_right
+        return Payloads(self._place, self._context(), require=lambda rights: require(rights, "Binary", "this"))
 
     @property
     def submissions(self) -> Submissions:
         """The tenant's bulk submissions."""
-        return Submissions(self._engine, self._place, self.jobs, self._submit_options or SubmitOptions())
+        options = self._submit_options or SubmitOptions()
+        if self._sight is None:
+            return Submissions(self._engine, self._place, self._jobs, options)
+        return Submissions(self._engine, self._place, self._jobs, options, admit=self._sight.require_submitter)
 
     @property
     def uploads(self) -> Uploads:
@@ -97,16 +158,18 @@ class TenantStore:
         return Uploads(
             self._engine,
             self._place,
-            self.payloads,
+            Payloads(self._place, self._context()),
             create=self._create_uploaded,
-            check=lambda resource: self._admission.of_type(resource, "Binary"),
-            read=lambda id: self.vread("Binary", id, 1),
+            check=self._check_uploaded,
+            read=lambda id: self._vread("Binary", id, 1),
+            owner=None if self._sight is None else self._sight.owner,
+            require_admin=self._require_admin,
         )
 
     @property
     def exports(self) -> Exports:
         """The tenant's bulk exports."""
-        return Exports(self._place, self._context(), self.jobs, self._engine.validator.definitions)
+        return Exports(self._place, self._context(), self._jobs, self._engine.validator.definitions, self._sight)
 
     async def create(
         self,
@@ -125,17 +188,21 @@ class TenantStore:
         """
         if if_none_exist is not None:
             return await self.conditional_create(resource, if_none_exist, type=type)
+        self._require("create", type)
         template, type_ = await self._admission.of_type(resource, type)
+        creating = await self._creating(type_, resource)
         if idempotency_key is None:
             id_, creation = self._engine.ids.new(), resources.creation
         else:
-            id_, creation = resources.id_for_key(self._place.tenant, type_, idempotency_key), resources.creation_once
+            key = self._owned(idempotency_key)
+            id_, creation = resources.id_for_key(self._place.tenant, type_, key), resources.creation_once
         moved = await self._attachments(resource, type_, id_)
         build = resources.builder(template if moved is None else moved[0], id_)
+        decide = creating(creation(build))
         if moved is None:
-            outcome = await self._commit(type_, id_, creation(build), fresh=True, heavy=_is_heavy(template))
+            outcome = await self._commit(type_, id_, decide, fresh=True, heavy=_is_heavy(template))
         else:
-            outcome = await self._commit_with(moved[1], type_, id_, creation(build), fresh=idempotency_key is None)
+            outcome = await self._commit_with(moved[1], type_, id_, decide, fresh=idempotency_key is None)
         if outcome.record is None or not outcome.applied:
             return await self._first_answer(type_, id_, build)
         return version_of(type_, id_, outcome.record, created=True)
@@ -166,10 +233,12 @@ class TenantStore:
             raise InvalidResource("The content of this Binary was given twice", expression=("Binary.data",))
         marked = json.encode(with_marker(content, payload.sha256, payload.size))
         if id is None:
+            creating = await self._creating("Binary", marked)
             template, _ = await self._admission.of_type(marked, "Binary")
-            key = idempotency_key
+            key = None if idempotency_key is None else self._owned(idempotency_key)
             id_ = self._engine.ids.new() if key is None else resources.id_for_key(self._place.tenant, "Binary", key)
         else:
+            creating = self._changing("update", "Binary")
             template, (_, id_) = await self._admission.with_id(marked, "Binary", id)
         build = resources.builder(template, id_)
         if once or (id is None and idempotency_key is not None):
@@ -179,7 +248,8 @@ class TenantStore:
         else:
             wanted = preconditions(if_match, if_none_match, skip_unchanged=skip_unchanged)
             decide = resources.update(build, wanted, payload=payload)
-        outcome = await self._commit("Binary", id_, decide, fresh=id is None)
+        by_content = id is not None and self._limits("u", "Binary")
+        outcome = await self._commit("Binary", id_, creating(decide), fresh=id is None, by_content=by_content)
         if once and not outcome.applied:
             return await self.vread("Binary", id_, 1)
         if id is None and (outcome.record is None or not outcome.applied):
@@ -187,16 +257,23 @@ class TenantStore:
         assert outcome.record is not None  # noqa: S101 - it makes a record, or leaves one as it is
         return version_of("Binary", id_, outcome.record, created=outcome.created or id is None)
 
-    async def _sweep_uploads(self) -> int:
-        return await self.uploads.sweep()
-
     async def _create_uploaded(self, resource: dict[str, object], payload: Payload, key: str) -> Version:
-        """Stores the Binary of an upload under the id that derives from `key`, once. Returns its first version."""
-        return await self.create_binary(resource, payload, idempotency_key=key)
+        """Stores the Binary of an upload under the id that derives from `key`, once. Returns its first version.
+
+        Whoever began it was allowed to; a sweep may be who completes it.
+        """
+        anybody = TenantStore(self._engine, self._place)
+        return await anybody.create_binary(resource, payload, idempotency_key=key)
+
+    async def _check_uploaded(self, resource: dict[str, object]) -> None:
+        """Raises what a create of the Binary of an upload would raise."""
+        creating = await self._creating("Binary", resource)
+        template, _ = await self._admission.of_type(resource, "Binary")
+        creating(resources.creation(resources.builder(template, self._engine.ids.new())))(None)
 
     async def _first_answer(self, type: str, id: str, build: Callable[[int, int], bytes]) -> Version:
         """Returns what the first request with this Idempotency-Key was answered."""
-        first = await self.vread(type, id, 1)
+        first = await self._vread(type, id, 1)
         if as_stored(build(1, first.last_updated_ms), first.content) != first.content:
             raise IdempotencyKeyReused
         return replace(first, created=True)
@@ -217,10 +294,12 @@ class TenantStore:
         `fhirstore.fhir.models` names). Raises Unsupported where there is no model, or it refuses the resource.
         """
         keys = self._keys(type, id)
+        self._require("read", type)
         base, _ = await drive(look(keys), self._place.objects)
         if base.record is not None and base.etag is not None:
             self._engine.remembered.remember(self._place.tenant, keys.current, base.record, base.etag)
-        return self._shown(version_of(type, id, resources.readable(base.shown)), as_model)
+        record = base.shown if self._sight is None else await self._seen(self._sight, type, base.shown)
+        return self._shown(version_of(type, id, resources.readable(record)), as_model)
 
     @overload
     async def vread(
@@ -237,9 +316,29 @@ class TenantStore:
         self, type: str, id: str, version_id: int | str, *, as_model: bool | type[models.Model] = False
     ) -> Version | models.AnyModel:
         """Returns that version. 2 GET, 1 round trip. Raises NotFound, Gone (it is a tombstone), and as `read`."""
-        keys, version = self._keys(type, id), version_number(version_id)
+        version = await self._vread(type, id, version_number(version_id), sight=self._sight)
+        return self._shown(version, as_model)
+
+    async def _vread(self, type: str, id: str, version: int, *, sight: Sight | None = None) -> Version:
+        keys = self._keys(type, id)
+        if sight is not None:
+            sight.require("vread", type)
+            if sight.limits("r", type):
+                base, _ = await drive(look(keys), self._place.objects)
+                if await self._seen(sight, type, base.shown) is None:
+                    return version_of(type, id, resources.readable(None))
         record = await drive(vread(keys, version, limits=self._engine.limits), self._place.objects)
-        return self._shown(version_of(type, id, resources.readable(record)), as_model)
+        if sight is not None:
+            record = await self._seen(sight, type, record)
+        return version_of(type, id, resources.readable(record))
+
+    async def _seen(self, sight: Sight, type: str, record: Record | None) -> Record | None:
+        """Returns the record; None where it is hidden. 1 GET for a Binary whose `securityContext` is no Patient."""
+        if record is None or sight.shows("r", type, record):
+            return record
+        if type != "Binary" or not record.resource or not await self._is_linked(sight, record.resource):
+            return None
+        return record if sight.covers("r", json.parse(record.resource, max_values=None), linked=True) else None
 
     def _shown(self, version: Version, as_model: bool | type[models.Model]) -> Version | models.AnyModel:
         return (
@@ -271,11 +370,14 @@ class TenantStore:
         VersionConflict, Contention.
         """
         wanted = preconditions(if_match, if_none_match, skip_unchanged=skip_unchanged)
+        self._require("update", type)
         template, (type_, id_) = await self._admission.with_id(resource, type, id)
         moved = await self._attachments(resource, type_, id_)
         decide = resources.update(resources.builder(template if moved is None else moved[0], id_), wanted)
+        decide = self._changing("update", type_)(decide)
         if moved is None:
-            outcome = await self._commit(type_, id_, decide, heavy=_is_heavy(template))
+            by_content = self._limits("u", type_)
+            outcome = await self._commit(type_, id_, decide, by_content=by_content, heavy=_is_heavy(template))
         else:
             outcome = await self._commit_with(moved[1], type_, id_, decide)
         assert outcome.record is not None  # noqa: S101 - an update makes a record, or leaves one as it is
@@ -335,7 +437,7 @@ class TenantStore:
                 binary = await self.read("Binary", attachment.id)
             else:
                 binary = await self.vread("Binary", attachment.id, attachment.version)
-        except (NotFound, Gone):
+        except (NotFound, Gone, AccessDenied):
             return None
         size = len(binary.content) // 4 * 3 if binary.payload is None else binary.payload.size
         if size > most:
@@ -355,8 +457,11 @@ class TenantStore:
         For callers whose content takes long to arrive. The write itself checks them again.
         """
         wanted = preconditions(if_match, if_none_match)
-        base, _ = await drive(look(self._keys(type, resources.well_formed_id(id))), self._place.objects)
-        wanted.check(base.shown)
+        keys = self._keys(type, resources.well_formed_id(id))
+        self._require("update", type)
+        base, _ = await drive(look(keys), self._place.objects)
+        hidden = self._sight is not None and not self._sight.shows("u", type, base.shown)
+        wanted.check(None if hidden else base.shown)
 
     async def patch(
         self,
@@ -376,9 +481,10 @@ class TenantStore:
         wanted = preconditions(if_match, if_none_match, skip_unchanged=skip_unchanged)
         keys = self._keys(type, resources.well_formed_id(id))
         resources.refuse_no_patch(patch)
+        changing = self._changing("patch", type)
         outcome = await self._admission.patched(
             lambda verified: resources.patching(patch, self._engine.validator, wanted, verified=verified),
-            lambda decide: self._engine.commit(self._place, keys, decide, by_content=True, heavy=True),
+            lambda decide: self._engine.commit(self._place, keys, changing(decide), by_content=True, heavy=True),
         )
         assert outcome.record is not None  # noqa: S101 - a patch makes a record, or leaves one as it is
         return version_of(type, id, outcome.record)
@@ -393,8 +499,11 @@ class TenantStore:
         wanted = preconditions(if_match, if_none_match)
         self._admission.known_type(type)
         resources.well_formed_id(id)
-        outcome = await self._commit(type, id, resources.deletion(wanted))
-        return None if outcome.record is None else version_of(type, id, outcome.record)
+        decide = self._changing("delete", type)(resources.deletion(wanted))
+        outcome = await self._commit(type, id, decide, by_content=self._limits("d", type))
+        if outcome.record is None or (not outcome.applied and self._limits("d", type)):
+            return None
+        return version_of(type, id, outcome.record)
 
     async def conditional_create(
         self, resource: models.Resource, criteria: Parameters, *, type: str | None = None
@@ -405,13 +514,16 @@ class TenantStore:
         meet them itself, so that callers who repeat this, or do it at the same time, create one. 2 LIST more than
         `create`, and 1 PUT for each identifier. Raises MultipleMatches, Unsupported (criteria), and as `create`.
         """
+        self._require("conditional-create", type)
         template, type_ = await self._admission.of_type(resource, type)
-        condition = self._matching.condition(type_, criteria)
+        self._require("conditional-create", type_)
+        condition = self._seeing("search", self._matching.condition(type_, criteria))
+        creating = await self._creating(type_, resource)
 
         def create(id: str) -> Decide:
             build = resources.builder(template, id)
             refuse_unmet(condition, type_, id, build(1, 0))
-            return resources.creation(build)
+            return creating(resources.creation(build))
 
         return await self._matching.create(condition, create, heavy=_is_heavy(template))
 
@@ -432,15 +544,18 @@ class TenantStore:
         another resource has the id), MultipleMatches, Unsupported (criteria), and as `update`.
         """
         wanted = preconditions(if_match, if_none_match, skip_unchanged=skip_unchanged)
+        self._require("conditional-update", type)
         template, (type_, id_) = await self._admission.with_id_if_any(resource, type)
-        condition = self._matching.condition(type_, criteria)
+        changing = self._changing("conditional-update", type_, creates=True)
+        condition = self._seeing("search", self._matching.condition(type_, criteria))
 
         def update(id: str) -> Decide:
             build = resources.builder(template, id)
             refuse_unmet(condition, type_, id, build(1, 0))
-            return resources.update(build, wanted)
+            return changing(resources.update(build, wanted))
 
-        return await self._matching.update(condition, update, id=id_, heavy=_is_heavy(template))
+        free = not self._limits("u", type_)
+        return await self._matching.update(condition, update, id=id_, under_id=free, heavy=_is_heavy(template))
 
     async def conditional_patch(
         self,
@@ -457,11 +572,12 @@ class TenantStore:
         Raises NotFound (none does), MultipleMatches, Unsupported (criteria), and as `patch`.
         """
         wanted = preconditions(if_match, if_none_match, skip_unchanged=skip_unchanged)
-        condition = self._matching.condition(self._admission.known_type(type), criteria)
+        changing = self._changing("conditional-patch", self._admission.known_type(type))
+        condition = self._seeing("search", self._matching.condition(type, criteria))
         resources.refuse_no_patch(patch)
         done = await self._admission.patched(
             lambda verified: resources.patching(patch, self._engine.validator, wanted, verified=verified),
-            lambda decide: self._matching.change(condition, decide, heavy=True),
+            lambda decide: self._matching.change(condition, changing(decide), heavy=True),
         )
         if done is None:
             raise NotFound(f"No resource meets the criteria; {how_read(condition.identifiers)}")
@@ -475,8 +591,9 @@ class TenantStore:
         Raises MultipleMatches, Unsupported (criteria), and as `delete`.
         """
         wanted = preconditions(if_match, if_none_match)
-        condition = self._matching.condition(self._admission.known_type(type), criteria)
-        done = await self._matching.change(condition, resources.deletion(wanted))
+        changing = self._changing("conditional-delete", self._admission.known_type(type))
+        condition = self._seeing("search", self._matching.condition(type, criteria))
+        done = await self._matching.change(condition, changing(resources.deletion(wanted)))
         return None if done is None else shown(done)
 
     async def delete_matching(
@@ -489,8 +606,9 @@ class TenantStore:
         (criteria), and as `delete`.
         """
         wanted = preconditions(if_match, if_none_match)
-        condition = self._matching.condition(self._admission.known_type(type), criteria)
-        return await self._matching.delete_all(condition, wanted)
+        changing = self._changing("conditional-delete", self._admission.known_type(type))
+        condition = self._seeing("search", self._matching.condition(type, criteria))
+        return await self._matching.delete_all(condition, wanted, changing=changing)
 
     async def history(
         self,
@@ -530,13 +648,29 @@ class TenantStore:
         if since is not None:
             query = since_time(query, since)
         if type is not None and id is not None:
-            one = instance_page(self._keys(type, id), query, cursor, context=context)
-            return await drive(one, self._place.objects)
+            keys = self._keys(type, id)
+            sees = self._history_sees("history-instance", type)
+            page = await drive(instance_page(keys, query, cursor, context=context), self._place.objects)
+            return page if sees is None else await drive(seen_instance(keys, sees, page), self._place.objects)
         if type is not None:
             self._admission.known_type(type)
+        sees = self._history_sees("history-system" if type is None else "history-type", type)
         remembered = self._engine.remembered_histories
         events = EventsHistory(self._place.tenant, self._place.keys, type, query, remembered, context)
-        return await drive(events.page(cursor), self._place.objects)
+        asked = events.page(cursor) if sees is None else seen_events(events, sees, cursor)
+        return await drive(asked, self._place.objects)
+
+    def _history_sees(self, interaction: Interaction, type: str | None) -> Sees | None:
+        """Returns what a history shows; None: everything. Raises AccessDenied."""
+        sight = self._sight
+        if sight is None:
+            return None
+        if type is None:
+            sight.require_any(interaction, self._engine.validator.definitions.resources)
+        else:
+            sight.require(interaction, type)
+        sees = sight.sees(interaction, type)
+        return None if sees is None else Sees(sees, lambda one: sight.limits("r", one))
 
     def search(self, type: str | None = None, parameters: Parameters = (), /, **keywords: Value) -> Matches:
         """Searches resources of a type (None: of all types) by `_id`, `_lastUpdated` and `identifier`.
@@ -567,8 +701,9 @@ class TenantStore:
         Unsupported.
         """
         known = None if type is None else self._admission.known_type(type)
+        self._require("search", known)
         now, release = self._place.objects.now(), self._engine.validator.definitions.release
-        return parse_criteria(known, parameters, now=now, lenient=lenient, release=release)
+        return self._seeing("search", parse_criteria(known, parameters, now=now, lenient=lenient, release=release))
 
     async def search_page(
         self, criteria: Criteria, *, count: int | None = None, cursor: str | None = None
@@ -577,18 +712,27 @@ class TenantStore:
 
         `count`: as `_count` of `search`. Raises InvalidResource (cursor), Unavailable.
         """
-        remembered, context = self._engine.remembered_histories, self._context()
-        search = Search(self._place.tenant, self._place.keys, criteria, remembered, context)
-        return await drive(search.page(count, cursor), self._place.objects)
+        return await self._search(
+            criteria,
+            lambda search: (
+                search.page(count, cursor) if search.criteria.sees is None else seen_page(search, count, cursor)
+            ),
+        )
 
     async def search_total(self, criteria: Criteria) -> int | None:
         """Returns how many match: 1 GET per resource, up to about 1,000; None where there are more.
 
         Raises Unavailable.
         """
+        return await self._search(
+            criteria, lambda search: search.total() if search.criteria.sees is None else seen_total(search)
+        )
+
+    async def _search(self, criteria: Criteria, ask: Callable[[Search], Protocol[Result]]) -> Result:
         remembered, context = self._engine.remembered_histories, self._context()
-        search = Search(self._place.tenant, self._place.keys, criteria, remembered, context)
-        return await drive(search.total(), self._place.objects)
+        seen = self._seeing("search", criteria)
+        search = Search(self._place.tenant, self._place.keys, seen, remembered, context)
+        return await drive(ask(search), self._place.objects)
 
     async def process(self, bundle: models.Resource, *, options: BundleOptions | None = None) -> BundleResult:
         """Processes a Bundle of type batch or transaction, as its type says. Raises InvalidResource, ContentTooLarge;
@@ -612,14 +756,23 @@ class TenantStore:
         """
         self._admission.known_type(request.type)
         content = await parsed_resource(body) if body else None
+        if self._sight is not None:
+            self._sight.require_right("cr", request.type, "validate")
         asked = request if content is None else with_body(request, content)
-        return await self._engine.examiner.examine(asked, self._find)
+        rules = TenantStore(self._engine, self._place)
+
+        async def find(type: str, id: str) -> dict[str, object] | None:
+            """Profiles and value sets are read as the server's rules, whoever asks."""
+            return await (self if (type, id) == (request.type, request.id) else rules)._find(type, id)
+
+        return await self._engine.examiner.examine(asked, find)
 
     def runs(self, dataset: str) -> Runs:
         """Returns the sealed runs of a dataset: files that become visible all at once and never change.
 
-        Raises InvalidName.
+        Raises InvalidName, AccessDenied (unless an administrator acts).
         """
+        self._require_admin("Access to runs")
         return Runs(self._place.objects, self._place.keys, dataset, context=self._context(), perform=self._perform)
 
     async def _perform(self, protocol: Protocol[Result]) -> Result:
@@ -637,18 +790,20 @@ class TenantStore:
             options=options,
             kinds=kinds,
             large=is_large(bundle),
+            sight=self._sight,
         )
 
     def _on(self, objects: ObjectStore) -> TenantStore:
         """Returns the same tenant, its objects reached through these."""
-        return TenantStore(self._engine, Place(self._place.tenant, objects, self._place.keys))
+        place = Place(self._place.tenant, objects, self._place.keys)
+        return TenantStore(self._engine, place, submit_options=self._submit_options, sight=self._sight)
 
     async def _find(self, type: str, id: str) -> dict[str, object] | None:
         """Returns the current version of a resource, parsed; None where there is none."""
         try:
             version = await self.read(type, id)
             return await offload_if(len(version.content) > LARGE, json.parse, version.content, max_values=None)
-        except (NotFound, Gone, InvalidResource):
+        except (NotFound, Gone, InvalidResource, AccessDenied):
             return None
 
     async def _exists(self, type: str, id: str) -> bool:
@@ -660,13 +815,83 @@ class TenantStore:
     def _keys(self, type: str, id: str) -> ResourceKeys:
         return self._place.keys.resource(self._admission.known_type(type), resources.text_of_id(id))
 
+    # --- what the access allows -----------------------------------------------------------------------------
+
+    def _require_admin(self, what: str) -> None:
+        if self._sight is not None:
+            self._sight.require_admin(what)
+
+    def _require(self, interaction: Interaction, type: str | None) -> None:
+        if self._sight is not None and type is not None:
+            self._sight.require(interaction, type)
+
+    def _limits(self, rights: str, type: str) -> bool:
+        return self._sight is not None and self._sight.limits(rights, type)
+
+    async def _creating(self, type: str, resource: models.Resource) -> Callable[[Decide], Decide]:
+        """Returns what restricts the decision of a create. Raises AccessDenied."""
+        sight = self._sight
+        if sight is None:
+            return _as_it_is
+        sight.require("create", type)
+        linked = type == "Binary" and sight.limits("c", type) and await self._is_linked(sight, as_bytes(resource))
+        return lambda decide: sight.creating(decide, type, linked=linked)
+
+    async def _is_linked(self, sight: Sight, binary: bytes) -> bool:
+        """Whether the `securityContext` of a Binary is a resource, not a Patient, that is seen. 1 GET."""
+        link = sight.link_of(json.parse(binary, max_values=None))
+        if link is None or link[0] == "Patient" or not sight.may("read", link[0]):
+            return False
+        base, _ = await drive(look(self._place.keys.resource(*link)), self._place.objects)
+        return base.shown is not None and not base.shown.deleted and sight.shows("r", link[0], base.shown)
+
+    def _changing(self, interaction: Interaction, type: str, *, creates: bool = False) -> Callable[[Decide], Decide]:
+        """Returns what restricts the decision of a change. Raises AccessDenied.
+
+        `creates`: without a record, the decision is about a new resource under a server-assigned id.
+        """
+        sight = self._sight
+        if sight is None:
+            return _as_it_is
+        sight.require(interaction, type)
+        return lambda decide: sight.changing(interaction, decide, type, creates=creates)
+
+    def _seeing(self, interaction: Interaction, criteria: Criteria) -> Criteria:
+        """Returns the criteria of what is seen as well. Raises AccessDenied."""
+        if self._sight is None:
+            return criteria
+        if criteria.type is not None:
+            self._sight.require(interaction, criteria.type)
+        else:
+            for types in criteria.types:
+                for type in sorted(types):
+                    self._sight.require(interaction, type)
+            self._sight.require_any(interaction, self._engine.validator.definitions.resources)
+        sees = self._sight.sees(interaction, criteria.type)
+        return criteria if sees is None else with_members(criteria, sees=sees)
+
+    def _owned(self, idempotency_key: str) -> str:
+        """Returns the key, made that of who acts: it is of no use to others."""
+        return idempotency_key if self._sight is None else self._sight.owned(idempotency_key)
+
     async def _commit(
-        self, type: str, id: str, decide: Decide, *, fresh: bool = False, heavy: bool = False
+        self,
+        type: str,
+        id: str,
+        decide: Decide,
+        *,
+        fresh: bool = False,
+        by_content: bool = False,
+        heavy: bool = False,
     ) -> WriteResult:
         keys = self._place.keys.resource(type, id)
-        return await self._engine.commit(self._place, keys, decide, fresh=fresh, heavy=heavy)
+        return await self._engine.commit(self._place, keys, decide, fresh=fresh, by_content=by_content, heavy=heavy)
 
 
 def _is_heavy(template: Template) -> bool:
     """Whether it takes long to write, hash and compare a version of it."""
     return template.size > LARGE
+
+
+def _as_it_is(decide: Decide) -> Decide:
+    return decide

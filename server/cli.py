@@ -14,6 +14,7 @@ from server.command_line import (
     inspecting,
     jobs,
     lifecycle,
+    registered_clients,
     restore,
     serving,
     setting_up,
@@ -47,6 +48,7 @@ app.add_typer(restore.commands)
 app.add_typer(copies.commands)
 app.add_typer(jobs.commands, name="jobs")
 app.add_typer(tenants.commands, name="tenant")
+app.add_typer(registered_clients.commands, name="client")
 app.add_typer(lifecycle.commands, name="lifecycle")
 app.add_typer(setting_up.bucket, name="bucket")
 app.add_typer(setting_up.config, name="config")

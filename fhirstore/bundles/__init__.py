@@ -11,6 +11,7 @@
 | `plan`, `conditional` | the resource that each entry writes; conditional entries |
 | `linking`, `references` | links between entries, found and rewritten |
 | `entry_writes` | each entry that writes, as a part of the commit |
+| `restriction` | what the access of the client allows of each entry |
 | `idempotency`, `receipts` | a Bundle with an Idempotency-Key is processed once |
 | `results` | the result of each entry |
 

@@ -12,6 +12,7 @@ from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.plan import Planned
 from fhirstore.bundles.preconditions import preconditions
 from fhirstore.bundles.receipts import Line
+from fhirstore.bundles.restriction import Restriction
 from fhirstore.bundles.results import Result, blame
 from fhirstore.commit.single import Decide, Draft, WriteResult
 from fhirstore.commit.transaction import Part
@@ -37,6 +38,7 @@ def part_of(
     *,
     validator: Validator,
     patch: Callable[[Entry], Patch],
+    restriction: Restriction,
     skip_unchanged: bool = False,
 ) -> Part:
     """Returns the part of an entry. `lines`: where it writes its line of the receipt. `patch`: reads an entry's patch.
@@ -44,15 +46,16 @@ def part_of(
     Raises FhirError with the entry's place; the part raises Moved, too."""
     assert plan.id is not None  # noqa: S101 - it writes
     try:
-        decide = _decide(plan.entry, plan.id, validator, patch, skip_unchanged)
+        decide = restriction.decide(plan, _decide(plan.entry, plan.id, validator, patch, skip_unchanged))
     except FhirError as error:
         raise blame(error, plan.entry.place) from None
-    return Part(keys.resource(plan.type, plan.id), _noting(plan, decide, lines), fresh=plan.fresh)
+    noting = _noting(plan, decide, lines, quiet=restriction.is_quiet(plan))
+    return Part(keys.resource(plan.type, plan.id), noting, fresh=plan.fresh)
 
 
-def result_of(plan: Planned, outcome: WriteResult) -> Result:
-    """Returns the entry's result."""
-    if outcome.record is None:
+def result_of(plan: Planned, outcome: WriteResult, *, quiet: bool = False) -> Result:
+    """Returns the entry's result. `quiet`: without the version where nothing was written."""
+    if outcome.record is None or (quiet and not outcome.applied):
         return Result(plan.entry)
     version = version_of(plan.type, plan.id or "", outcome.record, created=outcome.created)
     return Result(plan.entry, version)
@@ -77,8 +80,11 @@ def _decide(
             return resources.update(build, conditions)
 
 
-def _noting(plan: Planned, decide: Decide, lines: list[Line]) -> Decide:
-    """Returns the same decision, with the entry's place in its errors; its line of the receipt goes into `lines`."""
+def _noting(plan: Planned, decide: Decide, lines: list[Line], *, quiet: bool) -> Decide:
+    """Returns the same decision, with the entry's place in its errors; its line of the receipt goes into `lines`.
+
+    `quiet`: without a line where nothing is written.
+    """
     index, type_, id_ = plan.entry.index, plan.type, plan.id or ""
 
     def noting(current: Record | None) -> Draft | None:
@@ -92,7 +98,7 @@ def _noting(plan: Planned, decide: Decide, lines: list[Line]) -> Decide:
             raise blame(error, plan.entry.place) from None
         version = 0 if current is None else current.version
         if draft is None:
-            lines[index] = (type_, id_, version, False) if version else None
+            lines[index] = (type_, id_, version, False) if version and not quiet else None
             return None
         if draft.build is None:
             lines[index] = (type_, id_, version + 1, False)

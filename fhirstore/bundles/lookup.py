@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -41,8 +41,10 @@ async def look_up(
     besides: Mapping[str, int],
     options: BundleOptions,
     release: str = "4.0",
+    seeing: Callable[[Criteria], Criteria] = lambda criteria: criteria,
 ) -> Answers:
-    """Returns the matches for each of the questions, or the error in looking for them. `release`: of FHIR.
+    """Returns the matches for each of the questions, or the error in looking for them. `release`: of FHIR. `seeing`:
+    restricts criteria to what may be seen; raises FhirStoreError.
 
     It returns two matches if there are several, and as many more as `besides` says for the type: the caller will leave
     out that many.
@@ -58,7 +60,8 @@ async def look_up(
         try:
             refuse_more(brought, options.max_read)
             refuse_more_requests(objects.reads, options.max_requests)
-            answers[question] = found = await _found(place, question, 2 + besides.get(question[0], 0), release)
+            criteria = seeing(_criteria(question, release))
+            answers[question] = found = await _found(place, criteria, 2 + besides.get(question[0], 0))
             brought += sum(len(match.content) for match in found.matches)
         except FhirStoreError as error:
             answers[question] = error
@@ -67,9 +70,12 @@ async def look_up(
     return answers
 
 
-async def _found(place: Place, question: Question, most: int, release: str) -> Found:
+def _criteria(question: Question, release: str) -> Criteria:
     type_, text = question
-    criteria = parse_condition(resources.known_type(type_, definitions(release).resources), text, release=release)
+    return parse_condition(resources.known_type(type_, definitions(release).resources), text, release=release)
+
+
+async def _found(place: Place, criteria: Criteria, most: int) -> Found:
     matches = await drive(find_or_be_sure(place.keys, criteria, most=most), place.objects)
     versions = [
         version_of(match.keys.type, match.keys.id, match.base.record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from fhirstore.bundles.plan import Planned
 from fhirstore.fhir import json
@@ -28,7 +29,8 @@ class Written:
                 self._by_name.setdefault((plan.type, name), []).append(plan.id)
 
     def matching(self, criteria: Criteria) -> list[Planned]:
-        """Returns the entries whose resources meet the criteria."""
+        """Returns the entries whose resources meet the criteria. They came with the request, so that all are seen."""
+        criteria = replace(criteria, sees=None)
         type_ = criteria.type or ""
         ids = {id_ for some in criteria.names_in_index for name in some for id_ in self._by_name.get((type_, name), ())}
         ids |= {id_ for some in criteria.ids for id_ in some}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
+from fhirstore.access.sight import Sight
 from fhirstore.bundles.batch import created_in, patch_of, run_batch
 from fhirstore.bundles.entries import Entry, entries_of, parse_entries
 from fhirstore.bundles.envelope import check_bundle, checked, fully_checked
@@ -12,6 +13,7 @@ from fhirstore.bundles.idempotency import Once
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.perform import Interactions, Performer
 from fhirstore.bundles.receipts import digest
+from fhirstore.bundles.restriction import Restriction
 from fhirstore.bundles.results import BundleResult
 from fhirstore.bundles.transaction import Transaction
 from fhirstore.engine import Engine
@@ -36,10 +38,11 @@ async def process(
     options: BundleOptions | None = None,
     kinds: Sequence[str] = KINDS,
     large: bool = False,
+    sight: Sight | None = None,
 ) -> BundleResult:
     """Process `bundle`, whose type must be one of `kinds`. `reading`: the same store on other objects.
 
-    `large`: to walk through it takes long.
+    `large`: to walk through it takes long. `sight`: what `store` is restricted to.
 
     Raises InvalidResource, ContentTooLarge; for a transaction, what any of its entries raises.
     """
@@ -60,12 +63,14 @@ async def process(
         reading=reading,
     )
     key = options.idempotency_key
+    if key is not None and sight is not None:
+        key = sight.owned(key)
     once = None if key is None else Once(engine, place, key, await offload_if(large, digest, bundle))
     if bundle["type"] == "batch":
         async with nullcontext() if once is None else once.turn():
             done = await run_batch(parsed, perform, definitions=facts, options=options, once=once)
         return BundleResult("batch", done)
-    transaction = Transaction(engine, place, perform, options, once, large)
+    transaction = Transaction(engine, place, perform, options, once, large, restriction=Restriction(sight))
     return BundleResult("transaction", await transaction.run(parsed))
 
 

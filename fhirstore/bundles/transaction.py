@@ -36,6 +36,7 @@ from fhirstore.bundles.perform import Performer
 from fhirstore.bundles.plan import Planned
 from fhirstore.bundles.preconditions import preconditions
 from fhirstore.bundles.receipts import AlreadyDone, Line, Receipt, writing
+from fhirstore.bundles.restriction import Restriction
 from fhirstore.bundles.results import Result, blame, failed, refuse_more
 from fhirstore.bundles.workers import side_by_side
 from fhirstore.commit.drive import drive
@@ -67,10 +68,12 @@ class Transaction:
     once: Once | None = None
     large: bool = False
     taken: dict[int, list[Taken]] = field(default_factory=dict)  # data of attachments, by the entry that brought it
+    restriction: Restriction = field(default_factory=Restriction)
 
     async def run(self, parsed: Sequence[Entry | FhirError]) -> tuple[Result, ...]:
         """Returns the results of all entries, in their order. Raises what any of them raises, with its place."""
         entries = _readable(parsed)
+        self.restriction.require(entries)
         refuse_same_full_urls(entries)
         definitions = self.engine.validator.definitions
         linking = await self._beside_the_loop(len(entries), Linking, entries, definitions)
@@ -88,7 +91,14 @@ class Transaction:
         asked = [*questions(writes), *linking.questions()]
         release = self.engine.validator.definitions.release
         besides = Counter(entry.type for entry in writes if entry.type and entry.interaction in ("update", "delete"))
-        answers = await look_up(self.place, asked, besides=besides, options=self.options, release=release)
+        answers = await look_up(
+            self.place,
+            asked,
+            besides=besides,
+            options=self.options,
+            release=release,
+            seeing=self.restriction.seeing,
+        )
         planned = await self._beside_the_loop(len(entries), self._plan, writes, linking, answers)
         await self._check(planned)
         if self.engine.externalize_attachments:
@@ -108,6 +118,7 @@ class Transaction:
     def _plan(self, writes: Sequence[Entry], linking: Linking, answers: Answers) -> list[Planned]:
         """Returns the resource that each of these entries writes; rewrites the links of all. Raises FhirError."""
         planned = plan_all(writes, answers, self.engine.ids.new)
+        self.restriction.require_plans(planned)
         written = Written(planned if answers else ())
         planned = created_once(planned, written)
         if any(plan.same_as is not None for plan in planned):
@@ -137,7 +148,7 @@ class Transaction:
             if (type, id) in gone:
                 return False
             base, _ = await drive(look(self.place.keys.resource(type, id)), self.place.objects)
-            return base.shown is not None and not base.shown.deleted
+            return self.restriction.exists(type, base.shown)
 
         asked = [at for found in references for at in found if at not in brought]
         missing = await not_there(asked, exists)
@@ -180,13 +191,24 @@ class Transaction:
             outcomes = await self.engine.transact(self.place, parts, guard=guard, locks=guard.names, heavy=heavy)
         else:
             outcomes = await self.engine.transact(self.place, parts, heavy=heavy)
-        return {plan.entry.index: result_of(plan, outcome) for plan, outcome in zip(writes, outcomes, strict=False)}
+        return {
+            plan.entry.index: result_of(plan, outcome, quiet=self.restriction.is_quiet(plan))
+            for plan, outcome in zip(writes, outcomes, strict=False)
+        }
 
     def _parts(self, writes: Sequence[Planned], lines: list[Line], linking: Linking) -> list[Part]:
         skip, validator, keys = self.options.skip_unchanged, self.engine.validator, self.place.keys
         parts, binaries = [], []
         for plan in writes:
-            part = part_of(plan, keys, lines, validator=validator, patch=linking.patch, skip_unchanged=skip)
+            part = part_of(
+                plan,
+                keys,
+                lines,
+                validator=validator,
+                patch=linking.patch,
+                restriction=self.restriction,
+                skip_unchanged=skip,
+            )
             if taken := self.taken.get(plan.entry.index):
                 part, *more = with_binaries(part, taken, keys)
                 binaries += more

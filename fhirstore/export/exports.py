@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from fhirstore.access.sight import Sight
 from fhirstore.batched import batched
 from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context
@@ -16,6 +17,7 @@ from fhirstore.commit.reading import ask, look
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import InvalidResource, Issue, NotFound
 from fhirstore.export.export import file_key, manifest_key
+from fhirstore.export.granted import granted
 from fhirstore.export.job import KIND, WORDS
 from fhirstore.export.manifest import FORMAT, ExportManifest, ManifestFile, decode_manifest
 from fhirstore.export.members import members_at
@@ -23,7 +25,7 @@ from fhirstore.export.pages import FIRST, read_page
 from fhirstore.export.progress import task_progress
 from fhirstore.export.request import PATIENT, ExportRequest, Plan, check
 from fhirstore.fhir.definitions.facts import Definitions
-from fhirstore.jobs.tenant import Job, Jobs
+from fhirstore.jobs.tenant import Job, Jobs, no_such_job
 from fhirstore.objects.base import ObjectStream
 from fhirstore.tenancy import Place
 
@@ -65,24 +67,30 @@ class ExportStatus:
 class Exports:
     """The exports of one tenant."""
 
-    place: Place
-    context: Context
-    jobs: Jobs
-    definitions: Definitions
+    _place: Place
+    _context: Context
+    _jobs: Jobs
+    _definitions: Definitions
+    _sight: Sight | None = None
 
     async def start(self, request: ExportRequest) -> Export:
         """Starts an export of the state at this time, T. Returns as soon as it is queued.
 
-        Raises InvalidResource, UnknownType, Unsupported (a parameter); NotFound, Gone (the Group); TooManyJobs.
+        Raises AccessDenied; InvalidResource, UnknownType, Unsupported (a parameter); NotFound, Gone (the Group);
+        TooManyJobs.
         """
-        plan = check(request, self.definitions, at=self.context.now() + _AHEAD)
+        if self._sight is not None:
+            request = granted(request, self._sight, self._definitions)
+        plan = check(request, self._definitions, at=self._context.now() + _AHEAD)
         plan = await self._with_patients(plan, lenient=request.lenient)
-        job = await self.jobs.create(KIND, msgspec.to_builtins(plan), by=request.by)
+        if self._sight is not None:
+            plan = msgspec.structs.replace(plan, client=self._sight.access.client)
+        job = await self._jobs.create(KIND, msgspec.to_builtins(plan), by=request.by)
         return Export(job.id, plan.issues)
 
     async def status(self, id: str) -> ExportStatus:
-        """Returns how far an export is. 3 GET. Raises NotFound: unknown, cancelled, expired."""
-        job = await self.jobs.get(id, kind=KIND)
+        """Returns how far an export is. 3 GET. Raises NotFound: unknown, cancelled, expired, of another client."""
+        job = await self._job(id)
         plan = _plan(job)
         status = ExportStatus(status=job.status, created=job.metadata.created, url=plan.url, expires_at=job.expires_at)
         first = await self._drive(read_page(job.keys, FIRST)) if plan.partial_manifests else None
@@ -91,17 +99,17 @@ class Exports:
         status = replace(status, manifest=first)
         if job.status == FAILED:
             return replace(status, failure=tuple(map(_issue, job.issues)))
-        settled_in = plan.at + self.context.limits.settled - self.context.now()
+        settled_in = plan.at + self._context.limits.settled - self._context.now()
         if settled_in > 0:
             seconds = settled_in // 1000 + 1
             text = f"Waiting {seconds} s for transactions under way at the time of the snapshot"
             return replace(status, progress=text, retry_after=min(seconds, 10))
-        told = await self.jobs.progress(job, WORDS) or {}
+        told = await self._jobs.progress(job, WORDS) or {}
         return replace(status, progress=str(told.get("text", "Waiting for a worker")), retry_after=2)
 
     async def page(self, id: str, name: str) -> ExportManifest:
         """Returns a page of a manifest that has several, by the `more` of the one before. 4 GET. Raises NotFound."""
-        job = await self.jobs.get(id, kind=KIND)
+        job = await self._job(id)
         page = await self._drive(read_page(job.keys, name)) if _plan(job).partial_manifests else None
         if page is None:
             raise NotFound("The manifest of this export has no such page")
@@ -109,7 +117,9 @@ class Exports:
 
     async def cancel(self, id: str) -> None:
         """Cancels an export, or removes one that has ended, with all its files. Raises NotFound where there is none."""
-        await self.jobs.remove(id, kind=KIND)
+        if self._sight is not None:
+            await self._job(id)
+        await self._jobs.remove(id, kind=KIND)
 
     async def file(self, id: str, name: str) -> ManifestFile:
         """Returns the facts of a file of the manifest. 3 GET. Raises NotFound."""
@@ -125,8 +135,8 @@ class Exports:
 
         The names must be of its manifest. Raises NotFound, StoreCannot (the store has no such URLs).
         """
-        job = await self.jobs.get(id, kind=KIND)
-        sign = self.place.objects.presign_get
+        job = await self._job(id)
+        sign = self._place.objects.presign_get
         return {
             name: await sign(file_key(job.keys, name), expires_in=expires_in, filename=name, content_type=FORMAT)
             for name in names
@@ -140,13 +150,21 @@ class Exports:
         @asynccontextmanager
         async def opened() -> AsyncIterator[ObjectStream]:
             key = await self.key(id, name)
-            async with self.place.objects.get_stream(key, start=start, end=end) as stream:
+            async with self._place.objects.get_stream(key, start=start, end=end) as stream:
                 yield stream
 
         return opened()
 
+    async def _job(self, id: str) -> Job:
+        """Returns the job of an export that this client may know of: its own, or any for an administrator."""
+        job = await self._jobs.get(id, kind=KIND)
+        access = None if self._sight is None else self._sight.access
+        if access is not None and not access.admin and _plan(job).client != access.client:
+            raise no_such_job()
+        return job
+
     async def _file(self, id: str, name: str) -> tuple[Job, ManifestFile]:
-        job = await self.jobs.get(id, kind=KIND)
+        job = await self._job(id)
         files: Sequence[ManifestFile] = ()
         if job.status == COMPLETED:
             files = (await self._manifest(job)).files
@@ -164,7 +182,7 @@ class Exports:
             key = job.keys.progress(task)
         except ValueError:
             return ()
-        progress = task_progress(await self.jobs.progress(job, task), key)
+        progress = task_progress(await self._jobs.progress(job, task), key)
         return (*progress.output, *progress.deleted, *progress.error)
 
     async def _manifest(self, job: Job) -> ExportManifest:
@@ -182,7 +200,7 @@ class Exports:
         """
         members: frozenset[str] | None = None
         if plan.group is not None:
-            group = members_at(self.place.keys, plan.group, plan, limits=self.context.limits)
+            group = members_at(self._place.keys, plan.group, plan, limits=self._context.limits)
             members = await self._drive(group)
         if plan.patients is None:
             return plan
@@ -202,14 +220,14 @@ class Exports:
     async def _existing(self, ids: Sequence[str]) -> set[str]:
         found: set[str] = set()
         for some in batched(ids, _AT_ONCE):
-            looks = [look(self.place.keys.resource(PATIENT, id_)) for id_ in some]
+            looks = [look(self._place.keys.resource(PATIENT, id_)) for id_ in some]
             for id_, (base, _) in zip(some, await self._drive(side_by_side(looks)), strict=True):
                 if base.shown is not None and not base.shown.deleted:
                     found.add(id_)
         return found
 
     async def _drive(self, protocol: Protocol[Result]) -> Result:
-        return await drive(protocol, self.place.objects)
+        return await drive(protocol, self._place.objects)
 
 
 def _plan(job: Job) -> Plan:

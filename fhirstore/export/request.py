@@ -81,7 +81,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an export does. `at`: the snapshot's time T, epoch ms; the newest versions with t <= T are exported.
 
     `types`: what to export, in this order; None: every type that is stored. `filters`: queries of a type each.
-    `patients`: None where the request names none. `associated`: LATEST, RELEVANT or "".
+    `patients`: None where the request names none. `associated`: LATEST, RELEVANT or "". `client`: who may ask for its
+    status and files; None: whoever is not restricted.
     """
 
     at: int
@@ -99,6 +100,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     url: str = ""
     base: str = ""
     issues: tuple[Issue, ...] = ()
+    client: str | None = None
 
     def exports(self, type: str) -> bool:
         """Returns whether the types of this plan include `type`."""

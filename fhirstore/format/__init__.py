@@ -26,6 +26,9 @@ Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of 
 | `bulk/queue/{kind}_{id}.json`, `bulk/queue/~{due}_{kind}_{id}.json` | where a live job is; where an ended one is, which is removed when due |
 | `bulk/{kind}/{id}/…` | a job: `state.json`, `metadata.json`, `log/`, `files/`, `progress/` (`fhirstore.jobs`), and what its kind writes |
 | `bulk/submit/{submitter}/{submission}/…` | the same of a bulk submission, whose keys `fhirstore.submit.keys` names |
+| `access/clients/{client}.json` | a registered client of the server's token endpoint (`fhirstore.credentials`) |
+| `access/keys.json` | the keys that the server signs access tokens with |
+| `access/assertions/{sha256}` | empty; the assertion of a client with this hash was used |
 | `runs/{dataset}/{key}={value}/…/run_id={id}/…` | a sealed run: claim, files and seal (`runs`) |
 
 At the root of the store, names that begin with `_` belong to no tenant:
@@ -41,7 +44,7 @@ At the root of the store, names that begin with `_` belong to no tenant:
 * `{t}` is 13 digits of epoch milliseconds, so keys sort by time.
 * Types and ids contain neither `_` nor `/`, so keys split without escaping.
 * `{value}` and `{system}` are hashes of 32 and 16 hex digits, or `none` (`fhirstore.index.names`).
-* Names from outside without such an alphabet (`{submitter}`, `{submission}`) are written by `keyspace.segment`.
+* Names from outside without such an alphabet (`{submitter}`, `{submission}`, `{client}`) are written by `keyspace.segment`.
 * A claim stays when its writer is done. The next writer takes it over; a DELETE could not tell a claim that was read
   from the next one.
 

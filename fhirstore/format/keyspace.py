@@ -325,9 +325,39 @@ class Keyspace:
         """The key of how far the sweeper has walked the payloads."""
         return f"{self.prefix}sweep/payloads.json"
 
+    def access(self) -> str:
+        """The prefix of what the server's token endpoint stores."""
+        return f"{self.prefix}access/"
+
+    def clients(self) -> str:
+        """The prefix of the registered clients."""
+        return f"{self.prefix}access/clients/"
+
+    def client(self, id: str) -> str:
+        """The key of a registered client. Its id may be any text."""
+        return f"{self.clients()}{segment(id)}.json"
+
+    @property
+    def signing_keys(self) -> str:
+        """The key of the keys that access tokens are signed with."""
+        return f"{self.prefix}access/keys.json"
+
+    def used_assertions(self) -> str:
+        """The prefix of the assertions that were used."""
+        return f"{self.prefix}access/assertions/"
+
+    def used_assertion(self, digest: str) -> str:
+        """The key of an assertion that was used. `digest`: SHA-256 of client and `jti`, in hex."""
+        return f"{self.used_assertions()}{digest}"
+
     def submission(self, submitter: str, submission: str) -> str:
         """The prefix of a bulk submission. Both names may be any text."""
-        return f"{self.prefix}bulk/submit/{segment(submitter)}/{segment(submission)}/"
+        return f"{self.submissions}{segment(submitter)}/{segment(submission)}/"
+
+    @property
+    def submissions(self) -> str:
+        """The prefix of all bulk submissions."""
+        return f"{self.prefix}bulk/submit/"
 
 
 def _job_name(kind: str, id: str) -> str:

@@ -39,7 +39,7 @@ from fhirstore.commit.intents import base_for
 from fhirstore.commit.limits import Context
 from fhirstore.commit.messages import Protocol
 from fhirstore.commit.single import Decide, Draft, WriteResult, write
-from fhirstore.errors import Contention, FhirStoreError, IdTaken, InvalidResource, MultipleMatches
+from fhirstore.errors import AccessDenied, Contention, FhirStoreError, IdTaken, InvalidResource, MultipleMatches
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
 from fhirstore.format.record import Record
 from fhirstore.search.candidates import Match, find, find_or_be_sure
@@ -86,10 +86,17 @@ def create_unless(keys: Keyspace, criteria: Criteria, decide_for: DecideFor, *, 
 
 
 def update_matching(
-    keys: Keyspace, criteria: Criteria, decide_for: DecideFor, *, id: str | None, context: Context
+    keys: Keyspace,
+    criteria: Criteria,
+    decide_for: DecideFor,
+    *,
+    id: str | None,
+    under_id: bool = True,
+    context: Context,
 ) -> Protocol[Done]:
     """Makes the next version of the match; without a match, creates, under `id` (that of the body) if it is given.
 
+    `under_id` False: it does not create under `id`, and does not look whether that is in use. Raises AccessDenied then.
     Raises InvalidResource (the match has another id), IdTaken (no match, but `id` is in use), and as `create_unless`.
     The resource that has `id` then does not meet the criteria, and the client may not know it. So it is not updated, in
     R4 either, where "the server treats the interaction as an Update as Create interaction (or rejects it …)"; R5 says
@@ -99,6 +106,8 @@ def update_matching(
     for n in range(context.limits.attempts):
         match = _only((yield from find(keys, criteria)))
         if match is None:
+            if id is not None and not under_id:
+                raise AccessDenied("Nothing matches, and this token may create only without an id of its own choice")
             done = yield from _create(keys, criteria, decide_for, id, context, insist=n > 0)
         elif id is not None and id != match.keys.id:
             raise InvalidResource("The id in the body is not that of the resource which matches", code="invalid")

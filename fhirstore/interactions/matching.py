@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/http.html#ccreate · https://hl7.org/fhir/R4/http.html#c
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TypeVar
 
 from fhirstore.commit.drive import drive
@@ -46,11 +47,14 @@ class Matching:
         return shown(await self._run(condition, protocol, heavy=heavy))
 
     async def update(
-        self, condition: Criteria, decide_for: DecideFor, *, id: str | None, heavy: bool = False
+        self, condition: Criteria, decide_for: DecideFor, *, id: str | None, under_id: bool = True, heavy: bool = False
     ) -> Version:
-        """Makes the next version of the match; without one, the first version under `id`, or under a new id."""
+        """Makes the next version of the match; without one, the first version under `id`, or under a new id.
+
+        `under_id`: whether it may be created under `id`.
+        """
         context = self._engine.context(self._place)
-        protocol = update_matching(self._place.keys, condition, decide_for, id=id, context=context)
+        protocol = update_matching(self._place.keys, condition, decide_for, id=id, under_id=under_id, context=context)
         return shown(await self._run(condition, protocol, heavy=heavy))
 
     async def change(self, condition: Criteria, decide: Decide, *, heavy: bool = False) -> Done | None:
@@ -58,8 +62,12 @@ class Matching:
         protocol = change_matching(self._place.keys, condition, decide, context=self._engine.context(self._place))
         return await self._run(condition, protocol, heavy=heavy)
 
-    async def delete_all(self, condition: Criteria, preconditions: Preconditions) -> tuple[Version, ...]:
+    async def delete_all(
+        self, condition: Criteria, preconditions: Preconditions, *, changing: Callable[[Decide], Decide]
+    ) -> tuple[Version, ...]:
         """Deletes all matches, each on its own, if it still matches then. Returns the tombstones.
+
+        `changing`: restricts the decision to what may be deleted.
 
         1 LIST, then 2 GET + 4 PUT for each match. Raises MultipleMatches where more than `MOST_DELETED` match, or
         several match and the preconditions are about a version (nothing was deleted); WriteOutcomeUnknown where only
@@ -71,7 +79,7 @@ class Matching:
             raise MultipleMatches(f"More than {MOST_DELETED} resources match; nothing was deleted, be more selective")
         if len(matches) > 1 and preconditions.name_a_version:
             raise MultipleMatches("If-Match and the like are about one version, but several resources match")
-        delete = resources.deletion(preconditions)
+        delete = changing(resources.deletion(preconditions))
         semaphore = asyncio.Semaphore(_AT_ONCE)
 
         async def one(match: Match) -> Version | None:

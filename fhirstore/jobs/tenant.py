@@ -32,7 +32,7 @@ from fhirstore.objects.base import ObjectStream
 from fhirstore.objects.folders import list_all
 from fhirstore.tenancy import Place
 
-__all__ = ["SIGNED_FOR", "Job", "Jobs"]
+__all__ = ["SIGNED_FOR", "Job", "Jobs", "no_such_job"]
 
 SIGNED_FOR = 3_600
 """Seconds that a signed URL of a file is valid."""
@@ -136,7 +136,7 @@ class Jobs:
 
     async def _gone(self, entry: Entry, job: Job, state: State | None) -> Job:
         if state is None:
-            raise _not_found()
+            raise no_such_job()
         if state.status in GOING:
             self._signals.cancelled(job.keys.state)
             await self._drive(clear(self._place.keys, job.keys, entry, state))
@@ -235,7 +235,7 @@ class Jobs:
         async for entry in self._entries():
             if entry.name.id == id:
                 return entry
-        raise _not_found()
+        raise no_such_job()
 
     async def _at(self, entry: Entry) -> Job:
         """Returns the job that the entry leads to; if it was just filed away, by its other entry or usual place."""
@@ -256,16 +256,17 @@ class Jobs:
                 state = decode_state((await self._place.objects.get(keys.state)).body, keys.state)
             metadata = decode_metadata((await self._place.objects.get(keys.metadata)).body, keys.metadata)
         except ObjectNotFound as error:
-            raise _not_found() from error
+            raise no_such_job() from error
         if state.status in GOING:
-            raise _not_found()
+            raise no_such_job()
         return Job(metadata, state, keys)
 
     async def _drive(self, protocol: Protocol[Result]) -> Result:
         return await drive(protocol, self._place.objects)
 
 
-def _not_found() -> NotFound:
+def no_such_job() -> NotFound:
+    """Returns the error for a job that is not there, or that the asker may not know of."""
     return NotFound("No such job; it may have been cancelled, or have expired")
 
 

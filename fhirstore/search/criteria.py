@@ -9,7 +9,7 @@ value.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from fhirstore.errors import InvalidResource, Unsupported
@@ -35,7 +35,8 @@ class Criteria:
     field, and any alternative of an item.
 
     `used`: the parameters that these criteria are made of, as given; `ignored`: those that were ignored. `release`: the
-    FHIR release, which decides where a resource has its identifiers.
+    FHIR release, which decides where a resource has its identifiers. `sees`: tells, of a type and a content, whether
+    whoever searches may see it; None: everything.
     """
 
     type: str | None
@@ -46,6 +47,7 @@ class Criteria:
     used: tuple[tuple[str, str], ...] = ()
     ignored: tuple[tuple[str, str], ...] = ()
     release: str = "4.0"
+    sees: Callable[[str, bytes], bool] | None = None
 
     def __repr__(self) -> str:
         names = ", ".join(dict.fromkeys(shown(name) for name, _ in self.used))
@@ -59,10 +61,11 @@ class Criteria:
             return False
         if not all(any(one.start <= record.t < one.end for one in periods) for periods in self.updated):
             return False
-        if not self.identifiers:
-            return True
-        carried = identifiers(type, record.resource, release=self.release)
-        return all(any(token.matches(one) for token in tokens for one in carried) for tokens in self.identifiers)
+        if self.identifiers:
+            carried = identifiers(type, record.resource, release=self.release)
+            if not all(any(token.matches(one) for token in tokens for one in carried) for tokens in self.identifiers):
+                return False
+        return self.sees is None or self.sees(type, record.resource)
 
     @property
     def values(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ Cost: 1 GET per resource read; 2 more where it was changed again since the searc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fhirstore.commit.attempt import Base
 from fhirstore.commit.messages import Protocol
@@ -29,7 +29,8 @@ from fhirstore.version import Version, version_of
 class NewestFirst:
     """Reads the resources of the events of one page.
 
-    `began`: when the search began, epoch ms; on its `first` page not before the page's newest event.
+    `began`: when the search began, epoch ms; on its `first` page not before the page's newest event. `names`: the
+    events of the matches so far, and `last`: of all that was read.
     """
 
     keys: Keyspace
@@ -37,6 +38,8 @@ class NewestFirst:
     criteria: Criteria
     began: int
     first: bool
+    names: list[str] = field(default_factory=list)
+    last: str = ""
 
     def versions(self, names: Sequence[str], budget: Budget) -> Protocol[tuple[list[Version], int]]:
         """Returns the matches among the events' resources, in order, and how many events were read until the page was
@@ -49,7 +52,9 @@ class NewestFirst:
         while looked < len(names) and budget.room > 0:
             chunk = names[looked : looked + budget.at_once]
             looked += len(chunk)
-            events = [known for name in chunk if (known := self._event(name)) is not None]
+            named = [(known, name) for name in chunk if (known := self._event(name)) is not None]
+            events = [known for known, _ in named]
+            name_of = {event: name for (event, _), name in named}
             distinct = list(dict.fromkeys(keys for _, keys in events))
             looks = yield from side_by_side([look(keys) for keys in distinct])
             bases = {keys: base for keys, (base, _) in zip(distinct, looks, strict=True)}
@@ -61,6 +66,8 @@ class NewestFirst:
                 if (record.version, record.op) == (event.version, event.op) or event in changed:
                     budget.spend(record)
                     found.append(version_of(event.type, event.id, record))
+                    self.names.append(name_of[event])
+            self.last = chunk[-1]
         return found, looked
 
     def _event(self, name: str) -> tuple[Event, ResourceKeys] | None:

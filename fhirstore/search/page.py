@@ -9,6 +9,7 @@ https://hl7.org/fhir/R4/http.html#paging
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -59,7 +60,7 @@ class SearchPage:
 _Id = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9.-]{0,64}\Z")]
 
 
-class _AfterId(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="a"):
+class AfterId(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="a"):
     """The page after `id`; "" for the first.
 
     `before`: the ids of the last few pages before it. `last`: the id where a page ends that was returned before; "":
@@ -71,7 +72,7 @@ class _AfterId(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     last: _Id = ""
 
 
-class _Older(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="o"):
+class Older(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="o"):
     """A page of the history as it was when the search `began`. `back`: exactly a page that was returned before."""
 
     began: Annotated[int, msgspec.Meta(ge=0, lt=10**13)]
@@ -79,7 +80,7 @@ class _Older(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     back: bool = False
 
 
-_CURSORS: msgspec.json.Decoder[_AfterId | _Older] = msgspec.json.Decoder(_AfterId | _Older)
+_CURSORS: msgspec.json.Decoder[AfterId | Older] = msgspec.json.Decoder(AfterId | Older)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +93,19 @@ class Search:
     remembered: RememberedHistories
     context: Context
 
+    @property
+    def prefix(self) -> str:
+        """The prefix of the history along which it goes."""
+        return self.keys.system_history() if self.criteria.type is None else self.keys.type_history(self.criteria.type)
+
     def page(self, count: int | None, cursor_text: str | None) -> Protocol[SearchPage]:
         """Returns the first page, or the one of the cursor. `count`: matches wanted, at most 250; 0: only the total, if
         it is known. Raises InvalidResource (cursor), Unavailable, CorruptRecord."""
         want = max(0, min(DEFAULT_COUNT if count is None else count, MAX_COUNT))
-        cursor = _decode(cursor_text)
+        cursor = decode_cursor(cursor_text)
         if self.criteria.found_by_index:
-            return (yield from self._by_index(want, cursor if isinstance(cursor, _AfterId) else None))
-        return (yield from self._newest_first(want, cursor if isinstance(cursor, _Older) else None))
+            return (yield from self._by_index(want, cursor if isinstance(cursor, AfterId) else None))
+        return (yield from self._newest_first(want, cursor if isinstance(cursor, Older) else None))
 
     def total(self) -> Protocol[int | None]:
         """Returns the number of matches; None where that needs more than a thousand resources to be read."""
@@ -109,13 +115,13 @@ class Search:
         for _ in range(_COUNTED):
             page = yield from self._newest_first(MAX_COUNT, cursor)
             found += len(page.matches)
-            following = _decode(page.next)
-            if not isinstance(following, _Older):
+            following = decode_cursor(page.next)
+            if not isinstance(following, Older):
                 return found
             cursor = following
         return None
 
-    def _by_index(self, want: int, cursor: _AfterId | None) -> Protocol[SearchPage]:
+    def _by_index(self, want: int, cursor: AfterId | None) -> Protocol[SearchPage]:
         after = None if cursor is None else cursor.id or None
         last = "" if cursor is None else cursor.last
         found = candidates(self.keys, self.criteria, after=after, limit=2 * want + 1 if want else 1_000)
@@ -143,16 +149,16 @@ class Search:
         start, before = ("", ()) if cursor is None else (cursor.id, cursor.before)
         following = previous = None
         if more and want and after is not None:
-            following = encode(_AfterId(after, (*before, start)[-_MOST_BEFORE:]))
+            following = encode(AfterId(after, (*before, start)[-_MOST_BEFORE:]))
         if before:
-            previous = encode(_AfterId(before[-1], before[:-1], start))
+            previous = encode(AfterId(before[-1], before[:-1], start))
         total_known = cursor is None and not more
-        return SearchPage(_versions(matches), following, total if total_known else None, self.criteria, previous)
+        return SearchPage(versions_of(matches), following, total if total_known else None, self.criteria, previous)
 
-    def _newest_first(self, want: int, cursor: _Older | None) -> Protocol[SearchPage]:
+    def _newest_first(self, want: int, cursor: Older | None) -> Protocol[SearchPage]:
         recent = NewestFirst(
             self.keys,
-            self.keys.system_history() if self.criteria.type is None else self.keys.type_history(self.criteria.type),
+            self.prefix,
             self.criteria,
             self.context.now() if cursor is None else cursor.began,
             first=cursor is None,
@@ -178,12 +184,13 @@ class Search:
             ):
                 break
         total = len(found) if want and cursor is None and following is None else None
-        following = None if following is None else encode(_Older(recent.began, following))
-        previous = None if previous is None else encode(_Older(recent.began, previous, back=True))
+        following = None if following is None else encode(Older(recent.began, following))
+        previous = None if previous is None else encode(Older(recent.began, previous, back=True))
         return SearchPage(tuple(found), following, total, self.criteria, previous)
 
 
-def _versions(matches: list[Match]) -> tuple[Version, ...]:
+def versions_of(matches: Iterable[Match]) -> tuple[Version, ...]:
+    """Returns the matches as they are shown."""
     return tuple(
         version_of(match.keys.type, match.keys.id, record)
         for match in matches
@@ -191,7 +198,8 @@ def _versions(matches: list[Match]) -> tuple[Version, ...]:
     )
 
 
-def _decode(text: str | None) -> _AfterId | _Older | None:
+def decode_cursor(text: str | None) -> AfterId | Older | None:
+    """Reads a cursor. Raises InvalidResource."""
     if text is None:
         return None
     try:

@@ -9,6 +9,7 @@ A worker (`store.worker()`) does the work.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from fhirstore.batched import batched
@@ -60,7 +61,17 @@ _AT_ONCE = 16
 class Submissions:
     """The submissions of one tenant."""
 
-    def __init__(self, engine: Engine, place: Place, jobs: Jobs, options: SubmitOptions) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        place: Place,
+        jobs: Jobs,
+        options: SubmitOptions,
+        *,
+        admit: Callable[[str], None] = lambda submitter: None,
+    ) -> None:
+        """`admit`: raises AccessDenied where who acts may not do anything for this submitter."""
+        self._admit = admit
         self._engine = engine
         self._place = place
         self._jobs = jobs
@@ -73,6 +84,7 @@ class Submissions:
         ManifestTaken; SourceFailed for a manifestUrl that is refused without a look at it; TooManyJobs; Unsupported
         where references are checked for integrity, since the files of a submission come in any order; Unavailable.
         """
+        self._admit(request.submitter)
         request.check()
         submitter = self._options.submitters.find(request.submitter, self._place.tenant)
         mode = request.mode or submitter.mode
@@ -119,6 +131,7 @@ class Submissions:
 
         Raises UnknownSubmitter, NotFound.
         """
+        self._admit(submitter)
         self._options.submitters.find(submitter, self._place.tenant)
         keys = self._keys(submitter, submission_id)
         submission = await self._submission(keys)
@@ -150,6 +163,7 @@ class Submissions:
 
     async def watch(self, submitter: str, submission_id: str) -> Watch:
         """Makes a polling location for a submission. 1 GET, 1 PUT. Raises UnknownSubmitter, NotFound."""
+        self._admit(submitter)
         self._options.submitters.find(submitter, self._place.tenant)
         keys = self._keys(submitter, submission_id)
         await self._submission(keys)
@@ -159,15 +173,18 @@ class Submissions:
 
     async def watched(self, watch: Watch) -> SubmissionStatus:
         """Returns what `status` does, by a polling location. 1 GET more. Raises NotFound where it was deleted."""
+        self._admit(watch.submitter)
         await watches.check(self._place.objects, self._keys(watch.submitter, watch.submission_id), watch)
         return await self.status(watch.submitter, watch.submission_id)
 
     async def unwatch(self, watch: Watch) -> None:
         """Deletes a polling location; the submission goes on. 1 GET, 1 DELETE. Raises NotFound."""
+        self._admit(watch.submitter)
         await watches.end(self._place.objects, self._keys(watch.submitter, watch.submission_id), watch)
 
     async def watched_file(self, watch: Watch, name: str) -> tuple[str, OutcomeFile]:
         """Returns what `file` does, by a polling location. 1 GET more. Raises NotFound."""
+        self._admit(watch.submitter)
         await watches.check(self._place.objects, self._keys(watch.submitter, watch.submission_id), watch)
         return await self.file(watch.submitter, watch.submission_id, name)
 
@@ -175,6 +192,7 @@ class Submissions:
 
     async def file(self, submitter: str, submission_id: str, name: str) -> tuple[str, OutcomeFile]:
         """Returns the key of a file of OperationOutcomes, and its facts. 2 or 3 GET. Raises NotFound."""
+        self._admit(submitter)
         keys = self._keys(submitter, submission_id)
         submission = await self._submission(keys)
         id = name.partition(".")[0]
@@ -189,7 +207,10 @@ class Submissions:
     def open_file(
         self, key: str, *, start: int = 0, end: int | None = None
     ) -> AbstractAsyncContextManager[ObjectStream]:
-        """Opens bytes [start, end) of a file, by the key that `file` returned. Raises ObjectNotFound on entering."""
+        """Opens bytes [start, end) of a file, by the key that `file` returned. Raises ObjectNotFound on entering,
+        NotFound for a key that is none of a submission."""
+        if not key.startswith(self._place.keys.submissions):
+            raise NotFound("The submission has no such file")
         return self._place.objects.get_stream(key, start=start, end=end)
 
     # --- requests -------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from fhirstore.objects.base import IF_ABSENT, IfMatch
 from fhirstore.transfers.keys import PartKey, UploadKeys, parse_part
 from fhirstore.transfers.record import Upload, decode_upload, is_upload_id
 
-_NO_UPLOAD = "There is no such upload: it was removed some time after its end, or there never was one"
+NO_UPLOAD = "There is no such upload: it was removed some time after its end, or there never was one"
 
 Decide = Callable[[Upload, int], Upload | None]
 """Returns the next record for the present one and the store's time; None leaves it as it is."""
@@ -36,10 +36,10 @@ def look(keys: UploadKeys, id: str) -> Protocol[tuple[Upload, int]]:
     Raises NotFound, CorruptRecord, Unavailable.
     """
     if not is_upload_id(id):
-        raise NotFound(_NO_UPLOAD)
+        raise NotFound(NO_UPLOAD)
     (reply,) = yield from ask(Get(keys.record(id)))
     if isinstance(reply, Absent):
-        raise NotFound(_NO_UPLOAD)
+        raise NotFound(NO_UPLOAD)
     return decode_upload(reply.body, keys.record(id)), reply.date
 
 
@@ -52,7 +52,7 @@ def change(keys: UploadKeys, id: str, decide: Decide, *, context: Context) -> Pr
     for n in range(CONTENDED.tries):
         (reply,) = yield from ask(Get(key))
         if isinstance(reply, Absent):
-            raise NotFound(_NO_UPLOAD)
+            raise NotFound(NO_UPLOAD)
         upload = decode_upload(reply.body, key)
         new = decide(upload, reply.date)
         if new is None:

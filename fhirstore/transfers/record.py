@@ -128,7 +128,8 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     the lease of who verifies, and `checked`, the bytes that were read so far. `copies`: the objects that completions of
     a form have begun, by their ULIDs. `object`: the ULID of the payload object that was verified. `found`: its size and
     hash. `payload`: the name of the payload object that holds the content, perhaps an older one. `binary`: the id of
-    the Binary. `issue`: code and text of the refusal.
+    the Binary. `issue`: code and text of the refusal. `begun_by`: who alone may go on with it; None: whoever is not
+    restricted.
     """
 
     id: str
@@ -153,6 +154,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     payload: str | None = None
     binary: str | None = None
     issue: tuple[str, str] | None = None
+    begun_by: str | None = None
     nonce: str
 
     @property
@@ -198,7 +200,9 @@ def is_upload_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-def begun(asked: UploadRequest, id: str, *, now: int, direct: bool, multipart: str | None) -> Upload:
+def begun(
+    asked: UploadRequest, id: str, *, now: int, direct: bool, multipart: str | None, by: str | None = None
+) -> Upload:
     """Returns the first record. `asked` must have been checked."""
     most = asked.size if asked.size is not None else asked.most
     assert most is not None  # noqa: S101 - checked
@@ -218,6 +222,7 @@ def begun(asked: UploadRequest, id: str, *, now: int, direct: bool, multipart: s
         expires=now + asked.expires_in * 1000,
         multipart=multipart,
         part_size=part_size,
+        begun_by=by,
         nonce=id,
     )
 

@@ -37,7 +37,7 @@ from fhirstore.errors import (
 from fhirstore.objects.facts import Facts
 from fhirstore.objects.presigned import PresignedPost, PresignedPut
 from fhirstore.tenancy import Place
-from fhirstore.transfers.changing import begin, change, look, missing_parts, note_part, noted_parts
+from fhirstore.transfers.changing import NO_UPLOAD, begin, change, look, missing_parts, note_part, noted_parts
 from fhirstore.transfers.completing import Completing, CreateBinary, said
 from fhirstore.transfers.keys import PartKey, UploadKeys
 from fhirstore.transfers.record import (
@@ -115,8 +115,16 @@ class Uploads:
         create: CreateBinary,
         check: Callable[[dict[str, object]], Awaitable[object]],
         read: Callable[[str], Awaitable[Version]],
+        owner: str | None = None,
+        require_admin: Callable[[str], None] = lambda what: None,
     ) -> None:
-        """`check`: raises as a create does for a Binary without content. `read`: the first version of a Binary."""
+        """`check`: raises as a create does for a Binary without content. `read`: the first version of a Binary.
+
+        `owner`: who acts, and sees no upload but those that they began; None: all uploads. `require_admin`: raises
+        AccessDenied.
+        """
+        self._owner = owner
+        self._require_admin = require_admin
         self._engine = engine
         self._place = place
         self._objects = place.objects
@@ -141,7 +149,7 @@ class Uploads:
             multipart = await objects.create_upload(self.keys.payload(id_), facts=self._facts(asked.content_type))
         else:
             how = await self._presigned(asked, id_)
-        upload = begun(asked, id_, now=objects.now(), direct=how is not None, multipart=multipart)
+        upload = begun(asked, id_, now=objects.now(), direct=how is not None, multipart=multipart, by=self._owner)
         await self._run(begin(self.keys, upload))
         if how is None and asked.method != PARTS:
             how = Ticket.of(self._place.tenant, upload).signed(await self._key())
@@ -149,7 +157,7 @@ class Uploads:
 
     async def status(self, id: str) -> UploadStatus:
         """Returns how far an upload is. Raises NotFound, Unavailable."""
-        upload, _ = await self._run(look(self.keys, id))
+        upload, _ = await self._look(id)
         if upload.found is not None:
             return UploadStatus(upload, upload.found[0])
         if upload.method != PARTS or upload.status != OPEN:
@@ -163,7 +171,7 @@ class Uploads:
 
         Raises InvalidResource (no part begins or ends there), UploadConflict, UploadGone, NotFound.
         """
-        upload, now = await self._run(look(self.keys, id))
+        upload, now = await self._look(id)
         _refuse_ended(upload)
         if upload.method != PARTS:
             raise UploadConflict("This upload is not one in parts; send it as its begin said")
@@ -183,6 +191,7 @@ class Uploads:
 
     async def put_part(self, upload: Upload, number: int, body: bytes) -> None:
         """Stores a part of an upload in parts, which may be sent again. Raises UploadGone, and as `put_part`."""
+        self._refuse_others(upload)
         if upload.multipart is None or len(body) != upload.part_bytes(number):
             raise InvalidResource("The part does not have the size that it must have", code="value")
         try:
@@ -243,7 +252,7 @@ class Uploads:
         until = loop.time() + wait
         work: asyncio.Task[bool] | None = None
         while True:
-            upload, now = await self._run(look(self.keys, id))
+            upload, now = await self._look(id)
             if upload.status == DONE:
                 wrong = said(upload, size=size, sha256=sha256)
                 if wrong is not None:
@@ -272,6 +281,8 @@ class Uploads:
         Raises NotFound, UploadConflict (it is verified, so its Binary will be made), Unavailable.
         """
         nonce = self._engine.ids.new()
+        if self._owner is not None:
+            await self._look(id)
         upload = await self._changed(id, lambda now, _: after(now, ABORT, nonce))
         if upload.status == VERIFIED:
             raise UploadConflict("The content is verified, and its Binary is being made")
@@ -285,6 +296,7 @@ class Uploads:
         `age`, `kept`: ms since the last change of a record. A verified upload is finished. 1 LIST per 1,000 records, 1
         GET for each that is old enough, and what its end takes. Raises Unavailable; the next sweep goes on.
         """
+        self._require_admin("Maintenance")
         count = 0
         cursor: str | None = None
         for _ in range(_PAGES):
@@ -297,6 +309,16 @@ class Uploads:
             if cursor is None:
                 break
         return count
+
+    async def _look(self, id: str) -> tuple[Upload, int]:
+        """Returns the record, and the store's time. Raises NotFound, also for an upload that others began."""
+        upload, now = await self._run(look(self.keys, id))
+        self._refuse_others(upload)
+        return upload, now
+
+    def _refuse_others(self, upload: Upload) -> None:
+        if self._owner is not None and upload.begun_by != self._owner:
+            raise NotFound(NO_UPLOAD)
 
     # --- how --------------------------------------------------------------------------------------------------
 

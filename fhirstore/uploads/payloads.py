@@ -33,9 +33,11 @@ class Payloads:
     A payload must be committed with a Binary (`TenantStore.create_binary`) within a day; else it is swept.
     """
 
-    def __init__(self, place: Place, context: Context) -> None:
+    def __init__(self, place: Place, context: Context, *, require: Callable[[str], None] = lambda rights: None) -> None:
+        """`require`: raises AccessDenied unless one of these rights ("r", "cu") on Binaries was granted."""
         self._place = place
         self._context = context
+        self._require = require
 
     def new_object(self) -> str:
         """Returns a fresh name of a payload object, for `adopt`: a key below the tenant's prefix."""
@@ -68,6 +70,7 @@ class Payloads:
         Raises ContentTooLarge, PayloadMismatch, PayloadGone (it took more than a day), Contention, Unavailable, what
         `chunks` raises, and as `ObjectStore.put_stream`.
         """
+        self._require("cu")
         object_ = self.new_object()
         admitted: Arriving | None = None
 
@@ -112,6 +115,7 @@ class Payloads:
         Raises ObjectNotFound, PayloadMismatch (size), PayloadGone (it was given up meanwhile), ValueError (names),
         Contention, Unavailable, and as `ObjectStore.copy`.
         """
+        self._require("cu")
         if not is_sha256(sha256):
             raise ValueError("sha256 is not a SHA-256 in lower-case hex")
         source = self._place.keys.prefix + object if copy else self.key(object)
@@ -135,6 +139,7 @@ class Payloads:
         A content that is read as a whole is verified on the way: its last chunk comes only if its hash is right.
         Raises ObjectNotFound on entering, ObjectDamaged.
         """
+        self._require("r")
         end = payload.size if end is None else min(end, payload.size)
         async with self._place.objects.get_stream(self.key(payload.object), start=start, end=end) as stream:
             whole = start == 0 and end == payload.size
@@ -142,6 +147,7 @@ class Payloads:
 
     async def verify(self, payload: Payload) -> None:
         """Reads all of the content, and raises ObjectDamaged if it is not what was written, or is gone. 1 GET."""
+        self._require("r")
         key = self.key(payload.object)
         try:
             found = await sha256_of(self._place.objects, key)
@@ -157,6 +163,7 @@ class Payloads:
 
         Sends no request. Raises StoreCannot on a store without URLs, RequestRefused.
         """
+        self._require("r")
         return await self._place.objects.presign_get(
             self.key(payload.object), expires_in=expires_in, filename=filename, content_type=content_type
         )

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fhirstore import FhirStore, TenantStore
-from fhirstore.errors import UnknownTenant
+from fhirstore import Access, FhirStore, TenantStore
+from fhirstore.errors import AccessDenied, UnknownTenant
 from server.settings import Settings
 
 HEADER = "X-Tenant-ID"
 _HEADER = HEADER.lower().encode()
+_NOT_YOURS = "This token is not for this tenant"
 
 
 def tenant_named(source: str, parameters: Mapping[str, str], headers: Mapping[bytes, bytes]) -> str | None:
@@ -32,6 +33,25 @@ class RequestTenants:
         self._source = settings.tenant_source
         self._only = settings.only_tenant
         self._only_store = None if self._only is None else store.tenant(self._only)
+
+    def acting(self, access: Access, parameters: Mapping[str, str], headers: Mapping[bytes, bytes]) -> TenantStore:
+        """Returns the store of the tenant that a token is for, restricted to what it allows.
+
+        Raises AccessDenied where the token names no tenant and there are several, where it names one that does not
+        exist, and where the request names another one: all in the same words, which tell nothing of other tenants.
+        """
+        tenant = access.tenant or self._only
+        value = headers.get(_HEADER)
+        named = {parameters["tenant"]} if self._source == "path" else set()
+        if value is not None:
+            named.add(value.decode("latin-1"))
+        if tenant is None or not named <= {tenant}:
+            raise AccessDenied(_NOT_YOURS)
+        try:
+            store = self._store.tenant(tenant)
+        except UnknownTenant:
+            raise AccessDenied(_NOT_YOURS) from None
+        return store.acting(access)
 
     def of(self, parameters: Mapping[str, str], headers: Mapping[bytes, bytes]) -> TenantStore:
         """Returns the tenant's store. Raises UnknownTenant."""

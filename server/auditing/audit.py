@@ -33,7 +33,7 @@ _TOGETHER = 0.05  # seconds that events gather where requests wait for them: 20 
 _PATIENCE = 10.0  # seconds that a request waits for its event
 _MOST_WRITERS = 2_000
 _SAID_EVERY = 60.0
-_PUBLIC = frozenset({"capabilities"})
+_PUBLIC = frozenset({"capabilities", "smart-configuration"})
 _NO_ROOM = "The audit log cannot be written, so nothing is done; try again later"
 _NOT_KEPT = "It was done, but its audit event could not be stored in time; read back before you send it again"
 

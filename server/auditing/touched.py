@@ -39,6 +39,18 @@ def touch(scope: Scope, versions: Sequence[Version]) -> None:
         touched.versions += tuple(versions)
 
 
+def touch_agent(scope: Scope, *, client: str, user: str = "", tenant: TenantStore | None = None) -> None:
+    """Says who sends the request, as far as it is proven. `user`: "" where there is none but the client itself.
+
+    `tenant`: whose client it is, where the request itself is of no tenant.
+    """
+    touched: Touched | None = scope.get(TOUCHED)
+    if touched is not None:
+        touched.tenant = touched.tenant or tenant
+        touched.client = client
+        touched.user = "" if user == client else user
+
+
 def touch_search(scope: Scope, criteria: Pairs, versions: Sequence[Version]) -> None:
     """Says what the request searches by, and which versions it shows."""
     touched: Touched | None = scope.get(TOUCHED)

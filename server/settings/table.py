@@ -11,6 +11,7 @@ from typing import cast
 
 from server.settings.access import Access
 from server.settings.auditing import Auditing
+from server.settings.authentication import Authentication
 from server.settings.binary import Binaries
 from server.settings.bulk import Bulk
 from server.settings.bundles import Bundles
@@ -26,7 +27,19 @@ from server.settings.tenancy import Tenancy
 
 @dataclass(frozen=True)
 class Settings(
-    Listening, Storage, Tenancy, Resources, Bundles, Binaries, Limits, Jobs, Bulk, Access, Observing, Auditing
+    Listening,
+    Storage,
+    Tenancy,
+    Resources,
+    Bundles,
+    Binaries,
+    Limits,
+    Jobs,
+    Bulk,
+    Authentication,
+    Access,
+    Observing,
+    Auditing,
 ):
     """All settings of a server, in the groups and the order in which they are documented."""
 
