@@ -20,7 +20,7 @@ from fhirstore.audit.writer import AuditOptions, AuditWriter, Held
 from fhirstore.clock import Clock, Ids, SystemClock
 from fhirstore.commit.limits import Context, Limits
 from fhirstore.engine import Engine
-from fhirstore.errors import FhirStoreError, StoreMisconfigured, Unsupported
+from fhirstore.errors import StoreMisconfigured, Unsupported
 from fhirstore.export.job import ExportJob
 from fhirstore.export.request import ExportOptions
 from fhirstore.fhir import forms, models
@@ -246,7 +246,7 @@ class FhirStore:
         *,
         options: AuditOptions,
         clock: Clock | None = None,
-        on_failure: Callable[[FhirStoreError], None] = lambda _: None,
+        on_failure: Callable[[Exception], None] = lambda _: None,
     ) -> AuditWriter:
         """Returns what collects the events of this process for a trail; the caller must close it before this store."""
         return AuditWriter(

@@ -8,8 +8,9 @@ https://hl7.org/fhir/R4/auditevent.html · https://profiles.ihe.net/ITI/BALP/con
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import msgspec
 
@@ -28,6 +29,7 @@ _CODES = frozenset(
     )
 )
 _ACTIONS = {"create": "C", "update": "U", "patch": "U", "delete": "D", "read": "R", "vread": "R"}
+_WRITES = ("create", "update", "patch", "delete")
 _PROFILES = {
     "create": "Create",
     "read": "Read",
@@ -40,15 +42,15 @@ _PROFILES = {
 }
 
 
-class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+class AuditEntry(msgspec.Struct, kw_only=True):
     """What is known of one event.
 
-    `recorded`: epoch ms. `interaction`: FHIR's code of it, `$` and the name of an operation, or an own word. `status`:
-    of HTTP; 0: the client went away before. `request`: the id of the request. `address`: the client's IP address.
-    `client`, `user`: whom the access token names; "" where nobody is authenticated. `type`, `id`, `version`: of the
-    resource, as far as there is one. `job`: the id of a job. `criteria`: of a query, in the form that may be kept.
-    `entry`: which entry of a Bundle. `versions`: what was shown or written; only their patients are kept, and how many
-    they are. `patients`: others that are known.
+    `recorded`: epoch ms; the writer sets it. `interaction`: FHIR's code of it, `$` and the name of an operation, or an
+    own word. `status`: of HTTP; 0: the client went away before. `request`: the id of the request. `address`: the
+    client's IP address. `client`, `user`: whom the access token names; "" where nobody is authenticated. `type`, `id`,
+    `version`: of the resource, as far as there is one. `job`: the id of a job. `criteria`: of a query, in the form that
+    may be kept. `entry`: which entry of a Bundle. `versions`: what was shown or written; only their patients are kept,
+    and how many they are. `patients`: others that are known.
     """
 
     recorded: int = 0
@@ -73,49 +75,40 @@ def coding(system: str, code: str, display: str = "") -> dict[str, str]:
     return {"system": system, "code": code, "display": display} if display else {"system": system, "code": code}
 
 
-def _raw(value: object) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(value))
+_json = msgspec.json.encode
 
 
-def _type(coding: dict[str, str]) -> msgspec.Raw:
-    return _raw({"coding": [coding]})
+def _type(coding: dict[str, str]) -> dict[str, object]:
+    return {"coding": [coding]}
 
 
-_REST = _raw(coding(f"{_TERMS}/audit-event-type", "rest", "Restful Operation"))
 _APPLICATION = _type(coding(_DCM, "110150", "Application"))
 _DESTINATION = _type(coding(_DCM, "110152", "Destination Role ID"))
 _SOURCE = _type(coding(_DCM, "110153", "Source Role ID"))
 _CUSTODIAN = _type(coding(f"{_TERMS}/provenance-participant-type", "custodian", "Custodian"))
 _RECIPIENT = _type(coding(f"{_TERMS}/v3-ParticipationType", "IRCP", "information recipient"))
 _AUTHOR = _type(coding(f"{_TERMS}/v3-ParticipationType", "AUT", "author (originator)"))
-_SERVER_SOURCE = _raw([coding(f"{_TERMS}/security-source-type", "4", "Application Server")])
-_PERSON = _raw(coding(f"{_TERMS}/audit-entity-type", "1", "Person"))
-_SYSTEM_OBJECT = _raw(coding(f"{_TERMS}/audit-entity-type", "2", "System Object"))
-_REQUEST_ID = _raw(coding(f"{_BALP}/CodeSystem/BasicAuditEntityType", "XrequestId"))
-_PATIENT = _raw(coding(f"{_TERMS}/object-role", "1", "Patient"))
-_RESOURCE = _raw(coding(f"{_TERMS}/object-role", "4", "Domain Resource"))
-_JOB = _raw(coding(f"{_TERMS}/object-role", "20", "Job"))
-_QUERY = _raw(coding(f"{_TERMS}/object-role", "24", "Query"))
-_SUBTYPES: dict[str, msgspec.Raw] = {}
+_SERVER_SOURCE = [coding(f"{_TERMS}/security-source-type", "4", "Application Server")]
+
+
+def _is(type: dict[str, str], role: dict[str, str] | None = None) -> bytes:
+    """Returns the members of an entity that say what it is."""
+    return _json({"type": type} | ({"role": role} if role else {}))[1:-1]
+
+
+_SYSTEM_OBJECT = coding(f"{_TERMS}/audit-entity-type", "2", "System Object")
+_ROLES = f"{_TERMS}/object-role"
+_IS_PATIENT = _is(coding(f"{_TERMS}/audit-entity-type", "1", "Person"), coding(_ROLES, "1", "Patient"))
+_IS_RESOURCE = _is(_SYSTEM_OBJECT, coding(_ROLES, "4", "Domain Resource"))
+_IS_JOB = _is(_SYSTEM_OBJECT, coding(_ROLES, "20", "Job"))
+_IS_QUERY = _is(_SYSTEM_OBJECT, coding(_ROLES, "24", "Query"))
+_IS_REQUEST = _is(coding(f"{_BALP}/CodeSystem/BasicAuditEntityType", "XrequestId"))
 
 
 def rest_code(interaction: str) -> str:
     """Returns the code of the FHIR interaction that this is; `operation` for all that FHIR does not name."""
     code = interaction.removeprefix("conditional-")
     return code if code in _CODES else "operation"
-
-
-def _subtype(interaction: str) -> msgspec.Raw:
-    found = _SUBTYPES.get(interaction)
-    if found is None:
-        code = rest_code(interaction)
-        codings = [coding("http://hl7.org/fhir/restful-interaction", code, code)]
-        if code != interaction:
-            codings.append(coding(_OWN, interaction))
-        found = _raw(codings)
-        if len(_SUBTYPES) < 1000:  # interactions are those of a route table
-            _SUBTYPES[interaction] = found
-    return found
 
 
 def audit_event(
@@ -130,88 +123,107 @@ def audit_event(
 
     `hide`: makes of `Type/id` what may be shown of it, for places that may know no ids; "" leaves it out.
     """
-    code = rest_code(entry.interaction)
-    good = 0 < entry.status < 400
-    event: dict[str, object] = {"resourceType": "AuditEvent", "id": id}
-    profile = _PROFILES.get(code) if good and hide is None else None
-    if profile is not None and (entry.type or profile == "Query"):
-        patient = "Patient" if len(patients) == 1 else ""
+    head = _head(
+        entry.interaction,
+        entry.status,
+        (entry.address, entry.client, entry.user),
+        machine=machine,
+        profiled=hide is None and bool(entry.type or entry.criteria is not None),
+        one_patient=len(patients) == 1,
+    )
+    recorded = (_EPOCH + timedelta(milliseconds=entry.recorded)).isoformat(timespec="milliseconds")
+    entities = b",".join(_entities(entry, patients, hide))
+    return b'{"resourceType":"AuditEvent","id":%b,"recorded":"%b",%b,"entity":[%b]}' % (
+        _json(id),
+        recorded.encode(),
+        head,
+        entities,
+    )
+
+
+@lru_cache(maxsize=4_096)
+def _head(
+    interaction: str,
+    status: int,
+    who: tuple[str, str, str],
+    *,
+    machine: str,
+    profiled: bool,
+    one_patient: bool,
+) -> bytes:
+    """Returns the members that most events have in common. `who`: address, client, user."""
+    code = rest_code(interaction)
+    good = 0 < status < 400
+    event: dict[str, object] = {}
+    profile = _PROFILES.get(code) if good and profiled else None
+    if profile is not None:
+        patient = "Patient" if one_patient else ""
         event["meta"] = {"profile": [f"{_BALP}/StructureDefinition/IHE.BasicAudit.{patient}{profile}"]}
-    event["type"] = _REST
-    event["subtype"] = _subtype(entry.interaction)
+    codings = [coding("http://hl7.org/fhir/restful-interaction", code, code)]
+    if code != interaction:
+        codings.append(coding(_OWN, interaction))
+    event["type"] = coding(f"{_TERMS}/audit-event-type", "rest", "Restful Operation")
+    event["subtype"] = codings
     event["action"] = _ACTIONS.get(code, "R" if code.startswith("history") else "E")
-    event["recorded"] = (_EPOCH + timedelta(milliseconds=entry.recorded)).isoformat(timespec="milliseconds")
-    event["outcome"] = "0" if good else "4" if 400 <= entry.status < 500 else "8"
+    event["outcome"] = "0" if good else "4" if 400 <= status < 500 else "8"
     if not good:
-        event["outcomeDesc"] = f"HTTP {entry.status}" if entry.status else "the client went away"
-    event["agent"] = _agents(entry, code, machine)
+        event["outcomeDesc"] = f"HTTP {status}" if status else "the client went away"
+    event["agent"] = _agents(who, code, machine)
     event["source"] = {"observer": {"display": machine}, "type": _SERVER_SOURCE}
-    event["entity"] = _entities(entry, patients, code, hide)
-    return msgspec.json.encode(event)
+    return _json(event)[1:-1]
 
 
-def _agents(entry: AuditEntry, code: str, machine: str) -> list[dict[str, object]]:
-    reads = code in ("read", "vread")
+def _agents(who: tuple[str, str, str], code: str, machine: str) -> list[dict[str, object]]:
+    address, client, user = who
     if code == "delete":
         theirs, ours = _APPLICATION, _CUSTODIAN
     else:
-        theirs, ours = (_DESTINATION, _SOURCE) if reads else (_SOURCE, _DESTINATION)
-    who = {"identifier": {"value": entry.client}} if entry.client else {"display": "not authenticated"}
-    client: dict[str, object] = {"type": theirs, "who": who, "requestor": not entry.user}
-    if entry.address:
-        client["network"] = {"address": entry.address, "type": "2"}
-    agents = [
-        client,
-        {
-            "type": ours,
-            "who": {"display": machine},
-            "requestor": False,
-            "network": {"address": machine, "type": "1"},
-        },
-    ]
-    if entry.user:
-        role = _AUTHOR if code in ("create", "update", "patch", "delete") else _RECIPIENT
-        agents.append({"type": role, "who": {"identifier": {"value": entry.user}}, "requestor": True})
+        theirs, ours = (_DESTINATION, _SOURCE) if code in ("read", "vread") else (_SOURCE, _DESTINATION)
+    known: dict[str, object] = {"identifier": {"value": client}} if client else {"display": "not authenticated"}
+    first: dict[str, object] = {"type": theirs, "who": known, "requestor": not user}
+    if address:
+        first["network"] = {"address": address, "type": "2"}
+    server = {"address": machine, "type": "1"}
+    agents = [first, {"type": ours, "who": {"display": machine}, "requestor": False, "network": server}]
+    if user:
+        role = _AUTHOR if code in _WRITES else _RECIPIENT
+        agents.append({"type": role, "who": {"identifier": {"value": user}}, "requestor": True})
     return agents
 
 
-def _entities(
-    entry: AuditEntry, patients: Sequence[str], code: str, hide: Callable[[str], str] | None
-) -> list[dict[str, object]]:
-    entities: list[dict[str, object]] = []
+def _entities(entry: AuditEntry, patients: Sequence[str], hide: Callable[[str], str] | None) -> Iterator[bytes]:
+    """Yields the entities, each as JSON."""
     if entry.type:
-        entities.append(_data(entry, hide))
+        yield b'{"what":%b,%b}' % (_what(entry, hide), _IS_RESOURCE)
     if entry.job:
         job = entry.job if hide is None else hide(entry.job)
-        entities.append({"what": {"identifier": {"value": job or "-"}}, "type": _SYSTEM_OBJECT, "role": _JOB})
-    if entry.criteria is not None or code.startswith("search"):
+        yield b'{"what":{"identifier":{"value":%b}},%b}' % (_json(job or "-"), _IS_JOB)
+    if entry.criteria is not None or entry.interaction.startswith("search"):
         text = (entry.criteria or "") if hide is None else hide(entry.criteria or "")
-        query = base64.b64encode((text or "-").encode("utf-8", "replace")).decode()
-        entities.append({"type": _SYSTEM_OBJECT, "role": _QUERY, "query": query})
+        query = base64.b64encode((text or "-").encode("utf-8", "replace"))
+        yield b'{"query":"%b",%b}' % (query, _IS_QUERY)
     for patient in patients:
         shown = f"Patient/{patient}" if hide is None else hide(f"Patient/{patient}")
         if shown:
-            entities.append({"what": {"reference": shown}, "type": _PERSON, "role": _PATIENT})
+            yield b'{"what":{"reference":%b},%b}' % (_json(shown), _IS_PATIENT)
     if entry.request:
-        entities.append({"what": {"identifier": {"value": entry.request}}, "type": _REQUEST_ID})
+        yield b'{"what":{"identifier":{"value":%b}},%b}' % (_json(entry.request), _IS_REQUEST)
     if entry.entry is not None:
-        detail = [{"type": "entry", "valueString": f"Bundle.entry[{entry.entry}]"}]
-        entities.append({"type": _SYSTEM_OBJECT, "name": "entry", "detail": detail})
+        yield _detail("entry", f"Bundle.entry[{entry.entry}]")
     if len(entry.versions) > 1:
-        detail = [{"type": "versions", "valueString": str(len(entry.versions))}]
-        entities.append({"type": _SYSTEM_OBJECT, "name": "shown", "detail": detail})
-    return entities
+        yield _detail("shown", str(len(entry.versions)))
 
 
-def _data(entry: AuditEntry, hide: Callable[[str], str] | None) -> dict[str, object]:
+def _detail(name: str, value: str) -> bytes:
+    detail = [{"type": name, "valueString": value}]
+    return _json({"type": coding(f"{_TERMS}/audit-entity-type", "4", "Other"), "name": name, "detail": detail})
+
+
+def _what(entry: AuditEntry, hide: Callable[[str], str] | None) -> bytes:
     """The resource, or the type alone."""
-    what: dict[str, object] = {"type": entry.type}
-    if entry.id:
-        reference = f"{entry.type}/{entry.id}"
-        shown = reference if hide is None else hide(reference)
-        if shown:
-            version = f"/_history/{entry.version}" if entry.version else ""
-            what["reference"] = shown + version
-    if len(what) == 1:
-        what["display"] = entry.type
-    return {"what": what, "type": _SYSTEM_OBJECT, "role": _RESOURCE}
+    reference = f"{entry.type}/{entry.id}" if entry.id else ""
+    shown = reference if hide is None or not reference else hide(reference)
+    if not shown:
+        return _json({"type": entry.type, "display": entry.type})
+    version = f"/_history/{entry.version}" if entry.version else ""
+    return b'{"type":%b,"reference":%b}' % (_json(entry.type), _json(shown + version))

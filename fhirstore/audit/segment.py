@@ -90,10 +90,11 @@ def seal(
 
     `patients_of`: the patients in whose compartments a resource is. `show`: as `audit_event`'s `hide`, for `lines`.
     """
+    known: dict[tuple[str, str, int], list[str]] = {}  # a version never changes
     events: list[bytes] = []
     lines: list[bytes] = []
     for entry in entries:
-        patients = _patients(entry, patients_of)
+        patients = _patients(entry, patients_of, known)
         for n in range(0, max(len(patients), 1), PATIENTS):
             some = patients[n : n + PATIENTS]
             id_ = f"{header.process}.{header.number}.{len(events) + 1}"
@@ -109,13 +110,21 @@ def seal(
 _SHOWN = 8  # patients in a line that is shown elsewhere, which has a longest length
 
 
-def _patients(entry: AuditEntry, patients_of: Callable[[bytes], Collection[str]]) -> list[str]:
+def _patients(
+    entry: AuditEntry,
+    patients_of: Callable[[bytes], Collection[str]],
+    known: dict[tuple[str, str, int], list[str]],
+) -> list[str]:
+    """Returns the patients whom an event is about. `known`: those of versions that were looked at before."""
     found = dict.fromkeys(entry.patients)
     for version in entry.versions:
         if version.type == "Patient":
             found[version.id] = None
-        if version.content:
-            found.update(dict.fromkeys(sorted(patients_of(version.content))))
+        name = (version.type, version.id, version.version_id)
+        theirs = known.get(name)
+        if theirs is None:
+            theirs = known[name] = sorted(patients_of(version.content)) if version.content else []
+        found.update(dict.fromkeys(theirs))
     if entry.type == "Patient" and entry.id:
         found[entry.id] = None
     return list(found)

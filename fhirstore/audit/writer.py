@@ -75,7 +75,7 @@ class AuditWriter:
         clock: Clock,
         patients_of: Callable[[bytes], Collection[str]],
         options: AuditOptions,
-        on_failure: Callable[[FhirStoreError], None] = lambda _: None,
+        on_failure: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         self._trail = trail
         self._held = held
@@ -106,7 +106,7 @@ class AuditWriter:
         The caller looks at `Held.full` before it does what is recorded: here it is too late.
         """
         self._recorded = max(self._recorded, self._clock.now())
-        entry = msgspec.structs.replace(entry, recorded=self._recorded)
+        entry.recorded = self._recorded
         size = _EVENT + sum(len(version.content) for version in entry.versions)
         self._held.used += size
         self._waiting += size
@@ -143,23 +143,30 @@ class AuditWriter:
             if self._closing:
                 self._wake.set()
             for some in _within_span(batch):
-                await self._store(await self._sealed(some))
+                await self._store(await self._sealed_somehow(some))
             self._held.used -= size
             if stored is not None and not stored.done():
                 stored.set_result(None)
         self._task = None
 
+    async def _sealed_somehow(self, entries: Sequence[AuditEntry]) -> Sealed:
+        """Returns the next segment; where a resource cannot be read for its patients, without those that it shows."""
+        try:
+            return await self._sealed(entries)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a resource, its event must not be lost
+            self._on_failure(error)
+            return await self._sealed([msgspec.structs.replace(entry, versions=()) for entry in entries])
+
     async def _sealed(self, entries: Sequence[AuditEntry], *, final: bool = False) -> Sealed:
-        """Returns the next segment of this process."""
+        """Returns the next segment of this process, and shows its events."""
         options, before = self._options, self._before
         beside = ""
         if before is None and self._trail is not None:
             beside = await self._newest(self._trail)
-        self._number += 1
-        lost, self._lost = self._lost, 0
+        lost, number = self._lost, self._number + 1
         header = Header(
             process=self._process,
-            number=self._number,
+            number=number,
             t=entries[0].recorded if entries else max(self._recorded, self._clock.now()),
             events=len(entries),
             previous="" if before is None else str(before.name),
@@ -174,6 +181,7 @@ class AuditWriter:
         if options.show is not None:
             for line in sealed.lines:
                 options.show(line)
+        self._number, self._lost = number, self._lost - lost
         self._before = msgspec.structs.replace(sealed, lines=())
         return sealed
 
@@ -194,11 +202,9 @@ class AuditWriter:
             try:
                 await trail.objects.put(key, sealed.body, condition=IF_ABSENT, facts=_FACTS)
                 return
-            except PreconditionFailed as error:
-                if await self._is_there(trail, key, sealed):
+            except Exception as error:  # noqa: BLE001 - whatever it is, the events must not be lost
+                if isinstance(error, PreconditionFailed) and await self._is_there(trail, key, sealed):
                     return
-                self._on_failure(error)
-            except ObjectError as error:
                 self._on_failure(error)
             await asyncio.sleep(self._ids.jitter(pause / 2, pause))
             pause = min(pause * 2, _REPEATS[1])

@@ -157,7 +157,7 @@ class Audit:
 
     # --- what operators see ---------------------------------------------------------------------------------
 
-    def _failed(self, error: FhirStoreError) -> None:
+    def _failed(self, error: Exception) -> None:
         self._failures += 1
         self._say(f"audit events cannot be stored: {type(error).__name__}; they wait")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
-from fhirstore import AuditEntry, BundleEntry, Definitions, EntryResult, parse_query
+from fhirstore import AuditEntry, BundleEntry, Definitions, EntryResult, Version, parse_query
 from fhirstore.errors import FhirStoreError
 from server.auditing.criteria import CriteriaForm
 from server.auditing.touched import Touched
@@ -57,9 +57,10 @@ class Entries:
                 yield from self._of_entry(about, n, result)
         elif code in _ONE and touched.versions:
             for version in touched.versions:
-                yield replace(base, type=version.type, id=version.id, version=version.version_id, versions=(version,))
+                yield _about(base if len(touched.versions) == 1 else replace(base), version)
         else:
-            yield replace(base, versions=touched.versions)
+            base.versions = touched.versions
+            yield base
 
     def _of_entry(self, about: AuditEntry, n: int, result: EntryResult) -> Iterator[AuditEntry]:
         """Yields the events of an entry of a Bundle."""
@@ -88,6 +89,12 @@ class Entries:
         if touched.criteria is not None:
             return self._criteria.of(touched.criteria, type_)
         return self._criteria.of(_pairs(query), type_) if query else None
+
+
+def _about(entry: AuditEntry, version: Version) -> AuditEntry:
+    """Returns the event, which is now about this version."""
+    entry.type, entry.id, entry.version, entry.versions = version.type, version.id, version.version_id, (version,)
+    return entry
 
 
 def _interaction(entry: BundleEntry) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from fhirstore.audit.writer import Held
@@ -12,6 +13,7 @@ from fhirstore.objects.base import Condition, Written
 from fhirstore.objects.facts import Facts
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.wrappers.metered import MeteredStore
+from fhirstore.version import Version
 from tests.audit.trails import Trails, entry
 
 
@@ -115,3 +117,20 @@ async def test_a_waiter_that_is_cancelled_takes_nothing_from_others() -> None:
     await other
     assert (await trails.trail.verify()).events == 2
     await writer.close()
+
+
+async def test_an_event_is_kept_though_its_resource_cannot_be_read() -> None:
+    """Without the patients that the content would tell; that it failed is told."""
+
+    def broken(content: bytes) -> list[str]:
+        raise ValueError("no resource")
+
+    trails = Trails()
+    writer = trails.writer(patients_of=broken)
+    version = Version("Observation", "o1", 1, 0, "PUT", b"{}")
+    await writer.add(msgspec.structs.replace(entry(), versions=(version,)))
+    await writer.add(entry())
+    await writer.close()
+    assert len(trails.failures) == 1
+    report = await trails.trail.verify()
+    assert report.ok and report.events == 2

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from fhirstore.audit.event import AuditEntry
 from fhirstore.audit.trail import AuditTrail
 from fhirstore.audit.writer import AuditOptions, AuditWriter, Held
 from fhirstore.clock import SystemIds
-from fhirstore.errors import FhirStoreError
 from fhirstore.format.keyspace import Keyspace
 from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.memory import MemoryStore
@@ -34,25 +34,27 @@ class Trails:
     objects: ObjectStore = field(default_factory=MemoryStore)
     clock: Hand = field(default_factory=Hand)
     held: Held = field(default_factory=Held)
-    failures: list[FhirStoreError] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
     failed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def trail(self) -> AuditTrail:
         return AuditTrail(self.objects, Keyspace.of_tenant("clinic"))
 
-    def writer(self, *, seconds: float = 0.01) -> AuditWriter:
+    def writer(
+        self, *, seconds: float = 0.01, patients_of: Callable[[bytes], Collection[str]] = lambda content: ()
+    ) -> AuditWriter:
         return AuditWriter(
             self.trail,
             self.held,
             ids=SystemIds(),
             clock=self.clock,
-            patients_of=lambda content: (),
+            patients_of=patients_of,
             options=AuditOptions(seconds=seconds, machine="m"),
             on_failure=self._fail,
         )
 
-    def _fail(self, error: FhirStoreError) -> None:
+    def _fail(self, error: Exception) -> None:
         self.failures.append(error)
         self.failed.set()
 
