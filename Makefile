@@ -74,6 +74,7 @@ lock: ## pin the newest allowed versions, with hashes, for every supported Pytho
 	$(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/python -m pip install --quiet uv
 	$(VENV)/uv/bin/uv pip compile $(LOCK) --upgrade --extra conformance --extra dev pyproject.toml -o requirements-dev.lock
 	$(VENV)/uv/bin/uv pip compile $(LOCK) -c requirements-dev.lock pyproject.toml -o requirements.lock
+	sed -n 's/^requires = \["\(hatchling.*\)"\]$$/\1/p' pyproject.toml | $(VENV)/uv/bin/uv pip compile $(LOCK) --python-version 3.11 - -o docker/build.lock
 
 clean: ## remove the virtual environment and caches (never data)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

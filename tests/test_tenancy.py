@@ -13,7 +13,7 @@ from fhirstore.tenancy import bucket_locations
 PATIENT = {"resourceType": "Patient", "id": "p"}
 
 
-async def test_tenants_of_one_bucket_do_not_see_each_other() -> None:
+async def test_a4_tenants_of_one_bucket_do_not_see_each_other() -> None:
     """The same id in two tenants is two resources."""
     async with FhirStore.open("memory:", tenants=["a", "b"]) as store:
         await store.tenant("a").update(PATIENT)
@@ -21,7 +21,7 @@ async def test_tenants_of_one_bucket_do_not_see_each_other() -> None:
             await store.tenant("b").read("Patient", "p")
 
 
-async def test_tenants_with_buckets_of_their_own_do_not_see_each_other(tmp_path: Path) -> None:
+async def test_a4_tenants_with_buckets_of_their_own_do_not_see_each_other(tmp_path: Path) -> None:
     """Bucket tenancy puts each tenant's objects in a place of its own."""
     async with FhirStore.open(f"file:{tmp_path}", buckets={"a": "bucket-a", "b": "bucket-b"}) as store:
         await store.tenant("a").update(PATIENT)
@@ -33,7 +33,7 @@ async def test_tenants_with_buckets_of_their_own_do_not_see_each_other(tmp_path:
 
 
 @pytest.mark.parametrize("tenant", ["b", "A", "", "a/../a", "_probe"])
-async def test_an_unknown_tenant_is_an_error(tenant: str) -> None:
+async def test_a4_an_unknown_tenant_is_an_error(tenant: str) -> None:
     """Neither unknown nor malformed ids become a default."""
     async with FhirStore.open("memory:", tenants=["a"]) as store:
         with pytest.raises(UnknownTenant):

@@ -18,7 +18,7 @@ def _create(*arguments: str) -> Result:
 
 @pytest.mark.s3
 @pytest.mark.parametrize("server", ["ministack", "seaweedfs"])
-def test_a_bucket_is_made_once_and_can_be_used(
+def test_a3_a_bucket_is_made_once_and_can_be_used(
     server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Made, there already, and good for the next step that is told."""

@@ -105,7 +105,9 @@ def test_prefix_may_end_with_a_slash_or_be_absent() -> None:
         ("bkt", S3Options(endpoint_url="http://[::1]:9000", allow_http=True), "http://[::1]:9000/bkt"),
     ],
 )
-def test_bucket_is_in_the_host_on_aws_and_in_the_path_elsewhere(bucket: str, options: S3Options, expected: str) -> None:
+def test_a2_bucket_is_in_the_host_on_aws_and_in_the_path_elsewhere(
+    bucket: str, options: S3Options, expected: str
+) -> None:
     """Virtual-host style without an endpoint, path style with one, either when forced."""
     place = Addressing.of(S3Location(bucket, ""), options, options.endpoint_url or AWS)
     assert place.origin + place.bucket_path == expected
@@ -117,7 +119,7 @@ async def test_malformed_endpoint_is_refused(url: str) -> None:
     assert "endpoint" in await refusal("s3://bucket", S3Options(endpoint_url=url))
 
 
-async def test_plain_http_needs_permission() -> None:
+async def test_a2_plain_http_needs_permission() -> None:
     """An http:// endpoint without allow_http is refused before anything is sent."""
     line = await refusal("s3://bucket", S3Options(endpoint_url="http://127.0.0.1:1"))
     assert "clear text" in line
@@ -130,7 +132,7 @@ async def test_aws_needs_a_region(ministack: S3Server, monkeypatch: pytest.Monke
     assert "AWS_REGION" in await refusal("s3://bucket")
 
 
-async def test_endpoint_falls_back_to_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a2_endpoint_falls_back_to_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
     """With an endpoint the region is the option's, else the chain's, else us-east-1."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -162,7 +164,7 @@ async def test_good_bucket_opens(server: S3Server) -> None:
     await store.aclose()
 
 
-async def test_missing_bucket_is_named(server: S3Server) -> None:
+async def test_a3_missing_bucket_is_named_and_not_made(server: S3Server) -> None:
     """The line names the bucket and the command that would create it; nothing is created."""
     line = await refusal("s3://no-such-bucket/x", reach(server))
     assert "no-such-bucket does not exist" in line

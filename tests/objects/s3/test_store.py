@@ -49,7 +49,9 @@ class TestSeaweedFS(ObjectStoreContract):
 
 
 class TestMinio(ObjectStoreContract):
-    """Every promise holds on MinIO (opt-in: RUN_MINIO_S3_TESTS=1)."""
+    """Every promise holds on MinIO (opt-in: FHIRSTORE_MINIO_TEST_ENDPOINT, or RUN_MINIO_S3_TESTS=1)."""
+
+    lists_uploads_by_prefix = False
 
     @pytest.fixture
     async def store(self, minio: S3Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ObjectStore]:
