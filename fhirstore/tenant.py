@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from fhirstore.access.access import Access
 from fhirstore.access.interactions import Interaction
-from fhirstore.access.sight import Sight
+from fhirstore.access.sight import Sight, sight_of
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.process import process
 from fhirstore.bundles.results import BundleResult
@@ -109,7 +109,7 @@ class TenantStore:
             return self
         if self._sight is not None or access.tenant not in (None, self._place.tenant):
             raise AccessDenied("This token is for another tenant")
-        sight = Sight(access, self._engine.validator.definitions)
+        sight = sight_of(access, self._engine.validator.definitions.release)
         return TenantStore(self._engine, self._place, submit_options=self._submit_options, sight=sight)
 
     @property

@@ -27,7 +27,6 @@ Interaction: TypeAlias = Literal[
     "conditional-patch",
     "conditional-delete",
     "export",
-    "upload",
 ]
 
 NEEDS: Final[dict[Interaction, str]] = {
@@ -46,6 +45,5 @@ NEEDS: Final[dict[Interaction, str]] = {
     "conditional-patch": "rus",
     "conditional-delete": "ds",
     "export": "rs",
-    "upload": "c",
 }
 """Interaction -> the rights on the type, all of which it needs."""

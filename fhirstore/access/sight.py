@@ -49,6 +49,8 @@ class Sight:
         self._definitions = definitions
         self._compartments = _compartments(definitions.release)
         self._bound = _types_in_compartment(definitions.release)
+        self._reach: dict[tuple[str, str], list[Scope]] = {}
+        self._limited: dict[tuple[str, str], bool] = {}
 
     def require(self, interaction: Interaction, type: str) -> None:
         """Raises AccessDenied where no scope grants each right that the interaction needs on resources of the type."""
@@ -94,7 +96,11 @@ class Sight:
 
     def limits(self, rights: str, type: str) -> bool:
         """Whether any of these rights is limited by content: not every resource of the type may be seen, or written."""
-        return any(not any(self._is_whole(one) for one in self._reaching(right, type)) for right in rights)
+        known = self._limited.get((rights, type))
+        if known is None:
+            known = any(not any(map(self._is_whole, self._reaching(right, type))) for right in rights)
+            self._limited[rights, type] = known
+        return known
 
     def covers(self, right: str, resource: JsonObject, *, linked: bool = False) -> bool:
         """Whether a scope grants this right on this resource. `linked`: it is a Binary of a resource that is seen."""
@@ -204,12 +210,17 @@ class Sight:
 
     def _reaching(self, right: str, type: str) -> list[Scope]:
         """Returns the scopes that grant this right on some resources of the type."""
-        access = self.access
-        return [
-            scope
-            for scope in access.scopes
-            if scope.grants(right, type) and access.reaches(scope) and (type in self._bound or access.whole(scope))
-        ]
+        known = self._reach.get((right, type))
+        if known is None:
+            access = self.access
+            known = [
+                scope
+                for scope in access.scopes
+                if scope.grants(right, type) and access.reaches(scope) and (type in self._bound or access.whole(scope))
+            ]
+            if type in self._definitions.resources:  # of which there are not many
+                self._reach[right, type] = known
+        return known
 
     def _of_all_types(self, right: str) -> list[Scope]:
         return [scope for scope in self.access.scopes if scope.type == "*" and right in scope.rights]
@@ -231,6 +242,12 @@ class Sight:
             link = self.link_of(resource)
             return frozenset({link[1]} if link is not None and link[0] == "Patient" else ())
         return self._compartments.patients(resource)
+
+
+@lru_cache(maxsize=1_024)
+def sight_of(access: Access, release: str) -> Sight:
+    """Returns the sight of an access, the same one for requests with the same token."""
+    return Sight(access, facts_of(release))
 
 
 @lru_cache(maxsize=8)

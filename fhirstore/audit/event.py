@@ -42,7 +42,7 @@ _PROFILES = {
 }
 
 
-class AuditEntry(msgspec.Struct, kw_only=True):
+class AuditEntry(msgspec.Struct, kw_only=True, gc=False):
     """What is known of one event.
 
     `recorded`: epoch ms; the writer sets it. `interaction`: FHIR's code of it, `$` and the name of an operation, or an

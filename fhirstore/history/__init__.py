@@ -11,6 +11,7 @@ Read the modules in this order.
 | `counting`, `records` | which events belong to committed versions; reading many records at once |
 | `whole_transactions` | a page shows all versions of a transaction, or none |
 | `cursor` | where the next page starts |
+| `seen` | a page for somebody who does not see everything |
 | `watermark`, `remembered` | up to where the sweeper has checked the events; what a process remembers |
 
 https://hl7.org/fhir/R4/http.html#history

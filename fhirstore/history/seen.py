@@ -64,7 +64,7 @@ def seen_events(events: EventsHistory, sees: Sees, cursor_text: str | None) -> P
         size *= 2
     shown = fitting(found[:want])
     name: str | None = None
-    if len(shown) < len(found):
+    if shown and (len(shown) < len(found) or rest is not None):
         name = _position(shown[-1], typed=events.type is not None, oldest_first=oldest_first)
     elif rest is not None:
         name = f"{rest:013d}_-" if oldest_first else resumed_at(rest)

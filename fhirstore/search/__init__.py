@@ -2,7 +2,7 @@
 
 Read in this order: `query` and `criteria` (the parameters), `token` and `last_updated` (one value of a parameter),
 `entries` (ids by the identity index, in order), `candidates` (those that match), `newest_first` (searches without an
-index, along the history of the type), `page` (one page of the answer).
+index, along the history of the type), `page` (one page of the answer), `seen` (the same for those who do not see all).
 
 `matching` evaluates all other parameters on a resource at hand; type filters of exports use it.
 

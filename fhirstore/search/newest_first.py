@@ -30,7 +30,7 @@ class NewestFirst:
     """Reads the resources of the events of one page.
 
     `began`: when the search began, epoch ms; on its `first` page not before the page's newest event. `names`: the
-    events of the matches so far, and `last`: of all that was read.
+    events of the matches so far. `looked`: how many events were read, `last` the last of them.
     """
 
     keys: Keyspace
@@ -39,6 +39,7 @@ class NewestFirst:
     began: int
     first: bool
     names: list[str] = field(default_factory=list)
+    looked: int = 0
     last: str = ""
 
     def versions(self, names: Sequence[str], budget: Budget) -> Protocol[tuple[list[Version], int]]:
@@ -67,7 +68,7 @@ class NewestFirst:
                     budget.spend(record)
                     found.append(version_of(event.type, event.id, record))
                     self.names.append(name_of[event])
-            self.last = chunk[-1]
+            self.last, self.looked = chunk[-1], self.looked + len(chunk)
         return found, looked
 
     def _event(self, name: str) -> tuple[Event, ResourceKeys] | None:

@@ -3,7 +3,7 @@
 `page` may end where many candidates were read, and its cursors name the last one that was read. Here a page is full, or
 the last one; a cursor names a match that was shown. So nothing of what lies between the matches is told: not how much
 it is, and no id. There is one exception, that a search along the history stops after `_MOST` resources, and then has a
-cursor with the time where it goes on; no total is known then.
+cursor with the time where it goes on, unless it has found a match; no total is known then.
 
 Cost: that of reading all candidates up to the first match that is not shown.
 """
@@ -49,7 +49,7 @@ def seen_page(search: Search, count: int | None, cursor_text: str | None) -> Pro
     walk = yield from _newest_first(search, want, older)
     shown = fitting(walk.found[:want])
     name: str | None = None
-    if len(shown) < len(walk.found):
+    if shown and (len(shown) < len(walk.found) or walk.rest is not None):
         name = at(walk.names[len(shown) - 1])
     elif walk.rest is not None:
         name = resumed_at(walk.rest)
@@ -116,7 +116,7 @@ def _newest_first(search: Search, want: int, cursor: Older | None) -> Protocol[_
     stretch = enclosing(search.criteria.updated)
     walk = _Walk(recent.began)
     following = None if cursor is None else cursor.history
-    read, bytes_ = 0, 0
+    bytes_ = 0
     size = want + 1 if want else MAX_COUNT
     while True:
         query = HistoryQuery(min(size, MAX_COUNT), since=stretch.start or None, at=Period(0, stretch.end))
@@ -133,8 +133,7 @@ def _newest_first(search: Search, want: int, cursor: Older | None) -> Protocol[_
         following = page.next
         if following is None or (want and (len(walk.found) > want or bytes_ > PAGE_BYTES)):
             return walk
-        read += query.want
-        if read > _MOST:
+        if recent.looked > _MOST:
             walk.rest = time_of(recent.last)
             return walk
         size *= 2

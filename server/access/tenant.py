@@ -7,10 +7,14 @@ is the default.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from fhirstore import Access, FhirStore, TenantStore
+from fhirstore import FhirStore, RegisteredTenants, TenantStore
 from fhirstore.errors import AccessDenied, UnknownTenant
 from server.settings import Settings
+
+if TYPE_CHECKING:
+    from server.access.tokens.verification import Verified
 
 HEADER = "X-Tenant-ID"
 _HEADER = HEADER.lower().encode()
@@ -32,26 +36,31 @@ class RequestTenants:
         self._store = store
         self._source = settings.tenant_source
         self._only = settings.only_tenant
+        self._registered = isinstance(settings.tenants, RegisteredTenants)
         self._only_store = None if self._only is None else store.tenant(self._only)
 
-    def acting(self, access: Access, parameters: Mapping[str, str], headers: Mapping[bytes, bytes]) -> TenantStore:
+    def acting(self, verified: Verified, parameters: Mapping[str, str], headers: Mapping[bytes, bytes]) -> TenantStore:
         """Returns the store of the tenant that a token is for, restricted to what it allows.
 
         Raises AccessDenied where the token names no tenant and there are several, where it names one that does not
         exist, and where the request names another one: all in the same words, which tell nothing of other tenants.
         """
-        tenant = access.tenant or self._only
+        tenant = verified.access.tenant or self._only
         value = headers.get(_HEADER)
-        named = {parameters["tenant"]} if self._source == "path" else set()
-        if value is not None:
-            named.add(value.decode("latin-1"))
-        if tenant is None or not named <= {tenant}:
+        if (
+            tenant is None
+            or (value is not None and value.decode("latin-1") != tenant)
+            or (self._source == "path" and parameters["tenant"] != tenant)
+        ):
             raise AccessDenied(_NOT_YOURS)
         try:
-            store = self._store.tenant(tenant)
+            if verified.acting is None:
+                verified.acting = self._store.tenant(tenant).acting(verified.access)
+            elif self._registered:
+                self._store.tenancy.place(tenant)  # it may have been removed
         except UnknownTenant:
             raise AccessDenied(_NOT_YOURS) from None
-        return store.acting(access)
+        return verified.acting
 
     def of(self, parameters: Mapping[str, str], headers: Mapping[bytes, bytes]) -> TenantStore:
         """Returns the tenant's store. Raises UnknownTenant."""

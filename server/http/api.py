@@ -200,13 +200,16 @@ class FhirApi:
         access: Access | None = None
         if self._authentication is None:
             tenant = self._tenants.of(parameters, headers)
+        elif (verified := self._authentication.verification.kept(headers)) is not None and handler not in self._open:
+            touch_agent(scope, client=verified.access.client, user=verified.access.subject)
+            tenant, access = self._tenants.acting(verified, parameters, headers), verified.access
         else:
             tenant, access = await self._admitted(handler, parameters, headers, scope)
         self._tell_tenant(scope, tenant)
-        turns, id_ = self._turns, "" if tenant is None else tenant.id
-        if tenant is None:  # a public path
-            turns = None
-        elif (usage := usage_of(scope)) is not None:
+        id_ = "" if tenant is None else tenant.id  # "": a public path, which is nobody's
+        turns = self._turns if id_ else None
+        usage = usage_of(scope) if id_ else None
+        if usage is not None:
             usage.begin(id_)
         turn: RequestTurn | None = None
         if turns is not None:
@@ -257,9 +260,9 @@ class FhirApi:
         assert self._authentication is not None  # noqa: S101 - the caller has looked
         how = self._open.get(handler)
         if how is None:
-            access = await self._authentication.verification.access(headers)
-            touch_agent(scope, client=access.client, user=access.subject)
-            return self._tenants.acting(access, parameters, headers), access
+            verified = await self._authentication.verification.verified(headers)
+            touch_agent(scope, client=verified.access.client, user=verified.access.subject)
+            return self._tenants.acting(verified, parameters, headers), verified.access
         if how == "public":
             if not is_tenant_id(parameters.get("tenant", "public")):
                 raise Refused(404, NO_ENDPOINT)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from fhirstore import Access
+from fhirstore import Access, TenantStore
 from server.access.tokens.bad_token import BadToken, Unauthorized
 from server.access.tokens.claims import SKEW
 from server.access.tokens.issuers import Issuer
@@ -21,38 +22,50 @@ MOST_KEPT = 4_096
 _BEARER = re.compile(rb"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
 
 
+@dataclass(slots=True)
+class Verified:
+    """A token that was verified. `until`: epoch seconds. `acting`: kept here by whoever has made it."""
+
+    access: Access
+    until: float
+    acting: TenantStore | None = None
+
+
 class Verification:
     """Verifies bearer tokens. `issuers`: those that are accepted, by their `iss`. `now`: epoch seconds."""
 
     def __init__(self, issuers: Mapping[str, Issuer], *, now: Callable[[], float] = time.time) -> None:
         self._issuers = dict(issuers)
         self._now = now
-        self._kept: dict[bytes, tuple[Access, float]] = {}
+        self._kept: dict[bytes, Verified] = {}
 
-    async def access(self, headers: Mapping[bytes, bytes]) -> Access:
-        """Returns what the token of a request allows. `headers`: by name, lines of one name joined.
+    def kept(self, headers: Mapping[bytes, bytes]) -> Verified | None:
+        """Returns the token of a request if it was verified before and is still valid. `headers`: by name."""
+        value = headers.get(b"authorization")
+        found = None if value is None else self._kept.get(value)
+        return found if found is not None and self._now() < found.until else None
+
+    async def verified(self, headers: Mapping[bytes, bytes]) -> Verified:
+        """Returns the token of a request, verified. `headers`: by name, lines of one name joined.
 
         Raises Unauthorized, KeysUnavailable.
         """
-        value = headers.get(b"authorization")
-        if value is None:
-            raise Unauthorized
-        kept = self._kept.get(value)
+        kept = self.kept(headers)
         if kept is not None:
-            if self._now() < kept[1]:
-                return kept[0]
-            del self._kept[value]
+            return kept
+        value = headers.get(b"authorization", b"")
         found = _BEARER.fullmatch(value)
         if found is None:
             raise Unauthorized
+        self._kept.pop(value, None)  # it has expired
         try:
             access, until = await self._verified(found[1].decode("ascii"))
         except BadToken as bad:
             raise Unauthorized(bad.reason, code=bad.code) from None
         while len(self._kept) >= MOST_KEPT:
             del self._kept[next(iter(self._kept))]
-        self._kept[value] = access, until
-        return access
+        verified = self._kept[value] = Verified(access, until)
+        return verified
 
     async def _verified(self, text: str) -> tuple[Access, float]:
         token = read(text)

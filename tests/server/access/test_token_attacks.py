@@ -65,7 +65,7 @@ class Outside:
 
 async def access(token: str, outside: Outside | None = None, settings: Settings = SETTINGS) -> Access:
     verification = (outside or Outside()).verification(settings)
-    return await verification.access({b"authorization": f"Bearer {token}".encode()})
+    return (await verification.verified({b"authorization": f"Bearer {token}".encode()})).access
 
 
 async def test_a_good_token_gives_what_it_says() -> None:
@@ -200,7 +200,7 @@ _NO_BEARER = [b"", b"Bearer", b"Bearer ", b"Basic eA==", b"Bearer a b", b"Bearer
 async def test_a_header_without_one_bearer_token_is_no_authentication(header: bytes) -> None:
     """401 without an error, as RFC 6750 has it for a request without a token."""
     with pytest.raises(Unauthorized) as refused:
-        await Outside().verification().access({b"authorization": header})
+        await Outside().verification().verified({b"authorization": header})
     assert (refused.value.headers or {})["WWW-Authenticate"] == 'Bearer realm="fhirstore"'
 
 
@@ -214,11 +214,11 @@ async def test_a_verified_token_is_looked_up_until_it_expires() -> None:
     outside = Outside()
     verification = outside.verification()
     headers = {b"authorization": f"Bearer {_WHOLE}".encode()}
-    first = await verification.access(headers)
-    assert await verification.access(headers) is first
+    first = await verification.verified(headers)
+    assert await verification.verified(headers) is first
     outside.now = NOW + 300 + 30
     with pytest.raises(Unauthorized, match="expired"):
-        await verification.access(headers)
+        await verification.verified(headers)
 
 
 async def test_a_bounded_number_of_tokens_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,7 @@ async def test_a_bounded_number_of_tokens_is_kept(monkeypatch: pytest.MonkeyPatc
     assert MOST_KEPT > 3
     verification = Outside().verification()
     for n in range(10):
-        await verification.access({b"authorization": f"Bearer {_but(jti=str(n))}".encode()})
+        await verification.verified({b"authorization": f"Bearer {_but(jti=str(n))}".encode()})
     assert len(verification._kept) == 3
 
 
@@ -235,22 +235,22 @@ async def test_keys_are_rotated_without_a_restart() -> None:
     """A token with a new kid makes the server look, at most once in half a minute however many unknown kids come."""
     outside = Outside()
     verification = outside.verification()
-    await verification.access({b"authorization": f"Bearer {_WHOLE}".encode()})
+    await verification.verified({b"authorization": f"Bearer {_WHOLE}".encode()})
     before = len(outside.fetched)
     new = ec_key("new")
     token = {b"authorization": f"Bearer {signed(new, GOOD)}".encode()}
     outside.now += ROTATION + 1
     for n in range(20):
         with pytest.raises(Unauthorized):
-            await verification.access(
+            await verification.verified(
                 {b"authorization": f"Bearer {signed(STRANGER, GOOD, header={'kid': str(n)})}".encode()}
             )
     assert len(outside.fetched) == before + 2  # the configuration and the keys
     outside.keys = (new,)
     with pytest.raises(Unauthorized):
-        await verification.access(token)
+        await verification.verified(token)
     outside.now += ROTATION + 1
-    await verification.access(token)
+    await verification.verified(token)
 
 
 async def test_an_issuer_that_is_down_is_asked_again_and_its_known_keys_count() -> None:
@@ -260,12 +260,12 @@ async def test_an_issuer_that_is_down_is_asked_again_and_its_known_keys_count() 
     headers = {b"authorization": f"Bearer {_but(exp=NOW + 90_000)}".encode()}
     for _ in range(20):
         with pytest.raises(KeysUnavailable):
-            await verification.access(headers)
+            await verification.verified(headers)
     assert len(outside.fetched) == 1
     outside.down, outside.now = False, outside.now + 6
-    await verification.access(headers)
+    await verification.verified(headers)
     outside.down, outside.now = True, outside.now + 7_200
-    await verification.access({b"authorization": f"Bearer {_but(exp=NOW + 90_000, jti='2')}".encode()})
+    await verification.verified({b"authorization": f"Bearer {_but(exp=NOW + 90_000, jti='2')}".encode()})
 
 
 async def test_a_configuration_of_another_issuer_is_not_believed() -> None:

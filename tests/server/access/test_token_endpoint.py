@@ -257,12 +257,12 @@ async def test_tokens_count_in_every_process_until_their_key_is_replaced() -> No
     token = await one.issue(client, "system/*.rs")
     headers = {b"authorization": f"Bearer {token}".encode()}
     for tokens in (one, other):
-        assert (await Verification({"urn:fhirstore": tokens}).access(headers)).client == "default.etl"
+        assert (await Verification({"urn:fhirstore": tokens}).verified(headers)).access.client == "default.etl"
     await stores[0].tenant("default").credentials.keys.for_signing(key_maker("default"), anew=True)
     moved += LOOK + 1
     for tokens in (one, other):
         with pytest.raises(Unauthorized):
-            await Verification({"urn:fhirstore": tokens}).access(headers)
+            await Verification({"urn:fhirstore": tokens}).verified(headers)
     assert (await one.issue(client, "system/*.rs")).split(".")[0] != token.split(".")[0]
 
 
