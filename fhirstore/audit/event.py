@@ -131,14 +131,18 @@ def audit_event(
         profiled=hide is None and bool(entry.type or entry.criteria is not None),
         one_patient=len(patients) == 1,
     )
-    recorded = (_EPOCH + timedelta(milliseconds=entry.recorded)).isoformat(timespec="milliseconds")
     entities = b",".join(_entities(entry, patients, hide))
     return b'{"resourceType":"AuditEvent","id":%b,"recorded":"%b",%b,"entity":[%b]}' % (
         _json(id),
-        recorded.encode(),
+        _time(entry.recorded),
         head,
         entities,
     )
+
+
+@lru_cache(maxsize=64)  # many events have one millisecond
+def _time(ms: int) -> bytes:
+    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").encode()
 
 
 @lru_cache(maxsize=4_096)
