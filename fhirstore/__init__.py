@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING
 
 from fhirstore.access.access import Access
 from fhirstore.access.scopes import Scope, parse_scopes
+from fhirstore.audit.event import AuditEntry
+from fhirstore.audit.trail import AuditTrail, TrailReport
+from fhirstore.audit.writer import AuditOptions, AuditWriter
+from fhirstore.audit.writer import Held as AuditsHeld
 from fhirstore.bundles.entries import Entry as BundleEntry
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.results import BundleResult
 from fhirstore.bundles.results import Result as EntryResult
+from fhirstore.credentials.client import Client, check_client
+from fhirstore.credentials.signing_keys import SigningKey
+from fhirstore.credentials.tenant import Credentials
 from fhirstore.errors import (
     AccessDenied,
     Contention,
@@ -137,6 +144,7 @@ from fhirstore.version import Version
 if TYPE_CHECKING:
     from fhirstore.objects.probe import ProbeReport, probe
     from fhirstore.objects.probe import render as render_probe
+    from fhirstore.submit.fetching.documents import Documents
     from fhirstore.submit.fetching.sources import NetworkSources
 
 __version__ = "0.1.0"
@@ -148,10 +156,16 @@ __all__ = [
     "REGISTERED",
     "Access",
     "AccessDenied",
+    "AuditEntry",
+    "AuditOptions",
+    "AuditTrail",
+    "AuditWriter",
+    "AuditsHeld",
     "BegunUpload",
     "BundleEntry",
     "BundleOptions",
     "BundleResult",
+    "Client",
     "Compacted",
     "Completion",
     "ContentTooLarge",
@@ -161,7 +175,9 @@ __all__ = [
     "CopyRefused",
     "CopyReport",
     "CorruptRecord",
+    "Credentials",
     "Definitions",
+    "Documents",
     "EntryResult",
     "Export",
     "ExportManifest",
@@ -236,6 +252,7 @@ __all__ = [
     "SealedFile",
     "SearchPage",
     "SearchRequest",
+    "SigningKey",
     "SourceFailed",
     "StatusRequest",
     "StoreDamaged",
@@ -263,6 +280,7 @@ __all__ = [
     "TicketRefused",
     "TooManyEntries",
     "TooManyJobs",
+    "TrailReport",
     "Unavailable",
     "UnknownSubmitter",
     "UnknownTenant",
@@ -289,6 +307,7 @@ __all__ = [
     "WriteOutcomeUnknown",
     "__version__",
     "bucket_locations",
+    "check_client",
     "compact",
     "cors_rules",
     "dump",
@@ -329,6 +348,7 @@ def __getattr__(name: str) -> object:
 
 
 _LATER = {
+    "Documents": ("fhirstore.submit.fetching.documents", "Documents"),
     "NetworkSources": ("fhirstore.submit.fetching.sources", "NetworkSources"),
     "ProbeReport": ("fhirstore.objects.probe", "ProbeReport"),
     "probe": ("fhirstore.objects.probe", "probe"),

@@ -379,10 +379,16 @@ class SourceFailed(FhirError):
         self.again = again
 
 
+_NOT_SIGNED = "The signature is not of this upload; begin an upload, and use its URL or form as it is"
+
+
 class TicketRefused(FhirError):
     """Begin an upload, and send it just as its answer says: this signature is not valid, or not any more."""
 
     code = "forbidden"
+
+    def __init__(self, diagnostics: str = _NOT_SIGNED) -> None:
+        super().__init__(diagnostics)
 
 
 class UploadConflict(FhirError):

@@ -12,9 +12,12 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from types import TracebackType
 from typing import NoReturn
 
+import msgspec
 from msgspec.structs import replace
 
-from fhirstore.clock import Ids
+from fhirstore.audit.trail import AuditTrail
+from fhirstore.audit.writer import AuditOptions, AuditWriter, Held
+from fhirstore.clock import Clock, Ids, SystemClock
 from fhirstore.commit.limits import Context, Limits
 from fhirstore.engine import Engine
 from fhirstore.errors import StoreMisconfigured, Unsupported
@@ -23,12 +26,14 @@ from fhirstore.export.request import ExportOptions
 from fhirstore.fhir import forms, models
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.definitions.load import definitions
+from fhirstore.fhir.search_parameters.compartments import Compartments
 from fhirstore.fhir.validation import Validator
+from fhirstore.format.keyspace import WITHOUT_TENANT, Keyspace
 from fhirstore.interactions.admission import as_bytes
 from fhirstore.jobs.kind import JobKind
 from fhirstore.jobs.limits import JobLimits
 from fhirstore.jobs.pace import Activity
-from fhirstore.jobs.worker import Worker
+from fhirstore.jobs.worker import Ran, Worker
 from fhirstore.objects import S3Options
 from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.observer import StoreObserver
@@ -79,6 +84,7 @@ class FhirStore:
         self._submit_options = submit_options or SubmitOptions()
         self._export_options = export_options or ExportOptions()
         validator = Validator(definitions(fhir_version), validation)
+        self._compartments = Compartments(validator.definitions)
         self._engine = Engine(
             limits=_with_inline_bytes(limits, inline_bytes),
             ids=ids,
@@ -197,6 +203,7 @@ class FhirStore:
         poll: float = 5.0,
         say: Callable[[str], None] = lambda _: None,
         activity: Activity | None = None,
+        ran: Ran = lambda *_: None,
     ) -> Worker:
         """Returns a worker on the jobs of all tenants; `await worker.run(stop)` works until the event `stop` is set.
 
@@ -204,7 +211,7 @@ class FhirStore:
         `at_once`: jobs at once. `poll`: seconds between its looks at an idle queue. `say`: gets a line on what failed.
         `activity`: returns how many requests of clients this process has begun so far, and how many are under way:
         while there are any, jobs take a sixth of the time. Without it, the worker tells that by the load of the event
-        loop.
+        loop. `ran`: is told of each run: tenant, kind and id of the job, and how it ended.
         """
         known = self._job_kinds() if kinds is None else kinds
         return Worker(
@@ -218,7 +225,46 @@ class FhirStore:
             poll=poll,
             say=say,
             activity=activity,
+            ran=ran,
         )
+
+    def audit_trail(self, tenant: str | None, objects: ObjectStore | None = None) -> AuditTrail:
+        """Returns a tenant's audit trail; None: that of requests that were refused before their tenant was known.
+
+        `objects`: another store, which has a folder for each tenant. Raises UnknownTenant.
+        """
+        if tenant is None:
+            return AuditTrail(objects or self.tenancy.stores[0], Keyspace(WITHOUT_TENANT))
+        place = self.tenancy.place(tenant)
+        if objects is not None:
+            return AuditTrail(objects, Keyspace.of_tenant(tenant))
+        return AuditTrail(place.objects, place.keys)
+
+    def audit_writer(
+        self,
+        trail: AuditTrail | None,
+        held: Held,
+        *,
+        options: AuditOptions,
+        clock: Clock | None = None,
+        on_failure: Callable[[Exception], None] = lambda _: None,
+    ) -> AuditWriter:
+        """Returns what collects the events of this process for a trail; the caller must close it before this store."""
+        return AuditWriter(
+            trail,
+            held,
+            ids=self._engine.ids,
+            clock=clock or SystemClock(),
+            patients_of=self._patients_of,
+            options=options,
+            on_failure=on_failure,
+        )
+
+    def _patients_of(self, content: bytes) -> frozenset[str]:
+        """Returns the patients in whose compartments the resource is, given as stored."""
+        if b"Patient" not in content and b"\\" not in content:
+            return frozenset()
+        return self._compartments.patients(msgspec.json.decode(content, type=dict[str, object]))
 
     def _job_kinds(self) -> tuple[JobKind, ...]:
         """Returns every kind of job that the library has."""

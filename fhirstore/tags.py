@@ -20,6 +20,9 @@ from fhirstore.objects.facts import Facts
 
 EXPORT, PAYLOAD, SUBMISSION, VERSION = "export", "payload", "submission", "version"
 KINDS = (EXPORT, PAYLOAD, SUBMISSION, VERSION)
+AUDIT = "audit"
+"""The `kind` of segments of the audit trail, which always have it."""
+
 USUAL = frozenset({EXPORT, PAYLOAD, SUBMISSION})
 
 

@@ -25,6 +25,7 @@ from fhirstore.commit.moving_out import content_of
 from fhirstore.commit.reading import look, vread
 from fhirstore.commit.single import Decide, WriteResult
 from fhirstore.commit.transaction import Part
+from fhirstore.credentials.tenant import Credentials
 from fhirstore.engine import Engine
 from fhirstore.errors import (
     AccessDenied,
@@ -116,6 +117,12 @@ class TenantStore:
         """Maintenance: sweep, fsck and purge. Raises AccessDenied unless an administrator acts."""
         self._require_admin("Maintenance")
         return Upkeep(self._engine, self._place, sweep_transfers=self.uploads.sweep)
+
+    @property
+    def credentials(self) -> Credentials:
+        """Clients and keys of a server's token endpoint. Raises AccessDenied unless an administrator acts."""
+        self._require_admin("Access to credentials")
+        return Credentials(self._place, self._context())
 
     @property
     def jobs(self) -> Jobs:

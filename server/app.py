@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from fhirstore import FhirStore
 from server.access.forwarded import ForwardedRequests
+from server.auditing.audit import Audit
 from server.documents.openapi import openapi_route
 from server.http.api import FhirApi
 from server.http.deadlines import Deadlines
@@ -30,11 +31,12 @@ def create_app(
     deadlines: Deadlines | None = None,
     ending: asyncio.Event | None = None,
     observers: Observers | None = None,
+    audit: Audit | None = None,
 ) -> ASGIApp:
     """Returns the app: FHIR below `/fhir` (or `/fhir/{tenant}`), and `/health/…`. The caller must close `store`.
 
     `deadlines`: of its requests, for a caller that wants to know how many there are. `ending`: set when the process
-    ends. `observers`: watch its requests.
+    ends. `observers`: watch its requests. `audit`: is told what they do.
 
     The API is called before Starlette's middleware and router, which other paths pass. Benchmark: reads, see
     docs/performance.md.
@@ -47,7 +49,7 @@ def create_app(
     )
     others.router.redirect_slashes = False
     api: ASGIApp = FhirApi(
-        Completed(others, settings), store=store, settings=settings, table=TABLE, deadlines=deadlines
+        Completed(others, settings), store=store, settings=settings, table=TABLE, deadlines=deadlines, audit=audit
     )
     if observers is not None and observers.any:
         api = ObservedApp(

@@ -8,11 +8,13 @@ import typer
 
 from fhirstore import __version__
 from server.command_line import (
+    audit,
     clients,
     copies,
     inspecting,
     jobs,
     lifecycle,
+    registered_clients,
     restore,
     serving,
     setting_up,
@@ -41,10 +43,12 @@ app.add_typer(serving.commands)
 app.add_typer(clients.commands)
 app.add_typer(upkeep.commands)
 app.add_typer(inspecting.commands)
+app.add_typer(audit.commands)
 app.add_typer(restore.commands)
 app.add_typer(copies.commands)
 app.add_typer(jobs.commands, name="jobs")
 app.add_typer(tenants.commands, name="tenant")
+app.add_typer(registered_clients.commands, name="client")
 app.add_typer(lifecycle.commands, name="lifecycle")
 app.add_typer(setting_up.bucket, name="bucket")
 app.add_typer(setting_up.config, name="config")

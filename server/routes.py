@@ -15,6 +15,7 @@ from server.interactions.history import history_instance, history_system, histor
 from server.interactions.patch import patch
 from server.interactions.read import read
 from server.interactions.search import search_system, search_system_by_form, search_type, search_type_by_form
+from server.interactions.smart import smart_configuration, token
 from server.interactions.update import update
 from server.interactions.vread import vread
 from server.operations.export.files import export_file
@@ -57,8 +58,23 @@ def _by_get(settings: Settings) -> bool:
     return settings.bulk_version < 4
 
 
+def _authenticates(settings: Settings) -> bool:
+    """Whether requests need a token."""
+    return settings.authenticates
+
+
+def _issues_tokens(settings: Settings) -> bool:
+    """Whether this server issues the tokens itself."""
+    return settings.auth == "smart"
+
+
 def _in_answers(_: Settings) -> bool:
     """Clients find these URLs in answers, and cannot make them."""
+    return False
+
+
+def _as_smart_says(_: Settings) -> bool:
+    """SMART describes these paths; both documents are about FHIR."""
     return False
 
 
@@ -124,6 +140,7 @@ TABLE: tuple[Route, ...] = (
         "Send the content of an upload",
         contract.UPLOAD_CONTENT,
         advertised=_in_answers,
+        access="ticket",
     ),
     Route(
         "POST",
@@ -133,8 +150,31 @@ TABLE: tuple[Route, ...] = (
         "Send the content of an upload in a form",
         contract.UPLOAD_CONTENT,
         advertised=_in_answers,
+        access="ticket",
     ),
-    Route("GET", "/metadata", capabilities, (), "The CapabilityStatement", contract.CAPABILITIES),
+    Route("GET", "/metadata", capabilities, (), "The CapabilityStatement", contract.CAPABILITIES, access="public"),
+    Route(
+        "GET",
+        "/.well-known/smart-configuration",
+        smart_configuration,
+        (),
+        "How to get a token",
+        contract.UNDESCRIBED,
+        served=_authenticates,
+        advertised=_as_smart_says,
+        access="public",
+    ),
+    Route(
+        "POST",
+        "/auth/token",
+        token,
+        (),
+        "A token for a client's signed assertion",
+        contract.UNDESCRIBED,
+        served=_issues_tokens,
+        advertised=_as_smart_says,
+        access="public",
+    ),
     Route("GET", "/$jobs", jobs, (), "The jobs of this tenant", contract.JOBS, operation=("jobs", f"{_OWN}:jobs")),
     Route("GET", "/$job", job, (), "One job and its files", contract.JOB, operation=("job", f"{_OWN}:job")),
     Route(

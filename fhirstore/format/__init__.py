@@ -21,10 +21,14 @@ Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of 
 | `binary/incoming/{ulid}` | what a form has sent to the store |
 | `sweep/state.json` | lease and watermark of the sweeper |
 | `sweep/runs.json`, `sweep/payloads.json` | how far the sweeper has walked the runs, and the payloads |
-| `audit/{t}_{action}_{type}_{id}_{op}.json` | an audit line for an administrative action |
+| `audit/{t}_{action}_{type}_{id}_{op}.json` | an audit line: a purge, or a repair by fsck |
+| `auditlog/{t}_{process}_{number}.ndjson.zst` | a segment of the audit trail: AuditEvents, sealed and chained (`fhirstore.audit`) |
 | `bulk/queue/{kind}_{id}.json`, `bulk/queue/~{due}_{kind}_{id}.json` | where a live job is; where an ended one is, which is removed when due |
 | `bulk/{kind}/{id}/…` | a job: `state.json`, `metadata.json`, `log/`, `files/`, `progress/` (`fhirstore.jobs`), and what its kind writes |
 | `bulk/submit/{submitter}/{submission}/…` | the same of a bulk submission, whose keys `fhirstore.submit.keys` names |
+| `access/clients/{client}.json` | a registered client of the server's token endpoint (`fhirstore.credentials`) |
+| `access/keys.json` | the keys that the server signs access tokens with |
+| `access/assertions/{sha256}` | empty; the assertion of a client with this hash was used |
 | `runs/{dataset}/{key}={value}/…/run_id={id}/…` | a sealed run: claim, files and seal (`runs`) |
 
 At the root of the store, names that begin with `_` belong to no tenant:
@@ -34,12 +38,13 @@ At the root of the store, names that begin with `_` belong to no tenant:
 | `_probe/…` | what the probe of the store writes and removes |
 | `_tenants/registry.json` | the tenants that are served, where the store itself says so (`registry`) |
 | `_tenants/log/{t}_{event}_{tenant}_{op}` | empty; one for each change of the registry |
+| `_audit/auditlog/…` | the audit trail of requests that were refused before their tenant was known |
 | `_copy/{tenant}.json` | the state of a copy of that tenant's data into this store (`fhirstore.upkeep.copy`) |
 
 * `{t}` is 13 digits of epoch milliseconds, so keys sort by time.
 * Types and ids contain neither `_` nor `/`, so keys split without escaping.
 * `{value}` and `{system}` are hashes of 32 and 16 hex digits, or `none` (`fhirstore.index.names`).
-* Names from outside without such an alphabet (`{submitter}`, `{submission}`) are written by `keyspace.segment`.
+* Names from outside without such an alphabet (`{submitter}`, `{submission}`, `{client}`) are written by `keyspace.segment`.
 * A claim stays when its writer is done. The next writer takes it over; a DELETE could not tell a claim that was read
   from the next one.
 

@@ -21,6 +21,9 @@ RECEIPT = "Receipt"
 COPIES = "_copy/"
 """The prefix of the states of copies into this store, at its root."""
 
+WITHOUT_TENANT = "_audit/"
+"""The prefix of the audit trail of requests that were refused before their tenant was known, at the store's root."""
+
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _EVENT = re.compile(
@@ -271,6 +274,10 @@ class Keyspace:
         """The prefix of the audit lines, oldest first."""
         return f"{self.prefix}audit/"
 
+    def audit_trail(self) -> str:
+        """The prefix of the segments of the audit trail (`fhirstore.audit`), oldest first."""
+        return f"{self.prefix}auditlog/"
+
     def job(self, kind: str, id: str) -> str:
         """The prefix of a job whose kind has no other place for it. Raises ValueError where either is malformed."""
         return f"{self.prefix}bulk/{_job_name(kind, id).replace('_', '/', 1)}/"
@@ -317,6 +324,31 @@ class Keyspace:
     def payload_sweep_state(self) -> str:
         """The key of how far the sweeper has walked the payloads."""
         return f"{self.prefix}sweep/payloads.json"
+
+    def access(self) -> str:
+        """The prefix of what the server's token endpoint stores."""
+        return f"{self.prefix}access/"
+
+    def clients(self) -> str:
+        """The prefix of the registered clients."""
+        return f"{self.prefix}access/clients/"
+
+    def client(self, id: str) -> str:
+        """The key of a registered client. Its id may be any text."""
+        return f"{self.clients()}{segment(id)}.json"
+
+    @property
+    def signing_keys(self) -> str:
+        """The key of the keys that access tokens are signed with."""
+        return f"{self.prefix}access/keys.json"
+
+    def used_assertions(self) -> str:
+        """The prefix of the assertions that were used."""
+        return f"{self.prefix}access/assertions/"
+
+    def used_assertion(self, digest: str) -> str:
+        """The key of an assertion that was used. `digest`: SHA-256 of client and `jti`, in hex."""
+        return f"{self.used_assertions()}{digest}"
 
     def submission(self, submitter: str, submission: str) -> str:
         """The prefix of a bulk submission. Both names may be any text."""

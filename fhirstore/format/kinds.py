@@ -24,12 +24,21 @@ KINDS = (
     "queue",
     "runs",
     "audit",
+    "audit trail",
+    "access",
     "sweep",
     "other",
 )
 """Every kind, in the order in which it is told. `other`: not a key of the format."""
 
-_FOLDERS = {"tx": "transactions", "runs": "runs", "audit": "audit", "sweep": "sweep"}
+_FOLDERS = {
+    "tx": "transactions",
+    "runs": "runs",
+    "audit": "audit",
+    "auditlog": "audit trail",
+    "access": "access",
+    "sweep": "sweep",
+}
 _JOBS = {"export": "exports", "submit": "submissions", "queue": "queue"}
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _SYSTEM_EVENT = 3  # parts of `{t}_{type}_{rest}`

@@ -66,6 +66,7 @@ class Run:
         self.pacer = pacer
         self.work: Mapping[str, object] = lease.state.work
         self.epoch = lease.state.epoch
+        self.ended = ""  # complete or failed, once it has ended
         self._kind = kind
         self._entry = entry
         self._lease = lease
@@ -74,6 +75,16 @@ class Run:
         self._log = JobLog(place.objects, keys, self.epoch)
 
     # --- what the kind may do -------------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> str:
+        """The name of its kind."""
+        return self._entry.name.kind
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self._entry.name.id
 
     @property
     def expires(self) -> int:
@@ -216,6 +227,7 @@ class Run:
         self.log(f"{event}d" if event == COMPLETE else "failed")
         await self._log.flush()
         await self._drive(finish(self.place.keys, self._lease, self._entry, self.keys, event, work=work))
+        self.ended = "complete" if event == COMPLETE else "failed"
 
     async def _hand_back(self, work: asyncio.Task[Mapping[str, object]], beats: asyncio.Task[None]) -> None:
         """The process ends, or the job was cancelled here: ends the work, and gives the lease back if it is ours."""

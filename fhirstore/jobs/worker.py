@@ -55,6 +55,10 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     lease: float
 
 
+Ran = Callable[[str, str, str, str], None]
+"""Is told of each run of a job: tenant, kind, id, and how it ended: complete, failed, or "" (handed back, or later)."""
+
+
 class Worker:
     """Runs jobs of these kinds until it is told to stop."""
 
@@ -71,10 +75,11 @@ class Worker:
         poll: float = 5.0,
         say: Callable[[str], None] = lambda _: None,
         activity: Activity | None = None,
+        ran: Ran = lambda *_: None,
     ) -> None:
         """`at_once`: jobs of this worker at once. `poll`: seconds between polls. `say`: gets a line on what failed.
 
-        `activity`: of others in this process, for the pace of the jobs.
+        `activity`: of others in this process, for the pace of the jobs. `ran`: is told of each run.
         """
         self._tenancy = tenancy
         self._kinds: Mapping[str, JobKind] = {kind.name: kind for kind in kinds}
@@ -86,6 +91,7 @@ class Worker:
         self._poll = poll
         self._say = say
         self._pacer = Pacer(activity)
+        self._ran = ran
         self._owner = ids.new()
         self._runs: dict[asyncio.Task[None], Run] = {}
         self._turns: list[str] = []  # tenants, the one to look at first in front
@@ -252,6 +258,7 @@ class Worker:
         except FhirStoreError as error:
             self._tell(key, error)
         finally:
+            self._ran(run.place.tenant, run.kind, run.id, run.ended)
             task = asyncio.current_task()
             if task is not None:
                 self._runs.pop(task, None)

@@ -25,7 +25,6 @@ from fhirstore.transfers.record import Upload, is_upload_id
 _BYTES = 32
 _NAMES = ("method", "least", "most", "type", "sha256", "expires", "signature")
 _LONGEST = 400  # characters of a value
-_REFUSED = "The signature is not of this upload; begin an upload, and use its URL or form as it is"
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +73,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
         well_formed = all(text.isascii() and text.isdecimal() and len(text) < 19 for text in numbers)
         short = all(len(text) <= _LONGEST and text.isprintable() for text in values.values())
         if not (well_formed and short and is_upload_id(id)):
-            raise TicketRefused(_REFUSED)
+            raise TicketRefused
         ticket = cls(
             tenant=tenant,
             id=id,
@@ -86,7 +85,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
             expires=int(values["expires"]),
         )
         if not hmac.compare_digest(ticket._signature(key).encode(), values["signature"].encode("utf-8", "replace")):
-            raise TicketRefused(_REFUSED)
+            raise TicketRefused
         if now > ticket.expires:
             raise TicketRefused("The time in which this upload may be sent is over; begin another one")
         return ticket

@@ -5,6 +5,7 @@
 | `history` | versions, by their tag | moves them to an archive class some days after they were written |
 | `exports` | output of exports, by its tag | deletes it, also where no server runs that would |
 | `submissions` | raw lines of submissions, by their tag | the same |
+| `audit` | segments of the audit trail, by their tag | deletes them |
 | `uploads` | multipart uploads that nobody completed | aborts them |
 
 A rule is ours by its ID: `fhirstore-{name}@{root}` or `fhirstore-{name}-{tenant}@{root}`, so that several stores share
@@ -21,7 +22,7 @@ import msgspec
 
 from fhirstore.errors import RequestRefused
 from fhirstore.objects.bucket import Rule
-from fhirstore.tags import EXPORT, SUBMISSION, VERSION
+from fhirstore.tags import AUDIT, EXPORT, SUBMISSION, VERSION
 
 MOST_RULES = 1_000
 """Of a bucket: https://docs.aws.amazon.com/AmazonS3/latest/userguide/how-to-set-lifecycle-configuration-intro.html."""
@@ -42,6 +43,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     archive_after: int | None = None
     exports: int | None = None
     submissions: int | None = None
+    audit: int | None = None
     uploads: int = 7
     storage_class: str = "DEEP_ARCHIVE"
     archive_above: int = WORTH_ARCHIVING
@@ -62,6 +64,8 @@ def lifecycle_rules(root: str, tenants: Mapping[str, Retention], default: Retent
             rules.append(_rule(f"history{name}", root, chosen, Transitions=[move]))
         if kept.exports is not None:
             rules.append(_rule(f"exports{name}", root, _filter(prefix, EXPORT), Expiration={"Days": kept.exports}))
+        if kept.audit is not None:
+            rules.append(_rule(f"audit{name}", root, _filter(prefix, AUDIT), Expiration={"Days": kept.audit}))
         if kept.submissions is not None:
             chosen = _filter(prefix, SUBMISSION)
             rules.append(_rule(f"submissions{name}", root, chosen, Expiration={"Days": kept.submissions}))

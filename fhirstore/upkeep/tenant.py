@@ -8,6 +8,7 @@ from dataclasses import replace
 from fhirstore.commit.drive import drive
 from fhirstore.commit.purge import Purged
 from fhirstore.commit.reading import look
+from fhirstore.credentials.assertions import sweep_assertions
 from fhirstore.engine import Engine
 from fhirstore.errors import NotFound
 from fhirstore.interactions import resources
@@ -42,7 +43,15 @@ class Upkeep:
         uploads = await drive(sweep_uploads(keys, context=context), objects)
         payloads = await drive(sweep_payloads(keys, context=context), objects)
         transfers = await self._sweep_transfers()
-        return replace(report, run_files=run_files, uploads=uploads, payloads=payloads, transfers=transfers)
+        assertions = await drive(sweep_assertions(keys, context=context), objects)
+        return replace(
+            report,
+            run_files=run_files,
+            uploads=uploads,
+            payloads=payloads,
+            transfers=transfers,
+            assertions=assertions,
+        )
 
     async def fsck(
         self, how: Thoroughness | None = None, *, on_progress: Callable[[Progress], None] | None = None

@@ -8,9 +8,7 @@ alone, unless the settings name it.
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -19,6 +17,7 @@ from starlette.types import Scope
 
 from server.http.refusal import Refused
 from server.settings import Settings
+from server.settings.loopback import is_loopback
 
 _HOST = re.compile(r"([A-Za-z0-9._~%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
 _LOOPBACK = "(loopback)"  # all names and addresses of this machine; not a valid host name itself
@@ -67,25 +66,13 @@ def repeats_any_host(settings: Settings) -> bool:
     return settings.allowed_hosts is None and settings.base_url is None and not is_loopback(settings.host)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether `host` is a loopback address, or a name that always means one (RFC 6761, 6.3)."""
-    name = host.lower().rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return _shortened(name).startswith(b"\x7f")
-    mapped = getattr(address, "ipv4_mapped", None)
-    return address.is_loopback or (mapped is not None and mapped.is_loopback)
-
-
-def _shortened(name: str) -> bytes:
-    """The four bytes of an IPv4 address in the forms that sockets and browsers take too (127.1); empty otherwise."""
-    try:
-        return socket.inet_aton(name)
-    except OSError:
-        return b""
+def any_host(settings: Settings) -> bool:
+    """Whether clients decide under which name they reach the server: no base URL, and no list of names."""
+    if settings.base_url is not None:
+        return False
+    if settings.allowed_hosts is not None:
+        return "*" in settings.allowed_hosts
+    return bool(settings.trusted_proxies) or not is_loopback(settings.host)
 
 
 def _verdict(host: str, allowed: frozenset[str] | None) -> int:

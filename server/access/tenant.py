@@ -7,13 +7,18 @@ is the default.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from fhirstore import FhirStore, TenantStore
-from fhirstore.errors import UnknownTenant
+from fhirstore import FhirStore, RegisteredTenants, TenantStore
+from fhirstore.errors import AccessDenied, UnknownTenant
 from server.settings import Settings
+
+if TYPE_CHECKING:
+    from server.access.tokens.verification import Verified
 
 HEADER = "X-Tenant-ID"
 _HEADER = HEADER.lower().encode()
+_NOT_YOURS = "This token is not for this tenant"
 
 
 def tenant_named(source: str, parameters: Mapping[str, str], headers: Mapping[bytes, bytes]) -> str | None:
@@ -31,7 +36,31 @@ class RequestTenants:
         self._store = store
         self._source = settings.tenant_source
         self._only = settings.only_tenant
+        self._registered = isinstance(settings.tenants, RegisteredTenants)
         self._only_store = None if self._only is None else store.tenant(self._only)
+
+    def acting(self, verified: Verified, parameters: Mapping[str, str], headers: Mapping[bytes, bytes]) -> TenantStore:
+        """Returns the store of the tenant that a token is for, restricted to what it allows.
+
+        Raises AccessDenied where the token names no tenant and there are several, where it names one that does not
+        exist, and where the request names another one: all in the same words, which tell nothing of other tenants.
+        """
+        tenant = verified.access.tenant or self._only
+        value = headers.get(_HEADER)
+        if (
+            tenant is None
+            or (value is not None and value.decode("latin-1") != tenant)
+            or (self._source == "path" and parameters["tenant"] != tenant)
+        ):
+            raise AccessDenied(_NOT_YOURS)
+        try:
+            if verified.acting is None:
+                verified.acting = self._store.tenant(tenant).acting(verified.access)
+            elif self._registered:
+                self._store.tenancy.place(tenant)  # it may have been removed
+        except UnknownTenant:
+            raise AccessDenied(_NOT_YOURS) from None
+        return verified.acting
 
     def of(self, parameters: Mapping[str, str], headers: Mapping[bytes, bytes]) -> TenantStore:
         """Returns the tenant's store. Raises UnknownTenant."""

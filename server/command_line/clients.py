@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from server.command_line.options import AsJson, ProgressEvery, Store, fail, settings_for
+from server.command_line.options import AsJson, ProgressEvery, Store, fail, settings_for, token_for
 
 commands = typer.Typer()
 
@@ -23,7 +22,10 @@ def load(  # noqa: PLR0917 - a command's parameters are its options
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     progress_every: ProgressEvery = 5.0,
 ) -> None:
-    """Send resources to a FHIR server; exit code 1 if any failed, 130 or 143 if interrupted."""
+    """Send resources to a FHIR server; exit code 1 if any failed, 130 or 143 if interrupted.
+
+    The environment variable FHIRSTORE_TOKEN is sent as a bearer token.
+    """
     from server.commands.load import run_load
 
     code = run_load(
@@ -32,6 +34,7 @@ def load(  # noqa: PLR0917 - a command's parameters are its options
         concurrency=concurrency,
         tenant=tenant,
         bundles=bundles,
+        token=token_for("LOAD"),
         as_json=as_json,
         progress_every=progress_every,
     )
@@ -71,7 +74,8 @@ def export(  # noqa: PLR0917 - a command's parameters are its options
     """Export a FHIR server's data as NDJSON; exit code 1 if anything is missing, 130 or 143 if interrupted.
 
     Run again with the same options, it goes on where it stopped; Ctrl-C cancels the export on the server, too. The
-    environment variable FHIRSTORE_EXPORT_TOKEN is sent to the server, and to no other, as a bearer token.
+    environment variable FHIRSTORE_EXPORT_TOKEN, or FHIRSTORE_TOKEN, is sent to the server, and to no other, as a bearer
+    token.
     """
     from server.commands.export import Order, run_export
     from server.commands.export.job import METHODS
@@ -97,7 +101,7 @@ def export(  # noqa: PLR0917 - a command's parameters are its options
         order,
         out,
         since_file=since_file,
-        token=os.environ.get("FHIRSTORE_EXPORT_TOKEN") or None,
+        token=token_for("EXPORT"),
         method=chosen,
         concurrency=concurrency,
         keep=keep,
@@ -159,7 +163,8 @@ def submit(  # noqa: PLR0917 - a command's parameters are its options
     """Submit NDJSON in bulk; exit code 1 if lines were refused, 2 if it could not run, 130 or 143 if interrupted.
 
     Interrupted or killed, it stays as it is: the same command goes on with it, and --stop takes it back. The
-    environment variable FHIRSTORE_SUBMIT_TOKEN is sent to the server of --url, and to no other, as a bearer token.
+    environment variable FHIRSTORE_SUBMIT_TOKEN, or FHIRSTORE_TOKEN, is sent to the server of --url, and to no other, as
+    a bearer token.
     """
     from server.commands.submit import CannotSubmit, run_submit
     from server.commands.submit.order import order_of
@@ -186,7 +191,7 @@ def submit(  # noqa: PLR0917 - a command's parameters are its options
         order,
         settings_for(store) if url is None else None,
         url=url,
-        token=os.environ.get("FHIRSTORE_SUBMIT_TOKEN") or None,
+        token=token_for("SUBMIT"),
         serve=serve_at,
         stop=stop,
         deadline=deadline,
@@ -215,7 +220,8 @@ def upload(  # noqa: PLR0917 - a command's parameters are its options
 ) -> None:
     """Make a Binary of a file of any size; exit code 1 if it is none, 130 or 143 if interrupted.
 
-    Run again, it goes on where it stopped: the id of the upload is kept in FILE.upload.json until it is done.
+    Run again, it goes on where it stopped: the id of the upload is kept in FILE.upload.json until it is done. The
+    environment variable FHIRSTORE_TOKEN is sent to the server as a bearer token.
     """
     from server.commands.transfer import run_upload
 
@@ -224,6 +230,7 @@ def upload(  # noqa: PLR0917 - a command's parameters are its options
         None if store is None else settings_for(store),
         server=server,
         tenant=tenant,
+        token=token_for("UPLOAD"),
         content_type=content_type,
         concurrency=concurrency,
         as_json=as_json,
@@ -249,6 +256,7 @@ def download(  # noqa: PLR0917 - a command's parameters are its options
     """Write the content of a Binary to a file; exit code 1 if it is not whole, 130 or 143 if interrupted.
 
     Run again, it goes on where it stopped, from FILE.part. The file appears when it is whole and has the right SHA-256.
+    The environment variable FHIRSTORE_TOKEN is sent to the server as a bearer token.
     """
     from server.commands.transfer import run_download
 
@@ -258,6 +266,7 @@ def download(  # noqa: PLR0917 - a command's parameters are its options
         None if store is None else settings_for(store),
         server=server,
         tenant=tenant,
+        token=token_for("DOWNLOAD"),
         as_json=as_json,
         progress_every=progress_every,
     )

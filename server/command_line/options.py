@@ -36,6 +36,14 @@ def settings_for(store: str | None) -> Settings:
     return settings if store is None else replace(settings, store=store)
 
 
+def token_for(command: str) -> str | None:
+    """Returns the bearer token that the environment has for a command: FHIRSTORE_{COMMAND}_TOKEN, or FHIRSTORE_TOKEN.
+
+    Never an option: the arguments of a process can be read by every user of its machine.
+    """
+    return os.environ.get(f"FHIRSTORE_{command}_TOKEN") or os.environ.get("FHIRSTORE_TOKEN") or None
+
+
 def fail(message: str) -> NoReturn:
     """Prints `message` on standard error, and ends the command with exit code 2."""
     print(f"fhirstore: {message}", file=sys.stderr)  # noqa: T201 - the error message of the command

@@ -87,6 +87,7 @@ def retention_of(settings: Settings, tenant: str | None, order: Order) -> Retent
         archive_after=of_tenant.archive_after_days,
         exports=of_tenant.exports_expire_after_days or kept,
         submissions=SubmitOptions().keep // (1000 * _DAY) + SubmitOptions().idle // (1000 * _DAY) + _LONGER,
+        audit=of_tenant.audit_expires_after_days if settings.audit_store is None else None,
         storage_class=order.storage_class,
         archive_above=order.archive_above,
     )

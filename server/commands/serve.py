@@ -6,12 +6,14 @@ import asyncio
 import socket
 import sys
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import uvicorn
 
 from fhirstore import __version__, probe, render_probe
 from fhirstore.errors import FhirStoreError, StoreFull, UnsafeStore
-from server.access.hosts import repeats_any_host
+from server.access.hosts import any_host, repeats_any_host
+from server.access.smart.clients import read_clients
 from server.http.call import FHIR_PATH
 from server.observing.answering import Answering, answering
 from server.observing.observers import share_key
@@ -21,6 +23,7 @@ from server.process.http_server import http_config
 from server.process.listening import bound, for_workers
 from server.process.tls import BadCertificate
 from server.settings import Settings
+from server.settings.loopback import is_loopback
 
 
 class CannotStart(Exception):
@@ -33,6 +36,8 @@ async def inspect_store(settings: Settings) -> list[str]:
     An embedded store that is full cannot be probed, and need not be: it is served with a warning, for its reads.
     """
     locations = []
+    if settings.clients is not None:
+        read_clients(Path(settings.clients), release=settings.fhir_version)
     async with open_store(settings, create=True) as store:
         try:
             await store.check()
@@ -59,6 +64,15 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
         raise CannotStart("--unsafe-single-writer means one process: leave --workers out")
     if workers > 1 and settings.store.startswith("memory:"):
         raise CannotStart("memory: lives inside one process: leave --workers out, or use file: or s3://")
+    if settings.auth is None and not is_loopback(host):
+        raise CannotStart(
+            f"other machines can reach {host}: say who is let in by FHIRSTORE_AUTH=smart or jwt, or say "
+            "FHIRSTORE_AUTH=none where whoever reaches the server may do everything"
+        )
+    if settings.auth == "smart" and any_host(settings):
+        raise CannotStart(
+            "FHIRSTORE_AUTH=smart: clients sign what they send for one URL, so say which it is: set FHIRSTORE_BASE_URL"
+        )
     end_quietly_on_sigterm()
     tls = settings.tls_cert is not None
     try:
@@ -114,6 +128,8 @@ def _greet(
     lines += [f"  data      {location}" for location in locations]
     if workers > 1:
         lines.append(f"  workers   {workers}")
+    if not settings.authenticates and not is_loopback(settings.host):
+        sys.stderr.write("fhirstore: FHIRSTORE_AUTH=none: whoever reaches this server may read and write everything\n")
     if repeats_any_host(settings):
         sys.stderr.write(
             "fhirstore: other machines can reach this server, and links in its answers repeat the Host that a client "

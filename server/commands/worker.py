@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 from fhirstore import FhirStore, Worker
 from fhirstore.errors import FhirStoreError
+from server.auditing.opening import auditing
 from server.commands.each_tenant import FAILED
 from server.observing.answering import Publish, answering
 from server.observing.measures import Measures
@@ -30,7 +31,7 @@ def run_worker(settings: Settings, *, every: float, metrics: tuple[str, int] | N
     """
 
     async def go(publish: Publish | None) -> None:
-        ending = Ending(within=ended_in(drain=0, answered=settings.stop_timeout))
+        ending = Ending(within=ended_in(drain=0, answered=settings.stop_timeout, audits=settings.audit != "off"))
         ending.handle_signals(alone=True)
         stop = ending.begun
         measures = None if publish is None else Measures()
@@ -38,11 +39,15 @@ def run_worker(settings: Settings, *, every: float, metrics: tuple[str, int] | N
             await store.check()
             await store.refuse_unfinished_copies()
             _say(f"working every {every:g} s on {', '.join(objects.location for objects in store.tenancy.stores)}")
-            worker = store.worker(at_once=settings.jobs_at_once, say=_say, activity=_no_clients)
-            publishing = asyncio.create_task(_publish(measures, publish, settings, worker))
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(worker.run(stop))
-                tasks.create_task(_sweep_again_and_again(store, stop, every))
+            async with auditing(settings, store) as audit:
+                ran = (lambda *_: None) if audit is None else audit.ran
+                worker = store.worker(at_once=settings.jobs_at_once, say=_say, activity=_no_clients, ran=ran)
+                if audit is not None and measures is not None:
+                    measures.add(audit.gauges)
+                publishing = asyncio.create_task(_publish(measures, publish, settings, worker))
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(worker.run(stop))
+                    tasks.create_task(_sweep_again_and_again(store, stop, every))
             publishing.cancel()
             await asyncio.wait([publishing])
 

@@ -24,6 +24,8 @@ _NORMATIVE = frozenset(
         *("OperationOutcome", "Parameters", "Patient", "StructureDefinition", "ValueSet"),
     )
 )
+_OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+_SERVICES = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 _BULK_DATA = "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"
 _FILTER = "Only in _typeFilter of $export; searches refuse it"
 _NOT_CLAIMED: dict[str, object] = {
@@ -53,7 +55,7 @@ class Capabilities:
         codes = {code: None for route in self._table for code in route.codes}  # each once, in the table's order
         rest = {
             "mode": "server",
-            "security": {"cors": bool(self._settings.cors_origins), "description": _DESCRIPTION},
+            "security": self._security(base_url),
             "resource": self._resources(list(codes), _NORMATIVE if mode == "normative" else self._facts.resources),
             "interaction": [{"code": code} for code in codes if code in _SYSTEM_CODES],
             "searchParam": self._system_search_parameters() if "search-system" in codes else [],
@@ -70,6 +72,23 @@ class Capabilities:
                 "rest": [{name: value for name, value in rest.items() if value != []}],
             }
         )
+
+    def _security(self, base_url: str) -> dict[str, object]:
+        """https://hl7.org/fhir/smart-app-launch/STU2.2/conformance.html#declaring-support-for-oauth2-endpoints"""
+        settings = self._settings
+        found: dict[str, object] = {"cors": bool(settings.cors_origins)}
+        if not settings.authenticates:
+            return {**found, "description": _DESCRIPTION}
+        if settings.auth == "smart":
+            token = {"url": "token", "valueUri": f"{base_url}/auth/token"}
+            found["extension"] = [{"url": _OAUTH_URIS, "extension": [token]}]
+        return {
+            **found,
+            "service": [
+                {"coding": [{"system": _SERVICES, "code": "SMART-on-FHIR"}], "text": "OAuth2, as SMART on FHIR"}
+            ],
+            "description": f"A bearer token is needed; {base_url}/.well-known/smart-configuration says where it is had",
+        }
 
     def _head(self, type_: str, base_url: str) -> dict[str, object]:
         return {

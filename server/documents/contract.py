@@ -83,4 +83,5 @@ EXPORT_STATUS = Contract((200, 202), (404, 429), ("status", "page"), answer="man
 EXPORT_DELETE = Contract((202,), (404,), ("status",), answer="outcome")
 SUBMIT = Contract((200,), (403, 404, 409, 413, 415, 429, 501), body="parameters", answer="outcome")
 SUBMIT_STATUS = Contract((202,), (403, 404, 413, 415), headers=("Prefer",), body="parameters", answer="outcome")
+UNDESCRIBED = Contract()
 EXPORT_FILE = Contract((200, 206, 304), (404, 416), headers=("Range", "If-Range", "If-None-Match"), answer="file")

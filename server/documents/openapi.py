@@ -67,6 +67,13 @@ _HEADERS: dict[str, dict[str, object]] = {
         "examples": ["return=representation", "return=OperationOutcome", "handling=lenient", "respond-async"],
     },
 }
+_BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "An access token with SMART scopes; [base]/.well-known/smart-configuration says where to get one",
+}
+_REFUSED = (401, 403)  # where tokens are needed
 _ANY_REQUEST_MAY = (400, 404, 406, 429, 500, 503, 504)
 _BODYLESS = (204, 304, 307)
 _SCHEMAS = {"bundle": "Bundle", "parameters": "Parameters"}
@@ -104,7 +111,9 @@ def openapi_document(
         },
         "servers": [_server(settings, prefix)],
         "paths": paths,
+        **({"security": [{"bearer": []}]} if settings.authenticates else {}),
         "components": {
+            **({"securitySchemes": {"bearer": _BEARER}} if settings.authenticates else {}),
             "schemas": {
                 "ResourceType": {"enum": types},
                 "Resource": {
@@ -133,7 +142,7 @@ def openapi_document(
                         {"resourceType": "Parameters", "parameter": [{"name": "_type", "valueString": "Patient"}]}
                     ],
                 },
-            }
+            },
         },
     }
 
@@ -151,8 +160,10 @@ def _operation(route: Route, contract: Contract, settings: Settings) -> dict[str
         "operationId": f"{route.method.lower()}-{name}",
         "summary": route.doc,
         "parameters": _parameters(route, contract, settings),
-        "responses": _responses(contract),
+        "responses": _responses(contract, others=_REFUSED if settings.authenticates else ()),
     }
+    if settings.authenticates and route.access != "token":
+        operation["security"] = []
     if contract.body:
         operation["requestBody"] = {"required": contract.body != "form", "content": _content(contract.body)}
     return operation
@@ -192,13 +203,13 @@ def _content(body: str) -> dict[str, object]:
     return {FHIR_JSON: {"schema": schema}, FHIR_XML: {"schema": {"type": "string"}}}
 
 
-def _responses(contract: Contract) -> dict[str, object]:
+def _responses(contract: Contract, others: tuple[int, ...] = ()) -> dict[str, object]:
     resource: dict[str, object] = {FHIR_JSON: {"schema": {"$ref": "#/components/schemas/Resource"}}}
     if contract.answer == "resource":
         resource[FHIR_XML] = {"schema": {"type": "string"}}
     own = _ANSWERS.get(contract.answer, resource)
     found: dict[str, object] = {}
-    for status in sorted({*contract.success, *contract.failure, *_ANY_REQUEST_MAY}):
+    for status in sorted({*contract.success, *contract.failure, *others, *_ANY_REQUEST_MAY}):
         answer: dict[str, object] = {"description": HTTPStatus(status).phrase}
         if status not in _BODYLESS:
             answer["content"] = own if status in contract.success else resource

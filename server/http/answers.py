@@ -9,6 +9,7 @@ from starlette.responses import Response
 from fhirstore import Version
 from fhirstore.errors import InvalidResource, Issue
 from fhirstore.threads import LARGE, offload, offload_if
+from server.auditing.touched import touch
 from server.bundles.writer import PiecesResponse
 from server.content.binary import filled_answer, made_room, native
 from server.content.representation import AS_STORED, Representation
@@ -59,6 +60,7 @@ async def shown(call: Call, version: Version) -> Response:
     A Binary is answered with its content where the client does not ask for FHIR; otherwise with the content in it,
     wherever it lies. Raises VersionConflict (If-Match), Crowded.
     """
+    touch(call.scope, (version,))
     if version.type == "Binary":
         made_room(call, version)
     elif len(version.content) > SMALL:
@@ -110,6 +112,7 @@ async def stored(call: Call, version: Version, *, status: int) -> Response:
 
     https://hl7.org/fhir/R4/http.html#return
     """
+    touch(call.scope, (version,))
     end_work(call.scope)
     where = version_url(call, version)
     wish = returned(call)

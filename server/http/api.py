@@ -9,17 +9,29 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fhirstore import FhirStore, RetryBudget, reset_retry_budget, set_retry_budget
+from fhirstore import (
+    Access,
+    FhirStore,
+    RetryBudget,
+    TenantStore,
+    is_tenant_id,
+    reset_retry_budget,
+    set_retry_budget,
+)
+from fhirstore.errors import Unavailable, UnknownTenant
 from server.access.hosts import AllowedHosts
 from server.access.refusals import Refusals
 from server.access.tenant import RequestTenants
 from server.access.turns import RequestTurn, Turns
 from server.access.usage import USAGE, RequestUsage, TenantUsage, usage_of
+from server.auditing.audit import Audit
+from server.auditing.touched import TOUCHED, Touched, touch_agent
 from server.content.binary import negotiable
 from server.content.compress import CompressedSend, coding_for
 from server.content.representation import AS_STORED, Representation, wanted
@@ -29,13 +41,17 @@ from server.http.outcome import error_answer
 from server.http.paths import Endpoint
 from server.http.refusal import NO_ENDPOINT, Refused
 from server.http.response_headers import ResponseHeaders
-from server.http.route import Route
+from server.http.route import Handler, Route
 from server.http.unread import Unread
 from server.http.watch import Watch
 from server.observing.request import SEEN, Seen
 from server.settings import Settings
 
+if TYPE_CHECKING:
+    from server.access.authentication import Authentication
+
 _BELOW = f"{FHIR_PATH}/"
+_OWN_FORMS = ("/$export", "/_export/", "/_submission/", "/auth/token", "/.well-known/")
 _READS = ("/_search", "/$validate")  # POSTs that change nothing
 _WITH_BODY = ("POST", "PUT", "PATCH")
 _AFTER_DEADLINE = 5  # seconds
@@ -53,18 +69,22 @@ class FhirApi:
         settings: Settings,
         table: Sequence[Route],
         deadlines: Deadlines | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self._app = app
+        self._audit = audit
         self._tenants = RequestTenants(store, settings)
         self._settings = settings
         self._hosts = AllowedHosts(settings.allowed_hosts)
         self._store = store
         self._headers = ResponseHeaders(settings)
-        self._watch = Watch.of(table, settings, store, deadlines=deadlines)
+        self._authentication = _authentication(store, settings)
+        self._open = {route.handler: route.access for route in table if route.access != "token"}
+        self._watch = Watch.of(table, settings, store, deadlines=deadlines, authentication=self._authentication)
         self._paths = self._watch.paths
         self._deadlines = self._watch.deadlines
         self._usage = TenantUsage(settings.settings_of) if settings.limits_tenants else None
-        self._refusals = Refusals()
+        self._paced = {429: Refusals(), 401: Refusals()}
         self._turns = None if settings.only_tenant is not None else _turns(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,6 +92,8 @@ class FhirApi:
         if not path.startswith(_BELOW) and path != FHIR_PATH:
             await self._app(scope, receive, send)
             return
+        if self._audit is not None:
+            self._audit.begin(scope)
         if self._usage is None:
             await self._serve(path, scope, receive, send)
             return
@@ -90,7 +112,7 @@ class FhirApi:
         token = set_retry_budget(budget)
         try:
             try:
-                if "/$export" not in path and "/_export/" not in path and "/_submission/" not in path:  # own forms
+                if not any(part in path for part in _OWN_FORMS):
                     negotiated = negotiable(path, headers, self._store.release)
                     representation = wanted(scope["query_string"], negotiated, self._store)
             finally:  # a missing path or method takes precedence over a form that is not supported
@@ -100,6 +122,7 @@ class FhirApi:
             return
         except asyncio.CancelledError:
             if not self._deadlines.missed(task):
+                self._went_away(scope, request_id)
                 raise
             response = error_answer(_too_late(scope, self._settings.request_timeout), representation)
             self._watch.failed(scope, headers, request_id, 504, None)
@@ -113,13 +136,30 @@ class FhirApi:
         finally:
             self._deadlines.end(task)
             reset_retry_budget(token)
-        if response.status_code == 429:
-            await self._refusals.pace()
+        if self._audit is not None:
+            response = await self._audited(self._audit, scope, response, request_id, representation)
+        if response.status_code in self._paced:
+            await self._paced[response.status_code].pace()
         self._headers.add(response, headers, request_id)
         if b"accept-encoding" in headers:
             coding = coding_for(headers[b"accept-encoding"].decode("latin-1"))
             send = send if coding is None else CompressedSend(send, coding)
         await response(scope, receive, send)
+
+    async def _audited(
+        self, audit: Audit, scope: Scope, response: Response, request_id: bytes, representation: Representation
+    ) -> Response:
+        """Tells the audit log what the request did. Returns the answer: 503 where it must be stored, and was not."""
+        try:
+            await audit.note(scope, response.status_code, request_id)
+        except Unavailable as error:
+            return error_answer(error, representation)
+        return response
+
+    def _went_away(self, scope: Scope, request_id: bytes) -> None:
+        """The client of this request went away before it was answered."""
+        if self._audit is not None:
+            self._audit.add(scope, 0, request_id)
 
     def _endpoint(self, path: str, scope: Scope, request_id: bytes) -> Endpoint:
         """Returns the endpoint at `path`. Raises Refused (404, 405, 501)."""
@@ -133,6 +173,9 @@ class FhirApi:
         endpoint = self._paths.find(path[len(FHIR_PATH) :], method)
         if seen is not None:
             seen.endpoint = endpoint
+        touched: Touched | None = scope.get(TOUCHED)
+        if touched is not None:
+            touched.endpoint = endpoint
         if method not in endpoint.handlers and method != "OPTIONS":
             text = f"{method} is not possible here; allowed: {endpoint.allow}"
             raise Refused(405, text, headers={"Allow": endpoint.allow})
@@ -153,14 +196,21 @@ class FhirApi:
         if handler is None:
             return Response(None, 204, {"Allow": endpoint.allow})
         parameters = endpoint.parameters
-        tenant = self._tenants.of(parameters, headers)
-        seen: Seen | None = scope.get(SEEN)
-        if seen is not None:
-            seen.tenant = tenant
-        usage = usage_of(scope)
+        tenant: TenantStore | None
+        access: Access | None = None
+        if self._authentication is None:
+            tenant = self._tenants.of(parameters, headers)
+        elif (verified := self._authentication.verification.kept(headers)) is not None and handler not in self._open:
+            touch_agent(scope, client=verified.access.client, user=verified.access.subject)
+            tenant, access = self._tenants.acting(verified, parameters, headers), verified.access
+        else:
+            tenant, access = await self._admitted(handler, parameters, headers, scope)
+        self._tell_tenant(scope, tenant)
+        id_ = "" if tenant is None else tenant.id  # "": a public path, which is nobody's
+        turns = self._turns if id_ else None
+        usage = usage_of(scope) if id_ else None
         if usage is not None:
-            usage.begin(tenant.id)
-        turns, id_ = self._turns, tenant.id
+            usage.begin(id_)
         turn: RequestTurn | None = None
         if turns is not None:
             if scope["method"] in _WITH_BODY:
@@ -181,6 +231,7 @@ class FhirApi:
                     self._watch,
                     representation,
                     request_id,
+                    access,
                 )
             )
         finally:
@@ -188,6 +239,47 @@ class FhirApi:
                 turn.end()
             elif turns is not None:
                 turns.end(id_)
+
+    def _tell_tenant(self, scope: Scope, tenant: TenantStore | None) -> None:
+        """Tells those who watch the request whose it is. Raises Unavailable where its audit event has no room."""
+        seen: Seen | None = scope.get(SEEN)
+        if seen is not None:
+            seen.tenant = tenant
+        touched: Touched | None = scope.get(TOUCHED)
+        if touched is not None and self._audit is not None:
+            touched.tenant = tenant
+            self._audit.admit(touched, scope["method"])
+
+    async def _admitted(
+        self, handler: Handler, parameters: Mapping[str, str], headers: Mapping[bytes, bytes], scope: Scope
+    ) -> tuple[TenantStore | None, Access | None]:
+        """Returns the tenant of a request as its token may use it, and what the token allows; no tenant: a public path.
+
+        A ticket is verified by the handler. Raises Refused (401, 404, 503), AccessDenied.
+        """
+        assert self._authentication is not None  # noqa: S101 - the caller has looked
+        how = self._open.get(handler)
+        if how is None:
+            verified = await self._authentication.verification.verified(headers)
+            touch_agent(scope, client=verified.access.client, user=verified.access.subject)
+            return self._tenants.acting(verified, parameters, headers), verified.access
+        if how == "public":
+            if not is_tenant_id(parameters.get("tenant", "public")):
+                raise Refused(404, NO_ENDPOINT)
+            return None, None
+        try:
+            return self._tenants.of(parameters, headers), None
+        except UnknownTenant:  # refused as a ticket that is not valid, so that nobody learns which tenants there are
+            return None, None
+
+
+def _authentication(store: FhirStore, settings: Settings) -> Authentication | None:
+    """Returns the authentication of this process; None: nobody needs a token. Raises StoreMisconfigured."""
+    if not settings.authenticates:
+        return None
+    from server.access.authentication import Authentication  # noqa: PLC0415 - with its cryptography, where it is needed
+
+    return Authentication.of(store, settings)
 
 
 def _turns(settings: Settings) -> Turns:

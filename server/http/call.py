@@ -7,9 +7,11 @@ from typing import Protocol
 
 import msgspec
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from fhirstore import FhirStore, TenantStore, parse_query
+from fhirstore import Access, FhirStore, TenantStore, parse_query
+from fhirstore.errors import TicketRefused
 from server.access.forwarded import PREFIX
 from server.content.representation import AS_STORED, Representation
 from server.settings import Settings
@@ -17,8 +19,25 @@ from server.settings import Settings
 FHIR_PATH = "/fhir"
 
 
+class Authentication(Protocol):
+    """What handlers ask of the authentication; `server.access.authentication.Authentication` is one."""
+
+    async def token(self, call: Call) -> Response:
+        """Return the answer of the token endpoint. Raises Refused (404) where there is none."""
+        ...
+
+    async def configuration(self, base_url: str) -> dict[str, object]:
+        """Return what `/.well-known/smart-configuration` says of the API at `base_url`. Raises Refused (503)."""
+        ...
+
+
 class ServerProcess(Protocol):
     """What an interaction asks of the server process; `server.http.watch.Watch` is one."""
+
+    @property
+    def authentication(self) -> Authentication | None:
+        """Who is let in; None: anybody."""
+        ...
 
     def extend_deadline(self) -> None:
         """Begin the running request's deadline anew."""
@@ -46,7 +65,9 @@ class ServerProcess(Protocol):
 class Call(msgspec.Struct, frozen=True):
     """A request, its tenant resolved.
 
-    `parameters`: of the path. `headers`: by name in lower case. `representation`: the form that the answer has.
+    `parameters`: of the path. `headers`: by name in lower case. `acting`: the tenant's store, restricted to what
+    `access` allows; None: the path is public and belongs to no tenant, or a ticket is for a tenant that does not exist.
+    `access`: None where tokens are not needed. `representation`: the form that the answer has.
     """
 
     scope: Scope
@@ -54,11 +75,22 @@ class Call(msgspec.Struct, frozen=True):
     parameters: Mapping[str, str]
     headers: Mapping[bytes, bytes]
     store: FhirStore
-    tenant: TenantStore
+    acting: TenantStore | None
     settings: Settings
     process: ServerProcess
     representation: Representation = AS_STORED
     request_id: bytes = b""
+    access: Access | None = None
+
+    @property
+    def tenant(self) -> TenantStore:
+        """The tenant's store, for whoever asks. The caller must not be the handler of a public path.
+
+        Raises TicketRefused where a ticket is for a tenant that does not exist.
+        """
+        if self.acting is None:
+            raise TicketRefused
+        return self.acting
 
     @property
     def request(self) -> Request:

@@ -79,6 +79,9 @@ _ISSUE_CODES = {
 }
 _MOST_ISSUES = 100
 _GRAVITY = {"fatal": 0, "error": 0, "warning": 1, "information": 2}
+INSUFFICIENT = 'Bearer realm="fhirstore", error="insufficient_scope"'
+"""The challenge of a 403: the token is good, and does not allow this (https://www.rfc-editor.org/rfc/rfc6750#section-3.1)."""
+
 _RETRY_AFTER = (429, 503, 504)
 _AFTER_A_JOB = "30"  # seconds; jobs take minutes
 _AFTER_A_RESTORATION = "3600"  # seconds; a restoration takes minutes to days
@@ -131,15 +134,7 @@ def error_answer(error: Exception, representation: Representation = AS_STORED) -
         text = NO_ENDPOINT if status == 404 and not isinstance(error, Refused) else error.detail
         issues: tuple[Issue, ...] = (Issue(code or _ISSUE_CODES.get(status, "processing"), text),)
     elif isinstance(error, errors.FhirStoreError):
-        status = status_of(error)
-        if isinstance(error, errors.VersionConflict) and error.current:
-            headers["ETag"] = etag(error.current)
-        if isinstance(error, errors.Gone) and error.version:
-            headers["ETag"] = etag(error.version)
-        if isinstance(error, errors.ObjectArchived):
-            headers["Retry-After"] = _AFTER_A_RESTORATION
-        if isinstance(error, errors.TooManyJobs):
-            headers["Retry-After"] = _AFTER_A_JOB
+        status, headers = status_of(error), _headers_of(error)
         if isinstance(error, FhirError):
             issues = error.issues
         elif isinstance(error, errors.StoreFull):
@@ -159,6 +154,23 @@ def error_answer(error: Exception, representation: Representation = AS_STORED) -
     unread = unread or isinstance(error, Crowded) or (status == 413 and not isinstance(error, errors.TooManyEntries))
     kind = UnreadResponse if unread else Response
     return kind(body, status, headers, representation.content_type.decode("ascii"))
+
+
+def _headers_of(error: errors.FhirStoreError) -> dict[str, str]:
+    """Returns the headers with which an error of the library is answered."""
+    match error:
+        case errors.VersionConflict() if error.current:
+            return {"ETag": etag(error.current)}
+        case errors.Gone() if error.version:
+            return {"ETag": etag(error.version)}
+        case errors.ObjectArchived():
+            return {"Retry-After": _AFTER_A_RESTORATION}
+        case errors.AccessDenied():
+            return {"WWW-Authenticate": INSUFFICIENT}
+        case errors.TooManyJobs():
+            return {"Retry-After": _AFTER_A_JOB}
+        case _:
+            return {}
 
 
 async def http_error(request: Request, error: Exception) -> Response:

@@ -38,6 +38,7 @@ EXPOSED = (
     "X-Request-Id",
     "X-Correlation-Id",
     "X-Security-Context",
+    "WWW-Authenticate",
     "Upload-Offset",
     "Upload-Length",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from starlette.responses import Response
 
@@ -28,7 +29,8 @@ class Route:
     `claims`: members of `CapabilityStatement.rest.resource` that this line makes true. `operation`: name and canonical
     URL of an OperationDefinition; `former_names`: those it had before, which clients still look for. `served`: whether
     there is such a line at all; `advertised`: whether both documents have it. `safe`: a GET changes nothing, so that
-    HEAD may do the same.
+    HEAD may do the same. `access`: what a request needs where tokens are needed at all: a `token`, which the library
+    then holds it to; a `ticket` of its own kind, which the handler verifies; `public`: nothing.
     """
 
     method: str
@@ -43,6 +45,7 @@ class Route:
     safe: bool = True
     served: Callable[[Settings], bool] = always
     advertised: Callable[[Settings], bool] = always
+    access: Literal["token", "ticket", "public"] = "token"
 
     def is_documented(self, settings: Settings) -> bool:
         """Whether both documents have this line."""

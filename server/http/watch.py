@@ -11,7 +11,7 @@ from starlette.types import Scope
 from fhirstore import FhirStore
 from server.access.tenant import tenant_named
 from server.documents.capabilities import Capabilities
-from server.http.call import FHIR_PATH
+from server.http.call import FHIR_PATH, Authentication
 from server.http.deadlines import Deadlines
 from server.http.failure_log import Asked, FailureLog
 from server.http.paths import Paths
@@ -34,10 +34,17 @@ class Watch:
     documents: Capabilities
     tenant_source: str
     polls: Polls
+    authentication: Authentication | None = None
 
     @classmethod
     def of(
-        cls, table: Sequence[Route], settings: Settings, store: FhirStore, *, deadlines: Deadlines | None = None
+        cls,
+        table: Sequence[Route],
+        settings: Settings,
+        store: FhirStore,
+        *,
+        deadlines: Deadlines | None = None,
+        authentication: Authentication | None = None,
     ) -> Watch:
         """Makes it from the route table and the settings."""
         table = [route for route in table if route.served(settings)]
@@ -48,7 +55,7 @@ class Watch:
         documents = Capabilities(table, settings, store.definitions)
         deadlines = deadlines or Deadlines(settings.request_timeout)
         source = settings.tenant_source
-        return cls(deadlines, FailureLog(), paths, tenant_paths, documents, source, Polls())
+        return cls(deadlines, FailureLog(), paths, tenant_paths, documents, source, Polls(), authentication)
 
     def extend_deadline(self) -> None:
         """Begins the running request's deadline anew: its client is still sending the body."""

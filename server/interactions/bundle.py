@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from fhirstore import BundleOptions
+from server.auditing.touched import touch_bundle
 from server.bundles.operations import EntryOperations
 from server.bundles.response import bundle_response
 from server.content.body import resource_body
@@ -35,4 +36,6 @@ async def bundle(call: Call) -> Response:
         delete_several=call.settings.conditional_delete == "multiple",
     )
     body = await resource_body(call)
-    return await bundle_response(call, await call.tenant.process(body, options=options))
+    result = await call.tenant.process(body, options=options)
+    touch_bundle(call.scope, result)
+    return await bundle_response(call, result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from server.auditing.touched import touch
 from server.http.call import Call
 from server.http.criteria import url_criteria
 from server.http.preconditions import if_match, if_none_match
@@ -18,6 +19,8 @@ async def conditional_delete(call: Call) -> Response:
     criteria, expected, unexpected = url_criteria(call), if_match(call), if_none_match(call)
     if call.settings.conditional_delete == "multiple":
         gone = await call.tenant.delete_matching(call.type, criteria, if_match=expected, if_none_match=unexpected)
+        if len(gone) > 1:
+            touch(call.scope, gone)
         return deleted(call, gone[0] if len(gone) == 1 else None, count=len(gone))
     tombstone = await call.tenant.conditional_delete(call.type, criteria, if_match=expected, if_none_match=unexpected)
     return deleted(call, tombstone)

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from fhirstore import Version
 from fhirstore.errors import Issue
+from server.auditing.touched import touch
 from server.http.answers import resource_answer
 from server.http.call import Call
 from server.http.fields import etag
@@ -27,6 +28,8 @@ async def delete(call: Call) -> Response:
 
 def deleted(call: Call, tombstone: Version | None, *, count: int = 0) -> Response:
     """Returns 204, or an OperationOutcome if that is preferred. `count`: of resources, where several were deleted."""
+    if tombstone is not None:
+        touch(call.scope, (tombstone,))
     headers = {} if tombstone is None else {"ETag": etag(tombstone.version_id)}
     if returned(call) != "OperationOutcome":
         return Response(None, 204, headers)

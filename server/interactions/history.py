@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from fhirstore import HistoryRequest
 from fhirstore.threads import LARGE, offload_if
+from server.auditing.touched import touch
 from server.bundles.history import history, history_links
 from server.content.representation import AS_STORED
 from server.http.answers import page_answer
@@ -32,6 +33,7 @@ async def history_system(call: Call) -> Response:
 async def _history(call: Call, type_: str | None, id_: str | None) -> Response:
     asked = HistoryRequest.read(call.query, type_, id_, lenient=is_lenient(call))
     page = await asked.page(call.tenant)
+    touch(call.scope, page.versions)
     base_url, form = call.base_url, call.representation
     long = form is not AS_STORED and sum(len(each.content) for each in page.versions) > LARGE
     pieces = await offload_if(long, lambda: list(history(base_url, asked, page, form)))

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from fhirstore import FORM_PARAMETERS, Pairs, SearchRequest
 from fhirstore.threads import LARGE, offload_if
+from server.auditing.touched import touch_search
 from server.bundles.searchset import search_links, searchset
 from server.content.body import form_body
 from server.content.representation import AS_STORED, wanted_by
@@ -56,6 +57,7 @@ async def _search(call: Call, type_: str | None, pairs: Pairs) -> Response:
     lenient, base_url, form = is_lenient(call), call.base_url, call.representation
     asked = SearchRequest.read(pairs, type_, store=call.tenant, definitions=call.store.definitions, lenient=lenient)
     page = await asked.page(call.tenant)
+    touch_search(call.scope, pairs, page.matches)
     long = form is not AS_STORED and sum(len(match.content) for match in page.matches) > LARGE
     pieces = await offload_if(long, lambda: list(searchset(base_url, asked, page, form)))
     answer = linked(await page_answer(call, pieces), search_links(base_url, asked, page))

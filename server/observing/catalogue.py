@@ -143,6 +143,13 @@ RESIDENT = _gauge("fhirstore_process_resident_memory_bytes", "Resident memory of
 CPU = _counter("fhirstore_process_cpu_seconds_total", "CPU time of a process.", "pid", lives=True)
 STARTED = _gauge("fhirstore_process_start_time_seconds", "When a process started, in seconds since 1970.", "pid")
 LOST_LINES = _counter("fhirstore_access_log_lost_lines_total", "Lines of the access log that nobody took in time.")
+AUDIT_LOST = _counter(
+    "fhirstore_audit_lost_events_total", "Audit events that were dropped, because no more of them could wait."
+)
+AUDIT_FAILURES = _counter(
+    "fhirstore_audit_store_failures_total", "Attempts to store audit events that failed; they are repeated."
+)
+AUDIT_HELD = _gauge("fhirstore_audit_held_bytes", "Bytes of audit events that wait to be stored.")
 BUILD = _gauge(
     "fhirstore_build_info",
     "1, with the version, the FHIR release and the kind of the store.",

@@ -114,8 +114,8 @@ def observers(settings: Settings, *, measured: bool) -> Observers:
 
 
 def share_key(settings: Settings) -> None:
-    """Gives the processes that this one starts one key for the hashes of the access log, where none is set."""
-    if settings.access_log != "off" and settings.access_log_key is None:
+    """Gives the processes that this one starts one key for the hashes of both logs, where none is set."""
+    if (settings.access_log != "off" or settings.audit != "off") and settings.access_log_key is None:
         os.environ["FHIRSTORE_ACCESS_LOG_KEY"] = secrets.token_hex()
 
 

@@ -10,15 +10,18 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, MutableMapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, MutableMapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhirstore import FhirStore, SubmitOptions, Worker
-from fhirstore.errors import FhirStoreError, StoreMisconfigured
+from fhirstore.errors import FhirStoreError
 from server.access.hosts import for_listener
 from server.app import create_app
+from server.auditing.audit import Audit
+from server.auditing.opening import auditing
 from server.http.deadlines import Deadlines
 from server.http.in_flight import InFlight
 from server.observing.answering import Publish, publish_of_worker
@@ -66,6 +69,31 @@ async def open_store(
         yield store
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a server process opens at its start. `audit`, `tls`: None where the settings want none."""
+
+    store: FhirStore
+    observing: Observers
+    audit: Audit | None
+    tls: Tls | None
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, *, measured: bool) -> AsyncIterator[_Opened]:
+    """Opens it, and closes it in the opposite order. Raises FhirStoreError, BadCertificate: it cannot start."""
+    observing = observers(settings, measured=measured)
+    tls = tls_of(settings)
+    opening = open_store(settings, create=True, observers=observing)
+    store = await opening.__aenter__()
+    try:
+        async with auditing(settings, store) as audit:
+            yield _Opened(store, observing, audit, tls)
+    finally:
+        await _close(opening)
+        await asyncio.to_thread(observing.close)
+
+
 class Deployment:
     """The ASGI app of a server process: it handles the lifespan itself and passes all else to `create_app`'s app.
 
@@ -88,45 +116,48 @@ class Deployment:
         await receive()  # lifespan.startup
         ending = ending_of(self._settings)
         ending.handle_signals()
-        try:
-            observing = observers(self._settings, measured=self._publish is not None)
-        except StoreMisconfigured as error:
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
-        opening = open_store(self._settings, create=True, observers=observing)
-        try:
-            tls = tls_of(self._settings)
-            store = await opening.__aenter__()
-        except (FhirStoreError, BadCertificate) as error:
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
-        try:
-            deadlines = Deadlines(self._settings.request_timeout)
-            self._app = create_app(store, self._settings, deadlines=deadlines, ending=ending.begun, observers=observing)
-            connections = state["connections"] = connections_for(self._settings)
-            renewing = _renewing(tls, state)
-            watching = asyncio.create_task(connections.watch())
-            closing = asyncio.create_task(connections.close_after_answers(ending.begun))
-            worker = store.worker(at_once=self._settings.jobs_at_once, say=_say, activity=deadlines.activity)
-            working = asyncio.create_task(_work(worker, self._settings, ending.begun))
-            publishing = asyncio.create_task(self._keep_publishing(observing, connections, worker))
-            _collect_less()
-            _take_turns_sooner()
-            await send({"type": "lifespan.startup.complete"})
-            await receive()  # lifespan.shutdown
-            watching.cancel()
-            closing.cancel()
-            ending.begun.set()
-            await asyncio.wait([working], timeout=HANDED_BACK_IN)
-            working.cancel()
-            publishing.cancel()
-            if renewing is not None:
-                renewing.cancel()
-            await asyncio.wait([publishing])
-        finally:
-            await _close(opening)
-            await asyncio.to_thread(observing.close)
+        async with AsyncExitStack() as stack:
+            try:
+                opened = await stack.enter_async_context(_opened(self._settings, measured=self._publish is not None))
+            except (FhirStoreError, BadCertificate) as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+            await self._serve(opened, ending, state, receive, send)
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _serve(
+        self, opened: _Opened, ending: Ending, state: MutableMapping[str, object], receive: Receive, send: Send
+    ) -> None:
+        """Serves until the lifespan ends, and then until what runs beside the requests has ended."""
+        deadlines = Deadlines(self._settings.request_timeout)
+        store, audit, observing = opened.store, opened.audit, opened.observing
+        self._app = create_app(
+            store, self._settings, deadlines=deadlines, ending=ending.begun, observers=observing, audit=audit
+        )
+        if audit is not None and observing.measures is not None:
+            observing.measures.add(audit.gauges)
+        connections = state["connections"] = connections_for(self._settings)
+        at_once, activity = self._settings.jobs_at_once, deadlines.activity
+        worker = store.worker(at_once=at_once, say=_say, activity=activity, ran=_teller(audit))
+        working = asyncio.create_task(_work(worker, self._settings, ending.begun))
+        publishing = asyncio.create_task(self._keep_publishing(observing, connections, worker))
+        beside = [
+            _renewing(opened.tls, state),
+            asyncio.create_task(connections.watch()),
+            asyncio.create_task(connections.close_after_answers(ending.begun)),
+        ]
+        _collect_less()
+        _take_turns_sooner()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()  # lifespan.shutdown
+        for task in beside:
+            if task is not None:
+                task.cancel()
+        ending.begun.set()
+        await asyncio.wait([working], timeout=HANDED_BACK_IN)
+        working.cancel()
+        publishing.cancel()
+        await asyncio.wait([publishing])
 
     async def _keep_publishing(self, observing: Observers, connections: Connections, worker: Worker) -> None:
         """Publishes the metrics until cancelled."""
@@ -174,13 +205,17 @@ def ending_of(settings: Settings) -> Ending:
 
 def ended_in_of(settings: Settings) -> float:
     """Returns the seconds after a signal in which a server process has ended."""
-    return ended_in(drain=settings.drain, answered=settings.stop_timeout)
+    return ended_in(drain=settings.drain, answered=settings.stop_timeout, audits=settings.audit != "off")
 
 
 async def _work(worker: Worker, settings: Settings, stop: asyncio.Event) -> None:
     """Runs jobs beside the requests until `stop` is set; then hands them back. They go by the pace of the requests."""
     if settings.worker:
         await worker.run(stop)
+
+
+def _teller(audit: Audit | None) -> Callable[[str, str, str, str], None]:
+    return (lambda *_: None) if audit is None else audit.ran
 
 
 def _say(line: str) -> None:

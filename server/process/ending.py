@@ -6,6 +6,7 @@
 | `FHIRSTORE_DRAIN_SECONDS` | no connection is accepted any more; idle ones are closed; answers under way are finished |
 | + `FHIRSTORE_STOP_TIMEOUT` | other connections are closed, their requests cancelled; writes that have begun go on |
 | + `HANDED_BACK_IN`, `SETTLED_IN` | those writes are given up, and the process no longer waits for the store |
+| + `AUDITED_IN` | with an audit log: its last events are stored, or given up |
 | `ended_in` | the process ends, whatever it waits for: a disk that hangs, a thread that does not return |
 
 A second signal ends the process at once. Of several processes the parent decides that: its workers get the signals of
@@ -35,14 +36,18 @@ Handler = Callable[[int, FrameType | None], None]
 
 HANDED_BACK_IN = 1.0  # seconds
 SETTLED_IN = 2.0
+AUDITED_IN = 2.0
 _SPARE = 0.5
 _BY_THEMSELVES = 0.5  # seconds that worker processes have, beyond their time, before they are killed
 _ENDS = (signal.SIGTERM, signal.SIGINT)
 
 
-def ended_in(*, drain: float, answered: float) -> float:
-    """Returns the seconds after which a process has ended. `answered`: those that answers under way have."""
-    return drain + answered + HANDED_BACK_IN + SETTLED_IN + _SPARE
+def ended_in(*, drain: float, answered: float, audits: bool = False) -> float:
+    """Returns the seconds after which a process has ended. `answered`: those that answers under way have.
+
+    `audits`: it has audit events to store at the end.
+    """
+    return drain + answered + HANDED_BACK_IN + SETTLED_IN + (AUDITED_IN if audits else 0) + _SPARE
 
 
 def end_quietly_on_sigterm() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 from fhirstore import RegisteredTenants
+from server.settings.loopback import is_loopback
 from server.settings.table import Settings
 from server.settings.tenants import unknown_tenants
 
@@ -20,6 +22,8 @@ def contradictions(settings: Settings, env: Mapping[str, str], *, serving: bool)
         *_of_encryption(settings, serving=serving),
         *_of_limits(settings),
         *_of_urls(settings),
+        *_of_authentication(settings),
+        *_of_audit(settings),
     ]
     if serving and not wrong and settings.tenant_source == "none" and settings.only_tenant is None:
         wrong.append(
@@ -79,6 +83,19 @@ def _of_limits(settings: Settings) -> Iterator[str]:
         yield "FHIRSTORE_MAX_IN_FLIGHT_BYTES: must be at least twice FHIRSTORE_MAX_BODY_BYTES"
 
 
+def _of_audit(settings: Settings) -> Iterator[str]:
+    stores = settings.audit in ("store", "both")
+    if settings.audit_store is not None and not stores:
+        yield "FHIRSTORE_AUDIT_STORE: FHIRSTORE_AUDIT must be store or both"
+    if settings.audit_sync and not stores:
+        yield "FHIRSTORE_AUDIT_SYNC: FHIRSTORE_AUDIT must be store or both"
+    if stores and settings.tenant_buckets and settings.audit_store is None:
+        yield (
+            "FHIRSTORE_AUDIT: each tenant has its own bucket, and requests that are refused belong to none; "
+            "set FHIRSTORE_AUDIT_STORE"
+        )
+
+
 def _of_urls(settings: Settings) -> Iterator[str]:
     if settings.export_urls == "presigned" and not settings.store.startswith("s3://"):
         yield "FHIRSTORE_EXPORT_URLS=presigned: only a store s3://… has presigned URLs; leave it out"
@@ -86,3 +103,26 @@ def _of_urls(settings: Settings) -> Iterator[str]:
         yield "FHIRSTORE_BINARY_URLS=presigned: only a store s3://… has presigned URLs; leave it out"
     if settings.export_url_expiry > _LONGEST_PRESIGNED:
         yield f"FHIRSTORE_EXPORT_URL_EXPIRY: a presigned URL is valid for {_LONGEST_PRESIGNED:,} s at most"
+
+
+def _of_authentication(settings: Settings) -> Iterator[str]:
+    if settings.auth == "jwt" and not settings.auth_issuers:
+        yield "FHIRSTORE_AUTH=jwt: name the issuers of tokens with FHIRSTORE_AUTH_ISSUERS"
+    if settings.auth_issuers and not settings.authenticates:
+        yield "FHIRSTORE_AUTH_ISSUERS: needs FHIRSTORE_AUTH=jwt or smart; without it nobody is asked for a token"
+    if settings.clients is not None and settings.auth != "smart":
+        yield "FHIRSTORE_CLIENTS: needs FHIRSTORE_AUTH=smart; without it the server issues no tokens"
+    if settings.auth_issuers and not settings.auth_audience and settings.base_url is None:
+        yield (
+            "FHIRSTORE_AUTH_AUDIENCE: say which audience tokens must name, or set FHIRSTORE_BASE_URL; otherwise tokens "
+            "that were meant for other services would be accepted"
+        )
+    if not settings.auth_algorithms:
+        yield "FHIRSTORE_AUTH_ALGORITHMS: a token without a signature is never accepted; name one at least"
+    plain = [one for one in settings.auth_issuers if one.startswith("http:") and not _on_this_machine(one)]
+    if plain and not settings.auth_plain_http:
+        yield f"FHIRSTORE_AUTH_ISSUERS: {', '.join(plain)}: https only, or set FHIRSTORE_AUTH_PLAIN_HTTP=true"
+
+
+def _on_this_machine(url: str) -> bool:
+    return is_loopback(urlsplit(url).hostname or "")

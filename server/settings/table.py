@@ -11,6 +11,8 @@ from typing import cast
 
 from fhirstore import S3Options
 from server.settings.access import Access
+from server.settings.auditing import Auditing
+from server.settings.authentication import Authentication
 from server.settings.binary import Binaries
 from server.settings.bulk import Bulk
 from server.settings.bundles import Bundles
@@ -26,7 +28,21 @@ from server.settings.tenants import DEFAULT
 
 
 @dataclass(frozen=True)
-class Settings(Listening, Storage, Tenancy, Resources, Bundles, Binaries, Limits, Jobs, Bulk, Access, Observing):
+class Settings(
+    Listening,
+    Storage,
+    Tenancy,
+    Resources,
+    Bundles,
+    Binaries,
+    Limits,
+    Jobs,
+    Bulk,
+    Authentication,
+    Access,
+    Observing,
+    Auditing,
+):
     """All settings of a server, in the groups and the order in which they are documented."""
 
     @property

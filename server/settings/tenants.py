@@ -44,6 +44,7 @@ class TenantSettings:
     archive_after_days: int | None = None
     exports_expire_after_days: int | None = None
     kms_key: str | None = None
+    audit_expires_after_days: int | None = None
 
     @property
     def limited(self) -> bool:
@@ -136,5 +137,6 @@ _FORMS: Mapping[str, Callable[[object], str | None]] = {
     "archive_after_days": _whole(36_500),
     "exports_expire_after_days": _whole(36_500),
     "kms_key": _kms_key,
+    "audit_expires_after_days": _whole(36_500),
 }
 """What the value of each key may be: returns the form that it must have, or None where it has it."""

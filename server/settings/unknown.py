@@ -23,7 +23,16 @@ READ_BY_TESTS = frozenset(
 )
 
 # What commands read that are clients of a server; a shell that is set up for them can also start one.
-READ_BY_COMMANDS = frozenset({"FHIRSTORE_EXPORT_TOKEN", "FHIRSTORE_SUBMIT_TOKEN"})
+READ_BY_COMMANDS = frozenset(
+    {
+        "FHIRSTORE_TOKEN",
+        "FHIRSTORE_EXPORT_TOKEN",
+        "FHIRSTORE_SUBMIT_TOKEN",
+        "FHIRSTORE_LOAD_TOKEN",
+        "FHIRSTORE_UPLOAD_TOKEN",
+        "FHIRSTORE_DOWNLOAD_TOKEN",
+    }
+)
 
 # What Kubernetes sets in each container where a Service is called fhirstore, or fhirstore-something:
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables

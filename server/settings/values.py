@@ -179,6 +179,31 @@ def base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def issuers(value: str) -> tuple[str, ...]:
+    """URLs of issuers, exactly as their tokens name them, separated by commas."""
+    found = tuple(_items(value))
+    for one in found:
+        _url(one, "like https://login.example.org/realms/clinic")
+    _check_repeated(found)
+    return found
+
+
+def words(value: str) -> tuple[str, ...]:
+    """Any words, separated by commas."""
+    found = tuple(_items(value))
+    if any(not one.isprintable() or len(one) > 1_000 for one in found):
+        raise ValueError("must be words of printable characters, separated by commas")
+    _check_repeated(found)
+    return found
+
+
+def claim(value: str) -> str:
+    """The name of a claim of a token."""
+    if not re.fullmatch(r"[!-~]{1,200}", value):
+        raise ValueError(f"must be the name of a claim, not {_quoted(value)}")
+    return value
+
+
 def endpoint_url(value: str) -> str:
     """The URL of an S3 server."""
     _url(value, "of the form https://host or https://host:port")

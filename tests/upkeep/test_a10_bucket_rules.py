@@ -46,6 +46,13 @@ def test_a10_each_kind_is_found_by_its_tag_below_the_prefix() -> None:
         assert rule["Expiration"] == {"Days": days}
 
 
+def test_segments_of_the_audit_trail_expire_where_that_is_asked_for() -> None:
+    """By the tag that they always have."""
+    rule = by_name(lifecycle_rules("data/", {}, Retention(audit=365)))["fhirstore-audit@data/"]
+    assert rule["Filter"] == {"And": {"Prefix": "data/", "Tags": [{"Key": "kind", "Value": "audit"}]}}
+    assert rule["Expiration"] == {"Days": 365}
+
+
 def test_a10_retention_of_tenants_has_rules_of_their_own() -> None:
     """Each tenant's rules are for its prefix, so that a longer retention is not undone by a shorter one."""
     tenants = {"a": Retention(archive_after=30), "b": Retention(exports=9), "c": NOBODY}

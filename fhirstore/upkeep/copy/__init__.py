@@ -5,8 +5,9 @@ identity index of each, payloads with their references, and the decisions of the
 histories read; the stubs of purged resources; audit lines; sealed runs and the tombstones of deleted ones. Not copied,
 because it belongs to the processes that use a store: orphans, fences, holds and intents (an intent is resolved as a
 reader does it, so its version arrives final), aborted decisions, claims, the sweeper's state, and jobs with their
-files. A record keeps its `base`, an ETag of the source. Nothing reads it once the version is committed:
-only the slot above `current` is compared by it, and no such slot is copied.
+files. Nor is the audit trail: it says what was done in the source, in chains of the processes that served it; keep it
+there, or copy its objects as they are. A record keeps its `base`, an ETag of the source. Nothing reads it once the
+version is committed: only the slot above `current` is compared by it, and no such slot is copied.
 
 **How it converges.** A *walk* lists all resources once and copies each. Then *passes* follow the history log: each
 looks at all events and purges since the mark of the pass before, and copies the resources that changed. The mark of a

@@ -45,6 +45,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "payload-hash": (DAMAGE, "a content outside the records has not the bytes that were written"),
     "payload-unnamed": (DAMAGE, "a version refers to a content whose entry does not name it"),
     "reference-missing": (DAMAGE, "a version has no reference to its content, so the sweeper could remove that"),
+    "credentials": (DAMAGE, "a registered client, or the keys that tokens are signed with, cannot be read"),
     "unreadable": (DAMAGE, "a part of the store is damaged; what lay there below this prefix is not checked"),
     "stray-key": (DAMAGE, "an object that fhirstore did not write"),
     "stuck-intent": (SWEEPABLE, "a transaction that is over left its intent in current.json"),

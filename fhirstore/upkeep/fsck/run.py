@@ -9,6 +9,7 @@
 | transactions | 1 LIST, 1 GET per record, 1 GET per version that it made |
 | jobs | 1 LIST per 1,000 objects below `bulk/`, 4 GET per job |
 | sealed runs | 1 LIST per 1,000 objects, 1 GET per run; deep: 1 GET of each file, streamed |
+| credentials | 1 LIST per 1,000 objects below `access/`, 1 GET per client and for the keys |
 | payloads | 1 LIST per 1,000 objects, 1 GET and 1 LIST per content; deep: 1 GET of each content, streamed |
 | buckets where the census of versions and events does not agree, as with every archived version | per bucket, a 4096th of all resources: 3 more GET per version, 1 or 2 per event |
 
@@ -28,6 +29,7 @@ from fhirstore.commit.messages import Pause, Protocol
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.format.keyspace import Event, Keyspace
 from fhirstore.upkeep.fsck.census import VERSIONS, Census, bucket_of
+from fhirstore.upkeep.fsck.credentials import walk_credentials
 from fhirstore.upkeep.fsck.events import judge_events, still_there, take_census
 from fhirstore.upkeep.fsck.finding import DAMAGE, KINDS, Finding, unreadable
 from fhirstore.upkeep.fsck.folders import Folder, FolderWalk, survey
@@ -123,7 +125,7 @@ def fsck(
     def archived() -> None:
         run.archived += 1
 
-    yield from run.take([*sweeper.findings, *(yield from stray_keys(keys))])
+    yield from run.take([*sweeper.findings, *(yield from stray_keys(keys)), *(yield from walk_credentials(keys))])
     index = Index(keys, context.ids.new().encode())
     yield from run.take((yield from walk_index(keys, index, page=run.how.page, clean=run.how.deep or run.how.repair)))
     look = Look(

@@ -28,6 +28,7 @@ def run_load(
     concurrency: int = 16,
     tenant: str | None = None,
     bundles: str = "process",
+    token: str | None = None,
     as_json: bool = False,
     progress_every: float = EVERY,
 ) -> int:
@@ -39,6 +40,8 @@ def run_load(
         sys.stderr.write("fhirstore: --tenant: must be printable ASCII, as the value of a header\n")
         return 2
     headers = {} if tenant is None else {"X-Tenant-ID": tenant}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
 
     async def work(on_progress: Callable[[Progress], None], interruption: Interruption) -> LoadSummary:
         return await load(

@@ -43,12 +43,15 @@ def run_upload(
     *,
     server: str,
     tenant: str | None = None,
+    token: str | None = None,
     content_type: str | None = None,
     concurrency: int = 4,
     as_json: bool = False,
     progress_every: float = EVERY,
 ) -> int:
-    """Uploads and prints. `settings`: of the store to write to; None: to the server. Returns the exit code.
+    """Uploads and prints. `settings`: of the store to write to; None: to the server.
+
+    `token`: sent to the server. Returns the exit code.
 
     0: the file is a Binary. 1: it is not. 2: it could not start. Interrupted: 130 by SIGINT, 143 by SIGTERM.
     """
@@ -63,7 +66,7 @@ def run_upload(
             interruption=interruption,
         )
 
-    return _run(work, settings, server, tenant, as_json=as_json, every=progress_every)
+    return _run(work, settings, server, tenant, token=token, as_json=as_json, every=progress_every)
 
 
 def run_download(
@@ -73,6 +76,7 @@ def run_download(
     *,
     server: str,
     tenant: str | None = None,
+    token: str | None = None,
     as_json: bool = False,
     progress_every: float = EVERY,
 ) -> int:
@@ -84,7 +88,7 @@ def run_download(
             raise CannotTransfer(f"{reference!r} does not name a Binary; say Binary/ID")
         return await download(place, named, file, retries=Retries(), on_progress=show, interruption=interruption)
 
-    return _run(work, settings, server, tenant, as_json=as_json, every=progress_every)
+    return _run(work, settings, server, tenant, token=token, as_json=as_json, every=progress_every)
 
 
 def _run(
@@ -93,12 +97,13 @@ def _run(
     server: str,
     tenant: str | None,
     *,
+    token: str | None,
     as_json: bool,
     every: float,
 ) -> int:
     async def at_place(show: Show, interruption: Interruption) -> TransferSummary:
         try:
-            async with _place(settings, server, tenant) as place:
+            async with _place(settings, server, tenant, token) as place:
                 return await work(place, show, interruption)
         except (FhirStoreError, OSError) as error:
             raise CannotTransfer(str(error)) from error
@@ -106,19 +111,21 @@ def _run(
     return run(at_place, bar=_bar, lines=_lines, every=every, cannot=CannotTransfer, as_json=as_json)
 
 
-def _place(settings: Settings | None, server: str, tenant: str | None) -> AbstractAsyncContextManager[Place]:
-    return _remote(server, tenant) if settings is None else _here(settings, tenant or _DEFAULT)
+def _place(
+    settings: Settings | None, server: str, tenant: str | None, token: str | None
+) -> AbstractAsyncContextManager[Place]:
+    return _remote(server, tenant, token) if settings is None else _here(settings, tenant or _DEFAULT)
 
 
 @asynccontextmanager
-async def _remote(server: str, tenant: str | None) -> AsyncIterator[Place]:
+async def _remote(server: str, tenant: str | None, token: str | None) -> AsyncIterator[Place]:
     base = fhir_base(server)
     if base is None:
         raise CannotTransfer("--server: must be the http or https URL of a FHIR server")
     if tenant is not None and not (tenant.isascii() and tenant.isprintable()):
         raise CannotTransfer("--tenant: must be printable ASCII, as the value of a header")
     async with aiohttp.ClientSession() as client:
-        asker = Asker(client, base, token=None, tenant=tenant, retries=Retries(), clock=SystemClock(), ids=SystemIds())
+        asker = Asker(client, base, token=token, tenant=tenant, retries=Retries(), clock=SystemClock(), ids=SystemIds())
         yield RemotePlace(asker, base, tenant=tenant)
 
 

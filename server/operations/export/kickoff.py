@@ -15,6 +15,7 @@ from starlette.responses import Response
 from fhirstore.errors import InvalidResource, Issue, UnknownType, Unsupported
 from fhirstore.fhir import json
 from fhirstore.threads import LARGE, offload_if
+from server.auditing.touched import touch_job
 from server.content.body import as_json, raw_body
 from server.http.answers import resource_answer
 from server.http.call import Call
@@ -60,6 +61,7 @@ async def _kick_off(call: Call, level: str, path: str) -> Response:
         export = await call.tenant.exports.start(replace(asked, by=f"http:{client.host if client else 'unknown'}"))
     except (UnknownType, Unsupported) as error:  # of a parameter: the operation is here, and can do other things
         raise InvalidResource(str(error), expression=error.issues[0].expression, code=error.issues[0].code) from error
+    touch_job(call.scope, export.id)
     return _accepted(call, export.id, export.ignored)
 
 

@@ -82,7 +82,7 @@ async def _manifest(
         manifest,
         version=4 if call.settings.bulk_version == 4 else 3,
         url_of=urls.of,
-        requires_access_token=False,
+        requires_access_token=call.settings.authenticates and call.settings.export_urls == "server",
         page_url_of=lambda name: page_url(call, id_, name),
     )
     headers = {"Content-Type": _JSON}

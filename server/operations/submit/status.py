@@ -85,7 +85,7 @@ def _manifest(call: Call, watch: SubmissionWatch, status: SubmissionStatus, page
     shown = render_status_manifest(
         status,
         url_of=lambda name: file_url(call, watch, name),
-        requires_access_token=False,
+        requires_access_token=call.settings.authenticates,
         page=page,
         page_url_of=lambda number: page_url(call, watch, number),
         request=f"{call.base_url}/$bulk-submit-status" if call.settings.bulk_version < 4 else None,

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from fhirstore import BegunUpload
 from fhirstore.objects import PresignedPost, PresignedPut
+from server.auditing.touched import touch_job
 from server.http.answers import resource_answer, stored
 from server.http.call import Call
 from server.http.parameters import refuse_others
@@ -34,6 +35,7 @@ async def presign_upload(call: Call) -> Response:
     """
     refuse_others(call)
     begun = await call.tenant.uploads.begin(await asked_upload(call), largest=call.settings.max_binary)
+    touch_job(call.scope, begun.upload.id)
     shown = [*facts_of(begun.upload), *_how(call, begun)]
     headers = {"Location": upload_url(call, begun.upload.id)}
     return resource_answer(call, parameters_of(shown), headers=headers)
@@ -47,6 +49,7 @@ async def complete_upload(call: Call) -> Response:
     """
     refuse_others(call)
     id_, sha256, size = await asked_completion(call)
+    touch_job(call.scope, id_)
     wait = min(_WAIT, call.settings.request_timeout / 3)
     done = await call.tenant.uploads.complete(id_, sha256=sha256, size=size, wait=wait)
     if done.version is not None:

@@ -104,7 +104,7 @@ _SWEEPING = (
         "folders[0].whole = folders[-1].whole = False",
         "pass",
         within=1000,
-        shape="hurried",
+        shape="contended",
     ),
     _mutant("the walk never goes on", runs.sweep_runs, "_State(cursor)", "_State()"),
     _mutant("abort forgotten", uploads._sweep, "upload.started < before", "False"),

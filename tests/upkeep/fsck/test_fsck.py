@@ -28,6 +28,7 @@ from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness, fsck
 from fhirstore.upkeep.sweep.run import Pace, sweep
 from server.cli import app
 from tests.commit.hurried import HandClock, hurry
+from tests.upkeep.fsck.credentials import CREDENTIAL_CASES
 from tests.upkeep.fsck.damage import CASES as RESOURCE_CASES
 from tests.upkeep.fsck.damage import KEY, Case, healthy, record_at
 from tests.upkeep.fsck.payloads import PAYLOAD_CASES
@@ -101,7 +102,7 @@ async def test_a_healthy_embedded_store_is_clean(tmp_path: Path) -> None:
         await store.aclose()
 
 
-CASES = (*RESOURCE_CASES, *TRANSACTION_CASES, *RUN_CASES, *PAYLOAD_CASES)
+CASES = (*RESOURCE_CASES, *TRANSACTION_CASES, *RUN_CASES, *PAYLOAD_CASES, *CREDENTIAL_CASES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
@@ -304,7 +305,7 @@ async def test_requests_grow_by_one_get_per_resource_and_version() -> None:
     with store.measure() as cost:
         report = await drive(fsck(KEYS, context=context(store)), store)
     assert (report.resources, report.versions, report.counts) == (41, 139, {})
-    assert cost.requests == {"GET": 1 + 41 + 139 + 1, "LIST": 3 + 1 + 1 + 3 + 1 + 1 + 1 + 2}
+    assert cost.requests == {"GET": 1 + 41 + 139 + 1, "LIST": 3 + 1 + 1 + 1 + 3 + 1 + 1 + 1 + 2}
     assert 8 < inner.most_gets <= 64
 
 
