@@ -14,7 +14,7 @@ PACKAGES := hl7.fhir.r4.examples@4.0.1 hl7.fhir.r4b.core@4.3.0 hl7.fhir.r5.core@
 LOCK := --quiet --universal --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test matrix test-fast check fmt simulate bench definitions lock clean
+.PHONY: help serve test matrix test-fast check fmt simulate bench sbom audit definitions lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 10
@@ -60,6 +60,13 @@ bench: $(VENV)/dev.stamp ## storage requests and round trips of each interaction
 	$(BIN)/python -m tests.costs counts
 	$(BIN)/python -m tests.costs resources
 	$(BIN)/python -m conformance rates $(ARGS)
+
+sbom: $(VENV)/dev.stamp ## the bill of materials of requirements.lock, CycloneDX JSON, to standard output
+	@$(BIN)/python -m tests.supply_chain
+
+audit: ## known weaknesses of the pinned packages (needs the network)
+	$(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(VENV)/audit/bin/pip-audit --disable-pip --require-hashes --requirement requirements.lock
 
 definitions: $(VENV)/dev.stamp ## the facts of each FHIR release again, from the official packages (needs npm and tar)
 	@set -e; into=$$(mktemp -d); trap 'rm -rf "$$into"' EXIT; \

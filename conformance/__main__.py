@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from conformance.abuse.command import abuse
+from conformance.hostile.command import hostile
 from conformance.openapi import openapi
 from conformance.overload.command import overload
 from conformance.rates.command import rates
@@ -42,4 +43,5 @@ app.command()(rates)
 app.add_typer(bench)
 app.command()(abuse)
 app.command()(overload)
+app.command()(hostile)
 app()

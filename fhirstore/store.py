@@ -127,8 +127,9 @@ class FhirStore:
         StoreMisconfigured with one line that says what to do; ValueError for an unknown release or level.
         """
 
-        async def one(place: str) -> ObjectStore:
-            objects = await open_store(place, s3=s3, create=create)
+        async def one(place: str, tenant: str | None = None) -> ObjectStore:
+            options = s3 if s3 is None or tenant is None else s3.within(tenant)
+            objects = await open_store(place, s3=options, create=create)
             return objects if observer is None else ObservedStore(objects, observer)
 
         @asynccontextmanager
@@ -137,7 +138,7 @@ class FhirStore:
                 if buckets:
                     stores: dict[str, ObjectStore] = {}
                     for tenant, place in bucket_locations(location, buckets).items():
-                        stores[tenant] = await one(place)
+                        stores[tenant] = await one(place, tenant)
                         stack.push_async_callback(stores[tenant].aclose)
                     tenancy: Tenancy = BucketTenancy(stores)
                 else:

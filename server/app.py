@@ -16,7 +16,7 @@ from server.http.api import FhirApi
 from server.http.deadlines import Deadlines
 from server.http.health import health_routes
 from server.http.outcome import http_error
-from server.http.response_headers import EXPOSED, Dated
+from server.http.response_headers import EXPOSED, Completed
 from server.observing.observed_app import ObservedApp
 from server.observing.observers import Observers
 from server.routes import TABLE
@@ -46,7 +46,9 @@ def create_app(
         exception_handlers={HTTPException: http_error, Exception: http_error},
     )
     others.router.redirect_slashes = False
-    api: ASGIApp = FhirApi(Dated(others), store=store, settings=settings, table=TABLE, deadlines=deadlines)
+    api: ASGIApp = FhirApi(
+        Completed(others, settings), store=store, settings=settings, table=TABLE, deadlines=deadlines
+    )
     if observers is not None and observers.any:
         api = ObservedApp(
             api,
@@ -69,4 +71,4 @@ def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
         allow_headers=("*",),
         expose_headers=EXPOSED,
     )
-    return Dated(cors)
+    return Completed(cors, settings)

@@ -122,6 +122,14 @@ class Answer:
         return found[1] if found else ""
 
     @property
+    def content_version(self) -> str:
+        """The version id in the ETag of a Binary's content, which may be strong: its bytes never change."""
+        etag = self.header("ETag")
+        found = _VERSION.fullmatch(etag if etag.startswith("W/") else f"W/{etag}")
+        must(found, f"{self.asked}: the ETag is not a version id in quotes")
+        return found[1] if found else ""
+
+    @property
     def location(self) -> tuple[str, str, str]:
         """Type, id and version id in the Location header."""
         found = _LOCATION.search(self.header("Location"))

@@ -141,7 +141,7 @@ async def headers_stand_for_metadata(server: Server) -> None:
     headers = {"Content-Type": "text/plain", "X-Security-Context": (await server.created(patient())).path}
     answer = await server.request("POST", "Binary", content=b"hello", headers=headers)
     read = await server.get("/".join(answer.expect(201).location[:2]), {"Accept": "text/plain"})
-    must(read.expect(200).version and read.last_modified, "no ETag or Last-Modified")
+    must(read.expect(200).content_version and read.last_modified, "no ETag or Last-Modified")
     must(read.header("X-Security-Context") == headers["X-Security-Context"], "another X-Security-Context")
 
 

@@ -50,12 +50,15 @@ from fhirstore.objects.health import StoreHealth, health
 from fhirstore.objects.observer import OK, OUTCOMES, StoreObserver
 from fhirstore.objects.opening import open_store
 from fhirstore.objects.presigned import PresignedPost, PresignedPut
+from fhirstore.objects.s3.encryption import ALGORITHMS as ENCRYPTIONS
+from fhirstore.objects.s3.encryption import Encryption
 from fhirstore.objects.s3.options import OnRepeat, Repeat, S3Options
 from fhirstore.objects.uploads import PendingUpload, UploadPage
 from fhirstore.objects.wrappers.checked import CheckedStore
 
 __all__ = [
     "CONCURRENCY",
+    "ENCRYPTIONS",
     "IF_ABSENT",
     "OK",
     "OUTCOMES",
@@ -67,6 +70,7 @@ __all__ = [
     "CheckedStore",
     "Compacted",
     "Condition",
+    "Encryption",
     "Facts",
     "IfAbsent",
     "IfMatch",

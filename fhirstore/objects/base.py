@@ -5,7 +5,9 @@ contract suite (`tests/objects/contract.py`) that all of them pass. The guarante
 
 * PUT is atomic and durable when it returns; a GET or LIST that starts later sees it (read-after-write).
 * `IfAbsent` and `IfMatch` are decided atomically with the write: of any number of racers exactly one wins.
-* An ETag is a hash of the body: equal bodies have equal ETags. It is opaque; compare it, never parse it.
+* An ETag is opaque: compare it, never parse it. Another body at a key always has another one. Equal bodies have equal
+  ones on some stores (it is a hash there), so that a body that returns brings its ETag back, and different ones on
+  others (SSE-KMS): no caller may rely on either.
 * Errors are exceptions of `fhirstore.errors` (the `ObjectError` family). A store never retries a conditional PUT by
   itself: a blind retry turns its own success into a 412.
 * `expires` is a write window: epoch ms on the *store's* clock after which the store itself refuses the PUT.

@@ -17,10 +17,11 @@ from server.access.smart.clients import read_clients
 from server.http.call import FHIR_PATH
 from server.observing.answering import Answering, answering
 from server.observing.observers import share_key
-from server.process.deployment import Deployment, ended_in_of, open_store
+from server.process.deployment import Deployment, ended_in_of, open_store, tls_of
 from server.process.ending import Workers, end_quietly_on_sigterm
 from server.process.http_server import http_config
 from server.process.listening import bound, for_workers
+from server.process.tls import BadCertificate
 from server.settings import Settings
 from server.settings.loopback import is_loopback
 
@@ -73,9 +74,11 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
             "FHIRSTORE_AUTH=smart: clients sign what they send for one URL, so say which it is: set FHIRSTORE_BASE_URL"
         )
     end_quietly_on_sigterm()
+    tls = settings.tls_cert is not None
     try:
+        tls_of(settings)  # here, so that each worker need not say that it cannot be used
         locations = asyncio.run(inspect_store(settings))
-    except FhirStoreError as error:
+    except (FhirStoreError, BadCertificate) as error:
         raise CannotStart(str(error)) from error
     listener = _listen(host, port)
     with ExitStack() as stack:
@@ -84,12 +87,16 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
         if workers > 1:
             share_key(settings)
             config = http_config(
-                "server.process.deployment:from_env", factory=True, workers=workers, stop_timeout=settings.stop_timeout
+                "server.process.deployment:from_env",
+                factory=True,
+                workers=workers,
+                stop_timeout=settings.stop_timeout,
+                tls=tls,
             )
-            Workers(config, [for_workers(listener)], within=ended_in_of(settings)).run()
+            Workers(config, [for_workers(listener)], within=ended_in_of(settings), renewing=tls).run()
             return
         app = Deployment(settings, None if metrics is None else metrics.publish)
-        server = uvicorn.Server(http_config(app, stop_timeout=settings.stop_timeout))
+        server = uvicorn.Server(http_config(app, stop_timeout=settings.stop_timeout, tls=tls))
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
     if not server.started:
@@ -112,7 +119,8 @@ def _metrics(settings: Settings, workers: int, stack: ExitStack) -> Answering | 
 def _greet(
     settings: Settings, listener: socket.socket, locations: list[str], *, workers: int, metrics: Answering | None
 ) -> None:
-    base_url = settings.base_url or f"http://{_authority(listener)}{FHIR_PATH}"
+    scheme = "http" if settings.tls_cert is None else "https"
+    base_url = settings.base_url or f"{scheme}://{_authority(listener)}{FHIR_PATH}"
     tenant = "/{tenant}" if settings.tenant_source == "path" else ""
     lines = [f"fhirstore {__version__}", f"  base URL  {base_url}{tenant}"]
     if metrics is not None:

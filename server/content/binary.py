@@ -39,7 +39,6 @@ MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]
 REFERENCE = re.compile(r"[!-~]{1,2000}")
 FHIR_TYPES = frozenset({FHIR_JSON, FHIR_XML, "application/json+fhir", "application/xml+fhir"})
 GENERIC_TYPES = {"application/json": "json", "text/json": "json", "application/xml": "xml", "text/xml": "xml"}
-_ACTIVE = re.compile(r"html|svg|xml|javascript|ecmascript", re.IGNORECASE)
 _BLANKS = re.compile(r"\s+")
 _ALPHABET = string.ascii_letters.encode() + string.digits.encode() + b"+/"
 _PIECE = 256 * 1024  # characters of base64, a multiple of 4
@@ -138,9 +137,6 @@ class Native:
         headers = {"Last-Modified": last_modified(version.last_updated_ms)}
         if self.context is not None:
             headers[SECURITY_CONTEXT] = self.context
-        if _ACTIVE.search(self.content_type):
-            # a stored page must not run with the rights of this server's origin
-            headers["Content-Security-Policy"] = "sandbox"
         sha256 = source.sha256 if isinstance(source, Payload) else None
         tag = str(version.version_id)
         file = File(self.size, self.content_type, tag, name=name, versioned=True, sha256=sha256)

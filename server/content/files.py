@@ -84,7 +84,7 @@ async def content_answer(
     part = None if is_head or inflate else _part(call, file)
     coding = _coding(call, file) if part is None else None
     form = "plain" if inflate else coding
-    headers = {"ETag": _tag(file, form), "Content-Type": file.content_type, "X-Content-Type-Options": "nosniff"}
+    headers = {"ETag": _tag(file, form), "Content-Type": file.content_type}
     headers |= more_headers or {}
     if form is None and file.sha256 is not None:
         headers["Repr-Digest"] = repr_digest(file.sha256)

@@ -45,6 +45,20 @@ EXPOSED = (
 _ECHOED = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
+# What a browser may do with an answer, whatever it holds: nothing but show it.
+_FOR_BROWSERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+
+def _security(settings: Settings) -> tuple[tuple[bytes, bytes], ...]:
+    hsts = settings.hsts_seconds
+    return (*_FOR_BROWSERS, *([(b"strict-transport-security", b"max-age=%d" % hsts)] if hsts else []))
+
+
 class ResponseHeaders:
     """Adds these headers. A request id that is made here is the process's ULID and the request's number."""
 
@@ -53,6 +67,7 @@ class ResponseHeaders:
         self._always = (
             (b"cache-control", b"private, no-cache"),
             (b"vary", vary.encode("ascii")),
+            *_security(settings),
         )
         self._process = str(ULID()).encode("ascii")
         self._numbers = count(1)
@@ -74,16 +89,19 @@ class ResponseHeaders:
             response.raw_headers.append((b"x-correlation-id", correlation))
 
 
-class Dated:
-    """Wraps an app: adds Date to answers that do not have it."""
+class Completed:
+    """Wraps an app: adds Date and what browsers are told to answers that do not have it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
+        self._always = _security(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def dated(message: Message) -> None:
-            if message["type"] == "http.response.start" and not any(key == b"date" for key, _ in message["headers"]):
-                message["headers"] = [*message["headers"], (b"date", now_date().encode("ascii"))]
+        async def completed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                there = {key for key, _ in message["headers"]}
+                wanted = ((b"date", now_date().encode("ascii")), *self._always)
+                message["headers"] = [*message["headers"], *(one for one in wanted if one[0] not in there)]
             await send(message)
 
-        await self._app(scope, receive, dated)
+        await self._app(scope, receive, completed)

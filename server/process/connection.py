@@ -105,11 +105,23 @@ class Connection(BoundedHeadProtocol):
         method = scope["method"] = parser.get_method().decode("ascii")
         # CONNECT may name a host and port instead, and `http://example.org` has no path (RFC 9112, 3.2).
         url = httptools.parse_url(self.url if method != "CONNECT" or self.url.startswith(b"/") else b"/")
+        if url.host and method != "CONNECT":
+            self._take_host(url.host, url.port)
         raw_path = scope["raw_path"] = url.path or b"/"
         path = raw_path.decode("ascii")
         scope["path"] = urllib.parse.unquote(path) if "%" in path else path
         scope["query_string"] = url.query or b""
         scope[HOLDER] = self  # type: ignore[literal-required] # not ASGI's but the app's
+
+    def _take_host(self, host: bytes, port: int | None) -> None:
+        """Puts the host of an absolute URL in the place of Host, which counts for nothing then (RFC 9112, 3.2.2).
+
+        A request without Host, or with several, is left as it is, and refused for that.
+        """
+        places = [place for place, (name, _) in enumerate(self.headers) if name == b"host"]
+        if len(places) == 1:
+            name_ = b"[%s]" % host if b":" in host else host
+            self.headers[places[0]] = (b"host", name_ if port is None else b"%s:%d" % (name_, port))
 
     def on_body(self, body: bytes) -> None:
         self.kept = 0

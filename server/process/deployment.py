@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -26,6 +27,7 @@ from server.observing.process import keep_publishing, of_connections, of_jobs, o
 from server.process.connections import Connections
 from server.process.ending import HANDED_BACK_IN, SETTLED_IN, Ending, end_now, ended_in
 from server.process.submitting import submit_options
+from server.process.tls import BadCertificate, Files, Tls
 from server.settings import Settings, from_environment
 
 
@@ -93,14 +95,16 @@ class Deployment:
             return
         opening = open_store(self._settings, create=True, observers=observing)
         try:
+            tls = tls_of(self._settings)
             store = await opening.__aenter__()
-        except FhirStoreError as error:
+        except (FhirStoreError, BadCertificate) as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         try:
             deadlines = Deadlines(self._settings.request_timeout)
             self._app = create_app(store, self._settings, deadlines=deadlines, ending=ending.begun, observers=observing)
             connections = state["connections"] = connections_for(self._settings)
+            renewing = _renewing(tls, state)
             watching = asyncio.create_task(connections.watch())
             closing = asyncio.create_task(connections.close_after_answers(ending.begun))
             worker = store.worker(at_once=self._settings.jobs_at_once, say=_say, activity=deadlines.activity)
@@ -116,6 +120,8 @@ class Deployment:
             await asyncio.wait([working], timeout=HANDED_BACK_IN)
             working.cancel()
             publishing.cancel()
+            if renewing is not None:
+                renewing.cancel()
             await asyncio.wait([publishing])
         finally:
             await _close(opening)
@@ -143,6 +149,22 @@ def connections_for(settings: Settings) -> Connections:
         keep_alive=settings.keep_alive,
         grace=settings.stop_timeout,
     )
+
+
+def tls_of(settings: Settings) -> Tls | None:
+    """Returns what makes handshakes; None: connections are plain. Raises BadCertificate."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return Tls(Files(settings.tls_cert, settings.tls_key, settings.tls_key_password))
+
+
+def _renewing(tls: Tls | None, state: MutableMapping[str, object]) -> asyncio.Task[None] | None:
+    """Gives connections their TLS, and has it renewed on SIGHUP and when its files change, until cancelled."""
+    if tls is None:
+        return None
+    state["tls"] = tls
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, tls.reload)
+    return asyncio.create_task(tls.watch())
 
 
 def ending_of(settings: Settings) -> Ending:

@@ -101,11 +101,12 @@ def _exit(_number: int, _frame: FrameType | None) -> None:
 class Workers(Multiprocess):
     """uvicorn's supervisor of worker processes; kills those that have not ended `within` seconds.
 
-    A second signal kills them at once.
+    A second signal kills them at once. `renewing`: they load their certificates again on SIGHUP, and are not replaced.
     """
 
-    def __init__(self, config: Config, sockets: list[socket.socket], *, within: float) -> None:
+    def __init__(self, config: Config, sockets: list[socket.socket], *, within: float, renewing: bool = False) -> None:
         super().__init__(config, sockets)
+        self._renewing = renewing
         self._within = within + _BY_THEMSELVES
         self._asked = 0
 
@@ -116,6 +117,14 @@ class Workers(Multiprocess):
     def handle_int(self) -> None:
         self._asked += 1
         super().handle_int()
+
+    def handle_hup(self) -> None:
+        if not self._renewing:
+            super().handle_hup()
+            return
+        for process in self.processes:
+            if process.process.is_alive() and process.pid is not None:
+                os.kill(process.pid, signal.SIGHUP)
 
     def join_all(self) -> None:
         deadline = time.monotonic() + self._within

@@ -9,22 +9,23 @@ from starlette.types import ASGIApp
 
 from server.process.connection import Connection
 from server.process.connections import backlog
+from server.process.tls_door import TlsDoor
 
 
 def http_config(
-    app: str | ASGIApp, *, factory: bool = False, workers: int = 1, stop_timeout: float = 5.0
+    app: str | ASGIApp, *, factory: bool = False, workers: int = 1, stop_timeout: float = 5.0, tls: bool = False
 ) -> uvicorn.Config:
     """Returns uvicorn's options for `app`, or for `module:attribute`; `factory`: calling the attribute makes the app.
 
-    `stop_timeout`: seconds that answers under way have when the server ends.
+    `stop_timeout`: seconds that answers under way have when the server ends. `tls`: connections begin with a handshake.
 
-    The app must put its `Connections` into the state of its lifespan, as "connections".
+    The app must put its `Connections` into the state of its lifespan, as "connections", and its `Tls` as "tls".
     """
     return uvicorn.Config(
         app,
         factory=factory,
         loop="uvloop",
-        http=Connection,
+        http=TlsDoor if tls else Connection,
         ws="none",
         lifespan="on",
         access_log=False,

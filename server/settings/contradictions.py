@@ -16,8 +16,10 @@ _LONGEST_PRESIGNED = 604_800  # seconds, of S3
 def contradictions(settings: Settings, env: Mapping[str, str], *, serving: bool) -> list[str]:
     """Returns a sentence for each. `serving`: requests will come, so they must be able to name their tenant."""
     wrong = [
+        *_of_listening(settings),
         *_of_tenants(settings, env),
         *_of_store(settings),
+        *_of_encryption(settings, serving=serving),
         *_of_limits(settings),
         *_of_urls(settings),
         *_of_authentication(settings),
@@ -28,6 +30,13 @@ def contradictions(settings: Settings, env: Mapping[str, str], *, serving: bool)
             "set it to header or path"
         )
     return wrong
+
+
+def _of_listening(settings: Settings) -> Iterator[str]:
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        yield "FHIRSTORE_TLS_CERT and FHIRSTORE_TLS_KEY go together; set both or neither"
+    if settings.tls_key_password is not None and settings.tls_key is None:
+        yield "FHIRSTORE_TLS_KEY_PASSWORD: goes with FHIRSTORE_TLS_KEY"
 
 
 def _of_tenants(settings: Settings, env: Mapping[str, str]) -> Iterator[str]:
@@ -53,6 +62,19 @@ def _of_store(settings: Settings) -> Iterator[str]:
             f"FHIRSTORE_S3_CONNECT_TIMEOUT: a connection may take {settings.s3_connect_timeout:g} s, and the whole "
             f"request only {settings.s3_request_timeout:g} s (FHIRSTORE_S3_REQUEST_TIMEOUT)"
         )
+
+
+def _of_encryption(settings: Settings, *, serving: bool) -> Iterator[str]:
+    of_kms = settings.s3_sse.startswith("aws:kms")
+    if settings.s3_sse_kms_key_id is not None and not of_kms:
+        yield "FHIRSTORE_S3_SSE_KMS_KEY_ID: goes with FHIRSTORE_S3_SSE=aws:kms"
+    if settings.s3_sse_bucket_key and settings.s3_sse != "aws:kms":
+        yield "FHIRSTORE_S3_SSE_BUCKET_KEY: goes with FHIRSTORE_S3_SSE=aws:kms"
+    if not of_kms and (keyed := [name for name, table in settings.tenant_tables.items() if "kms_key" in table]):
+        yield f"FHIRSTORE_TENANT_SETTINGS: kms_key of {', '.join(keyed)} goes with FHIRSTORE_S3_SSE=aws:kms"
+    in_s3 = settings.store.startswith("s3://") or settings.tenant_buckets
+    if serving and settings.s3_sse != "none" and not in_s3:
+        yield f"FHIRSTORE_S3_SSE={settings.s3_sse}: only a store s3://… is encrypted by S3; encrypt the disk instead"
 
 
 def _of_limits(settings: Settings) -> Iterator[str]:

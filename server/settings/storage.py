@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fhirstore import S3Options, Tags
+from fhirstore.objects import ENCRYPTIONS, Encryption
 from server.settings import values
 from server.settings.setting import setting
 
@@ -84,6 +86,26 @@ class Storage:
         30.0,
         "Seconds that one attempt at a request to S3 may take; large bodies have more time.",
     )
+    s3_sse: str = setting(
+        "FHIRSTORE_S3_SSE",
+        values.choice("none", *ENCRYPTIONS),
+        "none",
+        "What S3 encrypts new objects with: `AES256` (SSE-S3), `aws:kms` or `aws:kms:dsse` (a key of KMS); `none`: "
+        "what the bucket says.",
+    )
+    s3_sse_kms_key_id: str | None = setting(
+        "FHIRSTORE_S3_SSE_KMS_KEY_ID",
+        values.kms_key,
+        None,
+        "The KMS key: its id, ARN or alias. `kms_key` in the file of tenant settings gives a tenant a key of its own.",
+        unset="the account's own key for S3",
+    )
+    s3_sse_bucket_key: bool = setting(
+        "FHIRSTORE_S3_SSE_BUCKET_KEY",
+        values.flag,
+        False,
+        "Let S3 ask KMS once for many objects, which costs less and logs less.",
+    )
     tagged: frozenset[str] = setting(
         "FHIRSTORE_TAGS",
         values.some_of(*TAGGED),
@@ -107,6 +129,12 @@ class Storage:
             connect_timeout=self.s3_connect_timeout,
             request_timeout=self.s3_request_timeout,
         )
+
+    def encryption(self, tenant_keys: Mapping[str, str]) -> Encryption | None:
+        """What S3 encrypts new objects with; None: what the bucket says. `tenant_keys`: KMS keys by tenant."""
+        if self.s3_sse == "none":
+            return None
+        return Encryption(self.s3_sse, self.s3_sse_kms_key_id, self.s3_sse_bucket_key, tenant_keys)
 
     @property
     def tags(self) -> Tags:

@@ -49,7 +49,7 @@ class Tenancy:
         "The bucket of each tenant, like `clinic-a=bucket-a,clinic-b=bucket-b`.",
     )
 
-    tenant_tables: Mapping[str, Mapping[str, int | float]] = setting(
+    tenant_tables: Mapping[str, Mapping[str, int | float | str]] = setting(
         "FHIRSTORE_TENANT_SETTINGS",
         of_tenants.read_file,
         {},

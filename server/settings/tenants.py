@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fhirstore import is_tenant_id
+from server.settings import values
 
 DEFAULT = "default"
 _MOST_BYTES = 4 * 1024 * 1024  # of the file: 100 bytes for each of 40,000 tenants
@@ -33,7 +34,7 @@ class TenantSettings:
 
     The limits on requests hold for each server process; bytes are those of the bodies of requests and of answers.
     `weight`: the tenant's share of a process that has more requests than it works on at once; one with 2 gets twice
-    what one with 1 gets.
+    what one with 1 gets. `kms_key`: the key of KMS that S3 encrypts the tenant's new objects with (SSE-KMS).
     """
 
     requests_per_second: float | None = None
@@ -42,6 +43,7 @@ class TenantSettings:
     weight: int = 1
     archive_after_days: int | None = None
     exports_expire_after_days: int | None = None
+    kms_key: str | None = None
 
     @property
     def limited(self) -> bool:
@@ -50,7 +52,7 @@ class TenantSettings:
         return any(limit is not None for limit in limits)
 
 
-Tables = Mapping[str, Mapping[str, int | float]]
+Tables = Mapping[str, Mapping[str, int | float | str]]
 """What a file says: the members of `TenantSettings` that it sets, by tenant, and those of `DEFAULT`."""
 
 
@@ -118,6 +120,14 @@ def _whole(most: int) -> Callable[[object], str | None]:
     return check
 
 
+def _kms_key(value: object) -> str | None:
+    try:
+        values.kms_key(value if isinstance(value, str) else "")
+    except ValueError:
+        return "the id, ARN or alias of a KMS key"
+    return None
+
+
 _FORMS: Mapping[str, Callable[[object], str | None]] = {
     "requests_per_second": _rate,
     "bytes_per_second": _rate,
@@ -125,5 +135,6 @@ _FORMS: Mapping[str, Callable[[object], str | None]] = {
     "weight": _whole(100),
     "archive_after_days": _whole(36_500),
     "exports_expire_after_days": _whole(36_500),
+    "kms_key": _kms_key,
 }
 """What the value of each key may be: returns the form that it must have, or None where it has it."""

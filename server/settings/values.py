@@ -16,6 +16,7 @@ _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _REGION = re.compile(r"[A-Za-z0-9-]{1,63}")
 _TENANT_FORM = "a tenant id has 1 to 63 of a-z, 0-9 and '-', without '-' at either end"
+_KMS_KEY = re.compile(r"[A-Za-z0-9:/_.-]{1,2048}")
 _SHOWN = 80  # characters of a value that a message repeats
 
 
@@ -160,6 +161,13 @@ def region(value: str) -> str:
     """A region's name, which becomes part of host names."""
     if not _REGION.fullmatch(value):
         raise ValueError(f"must be the name of a region, like eu-central-1, not {_quoted(value)}")
+    return value
+
+
+def kms_key(value: str) -> str:
+    """The id, ARN or alias of a KMS key."""
+    if not _KMS_KEY.fullmatch(value):
+        raise ValueError(f"must be the id, ARN or alias of a KMS key, not {_quoted(value)}")
     return value
 
 

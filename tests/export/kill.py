@@ -25,6 +25,7 @@ WORKER = (str(Path(sys.executable).with_name("fhirstore")), "worker")
 _AT_ONCE = 64
 _LONG_AGO = 1_700_000_000_000  # epoch ms
 _WITHIN = 1_800.0  # seconds
+_CLAIMS = 4  # in a row without a checkpoint; with 10 a job is given up
 
 
 @dataclass(slots=True)
@@ -79,7 +80,11 @@ async def kill(
     every: float = 2.0,
     workers: int = 2,
 ) -> KillReport:
-    """Exports, with `workers` processes of which one is killed, and started again, `every` so many seconds."""
+    """Exports, with `workers` processes of which one is killed, and started again, `every` so many seconds.
+
+    Nobody is killed while the job has been claimed several times without a checkpoint: on a machine so slow that
+    workers get nothing done in that time, it would rightly be given up.
+    """
     report = KillReport(len(ids))
     began = time.monotonic()
     started = await clinic.exports.start(ExportRequest(types=["Observation"]))
@@ -89,6 +94,8 @@ async def kill(
             await asyncio.sleep(every)
             if (status := await clinic.exports.status(started.id)).status in ("completed", "failed"):
                 break
+            if (await clinic.jobs.get(started.id, kind="export")).state.attempts >= _CLAIMS:
+                continue
             victim = report.kills % workers
             _kill(crew[victim])
             report.kills += 1

@@ -8,6 +8,7 @@ from fhirstore.errors import WriteWindowClosed
 from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.memory import MemoryStore
 from tests.objects.contract import ObjectStoreContract
+from tests.objects.store_under_test import opaque_store
 
 
 class TestMemoryStore(ObjectStoreContract):
@@ -16,6 +17,16 @@ class TestMemoryStore(ObjectStoreContract):
     @pytest.fixture
     async def store(self) -> AsyncIterator[ObjectStore]:
         yield MemoryStore()
+
+
+class TestOpaqueEtags(ObjectStoreContract):
+    """Every promise holds where ETags are no hashes, as with SSE-KMS: each PUT of an equal body has another one."""
+
+    opaque_etags = True
+
+    @pytest.fixture
+    async def store(self) -> AsyncIterator[ObjectStore]:
+        yield opaque_store()
 
 
 class HandClock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -38,6 +39,10 @@ class ServeProcess:
         assert self._child
         return self._child.pid
 
+    def trust(self) -> ssl.SSLContext:
+        """A client's context that trusts the server's certificate, as its file is now, where it has one."""
+        return ssl.create_default_context(cafile=self._env.get("FHIRSTORE_TLS_CERT"))
+
     def start(self) -> None:
         """Start and wait until it answers."""
         command = [str(Path(sys.executable).with_name("fhirstore")), "serve", *self._arguments]
@@ -51,10 +56,11 @@ class ServeProcess:
             if line.strip().startswith("data "):
                 break
         live = self.base_url.split("/fhir")[0] + "/health/live"
+        trust = self.trust() if live.startswith("https:") else True
         deadline = time.monotonic() + _READY_SECONDS
         while time.monotonic() < deadline:
             try:
-                if httpx.get(live).status_code == 200:
+                if httpx.get(live, verify=trust).status_code == 200:
                     return
             except httpx.TransportError:
                 assert self._child.poll() is None, "the server ended"

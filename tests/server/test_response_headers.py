@@ -29,6 +29,33 @@ async def test_every_answer_has_a_request_id_and_is_kept_from_others(served: Ser
         assert answer.headers["vary"] == "Accept, Accept-Encoding"
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/fhir/Patient/p", "/fhir/Patient/q", "/fhir/metadata", "/fhir/x/y/z/a/b", "/health/live", "/openapi.json", "/"],
+)
+async def test_no_answer_is_of_use_to_a_hostile_page(served: Served, path: str) -> None:
+    """No guessed type, no script, frame or foreign page, no address passed on; and nothing says what is served with."""
+    await served.client.put("/fhir/Patient/p", content=BODY, headers=FHIR_JSON)
+    for method in ("GET", "OPTIONS", "TRACE"):
+        answer = await served.client.request(method, path)
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'; sandbox"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert "server" not in answer.headers
+        assert "strict-transport-security" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"), [(Settings(hsts=60), 60), (Settings(tls_cert="c", tls_key="k", hsts=0), 0)]
+)
+async def test_hsts_is_as_the_setting_says(settings: Settings, seconds: int) -> None:
+    """Behind a proxy that speaks TLS it is switched on; with an own certificate it can be switched off."""
+    async with serving(settings) as served:
+        answer = await served.client.get("/fhir/Patient/q")
+        assert answer.headers.get("strict-transport-security") == (f"max-age={seconds}" if seconds else None)
+
+
 async def test_ids_of_the_client_come_back(served: Served) -> None:
     """Request id and correlation id, as they were sent."""
     ids = {"X-Request-Id": "7b1e-42", "X-Correlation-Id": "a~!b"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,40 @@ def test_the_nearest_word_about_a_tenant_wins(tmp_path: Path) -> None:
     assert settings.settings_of("clinic-b") == TenantSettings(200, 1000.0, None, 2)
 
 
+def test_a_tenant_has_its_own_kms_key(tmp_path: Path) -> None:
+    """Its own table, then `[default]`, then the environment: what S3 encrypts the tenant's objects with."""
+    text = "[default]\nkms_key = 'alias/all'\n[clinic-a]\nkms_key = 'key-a'\n"
+    env = {"FHIRSTORE_STORE": "s3://bucket", "FHIRSTORE_S3_SSE": "aws:kms", "FHIRSTORE_S3_SSE_KMS_KEY_ID": "env"}
+    encryption = _read(tmp_path, text, **env).s3.encryption
+    assert encryption is not None
+    assert [encryption.key_of(f"{name}/x") for name in ("clinic-a", "clinic-b")] == ["key-a", "alias/all"]
+    alone = _read(tmp_path, "[clinic-a]\nkms_key = 'key-a'\n", **env).s3.encryption
+    assert alone is not None
+    assert [alone.key_of(f"{name}/x") for name in ("clinic-a", "clinic-b")] == ["key-a", "env"]
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        ({"FHIRSTORE_S3_SSE": "aes"}, "FHIRSTORE_S3_SSE: must be one of none, AES256, aws:kms"),
+        ({"FHIRSTORE_S3_SSE": "AES256"}, "only a store s3://… is encrypted by S3"),
+        ({"FHIRSTORE_S3_SSE_KMS_KEY_ID": "k"}, "FHIRSTORE_S3_SSE_KMS_KEY_ID: goes with FHIRSTORE_S3_SSE=aws:kms"),
+        ({"FHIRSTORE_S3_SSE_KMS_KEY_ID": "a b"}, "must be the id, ARN or alias of a KMS key"),
+        ({"FHIRSTORE_S3_SSE_BUCKET_KEY": "true"}, "FHIRSTORE_S3_SSE_BUCKET_KEY: goes with"),
+    ],
+)
+def test_encryption_that_cannot_be_is_refused(env: dict[str, str], told: str) -> None:
+    """At the start, by the name of the setting, and not at the first write."""
+    with pytest.raises(BadSetting, match=re.escape(told)):
+        from_environment(env)
+
+
+def test_a_kms_key_needs_kms(tmp_path: Path) -> None:
+    """A tenant's key without SSE-KMS would silently encrypt nothing with it."""
+    with pytest.raises(BadSetting, match="kms_key of clinic-a goes with FHIRSTORE_S3_SSE=aws:kms"):
+        _read(tmp_path, "[clinic-a]\nkms_key = 'key-a'\n", FHIRSTORE_STORE="s3://bucket", FHIRSTORE_S3_SSE="AES256")
+
+
 def test_without_a_file_nothing_is_limited() -> None:
     """A server that nobody has configured refuses nothing."""
     assert Settings().settings_of("default") == TenantSettings()
@@ -57,6 +92,7 @@ def test_any_tenant_may_have_a_table_where_any_may_exist(tmp_path: Path) -> None
         ("[default]\nrequests_per_second = nan\n", "requests_per_second: must be a positive number"),
         ("[default]\nbytes_per_second = '1'\n", "bytes_per_second: must be a positive number"),
         ("[default]\nbytes_per_second = inf\n", "bytes_per_second: must be a positive number"),
+        ("[default]\nkms_key = 5\n", "[default] kms_key: must be the id, ARN or alias of a KMS key"),
         ("[default\n", "the file is no TOML: "),
         ("[a]\nx = " + "[" * 5_000, "the file is no TOML: "),
         (b"\xff", "not in UTF-8"),

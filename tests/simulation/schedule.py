@@ -13,7 +13,7 @@ from fhirstore.commit.purge import Purged
 from fhirstore.commit.single import WriteResult
 from fhirstore.errors import Contention, Unavailable, VersionConflict, WriteOutcomeUnknown
 from fhirstore.format.runs import Seal
-from tests.simulation.model.bucket import Bucket
+from tests.simulation.model.bucket import Bucket, opaque_etags
 from tests.simulation.model.machines import Machine
 from tests.simulation.model.network import Network
 from tests.simulation.model.process import Process, Temper
@@ -74,7 +74,12 @@ class Schedule:
         self.seed = seed
         self.world = World(seed, trace)
         self.plot: Scenario = plot.scenario(seed, self.world.random)
-        self.bucket = Bucket(self.world, resolution=self.plot.resolution, tree_order=self.plot.tree_order)
+        self.bucket = Bucket(
+            self.world,
+            resolution=self.plot.resolution,
+            tree_order=self.plot.tree_order,
+            opaque=opaque_etags(seed // len(plot.shapes)),
+        )
         self.truth = Truth(self.world, self.bucket, self.plot.limits)
         self.network = Network(
             self.world, self.bucket, self.plot.limits, self.plot.weather, decides_together=self.plot.decides_together

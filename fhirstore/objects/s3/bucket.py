@@ -26,6 +26,7 @@ class Bucket:
     def __init__(self, session: S3Session, options: S3Options, clock: Clock) -> None:
         self.name = session.location.bucket
         self.root = session.location.root
+        self.encryption = options.encryption
         self.circuit = Circuit(clock, SystemIds(), options.on_circuit)
         self.attempts = Attempts(self.circuit, options, clock)
         self.failures = Failures(session.location, session.addressing, self.circuit)

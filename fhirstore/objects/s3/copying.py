@@ -14,6 +14,7 @@ from fhirstore.objects.facts import Facts, ObjectInfo
 from fhirstore.objects.s3.answers import quoted, read_text
 from fhirstore.objects.s3.bucket import Bucket
 from fhirstore.objects.s3.carried import carrying
+from fhirstore.objects.s3.encryption import encrypting
 from fhirstore.objects.s3.signing import encode
 from fhirstore.objects.s3.tagging import Tags
 from fhirstore.objects.s3.uploads import Uploads
@@ -48,6 +49,7 @@ class Copies:
         directive = "COPY" if facts is None else "REPLACE"
         headers = {
             **carrying(facts),
+            **encrypting(self._bucket.encryption, target),
             **self._source(source),
             "x-amz-metadata-directive": directive,
             "x-amz-tagging-directive": directive,

@@ -37,7 +37,16 @@ _MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
 # The codes of MinIO, Ceph and others for a full quota or disk; AWS has no quotas.
 _FULL_CODES = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage"})
 _BUSY = frozenset({429, 503})
-_BUSY_CODES = frozenset({"SlowDown", "RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequests"})
+_BUSY_CODES = frozenset(
+    {
+        "SlowDown",
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequests",
+        "KMS.ThrottlingException",
+    }
+)
 _ARCHIVED_CODES = frozenset({"InvalidObjectState", "ObjectNotInActiveTierError"})  # the second: of a copy's source
 _ARCHIVED = "in an archive class; ask for its restoration, then read it"
 _WRONG_REGION = frozenset({"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"})
@@ -100,6 +109,12 @@ class Failure:
         return self.status == 403 and self.code in _ARCHIVED_CODES
 
     @property
+    def of_key(self) -> bool:
+        """Whether the key that encrypts the object cannot be used, so that nothing was written or read."""
+        named = self.code.startswith(("KMS.", "kms:", "XMinioKMS")) or (self.denied and "kms:" in self.message)
+        return named and not self.busy
+
+    @property
     def denied(self) -> bool:
         return self.status in (400, 403) and self.code == "AccessDenied"
 
@@ -124,6 +139,8 @@ class Failures:
             return ObjectNotFound(key, date=date)
         if failure.archived:
             return ObjectArchived(key, _ARCHIVED, date=date)
+        if failure.of_key:
+            return self.misconfigured(failure)
         if failure.busy:
             return StoreBusy(key, str(failure))
         if failure.status in (0, 408) or failure.status >= 500 or failure.code == "RequestTimeout":
@@ -136,6 +153,8 @@ class Failures:
         """Returns the error of a PUT or DELETE. `late`: its window was over, so AccessDenied means just that."""
         self._tell(failure)
         conditional = condition is not None
+        if failure.of_key:
+            return self.misconfigured(failure)
         if failure.status == 412:
             return PreconditionFailed(key)
         if failure.status == 404 and isinstance(condition, IfMatch) and failure.code != "NoSuchBucket":
@@ -185,7 +204,7 @@ class Failures:
 
     def misconfigured(self, failure: Failure, *, bucket_region: str | None = None) -> StoreMisconfigured:
         """Returns the error with one line that says what is wrong and what to do."""
-        advice = _ADVICE.get(failure.code) or _ADVICE_BY_STATUS.get(failure.status)
+        advice = _KEY if failure.of_key else _ADVICE.get(failure.code) or _ADVICE_BY_STATUS.get(failure.status)
         where = f"{self.location} at {self.addressing.endpoint_url}"
         if failure.code in _WRONG_REGION or failure.status in (301, 307):
             region = f" (it is {bucket_region})" if bucket_region else ""
@@ -219,6 +238,10 @@ _NO_BUCKET = "bucket {bucket} does not exist, and the server never creates bucke
 _DENIED = (
     "these credentials may not use bucket {bucket}: allow them s3:ListBucket on it, and s3:GetObject, s3:PutObject,"
     " s3:PutObjectTagging, s3:DeleteObject on its objects"
+)
+_KEY = (
+    "the KMS key cannot be used: it must exist, be enabled, and allow these credentials kms:GenerateDataKey and"
+    " kms:Decrypt (FHIRSTORE_S3_SSE_KMS_KEY_ID, or kms_key of the tenant)"
 )
 _ADVICE = {
     "NoSuchBucket": _NO_BUCKET,

@@ -10,13 +10,14 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from fhirstore.errors import StoreMisconfigured
+from fhirstore.objects.s3.encryption import Encryption
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
@@ -49,7 +50,8 @@ class S3Options:
     repeated blindly: reads, deletes and unconditional PUTs; waits grow from `backoff` to `backoff_cap`, with full
     jitter. `request_timeout`: of a whole request; `silence`: without a byte of its answer. All times are seconds.
     `public_endpoint_url`: where clients of presigned URLs reach the same bucket, if that is not `endpoint_url`; what
-    lies between must keep the Host header, which is signed. `on_repeat`: is told of each request that is sent again;
+    lies between must keep the Host header, which is signed. `encryption`: of new objects; None: the bucket's default.
+    `on_repeat`: is told of each request that is sent again;
     `on_circuit`: with True when the store keeps failing, so that requests are refused, and with False when it answers.
 
     Raises ValueError where no request could be sent.
@@ -67,6 +69,7 @@ class S3Options:
     request_timeout: float = 30.0
     silence: float = 10.0
     connections: int = 256
+    encryption: Encryption | None = None
     on_repeat: OnRepeat | None = field(default=None, compare=False)
     on_circuit: Callable[[bool], None] | None = field(default=None, compare=False)
 
@@ -77,6 +80,10 @@ class S3Options:
             raise ValueError("waits must be 0 seconds or more")
         if min(self.connect_timeout, self.request_timeout, self.silence) <= 0:
             raise ValueError("time-outs must be more than 0 seconds")
+
+    def within(self, folder: str) -> S3Options:
+        """Returns the options of a store that has only what lies below this folder of the location otherwise."""
+        return self if self.encryption is None else replace(self, encryption=self.encryption.within(folder))
 
     def pause(self, failures: int) -> float:
         """Returns the seconds to wait after that many failures, with full jitter, so that clients do not return

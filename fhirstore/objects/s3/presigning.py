@@ -17,6 +17,7 @@ from fhirstore.errors import RequestRefused
 from fhirstore.objects.facts import Facts
 from fhirstore.objects.presigned import PresignedPost, PresignedPut, check_expiry, check_form
 from fhirstore.objects.s3.bucket import Bucket
+from fhirstore.objects.s3.encryption import encrypting
 from fhirstore.objects.s3.session import S3Session
 from fhirstore.objects.s3.signing import QuerySigner, encode
 
@@ -55,6 +56,7 @@ class Presigner:
         facts = Facts(content_type=content_type)
         facts.check(key)
         headers = {} if content_type is None else {"content-type": content_type}
+        headers |= encrypting(self._bucket.encryption, key)
         if sha256 is not None:
             if not _SHA256.fullmatch(sha256):
                 raise RequestRefused(key, "sha256 is not 64 hexadecimal digits")
@@ -76,6 +78,7 @@ class Presigner:
         fields = {"key": self._bucket.root + key}
         if content_type is not None:
             fields["Content-Type"] = content_type
+        fields |= encrypting(self._bucket.encryption, key)
         fields.update(signer.form_fields(at=at))
         if signer.keys.token:
             fields["x-amz-security-token"] = signer.keys.token

@@ -21,11 +21,12 @@ from botocore.exceptions import BotoCoreError
 from obstore.store import S3Store
 
 from fhirstore.errors import StoreMisconfigured
+from fhirstore.objects.s3.encryption import Encryption
 from fhirstore.objects.s3.options import Addressing, S3Location, S3Options
 from fhirstore.objects.s3.signing import Keys
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Credential
+    from obstore.store import ClientConfig, S3Config, S3Credential
     from types_aiobotocore_s3 import S3Client
 
 # botocore renews temporary credentials at least ten minutes before they end; obstore asks again after this.
@@ -108,11 +109,12 @@ class S3Session:
             raise StoreMisconfigured(detail=f"S3 credentials could not be renewed: {error}") from error
         return Keys(frozen.access_key, frozen.secret_key, frozen.token)
 
-    def obstore(self, *, streaming: bool = False) -> S3Store:
+    def obstore(self, *, streaming: bool = False, encryption: Encryption | None = None) -> S3Store:
         """Returns an obstore client with this session's credentials and without retries, which would repeat conditional
         PUTs.
 
-        A request ends after `request_timeout`; if `streaming`, after that time without a byte.
+        `encryption`: of all that it writes, with its `kms_key`. A request ends after `request_timeout`; if `streaming`,
+        after that time without a byte.
         """
         options = self._options
         limit = timedelta(seconds=options.request_timeout)
@@ -126,8 +128,16 @@ class S3Session:
         if self.ca_file:
             client["root_certificate"] = self.ca_file.read_bytes()
         addressing = self.addressing
+        config: S3Config = {}
+        if encryption is not None:
+            config["server_side_encryption"] = encryption.algorithm
+            if encryption.kms_key is not None:
+                config["sse_kms_key_id"] = encryption.kms_key
+            if encryption.bucket_key:
+                config["sse_bucket_key_enabled"] = True
         return S3Store(
             self.location.bucket,
+            config=config,
             endpoint=addressing.endpoint_url
             if addressing.path_style
             else f"{addressing.origin}{addressing.bucket_path}",

@@ -46,6 +46,7 @@ from fhirstore.objects.s3.answers import delete_request, read_page, undeleted
 from fhirstore.objects.s3.bucket import Bucket, md5
 from fhirstore.objects.s3.carried import carrying, info_of
 from fhirstore.objects.s3.copying import Copies
+from fhirstore.objects.s3.encryption import Encryption, encrypting
 from fhirstore.objects.s3.failures import Failure
 from fhirstore.objects.s3.options import S3Location, S3Options
 from fhirstore.objects.s3.presigning import Presigner
@@ -59,6 +60,7 @@ from fhirstore.objects.uploads import UploadPage, check_completion, check_part, 
 
 if TYPE_CHECKING:
     from obstore import PutMode
+    from obstore.store import S3Store as ObstoreS3
 
 _T = TypeVar("_T")
 _OBSTORE = (BaseError, FileNotFoundError)  # what obstore raises: its own family, and a builtin for 404
@@ -80,6 +82,7 @@ class S3Store:
         self._copies = Copies(self._s3, self._uploads, self._tags)
         self._presigner = Presigner(session, self._s3)
         self._small = session.obstore()
+        self._encrypting: dict[str | None, ObstoreS3] = {}  # by KMS key: what sends the plain PUTs
         self._large = session.obstore(streaming=True)
 
     @classmethod
@@ -171,7 +174,9 @@ class S3Store:
         else:
             mode = {"e_tag": condition.etag}
         try:
-            result = await obstore.put_async(self._small, self._s3.root + key, body, mode=mode, use_multipart=False)
+            result = await obstore.put_async(
+                self._writing(key), self._s3.root + key, body, mode=mode, use_multipart=False
+            )
         except _OBSTORE as error:
             raise self._s3.failures.writing(key, Failure.from_obstore(error), condition=condition) from error
         except asyncio.CancelledError:
@@ -179,6 +184,18 @@ class S3Store:
             raise
         self._s3.circuit.answered()
         return Written(result["e_tag"] or "", date)
+
+    def _writing(self, key: str) -> ObstoreS3:
+        """Returns the client that PUTs this object: obstore sets the encryption for a whole client."""
+        encryption = self._options.encryption
+        if encryption is None:
+            return self._small
+        kms_key = encryption.key_of(key)
+        client = self._encrypting.get(kms_key)
+        if client is None:
+            own = Encryption(encryption.algorithm, kms_key, encryption.bucket_key)
+            client = self._encrypting[kms_key] = self._session.obstore(encryption=own)
+        return client
 
     async def _put_signed(
         self, key: str, body: bytes, condition: Condition | None, expires: int | None, facts: Facts | None
@@ -191,9 +208,10 @@ class S3Store:
             headers["If-None-Match"] = "*"
         elif condition is not None:
             headers["If-Match"] = condition.etag
+        signed = carrying(facts) | encrypting(self._s3.encryption, key)
         try:
             answer = await self._s3.send(
-                key, "PUT", self._s3.root + key, headers=headers, signed=carrying(facts), body=body, expires=expires
+                key, "PUT", self._s3.root + key, headers=headers, signed=signed, body=body, expires=expires
             )
         except NoAnswer as error:
             raise failed(error.failure) from error

@@ -1,15 +1,15 @@
 """Multipart uploads: a body in parts, which becomes an object when the upload is completed, or never.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html. Every request has a deadline and may be
-repeated: a part sent twice is one part, and an upload completed twice is told by the object's ETag. An upload that was
-begun is completed or aborted, also where its caller is cancelled while the store has not yet said its id.
+repeated: a part sent twice is one part, and an upload completed twice is told by the object there is then. An upload
+that was begun is completed or aborted, also where its caller is cancelled while the store has not yet said its id.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TypeAlias
@@ -29,8 +29,10 @@ from fhirstore.objects.facts import Facts, Progress
 from fhirstore.objects.s3.answers import complete_request, quoted, read_text, read_uploads
 from fhirstore.objects.s3.bucket import Bucket, md5
 from fhirstore.objects.s3.carried import carrying
+from fhirstore.objects.s3.encryption import encrypting
 from fhirstore.objects.s3.failures import Failure
 from fhirstore.objects.s3.requests import NoAnswer, Piece
+from fhirstore.objects.s3.store_time import parse_date
 from fhirstore.objects.uploads import MOST_PARTS, UploadPage
 
 _COMPLETING = 60.0  # seconds that a store may take to put parts together, in addition to the usual
@@ -78,6 +80,7 @@ class Uploads:
         Raises UploadNotFound, RequestRefused for parts that are missing or too small, OutcomeUnknown.
         """
         body = complete_request(etags)
+        began = self._bucket.signed.reached()
         unclear = False
 
         async def send() -> str:
@@ -102,9 +105,9 @@ class Uploads:
         except UploadNotFound as error:
             if not unclear:
                 raise
-            expected = _etag_of(etags)  # a try without an answer may have completed it
-            if expected is not None and await self._etag_now(key) == expected:
-                return expected
+            now = await self._now(key)  # a try without an answer may have completed it
+            if now is not None and _made_of(etags, now, since=began):
+                return quoted(now.get("ETag", ""))
             raise OutcomeUnknown(key, "the upload was completed by a try without an answer, or aborted") from error
 
     async def abort(self, key: str, upload: str) -> None:
@@ -176,10 +179,10 @@ class Uploads:
             task.cancel()
 
     async def _create(self, key: str, facts: Facts | None) -> str:
+        signed = carrying(facts) | encrypting(self._bucket.encryption, key)
+
         async def send() -> str:
-            answer = await self._bucket.ask(
-                key, "POST", self._failed(key), parameters=[("uploads", "")], signed=carrying(facts)
-            )
+            answer = await self._bucket.ask(key, "POST", self._failed(key), parameters=[("uploads", "")], signed=signed)
             return read_text(answer.body, "UploadId")
 
         return await self._bucket.repeated(f"POST {key}", send, (StoreBusy, OutcomeUnknown))
@@ -199,12 +202,12 @@ class Uploads:
         task.add_done_callback(self._leftovers.discard)
         return task
 
-    async def _etag_now(self, key: str) -> str | None:
-        """Returns the ETag of the object there is now; None where there is none."""
+    async def _now(self, key: str) -> Mapping[str, str] | None:
+        """Returns the headers of the object there is now; None where there is none."""
 
-        async def send() -> str:
+        async def send() -> Mapping[str, str]:
             answer = await self._bucket.ask(key, "HEAD", partial(self._bucket.failures.reading, key, date=0))
-            return quoted(answer.headers.get("ETag", ""))
+            return answer.headers
 
         try:
             return await self._bucket.repeated(f"HEAD {key}", send, (StoreBusy, StoreUnavailable))
@@ -259,6 +262,19 @@ class _Sending:
                 self._done += size
             if self._progress is not None:
                 self._progress(self._done)
+
+
+def _made_of(etags: Sequence[tuple[int, str]], now: Mapping[str, str], *, since: int) -> bool:
+    """Returns whether the object with these headers was made of these parts, by a try that began at `since`.
+
+    `since`: the store's clock had reached it, epoch ms. An object whose ETag is opaque is ours if it is no older,
+    because the key of an upload is unique to its writer.
+    """
+    expected = _etag_of(etags)
+    if expected is not None and not now.get("x-amz-server-side-encryption", "").startswith("aws:kms"):
+        return quoted(now.get("ETag", "")) == expected
+    modified = parse_date(now.get("Last-Modified"))
+    return modified is not None and since > 0 and modified >= since // 1000 * 1000
 
 
 def _etag_of(etags: Sequence[tuple[int, str]]) -> str | None:

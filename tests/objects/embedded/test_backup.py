@@ -75,7 +75,7 @@ async def test_a_later_backup_shares_the_large_bodies_that_are_still_there(tmp_p
 async def test_a_backup_beside_writers_has_one_moment(tmp_path: Path) -> None:
     """A writer moves a counter through rows and files, which are removed at once; each backup has it in one place."""
     store = await opened(tmp_path / "store")
-    stop = asyncio.Event()
+    stop, begun = asyncio.Event(), asyncio.Event()
 
     async def write() -> int:
         n = 0
@@ -85,9 +85,11 @@ async def test_a_backup_beside_writers_has_one_moment(tmp_path: Path) -> None:
             await store.put("small", small)
             await store.put("large", large)
             await store.put("other", large[:-1])
+            begun.set()
         return n
 
     writer = asyncio.create_task(write())
+    await begun.wait()
     made = []
     for _ in range(6):
         await asyncio.sleep(0.05)

@@ -221,6 +221,22 @@ async def test_completion_whose_answer_was_lost_is_told_by_the_etag(server: Scri
             assert steps(server)[-1] == "abort"
 
 
+@pytest.mark.parametrize("ours", [True, False])
+async def test_completion_is_told_by_its_time_where_etags_are_opaque(server: ScriptedServer, ours: bool) -> None:
+    """With SSE-KMS no ETag can be computed: an object that is no older than the try is ours, since the key is."""
+    answers = iter([HANG_UP, error(404, "NoSuchUpload")])
+    modified = {} if ours else {"Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+    head = Told(headers={"ETag": '"opaque"', "x-amz-server-side-encryption": "aws:kms", **modified})
+    server.answer = answering(complete=lambda _: next(answers), head=head)
+    async with opened(server) as store:
+        if ours:
+            assert (await store.put_stream("k", body_of(1), part_size=PART)).etag == '"opaque"'
+        else:
+            with pytest.raises(OutcomeUnknown):
+                await store.put_stream("k", body_of(1), part_size=PART)
+        assert ("abort" in steps(server)) is not ours
+
+
 async def test_error_in_a_200_is_an_error(server: ScriptedServer) -> None:
     """S3 says 200 before it has put the parts together, or copied; what it says then counts. So does nonsense."""
     late = Told(body=b'<?xml version="1.0"?>\n<Error><Code>InternalError</Code><Message>m</Message></Error>')

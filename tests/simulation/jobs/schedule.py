@@ -10,7 +10,7 @@ from fhirstore.commit.limits import Limits
 from fhirstore.errors import Unavailable
 from tests.simulation.jobs.operations import Cancel, Create, SweepJobs, Work, judged
 from tests.simulation.jobs.truth import JobTruth
-from tests.simulation.model.bucket import Bucket
+from tests.simulation.model.bucket import Bucket, opaque_etags
 from tests.simulation.model.machines import Machine, a_temper, think
 from tests.simulation.model.network import Network, Weather
 from tests.simulation.model.process import Process, Temper
@@ -78,7 +78,12 @@ class _Schedule:
         self.world = World(seed, trace)
         chance = self.world.random
         self.plot = _plot(chance)
-        self.bucket = Bucket(self.world, resolution=chance.choice((1, 1, 1_000)), tree_order=chance.random() < 0.3)
+        self.bucket = Bucket(
+            self.world,
+            resolution=chance.choice((1, 1, 1_000)),
+            tree_order=chance.random() < 0.3,
+            opaque=opaque_etags(seed),
+        )
         self.truth = JobTruth(self.world, self.bucket, most=self.plot.most)
         together = chance.random() < 0.25
         self.network = Network(self.world, self.bucket, _LIMITS, self.plot.weather, decides_together=together)

@@ -19,7 +19,7 @@ from random import Random
 import msgspec
 
 from fhirstore.commit.limits import Limits
-from tests.simulation.model.bucket import Bucket
+from tests.simulation.model.bucket import Bucket, opaque_etags
 from tests.simulation.model.machines import Machine, a_temper, think
 from tests.simulation.model.network import Network, Rates, Weather
 from tests.simulation.model.process import Process, Temper
@@ -55,7 +55,7 @@ class Schedule:
         chance = self.world.random
         self.limits = chance.choice(_LIMITS)
         weather = Weather(_USUAL.times(chance.choice((0.1, 1.0, 2.0))), chance.choice((5.0, 10.0, 40.0)), 2_000.0)
-        self.bucket = Bucket(self.world)
+        self.bucket = Bucket(self.world, opaque=opaque_etags(seed))
         self.truth = Truth(self.world, self.bucket, self.limits)
         self.network = Network(self.world, self.bucket, self.limits, weather, decides_together=chance.random() < 0.3)
         self.calls: list[Call] = []
