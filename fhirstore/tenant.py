@@ -142,7 +142,7 @@ class TenantStore:
         if sight is None:
             return Payloads(self._place, self._context())
         require = sight.require_right
-        return Payloads(self._place, self._context(), require=lambda rights: require(rights, "Binary", "this"))
+        return Payloads(self._place, self._context(), require=lambda rights: require(rights, "Binary", "the content"))
 
     @property
     def submissions(self) -> Submissions:

@@ -65,7 +65,8 @@ class Sight:
     def require_right(self, rights: str, type: str, interaction: str) -> None:
         """Raises AccessDenied where no scope grants any of these rights on resources of the type."""
         if not any(self._reaching(right, type) for right in rights):
-            raise AccessDenied(f"No scope of this token allows {interaction} of {type}")
+            named = type if type in self._definitions.resources else "this type"
+            raise AccessDenied(f"No scope of this token allows {interaction} of {named}")
 
     def require_admin(self, what: str) -> None:
         """Raises AccessDenied where the access is not an administrator's."""
@@ -82,10 +83,6 @@ class Sight:
     def may(self, interaction: Interaction, type: str) -> bool:
         """Whether scopes grant all rights that the interaction needs on resources of the type, or on some of them."""
         return all(self._reaching(right, type) for right in NEEDS[interaction])
-
-    def types(self, interaction: Interaction, among: Collection[str]) -> frozenset[str]:
-        """Returns those of the types that `may` be used in this interaction."""
-        return frozenset(type for type in among if self.may(interaction, type))
 
     def exports(self, type: str) -> bool:
         """Whether the type may be exported: by `system/` scopes without criteria alone."""
