@@ -12,7 +12,7 @@ import pytest
 from server.access.tenant import HEADER
 from server.app import create_app
 from server.http.api import FhirApi
-from server.http.response_headers import Dated
+from server.http.response_headers import Completed
 from server.http.route import Route
 from server.routes import TABLE
 from server.settings import Settings
@@ -138,7 +138,7 @@ def test_the_paths_outside_of_fhir_are_these(served: Smart) -> None:
     """Whoever adds one has to say here that it may be open. Metrics are at an address of their own."""
     app = create_app(served.store, PATHS)
     assert isinstance(app, FhirApi)
-    assert isinstance(app._app, Dated)
+    assert isinstance(app._app, Completed)
     assert {route.path for route in app._app._app.routes} == OUTSIDE  # type: ignore[attr-defined]
 
 
