@@ -46,8 +46,8 @@ class SigningKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class KeyRing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All keys of a tenant, the newest first. `write`: fresh in each write, so that bodies never recur."""
 
-    keys: tuple[SigningKey, ...] = ()
-    write: str = ""
+    keys: tuple[SigningKey, ...]
+    write: str
     format: int = 1
 
     def accepted(self, now: int) -> tuple[SigningKey, ...]:
@@ -59,6 +59,7 @@ class KeyRing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.keys[0] if self.keys and now < self.keys[0].made + PERIOD else None
 
 
+_NONE = KeyRing((), "")
 _decode = msgspec.json.Decoder(KeyRing).decode
 MakeKey = Callable[[], Mapping[str, object]]
 """Makes a private key, as a JWK with `kid`."""
@@ -89,7 +90,7 @@ class SigningKeys:
 def _for_signing(key: str, make: MakeKey, context: Context, *, anew: bool) -> Protocol[Sequence[SigningKey]]:
     for n in range(CONTENDED.tries):
         (reply,) = yield from ask(Get(key))
-        ring = KeyRing() if isinstance(reply, Absent) else decode_ring(reply.body, key)
+        ring = _NONE if isinstance(reply, Absent) else decode_ring(reply.body, key)
         if ring.signing(reply.date) is not None and not anew:
             return ring.accepted(reply.date)
         jwk = make()
@@ -104,7 +105,7 @@ def _for_signing(key: str, make: MakeKey, context: Context, *, anew: bool) -> Pr
 
 def _read(key: str) -> Protocol[tuple[KeyRing, int]]:
     (reply,) = yield from ask(Get(key))
-    return (KeyRing() if isinstance(reply, Absent) else decode_ring(reply.body, key)), reply.date
+    return (_NONE if isinstance(reply, Absent) else decode_ring(reply.body, key)), reply.date
 
 
 def decode_ring(body: bytes, key: str) -> KeyRing:
