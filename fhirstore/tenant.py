@@ -277,7 +277,7 @@ class TenantStore:
         if moved is None:
             outcome = await self._commit(type_, id_, decide, heavy=_is_heavy(template))
         else:
-            outcome = await self._commit_with(moved[1], type_, id_, decide)
+            outcome = await self._commit_with(moved[1], type_, id_, decide, unchanged=skip_unchanged)
         assert outcome.record is not None  # noqa: S101 - an update makes a record, or leaves one as it is
         return version_of(type_, id_, outcome.record, created=outcome.created)
 
@@ -300,11 +300,19 @@ class TenantStore:
         return await offload(taken)
 
     async def _commit_with(
-        self, taken: Sequence[Taken], type: str, id: str, decide: Decide, *, fresh: bool = False
+        self,
+        taken: Sequence[Taken],
+        type: str,
+        id: str,
+        decide: Decide,
+        *,
+        fresh: bool = False,
+        unchanged: bool = False,
     ) -> WriteResult:
-        """Writes a resource and the Binaries of its attachments in one transaction."""
+        """Writes a resource and the Binaries of its attachments in one transaction. `unchanged`: as `with_binaries`."""
         keys = self._place.keys
-        parts = with_binaries(Part(keys.resource(type, id), decide, fresh=fresh), taken, keys)
+        owner = Part(keys.resource(type, id), decide, fresh=fresh)
+        parts = with_binaries(owner, taken, keys, unchanged=unchanged)
         return (await self._engine.transact(self._place, parts, heavy=True))[0]
 
     async def with_attachments(self, version: Version, *, most: int, base_url: str | None = None) -> Version:
