@@ -164,6 +164,8 @@ class TenantStore:
             raise InvalidResource("Only a Binary has a payload", expression=("resourceType",))
         if "data" in content:
             raise InvalidResource("The content of this Binary was given twice", expression=("Binary.data",))
+        if not payload.well_formed:
+            raise InvalidResource("This is no payload; give what `payloads.receive` returned", code="value")
         marked = json.encode(with_marker(content, payload.sha256, payload.size))
         if id is None:
             template, _ = await self._admission.of_type(marked, "Binary")
