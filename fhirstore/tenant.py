@@ -231,6 +231,8 @@ class TenantStore:
             raise InvalidResource("Only a Binary has a payload", expression=("resourceType",))
         if "data" in content:
             raise InvalidResource("The content of this Binary was given twice", expression=("Binary.data",))
+        if not payload.well_formed:
+            raise InvalidResource("This is no payload; give what `payloads.receive` returned", code="value")
         marked = json.encode(with_marker(content, payload.sha256, payload.size))
         if id is None:
             creating = await self._creating("Binary", marked)
@@ -379,7 +381,7 @@ class TenantStore:
             by_content = self._limits("u", type_)
             outcome = await self._commit(type_, id_, decide, by_content=by_content, heavy=_is_heavy(template))
         else:
-            outcome = await self._commit_with(moved[1], type_, id_, decide)
+            outcome = await self._commit_with(moved[1], type_, id_, decide, unchanged=skip_unchanged)
         assert outcome.record is not None  # noqa: S101 - an update makes a record, or leaves one as it is
         return version_of(type_, id_, outcome.record, created=outcome.created)
 
@@ -402,11 +404,19 @@ class TenantStore:
         return await offload(taken)
 
     async def _commit_with(
-        self, taken: Sequence[Taken], type: str, id: str, decide: Decide, *, fresh: bool = False
+        self,
+        taken: Sequence[Taken],
+        type: str,
+        id: str,
+        decide: Decide,
+        *,
+        fresh: bool = False,
+        unchanged: bool = False,
     ) -> WriteResult:
-        """Writes a resource and the Binaries of its attachments in one transaction."""
+        """Writes a resource and the Binaries of its attachments in one transaction. `unchanged`: as `with_binaries`."""
         keys = self._place.keys
-        parts = with_binaries(Part(keys.resource(type, id), decide, fresh=fresh), taken, keys)
+        owner = Part(keys.resource(type, id), decide, fresh=fresh)
+        parts = with_binaries(owner, taken, keys, unchanged=unchanged)
         return (await self._engine.transact(self._place, parts, heavy=True))[0]
 
     async def with_attachments(self, version: Version, *, most: int, base_url: str | None = None) -> Version:

@@ -210,7 +210,8 @@ class Transaction:
                 skip_unchanged=skip,
             )
             if taken := self.taken.get(plan.entry.index):
-                part, *more = with_binaries(part, taken, keys)
+                unchanged = skip and plan.entry.method == "PUT"
+                part, *more = with_binaries(part, taken, keys, unchanged=unchanged)
                 binaries += more
             parts.append(part)
         return parts + binaries

@@ -47,9 +47,10 @@ def without_marker(binary: JsonObject) -> JsonObject:
 def marked(resource: bytes) -> tuple[str, int] | None:
     """Returns the hash and the size that a Binary's marker names; None if it has `data`, or no marker.
 
-    `resource`: JSON of any resource. One without the marker's URL is not parsed. A malformed marker has the hash "".
+    `resource`: JSON of any resource. One without the marker's URL is not parsed, unless it has escapes: many encoders
+    write "\\/". A malformed marker has the hash "".
     """
-    if _QUICK not in resource:
+    if _QUICK not in resource and b"\\" not in resource:
         return None
     return marked_in(json.parse(resource, max_values=None))
 

@@ -68,10 +68,11 @@ def binary_id(type: str, id: str, taken: Taken) -> str:
     return base64.b32encode(hashlib.sha256(text.encode()).digest()[:20]).decode("ascii")
 
 
-def with_binaries(owner: Part, taken: Sequence[Taken], keys: Keyspace) -> list[Part]:
+def with_binaries(owner: Part, taken: Sequence[Taken], keys: Keyspace, *, unchanged: bool) -> list[Part]:
     """Returns the parts of a transaction: the resource, which refers to its Binaries now, and each of these.
 
-    A Binary that is there with this content is left as it is; none is written where the resource is not.
+    A Binary that is there with this content is left as it is; none is written where the resource is not. `unchanged`:
+    where the resource is not written, it says the same already; so a Binary that was deleted comes back.
     """
     type_, id_ = owner.keys.type, owner.keys.id
     drafted = False
@@ -79,7 +80,7 @@ def with_binaries(owner: Part, taken: Sequence[Taken], keys: Keyspace) -> list[P
     def deciding(current: Record | None) -> Draft | None:
         nonlocal drafted
         draft = owner.decide(current)
-        drafted = draft is not None
+        drafted = unchanged or draft is not None
         return draft
 
     def binary(one: Taken, to: str) -> Part:

@@ -108,6 +108,8 @@ class UploadRequest(msgspec.Struct, frozen=True, kw_only=True):
             raise _bad("expiresIn", f"must be 1 to {LONGEST} seconds")
         if self.size is None and self.most is None:
             raise _bad("size", "or maxSize is needed")
+        if self.size is not None and self.most is not None:
+            raise _bad("size", "and maxSize exclude each other")
         for name, bytes_ in (("size", self.size), ("maxSize", self.most)):
             if bytes_ is not None and not 1 <= bytes_ <= largest:
                 raise _bad(name, f"must be 1 to {largest:,} bytes")

@@ -34,7 +34,7 @@ from fhirstore.errors import (
     UploadNotFound,
     UploadRefused,
 )
-from fhirstore.objects.facts import Facts
+from fhirstore.objects.facts import Facts, Progress
 from fhirstore.objects.presigned import PresignedPost, PresignedPut
 from fhirstore.tenancy import Place
 from fhirstore.transfers.changing import NO_UPLOAD, begin, change, look, missing_parts, note_part, noted_parts
@@ -215,7 +215,9 @@ class Uploads:
             raise UploadConflict("The content of this upload is here already; complete it")
         return ticket
 
-    async def receive(self, ticket: Ticket, chunks: AsyncIterator[bytes]) -> Upload:
+    async def receive(
+        self, ticket: Ticket, chunks: AsyncIterator[bytes], *, progress: Progress | None = None
+    ) -> Upload:
         """Takes the content that comes with an `admitted` ticket, hashed on the way. Returns the record.
 
         Commit point: the change of the record. Of two that send at once, one is taken. Raises UploadConflict, and as
@@ -228,6 +230,7 @@ class Uploads:
             most=ticket.most,
             size=exact,
             sha256=ticket.sha256 or None,
+            progress=progress,
         )
         nonce = self._engine.ids.new()
         found = (payload.size, payload.sha256)

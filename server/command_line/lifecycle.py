@@ -19,6 +19,12 @@ StorageClass = Annotated[
 ArchiveAbove = Annotated[
     int, typer.Option(min=1, metavar="BYTES", help="Smaller versions stay: archived, they cost more for years.")
 ]
+Uploads = Annotated[
+    bool,
+    typer.Option(
+        "--uploads/--no-uploads", help="The rule that aborts uploads; not for MinIO, which refuses it, and aborts them."
+    ),
+]
 
 
 @commands.command(name="print")
@@ -29,6 +35,7 @@ def print_(  # noqa: PLR0917 - a command's parameters are its options
     terraform: Annotated[bool, typer.Option("--terraform", help="Print Terraform instead of JSON.")] = False,
     storage_class: StorageClass = "DEEP_ARCHIVE",
     archive_above: ArchiveAbove = 131_072,
+    uploads: Uploads = True,
     as_json: AsJson = False,
 ) -> None:
     """Print the rules as `aws s3api put-bucket-lifecycle-configuration` takes them. Sends nothing to the bucket."""
@@ -37,7 +44,7 @@ def print_(  # noqa: PLR0917 - a command's parameters are its options
     from server.commands.lifecycle import Order, run_lifecycle
 
     form = "terraform" if terraform else "json"
-    order = Order("print", cors, tenant, form, storage_class, archive_above)
+    order = Order("print", cors, tenant, form, storage_class, archive_above, uploads=uploads)
     raise typer.Exit(run_lifecycle(settings_for(store), order))
 
 
@@ -48,12 +55,13 @@ def apply(  # noqa: PLR0917 - a command's parameters are its options
     cors: Cors = False,
     storage_class: StorageClass = "DEEP_ARCHIVE",
     archive_above: ArchiveAbove = 131_072,
+    uploads: Uploads = True,
     as_json: AsJson = False,
 ) -> None:
     """Set the rules, beside those of others. Exit code 1 if the bucket did not keep them, 2 if it refused them."""
     from server.commands.lifecycle import Order, run_lifecycle
 
-    order = Order("apply", cors, tenant, "json" if as_json else "text", storage_class, archive_above)
+    order = Order("apply", cors, tenant, "json" if as_json else "text", storage_class, archive_above, uploads=uploads)
     raise typer.Exit(run_lifecycle(settings_for(store), order))
 
 
@@ -64,10 +72,11 @@ def check(  # noqa: PLR0917 - a command's parameters are its options
     cors: Cors = False,
     storage_class: StorageClass = "DEEP_ARCHIVE",
     archive_above: ArchiveAbove = 131_072,
+    uploads: Uploads = True,
     as_json: AsJson = False,
 ) -> None:
     """Compare the bucket's rules with these. Exit code 1 if they differ, 2 if they cannot be read."""
     from server.commands.lifecycle import Order, run_lifecycle
 
-    order = Order("check", cors, tenant, "json" if as_json else "text", storage_class, archive_above)
+    order = Order("check", cors, tenant, "json" if as_json else "text", storage_class, archive_above, uploads=uploads)
     raise typer.Exit(run_lifecycle(settings_for(store), order))

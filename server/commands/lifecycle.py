@@ -30,13 +30,17 @@ from server.process.deployment import open_store
 from server.settings import Settings
 
 Action: TypeAlias = Literal["print", "apply", "check"]
+_ABORT = "AbortIncompleteMultipartUpload"
 _DAY = 86_400  # seconds
 _LONGER = 143  # days that a rule waits beyond that: raw lines of a submission that is still open must stay
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was asked for. `form`: text, json or terraform. The last three: as in `fhirstore.Retention`."""
+    """What was asked for. `form`: text, json or terraform. `storage_class`, `archive_above`: as in `Retention`.
+
+    `uploads`: with the rule that aborts uploads which nobody completes.
+    """
 
     action: Action
     cors: bool = False
@@ -44,6 +48,7 @@ class Order:
     form: str = "text"
     storage_class: str = "DEEP_ARCHIVE"
     archive_above: int = Retention().archive_above
+    uploads: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,8 @@ def _of(
         if not settings.cors_origins:
             raise StoreMisconfigured(detail="--cors: no pages may use this server; name them in FHIRSTORE_CORS_ORIGINS")
         return Wanted(location, root, cors_rules(root, settings.cors_origins))
-    return Wanted(location, root, lifecycle_rules(root, tenants, retention_of(settings, tenant, order)))
+    rules = lifecycle_rules(root, tenants, retention_of(settings, tenant, order))
+    return Wanted(location, root, [rule for rule in rules if order.uploads or _ABORT not in rule])
 
 
 async def _names(settings: Settings) -> list[str]:
@@ -194,9 +200,14 @@ async def _set(bucket: Bucket, rules: Sequence[Rule], order: Order) -> None:
     try:
         await (bucket.set_cors(rules) if order.cors else bucket.set_lifecycle(rules))
     except (RequestRefused, StoreCannot) as error:
-        if not any("Transitions" in rule for rule in rules):
+        hints = []
+        if any("Transitions" in rule for rule in rules):
+            hints = [f"it has no class {order.storage_class}: see --storage-class, or leave out archive_after_days"]
+        if not order.cors and any(_ABORT in rule for rule in rules):
+            hints += ["it aborts uploads by itself, as MinIO does: --no-uploads"]
+        if not hints:
             raise
-        hint = f"perhaps it has no class {order.storage_class}: see --storage-class, or leave out archive_after_days"
+        hint = f"perhaps {', or '.join(hints)}"
         raise type(error)(error.key, f"{error.detail}; nothing was set; {hint}") from error
 
 

@@ -29,6 +29,7 @@ from server.content.body import as_json, no_body, raw_body, resource_body
 from server.content.forms import without_mark
 from server.content.media import FHIR_XML
 from server.content.representation import AS_STORED
+from server.content.room import Room
 from server.http.call import Call
 from server.http.digests import other_digest
 from server.http.fields import parameters
@@ -127,22 +128,21 @@ async def _begun(call: Call, pieces: AsyncIterator[bytes]) -> list[bytes]:
 async def _stored(
     call: Call, body: Arriving, begun: list[bytes], pieces: AsyncIterator[bytes], content_type: str
 ) -> Payload:
-    payloads, share = call.tenant.payloads, share_of(call.scope)
-    most = payloads.held if body.size is None else min(body.size, payloads.held)
-    room = min(most, share.limit)
-    await share.wait_and_take(room)
+    payloads = call.tenant.payloads
+    room = Room(share_of(call.scope), payloads.held if body.size is None else min(body.size, payloads.held))
     try:
         return await payloads.receive(
-            _all(begun, pieces),
+            room.taken(_all(begun, pieces)),
             content_type=content_type,
             most=call.settings.max_binary,
             size=body.size,
             sha256=body.sha256,
+            progress=room.sent,
         )
     except PayloadMismatch as error:
         raise other_digest() from error
     finally:
-        share.give(room)
+        room.end()
 
 
 async def _all(begun: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -22,7 +22,7 @@ from tests.submit.providing import Folder, finished, options, patient
 from tests.submit.providing import request as submission
 
 LIMITS = Limits(window=2_000, transaction_window=2_000, apply=200)
-STORES = ("memory", "embedded", "ministack", "seaweedfs")
+STORES = ("memory", "embedded", "ministack", "seaweedfs", "minio")
 
 
 @asynccontextmanager

@@ -73,19 +73,19 @@ def test_a10_rules_are_applied_beside_those_of_others(
     commands, options = on(server, monkeypatch, **env)
     location = commands.location
     bucketed(location, options, lambda bucket: bucket.set_lifecycle([THEIRS]))
+    own = ["fhirstore-exports", "fhirstore-submissions", "fhirstore-uploads"]
+    more = []
+    if name == "minio":
+        assert "--no-uploads" in commands.run("lifecycle", "apply", code=2).stderr
+        own, more = own[:2], ["--no-uploads"]
     assert "missing: fhirstore-exports@" in commands.run("lifecycle", "check", code=1).stdout
     for _ in range(2):
-        assert "as they should be" in commands.run("lifecycle", "apply").stdout
+        assert "as they should be" in commands.run("lifecycle", "apply", *more).stdout
         found = bucketed(location, options, lambda bucket: bucket.lifecycle())
-        assert sorted(str(rule["ID"]).partition("@")[0] for rule in found) == [
-            "fhirstore-exports",
-            "fhirstore-submissions",
-            "fhirstore-uploads",
-            "theirs",
-        ]
-    commands.run("lifecycle", "check")
+        assert sorted(str(rule["ID"]).partition("@")[0] for rule in found) == [*own, "theirs"]
+    commands.run("lifecycle", "check", *more)
     settings_file(tmp_path, "[default]\nexports_expire_after_days = 4\n")
-    (place,) = json.loads(commands.run("lifecycle", "check", "--json", code=1).stdout).values()
+    (place,) = json.loads(commands.run("lifecycle", "check", "--json", *more, code=1).stdout).values()
     assert [line.partition(":")[0] for line in place["differences"]] == ["differs"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -151,6 +152,26 @@ async def test_a_repeated_key_makes_one_binary(served: Served) -> None:
     assert [answer.status_code for answer in answers] == [201, 201, 422]
     assert answers[0].json() == answers[1].json()
     assert len(await binaries(served)) == 1
+
+
+async def test_the_same_data_again_brings_a_deleted_binary_back() -> None:
+    """Also where the resource itself is unchanged and gets no version: alone and in a transaction."""
+    async with serving(replace(SETTINGS, skip_unchanged=True)) as served:
+        made = await served.client.put("/fhir/DocumentReference/a", json=document("a"))
+        url = f"/fhir/{attachment(made)['url']}"
+        entry = {"resource": document("a"), "request": {"method": "PUT", "url": "DocumentReference/a"}}
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+        for _ in range(2):
+            again = await served.client.put("/fhir/DocumentReference/a", json=document("a"))
+            assert again.headers["etag"] == 'W/"1"'
+            assert (await served.client.get(url)).headers["etag"] == '"1"'
+        await served.client.delete(url)
+        again = await served.client.put("/fhir/DocumentReference/a", json=document("a"))
+        assert again.headers["etag"] == 'W/"1"'
+        assert (await served.client.get(url)).content == CONTENT
+        await served.client.delete(url)
+        assert (await served.client.post("/fhir", json=bundle)).is_success
+        assert (await served.client.get(url)).content == CONTENT
 
 
 async def test_by_default_data_stays_where_it_is() -> None:

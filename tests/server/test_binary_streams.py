@@ -278,7 +278,7 @@ async def test_a_body_that_is_cut_leaves_nothing() -> None:
             writer.write(bytes(1_000_000))
             await writer.drain()
         await until(lambda: in_flight.used > 0)
-        assert in_flight.used == min(20_000_000, server.store.tenant("default").payloads.held)
+        assert in_flight.used <= min(20_000_000, server.store.tenant("default").payloads.held)
         writer.transport.abort()
         await until(lambda: in_flight.used == 0)
         missing = await server.ask(b"GET /fhir/Binary/b HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")

@@ -13,7 +13,7 @@ from fhirstore.objects import ObjectStore, S3Options, open_objects
 from fhirstore.tenancy import PrefixTenancy
 
 WITHOUT_URLS = ("memory", "embedded")
-S3 = ("ministack", "seaweedfs")
+S3 = ("ministack", "seaweedfs", "minio")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from fhirstore.objects import ObjectStore, S3Options, open_objects
 from fhirstore.tenancy import PrefixTenancy
 
 
-@pytest.fixture(params=["memory", "embedded", "ministack", "seaweedfs"])
+@pytest.fixture(params=["memory", "embedded", "ministack", "seaweedfs", "minio"])
 async def objects(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[ObjectStore]:

@@ -135,6 +135,23 @@ def test_a_marker_leaves_other_extensions_alone() -> None:
     assert marked(broken) == ("", 0)
 
 
+@pytest.mark.parametrize(
+    "escaped", ["urn:fhirstore:StructureDefinition\\/payload", "\\u0075rn:fhirstore:StructureDefinition/payload"]
+)
+async def test_an_escaped_marker_is_one(escaped: str) -> None:
+    """Whoever writes "/" as "\\/" keeps the content, too, and cannot refer to a content without a right to it."""
+    clinic = FhirStore(PrefixTenancy(MemoryStore(), None), inline_bytes=1_000).tenant("clinic")
+    made = await clinic.update(with_data(LONG, id="x"))
+    text = made.content.replace(b"urn:fhirstore:StructureDefinition/payload", escaped.encode())
+    assert text != made.content
+    kept = await clinic.update(text.replace(b"text/plain", b"text/css"))
+    assert kept.payload == made.payload
+    again = await clinic.update(text.replace(b"text/plain", b"text/css"), skip_unchanged=True)
+    assert again.version_id == kept.version_id
+    with pytest.raises(RulesBroken):
+        await clinic.update(text.replace(b'"id":"x"', b'"id":"y"'))
+
+
 async def test_the_facts_of_an_object_are_made_by_the_context() -> None:
     """Its content type, if a store accepts it, and what the context adds."""
     objects = MemoryStore()

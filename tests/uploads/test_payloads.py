@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fhirstore import ContentTooLarge, ObjectDamaged, Payload, PayloadGone, PayloadMismatch, TenantStore
-from fhirstore.errors import RulesBroken, StoreCannot
+from fhirstore import ContentTooLarge, FhirStore, ObjectDamaged, Payload, PayloadGone, PayloadMismatch, TenantStore
+from fhirstore.errors import InvalidResource, RulesBroken, StoreCannot
 from fhirstore.objects import ObjectStore
+from fhirstore.objects.memory import MemoryStore
+from fhirstore.tenancy import PrefixTenancy
 from tests.uploads.contents import BINARY, LARGE, LONG, content_of, keys_below, pieces, sha256
 
 
@@ -153,3 +155,16 @@ async def test_only_s3_gives_urls(clinic: TenantStore, objects: ObjectStore) -> 
     else:
         with pytest.raises(StoreCannot):
             await clinic.payloads.presigned_get(payload, expires_in=60)
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [Payload("zz", 1, "binary/payload/A"), Payload("0" * 64, -1, "binary/payload/A"), Payload("0" * 64, 1, "../a")],
+)
+async def test_what_is_no_payload_is_refused(strange: Payload) -> None:
+    """Nothing is written, so no key is made of it."""
+    objects = MemoryStore()
+    clinic = FhirStore(PrefixTenancy(objects, None)).tenant("clinic")
+    with pytest.raises(InvalidResource):
+        await clinic.create_binary({**BINARY, "id": "x"}, strange, id="x")
+    assert (await objects.list("")).objects == ()

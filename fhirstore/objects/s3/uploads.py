@@ -227,7 +227,7 @@ class _Sending:
         self._send = send
         self._concurrency = concurrency
         self._progress = progress
-        self._under_way: dict[asyncio.Task[str], tuple[int, int]] = {}  # number and bytes of each part
+        self._under_way: dict[asyncio.Task[str], int] = {}  # the number of each part
         self._etags: dict[int, str] = {}
         self._done = 0  # bytes
 
@@ -251,17 +251,24 @@ class _Sending:
         return sorted(self._etags.items())
 
     def _begin(self, number: int, pieces: Part) -> None:
-        self._under_way[asyncio.create_task(self._send(number, pieces))] = number, sum(map(len, pieces))
+        size = sum(map(len, pieces))
+        task = asyncio.create_task(self._send(number, pieces))
+        self._under_way[task] = number
+        task.add_done_callback(partial(self._ended, size))
+
+    def _ended(self, size: int, task: asyncio.Task[str]) -> None:
+        if task.cancelled() or task.exception() is not None:
+            return
+        self._done += size
+        if self._progress is not None:
+            self._progress(self._done)
 
     async def _until_fewer_than(self, most: int) -> None:
         while len(self._under_way) >= most:
             ended, _ = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
-                number, size = self._under_way.pop(task)
+                number = self._under_way.pop(task)
                 self._etags[number] = task.result()
-                self._done += size
-            if self._progress is not None:
-                self._progress(self._done)
 
 
 def _made_of(etags: Sequence[tuple[int, str]], now: Mapping[str, str], *, since: int) -> bool:

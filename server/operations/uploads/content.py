@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from io import BytesIO
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from fhirstore import Ticket
 from fhirstore.errors import ContentTooLarge, FhirStoreError, InvalidResource
 from server.content.arriving import Arriving
+from server.content.room import Room
 from server.http.call import Call
 from server.http.fields import parameters
 from server.http.in_flight import share_of
@@ -39,13 +41,13 @@ async def put_part(call: Call) -> Response:
         upload, number = await uploads.open_part(asked_id(call), start, end, total)
         size = end - start
         arriving = Arriving(call, most=size, setting="Content-Range")
-        share_of(call.scope).take(size)
-    body = bytearray()
-    async for piece in arriving.pieces():
-        body += piece
-    if len(body) != size:
-        raise InvalidResource(f"The body has {len(body):,} bytes, and its Content-Range {size:,}", code="value")
-    await uploads.put_part(upload, number, bytes(body))
+        room = Room(share_of(call.scope), size, first=size)
+    body = BytesIO()  # returns its bytes without a copy
+    async for piece in room.taken(arriving.pieces()):
+        body.write(piece)
+    if body.tell() != size:
+        raise InvalidResource(f"The body has {body.tell():,} bytes, and its Content-Range {size:,}", code="value")
+    await uploads.put_part(upload, number, body.getvalue())
     return Response(None, 204, {"Content-Range": f"bytes {start}-{end - 1}/{upload.most}"})
 
 
@@ -82,14 +84,12 @@ async def post_content(call: Call) -> Response:
 
 async def _taken(call: Call, ticket: Ticket, arriving: Arriving, pieces: AsyncIterator[bytes]) -> Response:
     """Receives the content; what of it is in memory counts as in flight. Returns the answer. Raises as `receive`."""
-    share = share_of(call.scope)
-    room = min(call.tenant.payloads.held, ticket.most, share.limit)
+    room = Room(share_of(call.scope), min(call.tenant.payloads.held, ticket.most))
     try:
-        await share.wait_and_take(room)
         try:
-            upload = await call.tenant.uploads.receive(ticket, pieces)
+            upload = await call.tenant.uploads.receive(ticket, room.taken(pieces), progress=room.sent)
         finally:
-            share.give(room)
+            room.end()
     except (HTTPException, FhirStoreError) as error:
         if not arriving.ended:
             raise Unread(error) from error

@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/parameters.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -22,6 +23,7 @@ Parameter = dict[str, object]
 
 _MOST = 64 * 1024  # bytes of the Parameters
 _LONGEST_NUMBER = 18  # digits
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _NUMBERS = ("valueInteger", "valueUnsignedInt", "valuePositiveInt", "valueDecimal", "valueInteger64", "valueString")
 _TEXTS = ("valueString", "valueCode", "valueId", "valueUri")
 _BEGIN: Mapping[str, tuple[str, ...]] = {
@@ -60,11 +62,17 @@ async def asked_upload(call: Call) -> UploadRequest:
 
 
 async def asked_completion(call: Call) -> tuple[str, str | None, int | None]:
-    """Returns the id of the upload, and SHA-256 and size, where said, that $complete-upload is asked for."""
+    """Returns the id of the upload, and SHA-256 and size, where said, that $complete-upload is asked for.
+
+    A SHA-256 that is none is refused here: a completion with another SHA-256 removes what was sent.
+    """
     given = await _given(call, _COMPLETE)
     if "uploadId" not in given:
         raise InvalidResource("uploadId is needed", code="required")
-    return given["uploadId"], given.get("sha256"), _number(given, "size")
+    sha256 = given.get("sha256")
+    if sha256 is not None and not _SHA256.fullmatch(sha256):
+        raise InvalidResource("sha256 must be 64 hexadecimal digits", code="value")
+    return given["uploadId"], sha256, _number(given, "size")
 
 
 def parameters_of(parameters: Iterable[Parameter]) -> bytes:

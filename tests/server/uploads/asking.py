@@ -23,7 +23,7 @@ async def serving_on(
 ) -> AsyncIterator[Served]:
     """Serves an empty store of this kind."""
     s3, location = None, f"file:{request.getfixturevalue('tmp_path') / 'store'}" if kind == "embedded" else "memory:"
-    if kind in ("ministack", "seaweedfs"):
+    if kind in ("ministack", "seaweedfs", "minio"):
         server: S3Server = request.getfixturevalue(kind)
         server.use(monkeypatch)
         location, s3 = server.location(), S3Options(endpoint_url=server.endpoint_url, allow_http=True)

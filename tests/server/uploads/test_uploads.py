@@ -17,7 +17,7 @@ CONTENT = os.urandom(1_500_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-@pytest.fixture(params=["memory", "embedded", "ministack", "seaweedfs"])
+@pytest.fixture(params=["memory", "embedded", "ministack", "seaweedfs", "minio"])
 async def served(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
     """The app on an empty store of each kind."""
     async with serving_on(request.param, request, monkeypatch) as value:
@@ -113,6 +113,9 @@ async def test_other_content_than_promised_is_refused(served: Served, anybody: h
     client = served.client
     told = await begun(client, "put", CONTENT)
     await sender(served, anybody, told["url"]).put(told["url"], headers=told.pairs("header"), content=CONTENT)
+    malformed = await completed(client, told["uploadId"], sha256={"valueString": SHA256[:-1]})
+    assert malformed.status_code == 400
+    assert Told(await client.get(f"/fhir/_upload/{told['uploadId']}"))["status"] in ("open", "received")
     for _ in range(2):
         done = await completed(client, told["uploadId"], sha256={"valueString": "0" * 64})
         assert done.status_code == 422, done.text
@@ -145,6 +148,7 @@ async def test_bad_requests_say_what_is_wrong(served: Served) -> None:
         ({"size": size}, "contentType"),
         ({"contentType": type_}, "size"),
         ({"contentType": type_, "size": {"valueInteger": 0}}, "size"),
+        ({"contentType": type_, "size": size, "maxSize": size}, "maxSize"),
         ({"contentType": type_, "size": {"valueDecimal": 1.5}}, "size"),
         ({"contentType": type_, "size": {"valueInteger": 10**15}}, "size"),
         ({"contentType": type_, "size": size, "method": {"valueCode": "ftp"}}, "method"),
