@@ -21,6 +21,8 @@ from server.process.http_server import http_config
 from server.process.listening import bound, for_workers
 from server.settings import Settings
 
+_NOT_STARTED = "the server process did not start; the lines above say why"
+
 
 class CannotStart(Exception):
     """The server cannot start; the message is one line that says what to do."""
@@ -72,14 +74,17 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
             config = http_config(
                 "server.process.deployment:from_env", factory=True, workers=workers, stop_timeout=settings.stop_timeout
             )
-            Workers(config, [for_workers(listener)], within=ended_in_of(settings)).run()
+            processes = Workers(config, [for_workers(listener)], within=ended_in_of(settings))
+            processes.run()
+            if processes.failed:
+                raise CannotStart(_NOT_STARTED)
             return
         app = Deployment(settings, None if metrics is None else metrics.publish)
         server = uvicorn.Server(http_config(app, stop_timeout=settings.stop_timeout))
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
     if not server.started:
-        raise CannotStart("the server process did not start; the lines above say why")
+        raise CannotStart(_NOT_STARTED)
 
 
 def _metrics(settings: Settings, workers: int, stack: ExitStack) -> Answering | None:

@@ -29,12 +29,17 @@ from functools import partial
 from types import FrameType
 
 from uvicorn import Config
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 Handler = Callable[[int, FrameType | None], None]
 
 HANDED_BACK_IN = 1.0  # seconds
 SETTLED_IN = 2.0
+HANGS_AFTER = 60.0
+"""Seconds in which a worker process must answer its parent. On a busy machine one that starts needs some of them."""
+
 _SPARE = 0.5
 _BY_THEMSELVES = 0.5  # seconds that worker processes have, beyond their time, before they are killed
 _ENDS = (signal.SIGTERM, signal.SIGINT)
@@ -101,13 +106,16 @@ def _exit(_number: int, _frame: FrameType | None) -> None:
 class Workers(Multiprocess):
     """uvicorn's supervisor of worker processes; kills those that have not ended `within` seconds.
 
-    A second signal kills them at once.
+    A second signal kills them at once. A process that ended before, or that did not answer for `HANGS_AFTER` seconds,
+    is replaced. `failed`: one could not start, so that all were ended.
     """
 
     def __init__(self, config: Config, sockets: list[socket.socket], *, within: float) -> None:
         super().__init__(config, sockets)
+        self.failed = False
         self._within = within + _BY_THEMSELVES
         self._asked = 0
+        self._pinged: dict[Process, float] = {}  # when, of those that have not answered yet
 
     def handle_term(self) -> None:
         self._asked += 1
@@ -116,6 +124,38 @@ class Workers(Multiprocess):
     def handle_int(self) -> None:
         self._asked += 1
         super().handle_int()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replaces processes. It waits for none, so that signals do not wait, unlike uvicorn's own."""
+        for place, process in enumerate(self.processes):
+            ended = not process.process.is_alive()
+            if not ended and self._answers(process):
+                continue
+            process.kill()
+            process.join()
+            self._pinged.pop(process, None)
+            if process.exitcode == STARTUP_FAILURE:
+                self.failed = True
+                self.should_exit.set()
+                return
+            how = f"ended with {process.exitcode}" if ended else f"did not answer for {HANGS_AFTER:.0f} s"
+            sys.stderr.write(f"fhirstore: worker process {process.pid} {how}; another one takes its place\n")
+            self.processes[place] = Process(self.config, self.sockets)
+            self.processes[place].start()
+
+    def _answers(self, process: Process) -> bool:
+        """Asks a process for a sign of life, or looks for its answer. Returns whether it still has time for that."""
+        now = time.monotonic()
+        try:
+            if process not in self._pinged:
+                process.parent_conn.send(b"ping")
+                self._pinged[process] = now
+            elif process.parent_conn.poll():
+                process.parent_conn.recv()
+                del self._pinged[process]
+        except (OSError, EOFError):
+            return False
+        return now - self._pinged.get(process, now) < HANGS_AFTER
 
     def join_all(self) -> None:
         deadline = time.monotonic() + self._within
