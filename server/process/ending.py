@@ -26,6 +26,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.process import BaseProcess
 from types import FrameType
 
 from uvicorn import Config
@@ -89,6 +90,21 @@ class Ending:
             self._loop.call_soon_threadsafe(self._loop.call_later, self._drain, before, number, None)
         elif before is not None:
             before(number, frame)
+
+
+def end_with_parent() -> None:
+    """Ends this worker process as SIGTERM does when its parent ends without having ended it: was killed, say.
+
+    Else it would keep the port, and a server that is started again would not get it.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), name="fhirstore-parent", daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def end_now(why: str) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -89,6 +90,22 @@ def test_a_worker_that_stands_still_for_a_while_is_kept_and_a_signal_does_not_wa
         began = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - began < 30
+
+
+@pytest.mark.kill
+def test_workers_end_after_a_parent_that_was_killed(tmp_path: Path) -> None:
+    """So the port is free for the next server."""
+    with served({"FHIRSTORE_STORE": f"file:{tmp_path}/data"}, "--workers", "2") as server:
+        url = urlsplit(server.base_url)
+        os.kill(server.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                bound(url.hostname or "", url.port or 0).close()
+                return
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
 
 
 @pytest.mark.kill
