@@ -308,7 +308,10 @@ class FhirStore:
                 )
 
     async def check(self) -> None:
-        """Checks that all object stores can be reached. Raises StoreMisconfigured."""
+        """Checks that all object stores can be reached. Raises StoreMisconfigured, or Unavailable where the registry of
+        tenants cannot be read."""
+        if isinstance(self.tenancy, RegisteredTenancy):
+            self.tenancy.check_trusted()
         for objects in self.tenancy.stores:
             await objects.check()
 
