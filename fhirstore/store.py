@@ -7,7 +7,7 @@ async with FhirStore.open("s3://bucket/prefix") as store:      # or "file:./data
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import NoReturn
@@ -55,7 +55,7 @@ from fhirstore.upkeep.copy.lease import unfinished_copies
 from fhirstore.upkeep.copy.run import CopyOptions, CopyReport, copy_tenant
 from fhirstore.upkeep.copy.tally import CopyProgress, Tally
 from fhirstore.upkeep.copy.verify import Verified, verify
-from fhirstore.upkeep.tenants import Tenants
+from fhirstore.upkeep.tenants import Tenants, copy_registration
 
 _GRACE = 10.0  # seconds that writes without a caller have when the store is closed
 _HOW_TO_OPEN = "FhirStore.open(…) opens the store in a block: async with FhirStore.open(…) as store: …"
@@ -310,6 +310,22 @@ class FhirStore:
         contexts = (self._engine.context(ours), target._engine.context(theirs))
         return await copy_tenant(ours, theirs, contexts=contexts, options=options, on_progress=on_progress, stop=stop)
 
+    async def register_in(
+        self, target: FhirStore, *, tenant: str | None = None, but: Collection[str] = ()
+    ) -> list[str]:
+        """Adds the tenants that this store's registry names as live to that of another store, where they were copied.
+
+        `tenant`: only this one. `but`: not these. Returns those that were added. Nothing is done where a side has a
+        bucket per tenant. 1 GET, and 1 GET + 2 PUT for each. Raises CorruptRecord, TenantNotEmpty (the target is
+        removing it), Unavailable.
+        """
+        places = (self.tenancy, target.tenancy)
+        if any(isinstance(each, BucketTenancy) for each in places):
+            return []
+        ours, theirs = (RegisteredTenancy(each.stores[0]) for each in places)
+        context = Context(theirs.objects.now, target._engine.ids, target._engine.limits)
+        return await copy_registration(ours, Tenants(theirs, context), tenant=tenant, but=but)
+
     async def compare_to(
         self,
         target: FhirStore,
@@ -339,7 +355,10 @@ class FhirStore:
                 )
 
     async def check(self) -> None:
-        """Checks that all object stores can be reached. Raises StoreMisconfigured."""
+        """Checks that all object stores can be reached. Raises StoreMisconfigured, or Unavailable where the registry of
+        tenants cannot be read."""
+        if isinstance(self.tenancy, RegisteredTenancy):
+            self.tenancy.check_trusted()
         for objects in self.tenancy.stores:
             await objects.check()
 

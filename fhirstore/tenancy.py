@@ -14,7 +14,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from fhirstore.errors import FhirStoreError, ObjectNotFound, StoreMisconfigured, Unavailable, UnknownTenant
+from fhirstore.errors import (
+    CorruptRecord,
+    FhirStoreError,
+    ObjectNotFound,
+    StoreMisconfigured,
+    Unavailable,
+    UnknownTenant,
+)
 from fhirstore.format.keyspace import Keyspace, is_tenant_id, tenant_id
 from fhirstore.format.registry import LIVE, REGISTRY, Registry, decode_registry
 from fhirstore.objects.base import ObjectStore
@@ -105,15 +112,21 @@ class RegisteredTenancy:
         self._monotonic = monotonic
         self._registry = Registry()
         self._read_at = float("-inf")  # when the last good look began
+        self._damaged = False  # so the last look found it
 
     def place(self, tenant: str) -> Place:
         """As `Tenancy.place`. Raises Unavailable where the registry has not been read for too long."""
         keys = Keyspace.of_tenant(tenant)
-        if self._monotonic() - self._read_at > TRUSTED_FOR:
-            raise Unavailable("The registry of tenants cannot be read; try again later")
+        self.check_trusted()
         if self._registry.state(tenant) != LIVE:
             raise not_configured(tenant)
         return Place(tenant, self.objects, keys)
+
+    def check_trusted(self) -> None:
+        """Raises Unavailable where the registry has not been read for too long, so that nobody is served."""
+        if self._monotonic() - self._read_at > TRUSTED_FOR:
+            why = "is damaged" if self._damaged else "cannot be read"
+            raise Unavailable(f"The registry of tenants {why}; try again later")
 
     @property
     def stores(self) -> tuple[ObjectStore, ...]:
@@ -134,6 +147,10 @@ class RegisteredTenancy:
             found = decode_registry((await self.objects.get(REGISTRY)).body)
         except ObjectNotFound:
             found = Registry()
+        except CorruptRecord:
+            self._damaged = True
+            raise
+        self._damaged = False
         if began > self._read_at:  # no later look was quicker
             self._registry, self._read_at = found, began
         return found

@@ -26,6 +26,7 @@ USAGE = "fhirstore.usage"
 _LONGEST_PAUSE = 10.0  # seconds that one piece of a body or of an answer waits
 _LEAST_BYTES = 64 * 1024  # of a full bucket: one piece, so that a slow rate does not refuse each second request
 _MOST_IDLE = 1_024  # tenants that are kept although they use nothing
+_MOST_OWING = 16_384  # tenants that are kept for what they have used, although they have no request
 
 
 class LimitReached(Refused):
@@ -102,8 +103,12 @@ class TenantUsage:
 
     def _tidy(self) -> None:
         """Forgets tenants that use nothing. Each call is paid for by the tenants that came since the last one."""
-        self._tenants = {name: one for name, one in self._tenants.items() if not one.idle}
-        self._tidy_at = max(_MOST_IDLE, 2 * len(self._tenants))
+        using = {name: one for name, one in self._tenants.items() if not one.idle}
+        owing = [name for name, one in using.items() if one.at_once == 0]
+        for name in owing[: max(0, len(owing) - _MOST_OWING)]:  # made-up names at a slow rate: the oldest are forgotten
+            del using[name]
+        self._tenants = using
+        self._tidy_at = max(_MOST_IDLE, 2 * len(using))
 
 
 class RequestUsage:

@@ -45,13 +45,21 @@ def copy(  # noqa: PLR0917 - a command's parameters are its options
     from server.commands.copying import CannotCopy, Order, run_copy
     from server.commands.copying.order import end_of
 
-    s3 = read_settings(serving=False).s3
+    settings = read_settings(serving=False)
+    s3 = settings.s3
     try:
         order = Order(
             end_of(
                 source, s3, buckets=_buckets("--from-buckets", from_buckets), endpoint=from_endpoint, region=from_region
             ),
-            end_of(target, s3, buckets=_buckets("--to-buckets", to_buckets), endpoint=to_endpoint, region=to_region),
+            end_of(
+                target,
+                s3,
+                tags=settings.tags,
+                buckets=_buckets("--to-buckets", to_buckets),
+                endpoint=to_endpoint,
+                region=to_region,
+            ),
             tenant=tenant,
             verify=verify,
             verify_only=verify_only,

@@ -25,6 +25,8 @@ from server.process.tls import BadCertificate
 from server.settings import Settings
 from server.settings.loopback import is_loopback
 
+_NOT_STARTED = "the server process did not start; the lines above say why"
+
 
 class CannotStart(Exception):
     """The server cannot start; the message is one line that says what to do."""
@@ -93,14 +95,17 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
                 stop_timeout=settings.stop_timeout,
                 tls=tls,
             )
-            Workers(config, [for_workers(listener)], within=ended_in_of(settings), renewing=tls).run()
+            processes = Workers(config, [for_workers(listener)], within=ended_in_of(settings), renewing=tls)
+            processes.run()
+            if processes.failed:
+                raise CannotStart(_NOT_STARTED)
             return
         app = Deployment(settings, None if metrics is None else metrics.publish)
         server = uvicorn.Server(http_config(app, stop_timeout=settings.stop_timeout, tls=tls))
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
     if not server.started:
-        raise CannotStart("the server process did not start; the lines above say why")
+        raise CannotStart(_NOT_STARTED)
 
 
 def _metrics(settings: Settings, workers: int, stack: ExitStack) -> Answering | None:

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fhirstore import FhirStore
-from fhirstore.errors import FhirStoreError, StoreFull
+from fhirstore.errors import FhirStoreError, StoreFull, Unavailable
 
 _PATIENCE = 5.0  # seconds that the store has to answer
 
@@ -33,6 +33,8 @@ def health_routes(store: FhirStore, ending: asyncio.Event | None = None) -> list
             return _not_ready(f"the object store takes no more: {full.detail}")
         except TimeoutError:
             return _not_ready(f"the object store does not answer within {_PATIENCE:.0f} s")
+        except Unavailable as nobody_served:
+            return _not_ready(str(nobody_served))
         except FhirStoreError:
             return _not_ready("the object store does not answer as it should")
         return JSONResponse({"status": "ready"})

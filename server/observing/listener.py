@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from server.observing.exposition import written
@@ -50,6 +52,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], read: Read) -> None:
         self.read = read
         self._room = threading.BoundedSemaphore(_AT_ONCE)
+        self._until: dict[socket.socket, float] = {}  # when each client's time is over
         self.address_family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
         super().__init__(address, _Handler)
 
@@ -57,13 +60,24 @@ class _Server(ThreadingHTTPServer):
         if not self._room.acquire(blocking=False):
             self.shutdown_request(request)  # type: ignore[arg-type] # as socketserver calls this
             return
-        super().process_request(request, client_address)  # type: ignore[arg-type]
+        assert isinstance(request, socket.socket)  # noqa: S101 - it is a TCP server
+        self._until[request] = time.monotonic() + _PATIENCE
+        super().process_request(request, client_address)
 
     def process_request_thread(self, request: object, client_address: object) -> None:
         try:
             super().process_request_thread(request, client_address)  # type: ignore[arg-type]
         finally:
+            self._until.pop(request, None)  # type: ignore[call-overload]
             self._room.release()
+
+    def service_actions(self) -> None:
+        """Ends what takes too long, ten times a second: the timeout of a socket is that of one piece only."""
+        now = time.monotonic()
+        for request, until in list(self._until.items()):
+            if now > until:
+                with suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A scraper that went away is none."""

@@ -28,7 +28,7 @@ from server.observing.answering import Publish, publish_of_worker
 from server.observing.observers import Observers, observers
 from server.observing.process import keep_publishing, of_connections, of_jobs, of_process
 from server.process.connections import Connections
-from server.process.ending import HANDED_BACK_IN, SETTLED_IN, Ending, end_now, ended_in
+from server.process.ending import HANDED_BACK_IN, SETTLED_IN, Ending, end_now, end_with_parent, ended_in
 from server.process.submitting import submit_options
 from server.process.tls import BadCertificate, Files, Tls
 from server.settings import Settings, from_environment
@@ -256,4 +256,5 @@ def _take_turns_sooner() -> None:
 
 def from_env() -> Deployment:
     """Returns the app; the ASGI server calls it in each worker process."""
+    end_with_parent()
     return Deployment(from_environment(os.environ), publish_of_worker(os.environ))

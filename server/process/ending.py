@@ -27,16 +27,22 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.process import BaseProcess
 from types import FrameType
 
 from uvicorn import Config
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 Handler = Callable[[int, FrameType | None], None]
 
 HANDED_BACK_IN = 1.0  # seconds
 SETTLED_IN = 2.0
 AUDITED_IN = 2.0
+HANGS_AFTER = 60.0
+"""Seconds in which a worker process must answer its parent. On a busy machine one that starts needs some of them."""
+
 _SPARE = 0.5
 _BY_THEMSELVES = 0.5  # seconds that worker processes have, beyond their time, before they are killed
 _ENDS = (signal.SIGTERM, signal.SIGINT)
@@ -91,6 +97,21 @@ class Ending:
             before(number, frame)
 
 
+def end_with_parent() -> None:
+    """Ends this worker process as SIGTERM does when its parent ends without having ended it: was killed, say.
+
+    Else it would keep the port, and a server that is started again would not get it.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), name="fhirstore-parent", daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def end_now(why: str) -> None:
     """Ends the process without waiting for anything, and says why on standard error."""
     sys.stderr.write(f"fhirstore: stopped at once: {why}\n")
@@ -107,13 +128,17 @@ class Workers(Multiprocess):
     """uvicorn's supervisor of worker processes; kills those that have not ended `within` seconds.
 
     A second signal kills them at once. `renewing`: they load their certificates again on SIGHUP, and are not replaced.
+    A process that ended before, or that did not answer for `HANGS_AFTER` seconds, is replaced. `failed`: one could not
+    start, so that all were ended.
     """
 
     def __init__(self, config: Config, sockets: list[socket.socket], *, within: float, renewing: bool = False) -> None:
         super().__init__(config, sockets)
         self._renewing = renewing
+        self.failed = False
         self._within = within + _BY_THEMSELVES
         self._asked = 0
+        self._pinged: dict[Process, float] = {}  # when, of those that have not answered yet
 
     def handle_term(self) -> None:
         self._asked += 1
@@ -130,6 +155,38 @@ class Workers(Multiprocess):
         for process in self.processes:
             if process.process.is_alive() and process.pid is not None:
                 os.kill(process.pid, signal.SIGHUP)
+
+    def keep_subprocess_alive(self) -> None:
+        """Replaces processes. It waits for none, so that signals do not wait, unlike uvicorn's own."""
+        for place, process in enumerate(self.processes):
+            ended = not process.process.is_alive()
+            if not ended and self._answers(process):
+                continue
+            process.kill()
+            process.join()
+            self._pinged.pop(process, None)
+            if process.exitcode == STARTUP_FAILURE:
+                self.failed = True
+                self.should_exit.set()
+                return
+            how = f"ended with {process.exitcode}" if ended else f"did not answer for {HANGS_AFTER:.0f} s"
+            sys.stderr.write(f"fhirstore: worker process {process.pid} {how}; another one takes its place\n")
+            self.processes[place] = Process(self.config, self.sockets)
+            self.processes[place].start()
+
+    def _answers(self, process: Process) -> bool:
+        """Asks a process for a sign of life, or looks for its answer. Returns whether it still has time for that."""
+        now = time.monotonic()
+        try:
+            if process not in self._pinged:
+                process.parent_conn.send(b"ping")
+                self._pinged[process] = now
+            elif process.parent_conn.poll():
+                process.parent_conn.recv()
+                del self._pinged[process]
+        except (OSError, EOFError):
+            return False
+        return now - self._pinged.get(process, now) < HANGS_AFTER
 
     def join_all(self) -> None:
         deadline = time.monotonic() + self._within

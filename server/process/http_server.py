@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from server.process.connection import Connection
 from server.process.connections import backlog
+from server.process.ending import HANGS_AFTER
 from server.process.tls_door import TlsDoor
 
 
@@ -35,5 +36,6 @@ def http_config(
         proxy_headers=False,  # `server.access.forwarded` reads them, from FHIRSTORE_TRUSTED_PROXIES alone
         workers=workers,
         backlog=backlog(),
+        timeout_worker_healthcheck=math.ceil(HANGS_AFTER),  # that a new process has to start in, after SIGHUP
         timeout_graceful_shutdown=math.ceil(stop_timeout) + 1,  # after `Connections` has ended what is under way
     )

@@ -4,6 +4,9 @@ Workers that accept from one socket share it unevenly: the first to wake takes a
 them. So on Linux each worker has a socket of its own at the same port, and the kernel spreads the connections over them
 (SO_REUSEPORT,
 https://man7.org/linux/man-pages/man7/socket.7.html).
+
+All of them have SO_REUSEADDR, too: a connection that the server closed lingers for a minute with the options of the
+socket that accepted it, and without that one it would keep the next server from the port.
 """
 
 from __future__ import annotations
@@ -12,11 +15,13 @@ import socket
 import sys
 from dataclasses import dataclass
 
+_AGAIN = socket.SO_REUSEADDR
+
 
 def bound(host: str, port: int) -> socket.socket:
     """Returns a socket bound to the port, or to a free one for port 0. Raises OSError where the port is taken."""
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    return _bound(family, (host, port), socket.SO_REUSEADDR)
+    return _bound(family, (host, port), _AGAIN)
 
 
 def for_workers(listener: socket.socket) -> socket.socket:
@@ -25,7 +30,9 @@ def for_workers(listener: socket.socket) -> socket.socket:
         return listener
     family, address = listener.family, listener.getsockname()
     listener.close()  # it excluded others from the port; from now on sockets of this user may share it
-    return _Port(_bound(family, address, socket.SO_REUSEPORT))  # type: ignore[return-value] # it is one once unpickled
+    held = _bound(family, address, _AGAIN, socket.SO_REUSEPORT)
+    held.setsockopt(socket.SOL_SOCKET, _AGAIN, 0)  # excludes others, until the workers listen
+    return _Port(held)  # type: ignore[return-value] # it is one once unpickled
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +42,14 @@ class _Port:
     held: socket.socket  # it does not listen, so no connection is given to it
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _bound, (self.held.family, self.held.getsockname(), socket.SO_REUSEPORT)
+        return _bound, (self.held.family, self.held.getsockname(), _AGAIN, socket.SO_REUSEPORT)
 
 
-def _bound(family: socket.AddressFamily, address: tuple[object, ...], option: int) -> socket.socket:
+def _bound(family: socket.AddressFamily, address: tuple[object, ...], *options: int) -> socket.socket:
     listener = socket.socket(family)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, option, 1)
+        for option in options:
+            listener.setsockopt(socket.SOL_SOCKET, option, 1)
         listener.bind(address)
     except OSError:
         listener.close()

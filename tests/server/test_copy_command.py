@@ -108,6 +108,20 @@ def test_an_unfinished_copy_is_not_served(tmp_path: Path) -> None:
     assert facts(target) == facts(source)
 
 
+def test_the_registry_of_tenants_moves_along(tmp_path: Path) -> None:
+    """A tenant without data, too; one that the registry does not name stays out of it."""
+    source, target = an_old_store(tmp_path / "first"), f"file:{tmp_path / 'second'}"
+    registered = {"FHIRSTORE_TENANTS": "@store", "FHIRSTORE_TENANT_SOURCE": "header"}
+    assert command("tenant", "add", "fresh", "--store", source, env=registered).exit_code == 0
+    done = command("copy", "--from", source, "--to", target, "--json", env=registered)
+    assert (done.exit_code, json.loads(done.stdout)["registered"]) == (0, ["fresh"])
+    assert command("tenant", "add", TENANT, "--store", source, env=registered).exit_code == 0
+    done = command("copy", "--from", source, "--to", target, "--json", env=registered)
+    assert (done.exit_code, json.loads(done.stdout)["registered"]) == (0, [TENANT])
+    listed = json.loads(command("tenant", "list", "--store", target, "--json", env=registered).stdout)
+    assert [(each["id"], each["state"]) for each in listed["tenants"]] == [(TENANT, "live"), ("fresh", "live")]
+
+
 def test_what_cannot_be_copied_is_refused(tmp_path: Path) -> None:
     """Exit code 2, and a line that says why."""
     source = an_old_store(tmp_path / "first")

@@ -182,6 +182,19 @@ def test_tenants_that_use_nothing_are_forgotten() -> None:
     _refusal(usage, "t4999")
 
 
+def test_made_up_tenants_whose_limit_is_slow_are_bounded_too() -> None:
+    """What a request takes is paid for in hours: still only so many are kept, and those that have a request stay."""
+    now = _Time()
+    usage = TenantUsage(lambda _: _limits(requests_per_second=0.0001), now=now)
+    staying = _request(usage, "stays")
+    for number in range(60_000):
+        _request(usage, f"t{number}").end()
+    assert len(usage) <= 33_000
+    _refusal(usage, "t59999")
+    assert usage.of("stays").at_once == 1  # type: ignore[union-attr] # it has limits
+    staying.end()
+
+
 def _settings(**given: object) -> Settings:
     known: dict[str, object] = {"tenant_source": "header", "tenants": frozenset({"clinic-a", "clinic-b"})}
     return Settings(**{**known, **given})  # type: ignore[arg-type] # each as the field has it

@@ -153,11 +153,21 @@ async def test_a_process_that_cannot_read_the_registry_serves_nobody() -> None:
     seconds.now += 0.1
     with pytest.raises(StoreUnavailable):
         await tenancy.look()
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match="cannot be read"):
         tenancy.place("a")
+    with pytest.raises(Unavailable):
+        await FhirStore(tenancy).check()  # which /health/ready asks
     objects.fails = False
     await tenancy.look()
     assert tenancy.place("a").tenant == "a"
+    await FhirStore(tenancy).check()
+    good = (await objects.get(REGISTRY)).body
+    await objects.put(REGISTRY, good[:-1])
+    seconds.now += TRUSTED_FOR + 0.1
+    with pytest.raises(CorruptRecord):
+        await tenancy.look()
+    with pytest.raises(Unavailable, match="is damaged"):
+        tenancy.place("a")
 
 
 async def test_removal_takes_everything_of_one_tenant_and_nothing_of_another() -> None:

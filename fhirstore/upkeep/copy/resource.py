@@ -30,6 +30,7 @@ from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.payload import Entry, Payload
 from fhirstore.format.record import Record, decode
 from fhirstore.objects.base import StoredObject
+from fhirstore.objects.facts import Facts
 from fhirstore.tenancy import Place
 from fhirstore.upkeep.copy.tally import Room, Tally
 from fhirstore.upkeep.copy.target import Target, patiently
@@ -102,14 +103,14 @@ def _version(key: str, reply: StoredObject | Absent) -> Version:
     return Version(record, reply.body)
 
 
-def puts_of(keys: ResourceKeys, before: Record | None, version: Version) -> list[Put]:
-    """Returns the PUTs of one version: its object, its events, its entries in the identity index, and the reference to
-    its payload. Pure."""
+def puts_of(keys: ResourceKeys, before: Record | None, version: Version, *, facts: Facts | None = None) -> list[Put]:
+    """Returns the PUTs of one version: its object with these facts, its events, its entries in the identity index, and
+    the reference to its payload. Pure."""
     record = version.record
     beside = [Put(key, body_beside(record)) for key in keys_beside(keys, Base(before, None), record)]
     if record.payload is not None:
         beside.append(Put(keys.reference(record.payload.sha256, record.version, record.op), b""))
-    return [Put(keys.version(record.version), version.body), *beside]
+    return [Put(keys.version(record.version), version.body, facts=facts), *beside]
 
 
 class ResourceCopier:
@@ -166,7 +167,9 @@ class ResourceCopier:
         if start is Start.BEHIND and there is not None and not whole:
             before, first = await self._link(ours, there), there.version + 1
         numbers = range(first, current.version + 1)
-        body = await self._copy_versions(ours, theirs, numbers, before=before, current=current, largest=largest)
+        body = await self._copy_versions(
+            ours, theirs, numbers, before=before, current=current, largest=largest, whole=whole
+        )
         if body is None:
             body = unfenced(current).encode()
         await self._writes.put([Put(theirs.current, body)])
@@ -189,10 +192,12 @@ class ResourceCopier:
         before: Record | None,
         current: Record,
         largest: int | None,
+        whole: bool,
     ) -> bytes | None:
         """Copies these versions, which follow `before`. Returns the bytes of the last one; None where there are
         none."""
         body: bytes | None = None
+        facts = self._context.slot_facts(theirs.type)
         if largest is None:
             folder = await drive(survey(self._source.keys, ours), self._source.objects) if len(numbers) > 1 else None
             largest = max(len(current.resource or b""), _UNKNOWN if folder is None else folder.largest)
@@ -205,14 +210,14 @@ class ResourceCopier:
                 for number, version in zip(group, versions, strict=True):
                     check_link(before, version.record, number)
                     self._tally.read(len(version.body))
-                    puts += puts_of(theirs, before, version)
+                    puts += puts_of(theirs, before, version, facts=facts)
                     before = version.record
                 if before is not None and before.version == current.version and before.op != current.op:
                     raise Changed
                 puts += await self._decisions([version.record for version in versions])
                 for version in versions:
                     if version.record.payload is not None:
-                        await self._copy_payload(theirs, version.record.payload)
+                        await self._copy_payload(theirs, version.record.payload, whole=whole)
                 await self._writes.put(puts)
                 self._saw([version.record for version in versions], ours)
                 body = versions[-1].body
@@ -239,10 +244,10 @@ class ResourceCopier:
             if isinstance(reply, StoredObject)
         ]
 
-    async def _copy_payload(self, theirs: ResourceKeys, payload: Payload) -> None:
+    async def _copy_payload(self, theirs: ResourceKeys, payload: Payload, *, whole: bool) -> None:
         """Copies a payload object and makes it live, as nobody else decides about the target."""
         ours, there = self._source.keys.prefix + payload.object, self._target.keys.prefix + payload.object
-        await self._writes.copy_body(self._source.objects, ours, there, sha256=payload.sha256)
+        await self._writes.copy_body(self._source.objects, ours, there, sha256=payload.sha256, whole=whole)
         entry = Entry("live", payload.sha256, payload.size, payload.object, self._context.ids.new())
         await self._writes.put([Put(theirs.payload_entry(payload.sha256), entry.encode())])
 

@@ -293,6 +293,8 @@ class _Run:
         finally:
             counting.cancel()
             await asyncio.wait([counting])
+        if ended and whole:
+            ended = await copy_runs(self.source, self.target, self.writes, stop=self.stop, whole=True)
         if ended and len(self.failed) < _MOST_FAILED:
             await self._set(self._kept().after(WALKED))
         elif ended:  # too many to remember: the next walk begins anew

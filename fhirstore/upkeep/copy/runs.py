@@ -22,15 +22,18 @@ from fhirstore.upkeep.copy.pages import pages_of
 from fhirstore.upkeep.copy.target import Target
 
 
-async def copy_runs(source: Place, target: Place, writes: Target, *, stop: Callable[[], bool]) -> bool:
+async def copy_runs(
+    source: Place, target: Place, writes: Target, *, stop: Callable[[], bool], whole: bool = False
+) -> bool:
     """Copies the runs that the target lacks. Returns False where `stop` said so before the end.
 
-    Raises CorruptRecord, ObjectDamaged (of the source), StoreFull, LeaseLost, Unavailable.
+    `whole`: writes again what is there and differs. Raises CorruptRecord, ObjectDamaged (of the source), StoreFull,
+    LeaseLost, Unavailable.
     """
     async for run in runs_of(source):
         if stop():
             return False
-        await _copy(source, run, moved(run, source.keys, target.keys), writes)
+        await _copy(source, run, moved(run, source.keys, target.keys), writes, whole=whole)
     return True
 
 
@@ -48,24 +51,27 @@ def moved(run: RunKeys, source: Keyspace, target: Keyspace) -> RunKeys:
     return RunKeys(target.prefix + run.folder.removeprefix(source.prefix), run.dataset, run.partition, run.run_id)
 
 
-async def _copy(source: Place, ours: RunKeys, theirs: RunKeys, writes: Target) -> None:
+async def _copy(source: Place, ours: RunKeys, theirs: RunKeys, writes: Target, *, whole: bool) -> None:
     (found,) = await drive(ask(Get(ours.seal)), source.objects)
     (there,) = await drive(ask(Get(theirs.seal)), writes.objects)
-    if isinstance(found, Absent) or (isinstance(there, StoredObject) and there.body == found.body):
+    same = isinstance(there, StoredObject) and isinstance(found, StoredObject) and there.body == found.body
+    if isinstance(found, Absent) or (same and not whole):
         return
     said = decode_seal(found.body, ours)
     if isinstance(said, Tombstone):
         await writes.put([Put(theirs.seal, found.body)])
         await drive(removed_below(theirs.folder, but=theirs.seal), writes.objects)
         return
-    await _copy_files(source, ours, theirs, said, writes)
+    await _copy_files(source, ours, theirs, said, writes, whole=whole)
     (claim,) = await drive(ask(Get(ours.claim)), source.objects)
     if isinstance(claim, StoredObject):
         await writes.put([Put(theirs.claim, claim.body)])
     await writes.put([Put(theirs.seal, found.body)])
 
 
-async def _copy_files(source: Place, ours: RunKeys, theirs: RunKeys, seal: Seal, writes: Target) -> None:
+async def _copy_files(
+    source: Place, ours: RunKeys, theirs: RunKeys, seal: Seal, writes: Target, *, whole: bool
+) -> None:
     for file in seal.files:
         key, target_key = ours.file(file.object), theirs.file(file.object)
-        await writes.copy_body(source.objects, key, target_key, sha256=file.sha256)
+        await writes.copy_body(source.objects, key, target_key, sha256=file.sha256, whole=whole)

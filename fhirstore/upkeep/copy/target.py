@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from fhirstore.commit.messages import Put
@@ -25,6 +26,7 @@ from fhirstore.errors import (
 )
 from fhirstore.objects.base import ObjectStore, ObjectStream, Written
 from fhirstore.objects.facts import UNTYPED, Facts
+from fhirstore.objects.files import sha256_of
 from fhirstore.upkeep.copy.tally import Tally
 
 _T = TypeVar("_T")
@@ -69,7 +71,7 @@ class Target:
         async def send() -> None:
             nonlocal missing
             until = self._window()
-            some = [Put(put.key, put.body, expires=until) for put in missing]
+            some = [Put(put.key, put.body, expires=until, facts=put.facts) for put in missing]
             answers = await self.objects.put_many(some)
             failed: ObjectError | None = None
             left: list[Put] = []
@@ -87,21 +89,22 @@ class Target:
         if missing:
             await patiently(send)
 
-    async def copy_body(self, source: ObjectStore, key: str, target_key: str, *, sha256: str | None = None) -> None:
+    async def copy_body(
+        self, source: ObjectStore, key: str, target_key: str, *, sha256: str, whole: bool = False
+    ) -> None:
         """Copy an object of any size with its facts and tags, unless one of that size is there already.
 
-        Holds a few parts. The target appears as a whole, and only if the bytes have the SHA-256 (hex). Raises
-        ObjectNotFound, ObjectDamaged, StoreFull.
+        `whole`: its bytes must have that SHA-256, too. Holds a few parts. The target appears as a whole, and only if
+        the bytes have the SHA-256 (hex). Raises ObjectNotFound, ObjectDamaged, StoreFull.
         """
-        await patiently(lambda: self._copy_body(source, key, target_key, sha256))
+        await patiently(lambda: self._copy_body(source, key, target_key, sha256, whole=whole))
 
-    async def _copy_body(self, source: ObjectStore, key: str, target_key: str, sha256: str | None) -> None:
+    async def _copy_body(self, source: ObjectStore, key: str, target_key: str, sha256: str, *, whole: bool) -> None:
         info = await source.stat(key)
-        try:
-            if (await self.objects.stat(target_key)).size == info.size:
+        with suppress(ObjectNotFound, ObjectDamaged):
+            there = await self.objects.stat(target_key)
+            if there.size == info.size and (not whole or await sha256_of(self.objects, target_key) == sha256):
                 return
-        except ObjectNotFound:
-            pass
         facts = Facts(
             content_type=None if info.content_type == UNTYPED else info.content_type,
             metadata=info.metadata,
@@ -111,7 +114,7 @@ class Target:
         async with source.get_stream(key) as stream:
             await self.objects.put_stream(target_key, self._checked(stream, key, sha256), facts=facts)
 
-    async def _checked(self, stream: ObjectStream, key: str, sha256: str | None) -> AsyncIterator[bytes]:
+    async def _checked(self, stream: ObjectStream, key: str, sha256: str) -> AsyncIterator[bytes]:
         hash_, done = hashlib.sha256(), 0
         async for chunk in stream:
             await asyncio.to_thread(hash_.update, chunk)
@@ -119,6 +122,6 @@ class Target:
             self._tally.read(len(chunk))
             self._tally.wrote(len(chunk), objects=0)
             yield chunk
-        if done != stream.size or (sha256 is not None and hash_.hexdigest() != sha256):
+        if done != stream.size or hash_.hexdigest() != sha256:
             raise ObjectDamaged(key, "its bytes have another SHA-256 than expected")
         self._tally.wrote(0)

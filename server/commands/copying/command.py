@@ -62,7 +62,12 @@ async def _copy(order: Order, show: Show, interruption: Interruption) -> CopySum
                 reports[tenant] = await source.copy_to(
                     target, tenant, options=options, on_progress=see, stop=interruption.came
                 )
-    return CopySummary(reports, compared, time.monotonic() - began, interrupted=interruption.came())
+        added: list[str] = []
+        if not order.verify_only and not interruption.came():
+            moving = [name for name, report in reports.items() if not report.complete]
+            added = await source.register_in(target, tenant=order.tenant, but=moving)
+    seconds = time.monotonic() - began
+    return CopySummary(reports, compared, seconds, interrupted=interruption.came(), registered=added)
 
 
 async def _tenants(order: Order, source: FhirStore) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from fhirstore import FhirStore, S3Options
+from fhirstore import FhirStore, S3Options, Tags
 
 
 class CannotCopy(Exception):
@@ -15,16 +15,20 @@ class CannotCopy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A store. `buckets`: each tenant's own bucket or directory; empty: all tenants in one, each below its prefix."""
+    """A store. `buckets`: each tenant's own bucket or directory; empty: all tenants in one, each below its prefix.
+    `tags`: which objects get tags where it is the target."""
 
     location: str
     buckets: Mapping[str, str]
     s3: S3Options
+    tags: Tags
 
     @asynccontextmanager
     async def opened(self, *, create: bool) -> AsyncIterator[FhirStore]:
         """Opens the store with every tenant that is in it. `create`: make a directory where there is none."""
-        opening = FhirStore.open(self.location, tenants=None, buckets=self.buckets, s3=self.s3, create=create)
+        opening = FhirStore.open(
+            self.location, tenants=None, buckets=self.buckets, s3=self.s3, tags=self.tags, create=create
+        )
         async with opening as store:
             yield store
 
@@ -49,6 +53,7 @@ def end_of(
     location: str,
     s3: S3Options,
     *,
+    tags: Tags | None = None,
     buckets: Mapping[str, str] | None = None,
     endpoint: str | None = None,
     region: str | None = None,
@@ -60,4 +65,4 @@ def end_of(
         s3 = replace(s3, endpoint_url=endpoint, public_endpoint_url=None)
     if region is not None:
         s3 = replace(s3, region=region)
-    return End(location, buckets or {}, s3)
+    return End(location, buckets or {}, s3, tags or Tags())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
@@ -24,12 +24,14 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class CopySummary:
-    """`reports`: by tenant; `compared`: those that were only verified. `seconds`: of all of it."""
+    """`reports`: by tenant; `compared`: those that were only verified. `seconds`: of all of it. `registered`:
+    tenants that the target's registry did not name before."""
 
     reports: Mapping[str, CopyReport]
     compared: Mapping[str, Verified]
     seconds: float
     interrupted: bool = False
+    registered: Sequence[str] = ()
 
     @property
     def ok(self) -> bool:
@@ -40,7 +42,12 @@ class CopySummary:
         """Returns the summary as plain JSON values."""
         tenants: dict[str, object] = {name: _report(report) for name, report in self.reports.items()}
         tenants |= {name: each.as_json() for name, each in self.compared.items()}
-        return {"complete": self.ok, "seconds": round(self.seconds, 3), "tenants": tenants}
+        return {
+            "complete": self.ok,
+            "seconds": round(self.seconds, 3),
+            "tenants": tenants,
+            "registered": list(self.registered),
+        }
 
     def render(self) -> RenderableType:
         """Returns the summary for a terminal."""
@@ -62,7 +69,9 @@ class CopySummary:
             counts = (f"{each.source.resources:,}", f"{each.source.versions:,}", "", f"{each.source.size / 1e6:.1f}")
             table.add_row(name, outcome, *counts, "")
             lines += _differences(name, each)
-        if not self.reports and not self.compared:
+        if self.registered:
+            lines.append(Text(f"in the target's registry of tenants now: {', '.join(self.registered)}"))
+        if not self.reports and not self.compared and not self.registered:
             return Text("nothing is stored in the source")
         return Group(table, *lines, Text(f"{self.seconds:.1f} s"))
 

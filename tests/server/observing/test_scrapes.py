@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -177,6 +178,30 @@ def test_the_listener_answers_metrics_alone_and_outlives_bad_clients() -> None:
                 time.sleep(0.2)
         for each in silent:
             each.close()
+    finally:
+        listener.close()
+
+
+def test_clients_that_send_a_little_again_and_again_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is that of the whole request, and not of each piece of it."""
+    monkeypatch.setattr("server.observing.listener._PATIENCE", 0.5)
+    listener = MetricsListener(("127.0.0.1", 0), lambda: merged([Measures().snapshot()]))
+    try:
+        url = urlsplit(listener.url)
+        slow = [socket.create_connection((url.hostname or "", url.port or 0)) for _ in range(8)]
+        for each in slow:
+            each.sendall(b"GET /metrics HTTP/1.1\r\n")
+        deadline = time.monotonic() + 30
+        while slow:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+            for each in list(slow):
+                try:
+                    each.sendall(b"X: y\r\n")
+                except OSError:
+                    each.close()
+                    slow.remove(each)
+        assert httpx.get(listener.url).status_code == 200
     finally:
         listener.close()
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-from fhirstore import CopyProgress, CopyRefused, StoreMisconfigured
+from fhirstore import CopyProgress, CopyRefused, FhirStore, StoreMisconfigured, Tags
 from fhirstore.commit.drive import drive
 from fhirstore.errors import NotFound
 from fhirstore.format.keyspace import copy_state
 from fhirstore.format.record import Record, decode
 from fhirstore.jobs.lease import claim
 from fhirstore.objects.memory import MemoryStore
+from fhirstore.tags import VERSION
 from fhirstore.upkeep.copy.resource import Start, start_of
 from fhirstore.upkeep.copy.state import EVENTS, PHASES, TABLE, CopyState
 from tests.commit.hurried import HandClock
@@ -169,7 +170,7 @@ async def test_what_cannot_be_read_is_named_and_keeps_the_copy_incomplete(source
 
 
 async def test_the_verification_finds_what_differs_and_the_next_run_mends_it(source: Side) -> None:
-    """A changed version, a lost one, a lost event, and a damaged payload."""
+    """A changed version, a lost one, a lost event, a damaged payload, and a damaged file of a run."""
     target = target_of(source)
     await copy(source, target)
     keys = target.place.keys
@@ -179,12 +180,28 @@ async def test_the_verification_finds_what_differs_and_the_next_run_mends_it(sou
     await target.objects.delete(keys.resource("Patient", "p11").version(3))
     event = next(key for key in await target.keys() if key.startswith("history/system/") and "_p5_" in key)
     await target.objects.delete(keys.prefix + event)
+    payload = next(key for key in await target.keys() if key.startswith("binary/payload/"))
+    file = next(key for key in await target.keys() if key.startswith("runs/") and not key.endswith(".json"))
+    for key in (payload, file):  # as many bytes as before
+        size = (await target.objects.stat(keys.prefix + key)).size
+        await target.objects.put(keys.prefix + key, b"x" * size)
     found = await source.store.compare_to(target.store, TENANT)
-    assert sorted(found.names) == ["Patient/p11", "Patient/p7", event]
+    assert sorted(found.names) == sorted(["Patient/p11", "Patient/p7", event, payload, file])
     report = await copy(source, target)
     assert report.outcome == "differs"
     assert (await copy(source, target)).outcome == "complete"
     assert await committed(target) == await committed(source)
+
+
+async def test_versions_get_the_tags_that_the_target_is_to_have(source: Side) -> None:
+    """So a rule of the bucket that archives versions holds for copied ones, too."""
+    target = target_of(source)
+    target.store = FhirStore(target.store.tenancy, tags=Tags(frozenset({VERSION})))
+    await copy(source, target)
+    keys = target.place.keys.resource("Patient", "p7")
+    tags = {"kind": VERSION, "tenant": TENANT, "type": "Patient"}
+    assert [await target.objects.get_tags(keys.version(n)) for n in (1, 2)] == [tags, tags]
+    assert await target.objects.get_tags(keys.current) == {}
 
 
 async def test_the_newest_version_is_not_ahead_of_the_clock_of_the_target(source: Side) -> None:
