@@ -97,6 +97,7 @@ CALLS: dict[str, Callable[[TenantStore], Awaitable[object]]] = {
     "exports.status": lambda t: t.exports.status(ULID),
     "history": lambda t: _each(t.history("Basic", "b")),
     "history_page": lambda t: t.history_page(),
+    "credentials": lambda t: _got(lambda: t.credentials),
     "jobs": lambda t: _got(lambda: t.jobs),
     "patch": lambda t: t.patch("Basic", "b", PATCH),
     "payloads": lambda t: t.payloads.receive(_chunks()),
