@@ -200,6 +200,8 @@ async def _set(bucket: Bucket, rules: Sequence[Rule], order: Order) -> None:
     try:
         await (bucket.set_cors(rules) if order.cors else bucket.set_lifecycle(rules))
     except (RequestRefused, StoreCannot) as error:
+        if not order.cors and await _set_without_uploads(bucket, rules):
+            return
         hints = []
         if any("Transitions" in rule for rule in rules):
             hints = [f"it has no class {order.storage_class}: see --storage-class, or leave out archive_after_days"]
@@ -209,6 +211,18 @@ async def _set(bucket: Bucket, rules: Sequence[Rule], order: Order) -> None:
             raise
         hint = f"perhaps {', or '.join(hints)}"
         raise type(error)(error.key, f"{error.detail}; nothing was set; {hint}") from error
+
+
+async def _set_without_uploads(bucket: Bucket, rules: Sequence[Rule]) -> bool:
+    """Sets all but the store's rule that aborts uploads, which MinIO refuses. Returns whether the bucket took them."""
+    kept = [rule for rule in rules if not str(rule.get("ID")).startswith("fhirstore-uploads@")]
+    if not kept or len(kept) == len(rules):
+        return False
+    try:
+        await bucket.set_lifecycle(kept)
+    except (RequestRefused, StoreCannot):
+        return False
+    return True
 
 
 async def _rules(bucket: Bucket, order: Order) -> list[Rule]:
@@ -223,7 +237,7 @@ def _tell(found: Mapping[str, list[str]], order: Order) -> None:
         if not lines:
             sys.stdout.write(f"{place}: the rules are as they should be\n")
         elif order.action == "apply":
-            sys.stdout.write(f"{place}: the S3 server took the rules, and did not keep them as they were given:\n")
+            sys.stdout.write(f"{place}: the S3 server did not take all rules, or did not keep them as given:\n")
         else:
             sys.stdout.write(f"{place}: the rules are not as they should be:\n")
         sys.stdout.writelines(f"  {line}\n" for line in lines)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.table import Table
+import sys
 
-from fhirstore import SweepReport, TenantStore
+from fhirstore import SweepReport, TenantStore, instant
 from server.commands.each_tenant import FAILED, for_each_tenant, print_json
-from server.http.http_dates import http_date
 from server.settings import Settings
 
 
@@ -23,40 +21,24 @@ def run_sweep(settings: Settings, *, tenant: str | None, as_json: bool) -> int:
     if as_json:
         print_json({name: report.as_json() for name, report in reports.items()})
     else:
-        Console(soft_wrap=True).print(_table(reports))
+        sys.stdout.writelines(_line(name, report) + "\n" for name, report in reports.items())
     return 1 if any(report.unclear or report.left for report in reports.values()) else 0
 
 
-def _table(reports: dict[str, SweepReport]) -> Table:
-    table = Table(
-        "tenant",
-        "outcome",
-        "checked",
-        "orphans",
-        "slots",
-        "unclear",
-        "left",
-        "run files",
-        "uploads",
-        "payloads",
-        "transfers",
-        "swept up to",
-        box=None,
+def _line(name: str, report: SweepReport) -> str:
+    """Returns what one pass did; what it did not find is left out."""
+    counts = (
+        (report.orphans, "orphans"),
+        (report.slots, "slots"),
+        (report.run_files, "files of runs"),
+        (report.uploads, "uploads"),
+        (report.payloads, "payloads"),
+        (report.transfers, "transfers"),
     )
-    for column in table.columns[2:11]:
-        column.justify = "right"
-    for name, report in reports.items():
-        counts = (
-            report.checked,
-            report.orphans,
-            report.slots,
-            report.unclear,
-            report.left,
-            report.run_files,
-            report.uploads,
-            report.payloads,
-            report.transfers,
-        )
-        upto = http_date(report.watermark) if report.watermark else ""
-        table.add_row(name, report.outcome, *(str(count) for count in counts), upto)
-    return table
+    removed = ", ".join(f"{count:,} {what}" for count, what in counts if count) or "nothing"
+    rest = ((report.unclear, "unclear (run fhirstore fsck)"), (report.left, "left for a later pass"))
+    upto = f"; swept up to {instant(report.watermark)}" if report.watermark else ""
+    return (
+        f"{name}: {report.outcome}; {report.checked:,} events checked; removed {removed}"
+        f"{''.join(f'; {count:,} {what}' for count, what in rest if count)}{upto}"
+    )

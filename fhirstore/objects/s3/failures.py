@@ -211,9 +211,7 @@ class Failures:
             advice = f"the bucket lies in another region{region}: set AWS_REGION to it, or mend the endpoint"
         if not advice:
             return StoreMisconfigured(detail=f"{where}: refused with {failure}")
-        command = (
-            f"aws s3api create-bucket --bucket {self.location.bucket} --endpoint-url {self.addressing.endpoint_url}"
-        )
+        command = f"`fhirstore bucket create --store {self.location}`, or docker/terraform on AWS"
         text = advice.format(bucket=self.location.bucket, endpoint=self.addressing.endpoint_url, create=command)
         return StoreMisconfigured(detail=f"{where}: {text} [{failure}]")
 
@@ -234,7 +232,7 @@ _OPERATING: dict[str, type[ObjectError]] = {
     "MalformedXML": RequestRefused,
     "MetadataTooLarge": RequestRefused,
 }
-_NO_BUCKET = "bucket {bucket} does not exist, and the server never creates buckets: create it, e.g. {create}"
+_NO_BUCKET = "bucket {bucket} does not exist, and servers never make one: {create}"
 _DENIED = (
     "these credentials may not use bucket {bucket}: allow them s3:ListBucket on it, and s3:GetObject, s3:PutObject,"
     " s3:PutObjectTagging, s3:DeleteObject on its objects"

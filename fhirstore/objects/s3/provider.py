@@ -101,6 +101,8 @@ def _refused(place: S3Location, error: ClientError) -> StoreMisconfigured | Stor
     advice = {
         "BucketAlreadyExists": "somebody else has a bucket of this name; choose another",
         "AccessDenied": "these credentials may not make a bucket (s3:CreateBucket)",
+        "InvalidAccessKeyId": "the access key id is unknown there: check AWS_ACCESS_KEY_ID (or the profile)",
+        "SignatureDoesNotMatch": "the secret key does not belong to the access key id: check AWS_SECRET_ACCESS_KEY",
         "InvalidBucketName": "a bucket's name has 3 to 63 of a-z, 0-9, '-' and '.'",
     }.get(code, "the server refused it")
     return StoreMisconfigured(detail=f"{place}: {advice} ({_status(error)} {code})")

@@ -168,7 +168,7 @@ async def test_a3_missing_bucket_is_named_and_not_made(server: S3Server) -> None
     """The line names the bucket and the command that would create it; nothing is created."""
     line = await refusal("s3://no-such-bucket/x", reach(server))
     assert "no-such-bucket does not exist" in line
-    assert "create-bucket" in line
+    assert "`fhirstore bucket create --store s3://no-such-bucket/x`" in line
     assert server.request("GET", "/no-such-bucket")[0] == 404
 
 
