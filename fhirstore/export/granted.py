@@ -15,6 +15,7 @@ from fhirstore.export.request import PATIENT, PROVENANCE, ExportRequest, compart
 from fhirstore.fhir.definitions.facts import Definitions
 
 GROUP = "Group"
+_RIGHTS = "an export needs r and s on a type, without criteria"
 
 
 def granted(request: ExportRequest, sight: Sight, definitions: Definitions) -> ExportRequest:
@@ -29,11 +30,13 @@ def granted(request: ExportRequest, sight: Sight, definitions: Definitions) -> E
         needed.append(PROVENANCE)
     refused = [type for type in needed if not sight.exports(type)]
     if refused:
-        raise AccessDenied(f"No system scope of this token allows to export {', '.join(dict.fromkeys(refused))}")
+        raise AccessDenied(
+            f"No system scope of this token allows to export {', '.join(dict.fromkeys(refused))} ({_RIGHTS})"
+        )
     if request.types:
         return request
     among = definitions.resources if request.level == "system" else compartment_types(definitions)
     types = sorted(type for type in among if sight.exports(type))
     if not types:
-        raise AccessDenied("No system scope of this token allows to export anything of this")
+        raise AccessDenied(f"No system scope of this token allows to export any type ({_RIGHTS})")
     return request if len(types) == len(among) else replace(request, types=types)

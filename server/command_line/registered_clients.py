@@ -69,7 +69,7 @@ def remove(
     store: Store = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a client: it gets no more tokens. Those that it has count until they expire, 5 minutes at most.
+    """Remove a client: it gets no more tokens. Those that it has count until they expire, 330 seconds at most.
 
     Exit code 1 if there is no such client; 2 if it could not run.
     """
