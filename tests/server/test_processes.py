@@ -171,7 +171,7 @@ def test_20_mb_to_a_real_server_is_413_and_the_server_goes_on(tmp_path: Path) ->
         ({"FHIRSTORE_TENANTS": "a,b"}, "FHIRSTORE_TENANT_SOURCE"),
         ({"FHIRSTORE_TENANCY": "bucket"}, "FHIRSTORE_TENANT_BUCKETS"),
         ({"FHIRSTORE_MAX_BODY_BYTES": "lots"}, "positive whole number"),
-        ({"FHIRSTORE_STORE": "memory:", "HOST": "256.0.0.1"}, "cannot listen"),
+        ({"FHIRSTORE_STORE": "memory:", "HOST": "256.0.0.1", "FHIRSTORE_AUTH": "none"}, "cannot listen"),
     ],
 )
 @pytest.mark.slow

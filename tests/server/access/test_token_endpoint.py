@@ -71,18 +71,21 @@ async def test_one_jti_is_not_used_up_by_another_client(served: Smart) -> None:
         assert answer.status_code == 200
 
 
-NOW = int(time.time())
+class Seconds(int):
+    """So many seconds from now, whenever the test runs."""
+
+
 CLAIMS: dict[str, tuple[dict[str, object], str]] = {
     "another audience": ({"aud": "https://other.example/auth/token"}, "aud"),
     "the base URL as audience": ({"aud": "http://testserver/fhir"}, "aud"),
     "no audience": ({"aud": ...}, "aud"),
-    "too long a life": ({"exp": NOW + 3_600}, "5 minutes"),
-    "too long a life since long ago": ({"exp": NOW + 240, "iat": NOW - 3_600}, "5 minutes"),
-    "expired": ({"exp": NOW - 60}, "expired"),
+    "too long a life": ({"exp": Seconds(3_600)}, "5 minutes"),
+    "too long a life since long ago": ({"exp": Seconds(240), "iat": Seconds(-3_600)}, "5 minutes"),
+    "expired": ({"exp": Seconds(-60)}, "expired"),
     "no expiry": ({"exp": ...}, "exp"),
     "a negative expiry": ({"exp": -300}, "exp"),
-    "not valid yet": ({"nbf": NOW + 120}, "nbf"),
-    "from the future": ({"iat": NOW + 120}, "iat"),
+    "not valid yet": ({"nbf": Seconds(120)}, "nbf"),
+    "from the future": ({"iat": Seconds(120)}, "iat"),
     "no jti": ({"jti": ...}, "jti"),
     "a jti that is a number": ({"jti": 7}, "jti"),
     "a long jti": ({"jti": "x" * 501}, "jti"),
@@ -95,7 +98,9 @@ CLAIMS: dict[str, tuple[dict[str, object], str]] = {
 async def test_a_wrong_claim_is_told_to_whoever_has_the_key(served: Smart, case: str) -> None:
     """400 invalid_client with the claim that is wrong."""
     changes, why = CLAIMS[case]
-    assertion = served.programs["etl"].assertion(**changes)
+    now = int(time.time())
+    claims = {name: now + int(value) if isinstance(value, Seconds) else value for name, value in changes.items()}
+    assertion = served.programs["etl"].assertion(**claims)
     assert why in refused(await served.client.post(TOKEN_URL, data=form(assertion)), "invalid_client")
 
 
