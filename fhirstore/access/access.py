@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from fhirstore.access.scopes import ADMIN, BULK_SUBMIT, METRICS, Scope
 
+_STAFF = ("Practitioner/", "PractitionerRole/")
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Access:
@@ -15,8 +17,9 @@ class Access:
     Idempotency-Keys belong to it. `tenant`: None where the token names none. `others`: scopes that are not about types.
     `patient`: the id of the launch's patient, to whose compartment `patient/` scopes reach. `user`: the `fhirUser`,
     like `Patient/p`; `user/` scopes reach to the compartment of this patient, or of the launch's patient where there is
-    no `user`. For other users they grant nothing, unless `users_reach_tenant`: then all of the tenant. `submitters`:
-    the identifiers, `system|value`, for which it may submit in bulk; None: none.
+    no `user`. For other users they grant nothing, unless `users_reach_tenant`: then staff (`Practitioner/…`,
+    `PractitionerRole/…`) reaches all of the tenant. `submitters`: the identifiers, `system|value`, for which it may
+    submit in bulk; None: none.
     """
 
     subject: str
@@ -43,7 +46,7 @@ class Access:
     def whole(self, scope: Scope) -> bool:
         """Whether the scope reaches to all of the tenant, and not only to a compartment."""
         if scope.context == "user":
-            return self.users_reach_tenant and self.user is not None and not self.user.startswith("Patient/")
+            return self.users_reach_tenant and self.user is not None and self.user.startswith(_STAFF)
         return scope.context == "system"
 
     def compartment(self, scope: Scope) -> str | None:

@@ -156,11 +156,16 @@ class Exports:
         return opened()
 
     async def _job(self, id: str) -> Job:
-        """Returns the job of an export that this client may know of: its own, or any for an administrator."""
+        """Returns the job of an export that this client may know of: its own, or any for an administrator.
+
+        An app may have both users and a backend under one client id: exports are of those who act for no patient.
+        """
         job = await self._jobs.get(id, kind=KIND)
         access = None if self._sight is None else self._sight.access
-        if access is not None and not access.admin and _plan(job).client != access.client:
-            raise no_such_job()
+        if access is not None and not access.admin:
+            of_system = any(scope.context == "system" for scope in access.scopes)
+            if not of_system or _plan(job).client != access.client:
+                raise no_such_job()
         return job
 
     async def _file(self, id: str, name: str) -> tuple[Job, ManifestFile]:

@@ -84,7 +84,9 @@ class Audit:
 
     def admit(self, touched: Touched, method: str) -> None:
         """Raises Unavailable where there is no room for the event of this request, so that nothing may be done."""
-        if self._held.full and not self._drops and self._name(touched, method) not in _PUBLIC:
+        if not self._held.full:
+            touched.admitted = True
+        elif not self._drops and self._name(touched, method) not in _PUBLIC:
             raise Unavailable(_NO_ROOM)
 
     async def note(self, scope: Scope, status: int, request: bytes) -> None:
@@ -107,9 +109,13 @@ class Audit:
         name = self._name(touched, scope["method"])
         if status not in (401, 403) and (name in _PUBLIC or name == NONE):
             return None
+        tenant = None if touched.tenant is None else touched.tenant.id
+        if self._held.full and not touched.admitted:  # it has done nothing: a flood of such fills no memory
+            self._lose(tenant)
+            return None
         address = (scope.get("client") or ("",))[0]
         entries = self._entries.of(name, touched, status, request=request, address=address, query=scope["query_string"])
-        return self.write(None if touched.tenant is None else touched.tenant.id, entries)
+        return self.write(tenant, entries)
 
     def _name(self, touched: Touched, method: str) -> str:
         handler: Handler | None = None if touched.endpoint is None else touched.endpoint.handlers.get(method)
@@ -119,19 +125,26 @@ class Audit:
 
     def write(self, tenant: str | None, entries: Iterable[AuditEntry]) -> asyncio.Future[None] | None:
         """Tells a tenant's trail these events; None: the trail of those who have no tenant."""
-        try:
-            writer = self._writer(tenant)
-        except FhirStoreError:  # the tenant was removed meanwhile
-            writer = self._writer(None)
+        writer = self._writer_of(tenant)
         stored: asyncio.Future[None] | None = None
         for entry in entries:
             if self._held.full and self._drops:
-                writer.lose()
-                self._lost += 1
-                self._say(f"the audit log cannot be written; {self._lost} events were dropped")
+                self._lose(tenant)
             else:
                 stored = writer.add(entry)
         return stored
+
+    def _lose(self, tenant: str | None) -> None:
+        """Counts an event that is not kept."""
+        self._writer_of(tenant).lose()
+        self._lost += 1
+        self._say(f"the audit log cannot be written; {self._lost} events were dropped")
+
+    def _writer_of(self, tenant: str | None) -> AuditWriter:
+        try:
+            return self._writer(tenant)
+        except FhirStoreError:  # the tenant was removed meanwhile
+            return self._writer(None)
 
     def ran(self, tenant: str, kind: str, id: str, ended: str) -> None:
         """Tells the trail that a job ran in this process. `ended`: complete, failed, or "": it goes on later."""

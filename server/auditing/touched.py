@@ -16,14 +16,15 @@ TOUCHED = "fhirstore.touched"
 class Touched:
     """A request under way. `endpoint`, `tenant`: None until they are found.
 
-    `versions`: those that were shown or written. `bundle`: what became of a Bundle's entries. `job`: what was begun, or
-    asked for. `criteria`: the parameters of a search, from URL and form; None: those of the URL. `client`, `user`: whom
-    the access token names.
+    `admitted`: there was room for its event. `versions`: those that were shown or written. `bundle`: what became of a
+    Bundle's entries. `job`: what was begun, or asked for. `criteria`: the parameters of a search, from URL and form;
+    None: those of the URL. `client`, `user`: whom the access token names.
     """
 
     # Class attributes and no __init__: every request makes one.
     endpoint: Endpoint | None = None
     tenant: TenantStore | None = None
+    admitted = False
     versions: tuple[Version, ...] = ()
     bundle: BundleResult | None = None
     job = ""

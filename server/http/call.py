@@ -121,6 +121,11 @@ class Call(msgspec.Struct, frozen=True):
             root = f"{self.scope['scheme']}://{authority}{self.scope.get(PREFIX, '')}{FHIR_PATH}"
         return f"{root}/{self.parameters['tenant']}" if self.settings.tenant_source == "path" else root
 
+    def own(self, name: str) -> str:
+        """Returns a name as this tenant and this client mean it: what others do with theirs does not count."""
+        client = "" if self.access is None else self.access.client
+        return f"{self.tenant.id}/{client}/{name}"
+
     def failed(self, status: int, error: Exception) -> None:
         """Logs that an entry of the request's Bundle was answered with this status, 5xx."""
         self.process.failed(self.scope, self.headers, self.request_id, status, error)

@@ -63,7 +63,7 @@ class Authentication:
         values.choice("patient", "tenant"),
         "patient",
         "What `user/` scopes reach where the user (`fhirUser`) is no Patient: `patient`, nothing; `tenant`, all of "
-        "the tenant.",
+        "the tenant for a Practitioner or PractitionerRole.",
     )
     clients: str | None = setting(
         "FHIRSTORE_CLIENTS",

@@ -110,7 +110,8 @@ async def test_only_system_scopes_export(clinic: TenantStore, scopes: str) -> No
 
 
 async def test_an_export_is_of_the_client_that_began_it(store: FhirStore, clinic: TenantStore) -> None:
-    """For others there is none: no status, no page, no file, no URL, and no cancelling. An administrator sees all."""
+    """For others, and for a patient's app with its client id, there is none: no status, no page, no file, no URL, and
+    no cancelling. An administrator sees all."""
     mine = acting(clinic, "system/*.rs")
     async with working_exports(store):
         id_ = (await mine.exports.start(ExportRequest(types=["Patient"]))).id
@@ -126,14 +127,15 @@ async def test_an_export_is_of_the_client_that_began_it(store: FhirStore, clinic
         lambda t, id: t.exports.presigned(id, [name], expires_in=60),
         lambda t, id: t.exports.cancel(id),
     ]
-    other = acting(clinic, "system/*.cruds", client="d")
+    others = [acting(clinic, "system/*.cruds", client="d"), acting(clinic, "patient/*.cruds user/*.cruds", patient="p")]
     for call in calls:
-        told = []
-        for id_asked in (id_, unknown):
-            with pytest.raises(NotFound) as raised:
-                await call(other, id_asked)  # type: ignore[misc] # each is a coroutine
-            told.append(str(raised.value))
-        assert told[0] == told[1]
+        for other in others:
+            told = []
+            for id_asked in (id_, unknown):
+                with pytest.raises(NotFound) as raised:
+                    await call(other, id_asked)  # type: ignore[misc] # each is a coroutine
+                told.append(str(raised.value))
+            assert told[0] == told[1]
     admin = acting(clinic, "system/fhirstore.admin", client="d")
     assert (await admin.exports.status(id_)).manifest == status.manifest
     await mine.exports.cancel(id_)

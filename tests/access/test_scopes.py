@@ -96,6 +96,14 @@ def test_contexts_need_what_they_are_about(access: Access, allowed: bool) -> Non
     assert access.may("r", "Observation") is allowed
 
 
+@pytest.mark.parametrize("user", ["RelatedPerson/mother", "Person/p", "Person/-"])
+def test_only_staff_reaches_the_tenant(user: str) -> None:
+    """A relative, a person who may be a patient, and a user of another server (`Person/-`) reach nothing."""
+    assert not Access("s", "c", scopes=parse_scopes("user/*.rs")[0], user=user, users_reach_tenant=True).may(
+        "r", "Group"
+    )
+
+
 def test_a_patient_as_user_does_not_reach_the_tenant() -> None:
     """Whatever the setting says about other users."""
     scopes, _, _ = parse_scopes("user/*.rs")

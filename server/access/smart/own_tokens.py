@@ -29,7 +29,9 @@ ISSUER = "urn:fhirstore"
 LIFETIME = 300
 """Seconds that a token is valid."""
 
-LOOK = 60.0
+LOOK = 30.0
+"""Seconds after which the keys of a tenant are looked at again; with `KEPT` of `verification`, a minute in all."""
+
 _ALGORITHM = "ES384"
 _MOST_TENANTS = 10_000
 _STRANGERS = 20.0  # looks a second for keys that are not known

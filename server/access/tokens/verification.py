@@ -1,7 +1,8 @@
 """From the `Authorization` header of a request to an access.
 
-A token that was verified is kept until it expires, so that an authorised read costs a lookup. The header is the only
-place that is looked at: tokens in URLs and forms end up in logs (https://www.rfc-editor.org/rfc/rfc6750#section-5.3).
+A token that was verified is kept for half a minute, so that an authorised read costs a lookup, and a key that is no
+longer its issuer's stops to count. The header is the only place that is looked at: tokens in URLs and forms end up in
+logs (https://www.rfc-editor.org/rfc/rfc6750#section-5.3).
 """
 
 from __future__ import annotations
@@ -19,12 +20,18 @@ from server.access.tokens.jws import check_algorithm, read
 from server.access.tokens.keys import verify
 
 MOST_KEPT = 4_096
+KEPT = 30.0
+"""Seconds for which a token counts without a look at the keys."""
+
 _BEARER = re.compile(rb"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
 
 
 @dataclass(slots=True)
 class Verified:
-    """A token that was verified. `until`: epoch seconds. `acting`: kept here by whoever has made it."""
+    """A token that was verified. `until`: epoch seconds, when it is verified anew, or has expired.
+
+    `acting`: kept here by whoever has made it.
+    """
 
     access: Access
     until: float
@@ -40,7 +47,7 @@ class Verification:
         self._kept: dict[bytes, Verified] = {}
 
     def kept(self, headers: Mapping[bytes, bytes]) -> Verified | None:
-        """Returns the token of a request if it was verified before and is still valid. `headers`: by name."""
+        """Returns the token of a request if it was verified lately and is still valid. `headers`: by name."""
         value = headers.get(b"authorization")
         found = None if value is None else self._kept.get(value)
         return found if found is not None and self._now() < found.until else None
@@ -57,14 +64,14 @@ class Verification:
         found = _BEARER.fullmatch(value)
         if found is None:
             raise Unauthorized
-        self._kept.pop(value, None)  # it has expired
+        self._kept.pop(value, None)
         try:
             access, until = await self._verified(found[1].decode("ascii"))
         except BadToken as bad:
             raise Unauthorized(bad.reason, code=bad.code) from None
         while len(self._kept) >= MOST_KEPT:
             del self._kept[next(iter(self._kept))]
-        verified = self._kept[value] = Verified(access, until)
+        verified = self._kept[value] = Verified(access, min(until, self._now() + KEPT))
         return verified
 
     async def _verified(self, text: str) -> tuple[Access, float]:

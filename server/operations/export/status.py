@@ -16,7 +16,6 @@ from starlette.responses import Response
 
 from fhirstore import ExportManifest, ExportStatus, render_manifest
 from fhirstore.errors import Issue
-from server.access.tenant import tenant_named
 from server.http.answers import resource_answer
 from server.http.call import Call
 from server.http.http_dates import http_date
@@ -93,8 +92,7 @@ async def _manifest(
 
 def _refuse_haste(call: Call, id_: str) -> None:
     """Raises Refused (429) where this export is polled too fast."""
-    tenant = tenant_named(call.settings.tenant_source, call.parameters, call.headers)
-    seconds = call.process.poll_again_in(f"{tenant}/{id_}")
+    seconds = call.process.poll_again_in(call.own(id_))
     if seconds:
         raise Refused(
             429,

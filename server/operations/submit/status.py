@@ -18,7 +18,6 @@ from starlette.responses import Response
 
 from fhirstore import SubmissionStatus, SubmissionWatch, render_status_manifest
 from fhirstore.errors import InvalidResource, Issue, NotFound, ObjectNotFound
-from server.access.tenant import tenant_named
 from server.content.files import File, file_answer
 from server.http.answers import resource_answer
 from server.http.call import Call
@@ -101,8 +100,7 @@ def _page(text: str) -> int:
 
 def _refuse_haste(call: Call, watch: SubmissionWatch) -> None:
     """Raises Refused (429) where this location is polled too fast."""
-    tenant = tenant_named(call.settings.tenant_source, call.parameters, call.headers)
-    seconds = call.process.poll_again_in(f"{tenant}/{watch.id}")
+    seconds = call.process.poll_again_in(call.own(watch.id))
     if seconds:
         raise Refused(
             429,

@@ -49,11 +49,28 @@ async def test_without_room_a_request_is_refused_before_it_does_anything() -> No
         refused = await one.client.put("/fhir/Patient/p1", content=PATIENT, headers=FHIR_JSON)
         assert refused.status_code == 503 and "audit" in refused.json()["issue"][0]["diagnostics"]
         assert refused.headers["Retry-After"] and set(store._objects) == before
+        assert one.audit._held.used == 5_000, "the event of what was refused is counted, not kept"
         assert (await one.client.get("/fhir/metadata")).status_code == 200
         store.down = False
         events = await one.events()
         assert len(events) >= 5
         assert (await one.client.put("/fhir/Patient/p1", content=PATIENT, headers=FHIR_JSON)).status_code == 201
+
+
+async def test_a_flood_of_refused_requests_fills_no_memory() -> None:
+    """Their events are counted, and not kept, where there is no room: also before a token is known to be good."""
+    store = NoTrail()
+    settings = Settings(auth="smart", audit="store")
+    async with audited(settings, objects=store) as one:
+        store.down = True
+        one.audit._held.most = 5_000
+        for n in range(30):
+            assert (await one.client.get(f"/fhir/Patient/{n}")).status_code == 401
+        assert one.audit._held.used == 5_000
+        lost = {metric.name: value for metric, _, value in one.audit.gauges()}
+        assert lost["fhirstore_audit_lost_events_total"] == 25
+        store.down = False
+        assert len(await one.events(None)) == 5
 
 
 async def test_events_are_dropped_only_where_the_settings_say_so() -> None:
