@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import sys
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -64,4 +67,22 @@ def commands() -> None:
 
 def main() -> None:
     """The `fhirstore` command."""
-    app()
+    try:
+        app()
+    except SystemExit as ended:
+        if "obstore" in sys.modules:
+            _end_now(ended.code)
+        raise
+
+
+def _end_now(code: object) -> NoReturn:
+    """Ends the process without the interpreter's own end.
+
+    A thread of obstore that still lets go of an object then is killed by Python up to 3.13, which aborts the process:
+    a command that has done its work would end with 134, once in a while.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            if stream is not None:
+                stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
