@@ -18,7 +18,6 @@ from tests.simulation.scenarios.sealing import RUNS
 from tests.simulation.scenarios.storing import PAYLOADS
 from tests.simulation.schedule import Verdict, simulate
 from tests.simulation.submissions.schedule import simulate_submissions
-from tests.simulation.transfers.schedule import verdict_on_transfers
 
 
 class Simulate(Protocol):
@@ -55,16 +54,8 @@ ABOUT_PAYLOADS = Plot("payloads", _simulate_payloads, shapes=_names(PAYLOADS.sha
 ABOUT_JOBS = Plot("jobs", simulate_jobs)
 ABOUT_EXPORTS = Plot("exports", simulate_exports, 0.1, _names(EXPORT_SHAPES))
 ABOUT_SUBMISSIONS = Plot("submissions", simulate_submissions)
-ABOUT_TRANSFERS = Plot("transfers", verdict_on_transfers, 0.05)
 
-_ALL = (
-    ABOUT_RESOURCES,
-    ABOUT_RUNS,
-    ABOUT_PAYLOADS,
-    ABOUT_JOBS,
-    ABOUT_EXPORTS,
-    ABOUT_SUBMISSIONS,
-    ABOUT_TRANSFERS,
-)
-
-PLOTS: Mapping[str, Plot] = {plot.name: plot for plot in _ALL}
+PLOTS: Mapping[str, Plot] = {
+    plot.name: plot
+    for plot in (ABOUT_RESOURCES, ABOUT_RUNS, ABOUT_PAYLOADS, ABOUT_JOBS, ABOUT_EXPORTS, ABOUT_SUBMISSIONS)
+}

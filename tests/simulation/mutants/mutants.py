@@ -23,7 +23,6 @@ from tests.simulation.mutants.payload_mutants import PAYLOAD_MUTANTS
 from tests.simulation.mutants.run_mutants import RUN_MUTANTS
 from tests.simulation.mutants.submission_mutants import SUBMISSION_MUTANTS
 from tests.simulation.mutants.transaction_mutants import TRANSACTION_MUTANTS
-from tests.simulation.transfers.mutants import TRANSFER_MUTANTS
 
 _RESERVATION = (
     Mutant("slot taken without If-None-Match", single._carry_out, "slot_put(IF_ABSENT)", "slot_put(None)"),
@@ -298,5 +297,4 @@ MUTANTS: tuple[Mutant, ...] = (
     *PAYLOAD_MUTANTS,
     *EXPORT_MUTANTS,
     *SUBMISSION_MUTANTS,
-    *TRANSFER_MUTANTS,
 )

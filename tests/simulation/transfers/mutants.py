@@ -6,10 +6,9 @@ from functools import partial
 
 from fhirstore.transfers import changing, completing, record, transfers
 from tests.simulation.mutants.mutation import Mutant
-from tests.simulation.plots import ABOUT_TRANSFERS
 from tests.simulation.transfers.schedule import Story
 
-_mutant = partial(Mutant, within=600, plot=ABOUT_TRANSFERS)
+_mutant = partial(Mutant, within=600)
 _NEXT = "TABLE.get((upload.status, event))"
 
 TRANSFER_MUTANTS: tuple[Mutant, ...] = (

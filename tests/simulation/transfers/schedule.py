@@ -29,7 +29,6 @@ from fhirstore.errors import (
 from fhirstore.objects.base import IF_ABSENT
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.transfers.record import UploadRequest
-from tests.simulation.schedule import Verdict
 from tests.simulation.transfers.world import HOUR, TENANT, LoopClock, Process, VirtualLoop
 
 CONTENTS = (b"content one", b"content two")
@@ -297,14 +296,3 @@ def simulate_transfers(seed: int) -> Story:
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
         asyncio.set_event_loop(None)
-
-
-def verdict_on_transfers(seed: int, trace: list[str] | None = None) -> Verdict:
-    """Plays the schedule of a seed, and says what it came to. `trace`: not kept."""
-    story = simulate_transfers(seed)
-    return Verdict(
-        schedules=1,
-        acknowledged=story.answers,
-        commits=story.answers,
-        violations=[(seed, problem) for problem in story.problems],
-    )
