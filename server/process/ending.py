@@ -158,6 +158,8 @@ class Workers(Multiprocess):
 
     def keep_subprocess_alive(self) -> None:
         """Replaces processes. It waits for none, so that signals do not wait, unlike uvicorn's own."""
+        if self.should_exit.is_set():  # by the signal that was handled just now
+            return
         for place, process in enumerate(self.processes):
             ended = not process.process.is_alive()
             if not ended and self._answers(process):

@@ -207,7 +207,7 @@ async def test_silent_port_is_told(ministack: S3Server, monkeypatch: pytest.Monk
         (Told(301, headers={"x-amz-bucket-region": "eu-south-2"}), "eu-south-2"),
         (error(400, "AuthorizationHeaderMalformed"), "another region"),
         (error(400, "ExpiredToken", "The provided token has expired."), "renew"),
-        (error(404, "NoSuchBucket"), "create-bucket"),
+        (error(404, "NoSuchBucket"), "bucket create"),
         (error(418, "Teapot"), "418 Teapot"),
     ],
 )
