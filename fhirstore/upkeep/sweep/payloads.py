@@ -26,8 +26,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from fhirstore.batched import batched
 from fhirstore.commit.idempotent import aborted, listed, removed, uploads_listed
 from fhirstore.commit.limits import Context
@@ -45,7 +43,8 @@ from fhirstore.format.payload import (
     unused,
     without,
 )
-from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, Listed, Written
+from fhirstore.objects.base import IfMatch, Listed, Written
+from fhirstore.upkeep.sweep.passes import begin_pass, stop_pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +56,6 @@ class PayloadPace:
     page: int = 1_000
     at_once: int = 16
     margin: int = 1_000
-
-
-class _State(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where the next pass goes on; None: at the beginning."""
-
-    cursor: str | None = None
 
 
 @dataclass(slots=True)
@@ -77,28 +70,22 @@ class Content:
 def sweep_payloads(keys: Keyspace, *, context: Context, pace: PayloadPace | None = None) -> Protocol[int]:
     """Does one pass. Returns how many objects were removed. Raises Unavailable, StoreDamaged."""
     pace = pace or PayloadPace()
-    (reply,) = yield from ask(Get(keys.payload_sweep_state))
-    state = _State()
-    condition: Condition = IF_ABSENT
-    if not isinstance(reply, Absent):
-        state, condition = _read(reply.body), IfMatch(reply.etag)
-    cursor = state.cursor
-    if cursor is not None:  # first, since a store may have forgotten the cursor: then a later pass begins anew
-        condition = yield from _write(keys, _State(), condition)
+    begun = yield from begin_pass(keys.payload_sweep_state)
+    cursor = begun.cursor
     count = 0
     last: Content | None = None  # its references may go on in the next page
     for _ in range(pace.pages):
         page = yield from listed(List(keys.payloads(), cursor=cursor, limit=pace.page))
         contents = contents_of(keys, page.objects, last)
         last = contents.pop() if contents else None
-        count += yield from _sweep_all(keys, contents, reply.date, context, pace)
+        count += yield from _sweep_all(keys, contents, begun.date, context, pace)
         cursor = page.cursor
         if cursor is None:
             break
     if last is not None:
-        count += yield from _sweep_all(keys, [last], reply.date, context, pace)
+        count += yield from _sweep_all(keys, [last], begun.date, context, pace)
     if cursor is not None:
-        yield from _write(keys, _State(cursor), condition)
+        yield from stop_pass(keys.payload_sweep_state, cursor, begun.condition)
     return count
 
 
@@ -184,17 +171,3 @@ def _emptied(keys: Keyspace, entry: Entry, etag: str, context: Context) -> Proto
     body = without(entry, entry.waste, context.ids.new()).encode()
     yield (Put(keys.payload_entry(entry.sha256), body, IfMatch(etag)),)
     return len(entry.waste)
-
-
-def _read(body: bytes) -> _State:
-    """Returns the state; an unreadable one only makes the pass begin anew."""
-    try:
-        return msgspec.json.decode(body, type=_State)
-    except msgspec.MsgspecError:
-        return _State()
-
-
-def _write(keys: Keyspace, state: _State, condition: Condition) -> Protocol[Condition]:
-    """Writes how far the walk is. If another sweeper was faster, its word counts. Returns the next condition."""
-    (reply,) = yield (Put(keys.payload_sweep_state, msgspec.json.encode(state), condition),)
-    return IfMatch(reply.etag) if isinstance(reply, Written) else condition

@@ -20,19 +20,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from fhirstore.batched import batched
 from fhirstore.commit.idempotent import listed, removed
 from fhirstore.commit.limits import Context
-from fhirstore.commit.messages import Absent, Get, List, Protocol, Put
-from fhirstore.commit.reading import ask
+from fhirstore.commit.messages import List, Protocol
 from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import CorruptRecord
 from fhirstore.format.keyspace import Keyspace
 from fhirstore.format.runs import LONGEST_TOMBSTONE, RunKeys, Seal, Tombstone, parse_run_key
-from fhirstore.objects.base import IF_ABSENT, Condition, IfMatch, Listed, Written
+from fhirstore.objects.base import Listed
 from fhirstore.runs.sealing import glance
+from fhirstore.upkeep.sweep.passes import begin_pass, stop_pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +42,6 @@ class RunPace:
     page: int = 1_000
     at_once: int = 16
     margin: int = 60_000
-
-
-class _State(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where the next pass goes on; None: at the beginning."""
-
-    cursor: str | None = None
 
 
 @dataclass(slots=True)
@@ -97,22 +89,16 @@ def folders_of(keys: Keyspace, items: Sequence[Listed], strays: list[str] | None
 def sweep_runs(keys: Keyspace, *, context: Context, pace: RunPace | None = None) -> Protocol[int]:
     """Does one pass. Returns how many files were removed. Raises Unavailable, StoreDamaged."""
     pace = pace or RunPace()
-    (reply,) = yield from ask(Get(keys.run_sweep_state))
-    state = _State()
-    condition: Condition = IF_ABSENT if isinstance(reply, Absent) else IfMatch(reply.etag)
-    if not isinstance(reply, Absent):
-        state = _read(reply.body)
-    cursor = state.cursor
-    if cursor is not None:  # first, since a store may have forgotten the cursor: then a later pass begins anew
-        condition = yield from _write(keys, _State(), condition)
+    begun = yield from begin_pass(keys.run_sweep_state)
+    cursor = begun.cursor
     count = 0
     for _ in range(pace.pages):
         page = yield from listed(List(keys.runs(), cursor=cursor, limit=pace.page))
-        count += yield from _sweep_page(folders_of(keys, page.objects), reply.date, context, pace)
+        count += yield from _sweep_page(folders_of(keys, page.objects), begun.date, context, pace)
         cursor = page.cursor
         if cursor is None:
             return count
-    yield from _write(keys, _State(cursor), condition)
+    yield from stop_pass(keys.run_sweep_state, cursor, begun.condition)
     return count
 
 
@@ -150,17 +136,3 @@ def leftovers(folder: RunFolder, *, context: Context, margin: int) -> Protocol[l
     if not isinstance(seal, Tombstone):
         kept.add(folder.keys.claim)
     return [item.key for item in folder.items if item.key not in kept and is_old(item, date, context, margin)]
-
-
-def _read(body: bytes) -> _State:
-    """Returns the state; an unreadable one only makes the pass begin anew."""
-    try:
-        return msgspec.json.decode(body, type=_State)
-    except msgspec.MsgspecError:
-        return _State()
-
-
-def _write(keys: Keyspace, state: _State, condition: Condition) -> Protocol[Condition]:
-    """Writes how far the walk is. If another sweeper was faster, its word counts. Returns the next condition."""
-    (reply,) = yield (Put(keys.run_sweep_state, msgspec.json.encode(state), condition),)
-    return IfMatch(reply.etag) if isinstance(reply, Written) else condition

@@ -143,7 +143,12 @@ _SWEEPING = (
         "    for name in entry.waste:",
     ),
     _mutant("large entries not looked at", payloads._suspect, "size > LONGEST_PLAIN or ", ""),
-    _mutant("the walk over contents never goes on", payloads.sweep_payloads, "_State(cursor)", "_State()"),
+    _mutant(
+        "the walk over contents never goes on",
+        payloads.sweep_payloads,
+        "cursor, begun.condition",
+        "None, begun.condition",
+    ),
     _mutant("the end of a page forgotten", payloads.contents_of, "[] if last is None else [last]", "[]"),
 )
 

@@ -106,7 +106,7 @@ _SWEEPING = (
         within=1000,
         shape="contended",
     ),
-    _mutant("the walk never goes on", runs.sweep_runs, "_State(cursor)", "_State()"),
+    _mutant("the walk never goes on", runs.sweep_runs, "cursor, begun.condition", "None, begun.condition"),
     _mutant("abort forgotten", uploads._sweep, "upload.started < before", "False"),
     _mutant("uploads aborted whatever their age", uploads._sweep, "upload.started < before", "True"),
 )
