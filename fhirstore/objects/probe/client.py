@@ -8,10 +8,10 @@ harm (a read, an unconditional PUT, a refused request) are repeated a few times 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fhirstore.clock import Clock, Ids
 from fhirstore.errors import (
@@ -42,18 +42,20 @@ class Inconclusive(Exception):
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How thorough the probe is. `racers`: their number in each round of a race; `counters`: tasks in the lost-update
-    race. `patient`: wait some seconds, so that a clock of whole seconds can show that it runs.
+    race. `patient`: wait some seconds, so that a clock of whole seconds can show that it runs. `seconds`: of all checks
+    together, for a store may take a request and never answer it.
     """
 
     racers: tuple[int, ...]
     counters: int
     patient: bool
+    seconds: float = 40
 
 
 # Many small races find an unsafe store more often than a few large ones, and they are faster on stores where contenders
 # for one key wait for each other (see docs/performance.md, probe).
 SHORT = Effort(racers=(3,) * 14, counters=3, patient=False)
-THOROUGH = Effort(racers=(3,) * 56 + (32,) * 4, counters=16, patient=True)
+THOROUGH = Effort(racers=(3,) * 56 + (32,) * 4, counters=16, patient=True, seconds=300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +175,22 @@ class ProbeClient:
         raise Inconclusive(f"no clear refusal in {ATTEMPTS} attempts")
 
 
-async def together(parts: Iterable[Awaitable[Answer]]) -> list[Answer]:
-    """Run all in parallel, each to its end. Of several failures, Broken is raised before Inconclusive."""
-    outcomes = await asyncio.gather(*parts, return_exceptions=True)
+async def together(parts: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer]:
+    """Run all in parallel, each to its end, but none any further once one has found the store Broken.
+
+    Of several failures, Broken is raised before Inconclusive.
+    """
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        running = set(tasks)
+        while running:
+            ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
+            if any(isinstance(task.exception(), Broken) for task in ended if not task.cancelled()):
+                break
+    finally:
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     for kind in (Broken, Inconclusive, BaseException):
         for outcome in outcomes:
             if isinstance(outcome, kind):

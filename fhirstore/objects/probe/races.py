@@ -103,11 +103,15 @@ async def _race(client: ProbeClient, key: str, body: bytes, *, condition: Condit
 
 
 async def lost_update_race(client: ProbeClient) -> str:
-    """Each of K tasks adds its own line to one object by GET and If-Match PUT; in the end it has all K lines, once."""
+    """Each of K tasks adds its own line to one object by GET and If-Match PUT; in the end it has all K lines, once.
+
+    All begin with the same GET, so that however slow the store is, K PUTs over one version are in the race.
+    """
     key = f"{client.root}lost-update-race/lines"
     await client.put(key, b"", condition=IF_ABSENT)
     lines = [f"{client.ids.new()}\n".encode() for _ in range(client.effort.counters)]
-    added = await together(_add(client, key, line) for line in lines)
+    first = await client.read(key)
+    added = await together(_add(client, key, line, first) for line in lines)
     unclear = added.count(False)
     found = await client.read(key)
     standing = found.body.splitlines(keepends=True) if found else []
@@ -119,10 +123,13 @@ async def lost_update_race(client: ProbeClient) -> str:
     return f"{len(lines)} concurrent updates, none lost"
 
 
-async def _add(client: ProbeClient, key: str, line: bytes) -> bool:
-    """Add the line. Returns whether that was acknowledged or the line was read back. Each try starts with a GET."""
+async def _add(client: ProbeClient, key: str, line: bytes, found: StoredObject | None) -> bool:
+    """Add the line to the object `found`. Returns whether that was acknowledged or the line was read back. Each further
+    try starts with a GET.
+    """
     for attempt in range(ATTEMPTS + 2 * client.effort.counters):
-        found = await client.read(key)
+        if attempt:
+            found = await client.read(key)
         if found is None:
             raise Broken("the object disappeared while it was updated")
         if line in found.body:

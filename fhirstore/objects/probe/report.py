@@ -52,6 +52,11 @@ class ProbeReport:
         return bool(self.checks) and all(check.held for check in self.checks if check.required)
 
     @property
+    def broken(self) -> bool:
+        """Whether the store was seen to break a required check: then it is not safe, however often it is asked."""
+        return bool(self.failed(Outcome.BROKEN))
+
+    @property
     def requests(self) -> int:
         """The requests of all checks, without the final removal."""
         return sum(check.requests for check in self.checks)

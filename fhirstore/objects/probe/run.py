@@ -1,5 +1,7 @@
 """One probe: all checks in parallel in a folder of its own, which is removed at the end.
 
+It ends in time whatever the store does: a check that the store keeps waiting is inconclusive.
+
 Several servers may probe one store at the same time, because each works below `_probe/{ulid}/`. A later probe removes
 what a crashed one left, when it is an hour old by the store's clock.
 """
@@ -23,6 +25,7 @@ from fhirstore.objects.wrappers.metered import MeteredStore
 
 ROOT = "_probe/"
 LEFTOVER_AGE = 3_600_000  # ms; far longer than any probe takes
+REMOVAL = 10.0  # seconds for the removal at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +72,30 @@ async def probe(
     ids: Ids | None = None,
     clock: Clock | None = None,
 ) -> ProbeReport:
-    """Find out whether several writers may share the store. `effort` overrides `thorough`.
+    """Find out whether several writers may share the store, within the seconds of the effort and ten for the removal.
+    `effort` overrides `thorough`.
 
     Raises StoreMisconfigured where the store cannot be used at all; every other error is a result of a check.
     """
     ids = ids or SystemIds()
     clock = clock or SystemClock()
     metered = MeteredStore(store)
-    client = ProbeClient(metered, f"{ROOT}{ids.new()}/", effort or (THOROUGH if thorough else SHORT), ids, clock)
+    effort = effort or (THOROUGH if thorough else SHORT)
+    client = ProbeClient(metered, f"{ROOT}{ids.new()}/", effort, ids, clock)
     began = clock.now()
+    ends = asyncio.get_running_loop().time() + effort.seconds
     try:
-        first = await _first_look(client)
+        first = await _first_look(client, ends)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_check(metered, property_, client)) for property_ in PROPERTIES]
-        last = await _check(metered, Property(*CLOCK, partial(store_clock, first=first)), client)
+            tasks = [group.create_task(_check(metered, property_, client, ends)) for property_ in PROPERTIES]
+        last = await _check(metered, Property(*CLOCK, partial(store_clock, first=first)), client, ends)
         checks = (*(task.result() for task in tasks), last)
     finally:
         # Also when cancelled. A later probe removes what cannot be removed now.
-        with suppress(ObjectError, Inconclusive):
-            await _remove(client, client.root)
-            await _remove(client, ROOT, older_than=store.now() - LEFTOVER_AGE)
+        with suppress(ObjectError, Inconclusive, TimeoutError):
+            async with asyncio.timeout(REMOVAL):
+                await _remove(client, client.root)
+                await _remove(client, ROOT, older_than=store.now() - LEFTOVER_AGE)
     return ProbeReport(
         location=store.location,
         thorough=thorough,
@@ -98,23 +105,27 @@ async def probe(
     )
 
 
-async def _first_look(client: ProbeClient) -> Sight | None:
+async def _first_look(client: ProbeClient, ends: float) -> Sight | None:
     """Read the store's clock first. Returns None where there is no answer, which the other checks report too."""
     try:
-        return await look(client)
-    except Inconclusive:
+        async with asyncio.timeout_at(ends):
+            return await look(client)
+    except (Inconclusive, TimeoutError):
         return None
 
 
-async def _check(metered: MeteredStore, property_: Property, client: ProbeClient) -> Check:
-    """Run one check. Every answer of the store is a result of the check."""
+async def _check(metered: MeteredStore, property_: Property, client: ProbeClient, ends: float) -> Check:
+    """Run one check until `ends`, by the event loop's time. Every answer of the store is a result of the check."""
     with metered.measure() as spent:
         try:
-            outcome, detail = Outcome.HELD, await property_.run(client)
+            async with asyncio.timeout_at(ends):
+                outcome, detail = Outcome.HELD, await property_.run(client)
         except Broken as broken:
             outcome, detail = Outcome.BROKEN, str(broken)
         except Inconclusive as unclear:
             outcome, detail = Outcome.INCONCLUSIVE, str(unclear)
+        except TimeoutError:
+            outcome, detail = Outcome.INCONCLUSIVE, f"not decided within {client.effort.seconds:g} s"
         except StoreMisconfigured as refusal:  # the store accepted a plain PUT, so it refuses this kind of request
             outcome, detail = Outcome.BROKEN, refusal.detail or "the store refuses such requests"
         except ObjectError as error:

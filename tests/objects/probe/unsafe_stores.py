@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import NoReturn
 
 from fhirstore.errors import ObjectNotFound, PreconditionFailed
 from fhirstore.objects.base import (
@@ -214,3 +215,80 @@ class ForgetsCursor(PassingOn):
     ) -> Page:
         page = await super().list(prefix, start_after=start_after, cursor=cursor, delimiter=delimiter, limit=limit)
         return Page(page.objects, page.prefixes, None)
+
+
+async def never() -> NoReturn:
+    """Waits for an answer that does not come."""
+    await asyncio.Event().wait()
+    raise AssertionError("nobody sets it")
+
+
+class NeverAnswersIfMatch(PassingOn):
+    """Takes a PUT with If-Match and never answers it: everything else works."""
+
+    async def put(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
+    ) -> Written:
+        if isinstance(condition, IfMatch):
+            await never()
+        return await super().put(key, body, condition=condition, expires=expires, facts=facts)
+
+
+class NeverDeletesMany(PassingOn):
+    """Takes a batch delete and never answers it."""
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        await never()
+
+
+class Silent(PassingOn):
+    """Answers no PUT and no LIST."""
+
+    async def put(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
+    ) -> Written:
+        await never()
+
+    async def list(
+        self,
+        prefix: str,
+        *,
+        start_after: str | None = None,
+        cursor: str | None = None,
+        delimiter: bool = False,
+        limit: int = 1000,
+    ) -> Page:
+        await never()
+
+
+class SilentAbout(PassingOn):
+    """Answers no PUT of the key that ends so."""
+
+    def __init__(self, inner: ObjectStore, ending: str) -> None:
+        super().__init__(inner)
+        self.ending = ending
+
+    async def put(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        condition: Condition | None = None,
+        expires: int | None = None,
+        facts: Facts | None = None,
+    ) -> Written:
+        if key.endswith(self.ending):
+            await never()
+        return await super().put(key, body, condition=condition, expires=expires, facts=facts)
