@@ -8,6 +8,7 @@ resets, the wait goes on until a tick is answered again.
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 import subprocess
@@ -148,17 +149,21 @@ class _Ticks:
 
 def _main(host: str, port: int) -> None:
     ticks = _Ticks(host, port)
+    unread = b""
     while True:
         ready, _, _ = select.select([sys.stdin], [], [], INTERVAL)
         if ready:
-            word = sys.stdin.readline().strip()
-            if not word:
+            # Past the buffer of sys.stdin: a second line would wait there, and `select` does not tell of it.
+            came = os.read(sys.stdin.fileno(), 4096)
+            if not came:
                 return
-            if word == "begin":
-                ticks.clear()
-            else:
-                said = {"longest": ticks.longest, "ticks": ticks.ticks, "failures": ticks.failures}
-                print(json.dumps(said), flush=True)
+            *lines, unread = (unread + came).split(b"\n")
+            for line in lines:
+                if line == b"begin":
+                    ticks.clear()
+                else:
+                    said = {"longest": ticks.longest, "ticks": ticks.ticks, "failures": ticks.failures}
+                    print(json.dumps(said), flush=True)
         ticks.tick()
 
 
