@@ -18,6 +18,7 @@ _TIME = re.compile(
 )
 _DATE_LENGTH = len("2024-05-01")
 _MS_DIGITS = 3
+_NONE = "it is no date or time, such as 2020-05 or 2020-05-01T10:00:00Z"
 _MINUTE, _DAY = 60_000, 86_400_000  # ms
 _EPOCH = date(1970, 1, 1).toordinal()
 _LAST_YEAR = date.max.year
@@ -68,10 +69,10 @@ def _moment(text: str, *, exact: bool) -> tuple[int, int, str]:
     """
     match = _TIME.fullmatch(text)
     if match is None:
-        raise ValueError("not an instant")
+        raise ValueError(_NONE)
     *numbers, seconds, fraction, utc, sign, zone_hours, zone_minutes = match.groups("")
     if exact and not (seconds and (utc or sign)):
-        raise ValueError("not an instant")
+        raise ValueError(_NONE)
     year, month, day, hour, minute = map(int, numbers)
     second, hours, minutes = int(seconds or 0), int(zone_hours or 0), int(zone_minutes or 0)
     if hour > 23 or minute > 59 or second > 60 or hours > 23 or minutes > 59:  # FHIR allows leap seconds

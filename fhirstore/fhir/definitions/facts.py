@@ -79,8 +79,20 @@ class Primitive:
 
 
 @dataclass(frozen=True, slots=True)
+class Component:
+    """A part of a composite parameter. `definition`: the URL of the parameter that says how it is searched.
+    `expression`: FHIRPath, relative to each element that the composite selects.
+    """
+
+    definition: str
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
 class SearchParameter:
-    """An official search parameter. `type`: token, reference, date … `expression`: FHIRPath, or empty."""
+    """A search parameter. `type`: token, reference, date … `expression`: FHIRPath, or empty. `components`: of a
+    composite, in the order of its values.
+    """
 
     code: str
     url: str
@@ -88,6 +100,7 @@ class SearchParameter:
     base: tuple[str, ...]
     expression: str
     targets: tuple[str, ...] = ()
+    components: tuple[Component, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ A file (`data/r4.json.gz` …) is gzipped JSON, written by `fhirstore/fhir/defin
   Reference(Group,Patient)`. Flags: s summary, m modifier, a XML attribute.
 - an invariant: [key, severity, human, expression]
 - `value_sets`: URL -> code system -> codes
-- `search_parameters`: [code, type, bases, end of the URL, expression, targets]
+- `search_parameters`: [code, type, bases, end of the URL, expression, targets, components …]; a component is the end of
+  the URL of its parameter, a blank, and its expression
 - `compartments`: compartment -> resource type -> codes of parameters
 - `operations`: code -> resource type -> letters: s system, t type, i instance, p POST only
 
@@ -28,6 +29,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from fhirstore.fhir.definitions.facts import (
+    Component,
     Definitions,
     Element,
     Invariant,
@@ -41,6 +43,7 @@ RELEASES: Mapping[str, str] = {"4.0": "4.0.1", "4.3": "4.3.0", "5.0": "5.0.0"}
 FILES: Mapping[str, str] = {"4.0": "r4.json.gz", "4.3": "r4b.json.gz", "5.0": "r5.json.gz"}
 DATA = Path(__file__).parent / "data"
 
+_PARAMETER = "http://hl7.org/fhir/SearchParameter/"
 _T = TypeVar("_T")
 _TypeRow = tuple[str, str, bool, list[list[str]], list[tuple[str, str, str, str]]]
 
@@ -155,9 +158,17 @@ def _operations(file: _File, code: str) -> tuple[Operation, ...]:
 
 
 def _parameter(row: list[str]) -> SearchParameter:
-    code, type, bases, end, expression, targets = row + [""] * (6 - len(row))
-    url = f"http://hl7.org/fhir/SearchParameter/{end}"
-    return SearchParameter(code, url, type, tuple(bases.split(" ")), expression, tuple(targets.split()))
+    code, type, bases, end, expression, targets, *components = row + [""] * (6 - len(row))
+    parts = (component.partition(" ") for component in components)
+    return SearchParameter(
+        code,
+        f"{_PARAMETER}{end}",
+        type,
+        tuple(bases.split(" ")),
+        expression,
+        tuple(targets.split()),
+        tuple(Component(f"{_PARAMETER}{of}", expression) for of, _, expression in parts),
+    )
 
 
 def _parameters(file: _File, name: str, by_base: Mapping[str, list[SearchParameter]]) -> Mapping[str, SearchParameter]:

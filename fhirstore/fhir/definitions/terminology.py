@@ -21,10 +21,13 @@ class NotEnumerable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _CodeSystem:
-    """`ancestors`: code -> the codes above it. `complete`: these are all concepts of the code system."""
+    """`ancestors`: code -> codes above it. `complete`: these are all concepts of the code system. `subsuming`: what is
+    above subsumes what is below.
+    """
 
     complete: bool
     ancestors: Mapping[str, frozenset[str]]
+    subsuming: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,26 @@ class Terminology:
         if found is None:
             raise NotEnumerable(url)
         return found
+
+    def subsumed(self, system: str, code: str) -> frozenset[str]:
+        """Returns a code and all below it. Raises NotEnumerable where the code system at hand does not say that."""
+        return _below(self._hierarchy(system), code) | {code}
+
+    def subsuming(self, system: str, code: str) -> frozenset[str]:
+        """Returns a code and all above it. Raises as `subsumed`."""
+        ancestors = self._hierarchy(system)
+        found, waiting = {code}, [code]
+        while waiting:
+            fresh = ancestors.get(waiting.pop(), frozenset()) - found
+            found |= fresh
+            waiting += fresh
+        return frozenset(found)
+
+    def _hierarchy(self, system: str) -> Mapping[str, frozenset[str]]:
+        known = self._system(system.partition("|")[0])
+        if not known.complete or not known.subsuming:
+            raise NotEnumerable(system)
+        return known.ancestors
 
     def _codes(self, url: str) -> Codes | None:
         value_set = self.value_sets.get(url)
@@ -102,7 +125,8 @@ class Terminology:
                 raise NotEnumerable(url)
             ancestors: dict[str, frozenset[str]] = {}
             _walk(nodes(node, "concept"), frozenset(), ancestors)
-            self._read[url] = _CodeSystem(text(node, "content") == "complete" and bool(ancestors), ancestors)
+            complete = text(node, "content") == "complete" and bool(ancestors)
+            self._read[url] = _CodeSystem(complete, ancestors, text(node, "hierarchyMeaning") in ("", "is-a"))
         return self._read[url]
 
 

@@ -1,8 +1,8 @@
 """Compiles the tree of a search parameter's expression into a path of steps, using the definitions of types.
 
 Compiled is what official parameters need: paths, `|`, `[0]`, `as`, `ofType`, `where(…)`, `exists()`, `first()`,
-`extension('url')`, `hasExtension('url')`, `resolve() is Type`, `=`, `!=`, `and`. `as` filters, as `ofType` does,
-because expressions of R4 apply it to several elements at once.
+`extension('url')`, `hasExtension('url')`, `resolve() is Type`, `=`, `!=`, `and`, `%resource`. `as` filters, as `ofType`
+does, because expressions of R4 apply it to several elements at once.
 
 https://hl7.org/fhir/R4/searchparameter-definitions.html#SearchParameter.expression
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fhirstore.errors import InvalidExpression
 from fhirstore.fhir.definitions.facts import Definitions, Element
 from fhirstore.fhir.fhirpath.parse import unparse
-from fhirstore.fhir.fhirpath.tree import Call, Item, Literal, Member, Node, Operation
+from fhirstore.fhir.fhirpath.tree import Call, Item, Literal, Member, Node, Operation, Variable
 from fhirstore.fhir.json import JsonObject
 from fhirstore.fhir.search_parameters import paths
 from fhirstore.fhir.search_parameters.paths import NOTHING, Path
@@ -45,6 +45,12 @@ class Compiler:
         """
         return self._path(node, Path((), frozenset({self.type})), at_root=True)
 
+    def compile_from(self, focus: Path, node: Node) -> Path:
+        """Returns the path from one element that `focus` selects: the expression is relative to it. Raises as
+        `compile`.
+        """
+        return self._path(node, Path((), focus.types, focus.elements))
+
     def _path(self, node: Node, focus: Path, *, at_root: bool = False) -> Path:
         match node:
             case Member(None, name) if at_root:
@@ -61,6 +67,8 @@ class Compiler:
                 return self._operation(node, focus, at_root)
             case Call(of, name, arguments):
                 return self._call(node, self._of(of, focus, at_root), name, arguments)
+            case Variable("%resource"):
+                return Path((lambda _nodes, root: [root],), frozenset({self.type}))
             case Literal("string", text):
                 return _constant(text, "string")
             case Literal("boolean", text):

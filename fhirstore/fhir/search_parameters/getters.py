@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/search.html · https://hl7.org/fhir/R4/searchparameter.h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from fhirstore.errors import InvalidExpression
@@ -44,15 +44,15 @@ def path_to(definitions: Definitions, type: str, parameter: SearchParameter) -> 
         raise InvalidExpression(f"The search parameter {parameter.code} has no expression", code="not-supported")
     compiler = Compiler(definitions, type, parameter.base)
     try:
-        branches = [compiler.compile(branch) for branch in _branches(parse(parameter.expression))]
+        branches = [compiler.compile(branch) for branch in sides(parse(parameter.expression))]
     except InvalidExpression as error:
         raise InvalidExpression(
             f"The search parameter {parameter.code}, {parameter.expression}: {error}", code=error.issues[0].code
         ) from None
-    return _union([branch for branch in branches if branch.types])
+    return joined(branches)
 
 
-def _branches(node: Node) -> list[Node]:
+def sides(node: Node) -> list[Node]:
     """Returns the sides of a union, without recursion: there may be dozens."""
     found: list[Node] = []
     while isinstance(node, Operation) and node.operator == "|":
@@ -61,9 +61,11 @@ def _branches(node: Node) -> list[Node]:
     return [node, *reversed(found)]
 
 
-def _union(branches: list[Path]) -> Path:
-    if len(branches) < 2:
-        return branches[0] if branches else NOTHING
-    types = frozenset[str]().union(*(branch.types for branch in branches))
-    elements = tuple(element for branch in branches for element in branch.elements)
-    return Path((union(branch.run for branch in branches),), types, elements)
+def joined(branches: Iterable[Path]) -> Path:
+    """Returns the union of paths as one; of those that can select something."""
+    some = [branch for branch in branches if branch.types]
+    if len(some) < 2:
+        return some[0] if some else NOTHING
+    types = frozenset[str]().union(*(branch.types for branch in some))
+    elements = tuple(element for branch in some for element in branch.elements)
+    return Path((union(branch.run for branch in some),), types, elements)

@@ -22,9 +22,11 @@ from fhirstore.fhir.validation.nodes import TypedNode
 
 _Evaluate: TypeAlias = Callable[[object, Mapping[str, object]], list[object]]
 _NEEDS_OTHERS = ("resolve(", "memberOf(", "conformsTo(", "subsumes(")
-_REGULAR = ("matches(", "matchesFull(", "replaceMatches(")
-_GROWING = ("&", "+", "combine(", "replace(", "join(", "aggregate(")  # each may double its input
+# Functions of which one call may take any time, or make a text or number of any size; and what has its name quoted.
+_UNBOUNDED = re.compile(r"(\b(matches|matchesFull|replaceMatches|replace|power)|`)\s*[(/]")
+_GROWING = re.compile(r"[&+*]|\b(combine|join)\s*[(/]")  # each may double its input
 _MOST_GROWING = 8
+_LOOP = re.compile(r"\b(aggregate|repeat)\s*[(/]")  # in one, what doubles does so again and again
 # `answer is Boolean` means the FHIR type `boolean`; fhirpathpy would look for the System type.
 _SYSTEM_TYPE = re.compile(r"\b(is|as)( |\()(?=(?:Boolean|String|Integer|Decimal|Date|DateTime|Time)\b)([BSIDT])")
 _PRIMITIVE_BASES = {
@@ -65,14 +67,20 @@ class Expressions:
         the specification's own. Regular expressions of others are not run, because their time is not bounded, and
         neither are expressions that may multiply their input.
         """
-        if not trusted and (
-            any(name in expression for name in _REGULAR)
-            or sum(expression.count(name) for name in _GROWING) > _MOST_GROWING
-        ):
+        found = self._found(expression, node, value) if trusted or _is_bounded(expression) else None
+        if found is None:
             return Verdict.UNDECIDED
+        broken = len(found) == 1 and found[0] is False
+        return Verdict.BROKEN if broken else Verdict.HOLDS
+
+    def values(self, expression: str, node: TypedNode) -> list[object] | None:
+        """Returns what a user's expression selects, as JSON with Decimals; None where it cannot be evaluated here."""
+        return self._found(expression, node, None) if _is_bounded(expression) else None
+
+    def _found(self, expression: str, node: TypedNode, value: object | None) -> list[object] | None:
         evaluate = self._compile(expression)
         if evaluate is None:
-            return Verdict.UNDECIDED
+            return None
         from fhirpathpy.engine.nodes import ResourceNode, TypeInfo  # noqa: PLC0415 - full validation only
         from fhirpathpy.engine.util import get_data  # noqa: PLC0415
 
@@ -82,9 +90,8 @@ class Expressions:
         try:
             found = evaluate(focus, {"resource": node.resource, "rootResource": node.root})
         except Exception:  # noqa: BLE001 - fhirpathpy raises Exception itself, and whatever its functions raise
-            return Verdict.UNDECIDED
-        broken = len(found) == 1 and get_data(found[0]) is False  # type: ignore[no-untyped-call] # fhirpathpy's
-        return Verdict.BROKEN if broken else Verdict.HOLDS
+            return None
+        return [get_data(one) for one in found]  # type: ignore[no-untyped-call] # fhirpathpy's
 
     def compiles(self, expression: str) -> bool:
         """Returns whether the expression can be evaluated at all."""
@@ -145,6 +152,14 @@ class Expressions:
     @cached_property
     def _model(self) -> dict[str, dict[str, object]]:
         return _model(self._definitions)
+
+
+def _is_bounded(expression: str) -> bool:
+    """Returns whether an expression of a user takes a time that the resource bounds."""
+    if _UNBOUNDED.search(expression):
+        return False
+    growing = sum(1 for _ in _GROWING.finditer(expression))
+    return growing <= (0 if _LOOP.search(expression) else _MOST_GROWING)
 
 
 def plain(value: object) -> object:

@@ -154,3 +154,11 @@ def test_prefixes_are_interval_arithmetic(
         assert date_test("ap" + text, now=NOW)(value_or_period)
     if a > end + reach + edge or b < start - reach - edge:
         assert not date_test("ap" + text, now=NOW)(value_or_period)
+
+
+def test_a_period_that_ends_before_it_starts_is_none() -> None:
+    """It matches nothing, whatever the prefix."""
+    inverted = {"start": "2021-01-02", "end": "2020-12-31"}
+    assert not any(
+        date_test(prefix + "2021", now=NOW)(inverted) for prefix in ("eq", "ne", "gt", "lt", "ge", "le", "ap")
+    )

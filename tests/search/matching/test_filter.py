@@ -112,7 +112,11 @@ def test_a_filter_tells_what_it_uses_and_no_values() -> None:
         ("_filter=x", Unsupported, "'_filter'"),
         ("_list=x", Unsupported, "'_list'"),
         ("_query=x", Unsupported, "'_query'"),
-        ("code-value-quantity=a$5", Unsupported, "'code-value-quantity'"),
+        ("code-value-quantity=a", InvalidResource, "'code-value-quantity'"),
+        ("code-value-quantity=a$5$6", InvalidResource, "'code-value-quantity'"),
+        ("code-value-quantity=a$", InvalidResource, "'code-value-quantity'"),
+        ("code-value-quantity=a$x", InvalidResource, "'code-value-quantity'"),
+        ("code-value-quantity:missing=true", InvalidResource, "':missing'"),
     ],
 )
 def test_what_is_not_evaluated_is_refused_by_name(query: str, error: type[FhirError], named: str) -> None:

@@ -105,14 +105,18 @@ MG = {"value": 5, "unit": "milligram", "system": UCUM, "code": "mg"}
         (f"5|{UCUM}|g", False),
         (f"5|{UCUM}|milligram", False),
         ("5|other|mg", False),
-        (f"0.005|{UCUM}|g", False),
+        (f"0.005|{UCUM}|g", True),
+        (f"0.0054|{UCUM}|g", False),
+        (f"lt5001|{UCUM}|ug", True),
+        (f"5|{UCUM}|mL", False),
+        ("0.005||g", False),
         (f"gt4.9|{UCUM}|mg", True),
         ("lt5||mg", False),
         ("6||mg,5||mg", True),
     ],
 )
-def test_units_are_compared_as_written(query: str, found: bool) -> None:
-    """A system and a code, or a code or unit; no conversion."""
+def test_units_of_ucum_convert(query: str, found: bool) -> None:
+    """A system and a code; others, and a code or unit without a system, are compared as they are written."""
     assert matches(f"value-quantity={query}", {"resourceType": "Observation", "valueQuantity": MG}) is found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fhirstore.search.matching.strings import normalized
+from fhirstore.fhir.search_parameters.values import normalized
 from tests.search.matching.asking import matches
 
 PATIENT = {

@@ -8,9 +8,11 @@ from __future__ import annotations
 from fhirstore.fhir.definitions.generate.package import Package
 from fhirstore.fhir.definitions.nodes import Node, nodes, text, texts
 
-ParameterRow = list[str]  # code, type, bases, url, expression, targets
+ParameterRow = list[str]  # code, type, bases, url, expression, targets, components
 _OFFICIAL = "http://hl7.org/fhir/SearchParameter/"
 _REFERENCE_TO_SELF = "{def}"
+_MISWRITTEN = {"value.as(DateTime)": "value.as(dateTime)"}
+"""Types in expressions of components of R4 and R4B, as FHIR spells them."""
 
 
 def parameters(package: Package) -> list[ParameterRow]:
@@ -25,10 +27,19 @@ def parameters(package: Package) -> list[ParameterRow]:
         taken.update((base, code) for base in fresh)
         row = [code, text(node, "type"), " ".join(fresh), text(node, "url").removeprefix(_OFFICIAL)]
         row += [text(node, "expression"), " ".join(texts(node, "target"))]
+        row += [_component(each) for each in nodes(node, "component")]
         while row[-1] == "":
             row.pop()
         rows.append(row)
     return rows
+
+
+def _component(node: Node) -> str:
+    """Returns the end of the URL of a component's parameter, a blank, and its expression."""
+    expression = text(node, "expression")
+    for wrong, right in _MISWRITTEN.items():
+        expression = expression.replace(wrong, right)
+    return f"{text(node, 'definition').removeprefix(_OFFICIAL)} {expression}"
 
 
 def _is_official(node: Node) -> bool:
