@@ -68,6 +68,9 @@ class Written(msgspec.Struct, frozen=True):
     date: int
 
 
+GetAnswer: TypeAlias = StoredObject | ObjectError
+"""The answer to one of several GETs. The error is the one that `ObjectStore.get` would have raised."""
+
 PutAnswer: TypeAlias = Written | ObjectError
 """The answer to one of several PUTs. The error is the one that `ObjectStore.put` would have raised."""
 
@@ -138,6 +141,17 @@ class ObjectStore(Protocol):
         """Returns the store's time as best known here, epoch ms. Sends no request."""
         ...
 
+    @property
+    def clock_error(self) -> int:
+        """How far `now()` may be off the store's clock, either way, ms."""
+        ...
+
+    def writes(self) -> int | None:
+        """Returns a number that is another one after anyone, in any process, has written to the store. It may be
+        another one without that. None: only requests could tell. Sends no request.
+        """
+        ...
+
     async def check(self) -> None:
         """Check that the store exists and can be used, with one request at most.
 
@@ -147,6 +161,10 @@ class ObjectStore(Protocol):
 
     async def get(self, key: str) -> StoredObject:
         """Returns the whole object. Raises ObjectNotFound, ObjectDamaged, StoreBusy, StoreUnavailable."""
+        ...
+
+    async def get_many(self, keys: Sequence[str]) -> Sequence[GetAnswer]:
+        """Send several GETs at once, one round trip. Returns all answers, in the order of the keys."""
         ...
 
     async def put(

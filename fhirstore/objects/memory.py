@@ -24,6 +24,7 @@ from fhirstore.objects.base import (
     CONCURRENCY,
     PART_SIZE,
     Condition,
+    GetAnswer,
     IfAbsent,
     Listed,
     ObjectStream,
@@ -36,6 +37,7 @@ from fhirstore.objects.base import (
 from fhirstore.objects.embedded.body_streams import BytesStream
 from fhirstore.objects.etag import etag_of
 from fhirstore.objects.facts import NO_FACTS, UNTYPED, Facts, ObjectInfo, Progress, Steps, check_tags
+from fhirstore.objects.parallel_gets import get_each
 from fhirstore.objects.parallel_puts import put_answered
 from fhirstore.objects.presigned import WithoutUrls
 from fhirstore.objects.rising_clock import RisingClock
@@ -93,12 +95,22 @@ class MemoryStore(WithoutUrls):
     def now(self) -> int:
         return self._clock.now()
 
+    @property
+    def clock_error(self) -> int:
+        return 0
+
+    def writes(self) -> int | None:
+        return None
+
     async def check(self) -> None:
         """Does nothing: it always exists."""
 
     async def get(self, key: str) -> StoredObject:
         kept = self._kept(key)
         return StoredObject(kept.body, kept.etag, self.now())
+
+    async def get_many(self, keys: Sequence[str]) -> Sequence[GetAnswer]:
+        return await get_each(self, keys)
 
     async def put(
         self,

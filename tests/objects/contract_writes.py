@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from fhirstore.errors import ObjectNotFound, PreconditionFailed, WriteWindowClosed
-from fhirstore.objects.base import IF_ABSENT, IfMatch, ObjectStore, Written
+from fhirstore.objects.base import IF_ABSENT, IfMatch, ObjectStore, StoredObject, Written
 from tests.objects.store_under_test import LOST, MIB, MINUTE, Put, StoreUnderTest, every_key, one_winner
 
 
@@ -240,6 +240,24 @@ class WritesContract(StoreUnderTest):
                 assert (found.body, found.etag) == (put.body, answer.etag)
         assert (await store.get("p/old")).body == b"old"
         assert sorted(await every_key(store, "p/")) == ["p/large", "p/new", "p/old", "p/plain"]
+
+    async def test_many_gets_are_answered_each_as_if_alone(self, store: ObjectStore) -> None:
+        """Several GETs at once give, key for key, what a GET gives: the object, or the refusal as a value."""
+        bodies = {f"m/{number:02}": b"%d" % number * (number * 40) for number in range(70)} | {"m/large": b"z" * MIB}
+        await store.put_many([Put(key, body) for key, body in bodies.items()])
+        keys = ["m/none", *bodies, "m/none", "m/03", "m"]
+        answers = await store.get_many(keys)
+        assert len(answers) == len(keys)
+        for key, answer in zip(keys, answers, strict=True):
+            if key in bodies:
+                alone = await store.get(key)
+                assert isinstance(answer, StoredObject)
+                assert (answer.body, answer.etag) == (bodies[key], alone.etag)
+                self.assert_plausible(answer.date)
+            else:
+                assert isinstance(answer, ObjectNotFound)
+                assert answer.key == key
+        assert list(await store.get_many([])) == []
 
     async def test_racing_groups_of_puts_have_one_winner_per_key(self, store: ObjectStore) -> None:
         """Where several groups of creations meet, each key is won once, and its winner's body stands."""

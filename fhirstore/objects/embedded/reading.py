@@ -8,30 +8,39 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 from zstandard import ZstdError
 
+from fhirstore.batched import batched
 from fhirstore.errors import ObjectDamaged, ObjectNotFound, StoreBusy, StoreDamaged, StoreUnavailable
 from fhirstore.objects.base import Page, StoredObject
 from fhirstore.objects.embedded.bodies import Unpacker, is_sealed
 from fhirstore.objects.embedded.body_streams import BytesStream, FileStream
 from fhirstore.objects.embedded.database import connect, is_busy, is_damage, meaning
 from fhirstore.objects.embedded.facts import unpack_facts
+from fhirstore.objects.embedded.kept_objects import Kept, KeptObjects, Row
 from fhirstore.objects.embedded.large_bodies import LargeBodies
 from fhirstore.objects.embedded.listing import KeysOutOfOrder, behind_damage, list_page
 from fhirstore.objects.etag import OF_NOTHING
 from fhirstore.objects.facts import UNTYPED, Facts, ObjectInfo
 
 _PATIENCE = 5.0  # seconds a read waits in the rare moments SQLite locks readers out: recovery, the last close
+_AT_ONCE = 64  # objects that one statement reads; each number of them is a statement of its own, which SQLite keeps
 _TRIES = 20  # times a body may be replaced between reading its row and opening its file
 
 _SMALL = """
 SELECT o.seal, b.etag, b.size, b.packed FROM objects o LEFT JOIN bodies b ON b.id = o.body WHERE o.key = ?
 """
+_SMALL_ONES = """
+SELECT o.key, o.modified, o.seal, o.body, b.etag, b.size, b.packed
+FROM objects o LEFT JOIN bodies b ON b.id = o.body WHERE o.key IN ({})
+"""
+_ROWS = "SELECT key, modified, seal, body FROM objects WHERE key IN ({})"
 _ROW = """
 SELECT o.seal, o.body, b.etag, b.size, b.file, b.packed FROM objects o LEFT JOIN bodies b ON b.id = o.body
 WHERE o.key = ?
@@ -49,6 +58,7 @@ SELECT * FROM (
     WHERE key > ?1 ORDER BY key LIMIT 1
 )
 """
+_WRITES = "PRAGMA data_version"
 _REACHED = "SELECT reached FROM clock"
 
 _Row = tuple[bytes | None, str, str | None, int]
@@ -66,6 +76,7 @@ class RowReader:
         self._execute = self._connection.execute
         self._unpacker = Unpacker()
         self._decompress = self._unpacker.decompress
+        self._kept = KeptObjects()
 
     def small(self, key: str, date: int) -> StoredObject | None:
         """Returns the object if its body lies in its row and is sound; None where `object_at` must look closer.
@@ -88,6 +99,56 @@ class RowReader:
         except sqlite3.Error as error:
             raise self._unreadable(key, error, date) from error
         raise ObjectNotFound(key, date=date)
+
+    def small_ones(self, keys: Sequence[str], date: int) -> dict[str, StoredObject]:
+        """Returns the objects, by key, that `small` would return; each of the others is for `small` to tell.
+
+        Those read lately are in memory. One statement for many others: it takes SQLite's locks once, which are half of
+        the cost of a read.
+        """
+        found: dict[str, StoredObject] = {}
+        writes = self.writes()
+        try:
+            missing = list(keys) if writes is None else self._kept_ones(keys, writes, found, date)
+            for some in batched(missing, _AT_ONCE):
+                for row in self._execute(_SMALL_ONES.format(_marks(some)), some).fetchall():
+                    self._take(row, found, date, writes)
+        except sqlite3.Error:
+            pass
+        return found
+
+    def _kept_ones(self, keys: Sequence[str], writes: int, found: dict[str, StoredObject], date: int) -> list[str]:
+        """Adds the objects that are kept, and still what the store has, to those found. Returns the other keys."""
+        kept, missing = self._kept.find(keys)
+        doubtful = {}
+        for key, one in kept:
+            if one.writes == writes:
+                found[key] = StoredObject(one.body, one.etag, date)
+            else:
+                doubtful[key] = one
+        for some in batched(list(doubtful), _AT_ONCE):
+            rows = {key: Row(*row) for key, *row in self._execute(_ROWS.format(_marks(some)), some).fetchall()}
+            for key in some:
+                one = doubtful[key]
+                if rows.get(key) == one.row:
+                    one.writes = writes
+                    found[key] = StoredObject(one.body, one.etag, date)
+                else:
+                    self._kept.drop(key)
+                    missing.append(key)
+        return missing
+
+    def _take(self, row: tuple[Any, ...], found: dict[str, StoredObject], date: int, writes: int | None) -> None:
+        """Adds the object of a row of `_SMALL_ONES` to those found, if it is sound, and keeps it."""
+        key, modified, seal, number, etag, size, packed = row
+        with suppress(ZstdError, MemoryError, TypeError):
+            if packed is None or crc32((key + etag).encode("utf-8", "surrogatepass")) != seal:
+                return
+            body = self._decompress(packed)
+            if len(body) == size:
+                found[key] = StoredObject(body, etag, date)
+                if writes is not None:
+                    self._kept.keep(key, Kept(writes, Row(modified, seal, number), body, etag))
 
     def row(self, key: str, date: int) -> _Row:
         """Raises ObjectNotFound, ObjectDamaged, StoreBusy, StoreUnavailable."""
@@ -187,6 +248,14 @@ class RowReader:
         """Raises sqlite3.Error where the database cannot be read."""
         self._execute("SELECT 1 FROM objects, clock LIMIT 1").fetchone()
 
+    def writes(self) -> int | None:
+        """As `ObjectStore.writes`: SQLite tells whether another connection has committed since it was last asked."""
+        try:
+            (version,) = self._execute(_WRITES).fetchone()
+        except sqlite3.Error:
+            return None
+        return int(version)
+
     def reached(self) -> int:
         """Returns the time of the last commit, epoch ms; 0 where it is damaged, so that the rest can be read."""
         try:
@@ -213,3 +282,7 @@ class RowReader:
 
 def _unread(key: str, error: sqlite3.Error) -> StoreBusy | StoreUnavailable:
     return StoreBusy(key, meaning(error)) if is_busy(error) else StoreUnavailable(key, meaning(error))
+
+
+def _marks(keys: Sequence[str]) -> str:
+    return ",".join("?" * len(keys))

@@ -30,6 +30,7 @@ from fhirstore.objects.base import (
     CONCURRENCY,
     PART_SIZE,
     Condition,
+    GetAnswer,
     IfAbsent,
     ObjectStream,
     Page,
@@ -40,6 +41,7 @@ from fhirstore.objects.base import (
 )
 from fhirstore.objects.facts import Facts, ObjectInfo, Progress, check_tags
 from fhirstore.objects.fullness import Fullness
+from fhirstore.objects.parallel_gets import get_each
 from fhirstore.objects.parallel_puts import put_each
 from fhirstore.objects.presigned import PresignedPost, PresignedPut
 from fhirstore.objects.s3.answers import delete_request, read_page, undeleted
@@ -53,6 +55,7 @@ from fhirstore.objects.s3.presigning import Presigner
 from fhirstore.objects.s3.requests import Answer, NoAnswer, Piece
 from fhirstore.objects.s3.session import S3Session
 from fhirstore.objects.s3.startup import check_bucket
+from fhirstore.objects.s3.store_time import CLOCK_ERROR
 from fhirstore.objects.s3.streams import Download, following, in_parts
 from fhirstore.objects.s3.tagging import Tags
 from fhirstore.objects.s3.uploads import Uploads
@@ -109,6 +112,13 @@ class S3Store:
     def now(self) -> int:
         return self._s3.signed.now()
 
+    @property
+    def clock_error(self) -> int:
+        return CLOCK_ERROR
+
+    def writes(self) -> int | None:
+        return None
+
     async def check(self) -> None:
         await check_bucket(self._s3.signed, self._session, self._s3.failures, clock=self._clock)
         await self._fullness.try_again(self)
@@ -131,6 +141,9 @@ class S3Store:
             raise
         self._s3.circuit.answered()
         return StoredObject(bytes(body), result.meta["e_tag"] or "", date)
+
+    async def get_many(self, keys: Sequence[str]) -> Sequence[GetAnswer]:
+        return await get_each(self, keys)
 
     async def put(
         self,

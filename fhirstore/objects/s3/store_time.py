@@ -18,6 +18,7 @@ from functools import lru_cache
 
 DRIFT = 200e-6  # the most that two clocks drift apart per unit of time; quartz clocks stay below 100 ppm each
 DATE_RESOLUTION = 1000.0
+CLOCK_ERROR = 750  # ms; half the resolution, and the drift of twenty minutes without an answer
 
 
 class StoreTime:

@@ -9,6 +9,7 @@ from fhirstore.objects.base import (
     CONCURRENCY,
     PART_SIZE,
     Condition,
+    GetAnswer,
     ObjectStore,
     ObjectStream,
     Page,
@@ -18,6 +19,7 @@ from fhirstore.objects.base import (
     Written,
 )
 from fhirstore.objects.facts import Facts, ObjectInfo, Progress
+from fhirstore.objects.parallel_gets import get_each
 from fhirstore.objects.presigned import PresignedPost, PresignedPut
 from fhirstore.objects.uploads import UploadPage
 
@@ -39,11 +41,22 @@ class PassingOn:
     def now(self) -> int:
         return self.inner.now()
 
+    @property
+    def clock_error(self) -> int:
+        return self.inner.clock_error
+
+    def writes(self) -> int | None:
+        return self.inner.writes()
+
     async def check(self) -> None:
         await self.inner.check()
 
     async def get(self, key: str) -> StoredObject:
         return await self.inner.get(key)
+
+    async def get_many(self, keys: Sequence[str]) -> Sequence[GetAnswer]:
+        """By its own `get`, of each: what a wrapper does there is done to all."""
+        return await get_each(self, keys)
 
     async def put(
         self,

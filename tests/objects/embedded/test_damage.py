@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from fhirstore.errors import ObjectDamaged, StoreDamaged, StoreMisconfigured
-from fhirstore.objects.base import IfMatch
+from fhirstore.objects.base import IfMatch, StoredObject
 from fhirstore.objects.embedded.database import DATABASE
 from fhirstore.objects.embedded.store import EmbeddedStore
 from fhirstore.objects.facts import Facts
@@ -64,6 +64,12 @@ async def test_whatever_bytes_are_damaged_a_read_is_right_or_says_so(directory: 
             assert (await store.get(key)).body == body
         except ObjectDamaged as error:
             assert error.key == key
+    for (key, body), answer in zip(BODIES.items(), await store.get_many(list(BODIES)), strict=True):
+        if isinstance(answer, ObjectDamaged):
+            assert answer.key == key
+        else:
+            assert isinstance(answer, StoredObject)
+            assert answer.body == body
     await store.aclose()
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
 from fhirstore.errors import ObjectNotFound, PreconditionFailed, StoreBusy
 from fhirstore.objects.base import IF_ABSENT, ObjectStore
+from fhirstore.objects.embedded.store import EmbeddedStore
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.observer import OUTCOMES
 from fhirstore.objects.wrappers.faulty import FaultRates, FaultyStore
@@ -143,3 +145,17 @@ async def test_a_failure_has_its_outcome() -> None:
         await waiting
     assert recorder.requests["HEAD", "cancelled"] == 1
     assert recorder.seconds[-1] >= 0.01
+
+
+async def test_gets_of_one_statement_are_told_one_by_one(tmp_path: Path) -> None:
+    """The embedded store answers several at once; each has its own outcome and size."""
+    recorder = Recorder()
+    store = ObservedStore(await EmbeddedStore.open(tmp_path), recorder)
+    try:
+        await store.put("a", b"12345")
+        await store.put("b", b"123")
+        answers = await store.get_many(("a", "x", "b"))
+        assert isinstance(answers[1], ObjectNotFound)
+        assert (recorder.requests["GET", "ok"], recorder.requests["GET", "not-found"], recorder.read) == (2, 1, 8)
+    finally:
+        await store.aclose()
