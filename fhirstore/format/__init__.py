@@ -29,6 +29,8 @@ Below a tenant's prefix (`{tenant}/` in a shared bucket, nothing in a bucket of 
 | `access/clients/{client}.json` | a registered client of the server's token endpoint (`fhirstore.credentials`) |
 | `access/keys.json` | the keys that the server signs access tokens with |
 | `access/assertions/{sha256}` | empty; the assertion of a client with this hash was used |
+| `index/state.json` | the lease of who makes a copy of the search index |
+| `index/{layout}/{ulid}/…` | a copy of the search index: its parts, and the manifest that seals it (`fhirstore.indexing.copies`) |
 | `runs/{dataset}/{key}={value}/…/run_id={id}/…` | a sealed run: claim, files and seal (`runs`) |
 
 At the root of the store, names that begin with `_` belong to no tenant:

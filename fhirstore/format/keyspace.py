@@ -39,6 +39,9 @@ _REFERENCE = re.compile(
     r"(?P<sha256>[0-9a-f]{64})/refs/(?P<type>[A-Z][A-Za-z]+)_(?P<id>[A-Za-z0-9.-]+)_(?P<version>[1-9]\d*)_(?P<op>[A-Za-z0-9]+)"
 )
 _PAYLOAD_ENTRY = re.compile(r"(?P<sha256>[0-9a-f]{64})/entry\.json")
+_SEARCH_INDEX = re.compile(
+    r"(?P<layout>[1-9]\d{0,5})/(?P<id>[0-9A-HJKMNP-TV-Z]{26})/(?P<name>manifest\.json|\d{5}\.zst)"
+)
 _KIND = re.compile(r"[a-z]{1,20}")
 _JOB_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _QUEUED = re.compile(r"(?:~(?P<due>\d{13})_)?(?P<kind>[a-z]{1,20})_(?P<id>[A-Za-z0-9-]{1,64})\.json")
@@ -249,12 +252,8 @@ class Keyspace:
         """The prefix of the entries with this name or, where it is only a `{value}`, with this value in any system."""
         return f"{self.prefix}identity/{type}/{name}{'_' if '/' in name else '/'}"
 
-    def index_after(self, type: str, name: str, id: str) -> str:
-        """A key after all entries of `id` with this name, and before all that follow them."""
-        return f"{self.index(type, name)}{id}_:"  # ":" sorts after all digits
-
     def identity_claim(self, type: str, value: str) -> str:
-        """The key of the claim on all identifiers whose value has this hash."""
+        """The key of the claim on all identifiers whose value has this hash, or on the condition that has it."""
         return f"{self.prefix}identity/{type}/{value}.claim"
 
     def identity(self) -> str:
@@ -324,6 +323,23 @@ class Keyspace:
     def payload_sweep_state(self) -> str:
         """The key of how far the sweeper has walked the payloads."""
         return f"{self.prefix}sweep/payloads.json"
+
+    def search_index(self) -> str:
+        """The prefix of all copies of the search index, and of the lease of who makes one."""
+        return f"{self.prefix}index/"
+
+    @property
+    def search_index_state(self) -> str:
+        """The key of the lease of who makes a copy of the search index."""
+        return f"{self.prefix}index/state.json"
+
+    def search_index_copies(self, layout: int) -> str:
+        """The prefix of the copies whose tables have this layout, oldest first."""
+        return f"{self.prefix}index/{layout}/"
+
+    def search_index_copy(self, layout: int, id: str) -> str:
+        """The prefix of one copy. `id`: a ULID."""
+        return f"{self.prefix}index/{layout}/{id}/"
 
     def access(self) -> str:
         """The prefix of what the server's token endpoint stores."""
@@ -399,6 +415,12 @@ def parse_audit_line(key: str) -> tuple[int, str, str] | None:
     """Returns the time (epoch ms), type and id in the key of an audit line; None where it is not the key of one."""
     match = _AUDIT.fullmatch(key.rpartition("/")[2])
     return None if match is None else (int(match["t"]), match["type"], match["id"])
+
+
+def parse_search_index_key(keys: Keyspace, key: str) -> tuple[int, str, str] | None:
+    """Returns the layout, the id and the name within it of an object of a copy of the search index, or None."""
+    match = _SEARCH_INDEX.fullmatch(key.removeprefix(keys.search_index()))
+    return None if match is None else (int(match["layout"]), match["id"], match["name"])
 
 
 def parse_index_entry(keys: Keyspace, key: str) -> IndexEntry:

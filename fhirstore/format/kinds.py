@@ -27,6 +27,7 @@ KINDS = (
     "audit trail",
     "access",
     "sweep",
+    "search index",
     "other",
 )
 """Every kind, in the order in which it is told. `other`: not a key of the format."""
@@ -38,6 +39,7 @@ _FOLDERS = {
     "auditlog": "audit trail",
     "access": "access",
     "sweep": "sweep",
+    "index": "search index",
 }
 _JOBS = {"export": "exports", "submit": "submissions", "queue": "queue"}
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")

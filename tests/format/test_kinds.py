@@ -34,6 +34,8 @@ CASES = {
     KEYS.signing_keys: Kept("access"),
     KEYS.used_assertion(HASH): Kept("access"),
     KEYS.sweep_state: Kept("sweep"),
+    KEYS.search_index_state: Kept("search index"),
+    KEYS.search_index_copy(1, "01J00000000000000000000000") + "manifest.json": Kept("search index"),
     "binary/payload/01J": Kept("payloads", "Binary"),
     f"binary/{HASH}/entry.json": Kept("payload records"),
     f"binary/{HASH}/refs/Binary_b_1_op": Kept("payload records"),

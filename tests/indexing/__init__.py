@@ -1,0 +1,1 @@
+"""Local indexes kept in step with a bucket."""
