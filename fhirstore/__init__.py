@@ -28,6 +28,7 @@ from fhirstore.errors import (
     ContentTooLarge,
     CopyRefused,
     CorruptRecord,
+    CursorExpired,
     FhirError,
     FhirStoreError,
     Gone,
@@ -90,13 +91,16 @@ from fhirstore.format.marker import URL as PAYLOAD_MARKER
 from fhirstore.format.payload import Payload
 from fhirstore.format.runs import SealedFile
 from fhirstore.history.page import HistoryPage, HistoryQuery
+from fhirstore.indexing.copying import SavedCopy
+from fhirstore.indexing.options import IndexOptions
+from fhirstore.indexing.status import IndexBehind, IndexStatus
+from fhirstore.indexing.verify import IndexComparison
 from fhirstore.interactions.history_request import HistoryRequest
 from fhirstore.interactions.parameters import (
     CURSOR,
     FORM_PARAMETERS,
     Pairs,
     View,
-    refuse_undefined,
     refuse_unknown,
 )
 from fhirstore.interactions.preconditions import UnmodifiedSince, VersionIds, entity_tags
@@ -112,10 +116,10 @@ from fhirstore.objects.retries import RetryBudget, reset_retry_budget, set_retry
 from fhirstore.runs.dataset import PartitionPage, RunPage, Runs
 from fhirstore.runs.run import Run
 from fhirstore.runs.writing import RunWriter
-from fhirstore.search.matches import Matches
-from fhirstore.search.matching import filter_parameters
-from fhirstore.search.page import SearchPage
-from fhirstore.search.query import each_once, parse_condition_query, parse_query
+from fhirstore.search.criteria.query import each_once, parse_query
+from fhirstore.search.criteria.supported import SupportedParameter, SupportedSearch
+from fhirstore.search.pages.matches import Matches
+from fhirstore.search.pages.searchset import SearchPage
 from fhirstore.store import FhirStore
 from fhirstore.submit.given import GivenManifests
 from fhirstore.submit.options import SubmitOptions
@@ -176,6 +180,7 @@ __all__ = [
     "CopyReport",
     "CorruptRecord",
     "Credentials",
+    "CursorExpired",
     "Definitions",
     "Documents",
     "EntryResult",
@@ -198,6 +203,10 @@ __all__ = [
     "HistoryRequest",
     "IdTaken",
     "IdempotencyKeyReused",
+    "IndexBehind",
+    "IndexComparison",
+    "IndexOptions",
+    "IndexStatus",
     "InvalidExpression",
     "InvalidName",
     "InvalidResource",
@@ -248,6 +257,7 @@ __all__ = [
     "RunWriter",
     "Runs",
     "S3Options",
+    "SavedCopy",
     "Scope",
     "SealedFile",
     "SearchPage",
@@ -269,6 +279,8 @@ __all__ = [
     "SubmitRequest",
     "Submitter",
     "Submitters",
+    "SupportedParameter",
+    "SupportedSearch",
     "SweepReport",
     "Tags",
     "TenantNotEmpty",
@@ -313,21 +325,18 @@ __all__ = [
     "dump",
     "each_once",
     "entity_tags",
-    "filter_parameters",
     "instant",
     "is_tenant_id",
     "kept_at",
     "lifecycle_rules",
     "merged_rules",
     "open_objects",
-    "parse_condition_query",
     "parse_instant",
     "parse_query",
     "parse_scopes",
     "probe",
     "read_submit",
     "read_submit_status",
-    "refuse_undefined",
     "refuse_unknown",
     "render_manifest",
     "render_probe",

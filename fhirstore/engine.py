@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 
 from fhirstore.clock import Ids, SystemIds
 from fhirstore.commit.drive import drive
@@ -19,11 +20,16 @@ from fhirstore.fhir.definitions.load import definitions
 from fhirstore.fhir.validation import Validator
 from fhirstore.fhir.validation.operation import Examiner
 from fhirstore.format.keyspace import ResourceKeys
+from fhirstore.format.record import Record
 from fhirstore.history.remembered import RememberedHistories
+from fhirstore.indexing.indexer import Indexer
+from fhirstore.indexing.indexes import Indexes
+from fhirstore.indexing.options import IndexOptions
 from fhirstore.jobs.limits import JobLimits
 from fhirstore.jobs.signals import JobSignals
 from fhirstore.objects.facts import Facts
 from fhirstore.objects.retries import set_retry_budget, without_budget
+from fhirstore.objects.wrappers.read_counter import ReadCounter
 from fhirstore.tags import PAYLOAD, VERSION, Tags
 from fhirstore.tenancy import Place
 
@@ -41,11 +47,13 @@ class Engine:
         externalize_attachments: bool = False,
         job_limits: JobLimits | None = None,
         tags: Tags | None = None,
+        indexes: Indexes | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.ids = ids or SystemIds()
         self.validator = validator or Validator(definitions())
         self.examiner = Examiner(self.validator)
+        self.indexes = indexes or Indexes(IndexOptions(), self.validator.definitions)
         self.reference_integrity = reference_integrity
         self.externalize_attachments = externalize_attachments
         self.job_limits = job_limits or JobLimits()
@@ -87,6 +95,12 @@ class Engine:
             return None
         return lambda type: self.tags.facts(VERSION, place.tenant, type=type)
 
+    def indexer(self, place: Place) -> Indexer:
+        """Returns the local index of this place's resources. All who search share it, so nobody's reads are counted."""
+        if isinstance(place.objects, ReadCounter):
+            place = replace(place, objects=place.objects.inner)
+        return self.indexes.of(place, self.context(place))
+
     async def commit(
         self,
         place: Place,
@@ -115,7 +129,8 @@ class Engine:
         return result
 
     def saw(self, place: Place, keys: ResourceKeys, result: WriteResult) -> None:
-        """Remembers what a write left in `current.json`, so that the next write needs no GET."""
+        """Remembers what a write left in `current.json`, so that the next write needs no GET; tells the index of it."""
+        self._tell_index_of(place, ((keys, result),))
         if result.record is not None and result.etag is not None:
             self.remembered.remember(place.tenant, keys.current, result.record, result.etag)
         else:
@@ -180,6 +195,7 @@ class Engine:
             finally:
                 for key in keys:
                     self.remembered.forget(place.tenant, key)
+            self._tell_index_of(place, [(part.keys, one) for part, one in zip(parts, done.results, strict=True)])
             if not answer.done():
                 answer.set_result(done.results)
             if done.finish is not None:
@@ -205,7 +221,10 @@ class Engine:
         """Runs one purge to its end, even if the caller is cancelled in between. Raises as `purge`."""
         context = self.context(place)
         try:
-            return await drive(purge(keys, by=by, context=context), place.objects, finish=self._finish)
+            purged = await drive(purge(keys, by=by, context=context), place.objects, finish=self._finish)
+            stub = Record(version=purged.floor, t=context.now(), op="", method="PURGE", floor=purged.floor)
+            self._tell_index(place, ((keys.type, keys.id, stub),))
+            return purged
         finally:
             self.remembered.forget(place.tenant, keys.current)
 
@@ -218,6 +237,19 @@ class Engine:
     def _finish(self, rest: Coroutine[None, None, object]) -> None:
         """Takes over the rest of a protocol whose caller was cancelled. It has no retry budget: nobody waits for it."""
         self._own(asyncio.create_task(rest, context=without_budget()))
+
+    def _tell_index_of(self, place: Place, results: Sequence[tuple[ResourceKeys, WriteResult]]) -> None:
+        """Tells the index of all writes of one commit: of the versions that were made, and of what made none."""
+        if not all(one.applied for _, one in results):
+            self.indexes.met(place.tenant)
+        made = [(keys.type, keys.id, one.record) for keys, one in results if one.applied and one.record is not None]
+        if made:
+            self._tell_index(place, made)
+
+    def _tell_index(self, place: Place, records: Iterable[tuple[str, str, Record]]) -> None:
+        if self.indexes.options.follow:
+            self.indexer(place).follow()
+        self.indexes.wrote(place.tenant, records)
 
     def _own(self, task: asyncio.Task[object]) -> None:
         self._rests.add(task)

@@ -409,6 +409,12 @@ class UploadGone(FhirError):
     code = "expired"
 
 
+class CursorExpired(FhirError):
+    """Start the search again: the moment that its pages show is not kept any more."""
+
+    code = "expired"
+
+
 class Unavailable(FhirError):
     """Retry later: the object store is busy or does not answer. Nothing was written."""
 

@@ -8,7 +8,8 @@ async with FhirStore.open("s3://bucket/prefix") as store:      # or "file:./data
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from types import TracebackType
 from typing import NoReturn
 
@@ -20,7 +21,7 @@ from fhirstore.audit.writer import AuditOptions, AuditWriter, Held
 from fhirstore.clock import Clock, Ids, SystemClock
 from fhirstore.commit.limits import Context, Limits
 from fhirstore.engine import Engine
-from fhirstore.errors import StoreMisconfigured, Unsupported
+from fhirstore.errors import StoreMisconfigured, UnknownTenant, Unsupported
 from fhirstore.export.job import ExportJob
 from fhirstore.export.request import ExportOptions
 from fhirstore.fhir import forms, models
@@ -29,6 +30,9 @@ from fhirstore.fhir.definitions.load import definitions
 from fhirstore.fhir.search_parameters.compartments import Compartments
 from fhirstore.fhir.validation import Validator
 from fhirstore.format.keyspace import WITHOUT_TENANT, Keyspace
+from fhirstore.indexing.indexes import Indexes
+from fhirstore.indexing.options import IndexOptions, index_options
+from fhirstore.indexing.status import IndexStatus
 from fhirstore.interactions.admission import as_bytes
 from fhirstore.jobs.kind import JobKind
 from fhirstore.jobs.limits import JobLimits
@@ -49,6 +53,7 @@ from fhirstore.tenancy import (
     RegisteredTenants,
     Tenancy,
     bucket_locations,
+    is_served,
 )
 from fhirstore.tenant import TenantStore
 from fhirstore.upkeep.copy.lease import unfinished_copies
@@ -79,7 +84,9 @@ class FhirStore:
         submit_options: SubmitOptions | None = None,
         export_options: ExportOptions | None = None,
         tags: Tags | None = None,
+        index: IndexOptions | None = None,
     ) -> None:
+        """`index`: where the search indexes lie; None: in a temporary folder. Other arguments: as of `open`."""
         self.tenancy = tenancy
         self._submit_options = submit_options or SubmitOptions()
         self._export_options = export_options or ExportOptions()
@@ -93,6 +100,7 @@ class FhirStore:
             externalize_attachments=externalize_attachments,
             job_limits=job_limits,
             tags=tags,
+            indexes=Indexes(index or IndexOptions(), validator.definitions, is_served=partial(is_served, tenancy)),
         )
 
     @classmethod
@@ -113,6 +121,7 @@ class FhirStore:
         submit_options: SubmitOptions | None = None,
         export_options: ExportOptions | None = None,
         tags: Tags | None = None,
+        index: IndexOptions | None = None,
         create: bool = True,
         observer: StoreObserver | None = None,
     ) -> AbstractAsyncContextManager[FhirStore]:
@@ -127,7 +136,8 @@ class FhirStore:
         its record; with `externalize_attachments`, so is longer data of attachments, each in a Binary of its own
         (`fhirstore.interactions.attachments`). `export_options`: how its workers export. `submit_options`: who may
         submit in bulk, and how that is processed. `tags`: which kinds of objects carry tags; without it, all but
-        versions.
+        versions. `index`: where the search indexes lie; without it, in the directory of a `file:` store, in the user's
+        cache folder for a bucket, in a temporary folder for `memory:`.
         `create`: make the directory of a `file:` store where there is none; without it, a location that is not a store
         already is refused, and so is `memory:`. `observer`: is told of every request to the object stores. Raises
         StoreMisconfigured with one line that says what to do; ValueError for an unknown release or level.
@@ -167,11 +177,33 @@ class FhirStore:
                     submit_options=submit_options,
                     export_options=export_options,
                     tags=tags,
+                    index=index_options(location, index, buckets=buckets),
                 )
-                stack.push_async_callback(store.settle, within=_GRACE)
+                stack.push_async_callback(store.aclose)
+                store._follow_indexes()
                 yield store
 
         return _Opening(opened())
+
+    @property
+    def indexes(self) -> list[IndexStatus]:
+        """How the search indexes are that this process looks after, by what it knows. Nothing is read."""
+        return self._engine.indexes.led
+
+    def _follow_indexes(self) -> None:
+        """Goes on with the indexes that were in use before, where the options ask for that."""
+        indexes = self._engine.indexes
+        for tenant in indexes.existing() if indexes.options.follow else ():
+            with suppress(UnknownTenant):
+                self._engine.indexer(self.tenancy.place(tenant)).follow()
+
+    async def aclose(self) -> None:
+        """Waits for writes whose callers were cancelled, and closes the search indexes; not the object stores.
+
+        `open` does so at the end of its block. A store that was made from a tenancy must be closed by its maker.
+        """
+        await self.settle(within=_GRACE)
+        await self._engine.indexes.aclose()
 
     @property
     def tenants(self) -> Tenants:

@@ -42,11 +42,14 @@ REGISTERED = RegisteredTenants()
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One tenant's store and keys."""
+    """One tenant's store and keys. `since`: when the tenant was added, epoch ms, so that one that was removed and made
+    anew is another one; 0 where no registry says so.
+    """
 
     tenant: str
     objects: ObjectStore
     keys: Keyspace
+    since: int = 0
 
 
 class Tenancy(Protocol):
@@ -118,9 +121,10 @@ class RegisteredTenancy:
         """As `Tenancy.place`. Raises Unavailable where the registry has not been read for too long."""
         keys = Keyspace.of_tenant(tenant)
         self.check_trusted()
-        if self._registry.state(tenant) != LIVE:
+        known = self._registry.tenants.get(tenant)
+        if known is None or known.state != LIVE:
             raise not_configured(tenant)
-        return Place(tenant, self.objects, keys)
+        return Place(tenant, self.objects, keys, known.added)
 
     def check_trusted(self) -> None:
         """Raises Unavailable where the registry has not been read for too long, so that nobody is served."""
@@ -208,6 +212,18 @@ class BucketTenancy:
 
     async def not_configured(self) -> list[str]:
         return []
+
+
+def is_served(tenancy: Tenancy, place: Place) -> bool:
+    """Returns whether a place is still that of its tenant: False where the tenant was removed, also if it was made anew
+    since. Sends nothing.
+    """
+    try:
+        return tenancy.place(place.tenant).since == place.since
+    except UnknownTenant:
+        return False
+    except Unavailable:
+        return True  # not known, for the moment
 
 
 def not_configured(tenant: str) -> UnknownTenant:

@@ -15,7 +15,6 @@ from fhirstore.bundles.pending_resources import Written
 from fhirstore.bundles.plan import Planned, criteria_of, plan_entry
 from fhirstore.bundles.results import blame
 from fhirstore.errors import FhirError, FhirStoreError, InvalidResource, MultipleMatches
-from fhirstore.search.criteria import for_creation
 from fhirstore.version import Version
 
 
@@ -49,8 +48,6 @@ def _found(entry: Entry, answers: Answers) -> Found | None:
     found = answers[entry.type, criteria]
     if isinstance(found, FhirStoreError):
         raise found
-    if entry.interaction in ("create", "update"):
-        for_creation(found.criteria)
     return found
 
 

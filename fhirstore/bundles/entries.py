@@ -38,7 +38,7 @@ class Entry:
 
     `type`, `id`, `version`: of the URL, None where it has none. `criteria`: the query of the URL, without the question
     mark; an update, patch or delete with criteria is conditional. `if_match` and its kin are as the client wrote them.
-    `path`: of an `operation`: `Patient/$validate`, `metadata`, `Patient/_search`.
+    `path`: of a search or an `operation`: `Patient/$validate`, `metadata`, `Patient/_search`.
     """
 
     index: int
@@ -170,7 +170,7 @@ def _entry(index: int, value: object, base_url: str | None, types: Container[str
         if_none_match=conditions["ifNoneMatch"],
         if_none_exist=if_none_exist,
         if_modified_since=conditions["ifModifiedSince"],
-        path=below.partition("?")[0] if interaction == "operation" else "",
+        path=below.partition("?")[0] if interaction in ("operation", "search") else "",
     )
 
 
@@ -230,6 +230,8 @@ def _about(segments: list[str], types: Container[str]) -> tuple[str | None, str 
 def _reading(type_: str | None, id_: str | None, rest: list[str], criteria: str | None) -> _Address | None:
     if not rest:
         return ("search", type_, None, None, criteria or "") if id_ is None else ("read", type_, id_, None, criteria)
+    if len(rest) == 1 and id_ is not None and rest[0] != "_history":
+        return "search", type_, None, None, criteria or ""  # of a compartment
     if rest == ["_history"]:
         return "history", type_, id_, None, criteria
     if len(rest) == 2 and rest[0] == "_history" and id_ is not None and _VERSION.fullmatch(rest[1]):

@@ -17,8 +17,8 @@ from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import FhirStoreError
 from fhirstore.format.keyspace import Keyspace
 from fhirstore.format.record import Intent
-from fhirstore.search.candidates import find
-from fhirstore.search.criteria import Criteria
+from fhirstore.search.conditional.candidates import find
+from fhirstore.search.conditional.identifying import Criteria
 
 
 class Matched(FhirStoreError):

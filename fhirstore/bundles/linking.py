@@ -28,7 +28,7 @@ from fhirstore.bundles.references import (
     unresolved,
 )
 from fhirstore.bundles.results import blame
-from fhirstore.errors import FhirError, FhirStoreError, MultipleMatches
+from fhirstore.errors import FhirError, FhirStoreError, MultipleMatches, Unsupported
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.json import JsonObject
 from fhirstore.fhir.patch import CarriedPatch, LinkedPatch, Patch, patch_in, texts
@@ -92,6 +92,15 @@ class Linking:
                 if entry.resource is not None and link.names_one_of(self._full_urls):
                     raise unresolved(f"{entry.place}.resource.{path_of(entry.resource, link)}")
 
+    def resolve_full_urls(self, planned: Sequence[Planned]) -> None:
+        """Replaces links to entries, so that contents can be tested for criteria about references. `resolve` does it
+        again, since what is created may turn out to be another entry's resource."""
+        self._targets = {plan.entry.full_url: plan.target for plan in planned if plan.entry.full_url}
+        for _, base, links in self._found:
+            for link in links:
+                if not link.search:
+                    rewrite(link, self._target, base=base)
+
     def patch(self, entry: Entry) -> Patch:
         """Returns the patch in a PATCH entry, which also resolves the links of its result. Raises FhirError."""
         brought = self._brought.get(entry.index)
@@ -154,8 +163,18 @@ def _searched(
     if isinstance(answer, FhirStoreError):
         return answer
     references = [f"{one.type}/{one.id}" for one in answer.matches if (one.type, one.id) not in touched]
-    references += [f"{plan.type}/{plan.id}" for plan in written.matching(answer.criteria)]
+    entries = written.matching(answer.criteria)
+    if entries and (answer.criteria.beyond or answer.criteria.updated):
+        return _undecided()
+    references += [f"{plan.type}/{plan.id}" for plan in entries]
     return Target(references[0]) if len(references) == 1 else _unclear(len(references))
+
+
+def _undecided() -> Unsupported:
+    return Unsupported(
+        "A reference by search with a chain, `_has` or `_lastUpdated` cannot be resolved where an entry of the same"
+        " transaction may match it; refer to the entry by its fullUrl"
+    )
 
 
 def _unclear(count: int) -> MultipleMatches:

@@ -14,16 +14,22 @@ https://hl7.org/fhir/R4/http.html#ccreate, #cond-update, #3.1.0.7.1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fhirstore.bundles.entries import Entry
 from fhirstore.bundles.references import Target
+from fhirstore.bundles.results import blame
 from fhirstore.errors import InvalidResource, MultipleMatches, NotFound
 from fhirstore.fhir import json
 from fhirstore.interactions import resources
-from fhirstore.search.criteria import Criteria
-from fhirstore.search.unmet_criteria import how_read, refuse_unmet
+from fhirstore.search.conditional.identifying import Criteria
+from fhirstore.search.conditional.unmet_criteria import (
+    how_read,
+    refuse_undecided,
+    refuse_unmet_content,
+    refuse_unmet_names,
+)
 from fhirstore.version import Version
 
 
@@ -90,7 +96,7 @@ def plan_entry(
         id_ = resources.id_for_update(content, entry.type, entry.id)
         return _meeting(Planned(entry, entry.type, id_, criteria=criteria))
     if entry.id is None and entry.interaction == "patch":
-        read = "" if criteria is None else f"; {how_read(criteria.identifiers)}"
+        read = "" if criteria is None else f"; {how_read(criteria)}"
         raise NotFound(f"No resource matches these criteria{read}", expression=entry.at("url"))
     return Planned(entry, entry.type, entry.id)
 
@@ -112,10 +118,23 @@ def _matching(entry: Entry, type_: str, match: Version, criteria: Criteria | Non
 
 
 def _meeting(plan: Planned) -> Planned:
-    """Returns the plan. Raises InvalidResource where its resource does not meet its criteria."""
+    """Returns the plan. Raises InvalidResource where its resource cannot meet its criteria, whatever its links become
+    (`refuse_unmet_links` judges the rest)."""
     if plan.criteria is not None and plan.id is not None:
-        refuse_unmet(plan.criteria, plan.type, plan.id, json.encode(plan.entry.resource or {}))
+        if not plan.matched:
+            refuse_undecided(plan.criteria)
+        refuse_unmet_names(plan.criteria, plan.type, plan.id, json.encode(plan.entry.resource or {}))
     return plan
+
+
+def refuse_unmet_links(planned: Iterable[Planned]) -> None:
+    """Raises InvalidResource for a resource whose content, with its links resolved, does not meet its criteria."""
+    for plan in planned:
+        if plan.criteria is not None and plan.writes and plan.entry.interaction in ("create", "update"):
+            try:
+                refuse_unmet_content(plan.criteria, plan.type, {**(plan.entry.resource or {}), "id": plan.id})
+            except InvalidResource as error:
+                raise blame(error, plan.entry.place) from None
 
 
 def _content(entry: Entry, type_: str) -> dict[str, object]:

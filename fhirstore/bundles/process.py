@@ -10,6 +10,7 @@ from fhirstore.bundles.batch import created_in, patch_of, run_batch
 from fhirstore.bundles.entries import Entry, entries_of, parse_entries
 from fhirstore.bundles.envelope import check_bundle, checked, fully_checked
 from fhirstore.bundles.idempotency import Once
+from fhirstore.bundles.lookup import Condition
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.perform import Interactions, Performer
 from fhirstore.bundles.receipts import digest
@@ -35,12 +36,14 @@ async def process(
     engine: Engine,
     place: Place,
     reading: Callable[[ObjectStore], Interactions],
+    condition: Condition,
     options: BundleOptions | None = None,
     kinds: Sequence[str] = KINDS,
     large: bool = False,
     sight: Sight | None = None,
 ) -> BundleResult:
     """Process `bundle`, whose type must be one of `kinds`. `reading`: the same store on other objects.
+    `condition`: reads criteria.
 
     `large`: to walk through it takes long. `sight`: what `store` is restricted to.
 
@@ -70,7 +73,7 @@ async def process(
         async with nullcontext() if once is None else once.turn():
             done = await run_batch(parsed, perform, definitions=facts, options=options, once=once)
         return BundleResult("batch", done)
-    transaction = Transaction(engine, place, perform, options, once, large, restriction=Restriction(sight))
+    transaction = Transaction(engine, place, perform, options, condition, once, large, restriction=Restriction(sight))
     return BundleResult("transaction", await transaction.run(parsed))
 
 

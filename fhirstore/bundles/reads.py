@@ -16,8 +16,10 @@ from fhirstore.fhir.validation.operation import ValidateRequest
 from fhirstore.interactions.history_request import HistoryRequest, WithHistory
 from fhirstore.interactions.parameters import Pairs, View, refuse_unknown
 from fhirstore.interactions.search_request import Searchable, SearchRequest
-from fhirstore.search.query import each_once, parse_query
+from fhirstore.search.criteria.query import each_once, parse_query
 from fhirstore.version import Version
+
+_SEARCHES = ("_search", "$everything", "$lastn")
 
 
 class Readable(Searchable, WithHistory, Protocol):
@@ -36,7 +38,9 @@ def is_performed_here(entry: Entry) -> bool:
         return True
     segments = entry.path.split("/")
     if segments[-1] == "_search":
-        return entry.method == "POST" and entry.resource is None and len(segments) <= 2
+        return entry.method == "POST" and entry.resource is None
+    if segments[-1] in ("$everything", "$lastn"):
+        return entry.method in ("GET", "HEAD")
     if segments[-1] != "$validate":
         return False
     if len(segments) == 2:
@@ -53,9 +57,9 @@ async def perform_read(entry: Entry, store: Readable, *, definitions: Definition
     if entry.interaction == "history":
         asked = HistoryRequest.read(pairs, entry.type, entry.id, lenient=lenient)
         return Result(entry, request=asked, page=await asked.page(store), view=asked.view)
-    if entry.interaction == "search" or entry.path.endswith("_search"):
-        type_ = entry.type if entry.interaction == "search" else _segment(entry, 0)
-        search = SearchRequest.read(pairs, type_, store=store, definitions=definitions, lenient=lenient)
+    if entry.interaction == "search" or entry.path.endswith(_SEARCHES):
+        path = entry.path.removesuffix("_search").strip("/")
+        search = await SearchRequest.read(pairs, path, store=store, lenient=lenient)
         return Result(entry, request=search, page=await search.page(store), view=search.view)
     if entry.interaction == "operation":
         return await _validate(entry, pairs, store, lenient=lenient)

@@ -7,7 +7,7 @@ decided in the commit's decision, as for single writes (`fhirstore.access.sight`
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fhirstore.access.interactions import Interaction
 from fhirstore.access.sight import Sight
@@ -17,7 +17,6 @@ from fhirstore.bundles.results import blame
 from fhirstore.commit.single import Decide
 from fhirstore.errors import AccessDenied
 from fhirstore.format.record import Record
-from fhirstore.search.criteria import Criteria
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +35,6 @@ class Restriction:
                     self.sight.require(_interaction(entry), entry.type)
                 except AccessDenied as error:
                     raise blame(error, entry.place) from None
-
-    def seeing(self, criteria: Criteria) -> Criteria:
-        """Returns the criteria of what is seen as well. Raises AccessDenied."""
-        if self.sight is None or criteria.type is None:
-            return criteria
-        self.sight.require("search", criteria.type)
-        return replace(criteria, sees=self.sight.sees("search", criteria.type))
 
     def require_plans(self, planned: Iterable[Planned]) -> None:
         """Raises AccessDenied for an entry that would create under an id of the client's choice, where it may not:

@@ -13,7 +13,7 @@ from fhirstore.history.page import HistoryPage
 from fhirstore.interactions.history_request import HistoryRequest
 from fhirstore.interactions.parameters import View
 from fhirstore.interactions.search_request import SearchRequest
-from fhirstore.search.page import SearchPage
+from fhirstore.search.pages.searchset import SearchPage
 from fhirstore.version import Version
 
 
@@ -56,7 +56,7 @@ class Result:
         """The versions on the page that a search or a history found."""
         if self.page is None:
             return ()
-        return self.page.matches if isinstance(self.page, SearchPage) else self.page.versions
+        return self.page.versions
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -28,12 +28,12 @@ from fhirstore.bundles.entry_writes import Moved, part_of, result_of
 from fhirstore.bundles.guard import Exclusive, Matched
 from fhirstore.bundles.idempotency import Once
 from fhirstore.bundles.linking import Linking
-from fhirstore.bundles.lookup import Answers, look_up
+from fhirstore.bundles.lookup import Answers, Condition, look_up
 from fhirstore.bundles.options import BundleOptions
 from fhirstore.bundles.order import refuse_overlaps, refuse_same_full_urls
 from fhirstore.bundles.pending_resources import Written
 from fhirstore.bundles.perform import Performer
-from fhirstore.bundles.plan import Planned
+from fhirstore.bundles.plan import Planned, refuse_unmet_links
 from fhirstore.bundles.preconditions import preconditions
 from fhirstore.bundles.receipts import AlreadyDone, Line, Receipt, writing
 from fhirstore.bundles.restriction import Restriction
@@ -51,7 +51,7 @@ from fhirstore.threads import offload_if
 from fhirstore.version import Version
 
 _ATTEMPTS = 8
-_READ_ONLY = frozenset({"metadata", "_search", "$validate"})
+_READ_ONLY = frozenset({"metadata", "_search", "$validate", "$everything", "$lastn"})
 _FEW = 32  # entries that are read or validated in no time
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -59,12 +59,14 @@ _R = TypeVar("_R")
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """Runs one transaction in `place`. `perform`: processes its reads. `once`: of its Idempotency-Key, if any."""
+    """Runs one transaction in `place`. `perform`: processes its reads. `condition`: reads criteria. `once`: of its
+    Idempotency-Key, if any."""
 
     engine: Engine
     place: Place
     perform: Performer
     options: BundleOptions
+    condition: Condition
     once: Once | None = None
     large: bool = False
     taken: dict[int, list[Taken]] = field(default_factory=dict)  # data of attachments, by the entry that brought it
@@ -89,15 +91,13 @@ class Transaction:
     async def _attempt(self, entries: Sequence[Entry], linking: Linking) -> tuple[Result, ...]:
         writes = [entry for entry in entries if entry.writes]
         asked = [*questions(writes), *linking.questions()]
-        release = self.engine.validator.definitions.release
         besides = Counter(entry.type for entry in writes if entry.type and entry.interaction in ("update", "delete"))
         answers = await look_up(
             self.place,
             asked,
             besides=besides,
             options=self.options,
-            release=release,
-            seeing=self.restriction.seeing,
+            condition=self.condition,
         )
         planned = await self._beside_the_loop(len(entries), self._plan, writes, linking, answers)
         await self._check(planned)
@@ -119,6 +119,8 @@ class Transaction:
         """Returns the resource that each of these entries writes; rewrites the links of all. Raises FhirError."""
         planned = plan_all(writes, answers, self.engine.ids.new)
         self.restriction.require_plans(planned)
+        if any(plan.criteria is not None and plan.criteria.also for plan in planned):
+            linking.resolve_full_urls(planned)
         written = Written(planned if answers else ())
         planned = created_once(planned, written)
         if any(plan.same_as is not None for plan in planned):
@@ -126,6 +128,7 @@ class Transaction:
         refuse_overlaps((plan.entry, plan.type, plan.id) for plan in planned if plan.writes and plan.id is not None)
         refuse_two_of_one(planned, written)
         linking.resolve(planned, written, answers)
+        refuse_unmet_links(planned)
         return planned
 
     async def _check(self, planned: Sequence[Planned]) -> None:

@@ -1,6 +1,7 @@
 """Claims: the right to create a resource for one identifier value, `identity/{type}/{value}.claim`.
 
-A conditional create takes the claim before it looks whether a matching resource exists.
+A conditional create takes the claim before it looks whether a matching resource exists. One on other criteria than
+identifiers takes the claim of its query instead: `value` is then the hash of that (`search.conditional.condition`).
 
 `{"op":"01K…","id":"01K…","base":null,"v":1}`
 
@@ -18,7 +19,7 @@ The next writer that wants the claim makes sure that this attempt is over: `curr
 the attempt's base. Either the attempt was committed, or another write replaced the base, or the next writer fences it
 (`fence`). For a transaction, its record decides (`intents`). Then the next writer takes the claim over by PUT If-Match.
 
-A claim needs no release. One small object per identifier value stays, and the next writer takes it over at once.
+A claim needs no release. One small object per value or query stays, and the next writer takes it over at once.
 
 The holder must make exactly one attempt, on exactly that base. If it fails, the holder starts over with a new claim.
 """
@@ -107,7 +108,7 @@ def take(
             over = IfMatch(found.etag)
         if n:
             yield CONTENDED.jittered(n, context.ids)
-    raise Contention("Others kept creating resources with this identifier; nothing was written, try again")
+    raise Contention("Others kept creating resources on these criteria; nothing was written, try again")
 
 
 def release(held: Held, *, context: Context) -> Protocol[None]:

@@ -19,6 +19,7 @@ from fhirstore.commit.messages import (
     Absent,
     Archived,
     Batch,
+    Consult,
     Deleted,
     Digest,
     Digested,
@@ -34,6 +35,7 @@ from fhirstore.commit.messages import (
     Reply,
     Request,
     Result,
+    Told,
     Unknown,
     Unreadable,
 )
@@ -55,7 +57,7 @@ from fhirstore.errors import (
     Unavailable,
     WriteWindowClosed,
 )
-from fhirstore.objects.base import ObjectStore, StoredObject, Written
+from fhirstore.objects.base import GetAnswer, ObjectStore, StoredObject, Written
 from fhirstore.objects.files import sha256_of
 from fhirstore.objects.retries import ONE_IN, retry_budget
 from fhirstore.threads import in_thread
@@ -183,6 +185,7 @@ async def _replies(batch: Batch, store: ObjectStore, failed: list[_Failed]) -> R
     """Returns the replies to a batch. Raises StoreFull, Unavailable: see above.
 
     A single request needs no task, and a batch of PUTs goes to the store in one call: see docs/performance.md, create.
+    A store in this process gets a batch of GETs in one call, too: see there, search.
     """
     if isinstance(batch, Pause):
         await _pause(batch, failed)
@@ -194,6 +197,9 @@ async def _replies(batch: Batch, store: ObjectStore, failed: list[_Failed]) -> R
     puts = [request for request in batch if isinstance(request, Put)]
     if len(puts) == len(batch):
         return tuple([_reply(answer, failed, "PUT") for answer in await store.put_many(puts)])
+    gets = [request for request in batch if isinstance(request, Get)]
+    if len(gets) == len(batch) and store.decides_together:
+        return tuple([_got(answer, failed) for answer in await store.get_many([get.key for get in gets])])
     return tuple(await asyncio.gather(*[_perform(store, request, failed) for request in batch]))
 
 
@@ -236,6 +242,8 @@ async def _perform(store: ObjectStore, request: Request, failed: list[_Failed]) 
         if isinstance(request, Digest):
             verb = "GET"
             return await _digest(store, request.key)
+        if isinstance(request, Consult):
+            return await _consult(request)
         if isinstance(request, ListUploads):
             verb = "LIST"
             return await store.list_uploads(request.prefix, cursor=request.cursor)
@@ -253,11 +261,22 @@ async def _perform(store: ObjectStore, request: Request, failed: list[_Failed]) 
         return _reply(error, failed, verb)
 
 
+async def _consult(request: Consult) -> Told:
+    try:
+        return Told(await request.ask())
+    except FhirStoreError as error:
+        return Told(error=error)
+
+
 async def _digest(store: ObjectStore, key: str) -> Digested:
     try:
         return Digested(await sha256_of(store, key))
     except ObjectDamaged:
         return Digested("")
+
+
+def _got(answer: GetAnswer, failed: list[_Failed]) -> Reply:
+    return answer if isinstance(answer, StoredObject) else _reply(answer, failed, "GET")
 
 
 def _reply(answer: Written | ObjectError, failed: list[_Failed], verb: str) -> Reply:

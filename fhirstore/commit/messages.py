@@ -12,11 +12,12 @@ All are frozen Structs, which are cheaper to create than dataclasses: see docs/p
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import TypeVar
 
 import msgspec
 
+from fhirstore.errors import FhirStoreError
 from fhirstore.objects.base import Condition, Page, StoredObject, Written
 from fhirstore.objects.facts import Facts
 from fhirstore.objects.uploads import UploadPage
@@ -83,6 +84,15 @@ class AbortUpload(msgspec.Struct, frozen=True):
     upload: str
 
 
+class Consult(msgspec.Struct, frozen=True):
+    """Ask something beside the object store, such as the search index. Replies: Told, Unknown.
+
+    `ask` changes nothing, so it may be asked again; it raises FhirStoreError.
+    """
+
+    ask: Callable[[], Awaitable[object]]
+
+
 class Pause(msgspec.Struct, frozen=True):
     """Wait for `seconds`, then go on with no replies. `backoff` creates those that follow a failure or a conflict.
 
@@ -111,6 +121,13 @@ class Digested(msgspec.Struct, frozen=True):
     """The SHA-256 of an object, hex; empty where the store itself says that it is damaged."""
 
     sha256: str
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What was asked: the answer, or the error of asking."""
+
+    answer: object = None
+    error: FhirStoreError | None = None
 
 
 class Deleted(msgspec.Struct, frozen=True):
@@ -147,7 +164,7 @@ class Unknown(msgspec.Struct, frozen=True):
 NOT_SENT = NotSent()
 NOT_APPLIED = NotApplied()
 
-Request = Get | Put | List | Delete | Digest | ListUploads | AbortUpload
+Request = Get | Put | List | Delete | Digest | ListUploads | AbortUpload | Consult
 Reply = (
     StoredObject
     | Absent
@@ -157,6 +174,7 @@ Reply = (
     | UploadPage
     | Unreadable
     | Digested
+    | Told
     | Deleted
     | Refused
     | NotApplied

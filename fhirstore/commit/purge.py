@@ -22,7 +22,7 @@ Cost: 2 GET + 2 PUT, then per 1,000 versions 1 LIST, per version 1 GET, and 2 DE
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -51,11 +51,13 @@ _LONGEST_WAIT = 10  # times `settled`: a t further ahead than this comes from im
 class Purged:
     """`versions`: the number of versions that this purge made invisible; 0 if there were none.
 
-    `objects`: the number of version objects that it deleted, remnants of an interrupted purge included.
+    `objects`: the number of version objects that it deleted, remnants of an interrupted purge included. `floor`: the
+    newest version that is purged.
     """
 
     versions: int
     objects: int
+    floor: int = field(default=0, compare=False)
 
 
 def purge(keys: ResourceKeys, *, by: str, context: Context) -> Protocol[Purged]:
@@ -81,7 +83,7 @@ def purge(keys: ResourceKeys, *, by: str, context: Context) -> Protocol[Purged]:
         raise Contention("Others kept writing this resource; nothing was purged, try again")
     if floor:
         yield from _let_settle(keys, [base.record], date, context)
-    return Purged(versions, (yield from remove_versions(keys, floor, context=context)))
+    return Purged(versions, (yield from remove_versions(keys, floor, context=context)), floor)
 
 
 def remove_versions(keys: ResourceKeys, floor: int, *, context: Context) -> Protocol[int]:

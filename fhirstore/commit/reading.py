@@ -22,6 +22,7 @@ still there afterwards: 1 GET more.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from fhirstore.commit.attempt import NOTHING, Base
 from fhirstore.commit.backoff import UNANSWERED
@@ -171,12 +172,12 @@ def stands(keys: ResourceKeys, slot: Record, *, since: int, limits: Limits) -> P
 def ask(*gets: Get) -> Protocol[tuple[StoredObject | Absent, ...]]:
     """GETs objects in parallel; again, with growing waits, those that were not answered.
 
-    A single GET that is answered at once needs no dict: see docs/performance.md, read. Raises Unavailable,
+    Those that are answered at once need no dict: see docs/performance.md, read. Raises Unavailable,
     ObjectArchived.
     """
     replies = yield gets
-    if len(gets) == 1 and isinstance(replies[0], (StoredObject, Absent)):
-        return (replies[0],)
+    if all(isinstance(reply, (StoredObject, Absent)) for reply in replies):
+        return cast("tuple[StoredObject | Absent, ...]", replies)
     answers: list[StoredObject | Absent] = []
     for get, answer in zip(gets, (yield from _answers(gets, replies)), strict=True):
         if isinstance(answer, Archived):

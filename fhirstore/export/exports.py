@@ -76,12 +76,15 @@ class Exports:
     async def start(self, request: ExportRequest) -> Export:
         """Starts an export of the state at this time, T. Returns as soon as it is queued.
 
+        T is a little ahead: no write that was acknowledged before, by whichever process, has a later time.
+
         Raises AccessDenied; InvalidResource, UnknownType, Unsupported (a parameter); NotFound, Gone (the Group);
         TooManyJobs.
         """
         if self._sight is not None:
             request = granted(request, self._sight, self._definitions)
-        plan = check(request, self._definitions, at=self._context.now() + _AHEAD)
+        at = self._context.now() + 2 * self._place.objects.clock_error + _AHEAD
+        plan = check(request, self._definitions, at=at)
         plan = await self._with_patients(plan, lenient=request.lenient)
         if self._sight is not None:
             plan = msgspec.structs.replace(plan, client=self._sight.access.client)

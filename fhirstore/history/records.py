@@ -14,22 +14,26 @@ from fhirstore.commit.side_by_side import side_by_side
 from fhirstore.errors import ObjectArchived
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.format.record import Record, decode
+from fhirstore.objects.base import StoredObject
 
 IN_FLIGHT = 64
-_FIRST = 16  # records to read at once before the size of any is known
+_FIRST = 16
 
 
 @dataclass(slots=True)
 class Budget:
-    """`room`: the bytes that a page may still take. `largest`: the size of the largest record so far."""
+    """`room`: the bytes that a page may still take. `largest`: the size of the largest record so far. `first`: how many
+    to read at once before the size of any is known.
+    """
 
     room: int
     largest: int = 0
+    first: int = _FIRST
 
     @property
     def at_once(self) -> int:
         """Returns how many records may be read in parallel."""
-        return max(1, min(IN_FLIGHT, self.room // self.largest)) if self.largest else _FIRST
+        return max(1, min(IN_FLIGHT, self.room // self.largest)) if self.largest else self.first
 
     def expect(self, record: Record) -> None:
         """Takes note of a record's size: others may be as large."""
@@ -56,10 +60,21 @@ def currents_at(resources: Sequence[ResourceKeys]) -> Protocol[dict[str, Seen]]:
     records: dict[str, Seen] = {}
     for batch in batched(resources, IN_FLIGHT):
         replies = yield from ask(*(Get(keys.current) for keys in batch))
-        found = yield from side_by_side([seen(keys, reply) for keys, reply in zip(batch, replies, strict=True)])
+        announced: list[tuple[ResourceKeys, StoredObject]] = []
+        for keys, reply in zip(batch, replies, strict=True):
+            if isinstance(reply, Absent):
+                continue
+            record = decode(reply.body, keys.current)
+            if record.intent is None:
+                records[keys.current] = Seen(record, reply.date)
+            else:
+                announced.append((keys, reply))
+        if not announced:
+            continue
+        found = yield from side_by_side([seen(keys, reply) for keys, reply in announced])
         records |= {
             keys.current: Seen(record, reply.date)
-            for keys, record, reply in zip(batch, found, replies, strict=True)
+            for (keys, reply), record in zip(announced, found, strict=True)
             if record is not None
         }
     return records

@@ -17,9 +17,10 @@ over only when B was committed or could not commit any more; so A held it first,
 over. B searched for matches *after* it held the claim. A's index entry existed before A was committed, so B found A,
 and did not create.
 
-So criteria to create on must contain ids or identifier values, which can be claimed. `system|` contains none: its claim
-would serialize all creates of resources with an identifier of the system (`criteria.for_creation`). To change or to
-refer to a match, no claim is needed, and all criteria are allowed.
+Criteria without identifier values have one claim, on the whole query (`search.conditional.condition`), and are searched
+for in the local index: strongly, which finds A for the same reason, since its event existed before it was committed.
+That excludes all who create on the same query, but nobody who creates on another one. To change or to refer to a match,
+no claim is needed.
 
 https://hl7.org/fhir/R4/http.html#ccreate · #cond-update · #concurrency · #3.1.0.7.1 ("No matches or One Match: The
 server performs an ordinary delete on the matching resource")
@@ -42,8 +43,9 @@ from fhirstore.commit.single import Decide, Draft, WriteResult, write
 from fhirstore.errors import AccessDenied, Contention, FhirStoreError, IdTaken, InvalidResource, MultipleMatches
 from fhirstore.format.keyspace import Keyspace, ResourceKeys
 from fhirstore.format.record import Record
-from fhirstore.search.candidates import Match, find, find_or_be_sure
-from fhirstore.search.criteria import Criteria, for_creation
+from fhirstore.search.conditional.candidates import Match, find, find_or_be_sure
+from fhirstore.search.conditional.identifying import Criteria
+from fhirstore.search.conditional.unmet_criteria import refuse_undecided
 
 DecideFor = Callable[[str], Decide]
 """Returns the decision for the resource with this id. It raises before anything is claimed or written."""
@@ -69,10 +71,9 @@ class Done:
 def create_unless(keys: Keyspace, criteria: Criteria, decide_for: DecideFor, *, context: Context) -> Protocol[Done]:
     """Creates a resource under a fresh id, unless one matches, which is left as it is.
 
-    Raises InvalidResource (criteria that cannot be claimed), MultipleMatches, what `decide_for` raises, Contention,
-    Unavailable (nothing was written with any of these); WriteOutcomeUnknown.
+    Raises InvalidResource (criteria that a new resource cannot be tested for), MultipleMatches, what `decide_for`
+    raises, Contention, Unavailable (nothing was written with any of these); WriteOutcomeUnknown.
     """
-    for_creation(criteria)
     for n in range(context.limits.attempts):
         match = _only((yield from find(keys, criteria)))
         if match is not None:
@@ -102,7 +103,6 @@ def update_matching(
     R4 either, where "the server treats the interaction as an Update as Create interaction (or rejects it …)"; R5 says
     409.
     """
-    for_creation(criteria)
     for n in range(context.limits.attempts):
         match = _only((yield from find(keys, criteria)))
         if match is None:
@@ -140,7 +140,7 @@ def _only(matches: Sequence[Match]) -> Match | None:
 
 def _change(match: Match, criteria: Criteria, decide: Decide, context: Context) -> Protocol[Done | None]:
     """Makes the next version. Returns None where the resource does not match any more."""
-    keys = match.keys
+    keys, criteria = match.keys, criteria.knowing(match.keys.id, match.version)
 
     def decide_while_matching(current: Record | None) -> Draft | None:
         if not criteria.match(keys.type, keys.id, current):
@@ -160,6 +160,7 @@ def _create(
 ) -> Protocol[Done | None]:
     """Claims, searches again, and creates in one attempt. Returns None where another resource matches or the attempt
     failed; nothing was written."""
+    refuse_undecided(criteria)
     type_ = criteria.type or ""
     resource = keys.resource(type_, id or context.ids.new())
     decide = decide_for(resource.id)

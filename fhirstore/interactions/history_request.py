@@ -19,7 +19,7 @@ from fhirstore.interactions.parameters import (
     read_value,
     refuse_unknown,
 )
-from fhirstore.search.query import each_once
+from fhirstore.search.criteria.query import each_once
 
 _OWN = ("_count", "_since", "_at", "_sort", CURSOR)
 _OLDEST_FIRST = {"-_lastUpdated": False, "none": False, "_lastUpdated": True}

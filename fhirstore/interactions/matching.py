@@ -15,12 +15,17 @@ from fhirstore.commit.single import Decide, Draft
 from fhirstore.engine import Engine
 from fhirstore.errors import FhirStoreError, MultipleMatches, WriteOutcomeUnknown
 from fhirstore.format.record import Record
+from fhirstore.index.local.catalogue import Catalogue
 from fhirstore.interactions import resources
 from fhirstore.interactions.conditional import DecideFor, Done, change_matching, create_unless, update_matching
 from fhirstore.interactions.preconditions import Preconditions
-from fhirstore.search.candidates import Match, find_or_be_sure
-from fhirstore.search.criteria import Criteria, parse_condition
-from fhirstore.search.parameters import Parameters, query_of
+from fhirstore.search.conditional.candidates import Match, find_or_be_sure
+from fhirstore.search.conditional.condition import Indexed, parse_condition
+from fhirstore.search.conditional.consulting import lookups
+from fhirstore.search.conditional.identifying import Criteria
+from fhirstore.search.criteria.limits import Limits
+from fhirstore.search.criteria.parameters import Parameters, query_of
+from fhirstore.search.criteria.terminology import Stored
 from fhirstore.tenancy import Place
 from fhirstore.version import Version, version_of
 
@@ -36,9 +41,21 @@ class Matching:
         self._engine = engine
         self._place = place
 
-    def condition(self, type: str, criteria: Parameters) -> Criteria:
-        """Reads criteria like `identifier=system|value`. Raises InvalidResource, Unsupported."""
-        return parse_condition(type, query_of(criteria), release=self._engine.validator.definitions.release)
+    def condition(
+        self, type: str, criteria: Parameters, *, limits: Callable[[Catalogue], Limits], stored: Stored
+    ) -> Criteria:
+        """Reads criteria like `identifier=system|value`. `limits`: what they may find, where an index is searched.
+
+        `stored`: reads value sets and code systems. Raises InvalidResource, Unsupported.
+        """
+        release = self._engine.validator.definitions.release
+
+        def indexed() -> Indexed:
+            indexer, now = self._engine.indexer(self._place), self._place.objects.now()
+            catalogue = indexer.catalogue
+            return Indexed(catalogue, now, lookups(indexer, limits(catalogue), stored=stored, now=now))
+
+        return parse_condition(type, query_of(criteria), release=release, indexed=indexed)
 
     async def create(self, condition: Criteria, decide_for: DecideFor, *, heavy: bool = False) -> Version:
         """Returns the match; without one, creates what `decide_for` its new id makes. `heavy`: as of `drive`."""
@@ -83,8 +100,10 @@ class Matching:
         semaphore = asyncio.Semaphore(_AT_ONCE)
 
         async def one(match: Match) -> Version | None:
+            known = condition.knowing(match.keys.id, match.version)
+
             def decide(current: Record | None) -> Draft | None:
-                matching = condition.match(match.keys.type, match.keys.id, current)
+                matching = known.match(match.keys.type, match.keys.id, current)
                 return delete(current) if matching else None
 
             async with semaphore:

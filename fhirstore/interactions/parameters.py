@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from fhirstore.errors import InvalidResource
-from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.subset import check
 
 Pairs: TypeAlias = Sequence[tuple[str, str]]
@@ -25,12 +24,7 @@ FORM_PARAMETERS = ("_format", "_pretty", "_summary", "_elements")
 CURSOR = "_cursor"
 """This library's own parameter, in the links from page to page."""
 
-# https://hl7.org/fhir/R4/search.html#summary-of-parameters: those that no SearchParameter resource defines
-_RESULT_PARAMETERS = frozenset(
-    ("_sort", "_include", "_revinclude", "_total", "_contained", "_containedType", "_has", "_type", "_list", "_graph")
-)
 _MOST_DIGITS = 9
-_CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAME = re.compile(r"[A-Za-z0-9_:.-]{1,64}")
 _Value = TypeVar("_Value")
 
@@ -67,24 +61,6 @@ def refuse_unknown(pairs: Iterable[tuple[str, str]], known: Iterable[str]) -> No
         raise InvalidResource(
             f"Unknown parameters: {', '.join(unknown)}; here there are {', '.join(allowed)}", code="not-supported"
         )
-
-
-def refuse_undefined(definitions: Definitions, type: str | None, pairs: Pairs) -> None:
-    """Raises InvalidResource for a search parameter that FHIR does not define for `type` (None: for any type).
-
-    A parameter that FHIR defines and this library does not support is Unsupported instead: `parse_criteria` raises it.
-    """
-    facts = definitions.search_parameters
-    if type is not None:
-        known = set(facts.get(type, ()))
-    else:
-        named = [one for name, value in pairs if name == "_type" for one in value.split(",")]
-        known = {code for code in facts["Basic"] if code.startswith("_")}.union(*(facts.get(one, ()) for one in named))
-    for name, _ in pairs:
-        code = re.split(r"[:.]", name, maxsplit=1)[0]
-        if known and code not in known and code not in _RESULT_PARAMETERS:
-            shown = f"'{code}'" if _CODE.fullmatch(code) else "of that name"
-            raise InvalidResource(f"FHIR has no search parameter {shown} here", code="not-supported")
 
 
 def count_of(given: Mapping[str, str]) -> int | None:

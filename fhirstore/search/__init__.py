@@ -1,19 +1,12 @@
-"""Search by the parameters that the bucket itself can answer: `_id`, `_lastUpdated` and `identifier`.
+"""Search: from the parameters of a URL to the versions that match, their order, and what comes along.
 
-Read in this order: `query` and `criteria` (the parameters), `token` and `last_updated` (one value of a parameter),
-`entries` (ids by the identity index, in order), `candidates` (those that match), `newest_first` (searches without an
-index, along the history of the type), `page` (one page of the answer), `seen` (the same for those who do not see all).
-
-`matching` evaluates all other parameters on a resource at hand; type filters of exports use it.
-
-| asked for | cost |
+| room | content |
 |---|---|
-| `_id` | 1 GET per id |
-| `identifier=system|value`, `|value`, `system|` | per page 1 LIST for each, 1 GET per candidate |
-| `identifier=value` | the same, and another LIST per 1,000 entries of this value |
-| `_lastUpdated`, no parameter | 1 or 2 LIST per page, 1 GET per resource read |
-
-Criteria are combined by AND. The cheapest finds the candidates; all are checked on the resource itself.
+| `criteria` | what a search asks for, read from its parameters; what each type can be asked |
+| `plans` | criteria as statements on the local index: conditions, what leads to their matches, orders |
+| `pages` | pages of one moment, what comes along, contents from the bucket |
+| `conditional` | criteria of those who write on them, found by the bucket's own index or by the local one |
+| `matching` | criteria on a resource at hand: the filter of exports, of scopes and of conditions |
 
 https://hl7.org/fhir/R4/search.html
 """

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace as with_members
 
 from fhirstore.access.interactions import Interaction
+from fhirstore.access.limits import limits_of
 from fhirstore.access.sight import Sight
 from fhirstore.commit.drive import drive
 from fhirstore.commit.limits import Context
@@ -14,12 +15,14 @@ from fhirstore.commit.reading import look
 from fhirstore.commit.single import Decide, WriteResult
 from fhirstore.engine import Engine
 from fhirstore.fhir import json, models
-from fhirstore.fhir.json import Template
+from fhirstore.fhir.json import JsonObject, Template
 from fhirstore.format.keyspace import ResourceKeys
 from fhirstore.interactions import resources
 from fhirstore.interactions.admission import Admission, as_bytes
 from fhirstore.interactions.matching import Matching
-from fhirstore.search.criteria import Criteria
+from fhirstore.search.conditional.identifying import Criteria
+from fhirstore.search.criteria.parameters import Parameters
+from fhirstore.search.criteria.refusals import NewParameter, UnknownParameter
 from fhirstore.submit.options import SubmitOptions
 from fhirstore.tenancy import Place
 from fhirstore.threads import LARGE
@@ -97,6 +100,40 @@ class Acting:
             return _as_it_is
         sight.require(interaction, type)
         return lambda decide: sight.changing(interaction, decide, type, creates=creates)
+
+    async def _condition(self, type: str, parameters: Parameters) -> Criteria:
+        """Reads the criteria of a condition, of what is seen. Where it does not know a parameter, it looks once for
+        those that the tenant defines: 1 LIST.
+
+        Raises AccessDenied, UnknownType, InvalidResource, Unsupported, IndexBehind, Unavailable.
+        """
+        known = self._admission.known_type(type)
+        sight = self._sight
+
+        async def read() -> Criteria:
+            condition = self._matching.condition(
+                known,
+                parameters,
+                limits=lambda catalogue: limits_of(sight, catalogue),
+                stored=self._canonical,
+            )
+            return self._seeing("search", condition)
+
+        return await self._learned(read)
+
+    async def _learned(self, do: Callable[[], Awaitable[Result]]) -> Result:
+        """Returns what `do` returns; it is done once more, after a look for the parameters that the tenant defines by
+        now, where it does not know one.
+        """
+        try:
+            return await do()
+        except (NewParameter, UnknownParameter):
+            await self._engine.indexer(self._place).learn()
+        return await do()
+
+    async def _canonical(self, type: str, canonical: str) -> JsonObject | None:
+        """Returns the resource of a canonical URL; None where there is none that is seen."""
+        raise NotImplementedError
 
     def _seeing(self, interaction: Interaction, criteria: Criteria) -> Criteria:
         """Returns the criteria of what is seen as well. Raises AccessDenied."""

@@ -12,14 +12,14 @@ from fhirstore.fhir.patch import Patch
 from fhirstore.interactions import resources
 from fhirstore.interactions.matching import shown
 from fhirstore.interactions.preconditions import IfMatch, IfNoneMatch, preconditions
-from fhirstore.search.parameters import Parameters
-from fhirstore.search.unmet_criteria import how_read, refuse_unmet
+from fhirstore.search.conditional.unmet_criteria import how_read, refuse_unmet
+from fhirstore.search.criteria.parameters import Parameters
 from fhirstore.tenant.acting import is_heavy
-from fhirstore.tenant.reading import Reading
+from fhirstore.tenant.compartments import Compartments
 from fhirstore.version import Version
 
 
-class Conditional(Reading):
+class Conditional(Compartments):
     """The conditional writes of a tenant's store."""
 
     async def conditional_create(
@@ -34,7 +34,7 @@ class Conditional(Reading):
         self._require("conditional-create", type)
         template, type_ = await self._admission.of_type(resource, type)
         self._require("conditional-create", type_)
-        condition = self._seeing("search", self._matching.condition(type_, criteria))
+        condition = await self._condition(type_, criteria)
         creating = await self._creating(type_, resource)
 
         def create(id: str) -> Decide:
@@ -64,7 +64,7 @@ class Conditional(Reading):
         self._require("conditional-update", type)
         template, (type_, id_) = await self._admission.with_id_if_any(resource, type)
         changing = self._changing("conditional-update", type_, creates=True)
-        condition = self._seeing("search", self._matching.condition(type_, criteria))
+        condition = await self._condition(type_, criteria)
 
         def update(id: str) -> Decide:
             build = resources.builder(template, id)
@@ -90,14 +90,14 @@ class Conditional(Reading):
         """
         wanted = preconditions(if_match, if_none_match, skip_unchanged=skip_unchanged)
         changing = self._changing("conditional-patch", self._admission.known_type(type))
-        condition = self._seeing("search", self._matching.condition(type, criteria))
+        condition = await self._condition(type, criteria)
         resources.refuse_no_patch(patch)
         done = await self._admission.patched(
             lambda verified: resources.patching(patch, self._engine.validator, wanted, verified=verified),
             lambda decide: self._matching.change(condition, changing(decide), heavy=True),
         )
         if done is None:
-            raise NotFound(f"No resource meets the criteria; {how_read(condition.identifiers)}")
+            raise NotFound(f"No resource meets the criteria; {how_read(condition)}")
         return shown(done)
 
     async def conditional_delete(
@@ -109,7 +109,7 @@ class Conditional(Reading):
         """
         wanted = preconditions(if_match, if_none_match)
         changing = self._changing("conditional-delete", self._admission.known_type(type))
-        condition = self._seeing("search", self._matching.condition(type, criteria))
+        condition = await self._condition(type, criteria)
         done = await self._matching.change(condition, changing(resources.deletion(wanted)))
         return None if done is None else shown(done)
 
@@ -124,5 +124,5 @@ class Conditional(Reading):
         """
         wanted = preconditions(if_match, if_none_match)
         changing = self._changing("conditional-delete", self._admission.known_type(type))
-        condition = self._seeing("search", self._matching.condition(type, criteria))
+        condition = await self._condition(type, criteria)
         return await self._matching.delete_all(condition, wanted, changing=changing)

@@ -1,18 +1,17 @@
-"""Interactions that read: read, vread, history, search and $validate.
+"""Interactions that read: read, vread, history and $validate.
 
 https://hl7.org/fhir/R4/http.html
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Literal, overload
 
 from fhirstore.access.interactions import Interaction
 from fhirstore.access.sight import Sight
 from fhirstore.commit.drive import drive
-from fhirstore.commit.messages import Protocol, Result
 from fhirstore.commit.reading import look, vread
 from fhirstore.errors import (
     AccessDenied,
@@ -31,17 +30,12 @@ from fhirstore.history.seen import Sees, seen_events, seen_instance
 from fhirstore.interactions import resources
 from fhirstore.interactions.admission import parsed_resource
 from fhirstore.interactions.preconditions import version_number
-from fhirstore.search.criteria import Criteria, parse_criteria
-from fhirstore.search.matches import Matches
-from fhirstore.search.page import Search, SearchPage
-from fhirstore.search.parameters import Parameters, Value, page_of, pairs_of
-from fhirstore.search.seen import seen_page, seen_total
-from fhirstore.tenant.acting import Acting
+from fhirstore.tenant.searching import Searching
 from fhirstore.threads import LARGE, offload_if
 from fhirstore.version import Version, version_of
 
 
-class Reading(Acting):
+class Reading(Searching):
     """The reads of a tenant's store."""
 
     @overload
@@ -182,68 +176,6 @@ class Reading(Acting):
             sight.require(interaction, type)
         sees = sight.sees(interaction, type)
         return None if sees is None else Sees(sees, lambda one: sight.limits("r", one))
-
-    def search(self, type: str | None = None, parameters: Parameters = (), /, **keywords: Value) -> Matches:
-        """Searches resources of a type (None: of all types) by `_id`, `_lastUpdated` and `identifier`.
-
-        `await search("Patient", identifier="system|value")` returns the first page, a `SearchPage`; `async for` over
-        the same yields all matches. `parameters`: a mapping, pairs or a query, for names that are no keywords.
-        `_count`: matches on a page, 50 without it, 250 at most; 0: the total alone. `_cursor`: the `next` of another
-        page. What it costs: `fhirstore.search`. Raises UnknownType, InvalidResource, Unsupported, Unavailable.
-        """
-
-        async def page(cursor: str | None) -> SearchPage:
-            pairs, count, first = page_of(pairs_of(parameters, keywords))
-            return await self.search_page(self.criteria(type, pairs), count=count, cursor=cursor or first)
-
-        return Matches(page)
-
-    async def count(self, type: str | None = None, parameters: Parameters = (), /, **keywords: Value) -> int | None:
-        """Returns how many resources match; None where there are more than about 1,000. 1 GET per match.
-
-        Parameters and errors as for `search`.
-        """
-        return await self.search_total(self.criteria(type, pairs_of(parameters, keywords)))
-
-    def criteria(self, type: str | None, parameters: Iterable[tuple[str, str]], *, lenient: bool = False) -> Criteria:
-        """Reads search parameters, unquoted, for `search_page` and `search_total`. `type` None: of all types.
-
-        `lenient`: leave out what is not supported (`Criteria.ignored`). Raises UnknownType, InvalidResource,
-        Unsupported.
-        """
-        known = None if type is None else self._admission.known_type(type)
-        self._require("search", known)
-        now, release = self._place.objects.now(), self._engine.validator.definitions.release
-        return self._seeing("search", parse_criteria(known, parameters, now=now, lenient=lenient, release=release))
-
-    async def search_page(
-        self, criteria: Criteria, *, count: int | None = None, cursor: str | None = None
-    ) -> SearchPage:
-        """Returns one page of the matches: the first, or the one that the `next` of another page names.
-
-        `count`: as `_count` of `search`. Raises InvalidResource (cursor), Unavailable.
-        """
-        return await self._search(
-            criteria,
-            lambda search: (
-                search.page(count, cursor) if search.criteria.sees is None else seen_page(search, count, cursor)
-            ),
-        )
-
-    async def search_total(self, criteria: Criteria) -> int | None:
-        """Returns how many match: 1 GET per resource, up to about 1,000; None where there are more.
-
-        Raises Unavailable.
-        """
-        return await self._search(
-            criteria, lambda search: search.total() if search.criteria.sees is None else seen_total(search)
-        )
-
-    async def _search(self, criteria: Criteria, ask: Callable[[Search], Protocol[Result]]) -> Result:
-        remembered, context = self._engine.remembered_histories, self._context()
-        seen = self._seeing("search", criteria)
-        search = Search(self._place.tenant, self._place.keys, seen, remembered, context)
-        return await drive(ask(search), self._place.objects)
 
     async def validate(self, request: ValidateRequest, body: models.Resource | None = None) -> tuple[Issue, ...]:
         """Returns what $validate says of the resource in the request, in the body or stored, and what it did not check.

@@ -5,6 +5,8 @@ https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fhirstore.access.access import Access
 from fhirstore.access.sight import sight_of
 from fhirstore.bundles.options import BundleOptions
@@ -20,7 +22,6 @@ from fhirstore.objects.base import ObjectStore
 from fhirstore.runs.dataset import Runs
 from fhirstore.submit.options import SubmitOptions
 from fhirstore.submit.submissions import Submissions
-from fhirstore.tenancy import Place
 from fhirstore.tenant.binaries import Binaries
 from fhirstore.upkeep.tenant import Upkeep
 
@@ -42,7 +43,8 @@ class TenantStore(Binaries):
             return self
         if self._sight is not None or access.tenant not in (None, self._place.tenant):
             raise AccessDenied("This token is for another tenant")
-        sight = sight_of(access, self._engine.validator.definitions.release)
+        bases = frozenset(self._engine.indexes.options.bases)
+        sight = sight_of(access, self._engine.validator.definitions.release, bases)
         return TenantStore(self._engine, self._place, submit_options=self._submit_options, sight=sight)
 
     @property
@@ -110,6 +112,7 @@ class TenantStore(Binaries):
             engine=self._engine,
             place=self._place,
             reading=self._on,
+            condition=self._condition,
             options=options,
             kinds=kinds,
             large=is_large(bundle),
@@ -118,5 +121,5 @@ class TenantStore(Binaries):
 
     def _on(self, objects: ObjectStore) -> TenantStore:
         """Returns the same tenant, its objects reached through these."""
-        place = Place(self._place.tenant, objects, self._place.keys)
+        place = replace(self._place, objects=objects)
         return TenantStore(self._engine, place, submit_options=self._submit_options, sight=self._sight)

@@ -22,7 +22,7 @@ from fhirstore.interactions.admission import as_bytes
 from fhirstore.interactions.attachments import Taken, binary_id, take_out, with_binaries
 from fhirstore.interactions.preconditions import IfMatch, IfNoneMatch, preconditions
 from fhirstore.interactions.unchanged import as_stored
-from fhirstore.search.parameters import Parameters
+from fhirstore.search.criteria.parameters import Parameters
 from fhirstore.tenant.acting import is_heavy
 from fhirstore.tenant.conditional import Conditional
 from fhirstore.threads import offload

@@ -7,6 +7,8 @@ from fhirstore.bundles.options import BundleOptions
 from fhirstore.format.keyspace import Keyspace
 from fhirstore.objects.base import Page
 from fhirstore.objects.memory import MemoryStore
+from fhirstore.search.conditional.condition import parse_condition
+from fhirstore.search.conditional.identifying import Criteria
 from fhirstore.tenancy import Place
 from tests.commit.writing import run
 from tests.interactions.carrying import carrying
@@ -33,7 +35,12 @@ async def test_an_identifier_that_moves_while_a_bundle_looks_it_up_is_found() ->
     store = _Moving()
     await run(store, carrying("s|1"), keys=SPACE.resource("Patient", "p"))
     question = ("Patient", "identifier=s|1")
-    answers = await look_up(Place("t", store, SPACE), [question], besides={}, options=BundleOptions())
+    place = Place("t", store, SPACE)
+
+    async def condition(type: str, query: str) -> Criteria:
+        return parse_condition(type, query)
+
+    answers = await look_up(place, [question], besides={}, options=BundleOptions(), condition=condition)
     found = answers[question]
     assert isinstance(found, Found)
     assert [match.id for match in found.matches] == ["q"]

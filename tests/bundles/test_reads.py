@@ -40,11 +40,13 @@ async def test_reads_return_pages_and_what_they_asked_for(kind: str) -> None:
     ("url", "expected"),
     [
         ("Patient?nonsense=1", errors.InvalidResource),
-        ("Patient?birthdate=2000", errors.Unsupported),
+        ("Location?near=x", errors.Unsupported),
         ("Patient/p/_history?nonsense=1", errors.InvalidResource),
         ("Patient/p?nonsense=1", errors.InvalidResource),
         ("metadata", errors.Unsupported),
-        ("Patient/p/$everything", errors.Unsupported),
+        ("Patient/p/$everything", errors.NotFound),
+        ("Patient/p/$everything?nonsense=1", errors.InvalidResource),
+        ("ValueSet/$expand", errors.Unsupported),
     ],
 )
 async def test_what_is_not_understood_is_refused(url: str, expected: type[Exception]) -> None:
@@ -61,4 +63,4 @@ async def test_unknown_parameters_can_be_ignored() -> None:
         bundle = {"resourceType": "Bundle", "type": "batch", "entry": [entry("GET", "Patient?nonsense=1&_count=2")]}
         (result,) = (await store.tenant("default").batch(bundle, options=BundleOptions(lenient=True))).results
     assert isinstance(result.page, SearchPage)
-    assert result.page.criteria.ignored == (("nonsense", "1"),)
+    assert result.page.query.ignored == (("nonsense", "1"),)

@@ -12,6 +12,9 @@ from fhirstore import ExportOptions, ExportRequest, FhirStore, Gone, InvalidReso
 from fhirstore.commit.limits import Limits
 from fhirstore.export.request import LATEST, RELEVANT, Level
 from fhirstore.jobs.limits import JobLimits
+from fhirstore.objects.memory import MemoryStore
+from fhirstore.objects.wrappers.passing_on import PassingOn
+from fhirstore.tenancy import PrefixTenancy
 from tests.export.reading import HURRIED, deletions, ended, exported, exported_ids, lines, outcomes, output, worker
 
 
@@ -91,6 +94,32 @@ async def test_later_changes_are_not_in_it(store: FhirStore, clinic: TenantStore
     found = await output(clinic, started.id, manifest)
     assert before in found
     assert sorted(msgspec.json.decode(line)["id"] for line in found) == ["a", "b"]
+
+
+class _Estimating(PassingOn):
+    """A bucket whose clock this process takes for `off` ms later than it is."""
+
+    off = 0
+
+    @property
+    def clock_error(self) -> int:
+        return 500
+
+    def now(self) -> int:
+        return self.inner.now() + self.off
+
+
+async def test_what_was_acknowledged_before_the_kick_off_is_in_it() -> None:
+    """Also where the writer took the bucket's clock for half a second ahead, the kick-off for half a second behind."""
+    objects = _Estimating(MemoryStore())
+    store = FhirStore(PrefixTenancy(objects, frozenset({"default"})), limits=HURRIED)
+    clinic = store.tenant("default")
+    objects.off = 500
+    await put(clinic, patient("a"))
+    objects.off = -500
+    _, manifest = await exported(store, ExportRequest())
+    assert [file.count for file in manifest.output] == [1]
+    await store.settle()
 
 
 async def test_files_are_bounded_by_bytes_and_count() -> None:

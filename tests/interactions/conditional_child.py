@@ -17,7 +17,7 @@ async def main(location: str, count: int, endpoint: str | None = None) -> None:
     s3 = None if endpoint is None else S3Options(endpoint_url=endpoint, allow_http=True)
     async with FhirStore.open(location, s3=s3) as store:
         clinic = store.tenant("default")
-        await clinic.search_page(clinic.criteria("Patient", [("_id", "warm-up")]))
+        await clinic.search_page(clinic.query("Patient", [("_id", "warm-up")]))
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         while line := await asyncio.to_thread(sys.stdin.readline):

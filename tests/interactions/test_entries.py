@@ -15,8 +15,8 @@ from fhirstore.index.names import names
 from fhirstore.objects.base import ObjectStore
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.wrappers.metered import MeteredStore
-from fhirstore.search.candidates import find_or_be_sure
-from fhirstore.search.criteria import parse_condition
+from fhirstore.search.conditional.candidates import find_or_be_sure
+from fhirstore.search.conditional.condition import parse_condition
 from tests.commit.writing import context, once, run
 from tests.interactions.carrying import carrying
 

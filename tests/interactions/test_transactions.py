@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-import pytest
-
 from fhirstore import FhirStore, TenantStore
-from fhirstore.errors import InvalidResource
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.tenancy import PrefixTenancy
 
@@ -31,7 +28,7 @@ def bundle(*values: str, ids: bool = False) -> dict[str, object]:
 
 async def carriers(clinic: TenantStore, value: str) -> list[str]:
     """Who carries it."""
-    page = await clinic.search_page(clinic.criteria("Patient", [("identifier", f"s|{value}")]))
+    page = await clinic.search_page(clinic.query("Patient", [("identifier", f"s|{value}")]))
     return [version.id for version in page.matches]
 
 
@@ -69,18 +66,19 @@ async def test_a_transaction_updates_or_creates_under_the_id_it_brings() -> None
     assert (await clinics[0].read("Patient", "chosen-1")).version_id == 8
 
 
-async def test_a_system_alone_refers_but_creates_nothing() -> None:
-    """A reference by `system|` finds what the transaction brings along; ifNoneExist and PUT by it are refused."""
+async def test_a_system_alone_creates_once_and_refers() -> None:
+    """ifNoneExist and PUT by `system|` make one resource; a reference finds what the transaction brings along."""
     clinic = FhirStore(PrefixTenancy(MemoryStore(), None)).tenant("clinic")
-    for request in (
-        {"method": "POST", "url": "Patient", "ifNoneExist": "identifier=s|"},
-        {"method": "PUT", "url": "Patient?identifier=s|"},
+    for method, url, criteria in (
+        ("POST", "Patient", {"ifNoneExist": "identifier=s|"}),
+        ("PUT", "Patient?identifier=s|", {}),
     ):
-        refused = bundle("1")
-        refused["entry"][0]["request"] = request  # type: ignore[index] # entry is a list
-        with pytest.raises(InvalidResource, match="system"):
-            await clinic.transaction(refused)
-    assert await carriers(clinic, "1") == []
+        asked = bundle("1")
+        asked["entry"][0]["request"] = {"method": method, "url": url, **criteria}  # type: ignore[index] # entry is a list
+        await clinic.transaction(asked)
+    (only,) = await carriers(clinic, "1")
+    assert (await clinic.read("Patient", only)).version_id == 2
+    await clinic.delete("Patient", only)
     linked = bundle("1")
     observation = {
         "resourceType": "Observation",

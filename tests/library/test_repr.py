@@ -44,7 +44,7 @@ async def test_pages_show_how_much_they_hold(clinic: TenantStore) -> None:
     await clinic.update({**PATIENT, "id": "q"})
     page = await clinic.search("Patient", identifier=f"urn:mrn|{SECRET}", _count=1)
     assert repr(page) == "<SearchPage of 1 matches, more follow>"
-    assert repr(page.criteria) == "<Criteria of Patient: identifier>"
+    assert repr(page.query) == "<Query of Patient: identifier, _count>"
     assert repr(await clinic.history_page("Patient")) == "<HistoryPage of 2 versions>"
 
 

@@ -7,7 +7,8 @@ import pytest
 from fhirstore.errors import FhirError, InvalidResource, Unsupported
 from fhirstore.fhir.times import period
 from fhirstore.format.record import Record
-from fhirstore.search.criteria import Criteria, for_creation, parse_condition, parse_criteria
+from fhirstore.search.conditional.condition import parse_condition
+from fhirstore.search.conditional.identifying import Criteria, parse_criteria
 
 NOW = period("2024-06-01T00:00:00Z").start
 
@@ -85,6 +86,8 @@ def test_repeated_parameters_are_anded() -> None:
         ("2024-05-01T10:00:00.500Z", True),
         ("2024-05-01T12:00:00+02:00", True),
         ("gt2024-05-01T10:00:00.500Z", False),
+        ("2024-05-01T10:00", True),
+        ("gt2024-05-01T10:00:01", False),
         ("2023,2024-05", True),
     ],
 )
@@ -131,21 +134,22 @@ def test_the_lenient_leave_out_only_what_is_unknown() -> None:
 
 
 def test_conditions_must_lead_somewhere() -> None:
-    """A condition names ids or identifiers; what could only be answered by looking at everything is refused."""
+    """A condition names ids or identifiers, where no index is at hand; one that all resources meet is none."""
     assert parse_condition("Patient", "?identifier=http%3A%2F%2Fs%7Cv").found_by_index
-    assert len(parse_condition("Patient", "identifier=s|v&identifier=t|v,w").values) == 2
-    for query in ("", "name=x", "_lastUpdated=gt2020", "identifier=s|v&_lastUpdated=gt2020"):
+    for query in ("", "name=x", "_lastUpdated=gt2020", "identifier=s|&_lastUpdated=gt2020"):
         with pytest.raises(FhirError):
             parse_condition("Patient", query)
 
 
-def test_only_what_can_be_claimed_is_a_condition_to_create_on() -> None:
-    """Ids and values; a system alone would have to be claimed by whoever creates anything with an identifier of it."""
-    for query in ("_id=a", "identifier=v", "identifier=s|v", "identifier=|v", "identifier=s|&identifier=v"):
-        assert for_creation(parse_condition("Patient", query)).found_by_index
-    for query in ("identifier=s|", "identifier=s|,v"):
-        with pytest.raises(InvalidResource, match="system"):
-            for_creation(parse_condition("Patient", query))
+def test_what_a_condition_claims() -> None:
+    """The values of identifiers; the query itself where they do not name what is created; nothing for an id."""
+    assert len(parse_condition("Patient", "identifier=s|v&identifier=t|v,w").values) == 2
+    assert parse_condition("Patient", "_id=a").values == ()
+    (alone,) = parse_condition("Patient", "identifier=s|").values
+    assert alone not in parse_condition("Patient", "identifier=s").values
+    mixed = parse_condition("Patient", "identifier=s|,v").values
+    assert len(mixed) == 2
+    assert mixed == parse_condition("Patient", "?identifier=v,s|").values  # in whatever order
 
 
 def test_qualifications_count_in_r5_only() -> None:

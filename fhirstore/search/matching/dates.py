@@ -17,25 +17,15 @@ https://hl7.org/fhir/R4/search.html#date · https://hl7.org/fhir/R4/search.html#
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
 
+from fhirstore.fhir.search_parameters.values import span_of
 from fhirstore.fhir.times import span
-from fhirstore.search.prefixes import split_prefix
-
-Span: TypeAlias = tuple[int, int]
-"""From a time until before another, epoch ms."""
-
-_EVER = 10**18  # ms, beyond every date
+from fhirstore.search.criteria.prefixes import split_prefix
 
 
 def date_test(text: str, *, now: int) -> Callable[[object], bool]:
     """Returns the test of an element for one value searched for. `now`: epoch ms. Raises ValueError."""
-    prefix, date = split_prefix(text)
-    start, end = span(date)
-    if prefix == "ap":
-        reach = abs(now - start) // 10
-        start, end = start - reach, end + reach
-    compare = _comparison(prefix, start, end)
+    compare = _comparison(*sought_date(text, now=now))
 
     def test(value: object) -> bool:
         found = span_of(value)
@@ -44,32 +34,14 @@ def date_test(text: str, *, now: int) -> Callable[[object], bool]:
     return test
 
 
-def span_of(value: object) -> Span | None:
-    """Returns the span of a date, dateTime, instant, Period or Timing; None if it has none, or is malformed."""
-    try:
-        if isinstance(value, str):
-            return span(value)
-        if isinstance(value, dict):
-            return _span_of_timing(value) if "event" in value or "repeat" in value else _span_of_period(value)
-    except ValueError:
-        pass
-    return None
-
-
-def _span_of_period(value: dict[str, object]) -> Span | None:
-    start, end = value.get("start"), value.get("end")
-    if not isinstance(start, str) and not isinstance(end, str):
-        return None
-    return span(start)[0] if isinstance(start, str) else -_EVER, span(end)[1] if isinstance(end, str) else _EVER
-
-
-def _span_of_timing(value: dict[str, object]) -> Span | None:
-    events, repeat = value.get("event"), value.get("repeat")
-    spans = [span(event) for event in events if isinstance(event, str)] if isinstance(events, list) else []
-    bounds = repeat.get("boundsPeriod") if isinstance(repeat, dict) else None
-    if isinstance(bounds, dict) and (limits := _span_of_period(bounds)):
-        spans.append(limits)
-    return (min(start for start, _ in spans), max(end for _, end in spans)) if spans else None
+def sought_date(text: str, *, now: int) -> tuple[str, int, int]:
+    """Returns the prefix of a date searched for and its span, extended for `ap`. Raises ValueError."""
+    prefix, date = split_prefix(text)
+    start, end = span(date)
+    if prefix == "ap":
+        reach = abs(now - start) // 10
+        start, end = start - reach, end + reach
+    return prefix, start, end
 
 
 def _comparison(prefix: str, start: int, end: int) -> Callable[[int, int], bool]:

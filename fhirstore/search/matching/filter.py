@@ -2,7 +2,7 @@
 
 Parameters are combined by AND, values separated by commas by OR. Every parameter that FHIR defines for the type is
 evaluated on the resource alone, except those that need more: chains, `_has`, `_list`, `_text`, `_content`, `_filter`,
-composite and special parameters, and modifiers that need a terminology server. These are refused by name, as are
+special parameters, and modifiers that need a terminology server. These are refused by name, as are
 parameters about the answer (`_sort`, `_include` …).
 
 https://hl7.org/fhir/R4/search.html · https://hl7.org/fhir/uv/bulkdata/export.html (`_typeFilter`)
@@ -14,24 +14,26 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from fhirstore.errors import InvalidResource, UnknownType, Unsupported
+from fhirstore.errors import InvalidExpression, InvalidResource, UnknownType, Unsupported
 from fhirstore.fhir.definitions.facts import Definitions, SearchParameter
 from fhirstore.fhir.json import JsonObject
-from fhirstore.fhir.search_parameters.getters import path_to
+from fhirstore.fhir.search_parameters.composites import branches_of
+from fhirstore.fhir.search_parameters.evaluated import path_of
 from fhirstore.fhir.search_parameters.paths import Path, Step
-from fhirstore.search.criteria import MOST_VALUES, shown
+from fhirstore.search.criteria.query import MOST_VALUES, parse_query, shown
+from fhirstore.search.criteria.token import parts_of, split, unescaped
 from fhirstore.search.matching.dates import date_test
 from fhirstore.search.matching.numbers import number_test, quantity_test
 from fhirstore.search.matching.references import canonical_below_test, reference_test, uri_test
 from fhirstore.search.matching.strings import string_test
 from fhirstore.search.matching.tokens import of_type_test, token_test, token_text_test
-from fhirstore.search.query import parse_query
-from fhirstore.search.token import split, unescaped
 
 MOST_CHARACTERS = 65_536  # of a query
 
 Test: TypeAlias = Callable[[object, JsonObject], bool]
 """Returns whether an element, in its resource, is what is searched for."""
+Demand: TypeAlias = Callable[[object, JsonObject], bool]
+"""Returns whether an element, in its resource, or the resource itself has a value that is searched for."""
 Criterion: TypeAlias = Callable[[JsonObject], bool]
 
 _MODIFIERS = {
@@ -42,6 +44,7 @@ _MODIFIERS = {
     "date": (),
     "number": (),
     "quantity": (),
+    "composite": (),
 }
 _ONLY_FOR = {"of-type": {"Identifier"}, "identifier": {"Reference"}, "below": {"canonical", "uri", "url"}}
 _OTHER_MODIFIERS = frozenset(("in", "not-in", "above", "below", "iterate", "code-text", "text-advanced", "text"))
@@ -79,7 +82,7 @@ class ResourceFilter:
 
 def filter_parameters(definitions: Definitions, type: str) -> tuple[SearchParameter, ...]:
     """Returns the search parameters of a type that a filter evaluates, by code."""
-    return tuple(one for one in definitions.search_parameters[type].values() if _is_evaluated(one))
+    return tuple(one for one in definitions.search_parameters[type].values() if _is_evaluated(definitions, type, one))
 
 
 def parse_type_filter(definitions: Definitions, text: str, *, now: int, bases: Collection[str] = ()) -> ResourceFilter:
@@ -102,13 +105,20 @@ def parse_filter(
     Raises UnknownType; InvalidResource for a parameter or a modifier that FHIR does not define here, for one about the
     answer, for a malformed value and for too many; Unsupported for what is not evaluated. All name the parameter.
     """
-    if type not in definitions.resources:
-        raise UnknownType(f"FHIR has no resource type {shown(type)}")
     if len(query) > MOST_CHARACTERS:
         raise InvalidResource(f"The search has more than {MOST_CHARACTERS:,} characters", code="too-costly")
+    return filter_of_pairs(definitions, type, parse_query(query.replace("+", "%2B")), now=now, bases=bases)
+
+
+def filter_of_pairs(
+    definitions: Definitions, type: str, pairs: Iterable[tuple[str, str]], *, now: int, bases: Collection[str] = ()
+) -> ResourceFilter:
+    """Returns the filter of parameters and their values, unquoted. Otherwise as `parse_filter`."""
+    if type not in definitions.resources:
+        raise UnknownType(f"FHIR has no resource type {shown(type)}")
     reading = _Reading(definitions, type, now, bases)
     used, criteria, values = [], [], 0
-    for name, value in parse_query(query.replace("+", "%2B")):
+    for name, value in pairs:
         texts = split(value, ",")
         values += len(texts)
         if values > MOST_VALUES:
@@ -131,10 +141,12 @@ class _Reading:
     def criterion(self, code: str, modifier: str, texts: Sequence[str]) -> Criterion:
         """Returns what one parameter demands."""
         parameter = self._parameter(code, modifier)
-        path = path_to(self.definitions, self.type, parameter)
         try:
             if not all(texts):
                 raise ValueError("it has no value")
+            if parameter.type == "composite":
+                return self._composite(parameter, texts)
+            path = path_of(self.definitions, self.type, parameter)
             if modifier == "missing":
                 return _missing(path.run, texts)
             self._check_fit(parameter, path, modifier)
@@ -142,7 +154,34 @@ class _Reading:
         except ValueError as wrong:
             raise InvalidResource(f"The search parameter '{code}' cannot be read: {wrong}", code="value") from wrong
         found = _any_of(path.run, tests)
-        return (lambda resource: not found(resource)) if modifier == "not" else found
+        if modifier == "not":
+            return lambda resource: not found(resource, resource)
+        return lambda resource: found(resource, resource)
+
+    def _composite(self, parameter: SearchParameter, texts: Sequence[str]) -> Criterion:
+        """Returns whether one element has all that one of the texts demands. Raises ValueError."""
+        branches = branches_of(self.definitions, self.type, parameter)
+        wanted = [parts_of(text, len(parameter.components)) for text in texts]
+        alternatives = [
+            (
+                branch.elements,
+                [
+                    _any_of(part.path.run, list(self._tests(part.parameter, part.path, "", [text])))
+                    for part, text in zip(branch.parts, some, strict=True)
+                ],
+            )
+            for branch in branches
+            for some in wanted
+        ]
+
+        def criterion(resource: JsonObject) -> bool:
+            return any(
+                all(demand(element, resource) for demand in demands)
+                for elements, demands in alternatives
+                for element in elements([resource], resource)
+            )
+
+        return criterion
 
     def _parameter(self, code: str, modifier: str) -> SearchParameter:
         """Returns the definition. Raises InvalidResource or Unsupported if it is not evaluated, or not so modified."""
@@ -155,9 +194,9 @@ class _Reading:
         parameter = self.definitions.search_parameters[self.type].get(code)
         if parameter is None:
             raise InvalidResource(f"FHIR has no search parameter '{shown(code)}' of {self.type}", code="not-supported")
-        if not _is_evaluated(parameter):
+        if not _is_evaluated(self.definitions, self.type, parameter):
             raise Unsupported(f"The search parameter '{code}' ({parameter.type}) is not supported in a filter")
-        known = (*_MODIFIERS[parameter.type], "missing", "")
+        known = (*_MODIFIERS[parameter.type], "") + (("missing",) if parameter.type != "composite" else ())
         if modifier in known or (parameter.type == "reference" and modifier in self.definitions.resources):
             return parameter
         if modifier in _OTHER_MODIFIERS:
@@ -199,8 +238,13 @@ class _Reading:
         return [_alone(reference_test(text, type=modifier or None, bases=self.bases)) for text in texts]
 
 
-def _is_evaluated(parameter: SearchParameter) -> bool:
-    return parameter.type in _MODIFIERS and parameter.code not in _BEYOND and bool(parameter.expression)
+def _is_evaluated(definitions: Definitions, type: str, parameter: SearchParameter) -> bool:
+    if parameter.type not in _MODIFIERS or parameter.code in _BEYOND or not parameter.expression:
+        return False
+    try:
+        return parameter.type != "composite" or bool(branches_of(definitions, type, parameter))
+    except InvalidExpression:
+        return False
 
 
 def _alone(test: Callable[[object], bool]) -> Test:
@@ -211,11 +255,11 @@ def _identifier_test(test: Callable[[object], bool]) -> Callable[[object], bool]
     return lambda value: isinstance(value, dict) and test(value.get("identifier"))
 
 
-def _any_of(get: Step, tests: Sequence[Test]) -> Criterion:
+def _any_of(get: Step, tests: Sequence[Test]) -> Demand:
     """Returns whether any element passes any test. (Loops, because all() and any() take twice as long.)"""
 
-    def criterion(resource: JsonObject) -> bool:
-        for value in get([resource], resource):
+    def criterion(node: object, resource: JsonObject) -> bool:
+        for value in get([node], resource):
             for test in tests:
                 if test(value, resource):
                     return True

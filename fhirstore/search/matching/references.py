@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from fhirstore.fhir.definitions.ids import is_id
 from fhirstore.fhir.json import JsonObject
 from fhirstore.fhir.search_parameters.references import literal, target
-from fhirstore.search.token import unescaped
+from fhirstore.search.criteria.token import unescaped
 
 _VERSION = re.compile(r"/_history/([A-Za-z0-9.-]{1,64})(?:[#|].*)?$", re.DOTALL)
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+", re.DOTALL)

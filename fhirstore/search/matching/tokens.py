@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.search_parameters.paths import Path
+from fhirstore.search.criteria.token import split, token, unescaped
 from fhirstore.search.matching.strings import string_test
-from fhirstore.search.token import split, token, unescaped
 
 _WITHOUT_SYSTEM = frozenset({"ContactPoint", "uri", "boolean"})
 _EXACT_TEXT = frozenset({"code", "id", "uri", "canonical", "url", "oid", "uuid"})
@@ -113,7 +113,7 @@ def _text_test(definitions: Definitions, path: Path, tokens: Tokens) -> Callable
         folded = frozenset(code.casefold() for code in _codes_without_system(tokens))
         return lambda value: value.casefold() in folded
     if path.types & {"code"}:
-        return _code_test(_implied_systems(definitions, path), tokens)
+        return _code_test(implied_systems(definitions, path), tokens)
     codes = _codes_without_system(tokens)
     return lambda value: value in codes
 
@@ -134,7 +134,8 @@ def _code_test(implied: Mapping[str, frozenset[str]] | None, tokens: Tokens) -> 
     return lambda value: value in wanted
 
 
-def _implied_systems(definitions: Definitions, path: Path) -> Mapping[str, frozenset[str]] | None:
+def implied_systems(definitions: Definitions, path: Path) -> Mapping[str, frozenset[str]] | None:
+    """Returns the systems of elements of type code, each with its codes; None where they are not known."""
     found: dict[str, frozenset[str]] = {}
     for element in path.elements:
         if element.type == "code":

@@ -1,0 +1,1 @@
+"""Criteria of those who write on them: conditional interactions and references by search."""

@@ -1,0 +1,1 @@
+"""From a statement to an answer: pages of one moment, what comes along, contents from the bucket."""
