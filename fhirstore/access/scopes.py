@@ -23,9 +23,9 @@ from typing import Literal, TypeAlias, cast
 from fhirstore.errors import FhirError, Unsupported
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.fhir.definitions.load import definitions
+from fhirstore.search.criteria.query import parse_query
+from fhirstore.search.criteria.token import split
 from fhirstore.search.matching import ResourceFilter, parse_filter
-from fhirstore.search.query import parse_query
-from fhirstore.search.token import split
 
 Context: TypeAlias = Literal["system", "user", "patient"]
 Right: TypeAlias = Literal["c", "r", "u", "d", "s"]
@@ -121,8 +121,8 @@ def _scope(word: str, facts: Definitions) -> Scope | None:
 
 @lru_cache(maxsize=4_096)
 def filter_of(release: str, type: str, criteria: str) -> ResourceFilter:
-    """Returns the filter of a scope's criteria. Raises FhirError for criteria that are not evaluated, or that depend on
-    the time: `ap` of a date, `_lastUpdated`."""
+    """Returns the filter of a scope's criteria. Raises FhirError for criteria that are not evaluated, also by a search
+    (a modifier of `_id`), or that depend on the time: `ap` of a date, `_lastUpdated`."""
     facts = definitions(release)
     found = parse_filter(facts, type, criteria, now=0)
     for name, value in parse_query(criteria.replace("+", "%2B")):
@@ -130,4 +130,6 @@ def filter_of(release: str, type: str, criteria: str) -> ResourceFilter:
         approximate = any(one.startswith("ap") for one in split(value, ","))
         if code == "_lastUpdated" or (approximate and facts.search_parameters[type][code].type == "date"):
             raise Unsupported("The criteria of a scope do not depend on the time")
+        if name.startswith("_id:"):
+            raise Unsupported("The criteria of a scope name ids, without a modifier")
     return found

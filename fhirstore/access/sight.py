@@ -42,12 +42,15 @@ Sees = Callable[[str, bytes], bool]
 
 
 class Sight:
-    """What `access` sees and may write, in a tenant of the release that `definitions` define."""
+    """What `access` sees and may write, in a tenant of the release that `definitions` define.
 
-    def __init__(self, access: Access, definitions: Definitions) -> None:
+    `bases`: base URLs of this server, each with a slash at the end.
+    """
+
+    def __init__(self, access: Access, definitions: Definitions, bases: frozenset[str] = frozenset()) -> None:
         self.access = access
         self._definitions = definitions
-        self._compartments = _compartments(definitions.release)
+        self._compartments = _compartments(definitions.release, bases)
         self._bound = _types_in_compartment(definitions.release)
         self._reach: dict[tuple[str, str], list[Scope]] = {}
         self._limited: dict[tuple[str, str], bool] = {}
@@ -64,7 +67,7 @@ class Sight:
 
     def require_right(self, rights: str, type: str, interaction: str) -> None:
         """Raises AccessDenied where no scope grants any of these rights on resources of the type."""
-        if not any(self._reaching(right, type) for right in rights):
+        if not any(self.reaching(right, type) for right in rights):
             named = type if type in self._definitions.resources else "this type"
             raise AccessDenied(f"No scope of this token allows {interaction} of {named}")
 
@@ -82,12 +85,12 @@ class Sight:
 
     def may(self, interaction: Interaction, type: str) -> bool:
         """Whether scopes grant all rights that the interaction needs on resources of the type, or on some of them."""
-        return all(self._reaching(right, type) for right in NEEDS[interaction])
+        return all(self.reaching(right, type) for right in NEEDS[interaction])
 
     def exports(self, type: str) -> bool:
         """Whether the type may be exported: by `system/` scopes without criteria alone."""
         return all(
-            any(scope.context == "system" and scope.criteria is None for scope in self._reaching(right, type))
+            any(scope.context == "system" and scope.criteria is None for scope in self.reaching(right, type))
             for right in NEEDS["export"]
         )
 
@@ -95,14 +98,14 @@ class Sight:
         """Whether any of these rights is limited by content: not every resource of the type may be seen, or written."""
         known = self._limited.get((rights, type))
         if known is None:
-            known = any(not any(map(self._is_whole, self._reaching(right, type))) for right in rights)
+            known = any(not any(map(self._is_whole, self.reaching(right, type))) for right in rights)
             self._limited[rights, type] = known
         return known
 
     def covers(self, right: str, resource: JsonObject, *, linked: bool = False) -> bool:
         """Whether a scope grants this right on this resource. `linked`: it is a Binary of a resource that is seen."""
         type_ = str(resource.get("resourceType"))
-        return any(self._holds(scope, type_, resource, linked=linked) for scope in self._reaching(right, type_))
+        return any(self._holds(scope, type_, resource, linked=linked) for scope in self.reaching(right, type_))
 
     def shows(self, rights: str, type: str, record: Record | None) -> bool:
         """Whether all these rights are granted on this version. A tombstone is shown where access is not limited."""
@@ -138,7 +141,9 @@ class Sight:
         if resource.get("resourceType") != "Binary":
             return None
         at = target(literal(resource.get("securityContext")))
-        if at is None or at[0] or at[1] == "Binary" or at[1] not in self._definitions.resources:
+        if at is None or at[1] == "Binary" or at[1] not in self._definitions.resources:
+            return None
+        if at[0] and at[0] not in self._compartments.bases:
             return None
         return at[1], at[2]
 
@@ -205,7 +210,7 @@ class Sight:
 
     # --- scopes ---------------------------------------------------------------------------------------------
 
-    def _reaching(self, right: str, type: str) -> list[Scope]:
+    def reaching(self, right: str, type: str) -> list[Scope]:
         """Returns the scopes that grant this right on some resources of the type."""
         known = self._reach.get((right, type))
         if known is None:
@@ -242,17 +247,17 @@ class Sight:
 
 
 @lru_cache(maxsize=1_024)
-def sight_of(access: Access, release: str) -> Sight:
+def sight_of(access: Access, release: str, bases: frozenset[str] = frozenset()) -> Sight:
     """Returns the sight of an access, the same one for requests with the same token."""
-    return Sight(access, facts_of(release))
+    return Sight(access, facts_of(release), bases)
 
 
 @lru_cache(maxsize=8)
-def _compartments(release: str) -> Compartments:
-    return Compartments(facts_of(release))
+def _compartments(release: str, bases: frozenset[str]) -> Compartments:
+    return Compartments(facts_of(release), bases)
 
 
 @lru_cache(maxsize=8)
 def _types_in_compartment(release: str) -> frozenset[str]:
     """Returns the types of which resources can be in a Patient's compartment, and Binary."""
-    return _compartments(release).types("Patient") | {"Binary"}
+    return _compartments(release, frozenset()).types("Patient") | {"Binary"}

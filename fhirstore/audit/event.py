@@ -39,7 +39,10 @@ _PROFILES = {
     "delete": "Delete",
     "search-type": "Query",
     "search-system": "Query",
+    "search": "Query",
 }
+_SEARCHES = {"search-compartment": "search", "$everything": "search", "$lastn": "search"}
+"""Interactions for which R4 has no code of their own, and that are searches."""
 
 
 class AuditEntry(msgspec.Struct, kw_only=True, gc=False):
@@ -107,8 +110,8 @@ _IS_REQUEST = _is(coding(f"{_BALP}/CodeSystem/BasicAuditEntityType", "XrequestId
 
 def rest_code(interaction: str) -> str:
     """Returns the code of the FHIR interaction that this is; `operation` for all that FHIR does not name."""
-    code = interaction.removeprefix("conditional-")
-    return code if code in _CODES else "operation"
+    code = _SEARCHES.get(interaction, interaction.removeprefix("conditional-"))
+    return code if code in _CODES or code in _PROFILES else "operation"
 
 
 def audit_event(

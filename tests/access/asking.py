@@ -45,9 +45,12 @@ def _values(answer: object) -> object:
         return tuple(
             (name, getattr(answer, name)) for name in answer.__struct_fields__ if name not in ("last_updated_ms",)
         )
-    if isinstance(answer, SearchPage | HistoryPage):
-        shown = answer.matches if isinstance(answer, SearchPage) else answer.versions
-        return [_values(one) for one in shown], answer.total, _opened(answer.next), _opened(answer.previous)
+    if isinstance(answer, SearchPage):
+        shown, along = ([_values(one) for one in some] for some in (answer.matches, answer.included))
+        following = (_without_moment(one) for one in (answer.next, answer.previous))
+        return shown, along, answer.total, answer.outcomes, *following
+    if isinstance(answer, HistoryPage):
+        return [_values(one) for one in answer.versions], answer.total, _opened(answer.next), _opened(answer.previous)
     if isinstance(answer, BundleResult):
         return [_values(one) for one in answer.results]
     if isinstance(answer, FhirStoreError):
@@ -57,6 +60,15 @@ def _values(answer: object) -> object:
     if isinstance(answer, tuple | list):
         return [_values(one) for one in answer]
     return answer
+
+
+def _without_moment(cursor: str | None) -> object:
+    """Returns the content of a search's cursor without what names its moment: the index file, the number of batches
+    that it has applied, and the times in the keys and the number of the last match."""
+    content = _opened(cursor)
+    if not isinstance(content, list):
+        return content
+    return [one for one in content if isinstance(one, list | bool) or one is None or content.index(one) == 3]
 
 
 def _opened(cursor: str | None) -> object:

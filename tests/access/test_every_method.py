@@ -17,6 +17,7 @@ from fhirstore import (
     ExportRequest,
     FhirStore,
     JsonPatch,
+    Matches,
     NotFound,
     Payload,
     SubmitRequest,
@@ -26,7 +27,7 @@ from fhirstore import (
 )
 from fhirstore.errors import TicketRefused
 from fhirstore.fhir.json import JsonObject
-from fhirstore.search.criteria import parse_criteria
+from fhirstore.search.criteria.criterion import Query
 from fhirstore.submit.watches import Watch
 from fhirstore.transfers.record import Upload, UploadRequest
 
@@ -53,6 +54,10 @@ def bundle(kind: str) -> JsonObject:
 
 async def _first(tenant: TenantStore) -> object:
     return await tenant.search("Basic")
+
+
+async def _searched(matches: Matches) -> object:
+    return await matches
 
 
 async def _each(found: AsyncIterator[object]) -> None:
@@ -83,7 +88,7 @@ CALLS: dict[str, Callable[[TenantStore], Awaitable[object]]] = {
     "count": lambda t: t.count("Basic"),
     "create": lambda t: t.create(BASIC),
     "create_binary": lambda t: t.create_binary(BINARY, PAYLOAD),
-    "criteria": lambda t: _got(lambda: t.criteria("Basic", [])),
+    "query": lambda t: _got(lambda: t.query("Basic", [])),
     "delete": lambda t: t.delete("Basic", "b"),
     "delete_matching": lambda t: t.delete_matching("Basic", MATCH),
     "exports": lambda t: t.exports.start(ExportRequest()),
@@ -109,9 +114,10 @@ CALLS: dict[str, Callable[[TenantStore], Awaitable[object]]] = {
     "process": lambda t: t.process(bundle("transaction")),
     "read": lambda t: t.read("Basic", "b"),
     "runs": lambda t: _got(lambda: t.runs("d")),
+    "query_at": lambda t: _got(lambda: t.query_at("Patient/p/Observation", [])),
     "search": _first,
-    "search_page": lambda t: t.search_page(parse_criteria("Basic", [], now=0)),
-    "search_total": lambda t: t.search_total(parse_criteria("Basic", [], now=0)),
+    "search_at": lambda t: _searched(t.search_at("Patient/p/$everything")),
+    "search_page": lambda t: t.search_page(Query((("Basic", ()),))),
     "submissions": lambda t: t.submissions.submit(_submit()),
     "submissions.file": lambda t: t.submissions.file("s|v", "1", "f"),
     "submissions.open_file": lambda t: _entered(t.submissions.open_file("default/resources/Basic/b/current.json")),
@@ -139,6 +145,8 @@ CALLS: dict[str, Callable[[TenantStore], Awaitable[object]]] = {
 HARMLESS = {
     "acting": "makes the restriction, and refuses to change it",
     "id": "the tenant's name",
+    "supported_search": "names of search parameters",
+    "learn": "brings an index up to date, and tells nothing",
     "with_attachments": "takes a version that was read, and reads Binaries as the access may",
     "payloads.new_object": "a fresh name",
     "payloads.key": "a name made of a name",

@@ -105,7 +105,7 @@ ALONE: dict[Interaction, Ask] = {
     "history-instance": lambda t, id: t.history_page("Observation", id),
     "history-type": lambda t, _: t.history_page("Observation"),
     "history-system": lambda t, _: t.history_page(),
-    "search": lambda t, id: t.search_page(t.criteria("Observation", [("_id", id)])),
+    "search": lambda t, id: t.search_page(t.query("Observation", [("_id", id)])),
     "create": lambda t, id: t.create(observation(id)),
     "update": lambda t, id: t.update(observation(id)),
     "patch": lambda t, id: t.patch("Observation", id, JsonPatch.parse(PATCH)),

@@ -31,6 +31,8 @@ from fhirstore.access.sight import Sight
 from fhirstore.clock import SystemClock
 from fhirstore.fhir.json import JsonObject
 from fhirstore.objects.memory import MemoryStore
+from fhirstore.search.criteria.limits import everything
+from fhirstore.search.criteria.query import parse_query
 from fhirstore.tenancy import PrefixTenancy
 from tests.access.asking import Telling
 
@@ -50,8 +52,15 @@ def observation(patient: str, value: str, id: str | None = None, *, more: str = 
         "code": {"text": f"of {patient}{more}"},
         "subject": {"reference": f"Patient/{patient}"},
         "identifier": [{"system": "urn:s", "value": value}],
+        "category": [{"coding": [{"system": "urn:c", "code": value}]}],
     }
     return resource if id is None else {"id": id, **resource}
+
+
+def linked(patient: str, id: str, target: str) -> JsonObject:
+    """An Observation of a patient that refers to another, which may be somebody else's."""
+    derived = {"derivedFrom": [{"reference": f"Observation/{target}"}]}
+    return {**observation(patient, "a", f"l{id}"), **derived}
 
 
 def access(patient: str) -> Access:
@@ -69,6 +78,7 @@ def writes_of(patient: str) -> st.SearchStrategy[tuple[str, ...]]:
         st.tuples(st.just("put"), st.just(patient), ids, values),
         st.tuples(st.just("post"), st.just(patient), values),
         st.tuples(st.just("keyed"), st.just(patient), keys, values),
+        st.tuples(st.just("link"), st.just(patient), ids, st.one_of(ids, ids.map(lambda id_: f"h{id_}"))),
     )
 
 
@@ -78,6 +88,8 @@ foreign_writes = st.one_of(
     st.tuples(st.just("delete"), ids),
     st.tuples(st.just("bundle"), ids, values),
     st.tuples(st.just("binary"), ids),
+    st.tuples(st.just("link"), ids, ids),
+    st.tuples(st.just("rename"), values),
 )
 
 
@@ -90,11 +102,17 @@ async def write_foreign(clinic: TenantStore, write: tuple[str, ...]) -> None:
             await clinic.create(observation(OTHER, value))
         case "keyed", _, key, value:
             await Telling().told(clinic.acting(access(OTHER)).create(observation(OTHER, value), idempotency_key=key))
+        case "link", _, id_, target:
+            await clinic.update(linked(OTHER, f"h{id_}", target))
         case "move", id_, value:  # it was the patient's once
             await clinic.update(observation(OWN, value, f"h{id_}"))
             await clinic.update(observation(OTHER, value, f"h{id_}"))
         case "delete", id_:
             await clinic.delete("Observation", f"h{id_}")
+        case "link", id_, target:
+            await clinic.update(linked(OTHER, f"h{id_}", target))
+        case "rename", value:
+            await clinic.update({"resourceType": "Patient", "id": OTHER, "name": [{"family": value}]})
         case "binary", id_:
             secret = {"resourceType": "Binary", "id": f"h{id_}", "contentType": "text/plain", "data": "c2VjcmV0"}
             await clinic.update({**secret, "securityContext": {"reference": f"Patient/{OTHER}"}})
@@ -115,9 +133,39 @@ async def write_own(clinic: TenantStore, write: tuple[str, ...]) -> None:
             await clinic.update(observation(OWN, value, id_))
         case "post", _, value:
             await clinic.update(observation(OWN, value, f"posted-{value}"))
+        case "link", _, id_, target:
+            await clinic.update(linked(OWN, id_, target))
         case _, _, key, value:
             await clinic.update(observation(OWN, value, f"keyed-{key}"))
 
+
+SEARCHES = (
+    "category=urn:c|{v}",
+    "category:not={v}&status=final&_sort=-_id",
+    "status=final&_sort=_lastUpdated&_include=*&_revinclude=*&_include:iterate=*",
+    "subject:Patient.name={v}",
+    "subject:Patient.name:missing=true",
+    "patient._id=q,p&code:text=of",
+    "derived-from:Observation.category={v}",
+    "derived-from:Observation.subject:Patient.name={v}",
+    "derived-from:missing=false&_include=Observation:derived-from",
+    "_has:Observation:derived-from:category={v}",
+    "_has:Observation:derived-from:subject=Patient/q",
+    "_has:Observation:derived-from:_has:Observation:derived-from:status=final",
+    "_id=x1,hx1,lx1,lhx1&_revinclude=Observation:derived-from",
+    "subject=Patient/q",
+    "identifier:of-type=a|b|c",
+    "_lastUpdated=gt2000&_sort=-_lastUpdated,_id",
+)
+"""Of Observations, as the patient asks."""
+CRITERIA = (
+    "category=urn:c|{v}",
+    "category=urn:c|{v}&status=final&subject=Patient/p",
+    "identifier=urn:s|{v}&category={v}",
+    "subject:Patient.name={v}",
+    "_has:Observation:derived-from:category={v}",
+    "derived-from:Observation.status=final",
+)
 
 tried = st.one_of(ids, ids.map(lambda id_: f"h{id_}"))
 conditions = st.sampled_from((None, 1, 2, "*"))
@@ -144,6 +192,19 @@ questions = st.one_of(
     st.tuples(st.just("conditional-delete"), values),
     st.tuples(st.just("delete-matching"), values),
     st.tuples(st.just("search"), st.sampled_from(("", "a", "b")), numbers),
+    st.tuples(st.just("find"), st.sampled_from(SEARCHES), values, numbers),
+    st.tuples(st.just("find"), st.sampled_from(SEARCHES), values, numbers),
+    st.tuples(
+        st.just("find-patients"),
+        st.sampled_from(("_revinclude=*", "name={v}", "_has:Observation:patient:status=final")),
+    ),
+    st.tuples(st.just("number"), st.sampled_from(SEARCHES), values),
+    st.tuples(
+        st.sampled_from(("create-on", "update-on", "patch-on", "delete-on", "delete-all-on")),
+        st.sampled_from(CRITERIA),
+        values,
+    ),
+    st.tuples(st.just("refer-by"), st.sampled_from(CRITERIA), values),
     st.tuples(st.just("search-ids"), st.lists(tried, min_size=1, max_size=4, unique=True), numbers),
     st.tuples(st.just("search-all"), numbers),
     st.tuples(st.just("search-system"), numbers),
@@ -237,13 +298,39 @@ async def ask(app: TenantStore, question: tuple) -> object:  # type: ignore[type
         case "delete-matching", value:
             return await app.delete_matching("Observation", f"identifier=urn:s|{value}")
         case "search", value, count:
-            criteria = app.criteria("Observation", [("identifier", f"urn:s|{value}")])
+            criteria = app.query("Observation", [("identifier", f"urn:s|{value}")])
             return await pages(lambda cursor: app.search_page(criteria, count=count, cursor=cursor))
+        case "find", query, value, count:
+            asked = app.query("Observation", parse_query(f"{query.format(v=value)}&_total=accurate"))
+            return await pages(lambda cursor: app.search_page(asked, count=count, cursor=cursor))
+        case "find-patients", query:
+            asked = app.query("Patient", parse_query(f"{query.format(v='a')}&_total=accurate"))
+            return await pages(lambda cursor: app.search_page(asked, cursor=cursor))
+        case "number", query, value:
+            return await app.count("Observation", query.format(v=value))
+        case "create-on", query, value:
+            return await app.conditional_create(observation(OWN, value), query.format(v=value))
+        case "update-on", query, value:
+            return await app.conditional_update(observation(OWN, value), query.format(v=value))
+        case "patch-on", query, value:
+            patch = JsonPatch.parse([{"op": "replace", "path": "/status", "value": "amended"}])
+            return await app.conditional_patch("Observation", query.format(v=value), patch)
+        case "delete-on", query, value:
+            return await app.conditional_delete("Observation", query.format(v=value))
+        case "delete-all-on", query, value:
+            return await app.delete_matching("Observation", query.format(v=value))
+        case "refer-by", query, value:
+            reference = {"derivedFrom": [{"reference": f"Observation?{query.format(v=value)}"}]}
+            entry = {
+                "resource": {**observation(OWN, "c"), **reference},
+                "request": {"method": "POST", "url": "Observation", "ifNoneExist": query.format(v="c")},
+            }
+            return await app.process({"resourceType": "Bundle", "type": "transaction", "entry": [entry]})
         case "search-ids", some, count:
-            criteria = app.criteria("Observation", [("_id", ",".join(some))])
+            criteria = app.query("Observation", [("_id", ",".join(some))])
             return await pages(lambda cursor: app.search_page(criteria, count=count, cursor=cursor))
         case ("search-all" | "search-system") as kind, count:
-            criteria = app.criteria("Observation" if kind == "search-all" else None, [])
+            criteria = app.query("Observation" if kind == "search-all" else None, [])
             return await pages(lambda cursor: app.search_page(criteria, count=count, cursor=cursor))
         case "count", value:
             return await app.count("Observation", {"identifier": f"urn:s|{value}"})
@@ -308,6 +395,8 @@ async def answers(script: list[Step], *, foreign: bool, integrity: bool) -> list
         app, telling = clinic.acting(access(OWN)), Telling()
         told: list[str] = []
         for kind, what in script:
+            if what[0] == "link" and integrity:  # what is linked to may be hidden, or not there
+                continue
             if kind == "foreign" and foreign:
                 await write_foreign(clinic, what)
             elif kind == "own":
@@ -317,6 +406,7 @@ async def answers(script: list[Step], *, foreign: bool, integrity: bool) -> list
         return told
     finally:
         await store.settle()
+        await store.aclose()
 
 
 class Ticking(SystemClock):
@@ -334,6 +424,17 @@ class Ticking(SystemClock):
 @given(steps, st.booleans())
 @example([("foreign", ("put", OTHER, "x1", "a")), ("ask", ("search-all", 1))], False)
 @example([("foreign", ("put", OTHER, "x1", "a")), ("ask", ("create-referring", "hx1"))], True)
+@example(
+    [("own", ("put", OWN, "x1", "b")), ("foreign", ("link", "x1", "x1")), ("ask", ("find", SEARCHES[9], "a", 1))], False
+)
+@example(
+    [
+        ("own", ("link", OWN, "x1", "hx1")),
+        ("foreign", ("put", OTHER, "x1", "a")),
+        ("ask", ("find", SEARCHES[6], "a", 1)),
+    ],
+    False,
+)
 @example([("foreign", ("move", "x1", "a")), ("ask", ("history", "hx1", 1)), ("ask", ("vread", "hx1", 1))], False)
 @example([("foreign", ("keyed", OTHER, "k1", "a")), ("ask", ("create-keyed", "k1", "a"))], False)
 @example([("foreign", ("delete", "x1")), ("ask", ("update", "hx1", "a", None, None))], False)
@@ -344,10 +445,23 @@ def test_answers_do_not_depend_on_other_patients(script: list[Step], integrity: 
     assert with_others == asyncio.run(answers(script, foreign=False, integrity=integrity))
 
 
+def _without(patch: pytest.MonkeyPatch, limits: str) -> None:
+    patch.setattr(Sight, "sees", lambda *_: None)
+    patch.setattr(limits, lambda *_: everything)
+
+
 MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "reads show everything": lambda patch: patch.setattr(Sight, "shows", lambda *_: True),
     "an Idempotency-Key has no owner": lambda patch: patch.setattr(Sight, "owned", lambda _, key: key),
-    "searches see everything": lambda patch: patch.setattr(Sight, "sees", lambda *_: None),
+    "searches by identifier see everything": lambda patch: patch.setattr(Sight, "sees", lambda *_: None),
+    "the index finds everything": lambda patch: _without(patch, "fhirstore.tenant.searching.limits_of"),
+    "totals count everything": lambda patch: patch.setattr(
+        "fhirstore.tenant.searching.limits_of", lambda *_: everything
+    ),
+    "conditions find everything": lambda patch: _without(patch, "fhirstore.tenant.acting.limits_of"),
+    "chains of conditions lead through everything": lambda patch: patch.setattr(
+        "fhirstore.tenant.acting.limits_of", lambda *_: everything
+    ),
     "changes are not limited": lambda patch: patch.setattr(
         Sight, "changing", lambda self, interaction, decide, type, creates=False: decide
     ),
@@ -358,7 +472,15 @@ CAUGHT_BY: dict[str, list[Step]] = {
         ("foreign", ("keyed", OTHER, "k1", "a")),
         ("ask", ("create-keyed", "k1", "b")),
     ],
-    "searches see everything": [("foreign", ("post", OTHER, "a")), ("ask", ("search", "a", 1))],
+    "searches by identifier see everything": [("foreign", ("post", OTHER, "a")), ("ask", ("conditional-delete", "a"))],
+    "the index finds everything": [("foreign", ("post", OTHER, "a")), ("ask", ("search-all", 1))],
+    "totals count everything": [("foreign", ("post", OTHER, "a")), ("ask", ("find", SEARCHES[0], "a", 1))],
+    "conditions find everything": [("foreign", ("post", OTHER, "a")), ("ask", ("delete-on", CRITERIA[0], "a"))],
+    "chains of conditions lead through everything": [
+        ("own", ("put", OWN, "x1", "b")),
+        ("foreign", ("link", "x1", "x1")),
+        ("ask", ("delete-on", "_has:Observation:derived-from:category={v}", "a")),
+    ],
     "changes are not limited": [("foreign", ("put", OTHER, "x1", "a")), ("ask", ("delete", "hx1", None))],
 }
 

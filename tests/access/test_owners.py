@@ -253,8 +253,8 @@ async def test_a_cursor_shows_what_its_user_may_see(clinic: TenantStore) -> None
     page = await everything.history_page(query=HistoryQuery(2))
     shown = await app.history_page(query=HistoryQuery(50), cursor=page.next)
     assert {one.id for one in shown.versions} <= {"p", "of-p"}
-    found = await everything.search_page(everything.criteria("Patient", []), count=1)
-    matches = (await app.search_page(app.criteria("Patient", []), cursor=found.next)).matches
+    found = await everything.search_page(everything.query("Patient", []), count=1)
+    matches = (await app.search_page(app.query("Patient", []), cursor=found.next)).matches
     assert {one.id for one in matches} <= {"p"}
 
 

@@ -40,6 +40,7 @@ def test_both_versions_are_read(text: str, rights: str) -> None:
         *("system/Patient.rs?_has:Observation:patient:code=1", "patient/Patient.rs\x7f", "patient/*.rs\u00e4", "foo"),
         *("system/Patient.rs?birthdate=ap2020", "system/Observation.rs?date=eq2020,ap2021", "system/fhirstore.root"),
         "system/*.cud?_lastUpdated=gt2020",
+        "system/Patient.rs?_id:not=p",
     ],
 )
 def test_what_cannot_be_enforced_is_refused(text: str) -> None:
