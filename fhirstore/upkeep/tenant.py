@@ -10,10 +10,16 @@ from fhirstore.commit.purge import Purged
 from fhirstore.commit.reading import look
 from fhirstore.credentials.assertions import sweep_assertions
 from fhirstore.engine import Engine
-from fhirstore.errors import NotFound
+from fhirstore.errors import CorruptRecord, NotFound, Unavailable
+from fhirstore.index.local.apply import IndexDamaged
+from fhirstore.index.local.noted import READY
+from fhirstore.index.local.schema import LAYOUT
+from fhirstore.indexing.copies import remove_old_copies
 from fhirstore.interactions import resources
 from fhirstore.tenancy import Place
 from fhirstore.upkeep.fsck.run import FsckReport, Progress, Thoroughness, fsck
+from fhirstore.upkeep.fsck.search_index import with_index
+from fhirstore.upkeep.search_index import SearchIndex
 from fhirstore.upkeep.sweep.payloads import sweep_payloads
 from fhirstore.upkeep.sweep.run import SweepReport, sweep
 from fhirstore.upkeep.sweep.runs import sweep_runs
@@ -30,6 +36,11 @@ class Upkeep:
         self._place = place
         self._sweep_transfers = sweep_transfers
 
+    @property
+    def search_index(self) -> SearchIndex:
+        """The tenant's search index on this machine: its state, building it, copies of it, comparing it."""
+        return SearchIndex(self._engine.indexer(self._place), self._place)
+
     async def sweep(self, *, stopping: Callable[[], bool] = lambda: False) -> SweepReport:
         """Remove what dead attempts left, in one pass. Raises Unavailable, CorruptRecord; then call it again.
 
@@ -44,6 +55,7 @@ class Upkeep:
         payloads = await drive(sweep_payloads(keys, context=context), objects)
         transfers = await self._sweep_transfers()
         assertions = await drive(sweep_assertions(keys, context=context), objects)
+        copies = await drive(remove_old_copies(keys, LAYOUT, now=context.now()), objects)
         return replace(
             report,
             run_files=run_files,
@@ -51,15 +63,32 @@ class Upkeep:
             payloads=payloads,
             transfers=transfers,
             assertions=assertions,
+            index_copies=copies,
         )
 
     async def fsck(
         self, how: Thoroughness | None = None, *, on_progress: Callable[[Progress], None] | None = None
     ) -> FsckReport:
-        """Check all stored data; repair only if `how` says so. Raises Unavailable."""
+        """Check all stored data; repair only if `how` says so. Raises Unavailable.
+
+        A search index that there is on this machine is compared with it, too.
+        """
         context = self._engine.context(self._place)
         protocol = fsck(self._place.keys, context=context, how=how, on_progress=on_progress)
-        return await drive(protocol, self._place.objects)
+        report = await drive(protocol, self._place.objects)
+        return await self._with_index(report, how or Thoroughness())
+
+    async def _with_index(self, report: FsckReport, how: Thoroughness) -> FsckReport:
+        index = self.search_index
+        if (await index.status()).state != READY:
+            return report
+        try:
+            verified = await index.verify(most=how.keep)
+        except (Unavailable, CorruptRecord, IndexDamaged):
+            return report  # the next search builds it again, or what hinders that is in the report
+        if not verified.ok and how.repair:
+            await index.drop()
+        return with_index(report, verified, self._place.keys, how=how)
 
     async def usage(self, *, on_progress: Callable[[UsageProgress], None] | None = None) -> StoredUsage:
         """Returns what is stored, by kind and resource type. 1 LIST per 1,000 objects. Raises as `ObjectStore.list`."""

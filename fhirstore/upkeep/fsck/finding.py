@@ -46,6 +46,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "payload-unnamed": (DAMAGE, "a version refers to a content whose entry does not name it"),
     "reference-missing": (DAMAGE, "a version has no reference to its content, so the sweeper could remove that"),
     "credentials": (DAMAGE, "a registered client, or the keys that tokens are signed with, cannot be read"),
+    "index-differs": (DAMAGE, "the search index of this machine says something else; fsck --repair has it built again"),
     "unreadable": (DAMAGE, "a part of the store is damaged; what lay there below this prefix is not checked"),
     "stray-key": (DAMAGE, "an object that fhirstore did not write"),
     "stuck-intent": (SWEEPABLE, "a transaction that is over left its intent in current.json"),

@@ -17,7 +17,20 @@ from fhirstore.jobs.state import State, decode_state
 from fhirstore.upkeep.fsck.finding import Finding, unreadable
 from fhirstore.upkeep.fsck.unreadable import listed_behind_damage
 
-FOLDERS = ("resources", "history", "sweep", "audit", "auditlog", "access", "bulk", "identity", "tx", "runs", "binary")
+FOLDERS = (
+    "resources",
+    "history",
+    "sweep",
+    "audit",
+    "auditlog",
+    "access",
+    "bulk",
+    "identity",
+    "tx",
+    "runs",
+    "binary",
+    "index",
+)
 """The folders of the format below a tenant's prefix."""
 
 _LONGEST_LEASE = 3_600_000

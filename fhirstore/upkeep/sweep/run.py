@@ -56,7 +56,8 @@ class SweepReport:
     events. `transactions`: decisions removed. `jobs`: jobs that were tidied or removed, and remains of such.
     `run_files`: files removed that no run was sealed with. `uploads`: multipart uploads aborted. `payloads`: objects
     removed whose content nothing refers to. `transfers`: direct uploads that expired, and records of old ones.
-    `assertions`: records removed of clients' assertions that have expired.
+    `assertions`: records removed of clients' assertions that have expired. `index_copies`: objects removed of old
+    copies of the search index.
     """
 
     outcome: str
@@ -74,6 +75,7 @@ class SweepReport:
     payloads: int = 0
     transfers: int = 0
     assertions: int = 0
+    index_copies: int = 0
 
     def as_json(self) -> dict[str, object]:
         """The report as plain JSON values."""
