@@ -19,6 +19,7 @@ from server.command_line import (
     lifecycle,
     registered_clients,
     restore,
+    search_index,
     serving,
     setting_up,
     tenants,
@@ -50,6 +51,7 @@ app.add_typer(audit.commands)
 app.add_typer(restore.commands)
 app.add_typer(copies.commands)
 app.add_typer(jobs.commands, name="jobs")
+app.add_typer(search_index.commands, name="index")
 app.add_typer(tenants.commands, name="tenant")
 app.add_typer(registered_clients.commands, name="client")
 app.add_typer(lifecycle.commands, name="lifecycle")

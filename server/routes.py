@@ -14,15 +14,24 @@ from server.interactions.delete import delete
 from server.interactions.history import history_instance, history_system, history_type
 from server.interactions.patch import patch
 from server.interactions.read import read
-from server.interactions.search import search_system, search_system_by_form, search_type, search_type_by_form
+from server.interactions.search import (
+    search_compartment,
+    search_compartment_by_form,
+    search_system,
+    search_system_by_form,
+    search_type,
+    search_type_by_form,
+)
 from server.interactions.smart import smart_configuration, token
 from server.interactions.update import update
 from server.interactions.vread import vread
+from server.operations.everything import everything_of_encounter, everything_of_patient, everything_of_patients
 from server.operations.export.files import export_file
 from server.operations.export.kickoff import export_group, export_patients, export_system
 from server.operations.export.status import delete_export, export_status
 from server.operations.export.urls import FILE_PATH, STATUS_PATH
 from server.operations.jobs import job, job_file, jobs
+from server.operations.lastn import last_observations
 from server.operations.purge import purge
 from server.operations.submit.requests import bulk_submit, bulk_submit_status
 from server.operations.submit.status import delete_submission_status, submission_file, submission_status
@@ -43,7 +52,14 @@ _CREATE = {"conditionalCreate": True}
 _CUPDATE = {"conditionalUpdate": True}
 _CPATCH = {"conditionalPatch": True}
 _CDELETE = {"conditionalDelete": "single"}
+_COMPARTMENT = "/{compartment}/{id}/{type}"
+_WHOLE = "/{compartment}/{id}/*"
 _VALIDATE = ("validate", "http://hl7.org/fhir/OperationDefinition/Resource-validate")
+_DEFINITION = "http://hl7.org/fhir/OperationDefinition"
+_OF_PATIENT = ("everything", f"{_DEFINITION}/Patient-everything")
+_OF_ENCOUNTER = ("everything", f"{_DEFINITION}/Encounter-everything")
+_LASTN = ("lastn", f"{_DEFINITION}/Observation-lastn")
+_LAST_DOC = "The newest Observations of each code"
 _BULK = "http://hl7.org/fhir/uv/bulkdata"
 _OWN = "urn:fhirstore:OperationDefinition"
 _PURGE = "http://hl7.org/fhir/OperationDefinition/Patient-purge"
@@ -94,6 +110,17 @@ TABLE: tuple[Route, ...] = (
     Route("POST", "/{type}/_search", search_type_by_form, (), "Search a type", contract.SEARCH_FORM),
     Route("GET", "", search_system, ("search-system",), "Search all types", contract.SEARCH_ALL),
     Route("POST", "/_search", search_system_by_form, (), "Search all types", contract.SEARCH_ALL_FORM),
+    Route("GET", _COMPARTMENT, search_compartment, (), "Search a type in a compartment", contract.SEARCH_COMPARTMENT),
+    Route("GET", _WHOLE, search_compartment, (), "Search a compartment", contract.SEARCH_COMPARTMENT),
+    Route(
+        "POST",
+        f"{_COMPARTMENT}/_search",
+        search_compartment_by_form,
+        (),
+        "Search a type in a compartment",
+        contract.SEARCH_FORM,
+    ),
+    Route("POST", f"{_WHOLE}/_search", search_compartment_by_form, (), "Search a compartment", contract.SEARCH_FORM),
     Route("PUT", "/{type}", conditional_update, (), "Update what matches", contract.CONDITIONAL_UPDATE, _CUPDATE),
     Route("PATCH", "/{type}", conditional_patch, (), "Patch what matches", contract.CONDITIONAL_PATCH, _CPATCH),
     Route("DELETE", "/{type}", conditional_delete, (), "Delete what matches", contract.CONDITIONAL_DELETE, _CDELETE),
@@ -111,6 +138,22 @@ TABLE: tuple[Route, ...] = (
         contract.VALIDATE,
     ),
     Route("GET", "/{type}/{id}/$validate", validate_instance, (), "Validate what is stored", contract.VALIDATE_STORED),
+    Route("GET", "/Observation/$lastn", last_observations, (), _LAST_DOC, contract.LASTN, operation=_LASTN),
+    Route("POST", "/Observation/$lastn", last_observations, (), _LAST_DOC, contract.EVERYTHING_POST, operation=_LASTN),
+    *(
+        Route(method, path, handler, (), doc, described, operation=operation)
+        for path, handler, doc, operation in (
+            ("/Patient/{id}/$everything", everything_of_patient, "All there is of a patient", _OF_PATIENT),
+            ("/Patient/$everything", everything_of_patients, "All there is of patients", _OF_PATIENT),
+            (
+                "/Encounter/{id}/$everything",
+                everything_of_encounter,
+                "All there is of an encounter",
+                _OF_ENCOUNTER,
+            ),
+        )
+        for method, described in (("GET", contract.EVERYTHING), ("POST", contract.EVERYTHING_POST))
+    ),
     Route(
         "POST",
         "/Binary/$presign-upload",

@@ -11,6 +11,7 @@ _MOST = 100  # parameters
 _RESULTS = (
     "_count",
     "_total",
+    "_totalMethod",
     "_sort",
     "_summary",
     "_elements",
@@ -30,7 +31,20 @@ _EXPORT = (
     "includeAssociatedData",
     "allowPartialManifests",
 )
-_OTHER = ("_include", "_revinclude", "_attachments", "mode", "id", "name", "kind", "resource", "profile")
+_OTHER = (
+    "_include",
+    "_revinclude",
+    "_attachments",
+    "mode",
+    "id",
+    "name",
+    "kind",
+    "resource",
+    "profile",
+    "start",
+    "end",
+    "max",
+)
 _OTHERS = frozenset((*_RESULTS, *_COMMON, *_META, *_EXPORT, *_OTHER, "allowPartialManifests"))
 
 

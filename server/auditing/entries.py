@@ -33,7 +33,8 @@ class Entries:
     ) -> Iterator[AuditEntry]:
         """Yields the events of a request that was answered with `status`; 0: its client went away before."""
         parameters: Mapping[str, str] = {} if touched.endpoint is None else touched.endpoint.parameters
-        type_ = parameters.get("type", "")
+        searched = parameters.get("type", "")
+        type_, id_ = touched.about if touched.about[0] else (searched, parameters.get("id", ""))
         type_ = type_ if type_ in self._types else ""
         code = interaction.removeprefix("conditional-")
         bundle = touched.bundle
@@ -45,10 +46,10 @@ class Entries:
             client=touched.client,
             user=touched.user,
             type=type_,
-            id=_matching(_ID, parameters.get("id", "")) if type_ else "",
+            id=_matching(_ID, id_) if type_ else "",
             version=_version(parameters.get("vid", "")),
             job=_matching(_ID, touched.job or parameters.get("job", "") or parameters.get("upload", "")),
-            criteria=self._asked(touched, query, type_),
+            criteria=self._asked(touched, query, searched if "compartment" in parameters else type_),
         )
         if bundle is not None:
             yield base
@@ -69,13 +70,14 @@ class Entries:
             yield replace(about, interaction="operation", status=_status(result), entry=n)
             return
         type_ = asked.type if asked.type in self._types else None
-        criteria = None if asked.criteria is None else self._criteria.of(_pairs(asked.criteria), type_ or "")
+        searched = asked.path.rpartition("/")[2] if _owner(asked) else type_ or ""
+        criteria = None if asked.criteria is None else self._criteria.of(_pairs(asked.criteria), searched.strip("*"))
         one = replace(
             about,
             interaction=_interaction(asked),
             status=_status(result),
             type=type_ or "",
-            id=_matching(_ID, asked.id or "") if type_ else "",
+            id=_matching(_ID, asked.id or _owner(asked)) if type_ else "",
             version=asked.version or 0,
             criteria=criteria,
             entry=n,
@@ -99,13 +101,21 @@ def _about(entry: AuditEntry, version: Version) -> AuditEntry:
 
 def _interaction(entry: BundleEntry) -> str:
     if entry.interaction == "search":
+        if _owner(entry):
+            return "search-compartment"
         return "search-type" if entry.type else "search-system"
     if entry.interaction == "history":
         return "history-instance" if entry.id else "history-type" if entry.type else "history-system"
     if entry.interaction == "operation":
         name = entry.path.rpartition("/")[2]
-        return name if name in ("$validate", "$purge") else "operation"
+        return name if name in ("$validate", "$purge", "$everything", "$lastn") else "operation"
     return entry.interaction
+
+
+def _owner(entry: BundleEntry) -> str:
+    """The id of the resource whose compartment an entry searches, "" for other entries."""
+    segments = entry.path.split("/")
+    return segments[1] if entry.interaction == "search" and len(segments) == 3 else ""
 
 
 def _status(result: EntryResult) -> int:

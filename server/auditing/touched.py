@@ -17,8 +17,9 @@ class Touched:
     """A request under way. `endpoint`, `tenant`: None until they are found.
 
     `admitted`: there was room for its event. `versions`: those that were shown or written. `bundle`: what became of a
-    Bundle's entries. `job`: what was begun, or asked for. `criteria`: the parameters of a search, from URL and form;
-    None: those of the URL. `client`, `user`: whom the access token names.
+    Bundle's entries. `job`: what was begun, or asked for. `about`: type and id of the resource whose compartment is
+    searched. `criteria`: the parameters of a search, from URL and form; None: those of the URL. `client`, `user`: whom
+    the access token names.
     """
 
     # Class attributes and no __init__: every request makes one.
@@ -28,6 +29,7 @@ class Touched:
     versions: tuple[Version, ...] = ()
     bundle: BundleResult | None = None
     job = ""
+    about = ("", "")
     criteria: Pairs | None = None
     client = ""
     user = ""
@@ -58,6 +60,13 @@ def touch_search(scope: Scope, criteria: Pairs, versions: Sequence[Version]) -> 
     if touched is not None:
         touched.criteria = criteria
         touched.versions = tuple(versions)
+
+
+def touch_owner(scope: Scope, type: str, id: str) -> None:
+    """Says of which resource the request searches what belongs to it."""
+    touched: Touched | None = scope.get(TOUCHED)
+    if touched is not None:
+        touched.about = (type, id)
 
 
 def touch_bundle(scope: Scope, result: BundleResult) -> None:

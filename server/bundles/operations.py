@@ -42,7 +42,7 @@ class EntryOperations:
             form = wanted((entry.criteria or "").encode(), {}, call.store)
             segments = entry.path.split("/")
             if segments == ["metadata"]:
-                content, tag = capability_statement(call, self._parameters(entry, "mode"))
+                content, tag = await capability_statement(call, self._parameters(entry, "mode"))
                 return b"" if _names(entry.if_none_match, tag) else form.entry(content)
             if segments[-1] == "$purge":
                 self._parameters(entry)

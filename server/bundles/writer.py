@@ -19,8 +19,8 @@ encode = msgspec.json.Encoder().encode
 """Returns the JSON of ordinary Python values."""
 
 
-def bundle(head: Mapping[str, object], entries: Iterable[Iterator[bytes]]) -> Iterator[bytes]:
-    """Yields a Bundle. `head`: its members before `entry`, in order; `entries`: see `entry`."""
+def bundle(head: Mapping[str, object], entries: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
+    """Yields a Bundle. `head`: its members before `entry`, in order; `entries`: the pieces of each, as of `entry`."""
     yield encode({"resourceType": "Bundle", **head})[:-1]
     separator = b',"entry":['
     for pieces in entries:
@@ -59,11 +59,14 @@ class PiecesResponse(Response):
     def __init__(self, pieces: list[bytes], content_type: bytes) -> None:
         super().__init__(None, 200)
         self._pieces = pieces
-        size = sum(len(piece) for piece in pieces)
-        self.raw_headers = [(b"content-type", content_type), (b"content-length", b"%d" % size)]
+        self._size = sum(map(len, pieces))
+        self.raw_headers = [(b"content-type", content_type), (b"content-length", b"%d" % self._size)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        if self._size <= _PIECE:
+            await send({"type": "http.response.body", "body": b"".join(self._pieces)})
+            return
         waiting: list[bytes] = []
         size = 0
         for piece in self._pieces:

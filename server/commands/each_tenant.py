@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -16,7 +16,6 @@ from server.process.deployment import open_store
 from server.settings import Settings
 
 Report = TypeVar("Report")
-
 FAILED = 2
 _MOST_NAMES = 20  # in one line
 
@@ -80,3 +79,21 @@ def _listed(names: list[str]) -> str:
 def print_json(reports: Mapping[str, Mapping[str, object]]) -> None:
     """Prints reports by tenant as JSON."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(reports)).decode() + "\n")
+
+
+class _AsJson(Protocol):
+    """A report that says what it is as JSON."""
+
+    def as_json(self) -> Mapping[str, object]: ...
+
+
+Told = TypeVar("Told", bound=_AsJson | None)
+
+
+def print_reports(reports: Mapping[str, Told], told: Callable[[str, Told], Iterable[str]], *, as_json: bool) -> None:
+    """Prints reports by tenant, as JSON or as the lines that `told` makes of each. None is an empty one."""
+    if as_json:
+        print_json({name: {} if report is None else report.as_json() for name, report in reports.items()})
+    else:
+        for name, report in reports.items():
+            sys.stdout.writelines(f"{line}\n" for line in told(name, report))

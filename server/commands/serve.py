@@ -53,9 +53,12 @@ async def inspect_store(settings: Settings) -> list[str]:
             locations.append(objects.location)
             report = await probe(objects, thorough=False)
             if not report.safe and not settings.unsafe_single_writer:
+                found = "was not shown to be safe for several writers. Start again when it answers"
+                if report.broken:
+                    found = "loses updates when several writers meet. Use another store"
                 raise UnsafeStore(
-                    detail=f"{objects.location} loses updates when several writers meet. Use another store, "
-                    f"or --unsafe-single-writer if this will be its only server process.\n{render_probe(report)}"
+                    detail=f"{objects.location} {found}, or with --unsafe-single-writer if this will be its only "
+                    f"server process.\n{render_probe(report)}"
                 )
     return locations
 

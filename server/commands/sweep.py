@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from fhirstore import SweepReport, TenantStore, instant
-from server.commands.each_tenant import FAILED, for_each_tenant, print_json
+from server.commands.each_tenant import FAILED, for_each_tenant, print_reports
 from server.settings import Settings
 
 
@@ -18,10 +16,7 @@ def run_sweep(settings: Settings, *, tenant: str | None, as_json: bool) -> int:
     reports = for_each_tenant(settings, tenant, work)
     if reports is None:
         return FAILED
-    if as_json:
-        print_json({name: report.as_json() for name, report in reports.items()})
-    else:
-        sys.stdout.writelines(_line(name, report) + "\n" for name, report in reports.items())
+    print_reports(reports, lambda name, report: [_line(name, report)], as_json=as_json)
     return 1 if any(report.unclear or report.left for report in reports.values()) else 0
 
 
@@ -34,6 +29,7 @@ def _line(name: str, report: SweepReport) -> str:
         (report.uploads, "uploads"),
         (report.payloads, "payloads"),
         (report.transfers, "transfers"),
+        (report.index_copies, "objects of old copies of the search index"),
     )
     removed = ", ".join(f"{count:,} {what}" for count, what in counts if count) or "nothing"
     rest = ((report.unclear, "unclear (run fhirstore fsck)"), (report.left, "left for a later pass"))

@@ -7,6 +7,7 @@ for plain JSON: that is `AS_STORED`, and the stored bytes are sent without being
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,8 @@ from server.content.media import FHIR_JSON, FHIR_XML, MediaType, named, negotiat
 from server.http.refusal import Refused
 
 _ALL = View()
+_FORM_PARAMETER = re.compile(rb"(?:^|&)(?:_(?:format|pretty|summary|elements)|[^&=]*%)")
+"""Where one of FORM_PARAMETERS begins, or a name that may be one, since it has escapes."""
 _FORMS = f"This server speaks {FHIR_JSON} and {FHIR_XML}"
 _USUAL = frozenset(
     {b"application/fhir+json", b"*/*", b"application/*", b"application/fhir+json, */*", b"application/fhir+json,*/*"}
@@ -70,7 +73,7 @@ AS_STORED = Representation(MediaType(FHIR_JSON), MediaType(FHIR_JSON).content_ty
 def wanted(query_string: bytes, headers: Mapping[bytes, bytes], store: FhirStore) -> Representation:
     """Returns the form that a request asks for. Raises InvalidResource, Refused (406: this server does not have it)."""
     accept = headers.get(b"accept") or None  # an empty Accept says nothing
-    if not query_string or (b"_" not in query_string and b"%5" not in query_string):
+    if not query_string or _FORM_PARAMETER.search(query_string) is None:
         return AS_STORED if accept is None or accept in _USUAL else _accepted(accept, store)
     return wanted_by(parse_query(query_string), accept, store)
 

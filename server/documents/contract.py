@@ -17,7 +17,8 @@ class Contract:
     """One interaction. `query`, `headers`: names that it reads. `body`: resource, bundle, parameters, patch, form,
     octets or empty. `answer`: resource (in any form), outcome, manifest or file.
 
-    `success`, `failure`: its own statuses. `modes`: the values of the parameter `mode`.
+    `success`, `failure`: its own statuses. `modes`: the values of the parameter `mode`. `searches`: it also has the
+    parameters of searches of the type; `criteria`: those of them that are criteria.
     """
 
     success: tuple[int, ...] = (200,)
@@ -27,14 +28,14 @@ class Contract:
     body: str = ""
     modes: tuple[str, ...] = ()
     answer: str = "resource"
+    searches: bool = False
+    criteria: bool = False
 
 
 _EXPECTED = ("If-Match", "If-Unmodified-Since", "If-None-Match")
 _PAGES = ("_count", "_since", "_at", "_sort")
 _WRITES = (413, 415, 422)
-_CRITERIA = ("_id", "identifier")
 PATCH_FORMATS = (JsonPatch.media_type, MergePatch.media_type, FHIR_JSON, FHIR_XML)
-SEARCH_PARAMETERS = ("_id", "_lastUpdated", "identifier", "_count")
 
 _PARTS = ("Range", "If-Range")
 READ = Contract(
@@ -42,19 +43,32 @@ READ = Contract(
 )
 VREAD = READ
 CREATE = Contract(
-    (200, 201), (404, 409, 412, *_WRITES), _CRITERIA, ("If-None-Exist", "Idempotency-Key", "Prefer"), body="resource"
+    (200, 201),
+    (404, 409, 412, 501, *_WRITES),
+    headers=("If-None-Exist", "Idempotency-Key", "Prefer"),
+    body="resource",
+    criteria=True,
 )
 UPDATE = Contract((200, 201), (404, 409, 412, *_WRITES), headers=(*_EXPECTED, "Prefer"), body="resource")
 PATCH = Contract((200,), (404, 410, 412, *_WRITES), headers=(*_EXPECTED, "Prefer"), body="patch")
 DELETE = Contract((200, 204), (404, 412), headers=(*_EXPECTED, "Prefer"))
-CONDITIONAL_UPDATE = Contract((200, 201), (404, 409, 412, *_WRITES), _CRITERIA, (*_EXPECTED, "Prefer"), "resource")
-CONDITIONAL_PATCH = Contract((200,), (404, 410, 412, *_WRITES), _CRITERIA, (*_EXPECTED, "Prefer"), "patch")
-CONDITIONAL_DELETE = Contract((200, 204), (404, 412), _CRITERIA, (*_EXPECTED, "Prefer"))
+CONDITIONAL_UPDATE = Contract(
+    (200, 201), (404, 409, 412, 501, *_WRITES), headers=(*_EXPECTED, "Prefer"), body="resource", criteria=True
+)
+CONDITIONAL_PATCH = Contract(
+    (200,), (404, 410, 412, 501, *_WRITES), headers=(*_EXPECTED, "Prefer"), body="patch", criteria=True
+)
+CONDITIONAL_DELETE = Contract((200, 204), (404, 412, 501), headers=(*_EXPECTED, "Prefer"), criteria=True)
 HISTORY = Contract((200,), (404,), _PAGES, ("Prefer",))
-SEARCH = Contract((200,), (404,), SEARCH_PARAMETERS, ("Prefer",))
-SEARCH_ALL = Contract((200,), (), ("_type", "_lastUpdated", "_count"), ("Prefer",))
-SEARCH_FORM = Contract((200,), (404, 413, 415), SEARCH_PARAMETERS, ("Prefer",), "form")
-SEARCH_ALL_FORM = Contract((200,), (413, 415), SEARCH_ALL.query, ("Prefer",), "form")
+SEARCH = Contract((200,), (404, 410, 501), ("_count",), ("Prefer",), searches=True)
+SEARCH_ALL = Contract((200,), (410, 501), ("_type", "_count"), ("Prefer",), searches=True)
+SEARCH_FORM = Contract((200,), (404, 410, 413, 415, 501), ("_count",), ("Prefer",), "form", searches=True)
+SEARCH_ALL_FORM = Contract((200,), (410, 413, 415, 501), SEARCH_ALL.query, ("Prefer",), "form", searches=True)
+SEARCH_COMPARTMENT = SEARCH
+_EVERYTHING = ("start", "end", "_since", "_type", "_count")
+EVERYTHING = Contract((200,), (404, 410, 501), _EVERYTHING, ("Prefer",))
+LASTN = Contract((200,), (410, 501), ("max", "patient", "subject", "category", "code"), ("Prefer",))
+EVERYTHING_POST = Contract((200,), (404, 410, 413, 415, 501), (), ("Prefer",), body="parameters")
 BUNDLE = Contract(
     (200,), (404, 405, 409, 410, 412, 501, *_WRITES), headers=("Idempotency-Key", "Prefer"), body="bundle"
 )

@@ -2,23 +2,29 @@
 
 It describes HTTP: paths, parameters, headers, statuses, media types. The schema of resources is FHIR's
 (https://hl7.org/fhir/R4/fhir.schema.json.zip); here a resource is an object with a resourceType.
+
+`/openapi.json?type=Patient,Observation` has paths of these types as well, with the search parameters of each: all types
+together would be megabytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
-from fhirstore import FORM_PARAMETERS, Definitions, __version__
+from fhirstore import FORM_PARAMETERS, Definitions, SupportedSearch, __version__
+from fhirstore.threads import offload
 from server.access.forwarded import PREFIX
 from server.access.tenant import HEADER as TENANT_HEADER
 from server.content.media import FHIR_JSON, FHIR_XML
 from server.documents.contract import PATCH_FORMATS, Contract
+from server.documents.search_parameters import criteria, search_parameters
 from server.http.call import FHIR_PATH
+from server.http.refusal import Refused
 from server.http.route import Route
 from server.settings import Settings
 
@@ -32,6 +38,13 @@ _QUERY: dict[str, dict[str, object]] = {
     "_attachments": {"enum": ["inline", "url"]},
     "_count": {"type": "integer", "minimum": 0, "maximum": 999_999_999},
     "_since": {"type": "string", "format": "date-time"},
+    "max": {"type": "integer", "minimum": 1, "maximum": 1_000},
+    "patient": {"type": "string", "examples": ["Patient/1"]},
+    "subject": {"type": "string", "examples": ["Patient/1"]},
+    "category": {"type": "string", "examples": ["vital-signs"]},
+    "code": {"type": "string", "examples": ["http://loinc.org|8867-4"]},
+    "start": _DATE,
+    "end": _DATE,
     "_at": _DATE,
     "_sort": {"enum": ["-_lastUpdated", "_lastUpdated", "none"]},
     "_id": _ID,
@@ -67,6 +80,8 @@ _HEADERS: dict[str, dict[str, object]] = {
         "examples": ["return=representation", "return=OperationOutcome", "handling=lenient", "respond-async"],
     },
 }
+_MOST_TYPES = 20
+_OF_A_TYPE = ("/{type}", "/{type}/_search")
 _BEARER = {
     "type": "http",
     "scheme": "bearer",
@@ -85,23 +100,40 @@ _ANSWERS: dict[str, dict[str, object]] = {
 
 def openapi_route(table: Sequence[Route], settings: Settings, definitions: Definitions) -> HttpRoute:
     """Returns the route GET /openapi.json."""
+    supported = SupportedSearch.of(definitions, texts=settings.index_text)
 
     async def openapi(request: Request) -> Response:
+        types = [one for value in request.query_params.getlist("type") for one in value.split(",")]
+        if len(types) > _MOST_TYPES or not definitions.resources.issuperset(types):
+            raise Refused(400, f"type names up to {_MOST_TYPES} resource types, separated by commas", code="value")
         prefix = request.scope.get(PREFIX, "")
-        return JSONResponse(openapi_document(table, settings, definitions, prefix=prefix))
+        return JSONResponse(await offload(openapi_document, table, settings, supported, prefix=prefix, types=types))
 
     return HttpRoute("/openapi.json", openapi)
 
 
 def openapi_document(
-    table: Sequence[Route], settings: Settings, definitions: Definitions, *, prefix: str = ""
+    table: Sequence[Route],
+    settings: Settings,
+    supported: SupportedSearch,
+    *,
+    prefix: str = "",
+    types: Collection[str] = (),
 ) -> dict[str, object]:
-    """Returns the document, as JSON values. `prefix`: the path below which a proxy has this server."""
-    types = sorted(definitions.resources)
+    """Returns the document, as JSON values. `prefix`: the path below which a proxy has this server.
+
+    `types`: those that have paths of their own.
+    """
+    definitions = supported.definitions
     paths: dict[str, dict[str, object]] = {}
     for route in table:
-        if route.is_documented(settings):
-            paths.setdefault(route.path or "/", {})[route.method.lower()] = _operation(route, route.contract, settings)
+        if not route.is_documented(settings):
+            continue
+        method = route.method.lower()
+        paths.setdefault(route.path or "/", {})[method] = _operation(route, settings, supported)
+        for type_ in types if route.path in _OF_A_TYPE else ():
+            path = route.path.replace("{type}", type_)
+            paths.setdefault(path, {})[method] = _operation(route, settings, supported, type_)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -115,7 +147,7 @@ def openapi_document(
         "components": {
             **({"securitySchemes": {"bearer": _BEARER}} if settings.authenticates else {}),
             "schemas": {
-                "ResourceType": {"enum": types},
+                "ResourceType": {"enum": sorted(definitions.resources)},
                 "Resource": {
                     "type": "object",
                     "required": ["resourceType"],
@@ -154,12 +186,17 @@ def _server(settings: Settings, prefix: str) -> dict[str, object]:
     return {"url": f"{root}/{{tenant}}", "variables": {"tenant": {"default": settings.only_tenant or "default"}}}
 
 
-def _operation(route: Route, contract: Contract, settings: Settings) -> dict[str, object]:
-    name = "-".join(part.strip("{}$_") for part in route.path.split("/") if part) or "base"
+def _operation(
+    route: Route, settings: Settings, supported: SupportedSearch, type: str | None = None
+) -> dict[str, object]:
+    """`type`: the operation on this type alone."""
+    contract = route.contract
+    path = route.path if type is None else route.path.replace("{type}", type)
+    name = "-".join(part.strip("{}$_") for part in path.split("/") if part) or "base"
     operation: dict[str, object] = {
         "operationId": f"{route.method.lower()}-{name}",
         "summary": route.doc,
-        "parameters": _parameters(route, contract, settings),
+        "parameters": _parameters(path, contract, settings, supported, type),
         "responses": _responses(contract, others=_REFUSED if settings.authenticates else ()),
     }
     if settings.authenticates and route.access != "token":
@@ -169,13 +206,16 @@ def _operation(route: Route, contract: Contract, settings: Settings) -> dict[str
     return operation
 
 
-def _parameters(route: Route, contract: Contract, settings: Settings) -> list[dict[str, object]]:
-    found = []
-    for part in route.path.split("/"):
+def _parameters(
+    path: str, contract: Contract, settings: Settings, supported: SupportedSearch, type: str | None
+) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
+    for part in path.split("/"):
         if part.startswith("{"):
             name = part.strip("{}")
             schema = {
                 "type": {"$ref": "#/components/schemas/ResourceType"},
+                "compartment": {"enum": sorted(supported.definitions.compartments)},
                 "id": _ID,
                 "vid": {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"},
                 "job": {"type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"},
@@ -185,6 +225,8 @@ def _parameters(route: Route, contract: Contract, settings: Settings) -> list[di
             found.append({"name": name, "in": "path", "required": True, "schema": schema})
     schemas = _QUERY | {"mode": {"enum": list(contract.modes)}}
     forms = FORM_PARAMETERS if contract.answer == "resource" else ()
+    found += criteria(supported, type) if contract.criteria else []
+    found += search_parameters(supported, type) if contract.searches else []
     found += [{"name": name, "in": "query", "schema": schemas[name]} for name in (*contract.query, *forms)]
     found += [{"name": name, "in": "header", "schema": _HEADERS[name]} for name in contract.headers]
     if settings.tenant_source == "header":

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from fhirstore import Access, FhirStore, TenantStore, parse_query
+from fhirstore import Access, FhirStore, SupportedSearch, TenantStore, parse_query
 from fhirstore.errors import TicketRefused
 from server.access.forwarded import PREFIX
 from server.content.representation import AS_STORED, Representation
@@ -49,8 +49,13 @@ class ServerProcess(Protocol):
         """Log that a request, or an entry of its Bundle, was answered with 5xx because of `error`."""
         ...
 
-    def capabilities(self, base_url: str, *, mode: str) -> dict[str, object]:
-        """Return the CapabilityStatement of the API at `base_url`. `mode`: as in the capabilities interaction."""
+    async def capabilities(
+        self, base_url: str, *, mode: str, tenant: SupportedSearch | None = None
+    ) -> tuple[bytes, str]:
+        """Return the CapabilityStatement of the API at `base_url`, as JSON, and its opaque tag.
+
+        `mode`: as in the capabilities interaction. `tenant`: what its searches can ask for; None: as the release says.
+        """
         ...
 
     def poll_again_in(self, job: str) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from fhirstore import FORM_PARAMETERS, parse_condition_query, refuse_undefined
+from fhirstore import FORM_PARAMETERS
 from server.http.call import Call
 
 
@@ -15,16 +15,12 @@ def url_criteria(call: Call) -> str:
     """Returns the URL's parameters without those for the form of the answer. Raises InvalidResource."""
     if not call.scope["query_string"]:
         return ""
-    given = [pair for pair in call.query if pair[0] not in FORM_PARAMETERS]
-    refuse_undefined(call.store.definitions, call.type, given)
-    return urlencode(given)
+    return urlencode([pair for pair in call.query if pair[0] not in FORM_PARAMETERS])
 
 
 def header_criteria(call: Call, header: bytes) -> str | None:
-    """Returns the criteria in a header as they were sent; None without the header. Raises InvalidResource."""
+    """Returns the criteria in a header as they were sent, without the base URL that some clients (HAPI) put before the
+    type; None without the header.
+    """
     value = call.headers.get(header)
-    if value is None:
-        return None
-    text = value.decode("utf-8", "replace")
-    refuse_undefined(call.store.definitions, call.type, parse_condition_query(call.type, text))
-    return text
+    return None if value is None else value.decode("utf-8", "replace").removeprefix(f"{call.base_url}/")

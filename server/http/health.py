@@ -1,14 +1,18 @@
-"""The probes of an orchestrator. /health/live: the process answers; /health/ready: it can reach its store and stays."""
+"""The probes of an orchestrator. /health/live: the process answers; /health/ready: it can reach its store and stays.
+
+The latter also tells how the search indexes are: whether they are ready, their lag in seconds, versions that wait.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from fhirstore import FhirStore
+from fhirstore import FhirStore, IndexStatus
 from fhirstore.errors import FhirStoreError, StoreFull, Unavailable
 
 _PATIENCE = 5.0  # seconds that the store has to answer
@@ -37,9 +41,21 @@ def health_routes(store: FhirStore, ending: asyncio.Event | None = None) -> list
             return _not_ready(str(nobody_served))
         except FhirStoreError:
             return _not_ready("the object store does not answer as it should")
-        return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "ready"} | _of_indexes(store.indexes))
 
     def _not_ready(why: str) -> Response:
         return JSONResponse({"status": why}, 503)
 
     return [Route("/health/live", live), Route("/health/ready", ready)]
+
+
+def _of_indexes(indexes: Sequence[IndexStatus]) -> dict[str, object]:
+    """Returns how the search indexes are that this process looks after, together. They do not make it unready: what
+    needs no index is answered.
+    """
+    if not indexes:
+        return {}
+    lag = max([one.lag for one in indexes if one.leads and one.lag is not None], default=0.0)
+    queued = sum(one.queued for one in indexes)
+    state = "not ready" if any(one.is_hindered for one in indexes) else "ready"
+    return {"index": {"status": state, "lag": round(lag, 3), "queued": queued}}

@@ -1,10 +1,9 @@
 """Paths that FHIR defines and this server does not support: answered 501 with a reason, alone and in a batch.
 
-These are the operations of the release and of Bulk Data Access, and searches of compartments. A path that FHIR does not
-define is 404; a method that FHIR does not use there is 405.
+These are the operations of the release and of Bulk Data Access. A path that FHIR does not define is 404; a method that
+FHIR does not use there is 405.
 
-https://hl7.org/fhir/R4/operations.html · https://hl7.org/fhir/uv/bulkdata/ ·
-https://hl7.org/fhir/R4/compartmentdefinition.html
+https://hl7.org/fhir/R4/operations.html · https://hl7.org/fhir/uv/bulkdata/
 """
 
 from __future__ import annotations
@@ -34,19 +33,13 @@ _SEE = "see rest in /fhir/metadata"
 
 
 def refuse_lacking(segments: Sequence[str], method: str, definitions: Definitions) -> None:
-    """Raises Refused (501, 404, 405) where the path, below the base, is of an operation or of a compartment.
+    """Raises Refused (501, 404, 405) where the path, below the base, is of an operation.
 
-    The caller must have found no line of the route table for the path. Returns where it is neither.
+    The caller must have found no line of the route table for the path. Returns where it is none.
     """
     for at, segment in enumerate(segments):
         if segment.startswith("$"):
             _refuse_operation(segments, at, method, definitions)
-    if _is_compartment_search(segments, definitions):
-        _refuse(
-            f"Searches of a compartment, like Patient/1/Observation, are not supported; {_SEE}",
-            method,
-            ("POST",) if segments[-1] == "_search" else ("GET",),
-        )
 
 
 def _refuse_operation(segments: Sequence[str], at: int, method: str, definitions: Definitions) -> None:
@@ -71,14 +64,6 @@ def _can_be_invoked(operation: Operation, on: Sequence[str], definitions: Defini
     if len(on) == 1:
         return operation.on_type
     return operation.on_instance and (len(on) == 2 or (len(on) == 4 and on[2] == "_history"))
-
-
-def _is_compartment_search(segments: Sequence[str], definitions: Definitions) -> bool:
-    """Whether the path is [compartment]/[id]/[type], [compartment]/[id]/*, or one of these with /_search."""
-    path = segments[:-1] if len(segments) == 4 and segments[-1] == "_search" else segments
-    if len(path) != 3:
-        return False
-    return path[0] in definitions.compartments and (path[2] == "*" or path[2] in definitions.resources)
 
 
 def _refuse(reason: str, method: str, methods: Sequence[str]) -> None:

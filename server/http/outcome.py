@@ -37,6 +37,7 @@ STATUS: tuple[tuple[type[errors.FhirStoreError], int], ...] = (
     (errors.TicketRefused, 403),
     (errors.UploadConflict, 409),
     (errors.UploadGone, 410),
+    (errors.CursorExpired, 410),
     (errors.UploadRefused, 422),
     (errors.ManifestTaken, 409),
     (errors.SourceFailed, 400),

@@ -20,10 +20,11 @@ def page_links(
     url: str, parameters: Sequence[tuple[str, str]], cursor: str | None, *, previous: str | None, next: str | None
 ) -> dict[str, str]:
     """Returns URLs by relation. `parameters`: of every page; `cursor`: of this one, the others: of those beside it."""
-    links = {"self": _page_url(url, parameters, cursor)}
+    every = urlencode(parameters, safe=":")
+    links = {"self": _page_url(url, every, cursor)}
     for relation, other in (("previous", previous), ("next", next)):
         if other is not None:
-            links[relation] = _page_url(url, parameters, other)
+            links[relation] = _page_url(url, every, other)
     return links
 
 
@@ -35,6 +36,8 @@ def linked(response: Response, links: Mapping[str, str]) -> Response:
     return response
 
 
-def _page_url(url: str, parameters: Sequence[tuple[str, str]], cursor: str | None) -> str:
-    every = [*parameters, *([(CURSOR, cursor)] if cursor is not None else [])]
-    return f"{url}?{urlencode(every, safe=':')}" if every else url
+def _page_url(url: str, every: str, cursor: str | None) -> str:
+    """`every`: the parameters of every page, quoted."""
+    place = "" if cursor is None else urlencode([(CURSOR, cursor)], safe=":")
+    query = "&".join(part for part in (every, place) if part)
+    return f"{url}?{query}" if query else url

@@ -79,7 +79,7 @@ class Paths:
         # most requests name a type and an id, and have no segment that is literal in the table
         templates = self._open if self._literals.isdisjoint(segments) else self._templates
         for template in templates.get(len(segments), ()):
-            parameters = template.match(segments)
+            parameters = self._matched(template, segments)
             if parameters is not None:
                 if "$" in path and any(text.startswith("$") for text in parameters.values()):
                     break  # an operation is not a type or an id
@@ -87,11 +87,20 @@ class Paths:
         refuse_lacking(segments[self._below :], method, self._definitions)
         raise Refused(404, NO_ENDPOINT)
 
+    def _matched(self, template: Template, segments: list[str]) -> dict[str, str] | None:
+        """Returns the path's parameters; None if it does not have this shape, or names no compartment where it must."""
+        parameters = template.match(segments)
+        if parameters is not None and "compartment" in parameters:
+            known = parameters.get("type", "*")
+            is_type = known == "*" or known in self._definitions.resources
+            return parameters if is_type and parameters["compartment"] in self._definitions.compartments else None
+        return parameters
+
     def template_of(self, path: str) -> tuple[str, dict[str, str]]:
         """Returns the template for `path`, like `/{type}/{id}`, and the path's parameters; "-" where there is none."""
         segments = path.removesuffix("/").split("/")[1:]
         for template in self._templates.get(len(segments), ()):
-            parameters = template.match(segments)
+            parameters = self._matched(template, segments)
             if parameters is not None:
                 parts = dict(template.literals) | {position: f"{{{name}}}" for position, name in template.names}
                 return "/" + "/".join([parts[position] for position in range(len(segments))]), parameters

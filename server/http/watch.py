@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
-from fhirstore import FhirStore
+from fhirstore import FhirStore, SupportedSearch
 from server.access.tenant import tenant_named
 from server.documents.capabilities import Capabilities
 from server.http.call import FHIR_PATH, Authentication
@@ -73,9 +73,11 @@ class Watch:
         asked = Asked(scope["method"], request_id.decode("ascii"), template, tenant)
         self.failures.note(asked, status, error)
 
-    def capabilities(self, base_url: str, *, mode: str) -> dict[str, object]:
-        """Returns the CapabilityStatement of the API at `base_url`."""
-        return self.documents.statement(base_url, mode=mode)
+    async def capabilities(
+        self, base_url: str, *, mode: str, tenant: SupportedSearch | None = None
+    ) -> tuple[bytes, str]:
+        """Returns the CapabilityStatement of the API at `base_url`, as JSON, and its opaque tag."""
+        return await self.documents.content(base_url, mode=mode, tenant=tenant)
 
     def poll_again_in(self, job: str) -> int:
         """Counts a status request for this job. Returns 0, or the seconds to wait where these come too fast."""

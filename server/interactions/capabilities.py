@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
-import msgspec
 from starlette.responses import Response
 
 from fhirstore.errors import InvalidResource
+from fhirstore.threads import offload_if
+from server.content.representation import AS_STORED
 from server.documents.capabilities import MODES
 from server.http.answers import not_modified, resource_answer
 from server.http.call import Call
@@ -22,17 +22,21 @@ async def capabilities(call: Call) -> Response:
     `mode=terminology` is answered with TerminologyCapabilities.
     """
     refuse_others(call, "mode")
-    content, digest = capability_statement(call, dict(call.query))
+    content, digest = await capability_statement(call, dict(call.query))
     tag = f'W/"{digest}"'
     if has_tag(call, digest):
         return not_modified(tag)
+    return await offload_if(call.representation is not AS_STORED, _answer, call, content, tag)
+
+
+def _answer(call: Call, content: bytes, tag: str) -> Response:
     return resource_answer(call, call.representation.entry(content), headers={"ETag": tag})
 
 
-def capability_statement(call: Call, parameters: Mapping[str, str]) -> tuple[bytes, str]:
+async def capability_statement(call: Call, parameters: Mapping[str, str]) -> tuple[bytes, str]:
     """Returns the resource for these parameters, as JSON, and its opaque tag. Raises InvalidResource (`mode`)."""
     mode = parameters.get("mode", "full")
     if mode not in MODES:
         raise InvalidResource(f"mode must be one of {', '.join(MODES)}", code="value")
-    content = msgspec.json.encode(call.process.capabilities(call.base_url, mode=mode))
-    return content, hashlib.sha256(content).hexdigest()[:16]
+    tenant = None if call.acting is None else call.acting.supported_search  # where tokens are needed, it is unknown
+    return await call.process.capabilities(call.base_url, mode=mode, tenant=tenant)

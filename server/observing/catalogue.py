@@ -124,6 +124,19 @@ JOBS_LEASE = _gauge(
     "Since the lease of a job that runs here was renewed, of that which has waited for longest.",
     together=Together.HIGHEST,
 )
+INDEX_LAG = _gauge(
+    "fhirstore_index_lag_seconds",
+    "Since the last moment of which a search index has all that was acknowledged, of that which is furthest behind.",
+    together=Together.HIGHEST,
+)
+INDEX_QUEUED = _gauge(
+    "fhirstore_index_queued_versions", "Versions that were committed here and are not in the search indexes yet."
+)
+INDEX_NOT_READY = _gauge(
+    "fhirstore_index_not_ready", "Search indexes that are being built, or are hindered: by a full disk, for instance."
+)
+INDEX_RESOURCES = _gauge("fhirstore_index_resources", "Resources in the search indexes of this machine.")
+INDEX_BYTES = _gauge("fhirstore_index_bytes", "Bytes of their files.")
 LAG = _histogram(
     "fhirstore_event_loop_lag_seconds",
     "How late a timer of the event loop was, four times a second.",

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from fhirstore import Worker, __version__
+from fhirstore import FhirStore, Worker, __version__
 from server.observing.catalogue import (
     BUILD,
     BYTES_IN_FLIGHT,
@@ -20,6 +20,11 @@ from server.observing.catalogue import (
     CONNECTIONS_REFUSED,
     CONNECTIONS_TIMED_OUT,
     CPU,
+    INDEX_BYTES,
+    INDEX_LAG,
+    INDEX_NOT_READY,
+    INDEX_QUEUED,
+    INDEX_RESOURCES,
     JOBS_LEASE,
     JOBS_LIVE,
     JOBS_OLDEST,
@@ -110,5 +115,20 @@ def of_jobs(worker: Worker) -> Gauges:
             yield JOBS_OLDEST, (kind,), status.oldest.get(kind, 0.0)
         yield JOBS_RUNNING, (), status.running
         yield JOBS_LEASE, (), status.lease
+
+    return gauges
+
+
+def of_indexes(store: FhirStore) -> Gauges:
+    """Returns the values of the search indexes that this process looks after."""
+
+    def gauges() -> Series:
+        indexes = store.indexes
+        led = [one for one in indexes if one.leads]
+        yield INDEX_LAG, (), max([one.lag or 0.0 for one in led], default=0.0)
+        yield INDEX_QUEUED, (), sum(one.queued for one in indexes)
+        yield INDEX_NOT_READY, (), sum(one.is_hindered for one in indexes)
+        yield INDEX_RESOURCES, (), sum(one.resources for one in led)
+        yield INDEX_BYTES, (), sum(one.size for one in led)
 
     return gauges

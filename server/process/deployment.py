@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -26,7 +26,7 @@ from server.http.deadlines import Deadlines
 from server.http.in_flight import InFlight
 from server.observing.answering import Publish, publish_of_worker
 from server.observing.observers import Observers, observers
-from server.observing.process import keep_publishing, of_connections, of_jobs, of_process
+from server.observing.process import keep_publishing, of_connections, of_indexes, of_jobs, of_process
 from server.process.connections import Connections
 from server.process.ending import HANDED_BACK_IN, SETTLED_IN, Ending, end_now, end_with_parent, ended_in
 from server.process.submitting import submit_options
@@ -41,11 +41,12 @@ async def open_store(
     create: bool = False,
     submitting: SubmitOptions | None = None,
     observers: Observers | None = None,
+    follow: bool = False,
 ) -> AsyncIterator[FhirStore]:
     """Opens the store that `settings` name. `create`: make it where there is none; only a server does.
 
-    `submitting`: who may submit in bulk; None: whom the settings name. `observers`: are told of storage requests.
-    Raises StoreMisconfigured.
+    `follow`: keep the search indexes up to date in the background; only a server does. `submitting`: who may submit in
+    bulk; None: whom the settings name. `observers`: are told of storage requests. Raises StoreMisconfigured.
     """
     observers = observers or Observers()
     opening = FhirStore.open(
@@ -62,6 +63,7 @@ async def open_store(
         job_limits=settings.job_limits,
         submit_options=submit_options(settings) if submitting is None else submitting,
         tags=settings.tags,
+        index=replace(settings.index_options, follow=follow, aside=follow, bases=_bases(settings)),
         create=create,
         observer=observers.of_store,
     )
@@ -84,7 +86,7 @@ async def _opened(settings: Settings, *, measured: bool) -> AsyncIterator[_Opene
     """Opens it, and closes it in the opposite order. Raises FhirStoreError, BadCertificate: it cannot start."""
     observing = observers(settings, measured=measured)
     tls = tls_of(settings)
-    opening = open_store(settings, create=True, observers=observing)
+    opening = open_store(settings, create=True, observers=observing, follow=True)
     store = await opening.__aenter__()
     try:
         async with auditing(settings, store) as audit:
@@ -140,6 +142,8 @@ class Deployment:
         at_once, activity = self._settings.jobs_at_once, deadlines.activity
         worker = store.worker(at_once=at_once, say=_say, activity=activity, ran=_teller(audit))
         working = asyncio.create_task(_work(worker, self._settings, ending.begun))
+        if observing.measures is not None:
+            observing.measures.add(of_indexes(store))
         publishing = asyncio.create_task(self._keep_publishing(observing, connections, worker))
         beside = [
             _renewing(opened.tls, state),
@@ -258,3 +262,10 @@ def from_env() -> Deployment:
     """Returns the app; the ASGI server calls it in each worker process."""
     end_with_parent()
     return Deployment(from_environment(os.environ), publish_of_worker(os.environ))
+
+
+def _bases(settings: Settings) -> tuple[str, ...]:
+    """Returns the base URL of a tenant, for `IndexOptions`; none where the settings do not say it."""
+    if settings.base_url is None:
+        return ()
+    return (f"{settings.base_url}/{{tenant}}" if settings.tenant_source == "path" else settings.base_url,)

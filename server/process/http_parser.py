@@ -17,6 +17,7 @@ Trailers are dropped: a header that comes after the body must not change the mea
 from __future__ import annotations
 
 import asyncio
+import re
 from abc import ABC, abstractmethod
 from http import HTTPStatus
 
@@ -49,6 +50,10 @@ def closing_answer(status: HTTPStatus, *, code: str = "", text: str = "", retry_
 
 _TOO_LARGE = closing_answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 _NOT_HTTP = closing_answer(HTTPStatus.BAD_REQUEST, code="structure", text="This is no HTTP/1.1 request")
+_NOT_ASCII = closing_answer(
+    HTTPStatus.BAD_REQUEST, code="structure", text="The URL is not in ASCII; write other characters as %C3%BC"
+)
+_RAW_URL = re.compile(rb"[A-Z]{3,7} /[^ \r\n\x80-\xff]*[\x80-\xff]")
 _HTTP_2 = closing_answer(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, code="not-supported", text="Speak HTTP/1.1")
 
 
@@ -85,7 +90,10 @@ class BoundedHeadProtocol(HttpToolsProtocol, ABC):
         except httptools.HttpParserUpgrade as end:
             self._ignore_upgrade(data, end.args[0])
         except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+            if _RAW_URL.match(data) and not self._told:
+                self.refuse(_NOT_ASCII)
+            else:
+                self.send_400_response("Invalid HTTP request received.")
             return
         if self.kept > MAX_HEAD:
             self.refuse(_TOO_LARGE)

@@ -21,6 +21,7 @@ from server.settings.limits import Limits
 from server.settings.listening import Listening
 from server.settings.observing import Observing
 from server.settings.resources import Resources
+from server.settings.searching import Searching
 from server.settings.setting import Setting
 from server.settings.storage import Storage
 from server.settings.tenancy import Tenancy
@@ -33,6 +34,7 @@ class Settings(
     Storage,
     Tenancy,
     Resources,
+    Searching,
     Bundles,
     Binaries,
     Limits,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from fhirstore import REGISTERED, is_tenant_id
@@ -17,6 +18,7 @@ _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _REGION = re.compile(r"[A-Za-z0-9-]{1,63}")
 _TENANT_FORM = "a tenant id has 1 to 63 of a-z, 0-9 and '-', without '-' at either end"
 _KMS_KEY = re.compile(r"[A-Za-z0-9:/_.-]{1,2048}")
+_Choice = TypeVar("_Choice", bound=str)
 _SHOWN = 80  # characters of a value that a message repeats
 
 
@@ -25,13 +27,14 @@ def text(value: str) -> str:
     return value
 
 
-def choice(*choices: str) -> Callable[[str], str]:
+def choice(*choices: _Choice) -> Callable[[str], _Choice]:
     """One of the `choices`."""
+    known: dict[str, _Choice] = {one: one for one in choices}
 
-    def read(value: str) -> str:
-        if value not in choices:
+    def read(value: str) -> _Choice:
+        if value not in known:
             raise ValueError(f"must be one of {', '.join(choices)}, not {_quoted(value)}")
-        return value
+        return known[value]
 
     return read
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from socket import SO_SNDBUF, SOL_SOCKET
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -92,8 +93,11 @@ class Listening:
 
 
 @asynccontextmanager
-async def listening(objects: ObjectStore, settings: Settings | None = None) -> AsyncIterator[Listening]:
-    """Serve `objects`."""
+async def listening(
+    objects: ObjectStore, settings: Settings | None = None, *, send_buffer: int | None = None
+) -> AsyncIterator[Listening]:
+    """Serve `objects`. `send_buffer`: bytes that the operating system takes of an answer that nobody reads; None: it
+    decides, by what it learnt of earlier connections, and may take megabytes."""
     settings = settings or Settings()
     store = FhirStore(PrefixTenancy(objects, settings.tenants), inline_bytes=settings.inline_bytes)
     app = create_app(store, settings)
@@ -110,6 +114,8 @@ async def listening(objects: ObjectStore, settings: Settings | None = None) -> A
         await send({"type": "lifespan.shutdown.complete"})
 
     socket = bound("127.0.0.1", 0)
+    if send_buffer is not None:
+        socket.setsockopt(SOL_SOCKET, SO_SNDBUF, send_buffer)  # each connection has that of its listener
     server = uvicorn.Server(http_config(with_lifespan))
     serving = asyncio.create_task(server.serve(sockets=[socket]))
     await until(lambda: server.started)

@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/http.html#capabilities
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from server.documents.capabilities import MODES, Capabilities
 from server.documents.contract import Contract
 from server.routes import TABLE
 from server.settings import Settings
-from tests.server.serving import Served, serving
+from tests.server.serving import FHIR_JSON, Served, serving
 
 
 async def _statement(served: Served, query: str = "") -> dict[str, Any]:  # a resource is what JSON is
@@ -76,7 +77,8 @@ def test_conditional_patch_is_claimed_where_there_is_a_place_for_it(release: str
 async def test_what_is_searched_across_types_is_claimed(served: Served) -> None:
     """And works: rest.searchParam."""
     parameters = (await _statement(served))["rest"][0]["searchParam"]
-    assert [each["name"] for each in parameters] == ["_type", "_lastUpdated"]
+    assert {"_type", "_id", "_lastUpdated", "_tag", "_profile"} <= {each["name"] for each in parameters}
+    assert all(each["name"].startswith("_") for each in parameters)
     answer = await served.client.get("/fhir?_type=Patient,Observation&_lastUpdated=ge2020")
     assert (answer.status_code, answer.json()["total"]) == (200, 0)
 
@@ -127,3 +129,34 @@ async def test_cors_is_told() -> None:
 async def test_there_is_no_smart_configuration_while_there_is_no_authorization(served: Served, path: str) -> None:
     """404, so that no client takes this for a SMART server."""
     assert (await served.client.get(path)).status_code == 404
+
+
+async def test_what_a_tenant_defines_is_claimed(served: Served) -> None:
+    """For the types that it is about, once it can be searched; other types stay as the release has them."""
+    before = (await served.client.get("/fhir/metadata")).headers["etag"]
+    parameter = {
+        "resourceType": "SearchParameter",
+        "url": "http://example.org/SearchParameter/nickname",
+        "name": "nickname",
+        "status": "active",
+        "description": "The nickname of a patient",
+        "code": "nickname",
+        "base": ["Patient"],
+        "type": "string",
+        "expression": "Patient.name.where(use = 'nickname').given",
+    }
+    assert (await served.client.post("/fhir/SearchParameter", json=parameter, headers=FHIR_JSON)).status_code == 201
+    for _ in range(200):
+        answer = await served.client.get("/fhir/Patient?nickname=x")
+        if answer.status_code == 200:
+            break
+        assert answer.status_code in (501, 503), answer.text
+        await asyncio.sleep(0.05)
+    assert answer.status_code == 200
+    told = await served.client.get("/fhir/metadata")
+    assert told.headers["etag"] != before
+    by_type = {one["type"]: one for one in told.json()["rest"][0]["resource"]}
+    (found,) = [one for one in by_type["Patient"]["searchParam"] if one["name"] == "nickname"]
+    assert (found["definition"], found["type"]) == (parameter["url"], "string")
+    assert ":exact" in found["documentation"]
+    assert "nickname" not in {one["name"] for one in by_type["Person"]["searchParam"]}

@@ -367,7 +367,7 @@ async def test_long_bodies_are_worked_on_in_turn() -> None:
 
 async def test_unread_answers_hold_no_more_than_the_limit_and_the_next_is_refused() -> None:
     """Resources of 3 MB that nobody reads: some, then 503; once the readers are gone, it is read again."""
-    async with listening(MemoryStore(), _SMALL_SERVER) as server:
+    async with listening(MemoryStore(), _SMALL_SERVER, send_buffer=65_536) as server:
         names = [{"text": "x" * _MB}] * 3
         await server.store.tenant("default").update({"resourceType": "Patient", "id": "p", "name": names})
         get = b"GET /fhir/Patient/p HTTP/1.1\r\n" + _HOST + b"\r\n"

@@ -13,7 +13,7 @@ import pytest
 from starlette.types import ASGIApp, Message
 from typer.testing import CliRunner
 
-from fhirstore import FhirStore, Job, JobFile, JobWork
+from fhirstore import FhirStore, Job, JobFile, JobWork, SupportedSearch
 from fhirstore.jobs.pace import Pacer
 from server.cli import app
 from server.documents.openapi import openapi_document
@@ -164,7 +164,7 @@ async def test_the_documents_name_the_operations() -> None:
     assert {"jobs", "job", "job-file"} <= {one["name"] for one in operations}
     async with FhirStore.open("memory:") as store:
         assert {"/$jobs", "/$job", "/$job-file"} <= set(
-            openapi_document(TABLE, Settings(), store.definitions)["paths"]  # type: ignore[call-overload]
+            openapi_document(TABLE, Settings(), SupportedSearch.of(store.definitions))["paths"]  # type: ignore[call-overload]
         )
 
 

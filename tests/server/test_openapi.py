@@ -29,6 +29,26 @@ async def test_it_has_every_line_of_the_table_that_is_built_and_advertised(serve
         assert "/{type}/{id}/$purge" in (await other.client.get("/openapi.json")).json()["paths"]
 
 
+async def test_the_paths_of_a_type_have_its_search_parameters(served: Served) -> None:
+    """With what each can be asked for; other methods of these paths are there, too."""
+    document = (await served.client.get("/openapi.json?type=Patient,Observation")).json()
+    assert set(document["paths"]["/Patient"]) == {"get", "post", "put", "patch", "delete"}
+    found = {each["name"]: each for each in document["paths"]["/Observation"]["get"]["parameters"]}
+    assert {"subject", "code", "value-quantity", "_sort", "_count", "_include", "_format"} <= set(found)
+    assert "type" not in found
+    assert ":identifier" in found["subject"]["description"] and "Patient" in found["subject"]["description"]
+    assert "Observation:subject" in found["_include"]["schema"]["examples"]
+    names = [o["operationId"] for p in document["paths"].values() for o in p.values()]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("types", ["Nothing", "Patient,", ",".join(["Patient"] * 21)])
+async def test_types_that_are_none_are_refused(served: Served, types: str) -> None:
+    """So are too many, which would be a document of megabytes."""
+    answer = await served.client.get(f"/openapi.json?type={types}")
+    assert (answer.status_code, answer.json()["issue"][0]["code"]) == (400, "value")
+
+
 @pytest.mark.parametrize(
     ("settings", "url"),
     [

@@ -214,6 +214,17 @@ def test_nonsense_behind_a_request_does_not_take_its_answer(server: ServeProcess
     assert b"HTTP/1.1 400" not in answer
 
 
+def test_a_url_with_raw_characters_is_told_how_to_write_them(server: ServeProcess) -> None:
+    """400 that says so: curl sends what was typed, such as `name=Müller`."""
+    url = "/fhir/Patient?name=Müller".encode()
+    for pieces in ([b"GET " + url, b" HTTP/1.1\r\n" + _HOST + b"\r\n"], [b"GET " + url + b" HTTP/1.1\r\n\r\n"]):
+        answer = _exchange(server, pieces)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"not in ASCII" in answer
+    nonsense = _exchange(server, ["Grüße\r\n\r\n".encode()])
+    assert b"no HTTP/1.1 request" in nonsense
+
+
 def test_of_thousands_of_requests_in_one_packet_a_few_are_kept(server: ServeProcess) -> None:
     """33 are answered: one, and 32 that waited for it; the others are for the client to send again."""
     get = b"GET /health/live HTTP/1.1\r\n" + _HOST + b"\r\n"

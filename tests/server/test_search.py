@@ -133,30 +133,17 @@ async def test_a_total_alone(served: Served, total_only: str, query: str, total:
     assert (bundle["total"], "entry" in bundle, _link(bundle, "next")) == (total, False, None)
 
 
-async def test_a_total_of_very_many_is_not_told(served: Served) -> None:
-    """Rather than reading them all: a Bundle without a total, and a warning in it."""
-    entries = b",".join(
-        b'{"request":{"method":"POST","url":"Basic"},"resource":{"resourceType":"Basic","code":{"text":"x"}}}'
-        for _ in range(1001)
-    )
-    batch = b'{"resourceType":"Bundle","type":"batch","entry":[%s]}' % entries
-    assert (await served.client.post("/fhir", content=batch, headers=FHIR_JSON)).status_code == 200
-    bundle = await _found(served, "/fhir/Basic?_summary=count")
-    assert "total" not in bundle
-    assert bundle["entry"][0]["resource"]["issue"][0]["code"] == "too-costly"
-
-
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("prefer", [{}, {"Prefer": "handling=strict"}])
 async def test_what_is_not_supported_is_refused_by_name(served: Served, method: str, prefer: dict[str, str]) -> None:
     """Before anything is read."""
     with served.meter.measure() as cost:
         if method == "GET":
-            answer = await served.client.get("/fhir/Patient?family=x", headers=prefer)
+            answer = await served.client.get("/fhir/Location?near=x", headers=prefer)
         else:
-            answer = await served.client.post("/fhir/Patient/_search", content="family=x", headers=FORM | prefer)
+            answer = await served.client.post("/fhir/Location/_search", content="near=x", headers=FORM | prefer)
     assert (answer.status_code, cost.requests) == (501, {})
-    assert "'family'" in answer.json()["issue"][0]["diagnostics"]
+    assert "'near'" in answer.json()["issue"][0]["diagnostics"]
 
 
 @pytest.mark.parametrize(
@@ -174,18 +161,18 @@ async def test_what_fhir_does_not_know_is_the_clients_mistake(served: Served, ur
     answer = await served.client.get(url)
     assert answer.status_code == 400
     assert "search parameter" in answer.json()["issue"][0]["diagnostics"]
-    assert (await served.client.get("/fhir?identifier=x&_type=Patient,Group")).status_code == 501
+    assert (await served.client.get("/fhir?identifier=x&_type=Patient,Group")).status_code == 200
 
 
 async def test_a_lenient_client_is_told_what_was_ignored(served: Served) -> None:
     """An OperationOutcome among the entries names it, and the self link lacks it."""
     await _people(served)
-    bundle = await _found(served, "/fhir/Patient?_id=p1&family=Ng&a%20b=1", Prefer="handling=lenient")
+    bundle = await _found(served, "/fhir/Patient?_id=p1&famly=Ng&a%20b=1", Prefer="handling=lenient")
     assert _ids(bundle) == ["p1"]
     assert _link(bundle, "self") == "http://testserver/fhir/Patient?_id=p1"
     (outcome,) = (entry for entry in bundle["entry"] if entry["search"]["mode"] == "outcome")
     assert [issue["severity"] for issue in outcome["resource"]["issue"]] == ["warning", "warning"]
-    assert "'family'" in outcome["resource"]["issue"][0]["diagnostics"]
+    assert "'famly'" in outcome["resource"]["issue"][0]["diagnostics"]
     assert "Ng" not in str(outcome)
 
 

@@ -40,6 +40,7 @@ SUBMITTED: list[dict[str, object]] = [
     {"name": "submissionStatus", "valueCoding": {"code": "complete"}},
 ]
 EXPORTS = {"Prefer": "respond-async"}
+NEEDED = {"/Observation/$lastn": "?patient=p"}
 
 
 @dataclass
@@ -54,12 +55,13 @@ class Things:
     watch: str = ULID
     submission: str = "x"
     type: str = "Patient"
+    compartment: str = "Patient"
     others: dict[str, str] = field(default_factory=dict)
 
     def path(self, route: Route) -> str:
         """The path of a route, with a query where the route needs one."""
         path = re.sub(r"\{(\w+)\}", lambda match: str(getattr(self, match[1])), route.path)
-        return path + self.others.get(route.path, "")
+        return path + self.others.get(route.path, NEEDED.get(route.path, ""))
 
     def body(self, route: Route) -> object:
         """A body that a route takes."""

@@ -90,6 +90,32 @@ async def test_a_bundle_tells_each_of_its_entries() -> None:
     assert details == [f"Bundle.entry[{n}]" for n in range(4)]
 
 
+async def test_a_compartment_is_told_with_whose_it_is() -> None:
+    """Alone and in a Bundle, found or not: the patient is named, and what was asked for."""
+    urls = ("Patient/p1/Observation?date=2020", "Patient/p1/*", "Patient/p1/$everything?start=2020", "Patient/nobody/*")
+    entries = [{"request": {"method": "GET", "url": url}} for url in urls]
+    async with audited() as one:
+        await one.client.put("/fhir/Patient/p1", json=PATIENT, headers=FHIR_JSON)
+        await one.client.post("/fhir/Observation", json=OBSERVATION, headers=FHIR_JSON)
+        for url in urls:
+            assert (await one.client.get(f"/fhir/{url}")).status_code == 200
+        batch = {"resourceType": "Bundle", "type": "batch", "entry": entries}
+        await one.client.post("/fhir", json=batch, headers=FHIR_JSON)
+        events = (await one.events())[2:]
+    del events[len(urls)]  # that of the Bundle
+    for some in (events[: len(urls)], events[len(urls) :]):
+        assert [event["subtype"][0]["code"] for event in some] == ["search"] * len(urls)
+        assert [interaction(event) for event in some] == [
+            "search-compartment",
+            "search-compartment",
+            "$everything",
+            "search-compartment",
+        ]
+        assert [references(event, "1") for event in some] == [["Patient/p1"]] * 3 + [["Patient/nobody"]]
+        asked = [[e["query"] for e in event["entity"] if "query" in e] for event in some]
+        assert [base64.b64decode(query[0]) for query in asked] == [b"date", b"-", b"start", b"-"]
+
+
 async def test_a_page_tells_all_patients_that_it_shows() -> None:
     """Of 700 patients each is found by name: in as many events as it takes."""
     async with audited() as one:

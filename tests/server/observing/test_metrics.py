@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from pathlib import Path
 
 import httpx
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.applications import Starlette
 
-from fhirstore.errors import RequestRefused
+from fhirstore import FhirStore, IndexOptions
+from fhirstore.errors import RequestRefused, Unavailable
 from fhirstore.objects import OUTCOMES, S3Options
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.objects.wrappers.faulty import FaultRates, FaultyStore
 from fhirstore.objects.wrappers.metered import MeteredStore
 from fhirstore.objects.wrappers.observed import ObservedStore
+from server.http.health import health_routes
 from server.observing.catalogue import CATALOGUE, Kind
 from server.observing.exposition import written
 from server.observing.interaction_names import interaction_names
 from server.observing.measures import Histogram, Measures
 from server.observing.observers import Observers
+from server.observing.process import of_indexes
 from server.observing.snapshot import merged
 from server.routes import TABLE
 from server.settings import Settings
@@ -219,3 +225,51 @@ def test_processes_together_are_added_but_not_what_each_sees_of_the_same() -> No
     assert dict(together.values["fhirstore_requests_in_flight"]) == {(): 4}
     assert dict(together.values["fhirstore_jobs_live"]) == {("export",): 3.0}
     assert dict(together.values["fhirstore_processes"]) == {(): 2}
+
+
+async def test_the_metrics_of_the_search_indexes(tmp_path: Path) -> None:
+    """Of those that this process looks after: what waits, what is in them, their lag; the health has it, too."""
+    options = IndexOptions(tmp_path, follow=True, poll=0.05)
+    async with FhirStore.open("memory:", tenants=["a", "b"], index=options) as store:
+        gauges = of_indexes(store)
+        assert {metric.name: value for metric, _, value in gauges()}["fhirstore_index_resources"] == 0
+        for tenant in "ab":
+            for _ in range(3):
+                await store.tenant(tenant).create({"resourceType": "Patient"})
+        assert {metric.name: value for metric, _, value in gauges()}["fhirstore_index_queued_versions"] == 6
+        app = Starlette(routes=health_routes(store))
+        async with asyncio.timeout(20):
+            while {metric.name: value for metric, _, value in gauges()}["fhirstore_index_resources"] < 6:
+                await asyncio.sleep(0.02)
+                for one in store._engine.indexes.opened:
+                    await one.look()
+        now = {metric.name: value for metric, _, value in gauges()}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+            told = (await client.get("/health/ready")).json()
+    assert now["fhirstore_index_queued_versions"] == now["fhirstore_index_not_ready"] == 0
+    assert now["fhirstore_index_bytes"] > 10_000
+    assert 0 <= now["fhirstore_index_lag_seconds"] < 20
+    assert told["status"] == "ready"
+    assert told["index"]["status"] == "ready"
+    assert told["index"]["queued"] == 0
+
+
+async def test_an_index_that_cannot_be_opened_is_not_ready(tmp_path: Path) -> None:
+    """Though nobody leads it: its folder may be read-only, for instance. The server is ready all the same."""
+    (tmp_path / "file").write_text("no folder")
+    options = IndexOptions(tmp_path / "file", follow=True, poll=0.02)
+    async with FhirStore.open("memory:", index=options) as store:
+        app, gauges = Starlette(routes=health_routes(store)), of_indexes(store)
+        await store.tenant("default").create({"resourceType": "Patient"})
+        with pytest.raises(Unavailable, match="cannot be used now"):
+            await store.tenant("default").search("Patient")
+        async with (
+            asyncio.timeout(20),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client,
+        ):
+            while not any(one.problem for one in store.indexes):  # noqa: ASYNC110 - of a task of the store
+                await asyncio.sleep(0.02)
+            told = (await client.get("/health/ready")).json()
+        assert told["status"] == "ready"
+        assert told["index"]["status"] == "not ready"
+        assert {metric.name: value for metric, _, value in gauges()}["fhirstore_index_not_ready"] == 1
