@@ -10,8 +10,8 @@ Read in this order:
    (histories), `bundled` (transactions), `identified` (conditional interactions), `upkeep` (sweep and purge); then
    `scenario`, which makes machines, work and weather out of a seed, with `transactions` and `identifying` beside it.
    `sealed` and `sealing` are both for sealed runs, a plot of its own.
-3. `schedule`: one seed, from start to verdict. `jobs/`, `exports/`, `submissions/`: the same for each. `plots`: all
-   that schedules can be about.
+3. `schedule`: one seed, from start to verdict. `jobs/`, `exports/`, `submissions/`, `searches/`: the same for each.
+   `plots`: all that schedules can be about.
 4. `mutants/`: the rules of the protocol, each switched off in turn; the simulator must notice.
 5. `run`: many seeds and all mutants, on several cores. `python -m tests.simulation` is its command line.
 

@@ -19,14 +19,14 @@ def main() -> int:
     parser.add_argument("--mutants", action="store_true", help="let every mutant be caught, from seed 0 on")
     parser.add_argument("--mutant", metavar="NAME", help="only those whose name holds NAME; with --seed: under it")
     parser.add_argument("--seed", type=int, metavar="SEED", help="run this schedule alone")
-    parser.add_argument("--plot", choices=list(PLOTS), default="resources", help="with --seed: what it is about")
+    parser.add_argument("--plot", choices=list(PLOTS), help="what schedules are about; with --seeds: all N of them")
     parser.add_argument("--trace", action="store_true", help="and print all that happens in it")
     asked = parser.parse_args()
     if asked.seed is not None:
-        return replay(asked.seed, asked.mutant, plot=asked.plot, trace=asked.trace)
+        return replay(asked.seed, asked.mutant, plot=asked.plot or "resources", trace=asked.trace)
     fine = True
     if asked.seeds:
-        fine = run_seeds(asked.start, asked.seeds, jobs=asked.jobs, say=print_now)
+        fine = run_seeds(asked.start, asked.seeds, jobs=asked.jobs, say=print_now, plot=asked.plot)
     if asked.mutants or asked.mutant:
         fine = run_mutants(find_mutants(asked.mutant), jobs=asked.jobs, say=print_now) and fine
     return 0 if fine else 1

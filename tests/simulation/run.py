@@ -56,8 +56,13 @@ def _first_violation(mutant: Mutant, seeds: Iterator[int]) -> tuple[int, str] | 
     return None
 
 
-def run_seeds(start: int, count: int, *, jobs: int, say: Print) -> bool:
-    """Run `count` schedules about resources, and the share of the other plots. True: nothing was violated."""
+def run_seeds(start: int, count: int, *, jobs: int, say: Print, plot: str | None = None) -> bool:
+    """Run `count` schedules about resources, and the share of the other plots; or `count` of one plot alone.
+
+    True: nothing was violated.
+    """
+    if plot is not None:
+        return _run_seeds(start, count, plot, jobs=jobs, say=say)
     fine = [
         _run_seeds(start, max(int(count * plot.share), 1), plot.name, jobs=jobs, say=say) for plot in PLOTS.values()
     ]

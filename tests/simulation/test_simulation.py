@@ -30,6 +30,14 @@ def test_no_schedule_breaks_a_promise(start: int, stop: int) -> None:
     assert verdict.schedules == stop - start
 
 
+@pytest.mark.parametrize(("start", "stop"), [(0, 150), pytest.param(150, 900, marks=pytest.mark.slow)])
+def test_no_schedule_breaks_a_promise_about_queries(start: int, stop: int) -> None:
+    """The same faults: on one query one resource is created, and what is changed has matched it."""
+    verdict = many(range(start, stop), "queries")
+    assert verdict.violations == []
+    assert verdict.acknowledged > 2 * (stop - start)
+
+
 @pytest.mark.parametrize(("start", "stop"), [(0, _FAST), pytest.param(_FAST, 1_800, marks=pytest.mark.slow)])
 def test_no_schedule_breaks_a_promise_about_runs(start: int, stop: int) -> None:
     """The same faults: what is sealed stays as it is, what is not sealed is invisible, and then gone."""

@@ -48,7 +48,9 @@ class Kept:
 
 
 class Bucket:
-    """All objects. `resolution`: answers carry a date of that many ms (S3 states whole seconds)."""
+    """All objects. `changes`: how often one was written or deleted. `resolution`: answers carry a date of that many ms
+    (S3 states whole seconds).
+    """
 
     def __init__(self, world: World, *, resolution: int = 1, tree_order: bool = False, opaque: bool = False) -> None:
         self.objects: dict[str, Kept] = {}
@@ -60,7 +62,7 @@ class Bucket:
         self._tree_order = tree_order
         self._opaque = opaque
         self._etags: dict[bytes, str] = {}
-        self._written = 0
+        self.changes = 0
 
     def apply(self, request: Request) -> Reply:
         """Decide and do it now."""
@@ -79,7 +81,9 @@ class Bucket:
         if isinstance(request, AbortUpload):
             self.uploads.pop(request.upload, None)
             return _DELETED
-        return self._list(request)
+        if isinstance(request, List):
+            return self._list(request)
+        raise TypeError(f"{request!r} is not for a bucket")
 
     def _date(self) -> int:
         """What the clock showed when the request was decided. The object stores promise no later one."""
@@ -97,8 +101,8 @@ class Bucket:
         body = request.body
         if self.observer is not None:
             self.observer(key, None if kept is None else kept.body, body)
-        self._written += 1
-        etag = f"o{self._written}" if self._opaque else self._etags.setdefault(body, f"e{len(self._etags) + 1}")
+        self.changes += 1
+        etag = f"o{self.changes}" if self._opaque else self._etags.setdefault(body, f"e{len(self._etags) + 1}")
         self.objects[key] = Kept(body, etag, int(self._world.time))
         return Written(etag, self._date())
 
@@ -133,6 +137,7 @@ class Bucket:
                 if self.observer is not None:
                     self.observer(key, kept.body, None)
                 del self.objects[key]
+                self.changes += 1
         return _DELETED
 
     def _order(self, key: str) -> tuple[str, ...]:

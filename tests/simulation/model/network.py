@@ -78,6 +78,11 @@ class Network:
                 self._fair += rate
                 self._fates.append((self._fair, field.name))
 
+    @property
+    def changes(self) -> int:
+        """How often an object of the bucket was written or deleted."""
+        return self._bucket.changes
+
     def clear(self) -> None:
         """No more faults, and no long ways, for what is sent from now on; what is under way stays under way."""
         self._fates, self._fair, self._tail = [], 0.0, 0.0

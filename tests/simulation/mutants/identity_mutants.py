@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from fhirstore.bundles.guard import Exclusive
 from fhirstore.commit import attempt, claim, fence, transaction
-from fhirstore.format.keyspace import Keyspace
 from fhirstore.index import dead as dead_entries
 from fhirstore.index import names as identifiers
 from fhirstore.interactions import conditional
-from fhirstore.search.candidates import Candidates, find_or_be_sure
+from fhirstore.search.conditional.candidates import Candidates, find_or_be_sure
 from tests.simulation.mutants.mutation import Mutant
 
 IDENTITY_MUTANTS: tuple[Mutant, ...] = (
@@ -95,13 +94,6 @@ IDENTITY_MUTANTS: tuple[Mutant, ...] = (
         identifiers.names,
         "for system in systems if system is not None",
         "for system in ()",
-        shape="moved",
-    ),
-    Mutant(
-        "a page goes on before the entries of the last id",
-        Keyspace.index_after,
-        "}_:",
-        "}_",
         shape="moved",
     ),
     Mutant(

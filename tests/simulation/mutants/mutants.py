@@ -20,7 +20,9 @@ from tests.simulation.mutants.identity_mutants import IDENTITY_MUTANTS
 from tests.simulation.mutants.job_mutants import JOB_MUTANTS
 from tests.simulation.mutants.mutation import Mutant, getter
 from tests.simulation.mutants.payload_mutants import PAYLOAD_MUTANTS
+from tests.simulation.mutants.query_mutants import QUERY_MUTANTS
 from tests.simulation.mutants.run_mutants import RUN_MUTANTS
+from tests.simulation.mutants.search_mutants import SEARCH_MUTANTS
 from tests.simulation.mutants.submission_mutants import SUBMISSION_MUTANTS
 from tests.simulation.mutants.transaction_mutants import TRANSACTION_MUTANTS
 
@@ -292,9 +294,11 @@ MUTANTS: tuple[Mutant, ...] = (
     *_STORE,
     *TRANSACTION_MUTANTS,
     *IDENTITY_MUTANTS,
+    *QUERY_MUTANTS,
     *JOB_MUTANTS,
     *RUN_MUTANTS,
     *PAYLOAD_MUTANTS,
     *EXPORT_MUTANTS,
     *SUBMISSION_MUTANTS,
+    *SEARCH_MUTANTS,
 )

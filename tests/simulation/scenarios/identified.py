@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fhirstore.bundles.guard import Exclusive, Matched, Wanted
@@ -17,25 +18,49 @@ from fhirstore.errors import (
     VersionConflict,
     WriteOutcomeUnknown,
 )
-from fhirstore.history.remembered import RememberedHistories
-from fhirstore.index.names import Identifier, identifiers
+from fhirstore.fhir import json
+from fhirstore.fhir.json import JsonObject
+from fhirstore.history.page import safe_time
+from fhirstore.index.names import Identifier, identifiers, value_hash
+from fhirstore.indexing import committed as log
 from fhirstore.interactions.conditional import Done, change_matching, create_unless, update_matching
 from fhirstore.interactions.resources import creation, deletion, update
-from fhirstore.search.candidates import Match, find
-from fhirstore.search.criteria import Criteria, parse_condition, parse_criteria
-from fhirstore.search.page import Search
+from fhirstore.search.conditional.candidates import Match, find, find_or_be_sure
+from fhirstore.search.conditional.condition import parse_condition
+from fhirstore.search.conditional.identifying import Criteria, parse_criteria
 from tests.simulation.model.process import Process
 from tests.simulation.model.task import Call, Operation
 from tests.simulation.model.truth import KEYS, TYPE, Truth
 from tests.simulation.scenarios.operations import same, shown, tell
 
 _ATTEMPTS = 8
-_PAGES = 50  # more than a schedule can fill
 
 
-def criteria_for(value: str, form: str) -> Criteria:
-    """The condition, in one of the token forms."""
+def criteria_for(value: str, form: str, context: Context | None = None) -> Criteria:
+    """The condition, in one of the token forms; `query`: one that the search index answers, with a claim on itself."""
+    if form == "query":
+        assert context is not None
+        return _query(value, context)
     return parse_condition(TYPE, f"identifier={'s|' if form == 'system' else ''}{value}")
+
+
+def _query(value: str, context: Context) -> Criteria:
+    """As `search.condition` makes them. The index has nothing: all that the log leads to is read and tested."""
+    identifier = Identifier("s", value)
+
+    def meets(resource: JsonObject) -> bool:
+        return identifier in identifiers(TYPE, json.encode(resource))
+
+    def lookup(most: int) -> Protocol[Sequence[tuple[str, int]]]:
+        listing = yield from log.events_from(KEYS, 0, most=1_000)
+        found = yield from log.committed(KEYS, listing.events, {}, safe=safe_time(context))
+        return [
+            (name.partition("/")[2], record.version)
+            for name, record in found.records.items()
+            if record.exists and record.resource and identifier in identifiers(TYPE, record.resource)
+        ][:most]
+
+    return Criteria(TYPE, also=(("value", meets),), lookup=lookup, claim=value_hash(f"query {value}"))
 
 
 def carrying(call: Call, by: str, *values: str) -> bytes:
@@ -49,9 +74,18 @@ def _putting(call: Call, by: str, *values: str) -> Decide:
     return update(lambda _version, _t: body)
 
 
-def healing(value: str) -> tuple[Operation, ...]:
-    """When all faults are over: whatever was claimed and left, a creation succeeds, and is found."""
-    return (Conditional("create", value), Seek(value), Seek(value, "value"))
+def healing(asked: str) -> tuple[Operation, ...]:
+    """When all faults are over: whatever was claimed and left, a creation succeeds, and is found.
+
+    `asked`: a value, after `?` where it was asked for by a query.
+    """
+    value = asked.removeprefix("?")
+    form = "system" if asked == value else "query"
+    return (Conditional("create", value, form), Seek(value, form), Seek(value, "value"))
+
+
+def _asked(form: str, value: str) -> str:
+    return f"?{value}" if form == "query" else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +120,7 @@ class Seek:
     form: str = "system"
 
     def start(self, process: Process, context: Context, call: Call) -> Protocol[Sought]:
-        return Sought(tuple((yield from find(KEYS, criteria_for(self.value, self.form), most=100))))
+        return Sought(tuple((yield from find(KEYS, criteria_for(self.value, self.form, context), most=100))))
 
     def judge(self, call: Call, truth: Truth) -> list[str]:
         if call.ended is None or isinstance(call.outcome, Unavailable):
@@ -105,30 +139,19 @@ class Seek:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """All pages of a search: id and version of each match. `more`: they did not end."""
+    """All matches: id and version of each."""
 
     matches: tuple[tuple[str, int], ...]
-    more: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SeekAll:
-    """GET [type]?identifier=s|&_count=…, page after page."""
-
-    count: int
+    """What a conditional delete on `identifier=s|` looks for."""
 
     def start(self, process: Process, context: Context, call: Call) -> Protocol[Listed]:
         criteria = parse_criteria(TYPE, [("identifier", "s|")], now=0)
-        search = Search("t", KEYS, criteria, RememberedHistories(), context)
-        found: list[tuple[str, int]] = []
-        cursor: str | None = None
-        for _ in range(_PAGES):
-            page = yield from search.page(self.count, cursor)
-            found += [(match.id, match.version_id) for match in page.matches]
-            cursor = page.next
-            if cursor is None:
-                break
-        return Listed(tuple(found), more=cursor is not None)
+        found = yield from find_or_be_sure(KEYS, criteria, most=1_000)
+        return Listed(tuple((one.keys.id, one.base.version) for one in found))
 
     def judge(self, call: Call, truth: Truth) -> list[str]:
         if call.ended is None or isinstance(call.outcome, Unavailable):
@@ -136,8 +159,7 @@ class SeekAll:
         if not isinstance(call.outcome, Listed):
             return [f"ended with {call.outcome!r}"]
         ids = [id_ for id_, _ in call.outcome.matches]
-        wrong = ["was given page after page"] if call.outcome.more else []
-        wrong += [] if len(ids) == len(set(ids)) else ["was given a resource twice"]
+        wrong = [] if len(ids) == len(set(ids)) else ["was given a resource twice"]
         for id_, version in call.outcome.matches:
             history = truth.history(id_)
             if not history.shows(version, call.began, call.ended):
@@ -158,8 +180,8 @@ class Conditional:
     id: str | None = None
 
     def start(self, process: Process, context: Context, call: Call) -> Protocol[Done | None]:
-        condition = criteria_for(self.value, self.form)
-        process.world.asked.add(self.value)
+        condition = criteria_for(self.value, self.form, context)
+        process.world.asked.add(_asked(self.form, self.value))
         body = carrying(call, self.kind, self.value)
         if self.kind == "create":
             return (
@@ -223,11 +245,12 @@ class CreateAll:
     """A transaction that creates one resource per value, each unless one matches."""
 
     values: tuple[str, ...]
+    form: str = "system"
 
     def start(self, process: Process, context: Context, call: Call) -> Protocol[int]:
         for _ in range(_ATTEMPTS):
-            process.world.asked.update(self.values)
-            conditions = [criteria_for(value, "system") for value in self.values]
+            process.world.asked.update(_asked(self.form, value) for value in self.values)
+            conditions = [criteria_for(value, self.form, context) for value in self.values]
             parts: list[Part] = []
             wanted: list[Wanted] = []
             for value, condition in zip(self.values, conditions, strict=True):

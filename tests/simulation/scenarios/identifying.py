@@ -69,7 +69,7 @@ def _moved(chance: Random, limits: Limits) -> tuple[Machine, ...]:
             elif roll < 0.6:
                 step = Seek(chance.choice("xxy"), _form(chance))
             elif roll < 0.7:
-                step = SeekAll(chance.choice((1, 1, 2, 50)))
+                step = SeekAll()
             elif roll < 0.8:
                 step = Write(id_, "delete")
             elif roll < 0.85:

@@ -22,7 +22,7 @@ from tests.simulation.scenarios.upkeep import Purge, Sweep
 
 USUAL = Rates(0.01, 0.01, 0.005, 0.01, 0.015, 0.008, 0.01, 0.005, 0.005, 0.01, 0.02)
 _CALM = USUAL.times(0.1)
-_LIMITS = (
+LIMITS = (
     Limits(transaction_window=5_000),
     Limits(transaction_window=5_000),
     Limits(window=2_000, apply=800, transaction_window=2_000),
@@ -69,7 +69,7 @@ def weather(chance: Random, limits: Limits, favourites: Mapping[str, float]) -> 
 def scenario(seed: int, chance: Random) -> Scenario:
     """The scenario of this seed."""
     shape = SHAPES[seed % len(SHAPES)]
-    limits = chance.choice(_LIMITS)
+    limits = chance.choice(LIMITS)
     if shape in TRANSACTIONS or shape in IDENTIFYING:
         limits = with_transactions(limits)
     skies = weather(chance, limits, _FAVOURITES.get(shape.__name__, {}))
