@@ -8,10 +8,12 @@ from conformance.abuse.command import abuse
 from conformance.hostile.command import hostile
 from conformance.openapi import openapi
 from conformance.overload.command import overload
+from conformance.population.command import population
 from conformance.rates.command import rates
 
 try:
     from conformance.bench.command import export
+    from conformance.bench.search.command import search
     from conformance.bulk.command import bulk
     from conformance.rest.command import rest
 except ModuleNotFoundError as missing:
@@ -29,6 +31,7 @@ def _bench() -> None:
 
 
 bench.command()(export)
+bench.command()(search)
 
 
 @app.callback()
@@ -40,6 +43,7 @@ app.command()(rest)
 app.command()(bulk)
 app.command()(openapi)
 app.command()(rates)
+app.command()(population)
 app.add_typer(bench)
 app.command()(abuse)
 app.command()(overload)

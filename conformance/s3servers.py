@@ -172,7 +172,7 @@ def seaweedfs(folder: Path) -> S3Server:
     identity = {"name": "tests", "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]}
     identities = {"identities": [{**identity, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}
     (folder / "s3.json").write_text(json.dumps(identities))
-    (folder / "data").mkdir()
+    (folder / "data").mkdir(exist_ok=True)
     command = [executable("weed"), "mini", "-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-metricsIp=127.0.0.1"]
     command += [f"-{role}.port={port}" for role, port in roles.items()]
     command += [f"-{role}.port.grpc={port + 10_000}" for role, port in roles.items()]
@@ -211,7 +211,7 @@ def running(start: Callable[[Path], S3Server], folder: Path) -> Iterator[S3Serve
 
 def _started(start: Callable[[Path], S3Server], folder: Path, tries: int = 3) -> S3Server:
     place = folder / str(tries)
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
     server = start(place)
     try:
         server.restart()

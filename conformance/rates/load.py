@@ -57,11 +57,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What came of one run: answers per status (0: the connection broke instead), and how long it took."""
+    """What came of one run: answers per status (0: the connection broke instead), and how long it took.
+
+    `latencies`: seconds from each request to the end of its answer, where they were asked for.
+    """
 
     seconds: float
     statuses: dict[int, int]
     locations: tuple[str, ...] = ()
+    latencies: tuple[float, ...] = ()
 
     @property
     def requests(self) -> int:
@@ -84,8 +88,10 @@ class _Run:
     requests: Iterator[bytes]
     deadline: float
     keep_locations: bool
+    keep_latencies: bool = False
     statuses: Counter[int] = field(default_factory=Counter)
     locations: list[str] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
     over: bool = False
     refused: OSError | None = None
 
@@ -109,6 +115,7 @@ class _Connection(asyncio.Protocol):
         self.closed = closed
         self.buffer = b""
         self.waiting = False
+        self.sent = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are not its subclasses
@@ -120,6 +127,7 @@ class _Connection(asyncio.Protocol):
             self.transport.close()
         else:
             self.waiting = True
+            self.sent = time.perf_counter()
             self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
@@ -133,6 +141,8 @@ class _Connection(asyncio.Protocol):
         self.waiting = False
         head = buffer[: split + 2]
         self.run.statuses[int(head[9:12])] += 1
+        if self.run.keep_latencies:
+            self.run.latencies.append(time.perf_counter() - self.sent)
         if self.run.keep_locations and (location := LOCATION.search(head)):
             self.run.locations.append(location[1].decode("latin-1"))
         if CLOSE.search(head):
@@ -165,11 +175,17 @@ def message_end(buffer: bytes, start: int) -> int:
 
 
 async def offer(
-    target: Target, requests: Iterator[bytes], *, connections: int, seconds: float, keep_locations: bool = False
+    target: Target,
+    requests: Iterator[bytes],
+    *,
+    connections: int,
+    seconds: float,
+    keep_locations: bool = False,
+    keep_latencies: bool = False,
 ) -> Tally:
     """Send `requests` over `connections` for `seconds`, or until there are no more; every answer is waited for."""
     begin = time.perf_counter()
-    run = _Run(requests, begin + seconds, keep_locations)
+    run = _Run(requests, begin + seconds, keep_locations, keep_latencies)
     try:
         async with asyncio.timeout(seconds + DRAIN_SECONDS), asyncio.TaskGroup() as group:
             for _ in range(connections):
@@ -178,7 +194,7 @@ async def offer(
         raise LoadFailed(f"no answer within {DRAIN_SECONDS:.0f} s of the end of a run") from timeout
     if run.refused is not None:
         raise LoadFailed(f"cannot connect to {target.host}:{target.port}") from run.refused
-    return Tally(time.perf_counter() - begin, dict(run.statuses), tuple(run.locations))
+    return Tally(time.perf_counter() - begin, dict(run.statuses), tuple(run.locations), tuple(run.latencies))
 
 
 async def _keep_open(target: Target, run: _Run) -> None:

@@ -29,9 +29,10 @@ class Running:
 
 
 @contextmanager
-def fhirstore(store: str, folder: Path) -> Iterator[Running]:
+def fhirstore(store: str, folder: Path, *, workers: int = 1) -> Iterator[Running]:
     """`fhirstore serve` on `store`, in this process's environment; `url` is the FHIR base."""
-    command = [executable("fhirstore"), "serve", "--store", store, "--host", "127.0.0.1", "--port"]
+    command = [executable("fhirstore"), "serve", "--store", store, "--workers", str(workers)]
+    command += ["--host", "127.0.0.1", "--port"]
     with _answering(command, "/health/ready", folder / "fhirstore") as running:
         yield Running(f"{running.url}/fhir", running.pid)
 

@@ -118,6 +118,34 @@ async def search_parameters_are_listed(server: Server) -> None:
     must({"_id", "identifier"} <= names, "_id and identifier are not listed")
 
 
+@rule(STATEMENT, "searchParam: … a server shall support what it lists.")
+async def listed_search_parameters_are_answered(server: Server) -> None:
+    parameters = (await patient_of(server)).get("searchParam")
+    listed = parameters if isinstance(parameters, list) else []
+    must(listed, "Patient has no search parameters")
+    samples = {
+        "token": "true",
+        "date": "2020-01-01",
+        "number": "1",
+        "quantity": "1",
+        "reference": "Patient/1",
+        "uri": "urn:x",
+    }
+    for each in listed:
+        value = samples.get(str(member(each, "type")), "x")
+        (await server.get(f"Patient?{member(each, 'name')}={value}&_count=1")).expect(200).bundle("searchset")
+
+
+@rule(STATEMENT, "searchInclude, searchRevInclude: the _include and _revinclude values supported by the server.")
+async def listed_includes_are_answered(server: Server) -> None:
+    patient = await patient_of(server)
+    for parameter, name in (("_include", "searchInclude"), ("_revinclude", "searchRevInclude")):
+        values = patient.get(name)
+        must(isinstance(values, list) and values, f"{name} is empty")
+        for value in (values if isinstance(values, list) else [])[:10]:
+            (await server.get(f"Patient?_count=1&{parameter}={value}")).expect(200).bundle("searchset")
+
+
 @rule(STATEMENT, "patchFormat: the patch mime types supported.")
 async def patch_formats_are_listed(server: Server) -> None:
     formats = (await server.get("metadata")).at("patchFormat")

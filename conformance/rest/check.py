@@ -38,7 +38,7 @@ def rule(page: str, sentence: str) -> Callable[[Test], Check]:
 
     def decorate(test: Test) -> Check:
         name = getattr(test, "__name__", "check")
-        module = test.__module__.rpartition(".")[2]
+        module = test.__module__.removeprefix("conformance.rest.")
         return Check(f"{module}.{name}", page, sentence, test)
 
     return decorate

@@ -21,11 +21,23 @@ from conformance.rest import (
     preconditions,
     reading,
     returning,
-    searching,
     updating,
     xml,
 )
 from conformance.rest.check import Check
+from conformance.rest.searching import (
+    all_types,
+    basics,
+    compartments,
+    dates,
+    modifiers,
+    quantities,
+    references,
+    results,
+    strings,
+    tokens,
+    unknown,
+)
 from conformance.rest.server import Broken, Server
 
 _CHAPTERS = (
@@ -36,7 +48,17 @@ _CHAPTERS = (
     deleting,
     preconditions,
     creating,
-    searching,
+    basics,
+    strings,
+    dates,
+    tokens,
+    quantities,
+    references,
+    all_types,
+    modifiers,
+    unknown,
+    results,
+    compartments,
     histories,
     bundles,
     formats,
