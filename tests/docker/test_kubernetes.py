@@ -62,7 +62,7 @@ def test_each_pod_has_settings_that_a_server_starts_with(name: str) -> None:
 
 @pytest.mark.parametrize("name", PODS)
 def test_each_pod_has_the_user_of_the_image_and_no_rights(name: str) -> None:
-    """Not root, no capabilities, a root file system that is read-only with /tmp to write to, bounded memory."""
+    """Not root, no capabilities, a root file system that is read-only but for /tmp and the index, bounded memory."""
     spec = PODS[name]["spec"]
     (container,) = spec["containers"]
     user = stages(ROOT / "docker" / "Dockerfile")[-1].one("USER").text
@@ -72,7 +72,9 @@ def test_each_pod_has_the_user_of_the_image_and_no_rights(name: str) -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp"]  # noqa: S108 - of the container
+    index = ["/data/index"] if container["args"] == ["serve"] else []
+    mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
+    assert mounts == ["/tmp", *index]  # noqa: S108 - of the container
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in spec["volumes"]}
     assert container["resources"]["limits"]["memory"]
     assert spec["serviceAccountName"] in _kind("ServiceAccount")

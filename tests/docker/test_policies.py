@@ -34,13 +34,13 @@ def _deleted(requests: set[Request]) -> set[str]:
 
 
 async def test_a16_a_server_is_allowed_all_that_it_does(tmp_path: Path) -> None:
-    """Below a prefix and without one; it removes jobs and dead index entries, and no version of anything."""
+    """Below a prefix and without one; it removes jobs, dead entries, old copies of the index, and no version."""
     objects = RecordingStore(MemoryStore())
     await serve(objects, tmp_path)
     actions = {action for action, _ in objects.requests}
     assert {"s3:GetObject", "s3:PutObject", "s3:ListBucket", "s3:DeleteObject"} <= actions
     folders = {re.sub(r"^default/", "", key).partition("/")[0] for key in _deleted(objects.requests)}
-    assert {"_probe", "bulk", "identity"} <= folders
+    assert {"_probe", "bulk", "identity", "index"} <= folders
     for prefix in PREFIXES:
         assert _refused("server", objects.requests, prefix) == []
 
