@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import conformance.s3servers
+import fhirstore.indexing.indexer
 from conformance.processes import NotInstalled
 from conformance.s3servers import S3Server
 from tests import s3servers
@@ -44,6 +45,8 @@ def needs_s3(test: pytest.Function) -> bool:
 # A slow machine is no failure: how long examples take to make is not what is tested.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+# Nor is how long a search waits until the index is built.
+fhirstore.indexing.indexer.PATIENCE = 120.0
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,31 @@ def test_the_requests_of_the_page_about_binaries_are_created(tmp_path: Path) -> 
             command = ["bash", "-c", f"{line} -s -o answer -w '%{{http_code}}'"]
             done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
             assert done.stdout == "201"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_requests_of_the_page_about_search_are_answered(tmp_path: Path) -> None:
+    """Its curl lines, as they stand, get a searchset; so does its own parameter, once it is indexed."""
+    searches, own = [fence.text for fence in fences(ROOT / "docs" / "search.md") if fence.language == "bash"]
+    with served({"FHIRSTORE_STORE": f"file:{tmp_path / 'data'}"}) as server:
+
+        def answer(command: str) -> str:
+            command = command.replace("http://127.0.0.1:8000/fhir", server.base_url)
+            return subprocess.run(
+                ["bash", "-c", command], capture_output=True, text=True, check=True, timeout=60
+            ).stdout
+
+        lines = searches.strip().splitlines()
+        assert len(lines) == 5
+        for line in lines:
+            assert '"type":"searchset"' in answer(line), line
+        put, search = own.strip().rsplit("\n", 1)
+        assert '"code":"eye-colour"' in answer(put)
+        deadline = time.monotonic() + 60
+        while '"type":"searchset"' not in (answered := answer(search)):
+            assert "is being indexed" in answered
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 @pytest.mark.parametrize("snippet", _SNIPPETS)
