@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
-from fhirstore.index.local.file import TakesLonger
+from fhirstore.index.local.connections import TakesLonger
 from fhirstore.index.local.reader import Reader
 
 _THREADS = ThreadPoolExecutor(4, "fhirstore-index")

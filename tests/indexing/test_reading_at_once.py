@@ -11,7 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from fhirstore.index.local.apply import Applying, Prepared
-from fhirstore.index.local.file import TakesLonger
+from fhirstore.index.local.connections import TakesLonger
 from fhirstore.index.local.reader import Reader
 from fhirstore.objects.memory import MemoryStore
 from fhirstore.search.pages import finding

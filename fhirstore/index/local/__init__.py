@@ -14,9 +14,11 @@ knows neither the bucket nor how versions come here (`fhirstore.indexing`), nor 
 | `schema` | the tables, and what an interval of validity is |
 | `apply` | versions in, changes of rows out, in one transaction |
 | `compare` | whether the rows of a resource are those of its content |
+| `runs` | rows of many resources, written in the order of their tables |
 | `file` | applying to one file, reading it as of one moment, pruning |
 | `reader` | what is read at that moment |
 | `empty` | what is read of a tenant that has nothing |
 | `noted`, `facts` | facts about the file, and what is told of them |
+| `connections`, `moment` | the connections of a process to a file; what each has read of the moment that it shows |
 | `placing` | opening files and replacing them; one that is damaged is set aside |
 """

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 
 from fhirstore.index.local.catalogue import Catalogue
-from fhirstore.index.local.file import TakesLonger
+from fhirstore.index.local.connections import TakesLonger
 from fhirstore.index.local.hashing import KEY_BYTES, hashing
 from fhirstore.index.local.moment import Moment
 from fhirstore.index.local.noted import READY, note

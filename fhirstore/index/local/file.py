@@ -14,8 +14,6 @@ import fcntl
 import json
 import os
 import sqlite3
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -28,13 +26,13 @@ from fhirstore.index.local.apply import (
     Batch,
     Change,
     IndexDamaged,
-    IndexReplaced,
     Prepared,
     PreparedSheet,
     drop_old,
     prepared,
 )
 from fhirstore.index.local.catalogue import Catalogue
+from fhirstore.index.local.connections import Connections
 from fhirstore.index.local.customs import DEFINING, Filling, changed, current, filled, next_filling, revision_of
 from fhirstore.index.local.extract import Extractor
 from fhirstore.index.local.facts import IndexFacts, facts_of
@@ -43,7 +41,6 @@ from fhirstore.index.local.moment import Connection
 from fhirstore.index.local.noted import BUILDING, READY, all_noted, has_facts, note, noted
 from fhirstore.index.local.numbering import Numbers
 from fhirstore.index.local.placing import (
-    READER_CACHE,
     IndexUnusable,
     connected,
     inode,
@@ -58,7 +55,6 @@ from fhirstore.index.local.schema import LAYOUT, create
 from fhirstore.index.local.sheets import SheetMaker, SheetUnfit
 
 _WRITER_CACHE = 64 * 1024  # KiB
-_GLANCE = 1_000  # steps of SQLite between looks at the clock: some 30 µs
 _OTHER = {
     "layout": "an index of another layout, as another version of fhirstore makes them",
     "catalogue": "an index for another FHIR release, base URL or FHIRSTORE_INDEX_TEXT",
@@ -77,10 +73,6 @@ class Applied:
     version: int
     t: int
     there: bool = True
-
-
-class TakesLonger(Exception):
-    """What was read at once takes longer than that; nothing else is wrong."""
 
 
 class _OtherParameters(Exception):
@@ -105,18 +97,13 @@ class PreparedBatch:
 class IndexFile:
     """Made by `open`. Its methods block; they may be called from several threads."""
 
-    def __init__(self, path: Path, catalogue: Catalogue, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, catalogue: Catalogue, connection: Connection) -> None:
         self.path = path
         self.hashed = hashing(noted(connection, "key", b""))
         self.extractor = Extractor(catalogue, self.hashed)
         self.uuid: str = noted(connection, "uuid", "")
-        self._writer = connection
-        self._numbers = Numbers()
-        self._writing = threading.Lock()  # of the writer, for as long as a batch takes
-        self._lock = threading.Lock()  # of the readers that wait to be used again: never held for long
-        self._readers: list[Connection] = []
-        self.inode = path.stat().st_ino
-        self._closed = False
+        self._connections = Connections(path, connection)
+        self._numbers = Numbers()  # of the writer
 
     @classmethod
     def open(cls, path: Path, catalogue: Catalogue, *, identity: str, anew: bool = True) -> IndexFile:
@@ -145,11 +132,16 @@ class IndexFile:
 
     def close(self) -> None:
         """Closes it: at once for whoever begins, for readers at their end. Waits for a writer."""
-        with self._writing, self._lock:
-            self._closed = True
-            for connection in (*self._readers, self._writer):
-                connection.close()
-            self._readers.clear()
+        self._connections.close()
+
+    @property
+    def inode(self) -> int:
+        """Of the file that was opened."""
+        return self._connections.inode
+
+    @property
+    def _writer(self) -> Connection:
+        return self._connections.writer
 
     @property
     def catalogue(self) -> Catalogue:
@@ -172,7 +164,7 @@ class IndexFile:
         """Returns the newest versions that the index has of resources that are there, `most` of them, after the newest
         of all that were applied.
         """
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             found = [_read_newest(written)] if (written := noted(connection, "newest", "")) else []
             query = "SELECT type, id, version, t FROM resource ORDER BY t DESC LIMIT ?"
             rows = connection.execute(query, (most,)).fetchall()
@@ -186,7 +178,7 @@ class IndexFile:
 
     def facts(self) -> IndexFacts:
         """Returns what can be told of the index. Its resources are counted: 10 ms for a million."""
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             return facts_of(connection, self.path)
 
     def fact(self, key: str) -> int | None:
@@ -216,12 +208,12 @@ class IndexFile:
         query = " UNION ALL ".join(
             f"SELECT name, version FROM {one} WHERE name IN {some}" for one in ("resource", "gone")
         )
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             rows = connection.execute(query, (json.dumps(list(by_hash)),)).fetchall()
         return {by_hash[name]: version for name, version in rows}
 
     def _fact(self, key: str, otherwise: _Result) -> _Result:
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             return noted(connection, key, otherwise)
 
     # --- writing --------------------------------------------------------------------------------------------
@@ -237,7 +229,7 @@ class IndexFile:
 
     def sheet_maker(self, last: SheetMaker | None) -> SheetMaker:
         """Returns what makes sheets for this file: the `last` one, unless the parameters are others by now."""
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             self._current(connection)
         extractor = self.extractor
         return last if last is not None and last.extractor is extractor else SheetMaker(extractor)
@@ -251,7 +243,7 @@ class IndexFile:
         batch = ready.batch
         seq = self._by_catalogue(partial(self._apply, batch), ready)
         if any(one.type == DEFINING for one in batch.changes):
-            with self._reading() as connection:
+            with self._connections.reading() as connection:
                 self._current(connection)
         return seq
 
@@ -287,7 +279,7 @@ class IndexFile:
                 return self._write(partial(self._surely, do, ready))
             if ready.sheet is not None:
                 ready.sheet.texts.spoiled = True
-            with self._reading() as connection:
+            with self._connections.reading() as connection:
                 self._current(connection)
             ready = self.prepare(ready.batch)
 
@@ -356,13 +348,13 @@ class IndexFile:
 
     def filling(self) -> Filling | None:
         """Returns what is to be filled for new parameters of the tenant; None where nothing is."""
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             return next_filling(connection)
 
     def to_fill(self, filling: Filling, most: int) -> list[tuple[int, str, int]]:
         """Returns number, id and version of the next resources that are to be filled, `most` at once."""
         query = "SELECT rid, id, version FROM resource WHERE type = ? AND rid > ? ORDER BY rid LIMIT ?"
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             values = (self.catalogue.type_number(filling.type), filling.after, most)
             return connection.execute(query, values).fetchall()
 
@@ -377,7 +369,7 @@ class IndexFile:
             lambda catalogue, ready: self._fill(batch, catalogue, ready.changes, filling, through), ready
         )
         if through is None:
-            with self._reading() as connection:
+            with self._connections.reading() as connection:
                 self._current(connection)
 
     def _fill(
@@ -400,7 +392,7 @@ class IndexFile:
         What was made later stays, and what it followed: that was the newest until then. In many short transactions, so
         that others can write meanwhile.
         """
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             first, last = connection.execute("SELECT min(seq), max(seq) FROM moment").fetchone()
             later = connection.execute("SELECT min(seq) FROM moment WHERE made >= ?", (before,)).fetchone()[0]
         oldest = last if later is None else later - 1
@@ -420,14 +412,8 @@ class IndexFile:
 
         Others read and write meanwhile. Raises IndexUnusable, IndexDamaged.
         """
-        with self._noticing_damage():
-            with swapping(self.path, fcntl.LOCK_SH):
-                self.check()
-                connection = connected(self.path, cache=READER_CACHE)
-            try:
-                connection.execute("VACUUM INTO ?", (str(path),))
-            finally:
-                connection.close()
+        with self._connections.apart() as connection:
+            connection.execute("VACUUM INTO ?", (str(path),))
 
     def without_keeping(self, changes: Sequence[Change], do: Callable[[Applying, list[Prepared]], _Result]) -> _Result:
         """Returns what `do` returns of the changes with their rows; it may write what it likes: nothing is kept."""
@@ -442,11 +428,9 @@ class IndexFile:
         return self._by_catalogue(tried, self.prepare(Batch(changes)))
 
     def _write(self, do: Callable[[], _Result]) -> _Result:
-        with self._writing, self._noticing_damage():
-            if self._closed:
-                raise IndexReplaced("The index is closed")
+        with self._connections.writing() as writer:
             try:
-                with transaction(self._writer):
+                with transaction(writer):
                     return do()
             except BaseException:
                 self._numbers = Numbers()
@@ -458,7 +442,7 @@ class IndexFile:
     def read(self) -> Iterator[Reader]:
         """Gives a reader. Raises IndexDamaged where the file is damaged, or not at its place any more."""
         self.check()
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             yield self._reader(connection)
 
     @contextmanager
@@ -469,17 +453,8 @@ class IndexFile:
         IndexDamaged as `read`.
         """
         self.check()
-        with self._reading(at_hand=True) as connection:
-            done, late = time.thread_time() + within, time.perf_counter() + waiting
-            connection.set_progress_handler(lambda: time.thread_time() > done or time.perf_counter() > late, _GLANCE)
-            try:
-                yield self._reader(connection, hurried=True)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorname == "SQLITE_INTERRUPT":
-                    raise TakesLonger from error
-                raise
-            finally:
-                connection.set_progress_handler(None, 0)
+        with self._connections.reading_at_once(within, waiting) as connection:
+            yield self._reader(connection, hurried=True)
 
     def _reader(self, connection: Connection, *, hurried: bool = False) -> Reader:
         """Returns a reader of what a connection reads now."""
@@ -491,55 +466,7 @@ class IndexFile:
 
     def check(self) -> None:
         """Raises IndexReplaced where the file was closed, removed or replaced."""
-        if self._closed:
-            raise IndexReplaced("The index is closed")
-        try:
-            there = self.path.stat().st_ino == self.inode
-        except FileNotFoundError:
-            there = False
-        if not there:
-            raise IndexReplaced(f"The index at {self.path} was removed or replaced")
-
-    @contextmanager
-    def _reading(self, *, at_hand: bool = False) -> Iterator[Connection]:
-        """`at_hand`: only a connection that is open. Raises TakesLonger."""
-        with self._lock:
-            if self._closed:
-                raise IndexReplaced("The index is closed")
-            connection = self._readers.pop() if self._readers else None
-        if connection is None and at_hand:
-            raise TakesLonger
-        with self._noticing_damage():
-            open_one = connection or self._another()
-            try:
-                open_one.execute("BEGIN")
-                yield open_one
-            finally:
-                with suppress(sqlite3.Error):
-                    open_one.execute("ROLLBACK")
-                self._give_back(open_one)
-
-    def _another(self) -> Connection:
-        self.check()
-        with swapping(self.path, fcntl.LOCK_SH):
-            self.check()
-            return connected(self.path, cache=READER_CACHE)
-
-    def _give_back(self, connection: Connection) -> None:
-        with self._lock:
-            if self._closed:
-                connection.close()
-            else:
-                self._readers.append(connection)
-
-    @contextmanager
-    def _noticing_damage(self) -> Iterator[None]:
-        try:
-            with noticing(self.path):
-                yield
-        except (sqlite3.DatabaseError, IndexDamaged):
-            self.check()  # of a file that was removed, SQLite says all kinds of things
-            raise
+        self._connections.check()
 
 
 def _prepare(connection: sqlite3.Connection, catalogue: Catalogue, identity: str) -> None:
