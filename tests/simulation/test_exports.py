@@ -1,4 +1,4 @@
-"""An export keeps its promises in simulated schedules; `test_simulation` lets its mutants loose."""
+"""An export keeps its promises in simulated schedules; `test_rules_beside_resources` lets its mutants loose."""
 
 from __future__ import annotations
 

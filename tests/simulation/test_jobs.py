@@ -1,4 +1,4 @@
-"""The protocol of jobs keeps its promises in simulated schedules; `test_simulation` lets its mutants loose."""
+"""The protocol of jobs keeps its promises in simulation; `test_rules_beside_resources` lets its mutants loose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers find what is in the bucket in simulated schedules; `test_simulation` lets the mutants loose."""
+"""Servers find what is in the bucket in simulated schedules; `test_rules_beside_resources` lets the mutants loose."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ IDENTITY_MUTANTS: tuple[Mutant, ...] = (
         find_or_be_sure,
         "if found or unchanged or not others or criteria.ids",
         "if True",
+        begin=4_700,
         within=6_000,
         shape="moved",
     ),

@@ -23,7 +23,9 @@ JOB_MUTANTS: tuple[Mutant, ...] = (
         "    yield from emptied(job)\n    yield from removed(job.state)",
         "    yield from removed(job.state)\n    yield from emptied(job)",
     ),
-    _mutant("removal does not wait for late requests", state.outgoing, "now + settled", "now", within=8_000),
+    _mutant(
+        "removal does not wait for late requests", state.outgoing, "now + settled", "now", begin=5_900, within=8_000
+    ),
     _mutant(
         "entry removed before the end",
         removal.finish,

@@ -82,7 +82,9 @@ _REFERRING = (
         "True",
         shape="condemned",
     ),
-    _mutant("made live again unconditionally", referring.held, "IfMatch(found.etag)", "None", shape="condemned"),
+    _mutant(
+        "made live again unconditionally", referring.held, "IfMatch(found.etag)", "None", begin=700, shape="condemned"
+    ),
     _mutant(
         "the reference before the events",
         single._carry_out_with,
@@ -109,7 +111,7 @@ _SWEEPING = (
         "the reference of an orphan forgotten", removal.remove_orphan, "*(yield from _references(keys, event)), ", ""
     ),
     _mutant("purged without its reference", purge._beside, "[] if payload is None else", "[] if True else"),
-    _mutant("gone without having been condemned", payload.unused, 'if state == "condemned":', "if False:"),
+    _mutant("gone without having been condemned", payload.unused, 'if state == "condemned":', "if False:", begin=550),
     _mutant("gone without compare-and-set", payloads.judge, "IfMatch(found.etag)", "None"),
     _mutant(
         "deleted before it is waste",

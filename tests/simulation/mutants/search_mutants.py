@@ -33,7 +33,9 @@ _LOG = (
         "safe, now = safe_time(self._context)",
         "safe, now = self._context.now()",
     ),
-    _mutant("answered by an earlier run", Latest.run, "asyncio.shield(task)", "asyncio.shield(self._running)"),
+    _mutant(
+        "answered by an earlier run", Latest.run, "asyncio.shield(task)", "asyncio.shield(self._running)", begin=70
+    ),
     _mutant(
         "other parts of a transaction not read",
         committed._Reading.read,
@@ -101,7 +103,7 @@ _PAGES = (
         "max(reader.first_since(cursor.t) - 2, reader.oldest)",
         shape="abroad",
     ),
-    _mutant("pruned too early", IndexFile.prune, "at < ?", "at < ? + 6000", shape="paged"),
+    _mutant("pruned too early", IndexFile.prune, "made >= ?", "made >= ? + 6000", shape="paged"),
     _mutant(
         "last match of a page repeated",
         Order.beyond,

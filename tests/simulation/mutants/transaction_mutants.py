@@ -95,6 +95,7 @@ _DECIDING = (
         transaction._commit,
         "plan.expires + context.limits.apply",
         "plan.expires",
+        begin=600,
         within=1_000,
         shape="slowed",
     ),
