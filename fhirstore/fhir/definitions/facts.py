@@ -120,7 +120,7 @@ class Operation:
     affects_state: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Definitions:
     """All definitions of one release. `release`: "4.0", "4.3" or "5.0"; `version`: "4.0.1" …
 
@@ -128,7 +128,7 @@ class Definitions:
     `compartments`: compartment (`Patient`) -> resource type -> codes of the parameters that put a resource into it;
     types that are never in it are left out. It does not list that a Patient is in its own compartment. `value_sets`:
     URL -> code system -> codes, for required bindings whose codes can be enumerated. `operations`: code -> one
-    operation for each type that has it.
+    operation for each type that has it. They are equal to themselves alone, and so may be a key.
     """
 
     release: str

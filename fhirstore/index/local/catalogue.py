@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, ItemsView, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from fhirstore.errors import InvalidExpression
@@ -39,6 +40,7 @@ TEXTS: Mapping[str, tuple[str, ...]] = {"off": (), "narrative": (NARRATIVE,), "a
 """Which of them are indexed, by setting."""
 Texts: TypeAlias = Literal["off", "narrative", "all"]
 
+_KEPT = 9  # catalogues: three releases, each with three kinds of full text
 _FIRST_HASH = 1 << 31
 SECURITY_CONTEXT = "securityContext"
 """The parameter of Binary that is in no definition."""
@@ -167,22 +169,10 @@ class Catalogue:
 
     @classmethod
     def of(cls, definitions: Definitions, bases: Collection[str] = (), *, texts: Texts = "narrative") -> Catalogue:
-        """Returns the catalogue of a release. Some 100 ms; paths are compiled when a type is first used."""
-        types = tuple(sorted(definitions.resources))
-        numbers: dict[str, dict[str, int]] = {}
-        digest = hashlib.sha256("\n".join((definitions.version, *types)).encode())
-        pid = 0
-        for type_ in types:
-            numbers[type_] = {}
-            for name, parameter in _names(_of_type(definitions, type_, texts)):
-                pid += 1
-                numbers[type_][name] = pid
-                digest.update(f"\n{type_} {name} {parameter.type} {parameter.expression}".encode())
-            for parameter in _composites(definitions, type_):
-                parts = [f"{one.definition} {one.expression}" for one in parameter.components]
-                digest.update("\n".join((type_, parameter.code, parameter.expression, *parts)).encode())
-        by_type = {type_: number for number, type_ in enumerate(types, 1)}
-        return cls(definitions, frozenset(), types, digest.hexdigest(), numbers, by_type, texts).with_bases(bases)
+        """Returns the catalogue of a release. Some 100 ms for the first of a process; paths are compiled when a type is
+        first used, once for all of them.
+        """
+        return _official(definitions, texts).with_bases(bases)
 
     def with_bases(self, bases: Collection[str]) -> Catalogue:
         """Returns the catalogue of the same release for other bases. Both share what they compile."""
@@ -428,6 +418,25 @@ def _in_elements(side: Side) -> Step:
         return [values for values in found if all(values)]
 
     return step
+
+
+@lru_cache(maxsize=_KEPT)
+def _official(definitions: Definitions, texts: Texts) -> Catalogue:
+    types = tuple(sorted(definitions.resources))
+    numbers: dict[str, dict[str, int]] = {}
+    digest = hashlib.sha256("\n".join((definitions.version, *types)).encode())
+    pid = 0
+    for type_ in types:
+        numbers[type_] = {}
+        for name, parameter in _names(_of_type(definitions, type_, texts)):
+            pid += 1
+            numbers[type_][name] = pid
+            digest.update(f"\n{type_} {name} {parameter.type} {parameter.expression}".encode())
+        for parameter in _composites(definitions, type_):
+            parts = [f"{one.definition} {one.expression}" for one in parameter.components]
+            digest.update("\n".join((type_, parameter.code, parameter.expression, *parts)).encode())
+    by_type = {type_: number for number, type_ in enumerate(types, 1)}
+    return Catalogue(definitions, frozenset(), types, digest.hexdigest(), numbers, by_type, texts)
 
 
 def _names(parameters: Mapping[str, SearchParameter]) -> Iterator[tuple[str, SearchParameter]]:

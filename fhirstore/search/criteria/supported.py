@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from fhirstore.errors import FhirError
 from fhirstore.fhir.definitions.facts import Definitions, SearchParameter
@@ -27,6 +28,7 @@ _MODIFIERS = {
 _ORDERED = frozenset({"number", "date", "quantity"})
 _SAMPLES = {"date": "2020-01-01", "number": "1", "quantity": "1", "missing": "true"}
 _FEW = 12
+_KEPT = 9  # three releases, each with three kinds of full text
 _OF_ALL_TYPES = "Basic"
 """A resource type whose parameters of no element of its own are those of all types."""
 
@@ -80,7 +82,7 @@ class SupportedSearch:
         """Returns what searches by the official parameters of a release can ask for. `texts`: what full text is indexed
         (`IndexOptions.text`).
         """
-        return cls(Catalogue.of(definitions, texts=texts))
+        return _official(definitions, texts)
 
     @property
     def own_types(self) -> frozenset[str]:
@@ -165,3 +167,8 @@ class SupportedSearch:
                 if one.kind == "reference"
             )
         return known
+
+
+@lru_cache(maxsize=_KEPT)
+def _official(definitions: Definitions, texts: Texts) -> SupportedSearch:
+    return SupportedSearch(Catalogue.of(definitions, texts=texts))
