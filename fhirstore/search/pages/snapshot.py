@@ -110,8 +110,8 @@ def page(
 ) -> SnapshotPage:
     """Returns the first page, or the one of the cursor. `limits`: what may be found.
 
-    `now`: the store's time after all was applied that the search must see, epoch ms. Raises InvalidResource (not a
-    cursor of this search, too-costly), AccessDenied, CursorExpired, Unsupported.
+    `now`: epoch ms; whichever machine's clock it is, nothing that the reader shows was acknowledged later. Raises
+    InvalidResource (not a cursor of this search, too-costly), AccessDenied, CursorExpired, Unsupported.
     """
     cursor = None if cursor_text is None else _read(query, cursor_text)
     if cursor is None:

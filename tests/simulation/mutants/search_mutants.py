@@ -17,6 +17,7 @@ from fhirstore.indexing.catching_up import CatchingUp
 from fhirstore.indexing.latest import Latest
 from fhirstore.search.pages import answers, snapshot
 from fhirstore.search.plans.order import Order
+from fhirstore.tenant import searching
 from tests.simulation.mutants.mutation import Mutant
 from tests.simulation.plots import ABOUT_SEARCHES
 
@@ -101,6 +102,15 @@ _PAGES = (
         snapshot._moment,
         "reader.first_since(cursor.t)",
         "max(reader.first_since(cursor.t) - 2, reader.oldest)",
+        shape="abroad",
+    ),
+    _mutant(
+        "clocks taken for equal",
+        searching._by_any_clock,
+        "2 * objects.clock_error",
+        "0",
+        begin=150,
+        within=1_000,
         shape="abroad",
     ),
     _mutant("pruned too early", IndexFile.prune, "made >= ?", "made >= ? + 6000", shape="paged"),

@@ -14,6 +14,7 @@ from fhirstore.indexing.options import IndexOptions
 from tests.simulation.model.machines import a_temper
 from tests.simulation.model.process import Temper
 from tests.simulation.searches.asking import SEARCHES
+from tests.simulation.searches.servers import CLOCK_ERROR
 
 PATIENTS = ("a", "b", "c", "d")
 OBSERVATIONS = ("o", "p")
@@ -145,7 +146,7 @@ def _temper(
 ) -> Temper:
     """Whose servers search has a clock that is not ahead of the store's by a second: the safe time relies on that."""
     temper = a_temper(chance, limits, crash=crash, stop=stop)
-    skew = temper.skew if writes_only else min(temper.skew, 900.0)
+    skew = temper.skew if writes_only else min(temper.skew, CLOCK_ERROR)
     return Temper(
         skew,
         temper.learns,
@@ -228,7 +229,7 @@ def paged(chance: Random, limits: Limits) -> tuple[MachinePlan, ...]:
     upkeep: Script = [(chance.random() * 3_000.0, Prune()) for _ in range(chance.choice((0, 8, 12)))]
     searching = tuple(
         ServerPlan(
-            replace(_temper(chance, limits, crash=0.1), skew=chance.uniform(-900.0, 900.0)),
+            replace(_temper(chance, limits, crash=0.1), skew=chance.uniform(-CLOCK_ERROR, CLOCK_ERROR)),
             ([(800.0, Look(0, 100, 0.0)), *paging()], writing(4)),
         )
         for _ in range(2)
@@ -312,7 +313,7 @@ def nearby(chance: Random, limits: Limits) -> tuple[MachinePlan, ...]:
 
 
 def abroad(chance: Random, limits: Limits) -> tuple[MachinePlan, ...]:
-    """Pages are read by servers of several machines, while others write."""
+    """Pages are read by servers of several machines while others write; their clocks differ, as stores allow."""
     begin: Script = [(chance.random() * 10.0, Put("Patient", id_, _members(chance, "Patient"))) for id_ in PATIENTS]
 
     def paging() -> Script:
@@ -325,7 +326,8 @@ def abroad(chance: Random, limits: Limits) -> tuple[MachinePlan, ...]:
         ]
 
     def server() -> ServerPlan:
-        temper = replace(_temper(chance, limits, crash=0.05), skew=chance.uniform(-20.0, 20.0))
+        skew = chance.choice((20, CLOCK_ERROR)) * chance.uniform(-1.0, 1.0)
+        temper = replace(_temper(chance, limits, crash=0.05), skew=skew, slept=False)
         return ServerPlan(temper, (paging(), _writing(chance, 2)))
 
     return (

@@ -54,6 +54,8 @@ from tests.simulation.model.world import BEGINNING, World
 
 TENANT = "clinic"
 _Args = TypeVarTuple("_Args")
+CLOCK_ERROR = 900
+"""ms that the clock of a process which searches may be off the store's."""
 _UNANSWERED = 0.3  # of what arrived while a process was stopped
 
 
@@ -100,7 +102,7 @@ class Connection(PassingOn):
 
     @property
     def clock_error(self) -> int:
-        return 0
+        return CLOCK_ERROR
 
     def writes(self) -> int | None:
         return self._process.network.changes if self.decides_together else None
