@@ -108,18 +108,19 @@ def first_times(
     `records`: what the events came to. The times are the same on every machine: they decide the order of searches. An
     event may be that of a dead attempt, which others do not see. So where the record does not tell whether the first
     event is that of a version, that version is read: 1 GET for each new resource that has three versions or more, and
-    for each that was met as a part of a transaction only, its own events not being listed yet.
+    for each that was met as a part of a transaction only, its own events not being listed yet. Resources without a
+    record are left out: their events are of dead attempts, and the record that comes later may be of another time.
     """
     firsts: dict[str, Event] = {}
     for event in events:
         first = firsts.setdefault(name_of(event), event)
         if event.version < first.version:
             firsts[name_of(event)] = event
-    times = {name: first.t for name, first in firsts.items() if not known.get(name)}
+    times = {name: first.t for name, first in firsts.items() if name in records and not known.get(name)}
     unclear: dict[str, str] = {}
     for name in times:
-        record, first = records.get(name), firsts[name]
-        if record is None or (record.version == first.version + 1 and record.prior == first.op):
+        record, first = records[name], firsts[name]
+        if record.version == first.version + 1 and record.prior == first.op:
             continue
         if record.version == first.version:
             times[name] = record.t
@@ -131,7 +132,7 @@ def first_times(
             unclear[name] = keys.resource(type_, id_).version(record.floor + 1)
     if unclear:
         read = yield from records_at(list(unclear.values()), set())
-        times |= {name: record.t for name, key in unclear.items() if (record := read.get(key)) is not None}
+        times |= {name: found.t for name, key in unclear.items() if (found := read.get(key)) is not None}
     return times
 
 

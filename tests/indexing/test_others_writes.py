@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fhirstore import FhirStore
 from fhirstore.commit.drive import drive
+from fhirstore.format.keyspace import Event
 from fhirstore.format.record import Record
 from fhirstore.indexing.committed import first_times
 from fhirstore.indexing.options import IndexOptions
@@ -69,3 +70,14 @@ async def test_a_resource_that_is_met_without_events_has_the_time_of_its_first_v
         keys = one.indexer.place.keys
         assert await drive(first_times(keys, [], met, {}), store) == {"Patient/p": first.last_updated_ms}
         assert await drive(first_times(keys, [], met, {"Patient/p": 1}), store) == {}
+
+
+async def test_the_event_of_an_attempt_that_died_tells_no_time(tmp_path: Path) -> None:
+    """While an index is built, the resource may come with a later group, as a part of a transaction."""
+    store = MemoryStore()
+    async with machine(store, tmp_path / "one.sqlite") as one:
+        keys = one.indexer.place.keys
+        died = Event(404, "Patient", "d", 1, "PUT", "dead")
+        assert await drive(first_times(keys, [died], {}, {}), store) == {}
+        later = {"Patient/d": Record(1, 7_295, "op", "PUT", b"{}")}
+        assert await drive(first_times(keys, [died], later, {}), store) == {"Patient/d": 7_295}

@@ -105,6 +105,15 @@ _PAGES = (
         shape="abroad",
     ),
     _mutant(
+        "born when an attempt died",
+        committed.first_times,
+        "return times",
+        "return {name: first.t for name, first in firsts.items() if name not in records} | times",
+        begin=39_491,
+        within=39_500,
+        shape="abroad",
+    ),
+    _mutant(
         "clocks taken for equal",
         searching._by_any_clock,
         "2 * objects.clock_error",
