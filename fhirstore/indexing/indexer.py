@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -315,8 +316,11 @@ class Indexer:
                 await self._held.renew(error)
 
     async def _flush(self) -> None:
-        if not await self._catching_up.flush():
-            await self._ensured.run()
+        """Where the file cannot be used, another one is opened by what makes it strong."""
+        with suppress(IndexDamaged):
+            if await self._catching_up.flush():
+                return
+        await self._ensured.run()
 
 
 def _identity(place: Place) -> str:

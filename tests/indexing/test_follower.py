@@ -116,6 +116,15 @@ async def test_a_local_search_finds_what_the_queue_had_no_room_for(tmp_path: Pat
         assert await one.search("Patient", "") == ["Patient/p/1"]
 
 
+async def test_a_local_search_opens_another_file_where_its_own_was_removed(tmp_path: Path) -> None:
+    """Also where this process has written what the index does not have yet."""
+    async with machine(MemoryStore(), tmp_path / "a", options=IndexOptions(consistency="local", poll=60.0)) as one:
+        await one.search("Patient", "")
+        one.wrote(await one.clinic.update(patient("p", "Own")))
+        (tmp_path / "a").unlink()
+        assert await one.search("Patient", "") == ["Patient/p/1"]
+
+
 async def test_a_purge_on_another_machine_is_noticed(tmp_path: Path) -> None:
     """No look at the log can tell: a purge has no event. No value of the resource is kept, old ones neither."""
     store = MemoryStore()

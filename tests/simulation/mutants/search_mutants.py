@@ -14,6 +14,7 @@ from fhirstore.index.local.file import IndexFile
 from fhirstore.indexing import committed
 from fhirstore.indexing.building import Building
 from fhirstore.indexing.catching_up import CatchingUp
+from fhirstore.indexing.indexer import Indexer
 from fhirstore.indexing.latest import Latest
 from fhirstore.search.pages import answers, snapshot
 from fhirstore.search.plans.order import Order
@@ -112,6 +113,15 @@ _PAGES = (
         begin=39_491,
         within=39_500,
         shape="abroad",
+    ),
+    _mutant(
+        "a closed file told to clients",
+        Indexer._flush,
+        "with suppress(IndexDamaged):",
+        "if True:",
+        begin=50_365,
+        within=50_370,
+        shape="nearby",
     ),
     _mutant(
         "clocks taken for equal",
