@@ -428,13 +428,16 @@ class IndexFile:
         return self._by_catalogue(tried, self.prepare(Batch(changes)))
 
     def _write(self, do: Callable[[], _Result]) -> _Result:
-        with self._connections.writing() as writer:
-            try:
-                with transaction(writer):
-                    return do()
-            except BaseException:
-                self._numbers = Numbers()
-                raise
+        with self._connections.writing() as writer, ExitStack() as undo:
+            undo.callback(self._forget_numbers)
+            with transaction(writer):
+                done = do()
+            undo.pop_all()
+            return done
+
+    def _forget_numbers(self) -> None:
+        """Those that were given in a transaction that was rolled back are nobody's."""
+        self._numbers = Numbers()
 
     # --- reading --------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -115,15 +115,16 @@ def connected(path: Path, *, cache: int) -> Connection:
     """Returns a connection. `cache`: KiB. The caller holds the lock. Raises IndexDamaged: it is not the log's file."""
     if _has_log(path) and _owner(path) not in (None, inode(path)):
         raise IndexDamaged("Another file was put in the place of the index, whose log is still there")
-    connection = sqlite3.connect(
-        path,
-        timeout=_BUSY,
-        isolation_level=None,
-        check_same_thread=False,
-        factory=Connection,
-        cached_statements=_STATEMENTS,
-    )
-    try:
+    with ExitStack() as undo:
+        connection = sqlite3.connect(
+            path,
+            timeout=_BUSY,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=Connection,
+            cached_statements=_STATEMENTS,
+        )
+        undo.callback(connection.close)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA cache_size = -{cache}")
@@ -131,9 +132,7 @@ def connected(path: Path, *, cache: int) -> Connection:
         connection.execute(f"PRAGMA journal_size_limit = {_LOG}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
         connection.execute("PRAGMA temp_store = MEMORY")
-    except BaseException:
-        connection.close()
-        raise
+        undo.pop_all()
     return connection
 
 
@@ -144,10 +143,10 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
         connection.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
+    finally:
+        if connection.in_transaction:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
 
 
 def set_aside(path: Path, why: str, *, only: int | None = None) -> None:
