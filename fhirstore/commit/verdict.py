@@ -77,7 +77,7 @@ def _verdict(attempt: Attempt, context: Context) -> Protocol[bool | None]:
     if reply.etag == attempt.base.etag:
         return False if window_over else None
     current = decode(reply.body, attempt.keys.current)
-    if attempt.record.method == "PURGE":
+    if attempt.record.purged:
         # A purge has no slot, and the purge of another caller has the same effect.
         return current.floor >= attempt.record.floor
     if current.version < attempt.record.version:

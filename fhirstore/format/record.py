@@ -110,6 +110,11 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
         return self.exists and self.resource is None
 
     @property
+    def purged(self) -> bool:
+        """Whether this is the stub that a purge left of the resource."""
+        return self.method == "PURGE"
+
+    @property
     def created(self) -> bool:
         """Whether this version created the resource, or brought it back."""
         return self.resource is not None and (self.version == 1 or self.back or self.method == "POST")

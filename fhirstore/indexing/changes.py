@@ -10,7 +10,6 @@ from fhirstore.format.record import Record
 from fhirstore.index.local.apply import Batch, Change
 from fhirstore.index.local.file import IndexFile
 from fhirstore.indexing.aside import Aside
-from fhirstore.indexing.purges import PURGE
 from fhirstore.threads import in_thread, offload
 
 _MANY = 100  # changes from which on the garbage collector is switched off for them
@@ -61,6 +60,4 @@ def change_of(name: str, record: Record, born: Mapping[str, int]) -> Change:
     """Returns the change that a version is, of the resource `Type/id`."""
     type_, _, id_ = name.partition("/")
     content = record.resource if record.exists else None
-    return Change(
-        type_, id_, record.version, record.t, born.get(name, record.t), content, purged=record.method == PURGE
-    )
+    return Change(type_, id_, record.version, record.t, born.get(name, record.t), content, purged=record.purged)

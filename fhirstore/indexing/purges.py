@@ -19,8 +19,6 @@ from fhirstore.format.record import Record
 from fhirstore.history.bracket import position
 from fhirstore.history.records import currents_at
 
-PURGE = "PURGE"
-"""The method of a record that stands for a purge."""
 _LIST = 1_000
 
 
@@ -48,7 +46,7 @@ def purges_since(keys: Keyspace, since: int, *, safe: int) -> Protocol[Purges]:
     records = {
         name: seen.record
         for name, one in wanted.items()
-        if (seen := currents.get(one.current)) is not None and seen.record.method == PURGE
+        if (seen := currents.get(one.current)) is not None and seen.record.purged
     }
     through = lines[-1][0] if page.cursor is not None and lines else safe
     return Purges(records, max(since, min(through, safe)))

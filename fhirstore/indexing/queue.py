@@ -112,7 +112,7 @@ def newer(record: Record, known: Record | None) -> bool:
     """Returns whether a version comes after the known one. A purge comes after the version whose number it keeps."""
     if known is None or record.version != known.version:
         return known is None or record.version > known.version
-    return record.method == "PURGE" and known.method != "PURGE"
+    return record.purged and not known.purged
 
 
 def _size(versions: Versions) -> int:

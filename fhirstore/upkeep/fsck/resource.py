@@ -66,7 +66,7 @@ def examine(folder: Folder, look: Look) -> Protocol[list[Finding]]:
     findings += yield from _versions(folder, current, look)
     if folder.highest > current.version:
         findings += yield from _above(folder, current, reply.date, look)
-    busy = current.method == "PURGE" and current.t + _PURGE_GRACE >= reply.date
+    busy = current.purged and current.t + _PURGE_GRACE >= reply.date
     if 0 < folder.lowest <= current.floor and not busy:
         findings.append(
             Finding("purge-remnant", keys.version(folder.lowest), repairable=True, resource=keys, version=folder.lowest)
