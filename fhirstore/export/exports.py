@@ -26,7 +26,7 @@ from fhirstore.export.progress import task_progress
 from fhirstore.export.request import PATIENT, ExportRequest, Plan, check
 from fhirstore.fhir.definitions.facts import Definitions
 from fhirstore.jobs.tenant import Job, Jobs, no_such_job
-from fhirstore.objects.base import ObjectStream
+from fhirstore.objects.base import ObjectStream, by_any_clock
 from fhirstore.tenancy import Place
 
 WAITING, RUNNING, COMPLETED, FAILED = "waiting", "running", "completed", "failed"
@@ -83,7 +83,7 @@ class Exports:
         """
         if self._sight is not None:
             request = granted(request, self._sight, self._definitions)
-        at = self._context.now() + 2 * self._place.objects.clock_error + _AHEAD
+        at = by_any_clock(self._place.objects) + _AHEAD
         plan = check(request, self._definitions, at=at)
         plan = await self._with_patients(plan, lenient=request.lenient)
         if self._sight is not None:

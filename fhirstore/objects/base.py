@@ -332,3 +332,10 @@ class ObjectStore(Protocol):
     async def aclose(self) -> None:
         """Release connections, threads and files. Acknowledged writes are already durable."""
         ...
+
+
+def by_any_clock(objects: ObjectStore) -> int:
+    """Returns a time, epoch ms, that comes after all that was acknowledged until now, whichever machine's clock is
+    asked: each may be off the store's either way.
+    """
+    return objects.now() + 2 * objects.clock_error

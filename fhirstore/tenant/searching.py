@@ -17,7 +17,7 @@ from fhirstore.fhir.json import JsonObject
 from fhirstore.history.page import PAGE_BYTES
 from fhirstore.history.records import Budget
 from fhirstore.indexing.indexer import Indexer
-from fhirstore.objects.base import ObjectStore
+from fhirstore.objects.base import by_any_clock
 from fhirstore.search.conditional.candidates import find_or_be_sure, versions_of
 from fhirstore.search.conditional.identifying import Criteria, parse_criteria
 from fhirstore.search.criteria.criterion import MOST_COUNT, Criterion, Query
@@ -55,13 +55,6 @@ _CUT_NEWEST = Issue(
 def _partly_indexed(types: Sequence[str]) -> Issue:
     text = f"Some resources have more values than the search index holds, and may be missing here: {', '.join(types)}"
     return Issue("incomplete", text, severity="warning")
-
-
-def _by_any_clock(objects: ObjectStore) -> int:
-    """Returns a time, epoch ms, that comes after all that was acknowledged until now, whichever machine's clock is
-    asked: each may be off the store's either way.
-    """
-    return objects.now() + 2 * objects.clock_error
 
 
 class Searching(Acting):
@@ -158,7 +151,7 @@ class Searching(Acting):
         objects = self._place.objects
         like = hash((tuple([one for one, _ in asked.branches]), tuple([name for name, _ in asked.used]), asked.count))
         found = await indexer.read(
-            lambda reader: page_of(reader, asked, cursor, now=_by_any_clock(objects), limits=limits),
+            lambda reader: page_of(reader, asked, cursor, now=by_any_clock(objects), limits=limits),
             like=like,
             short=query.weight <= _MOST_SHORT and len(query.includes) <= _MOST_SHORT,
         )

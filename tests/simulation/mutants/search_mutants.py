@@ -16,9 +16,9 @@ from fhirstore.indexing.building import Building
 from fhirstore.indexing.catching_up import CatchingUp
 from fhirstore.indexing.indexer import Indexer
 from fhirstore.indexing.latest import Latest
+from fhirstore.objects import base
 from fhirstore.search.pages import answers, snapshot
 from fhirstore.search.plans.order import Order
-from fhirstore.tenant import searching
 from tests.simulation.mutants.mutation import Mutant
 from tests.simulation.plots import ABOUT_SEARCHES
 
@@ -125,7 +125,7 @@ _PAGES = (
     ),
     _mutant(
         "clocks taken for equal",
-        searching._by_any_clock,
+        base.by_any_clock,
         "2 * objects.clock_error",
         "0",
         begin=150,
