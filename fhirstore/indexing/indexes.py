@@ -39,7 +39,6 @@ class Indexes:
         self._folder = options.folder
         self._definitions = definitions
         self._is_served = is_served
-        self._catalogue: Catalogue | None = None  # without bases
         self._indexers: dict[str, Indexer] = {}
         self._awake: OrderedDict[str, Indexer] = OrderedDict()  # the one used last at the end
         self._resting: set[asyncio.Task[None]] = set()
@@ -69,9 +68,7 @@ class Indexes:
             self._ending(self._indexers.pop(place.tenant).aclose())
             known = None
         if known is None:
-            if self._catalogue is None:
-                self._catalogue = Catalogue.of(self._definitions, texts=self.options.text)
-            catalogue = self._catalogue.with_bases(self.options.bases_of(place.tenant))
+            catalogue = Catalogue.of(self._definitions, self.options.bases_of(place.tenant), texts=self.options.text)
             path = self._folder_of_files() / f"{place.tenant}.sqlite"
             known = self._indexers[place.tenant] = Indexer(
                 place, context, catalogue, path, self.options, is_served=self._is_served

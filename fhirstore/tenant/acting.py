@@ -17,6 +17,7 @@ from fhirstore.engine import Engine
 from fhirstore.fhir import json, models
 from fhirstore.fhir.json import JsonObject, Template
 from fhirstore.format.keyspace import ResourceKeys
+from fhirstore.indexing.indexer import Indexer
 from fhirstore.interactions import resources
 from fhirstore.interactions.admission import Admission, as_bytes
 from fhirstore.interactions.matching import Matching
@@ -101,6 +102,10 @@ class Acting:
         sight.require(interaction, type)
         return lambda decide: sight.changing(interaction, decide, type, creates=creates)
 
+    @property
+    def _indexer(self) -> Indexer:
+        return self._engine.indexer(self._place)
+
     async def _condition(self, type: str, parameters: Parameters) -> Criteria:
         """Reads the criteria of a condition, of what is seen. Where it does not know a parameter, it looks once for
         those that the tenant defines: 1 LIST.
@@ -128,7 +133,7 @@ class Acting:
         try:
             return await do()
         except (NewParameter, UnknownParameter):
-            await self._engine.indexer(self._place).learn()
+            await self._indexer.learn()
         return await do()
 
     async def _canonical(self, type: str, canonical: str) -> JsonObject | None:

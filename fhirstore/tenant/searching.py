@@ -16,7 +16,6 @@ from fhirstore.fhir import json
 from fhirstore.fhir.json import JsonObject
 from fhirstore.history.page import PAGE_BYTES
 from fhirstore.history.records import Budget
-from fhirstore.indexing.indexer import Indexer
 from fhirstore.objects.base import by_any_clock
 from fhirstore.search.conditional.candidates import find_or_be_sure, versions_of
 from fhirstore.search.conditional.identifying import Criteria, parse_criteria
@@ -172,10 +171,6 @@ class Searching(Acting):
             return None
         content = found.matches[0].content if found.matches else None
         return None if content is None else await in_thread(partial(json.parse, content, max_values=None))
-
-    @property
-    def _indexer(self) -> Indexer:
-        return self._engine.indexer(self._place)
 
     async def _with_content(self, query: Query, found: SnapshotPage, *, first: bool) -> SearchPage:
         budget = Budget(PAGE_BYTES, first=_FIRST)
